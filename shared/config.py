@@ -1,0 +1,241 @@
+"""The run configuration: flat kebab-case keys parsed once into a frozen dataclass.
+
+Flower carries a run's configuration as a flat mapping of strings to scalars. `parse_run_config`
+is the only place that reads such a mapping; everything behind it sees a `RunConfig`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import ConfigError
+
+Scalar = bool | int | float | str
+
+
+def _setting(
+    default: Scalar,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field that carries its help text and its allowed values."""
+    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run's settings; the defaults are the recipe of Goedicke-Fritz et al., arXiv:2507.12269.
+
+    Raises ConfigError for a value of the wrong type or out of range.
+    """
+
+    # model
+    backbone: str = _setting(
+        "resnet50", "network", choices=("resnet50", "resnet18", "micro")
+    )
+    weights: str = _setting("xrv", "xrv, imagenet, random, or a path to .safetensors / .pt")
+    weights_sha256: str = _setting("", "SHA-256 that the weights file must have; empty: any")
+    image_size: int = _setting(512, "side of the square input, pixels", minimum=32, maximum=4096)
+    image_fit: str = _setting(
+        "pad",
+        "how a radiograph becomes square: pad with black, crop the centre, or stretch",
+        choices=("pad", "crop", "stretch"),
+    )
+    dropout: float = _setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)
+
+    # schedule
+    schedule: str = _setting(
+        "progressive",
+        "progressive thaws stage by stage, full trains all, probe the head alone",
+        choices=("progressive", "full", "probe"),
+    )
+    rounds: int = _setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
+    probe_rounds: int = _setting(10, "rounds of the head alone before them", minimum=0, maximum=100_000)
+    local_epochs: int = _setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
+    unfreeze_layer4: float = _setting(
+        0.10, "share of the fine-tuning rounds after which layer4 thaws", minimum=0.0, maximum=1.0
+    )
+    unfreeze_layer3: float = _setting(0.30, "likewise layer3", minimum=0.0, maximum=1.0)
+    unfreeze_layer2: float = _setting(0.60, "likewise layer2", minimum=0.0, maximum=1.0)
+
+    # optimisation at the sites
+    optimizer: str = _setting("adamw", "adamw or plain sgd", choices=("adamw", "sgd"))
+    lr_probe: float = _setting(1e-3, "rate of the head in probe rounds", minimum=0.0, maximum=10.0)
+    lr_head: float = _setting(1e-3, "maximum rate of the head", minimum=0.0, maximum=10.0)
+    lr_layer4: float = _setting(5e-4, "maximum rate of layer4", minimum=0.0, maximum=10.0)
+    lr_layer3: float = _setting(2.5e-4, "maximum rate of layer3", minimum=0.0, maximum=10.0)
+    lr_layer2: float = _setting(
+        1e-4, "maximum rate of layer2 (and below it with schedule full)", minimum=0.0, maximum=10.0
+    )
+    rate_policy: str = _setting(
+        "one-cycle",
+        "one-cycle over all fine-tuning rounds, or constant at the maximum",
+        choices=("one-cycle", "constant"),
+    )
+    weight_decay: float = _setting(1e-4, "weight decay of the backbone", minimum=0.0, maximum=1.0)
+    weight_decay_head: float = _setting(1e-5, "weight decay of the head", minimum=0.0, maximum=1.0)
+    batch_size: int = _setting(8, "images a step", minimum=1, maximum=100_000)
+    sampling: str = _setting(
+        "balanced",
+        "balanced draws both classes equally often, shuffle takes each image once",
+        choices=("balanced", "shuffle"),
+    )
+    augmentation: str = _setting("recipe", "training images: recipe or none", choices=("recipe", "none"))
+    cutmix_probability: float = _setting(
+        0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0
+    )
+    cutmix_alpha: float = _setting(1.0, "CutMix's Beta(alpha, alpha)", minimum=1e-3, maximum=100.0)
+    batch_norm: str = _setting(
+        "average",
+        "BatchNorm statistics of thawed stages: averaged, kept local (FedBN), or frozen",
+        choices=("average", "local", "frozen"),
+    )
+
+    # aggregation
+    strategy: str = _setting(
+        "fedavg",
+        "Flower strategy",
+        choices=(
+            "fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm", "fedmedian", "fedtrimmedavg", "krum",
+        ),
+    )
+    proximal_mu: float = _setting(0.0, "FedProx's weight of the proximal term", minimum=0.0, maximum=1e3)
+    server_learning_rate: float = _setting(
+        0.0, "fedadam, fedyogi, fedavgm; 0 takes 0.01, 0.01, 1.0", minimum=0.0, maximum=10.0
+    )
+    server_momentum: float = _setting(
+        0.9, "fedavgm's momentum, fedadam's and fedyogi's beta 1", minimum=0.0, maximum=0.999
+    )
+    trim_fraction: float = _setting(
+        0.2, "fedtrimmedavg: share cut off at each end", minimum=0.0, maximum=0.49
+    )
+    malicious_sites: int = _setting(0, "krum: sites it must withstand", minimum=0, maximum=10_000)
+    update_dtype: str = _setting("float32", "number format on the wire", choices=("float32",))
+
+    # federation
+    min_sites: int = _setting(2, "sites a round needs", minimum=1, maximum=100_000)
+    round_timeout: int = _setting(3600, "seconds until a round closes", minimum=1, maximum=10**7)
+    retries: int = _setting(2, "repetitions of a round that had too few sites", minimum=0, maximum=1000)
+
+    # data
+    validation_fraction: float = _setting(
+        0.2, "share of each site's patients kept for validation", minimum=0.01, maximum=0.5
+    )
+    seed: int = _setting(0, "seed of splits, initial head, order and augmentation", minimum=0, maximum=2**31 - 1)
+
+    # this machine
+    threads: int = _setting(
+        0, "CPU threads of a site's training; 0: all cores", minimum=0, maximum=1024
+    )
+    out: str = _setting("", "the run's folder; empty: runs/<run id>")
+    resume: bool = _setting(False, "continue the run in that folder")
+    sites: str = _setting(
+        "", "simulation only: site folders, separated by the path separator (':' on Linux)"
+    )
+    pooled: bool = _setting(False, "simulation only: train on all sites' data as if in one place")
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            _check(item, getattr(self, item.name))
+        if not self.unfreeze_layer4 <= self.unfreeze_layer3 <= self.unfreeze_layer2:
+            raise ConfigError(
+                "Stages thaw from the last to the first: unfreeze-layer4 "
+                f"({self.unfreeze_layer4}) <= unfreeze-layer3 ({self.unfreeze_layer3}) <= "
+                f"unfreeze-layer2 ({self.unfreeze_layer2}) must hold."
+            )
+        if self.rounds + self.probe_rounds == 0:
+            raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
+        if self.weights_sha256 and not _is_sha256(self.weights_sha256):
+            raise ConfigError(
+                f"weights-sha256 is '{self.weights_sha256}'; it must be 64 hexadecimal digits."
+            )
+
+    def to_flat(self) -> dict[str, Scalar]:
+        """The mapping that Flower carries and config.json keeps."""
+        return {key_of(f.name): getattr(self, f.name) for f in dataclasses.fields(self)}
+
+
+def key_of(name: str) -> str:
+    """The configuration key of a field name: `image_size` -> `image-size`."""
+    return name.replace("_", "-")
+
+
+def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
+    """Parse a flat mapping of kebab-case keys; keys that are left out take their defaults.
+
+    Raises ConfigError for an unknown key, a value of the wrong type or out of range.
+    """
+    known = {key_of(f.name): f for f in dataclasses.fields(RunConfig)}
+    values: dict[str, Any] = {}
+    for key, value in flat.items():
+        if key not in known:
+            raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}.")
+        values[known[key].name] = _coerce(known[key], value)
+    return RunConfig(**values)
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
+    """Parse `KEY=VALUE` words of a command line; a value is read as TOML, else as text.
+
+    Raises ConfigError where a word has no `=`, and for an unknown key.
+    """
+    known = {key_of(f.name): f for f in dataclasses.fields(RunConfig)}
+    flat: dict[str, Scalar] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"'{assignment}' is no setting; write KEY=VALUE, e.g. rounds=20.")
+        if key not in known:
+            raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}.")
+        flat[key] = text if isinstance(known[key].default, str) else _read_scalar(key, text)
+    return flat
+
+
+def _read_scalar(key: str, text: str) -> Scalar:
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    if not isinstance(value, bool | int | float | str):
+        raise ConfigError(f"{key} is '{text}'; it must be one number, true/false or text.")
+    return value
+
+
+def _coerce(item: dataclasses.Field[Any], value: object) -> object:
+    """Accept an integer where a real number is asked for; Flower's own parser yields either."""
+    if isinstance(item.default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _check(item: dataclasses.Field[Any], value: object) -> None:
+    key, expected = key_of(item.name), type(item.default)
+    if type(value) is not expected:
+        names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        raise ConfigError(f"{key} is {value!r}; it must be {names[expected]}.")
+    minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
+    if isinstance(value, int | float) and minimum is not None:
+        if not (math.isfinite(value) and minimum <= value <= maximum):
+            raise ConfigError(f"{key} is {value}; it must lie in {minimum:g} to {maximum:g}.")
+    choices = item.metadata["choices"]
+    if choices and value not in choices:
+        raise ConfigError(f"{key} is '{value}'; it must be one of {', '.join(choices)}.")
+
+
+def _suggestion(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key.replace("_", "-"), list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
