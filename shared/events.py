@@ -1,0 +1,131 @@
+"""What happens during a run, told to whoever listens in this process.
+
+A terminal's progress bars, a log and later a live view are listeners; the rounds and the trainer
+do not know them. Without a listener an event costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from shared.schedule import Plan
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The rounds begin, or go on after `done` rounds."""
+
+    run: str
+    sites: tuple[str, ...]
+    rounds: int
+    done: int
+    folder: str
+
+
+@dataclass(frozen=True)
+class SiteBusy:
+    """A site of this process has begun a task of so many steps (0: unknown)."""
+
+    site: str
+    task: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A site of this process has done one more step of its task."""
+
+    site: str
+
+
+@dataclass(frozen=True)
+class SiteNote:
+    """Something that the owner of a site of this process should know."""
+
+    site: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RoundStarted:
+    """The messages of a round are on their way."""
+
+    plan: Plan
+    rounds: int
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReplyReceived:
+    """A site has answered; `problem` says why its reply is not used."""
+
+    site: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class RoundRetried:
+    """A round had too few usable replies and is asked again."""
+
+    round: int
+    usable: int
+    needed: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class RoundFinished:
+    """A round is aggregated and on disk. `auroc` is that of the model that entered it."""
+
+    round: int
+    rounds: int
+    loss: float
+    auroc: float | None
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that the coordinator's owner should know."""
+
+    text: str
+
+
+Event = (
+    RunStarted
+    | SiteBusy
+    | StepDone
+    | SiteNote
+    | RoundStarted
+    | ReplyReceived
+    | RoundRetried
+    | RoundFinished
+    | Warned
+)
+Listener = Callable[[Event], None]
+
+_listeners: list[Listener] = []
+
+
+def emit(event: Event) -> None:
+    """Tell all listeners of this process."""
+    for listener in _listeners:
+        listener(event)
+
+
+def has_listeners() -> bool:
+    """Whether anybody listens in this process."""
+    return bool(_listeners)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Listen for the duration of the block."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

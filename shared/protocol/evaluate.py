@@ -1,0 +1,125 @@
+"""Evaluation alone: the final model at the sites, or a finished model on another cohort."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from shared.errors import ProtocolError
+from shared.metrics.histogram import SCORE_BINS, Histogram
+from shared.protocol.records import (
+    PROTOCOL_VERSION,
+    arrays_in,
+    counts,
+    flag,
+    metrics_in,
+    name,
+    real,
+    settings_in,
+    text,
+    texts,
+    whole,
+)
+from shared.schedule import STAGES, Stage
+
+MESSAGE_TYPE = "evaluate"
+_REQUEST, _DELTA, _REPORT, _METRICS = "evaluate", "delta", "report", "metrics"
+
+Scope = Literal["validation", "all"]
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """Base, what has changed since, and whose patients: validation ones, or all of the site."""
+
+    run: str
+    base: str
+    scope: Scope
+    after_round: int
+    thawed: tuple[Stage, ...]
+    delta: ArrayRecord
+
+    def to_content(self) -> RecordDict:
+        """Flower's records of this request."""
+        record = ConfigRecord(
+            {
+                "protocol": PROTOCOL_VERSION,
+                "run": self.run,
+                "base": self.base,
+                "scope": self.scope,
+                "after-round": self.after_round,
+                "thawed": list(self.thawed),
+            }
+        )
+        return RecordDict({_REQUEST: record, _DELTA: self.delta})
+
+    @classmethod
+    def from_content(cls, content: RecordDict) -> EvaluateRequest:
+        """Read a request; ProtocolError where it breaks the contract."""
+        record = settings_in(content, _REQUEST)
+        thawed = texts(record, "thawed")
+        if not set(thawed) <= set(STAGES):
+            raise ProtocolError(f"the thawed stages are {thawed}; known are {list(STAGES)}")
+        return cls(
+            run=name(record, "run"),
+            base=text(record, "base"),
+            scope=_scope(text(record, "scope")),
+            after_round=whole(record, "after-round"),
+            thawed=tuple(thawed),
+            delta=arrays_in(content, _DELTA),
+        )
+
+
+@dataclass(frozen=True)
+class EvaluateReply:
+    """Patients by score, as counts."""
+
+    site: str
+    histogram: Histogram
+    suppress: bool
+    seconds: float
+
+    def to_content(self) -> RecordDict:
+        """Flower's records of this reply."""
+        report = ConfigRecord(
+            {"protocol": PROTOCOL_VERSION, "site": self.site, "suppress": self.suppress}
+        )
+        seconds: dict[str, float | list[int]] = {"seconds": self.seconds}
+        metrics = MetricRecord({**seconds, **histogram_to_values(self.histogram)})
+        return RecordDict({_REPORT: report, _METRICS: metrics})
+
+    @classmethod
+    def from_content(cls, content: RecordDict) -> EvaluateReply:
+        """Read a reply; ProtocolError where it breaks the contract."""
+        report, metrics = settings_in(content, _REPORT), metrics_in(content, _METRICS)
+        return cls(
+            site=name(report, "site"),
+            histogram=histogram_from_metrics(metrics),
+            suppress=flag(report, "suppress"),
+            seconds=real(metrics, "seconds"),
+        )
+
+
+def histogram_to_values(histogram: Histogram) -> dict[str, list[int]]:
+    """A histogram as values of a MetricRecord."""
+    return {
+        "positives": [int(count) for count in histogram.positives],
+        "negatives": [int(count) for count in histogram.negatives],
+    }
+
+
+def histogram_from_metrics(metrics: MetricRecord) -> Histogram:
+    """Read a histogram; ProtocolError where its counts are not counts."""
+    return Histogram(
+        np.array(counts(metrics, "positives", SCORE_BINS)),
+        np.array(counts(metrics, "negatives", SCORE_BINS)),
+    )
+
+
+def _scope(value: str) -> Scope:
+    if value == "validation" or value == "all":
+        return "validation" if value == "validation" else "all"
+    raise ProtocolError(f"the scope is '{value}', neither validation nor all")

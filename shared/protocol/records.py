@@ -1,0 +1,104 @@
+"""Reading typed values out of Flower records; every surprise is a ProtocolError."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from shared.errors import ProtocolError
+
+PROTOCOL_VERSION = 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+def arrays_in(content: RecordDict, record: str) -> ArrayRecord:
+    """The ArrayRecord of that name."""
+    found = content.get(record)
+    if not isinstance(found, ArrayRecord):
+        raise ProtocolError(f"the message has no tensors '{record}'")
+    return found
+
+
+def settings_in(content: RecordDict, record: str) -> ConfigRecord:
+    """The ConfigRecord of that name, of this protocol's version."""
+    found = content.get(record)
+    if not isinstance(found, ConfigRecord):
+        raise ProtocolError(f"the message has no record '{record}'")
+    version = found.get("protocol")
+    if version != PROTOCOL_VERSION:
+        raise ProtocolError(
+            f"the message speaks protocol {version!r}, this program {PROTOCOL_VERSION}; "
+            "install the same fedthaw at the coordinator and at all sites"
+        )
+    return found
+
+
+def metrics_in(content: RecordDict, record: str) -> MetricRecord:
+    """The MetricRecord of that name."""
+    found = content.get(record)
+    if not isinstance(found, MetricRecord):
+        raise ProtocolError(f"the message has no metrics '{record}'")
+    return found
+
+
+def text(record: ConfigRecord, key: str) -> str:
+    """A text value."""
+    value = record.get(key)
+    if not isinstance(value, str):
+        raise ProtocolError(f"'{key}' is missing or no text")
+    return value
+
+
+def name(record: ConfigRecord, key: str) -> str:
+    """A text that may become part of a path or of a table: letters, digits, '_', '.', '-'."""
+    value = text(record, key)
+    if not _NAME.fullmatch(value):
+        raise ProtocolError(f"'{key}' is no plain name of letters, digits, '_', '.' and '-'")
+    return value
+
+
+def flag(record: ConfigRecord, key: str) -> bool:
+    """A truth value."""
+    value = record.get(key)
+    if not isinstance(value, bool):
+        raise ProtocolError(f"'{key}' is missing or neither true nor false")
+    return value
+
+
+def texts(record: ConfigRecord, key: str) -> list[str]:
+    """A list of texts."""
+    value = record.get(key)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ProtocolError(f"'{key}' is missing or no list of texts")
+    return [str(item) for item in value]
+
+
+def whole(record: ConfigRecord | MetricRecord, key: str, *, minimum: int = 0) -> int:
+    """A whole number of at least `minimum`."""
+    value = record.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise ProtocolError(f"'{key}' is missing or no whole number of at least {minimum}")
+    return value
+
+
+def real(record: ConfigRecord | MetricRecord, key: str) -> float:
+    """A finite number that is not negative."""
+    value = record.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ProtocolError(f"'{key}' is missing or no number")
+    if not math.isfinite(value) or value < 0:
+        raise ProtocolError(f"'{key}' is {value}; it must be finite and not negative")
+    return float(value)
+
+
+def counts(record: MetricRecord, key: str, length: int) -> list[int]:
+    """A list of `length` counts."""
+    value = record.get(key)
+    if not isinstance(value, list) or len(value) != length:
+        raise ProtocolError(f"'{key}' is missing or has not {length} counts")
+    if not all(isinstance(item, int) and item >= 0 for item in value):
+        raise ProtocolError(f"'{key}' holds something that is no count")
+    return [int(item) for item in value]

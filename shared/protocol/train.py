@@ -1,0 +1,134 @@
+"""One round at one site: evaluate the model received, train it, send back what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from shared.metrics.histogram import Histogram
+from shared.protocol.evaluate import histogram_from_metrics, histogram_to_values
+from shared.protocol.plan import plan_from_record, plan_to_values
+from shared.protocol.records import (
+    PROTOCOL_VERSION,
+    arrays_in,
+    flag,
+    metrics_in,
+    name,
+    real,
+    settings_in,
+    text,
+    texts,
+    whole,
+)
+from shared.schedule import Plan
+from shared.wire.arrays import Arrays, Manifest, from_record, to_record
+
+MESSAGE_TYPE = "train"
+_REQUEST, _DELTA, _REPORT, _METRICS = "plan", "delta", "report", "metrics"
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Plan, base and what has changed since the base; nothing else is needed to join late."""
+
+    run: str
+    base: str
+    plan: Plan
+    expects: tuple[str, ...]
+    """Manifest lines of the reply's tensors."""
+    delta: ArrayRecord
+    """Weights minus base of every stage that has ever been thawed."""
+
+    def to_content(self) -> RecordDict:
+        """Flower's records of this request."""
+        values = plan_to_values(self.plan) | {
+            "protocol": PROTOCOL_VERSION,
+            "run": self.run,
+            "base": self.base,
+            "expects": list(self.expects),
+        }
+        return RecordDict({_REQUEST: ConfigRecord(values), _DELTA: self.delta})
+
+    @classmethod
+    def from_content(cls, content: RecordDict) -> TrainRequest:
+        """Read a request; ProtocolError where it breaks the contract."""
+        record = settings_in(content, _REQUEST)
+        return cls(
+            run=name(record, "run"),
+            base=text(record, "base"),
+            plan=plan_from_record(record),
+            expects=tuple(texts(record, "expects")),
+            delta=arrays_in(content, _DELTA),
+        )
+
+
+@dataclass(frozen=True)
+class TrainReply:
+    """What a site sends back; everything beside the delta is counts, sums and durations."""
+
+    site: str
+    round: int
+    frozen: str
+    """Digest of all stages that did not train."""
+    delta: Arrays
+    """Weights after training minus weights received, for the trainable stages."""
+    images: int
+    """Training images, the weight of this site in the average."""
+    patients: int
+    steps: int
+    loss: float
+    histogram: Histogram
+    """Validation patients by score, of the model received."""
+    suppress: bool
+    """The site's own values must not be shown or kept: a class is smaller than its min-cell."""
+    train_seconds: float
+    evaluate_seconds: float
+    peak_memory: int
+    continued_from: int
+    """Round whose optimiser state this one went on from; 0 where it began afresh."""
+
+    def to_content(self) -> RecordDict:
+        """Flower's records of this reply."""
+        report = ConfigRecord(
+            {
+                "protocol": PROTOCOL_VERSION,
+                "site": self.site,
+                "round": self.round,
+                "frozen": self.frozen,
+                "suppress": self.suppress,
+            }
+        )
+        values: dict[str, int | float | list[int]] = {
+            "images": self.images,
+            "patients": self.patients,
+            "steps": self.steps,
+            "loss": self.loss,
+            "train-seconds": self.train_seconds,
+            "evaluate-seconds": self.evaluate_seconds,
+            "peak-memory": self.peak_memory,
+            "continued-from": self.continued_from,
+        }
+        metrics = MetricRecord({**values, **histogram_to_values(self.histogram)})
+        return RecordDict({_REPORT: report, _METRICS: metrics, _DELTA: to_record(self.delta)})
+
+    @classmethod
+    def from_content(cls, content: RecordDict, manifest: Manifest) -> TrainReply:
+        """Read a reply whose tensors must fulfil the manifest; ProtocolError otherwise."""
+        report, metrics = settings_in(content, _REPORT), metrics_in(content, _METRICS)
+        return cls(
+            site=name(report, "site"),
+            round=whole(report, "round", minimum=1),
+            frozen=text(report, "frozen"),
+            delta=from_record(arrays_in(content, _DELTA), manifest),
+            images=whole(metrics, "images", minimum=1),
+            patients=whole(metrics, "patients", minimum=1),
+            steps=whole(metrics, "steps", minimum=1),
+            loss=real(metrics, "loss"),
+            histogram=histogram_from_metrics(metrics),
+            suppress=flag(report, "suppress"),
+            train_seconds=real(metrics, "train-seconds"),
+            evaluate_seconds=real(metrics, "evaluate-seconds"),
+            peak_memory=whole(metrics, "peak-memory"),
+            continued_from=whole(metrics, "continued-from"),
+        )

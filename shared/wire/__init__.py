@@ -1,0 +1,1 @@
+"""Named tensors as they travel."""
