@@ -40,9 +40,7 @@ class RunConfig:
     """
 
     # model
-    backbone: str = _setting(
-        "resnet50", "network", choices=("resnet50", "resnet18", "micro")
-    )
+    backbone: str = _setting("resnet50", "network", choices=("resnet50", "resnet18", "micro"))
     weights: str = _setting("xrv", "xrv, imagenet, random, or a path to .safetensors / .pt")
     weights_sha256: str = _setting("", "SHA-256 that the weights file must have; empty: any")
     image_size: int = _setting(512, "side of the square input, pixels", minimum=32, maximum=4096)
@@ -60,7 +58,9 @@ class RunConfig:
         choices=("progressive", "full", "probe"),
     )
     rounds: int = _setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
-    probe_rounds: int = _setting(10, "rounds of the head alone before them", minimum=0, maximum=100_000)
+    probe_rounds: int = _setting(
+        10, "rounds of the head alone before them", minimum=0, maximum=100_000
+    )
     local_epochs: int = _setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
     unfreeze_layer4: float = _setting(
         0.10, "share of the fine-tuning rounds after which layer4 thaws", minimum=0.0, maximum=1.0
@@ -90,7 +90,9 @@ class RunConfig:
         "balanced draws both classes equally often, shuffle takes each image once",
         choices=("balanced", "shuffle"),
     )
-    augmentation: str = _setting("recipe", "training images: recipe or none", choices=("recipe", "none"))
+    augmentation: str = _setting(
+        "recipe", "training images: recipe or none", choices=("recipe", "none")
+    )
     cutmix_probability: float = _setting(
         0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0
     )
@@ -106,10 +108,19 @@ class RunConfig:
         "fedavg",
         "Flower strategy",
         choices=(
-            "fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm", "fedmedian", "fedtrimmedavg", "krum",
+            "fedavg",
+            "fedprox",
+            "fedadam",
+            "fedyogi",
+            "fedavgm",
+            "fedmedian",
+            "fedtrimmedavg",
+            "krum",
         ),
     )
-    proximal_mu: float = _setting(0.0, "FedProx's weight of the proximal term", minimum=0.0, maximum=1e3)
+    proximal_mu: float = _setting(
+        0.0, "FedProx's weight of the proximal term", minimum=0.0, maximum=1e3
+    )
     server_learning_rate: float = _setting(
         0.0, "fedadam, fedyogi, fedavgm; 0 takes 0.01, 0.01, 1.0", minimum=0.0, maximum=10.0
     )
@@ -125,13 +136,17 @@ class RunConfig:
     # federation
     min_sites: int = _setting(2, "sites a round needs", minimum=1, maximum=100_000)
     round_timeout: int = _setting(3600, "seconds until a round closes", minimum=1, maximum=10**7)
-    retries: int = _setting(2, "repetitions of a round that had too few sites", minimum=0, maximum=1000)
+    retries: int = _setting(
+        2, "repetitions of a round that had too few sites", minimum=0, maximum=1000
+    )
 
     # data
     validation_fraction: float = _setting(
         0.2, "share of each site's patients kept for validation", minimum=0.01, maximum=0.5
     )
-    seed: int = _setting(0, "seed of splits, initial head, order and augmentation", minimum=0, maximum=2**31 - 1)
+    seed: int = _setting(
+        0, "seed of splits, initial head, order and augmentation", minimum=0, maximum=2**31 - 1
+    )
 
     # this machine
     threads: int = _setting(
@@ -225,11 +240,15 @@ def _check(item: dataclasses.Field[Any], value: object) -> None:
         raise ConfigError(f"{key} is {value!r}; it must be {names[expected]}.")
     minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
     if isinstance(value, int | float) and minimum is not None:
-        if not (math.isfinite(value) and minimum <= value <= maximum):
-            raise ConfigError(f"{key} is {value}; it must lie in {minimum:g} to {maximum:g}.")
+        _check_range(key, value, minimum, maximum)
     choices = item.metadata["choices"]
     if choices and value not in choices:
         raise ConfigError(f"{key} is '{value}'; it must be one of {', '.join(choices)}.")
+
+
+def _check_range(key: str, value: float, minimum: float, maximum: float) -> None:
+    if not (math.isfinite(value) and minimum <= value <= maximum):
+        raise ConfigError(f"{key} is {value}; it must lie in {minimum:g} to {maximum:g}.")
 
 
 def _suggestion(key: str, known: Iterable[str]) -> str:

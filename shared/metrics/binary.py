@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from scipy.special import expit, logit  # type: ignore[import-untyped]  # scipy ships no types
+from scipy.special import expit, logit
 
 from shared.metrics.histogram import SCORE_BINS, Histogram, bin_edges, bin_probabilities
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit  # type: ignore[import-untyped]  # scipy ships no types
+from scipy.special import expit, logit
 
 LOGIT_LIMIT = 8.0
 BINS_PER_LOGIT = 32

@@ -6,8 +6,8 @@ import math
 from itertools import accumulate
 from statistics import NormalDist
 
-from scipy.optimize import brentq  # type: ignore[import-untyped]  # scipy ships no types
-from scipy.special import expit, logit  # type: ignore[import-untyped]
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 from shared.metrics.binary import auroc
 from shared.metrics.histogram import Histogram
@@ -107,7 +107,7 @@ def _doubled_below(counts: list[int]) -> list[int]:
 
 
 def _squared_deviations(weights: list[int], values: list[int]) -> int:
-    """sum w times the weighted sum of squared deviations from the mean; exact, so 0 is 0."""
+    """Sum w times the weighted sum of squared deviations from the mean; exact, so 0 is 0."""
     first = sum(w * v for w, v in zip(weights, values, strict=True))
     second = sum(w * v**2 for w, v in zip(weights, values, strict=True))
     return sum(weights) * second - first**2

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage  # type: ignore[import-untyped]
+from scipy import ndimage
 
 Image = NDArray[np.floating]
 CANVAS = 1.25  # the canvas spans -CANVAS to CANVAS

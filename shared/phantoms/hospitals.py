@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from openpyxl import Workbook  # type: ignore[import-untyped]
+from openpyxl import Workbook
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 

@@ -20,9 +20,7 @@ class DescribeRequest:
 
     def to_content(self) -> RecordDict:
         """Flower's records of this request."""
-        return RecordDict(
-            {_REQUEST: ConfigRecord({"protocol": PROTOCOL_VERSION, "run": self.run})}
-        )
+        return RecordDict({_REQUEST: ConfigRecord({"protocol": PROTOCOL_VERSION, "run": self.run})})
 
     @classmethod
     def from_content(cls, content: RecordDict) -> DescribeRequest:

@@ -113,13 +113,17 @@ def histogram_to_values(histogram: Histogram) -> dict[str, list[int]]:
 
 def histogram_from_metrics(metrics: MetricRecord) -> Histogram:
     """Read a histogram; ProtocolError where its counts are not counts."""
-    return Histogram(
-        np.array(counts(metrics, "positives", SCORE_BINS)),
-        np.array(counts(metrics, "negatives", SCORE_BINS)),
-    )
+    positives = counts(metrics, "positives", SCORE_BINS)
+    negatives = counts(metrics, "negatives", SCORE_BINS)
+    try:
+        return Histogram(np.array(positives), np.array(negatives))
+    except ValueError as error:
+        raise ProtocolError(f"the histogram is none: {error}") from error
 
 
 def _scope(value: str) -> Scope:
-    if value == "validation" or value == "all":
-        return "validation" if value == "validation" else "all"
+    if value == "validation":
+        return "validation"
+    if value == "all":
+        return "all"
     raise ProtocolError(f"the scope is '{value}', neither validation nor all")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from flwr.app import ConfigRecord
 
 from shared.errors import ProtocolError
-from shared.protocol.records import real, text, texts, whole
+from shared.protocol.records import real, reals, text, texts, whole
 from shared.schedule import STAGES, Phase, Plan, Stage
 
+PlanValues = dict[str, int | float | str | list[str] | list[float]]
 
-def plan_to_values(plan: Plan) -> dict[str, int | float | str | list[str] | list[float]]:
-    """The plan as values of a ConfigRecord."""
+
+def plan_to_values(plan: Plan) -> PlanValues:
+    """The plan as values of a ConfigRecord, and of a ledger's line."""
     return {
         "round": plan.round,
         "phase": plan.phase,
@@ -26,8 +28,8 @@ def plan_to_values(plan: Plan) -> dict[str, int | float | str | list[str] | list
 def plan_from_record(record: ConfigRecord) -> Plan:
     """Read a plan; ProtocolError where it is incomplete or contradicts itself."""
     trainable = _stages(record, "trainable")
-    rates = record.get("rates")
-    if not isinstance(rates, list) or len(rates) != len(trainable):
+    rates = reals(record, "rates")
+    if len(rates) != len(trainable):
         raise ProtocolError("the plan has not one learning rate for each trainable stage")
     plan = Plan(
         round=whole(record, "round", minimum=1),
@@ -36,7 +38,7 @@ def plan_from_record(record: ConfigRecord) -> Plan:
         length=whole(record, "length", minimum=1),
         trainable=trainable,
         thawed=_stages(record, "thawed"),
-        rates={stage: float(rate) for stage, rate in zip(trainable, rates, strict=True)},
+        rates=dict(zip(trainable, rates, strict=True)),
         cutmix_probability=real(record, "cutmix-probability"),
     )
     if plan.position >= plan.length:
@@ -45,8 +47,10 @@ def plan_from_record(record: ConfigRecord) -> Plan:
 
 
 def _phase(value: str) -> Phase:
-    if value == "probe" or value == "fine-tune":
-        return "probe" if value == "probe" else "fine-tune"
+    if value == "probe":
+        return "probe"
+    if value == "fine-tune":
+        return "fine-tune"
     raise ProtocolError(f"the plan's phase is '{value}', neither probe nor fine-tune")
 
 

@@ -76,6 +76,17 @@ def texts(record: ConfigRecord, key: str) -> list[str]:
     return [str(item) for item in value]
 
 
+def reals(record: ConfigRecord | MetricRecord, key: str) -> list[float]:
+    """A list of finite numbers that are not negative."""
+    value = record.get(key)
+    if not isinstance(value, list):
+        raise ProtocolError(f"'{key}' is missing or no list of numbers")
+    numbers = [float(item) for item in value if isinstance(item, int | float)]
+    if len(numbers) != len(value) or not all(math.isfinite(n) and n >= 0 for n in numbers):
+        raise ProtocolError(f"'{key}' holds something that is no finite, non-negative number")
+    return numbers
+
+
 def whole(record: ConfigRecord | MetricRecord, key: str, *, minimum: int = 0) -> int:
     """A whole number of at least `minimum`."""
     value = record.get(key)

@@ -42,13 +42,11 @@ class TrainRequest:
 
     def to_content(self) -> RecordDict:
         """Flower's records of this request."""
-        values = plan_to_values(self.plan) | {
-            "protocol": PROTOCOL_VERSION,
-            "run": self.run,
-            "base": self.base,
-            "expects": list(self.expects),
-        }
-        return RecordDict({_REQUEST: ConfigRecord(values), _DELTA: self.delta})
+        record = ConfigRecord({"protocol": PROTOCOL_VERSION, "run": self.run, "base": self.base})
+        record["expects"] = list(self.expects)
+        for key, value in plan_to_values(self.plan).items():
+            record[key] = value
+        return RecordDict({_REQUEST: record, _DELTA: self.delta})
 
     @classmethod
     def from_content(cls, content: RecordDict) -> TrainRequest:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn import metrics as sklearn_metrics  # type: ignore[import-untyped]
+from sklearn import metrics as sklearn_metrics
 
 from shared.metrics import binary
 from shared.metrics.histogram import Histogram, bin_edges, bin_of, bin_probabilities

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn import metrics as sklearn_metrics  # type: ignore[import-untyped]
+from sklearn import metrics as sklearn_metrics
 
 from shared.metrics import binary
 from shared.metrics.histogram import Histogram

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openpyxl  # type: ignore[import-untyped]
+import openpyxl
 import pydicom
 import pytest
 from pydicom.pixels.processing import apply_voi_lut
-from scipy.stats import spearmanr  # type: ignore[import-untyped]
-from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
-from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import train_test_split
 
 from shared.errors import SiteError
 from shared.phantoms import HOSPITALS, HospitalProfile, draw_chest, hospitals, write_hospitals
@@ -61,8 +61,12 @@ def test_every_radiograph_is_dicom_as_the_profile_says(
         assert image.file_meta.MediaStorageSOPClassUID == image.SOPClassUID
         assert image.file_meta.MediaStorageSOPInstanceUID == image.SOPInstanceUID
         assert image.file_meta.TransferSyntaxUID.is_compressed is profile.compressed
-        assert profile.modality == {"1.2.840.10008.5.1.4.1.1.1": "CR",
-                                    "1.2.840.10008.5.1.4.1.1.1.1": "DX"}[image.SOPClassUID]
+        assert (
+            profile.modality
+            == {"1.2.840.10008.5.1.4.1.1.1": "CR", "1.2.840.10008.5.1.4.1.1.1.1": "DX"}[
+                image.SOPClassUID
+            ]
+        )
         assert (image.Modality, image.ViewPosition) == (profile.modality, "AP")
         assert image.PhotometricInterpretation == profile.photometric
         assert (image.BitsStored, image.HighBit) == (profile.bits, profile.bits - 1)

@@ -1,0 +1,126 @@
+"""`fedthaw`: names its commands and imports each only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from shared.errors import FedThawError
+
+COMMANDS = {
+    "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
+    "evaluate": ("server.cli.evaluate:app", "Evaluate a run's final model on a site's folder."),
+    "site": ("client.cli:app", "What a hospital does: check its folder, make a phantom one."),
+}
+"""Command -> (module:typer app, one line of help)."""
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command when it is called; its overview needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of a user's first day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command's name and line of help."""
+        known = COMMANDS.get(cmd_name)
+        return click.Command(cmd_name, help=known[1]) if known else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is about to run, imported now."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if name and command else command, rest
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fedthaw {version('fedthaw')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=LazyGroup, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and Flower's own log.")
+    ] = False,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Fine-tune a radiograph-pretrained ResNet-50 across hospitals that cannot share images.
+
+    Example: fedthaw simulate north east --set rounds=20 --out runs/first
+    """
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+    level = logging.DEBUG if debug else logging.ERROR
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for name in ("fedthaw", "flwr"):
+        logging.getLogger(name).setLevel(level)
+
+
+def main() -> None:
+    """The console script; exit code 2 for the user's mistake, 1 for a failure."""
+    sys.exit(run(app, sys.argv[1:]))
+
+
+def run(command: Callable[..., object], arguments: Sequence[str]) -> int:
+    """Run a typer app; every error becomes one sentence, with a traceback under `--debug` only."""
+    debug = "--debug" in arguments
+    try:
+        result = command(args=list(arguments), standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("Interrupted. A run that had begun goes on with --resume.", INTERRUPTED)
+    except FedThawError as error:
+        if debug:
+            raise
+        return _complain(str(error), error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        return _complain(
+            f"Unexpected {type(error).__name__}: {error}. This is a fault of fedthaw; please "
+            "report it with what `fedthaw --debug ...` prints.",
+            FAILED,
+        )
+
+
+def _load(name: str) -> click.Command:
+    """Import the module of a command and return the command."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    command = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+    command.name = name
+    return command
+
+
+def _complain(sentence: str, code: int) -> int:
+    typer.echo(f"fedthaw: {sentence}", err=True)
+    return code

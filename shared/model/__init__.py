@@ -1,0 +1,1 @@
+"""The network: backbones as ordered stages, freezing, and the pretrained base."""

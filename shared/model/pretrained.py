@@ -1,0 +1,93 @@
+"""The base: the pretrained state that every site holds, named by its digest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from shared.config import RunConfig
+from shared.errors import ConfigError, WeightsError
+from shared.model.backbones import HEAD_BIAS, architecture_of, build_backbone
+from shared.model.checkpoints import HEAD_KEYS, fit_to_backbone, read_checkpoint, strip_prefix
+from shared.model.freezing import state_digest
+from shared.model.imagenet import fold_first_convolution
+from shared.model.sources import Progress, fetch, published_weights, require_sha256
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A pretrained state dict of a backbone, in float32 and contiguous on the CPU.
+
+    `num_batches_tracked` is zero (int64). Without `has_head` the head is zeros: the coordinator
+    draws the initial one (`initial_head`) and sends it as a delta.
+    """
+
+    state: Mapping[str, Tensor]
+    digest: str
+    """`state_digest` of the state: "sha256:" and 64 hexadecimal digits."""
+    source: str
+    """What it was loaded from, without a local folder."""
+    file_sha256: str
+    """SHA-256 of the file, for `weights-sha256`; empty where there is no file."""
+    has_head: bool
+
+
+def load_base(
+    config: RunConfig, site_weights: str | None = None, on_progress: Progress | None = None
+) -> Base:
+    """Load the pretrained weights that a run asks for.
+
+    `site_weights` is a site's own choice in place of `config.weights`, usually the path of its
+    copy of the same file. WeightsError where the file is missing, cannot be fetched, is altered
+    or does not fit; ConfigError where the settings contradict each other.
+    """
+    chosen = site_weights or config.weights
+    if chosen == "random":
+        return _random_base(config)
+    path, source = _locate(chosen, config, on_progress)
+    sha256 = require_sha256(path, config.weights_sha256, str(path))
+    state = strip_prefix(read_checkpoint(path))
+    if "imagenet" in (chosen, config.weights):
+        state = fold_first_convolution(state)
+    expected: dict[str, Tensor] = build_backbone(config.backbone).state_dict()
+    fitted, has_head = fit_to_backbone(state, expected, str(path))
+    return Base(fitted, state_digest(fitted), source, sha256, has_head)
+
+
+def initial_head(backbone: str, seed: int) -> dict[str, Tensor]:
+    """A new head: Xavier uniform weight (1, features) drawn from `seed`, bias 0.01.
+
+    The global random generators are neither read nor advanced. ConfigError for an unknown
+    backbone.
+    """
+    weight = torch.empty(1, architecture_of(backbone).features)
+    nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(seed))
+    return {"fc.weight": weight, "fc.bias": torch.full((1,), HEAD_BIAS)}
+
+
+def _locate(chosen: str, config: RunConfig, on_progress: Progress | None) -> tuple[Path, str]:
+    if chosen in ("xrv", "imagenet"):
+        published = published_weights(chosen, config.backbone)
+        return fetch(published, config.weights_sha256, on_progress), chosen
+    path = Path(os.path.expanduser(chosen))
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no weights file at {path}; weights must be xrv, imagenet, random, or the "
+            "path of a .safetensors, .pt or .pth file."
+        )
+    return path, f"file {path.name}"
+
+
+def _random_base(config: RunConfig) -> Base:
+    if config.weights_sha256:
+        raise ConfigError("weights=random has no file; leave weights-sha256 empty.")
+    state: dict[str, Tensor] = build_backbone(config.backbone, seed=config.seed).state_dict()
+    for key in HEAD_KEYS:
+        state[key] = torch.zeros_like(state[key])
+    owned = {key: value.detach().clone() for key, value in state.items()}
+    return Base(owned, state_digest(owned), "random", "", has_head=False)
