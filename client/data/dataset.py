@@ -1,0 +1,108 @@
+"""From cached images to batches in TorchXRayVision's range, reproducible whatever the loader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+
+from client.data.cache import ImageCache
+from client.data.cohort import Radiograph
+from shared.errors import SiteError
+from shared.seeds import derive_seed
+
+RANGE = 1024.0
+_LEVELS = 65535.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One radiograph and the cache that holds it."""
+
+    radiograph: Radiograph
+    site: str
+    cache: ImageCache
+
+    @property
+    def patient(self) -> tuple[str, str]:
+        """The patient, told apart from another site's patient of the same number."""
+        return self.site, self.radiograph.patient
+
+    def load(self) -> Tensor:
+        """The image, (1, size, size) float32 in [-1024, 1024] (`(2 x / max - 1) * 1024`)."""
+        pixels = self.cache.load(self.radiograph.digest)
+        if pixels is None:
+            raise SiteError(
+                f"The preprocessed images in {self.cache.folder} were removed or damaged while "
+                "they were in use; start the site again, it prepares them anew."
+            )
+        image = torch.from_numpy(pixels.astype("float32")).unsqueeze(0)
+        return image.div_(_LEVELS).mul_(2.0).sub_(1.0).mul_(RANGE)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One image of an epoch: which sample, and the seed of its augmentation."""
+
+    sample: int
+    seed: int
+
+
+class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Training images by position in an epoch's draws; each augmented by its own seed."""
+
+    def __init__(
+        self, samples: Sequence[Sample], draws: Sequence[Draw], augment: v2.Transform | None
+    ) -> None:
+        self._samples = samples
+        self._draws = draws
+        self._augment = augment
+
+    def __len__(self) -> int:
+        return len(self._draws)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        """Image (1, size, size) and label () of 0 or 1, both float32."""
+        draw = self._draws[position]
+        sample = self._samples[draw.sample]
+        image = sample.load()
+        if self._augment is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(draw.seed)
+                image = self._augment(image)
+        return image, torch.tensor(float(sample.radiograph.label))
+
+
+def draw_epoch(labels: Sequence[int], *, balanced: bool, seed: int) -> list[Draw]:
+    """As many draws as there are images.
+
+    Balanced: with replacement, both classes equally likely, the images of a class too (torch's
+    WeightedRandomSampler). Otherwise each image once, shuffled.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if balanced:
+        classes = torch.tensor(labels)
+        weights = 1.0 / torch.bincount(classes, minlength=2).double()[classes]
+        order = torch.multinomial(weights, len(labels), replacement=True, generator=generator)
+    else:
+        order = torch.randperm(len(labels), generator=generator)
+    return [
+        Draw(sample, derive_seed(seed, "augmentation", position))
+        for position, sample in enumerate(order.tolist())
+    ]
+
+
+def batch_positions(images: int, batch_size: int) -> list[list[int]]:
+    """Positions of an epoch in batches; a single left-over image joins the batch before it.
+
+    BatchNorm cannot take statistics of one image where its feature map has one pixel.
+    """
+    starts = list(range(0, images, batch_size))
+    batches = [list(range(start, min(start + batch_size, images))) for start in starts]
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [batches[-2] + batches[-1]]
+    return batches

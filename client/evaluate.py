@@ -1,0 +1,54 @@
+"""Patient-level scores of a cohort, as a histogram."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from scipy.special import expit
+from scipy.special import logit as logit_of
+
+from client.data.dataset import Sample
+from shared.metrics.histogram import Histogram
+from shared.model.backbones import StagedResNet
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: StagedResNet,
+    samples: Sequence[Sample],
+    batch_size: int,
+    on_step: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """One logit an image, in the order of `samples`."""
+    model.eval()
+    device = next(model.parameters()).device
+    logits: list[float] = []
+    for start in range(0, len(samples), batch_size):
+        images = torch.stack([sample.load() for sample in samples[start : start + batch_size]])
+        logits += model(images.to(device)).float().cpu().tolist()
+        on_step()
+    return logits
+
+
+def patient_histogram(samples: Sequence[Sample], logits: Sequence[float]) -> Histogram:
+    """A patient's score is the mean probability of that patient's images."""
+    probabilities: dict[tuple[str, str], list[float]] = defaultdict(list)
+    labels: dict[tuple[str, str], int] = {}
+    for sample, logit in zip(samples, logits, strict=True):
+        probabilities[sample.patient].append(float(expit(logit)))
+        labels[sample.patient] = sample.radiograph.label
+    scores = logit_of(np.array([np.mean(probabilities[patient]) for patient in labels]))
+    return Histogram.from_logits(scores, np.array(list(labels.values())))
+
+
+def evaluate_samples(
+    model: StagedResNet,
+    samples: Sequence[Sample],
+    batch_size: int,
+    on_step: Callable[[], None] = lambda: None,
+) -> Histogram:
+    """The histogram of a cohort under the model, which is put into eval mode."""
+    return patient_histogram(samples, predict_logits(model, samples, batch_size, on_step))

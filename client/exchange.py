@@ -1,0 +1,97 @@
+"""Between a message's tensors and the site's network."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from flwr.app import ArrayRecord
+from torch import Tensor
+
+from client.workspace import Workspace, shared_model
+from shared.config import RunConfig
+from shared.errors import ProtocolError
+from shared.model.backbones import StagedResNet
+from shared.model.stages import batch_norm_statistics, exchanged_keys, stage_of
+from shared.schedule import Stage
+from shared.wire.arrays import Arrays, TensorSpec, from_record
+
+
+def rebuild_model(
+    workspace: Workspace,
+    config: RunConfig,
+    *,
+    base: str,
+    thawed: Collection[Stage],
+    delta: ArrayRecord,
+    statistics: Mapping[str, Tensor],
+) -> StagedResNet:
+    """The coordinator's model: base plus delta, with the BatchNorm statistics that stay here.
+
+    Raises ProtocolError where the coordinator's base is another one or the delta does not fit.
+    """
+    if base != workspace.base.digest:
+        raise ProtocolError(
+            f"the coordinator's pretrained base is {_short(base)}, this site's "
+            f"{_short(workspace.base.digest)}; all must load the same `weights`"
+        )
+    model = shared_model(config.backbone, config.dropout, workspace.device)
+    model.load_state_dict(dict(workspace.base.state))
+    tensors = model.state_dict(keep_vars=False)
+    arrays = from_record(delta, specs(model, thawed, config.batch_norm))
+    for name, array in arrays.items():
+        tensors[name] += tensors[name].new_tensor(array)
+    for name, value in statistics.items():
+        tensors[name].copy_(value)
+    return model
+
+
+def specs(
+    model: StagedResNet, stages: Collection[Stage], batch_norm: str
+) -> tuple[TensorSpec, ...]:
+    """What is exchanged of these stages, in the network's order."""
+    state = model.state_dict()
+    return tuple(
+        TensorSpec(key, tuple(state[key].shape))
+        for key in exchanged_keys(model, stages, batch_norm)
+    )
+
+
+def agreed_keys(
+    model: StagedResNet, config: RunConfig, stages: Collection[Stage], expects: Sequence[str]
+) -> tuple[str, ...]:
+    """The keys to send back; ProtocolError unless the coordinator expects just these."""
+    manifest = specs(model, stages, config.batch_norm)
+    lines = [spec.to_line() for spec in manifest]
+    if lines != list(expects):
+        differing = sorted(set(lines) ^ set(expects))
+        raise ProtocolError(
+            f"the coordinator expects {len(expects)} tensors, this site would send {len(lines)} "
+            f"(first difference: {differing[0] if differing else 'their order'}); "
+            "install the same fedthaw at the coordinator and at all sites"
+        )
+    return tuple(spec.name for spec in manifest)
+
+
+def snapshot(model: StagedResNet, keys: Sequence[str]) -> dict[str, Tensor]:
+    """Copies of the tensors under these keys, on the CPU."""
+    state = model.state_dict()
+    return {key: state[key].detach().cpu().clone() for key in keys}
+
+
+def difference(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> Arrays:
+    """What training changed."""
+    return {key: (after[key] - before[key]).numpy() for key in before}
+
+
+def local_statistics(
+    model: StagedResNet, stages: Collection[Stage], batch_norm: str
+) -> dict[str, Tensor]:
+    """BatchNorm statistics of these stages where the run keeps them at the site, else none."""
+    if batch_norm != "local":
+        return {}
+    names = batch_norm_statistics(model)
+    return snapshot(model, [key for key in sorted(names) if stage_of(key) in stages])
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]

@@ -1,0 +1,157 @@
+"""What a site does with each message; Flower's own types stay in app.py."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+
+from client.data.dataset import Sample
+from client.evaluate import evaluate_samples
+from client.exchange import agreed_keys, difference, local_statistics, rebuild_model, snapshot
+from client.train.state import SiteState, load_state, save_state
+from client.train.trainer import Trained, train_round
+from client.workspace import Workspace, training_samples
+from shared.config import RunConfig
+from shared.errors import FedThawError, SiteError
+from shared.events import SiteBusy, StepDone, emit
+from shared.metrics.histogram import Histogram
+from shared.model.backbones import StagedResNet
+from shared.model.freezing import frozen_digest
+from shared.protocol.describe import SiteDescription
+from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
+from shared.protocol.train import TrainReply, TrainRequest
+
+
+def describe_site(workspace: Workspace, config: RunConfig) -> SiteDescription:
+    """Name, base and amount of training data; SiteError where the cohort cannot be trained on."""
+    samples = training_samples(workspace, config)
+    return SiteDescription(
+        name=workspace.name,
+        base=workspace.base.digest,
+        images=len(samples.train),
+        patients=samples.patients(),
+    )
+
+
+def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest) -> TrainReply:
+    """Evaluate the model received, train it as planned, return what changed and the counts."""
+    plan, folder = request.plan, workspace.state_folder(request.run)
+    samples = training_samples(workspace, config)
+    before = load_state(folder, plan.round)
+    model = rebuild_model(
+        workspace,
+        config,
+        base=request.base,
+        thawed=plan.thawed,
+        delta=request.delta,
+        statistics=before.statistics,
+    )
+    keys = agreed_keys(model, config, plan.trainable, request.expects)
+    frozen = frozen_digest(model, plan.trainable)
+
+    started = time.monotonic()
+    histogram = _evaluate(workspace, model, samples.validation, config)
+    evaluated = time.monotonic()
+    received = snapshot(model, keys)
+    trained = _train(workspace, model, samples.train, config, request, before)
+    trained_at = time.monotonic()
+
+    if frozen_digest(model, plan.trainable) != frozen:
+        raise FedThawError("A frozen stage changed while training; please report this fault.")
+    statistics = local_statistics(model, plan.trainable, config.batch_norm)
+    save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics))
+    return TrainReply(
+        site=workspace.name,
+        round=plan.round,
+        frozen=frozen,
+        delta=difference(snapshot(model, keys), received),
+        images=len(samples.train),
+        patients=samples.patients(),
+        steps=trained.steps,
+        loss=trained.loss,
+        histogram=histogram,
+        suppress=must_suppress(histogram, workspace.min_cell),
+        train_seconds=trained_at - evaluated,
+        evaluate_seconds=evaluated - started,
+        peak_memory=peak_memory(workspace.device),
+        continued_from=before.round if before.phase == plan.phase else 0,
+    )
+
+
+def evaluate_on_site(
+    workspace: Workspace, config: RunConfig, request: EvaluateRequest
+) -> EvaluateReply:
+    """Evaluate the model received on validation patients, or on all patients of the site."""
+    started = time.monotonic()
+    if request.scope == "all":
+        samples = workspace.all_samples()
+    else:
+        samples = training_samples(workspace, config).validation
+    if not samples:
+        raise SiteError(
+            f"No image of {workspace.name} was admitted, so there is nothing to evaluate; "
+            "`fedthaw site check` says why each was set aside."
+        )
+    state = load_state(workspace.state_folder(request.run), request.after_round + 1)
+    model = rebuild_model(
+        workspace,
+        config,
+        base=request.base,
+        thawed=request.thawed,
+        delta=request.delta,
+        statistics=state.statistics,
+    )
+    histogram = _evaluate(workspace, model, samples, config)
+    return EvaluateReply(
+        site=workspace.name,
+        histogram=histogram,
+        suppress=must_suppress(histogram, workspace.min_cell),
+        seconds=time.monotonic() - started,
+    )
+
+
+def must_suppress(histogram: Histogram, min_cell: int) -> bool:
+    """Whether a class is too small for this site's own values to be shown or kept."""
+    return min(histogram.total_positives, histogram.total_negatives) < min_cell
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that PyTorch held on a GPU, else the most this process held."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _evaluate(
+    workspace: Workspace, model: StagedResNet, samples: Sequence[Sample], config: RunConfig
+) -> Histogram:
+    emit(SiteBusy(workspace.name, "evaluating", -(-len(samples) // config.batch_size)))
+    return evaluate_samples(
+        model, samples, config.batch_size, lambda: emit(StepDone(workspace.name))
+    )
+
+
+def _train(
+    workspace: Workspace,
+    model: StagedResNet,
+    samples: Sequence[Sample],
+    config: RunConfig,
+    request: TrainRequest,
+    before: SiteState,
+) -> Trained:
+    steps = -(-len(samples) // config.batch_size) * config.local_epochs
+    emit(SiteBusy(workspace.name, "training", steps))
+    return train_round(
+        model,
+        samples,
+        request.plan,
+        config,
+        stream=workspace.name,
+        moments=before.optimizer if before.phase == request.plan.phase else {},
+        on_step=lambda: emit(StepDone(workspace.name)),
+    )

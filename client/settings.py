@@ -1,0 +1,141 @@
+"""A site's own settings: `site.toml` parsed once into a frozen dataclass."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from client.site_file import FILE_NAME, read_site_file
+from shared.errors import SiteError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """What a site's owner decided; every path is absolute.
+
+    `positive` and `negative` hold outcome values as `normalised_value` writes them. `image` is
+    None where DICOM Patient IDs are matched instead of file names. `weights` is the site's own
+    location of the base checkpoint and overrides the run's.
+    """
+
+    folder: Path
+    name: str
+    images: Path
+    labels: Path
+    patient: str
+    image: str | None
+    outcome: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    covariate: str | None
+    device: str
+    cache: Path
+    weights: str | None
+    min_cell: int = 5
+    max_rejected: float = 0.05
+
+
+def load_site(folder: Path) -> SiteSettings:
+    """Read `folder/site.toml`; relative paths in it are relative to `folder`.
+
+    Raises SiteError for a missing folder or file, for what is not TOML, for unknown, missing or
+    ill-typed keys, for overlapping outcomes, and for images or labels that do not exist.
+    """
+    folder = Path(os.path.abspath(Path(folder).expanduser()))
+    if not folder.is_dir():
+        raise SiteError(f"There is no site folder {folder}; give a folder that holds {FILE_NAME}.")
+    file = folder / FILE_NAME
+    tables = read_site_file(file)
+    data, compute = tables["data"], tables.get("compute", {})
+    name = _checked_name(file, tables["site"]["name"])
+    positive, negative = _outcomes(file, data)
+    return SiteSettings(
+        folder=folder,
+        name=name,
+        images=_existing(file, "images", folder, data["images"], directory=True),
+        labels=_existing(file, "labels", folder, data["labels"], directory=False),
+        patient=data["patient"].strip(),
+        image=_stripped(data.get("image")),
+        outcome=data["outcome"].strip(),
+        positive=positive,
+        negative=negative,
+        covariate=_stripped(data.get("covariate")),
+        device=_checked_device(file, compute.get("device", "auto")),
+        cache=_absolute(folder, compute["cache"]) if "cache" in compute else _cache(folder, name),
+        weights=str(_absolute(folder, compute["weights"])) if "weights" in compute else None,
+        min_cell=tables.get("policy", {}).get("min-cell", 5),
+        max_rejected=float(tables.get("policy", {}).get("max-rejected", 0.05)),
+    )
+
+
+def normalised_value(value: object) -> str:
+    """An outcome as it is compared: stripped, case-folded, and `1.0` the same as `1`."""
+    text = str(value).strip().casefold()
+    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", text)
+
+
+def _outcomes(file: Path, data: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    positive, negative = (
+        tuple(dict.fromkeys(normalised_value(value) for value in data[key]))
+        for key in ("positive", "negative")
+    )
+    if both := sorted(set(positive) & set(negative)):
+        raise SiteError(
+            f"{file}: {', '.join(map(repr, both))} stands in both positive and negative in "
+            "[data]; an outcome belongs to one of them (case does not matter)."
+        )
+    return positive, negative
+
+
+def _checked_name(file: Path, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise SiteError(
+            f"{file}: name in [site] is {name!r}; it must be 1 to 64 letters, digits, '_', '.' "
+            "or '-' and begin with a letter or digit."
+        )
+    return name
+
+
+def _checked_device(file: Path, device: str) -> str:
+    if not _DEVICE.fullmatch(device):
+        raise SiteError(
+            f"{file}: device in [compute] is {device!r}; it must be auto, cpu, cuda or cuda:N."
+        )
+    return device
+
+
+def _existing(file: Path, key: str, folder: Path, text: str, *, directory: bool) -> Path:
+    path = _absolute(folder, text)
+    if not (path.is_dir() if directory else path.is_file()):
+        kind = "folder" if directory else "file"
+        raise SiteError(
+            f"{file}: {key} in [data] is {text!r}, but there is no {kind} {path}; "
+            f"name an existing {kind}, relative to the site's folder or absolute."
+        )
+    return path
+
+
+def _absolute(folder: Path, text: str) -> Path:
+    return Path(os.path.abspath(folder / Path(text).expanduser()))
+
+
+def _cache(folder: Path, name: str) -> Path:
+    # Outside the site's folder: radiographs are often mounted read-only. The digest keeps two
+    # sites of one name apart.
+    root = os.environ.get("FEDTHAW_CACHE") or platformdirs.user_cache_path("fedthaw")
+    digest = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return Path(os.path.abspath(Path(root).expanduser())) / "sites" / f"{name}-{digest}"
+
+
+def _stripped(text: str | None) -> str | None:
+    return None if text is None else text.strip()

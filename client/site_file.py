@@ -1,0 +1,109 @@
+"""`site.toml` as it stands: read, and its sections, keys and types checked."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.errors import SiteError
+
+FILE_NAME = "site.toml"
+
+# Section -> key -> kind of value. A key in REQUIRED has no default.
+_KEYS: Mapping[str, Mapping[str, str]] = {
+    "site": {"name": "text"},
+    "data": {
+        "images": "text",
+        "labels": "text",
+        "patient": "text",
+        "image": "text",
+        "outcome": "text",
+        "positive": "values",
+        "negative": "values",
+        "covariate": "text",
+    },
+    "compute": {"device": "text", "cache": "text", "weights": "text"},
+    "policy": {"min-cell": "whole", "max-rejected": "share"},
+}
+_REQUIRED = (
+    ("site", "name"),
+    *(("data", key) for key in ("images", "labels", "patient", "outcome", "positive", "negative")),
+)
+_EXPECTED = {
+    "text": "text in quotes that is not empty",
+    "values": 'a list of texts or numbers that is not empty, such as ["moderate", "severe"]',
+    "whole": "a whole number of at least 1",
+    "share": "a number from 0 to 1",
+}
+
+
+def read_site_file(file: Path) -> dict[str, dict[str, Any]]:
+    """The sections of `site.toml`; required keys are there and every value has its type.
+
+    Raises SiteError for a file that is missing, unreadable or no TOML, and for unknown, missing
+    or ill-typed keys.
+    """
+    tables = _read_toml(file)
+    _check_keys(file, tables)
+    return tables
+
+
+def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise SiteError(f"{file} is missing; every site needs one, see the README.") from None
+    except OSError as error:
+        raise SiteError(f"{file} cannot be read ({error.strerror}); mend its access.") from error
+    except UnicodeDecodeError as error:
+        raise SiteError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SiteError(f"{file} is not valid TOML: {error}.") from error
+
+
+def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
+    for section, table in tables.items():
+        if section not in _KEYS:
+            raise SiteError(f"{file}: unknown section [{section}]{_hint(section, _KEYS)}.")
+        if not isinstance(table, dict):
+            raise SiteError(f"{file}: {section} is {table!r}; it must be a section, [{section}].")
+        for key, value in table.items():
+            if key not in _KEYS[section]:
+                hint = _hint(key, _KEYS[section])
+                raise SiteError(f"{file}: unknown key '{key}' in [{section}]{hint}.")
+            kind = _KEYS[section][key]
+            if not _fits(kind, value):
+                raise SiteError(
+                    f"{file}: {key} in [{section}] is {value!r}; it must be {_EXPECTED[kind]}."
+                )
+    for section, key in _REQUIRED:
+        if key not in tables.get(section, {}):
+            raise SiteError(
+                f"{file}: {key} is missing in [{section}]; add `{key} = ...`, "
+                f"{_EXPECTED[_KEYS[section][key]]}."
+            )
+
+
+def _fits(kind: str, value: object) -> bool:
+    match kind:
+        case "text":
+            return isinstance(value, str) and bool(value.strip())
+        case "values":
+            return isinstance(value, list) and bool(value) and all(map(_is_outcome, value))
+        case "whole":
+            return type(value) is int and value >= 1
+        case _:
+            return type(value) in (int, float) and 0 <= float(str(value)) <= 1
+
+
+def _is_outcome(value: object) -> bool:
+    return type(value) in (int, float) or (isinstance(value, str) and bool(value.strip()))
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(word.casefold().replace("_", "-"), names, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(names)}"

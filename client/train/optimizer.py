@@ -1,0 +1,49 @@
+"""One parameter group a stage, its rate set from the position in the schedule."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from shared.config import RunConfig
+from shared.rates import one_cycle
+from shared.schedule import Plan, Stage
+
+
+def build_optimizer(
+    parameters: dict[Stage, list[nn.Parameter]], plan: Plan, config: RunConfig
+) -> Optimizer:
+    """An optimiser over the trainable stages, in the order of `plan.trainable`.
+
+    The head decays less than the backbone, except in the probe (as in the recipe's code).
+    """
+    groups = [
+        {
+            "params": parameters[stage],
+            "lr": plan.rates[stage],
+            "weight_decay": _decay(stage, plan, config),
+            "stage": stage,
+        }
+        for stage in plan.trainable
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups)
+    return torch.optim.AdamW(groups)
+
+
+def set_rates(optimizer: Optimizer, plan: Plan, config: RunConfig, step: int, steps: int) -> None:
+    """Set all groups for `step` of the `steps` that this site takes in this round."""
+    if plan.phase == "probe" or config.rate_policy == "constant":
+        return
+    position = one_cycle(plan.position * steps + step, plan.length * steps)
+    for group in optimizer.param_groups:
+        group["lr"] = plan.rates[group["stage"]] * position.share
+        if "betas" in group:
+            group["betas"] = (position.momentum, group["betas"][1])
+
+
+def _decay(stage: Stage, plan: Plan, config: RunConfig) -> float:
+    if stage == "head" and plan.phase == "fine-tune":
+        return config.weight_decay_head
+    return config.weight_decay

@@ -1,0 +1,95 @@
+"""What a site remembers from round to round: optimiser moments and local BatchNorm statistics.
+
+One file a round in the site's cache, `rounds/<run>/<site>/0007.safetensors`. A round goes on from
+the newest state before it, so a round that is asked twice, or a coordinator that went back to its
+last checkpoint, finds what it needs. It never leaves the site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from shared.errors import SiteError
+from shared.files import write_atomically
+
+KEPT_ROUNDS = 3
+"""The coordinator may fall back one checkpoint while a further round is under way."""
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """State after a round; round 0 is before the first."""
+
+    round: int
+    phase: str
+    optimizer: Mapping[str, Tensor]
+    """`<moment>/<parameter>`, e.g. `exp_avg/fc.weight`."""
+    statistics: Mapping[str, Tensor]
+    """BatchNorm statistics that stay at the site."""
+
+
+NOTHING = SiteState(round=0, phase="", optimizer={}, statistics={})
+
+
+def load_state(folder: Path, before_round: int) -> SiteState:
+    """The newest readable state of a round before this one, or `NOTHING`."""
+    for round_number, path in sorted(_states(folder).items(), reverse=True):
+        if round_number < before_round:
+            try:
+                return _read(path, round_number)
+            except (SafetensorError, OSError):
+                continue
+    return NOTHING
+
+
+def save_state(folder: Path, state: SiteState) -> None:
+    """Write the state of a finished round and drop those that nobody will ask for again.
+
+    Raises SiteError where the cache cannot be written.
+    """
+    tensors = {f"optimizer/{key}": value for key, value in state.optimizer.items()}
+    tensors |= {f"statistics/{key}": value for key, value in state.statistics.items()}
+    path = folder / f"{state.round:04d}.safetensors"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda p: save_file(tensors, p, {"phase": state.phase}))
+    except (OSError, SafetensorError) as error:
+        raise SiteError(
+            f"The state of round {state.round} cannot be written to {folder} ({error}); make room "
+            "there, or name another place as [compute] cache in site.toml."
+        ) from error
+    _prune(folder, state.round)
+
+
+def _states(folder: Path) -> dict[int, Path]:
+    return {int(p.stem): p for p in folder.glob("*.safetensors") if p.stem.isdigit()}
+
+
+def _read(path: Path, round_number: int) -> SiteState:
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        phase = (file.metadata() or {}).get("phase", "")
+    return SiteState(round_number, phase, _part(tensors, "optimizer"), _part(tensors, "statistics"))
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(f"{prefix}/"): value
+        for key, value in tensors.items()
+        if key.startswith(f"{prefix}/")
+    }
+
+
+def _prune(folder: Path, newest: int) -> None:
+    states = _states(folder)
+    kept = sorted((number for number in states if number <= newest), reverse=True)[:KEPT_ROUNDS]
+    for number, path in states.items():
+        # A later round belongs to a past that the coordinator has gone back on.
+        if number not in kept:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,173 @@
+"""What a site's process keeps ready between messages: images, base, one model."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from client.data.admission import Admission, admit, require_trainable
+from client.data.cache import ImageCache
+from client.data.cohort import Cohort
+from client.data.dataset import Sample
+from client.data.split import split_patients
+from client.settings import SiteSettings, load_site
+from shared.config import RunConfig
+from shared.errors import ConfigError, SiteError
+from shared.events import SiteBusy, SiteNote, StepDone, emit
+from shared.model.backbones import StagedResNet, build_backbone
+from shared.model.pretrained import Base, load_base
+
+POOLED_NAME = "pooled"
+
+
+@dataclass(frozen=True, eq=False)
+class Workspace:
+    """One site, or several whose data is treated as if in one place."""
+
+    name: str
+    parts: tuple[Part, ...]
+    base: Base
+    device: torch.device
+
+    @property
+    def min_cell(self) -> int:
+        """The strictest of the owners' limits below which counts are not shown."""
+        return max(part.settings.min_cell for part in self.parts)
+
+    def state_folder(self, run: str) -> Path:
+        """Where this site keeps what it remembers of a run."""
+        return self.parts[0].settings.cache / "rounds" / run / self.name
+
+    def all_samples(self) -> tuple[Sample, ...]:
+        """Every admitted image."""
+        return tuple(sample for p in self.parts for sample in p.samples(p.admission.cohort))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One site folder: its settings, its admitted cohort and the cache of its images."""
+
+    settings: SiteSettings
+    admission: Admission
+    cache: ImageCache
+
+    def samples(self, cohort: Cohort) -> tuple[Sample, ...]:
+        """The images of a cohort of this site."""
+        return tuple(Sample(r, cohort.site, self.cache) for r in cohort.radiographs)
+
+
+@dataclass(frozen=True)
+class TrainingSamples:
+    """The images of training and of validation patients."""
+
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+
+    def patients(self) -> int:
+        """How many patients the training images come from."""
+        return len({sample.patient for sample in self.train})
+
+
+def open_workspace(node_config: Mapping[str, object], config: RunConfig) -> Workspace:
+    """The workspace of this node; prepared once in a process for the same settings.
+
+    Deployed, the node's own configuration names its site folder (`site`). In a simulation the
+    node's partition picks one of the folders in the run's `sites`, or takes all with `pooled`.
+    """
+    return _open(site_folders(node_config, config), config)
+
+
+def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[Path, ...]:
+    """The folders that this node stands for; ConfigError where nothing names them."""
+    own = node_config.get("site")
+    if isinstance(own, str) and own:
+        return (Path(own),)
+    folders = tuple(Path(part) for part in config.sites.split(os.pathsep) if part)
+    partition = node_config.get("partition-id")
+    if not folders or not isinstance(partition, int):
+        raise ConfigError(
+            "This node knows no site folder: start it with `fedthaw site run`, or in a simulation "
+            "set sites=FOLDER:FOLDER in the run configuration."
+        )
+    if config.pooled:
+        return folders
+    if partition >= len(folders):
+        raise ConfigError(
+            f"The simulation has more nodes than the {len(folders)} folders in `sites`; "
+            f"set the number of SuperNodes to {len(folders)}."
+        )
+    return (folders[partition],)
+
+
+@functools.cache
+def _open(folders: tuple[Path, ...], config: RunConfig) -> Workspace:
+    threads = config.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    parts = tuple(_open_part(folder, config) for folder in folders)
+    settings = [part.settings for part in parts]
+    return Workspace(
+        name=POOLED_NAME if config.pooled else settings[0].name,
+        parts=parts,
+        base=_base(config, settings[0].weights),
+        device=choose_device(settings[0]),
+    )
+
+
+def _open_part(folder: Path, config: RunConfig) -> Part:
+    settings = load_site(folder)
+    emit(SiteBusy(settings.name, "reading images", 0))
+    admission = admit(
+        settings, config.image_size, config.image_fit, lambda *_: emit(StepDone(settings.name))
+    )
+    for warning in admission.report.warnings:
+        emit(SiteNote(settings.name, warning))
+    return Part(
+        settings, admission, ImageCache(settings.cache, config.image_size, config.image_fit)
+    )
+
+
+@functools.cache
+def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples:
+    """Split by patient; pooled data keeps each site's own split, so arms compare like with like.
+
+    Raises SiteError where the cohort cannot be trained on.
+    """
+    train: list[Sample] = []
+    validation: list[Sample] = []
+    for part in workspace.parts:
+        require_trainable(part.admission)
+        cohort = part.admission.cohort
+        split = split_patients(cohort, config.validation_fraction, config.seed)
+        train += part.samples(split.train)
+        validation += part.samples(split.validation)
+    return TrainingSamples(tuple(train), tuple(validation))
+
+
+@functools.cache
+def _base(config: RunConfig, site_weights: str | None) -> Base:
+    return load_base(config, site_weights)
+
+
+@functools.cache
+def shared_model(backbone: str, dropout: float, device: torch.device) -> StagedResNet:
+    """The one network of this process; each message loads its weights into it."""
+    model = build_backbone(backbone, dropout)
+    model.to(device)
+    return model
+
+
+def choose_device(settings: SiteSettings) -> torch.device:
+    """The device that site.toml names; `auto` takes a GPU where there is one."""
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        raise SiteError(
+            f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
+            'no GPU here; check the driver with nvidia-smi, or set device = "auto".'
+        )
+    return torch.device(settings.device)
