@@ -1,0 +1,110 @@
+"""Which sites take part, and which of their replies are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from server.collect import send_and_collect
+from shared.errors import ProtocolError
+from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest, SiteDescription
+from shared.protocol.evaluate import EvaluateReply
+from shared.protocol.train import TrainReply
+from shared.schedule import Plan
+from shared.wire.arrays import Manifest
+
+
+@dataclass
+class Roster:
+    """The nodes of a run by what they said of themselves."""
+
+    sites: dict[int, SiteDescription] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+    """Why a node does not take part, as a sentence that names its site where that is known."""
+
+    def present(self, nodes: Iterable[int]) -> dict[int, SiteDescription]:
+        """The admitted sites among these nodes, in the order of their names.
+
+        The order of sites decides the order of sums, and so the last bit of every average.
+        """
+        found = {node: self.sites[node] for node in nodes if node in self.sites}
+        return dict(sorted(found.items(), key=lambda item: item[1].name))
+
+
+def admit_new_nodes(
+    grid: Grid, roster: Roster, nodes: Iterable[int], *, run: str, base: str, timeout: float
+) -> None:
+    """Ask nodes that are not on the roster who they are, and admit or refuse each.
+
+    A node that does not answer, or answers with an error, is asked again next time.
+    """
+    unknown = sorted(set(nodes) - set(roster.sites))
+    content = DescribeRequest(run).to_content()
+    replies = send_and_collect(
+        grid, dict.fromkeys(unknown, content), MESSAGE_TYPE, "describe", timeout
+    )
+    for node in unknown:
+        roster.refused[node] = f"Node {node} did not say within {timeout:g} s which site it is."
+    # In the order of nodes, not of arrival: of two sites with one name always the same is refused.
+    for node, reply in sorted(replies, key=lambda item: unknown.index(item[0])):
+        problem = _admit(roster, node, reply, base)
+        if problem is None:
+            del roster.refused[node]
+        else:
+            roster.refused[node] = problem
+
+
+def _admit(roster: Roster, node: int, reply: Message, base: str) -> str | None:
+    """Enter a node on the roster, or say why not."""
+    if reply.has_error():
+        return f"A site (node {node}) cannot take part: {reply.error.reason}."
+    try:
+        site = SiteDescription.from_content(reply.content)
+    except ProtocolError as error:
+        return f"Node {node} is refused: {error}."
+    if site.base != base:
+        return (
+            f"Site {site.name} holds another pretrained base ({site.base}) than the coordinator "
+            f"({base}); every site must load the same `weights` file."
+        )
+    if any(site.name == other.name for other in roster.sites.values()):
+        return (
+            f"Two sites are called '{site.name}'; rename one of them in its site.toml "
+            "([site] name)."
+        )
+    roster.sites[node] = site
+    return None
+
+
+def read_train_reply(
+    reply: Message, site: SiteDescription, plan: Plan, manifest: Manifest, frozen: str
+) -> TrainReply:
+    """A reply that keeps the contract; ProtocolError that says in what it does not."""
+    if reply.has_error():
+        raise ProtocolError(reply.error.reason or "it failed without a reason")
+    content = TrainReply.from_content(reply.content, manifest)
+    if content.site != site.name:
+        raise ProtocolError(f"it now calls itself '{content.site}'")
+    if content.round != plan.round:
+        raise ProtocolError(f"its reply is of round {content.round}, not {plan.round}")
+    if content.frozen != frozen:
+        raise ProtocolError("its frozen stages differ from the base")
+    return content
+
+
+def read_evaluate_reply(reply: Message, name: str) -> EvaluateReply:
+    """A reply that keeps the contract; ProtocolError that says in what it does not."""
+    if reply.has_error():
+        raise ProtocolError(reply.error.reason or "it failed without a reason")
+    content = EvaluateReply.from_content(reply.content)
+    if content.site != name:
+        raise ProtocolError(f"it now calls itself '{content.site}'")
+    return content
+
+
+def describe_refusals(refused: Mapping[int, str]) -> str:
+    """All refusals, one after the other."""
+    return " ".join(refused[node] for node in sorted(refused))

@@ -1,0 +1,130 @@
+"""`fedthaw simulate`."""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from server.cli.paths import default_folder, with_absolute_weights
+from shared.config import RunConfig, Scalar, parse_overrides, parse_run_config
+from shared.errors import ConfigError
+
+app = typer.Typer(add_completion=False)
+
+
+class Backend(StrEnum):
+    """The engine of a simulation."""
+
+    in_process = "in-process"
+    ray = "ray"
+
+
+DEMO_SETTINGS: dict[str, Scalar] = {
+    "weights": "random",
+    "backbone": "resnet18",
+    "image-size": 64,
+    "rounds": 10,
+    "probe-rounds": 2,
+}
+"""Settings of a run on phantoms where nothing else is asked for: no download, minutes."""
+
+
+@app.command()
+def simulate(
+    sites: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Site folders; without any, four hospitals of phantoms are made."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A run setting; may repeat."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; default runs/<run id>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    pool: Annotated[
+        bool, typer.Option("--pool", help="Train on all sites' data as if in one place.")
+    ] = False,
+    backend: Annotated[
+        Backend, typer.Option(help="This process, or Flower's simulation engine.")
+    ] = Backend.in_process,
+    json_output: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+) -> None:
+    """Run a whole federation on this machine.
+
+    Example: fedthaw simulate north east south --set weights=xrv --set rounds=20 --out runs/first
+
+    Interrupt it whenever you like; the same command with --resume goes on where it was.
+    """
+    overrides = parse_overrides(settings or [])
+    config, folders = _resolve(sites or [], overrides, out, resume, pool)
+    # Imported here: they bring torch, which a wrong setting need not wait for.
+    if backend is Backend.ray:
+        from server.simulation.ray import simulate_on_ray as engine
+    else:
+        from server.simulation.inprocess import simulate_in_process as engine
+    engine(config, 1 if config.pooled else len(folders))
+    _show(Path(config.out), json_output)
+
+
+def _resolve(
+    sites: list[Path], overrides: dict[str, Scalar], out: Path | None, resume: bool, pool: bool
+) -> tuple[RunConfig, list[Path]]:
+    """The whole configuration of this simulation and its site folders, all paths absolute."""
+    reserved = {"sites", "out", "resume", "pooled"} & set(overrides)
+    if reserved:
+        raise ConfigError(
+            f"{', '.join(sorted(reserved))} cannot be set with --set here; name the site folders "
+            "as arguments and use --out, --resume and --pool."
+        )
+    if resume and out is None:
+        raise ConfigError("--resume needs --out with the folder of the run to continue.")
+    folder = (out or default_folder()).absolute()
+    if resume and not sites:
+        return _stored(folder, overrides)
+    if not sites:
+        sites = _make_phantoms(folder.parent / "phantoms")
+        overrides = DEMO_SETTINGS | overrides
+    folders = [site.absolute() for site in sites]
+    given: dict[str, Scalar] = {
+        "min-sites": min(2, 1 if pool else len(folders)),
+        **overrides,
+        "out": str(folder),
+        "sites": os.pathsep.join(map(str, folders)),
+        "resume": resume,
+        "pooled": pool,
+    }
+    return with_absolute_weights(parse_run_config(given)), folders
+
+
+def _stored(folder: Path, overrides: dict[str, Scalar]) -> tuple[RunConfig, list[Path]]:
+    """The configuration that a run to be continued began with."""
+    from server.run.folder import open_run
+
+    flat = open_run(folder).config.to_flat()
+    config = parse_run_config({**flat, **overrides, "out": str(folder), "resume": True})
+    return with_absolute_weights(config), [Path(p) for p in config.sites.split(os.pathsep)]
+
+
+def _make_phantoms(folder: Path) -> list[Path]:
+    from shared.phantoms.hospitals import write_hospitals
+
+    typer.echo(f"No site folder given: making four synthetic hospitals in {folder}.", err=True)
+    return write_hospitals(folder)
+
+
+def _show(folder: Path, json_output: bool) -> None:
+    from server.table import print_summary
+
+    text = (folder / "summary.json").read_text(encoding="utf-8")
+    if json_output:
+        typer.echo(text, nl=False)
+    else:
+        print_summary(Console(), json.loads(text), str(folder))

@@ -1,0 +1,142 @@
+"""One run from its configuration to its summary, begun or continued."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flwr.app import RecordDict
+from flwr.serverapp import Grid
+
+from server.admission import Roster
+from server.final import evaluate_final, write_model
+from server.global_model import Reference, build_reference, full_state, initial_delta
+from server.rounds import Federation, run_round, wait_for_sites
+from server.run.checkpoint import (
+    Checkpoint,
+    checkpoint_rounds,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from server.run.folder import RunFolder, locked, prepare_folder, stored_base, write_config
+from server.run.ledger import RoundRecord, append_round, read_rounds, rewrite_rounds
+from server.run.summary import build_summary, write_summary
+from server.strategy import build_aggregator
+from shared.config import RunConfig
+from shared.errors import WeightsError
+from shared.events import RoundFinished, RunStarted, Warned, emit
+from shared.model.pretrained import load_base
+from shared.model.stages import batch_norm_statistics
+from shared.schedule import policy_for, total_rounds
+from shared.wire.arrays import to_record
+from shared.wire.size import serialized_size
+
+
+def coordinate(grid: Grid, config: RunConfig) -> dict[str, Any]:
+    """Run all rounds that are not done yet; returns the summary, which is also on disk."""
+    folder = prepare_folder(config)
+    with locked(folder):
+        return _coordinate(grid, folder)
+
+
+def _coordinate(grid: Grid, folder: RunFolder) -> dict[str, Any]:
+    config = folder.config
+    base = load_base(config)
+    if (begun_with := stored_base(folder)) not in (None, base.digest):
+        raise WeightsError(
+            f"This run began with the base {begun_with}, but weights={config.weights} now loads "
+            f"{base.digest}; put the original file back."
+        )
+    reference = build_reference(config, base)
+    federation = _federation(grid, folder, reference)
+    sites = wait_for_sites(federation)
+    if begun_with is None:
+        write_config(folder, base.digest, base.source)
+    start, records = _restore(federation, folder)
+    names = tuple(site.name for site in sites.values())
+    emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
+    end = _run_rounds(federation, folder, start, records)
+    final = evaluate_final(federation, end.delta, end.round)
+    write_model(folder.model, reference, end.delta)
+    summary = build_summary(folder.run, base.digest, records, final)
+    write_summary(folder.summary, summary)
+    return summary
+
+
+def _federation(grid: Grid, folder: RunFolder, reference: Reference) -> Federation:
+    config = folder.config
+    whole = {k: v.numpy() for k, v in full_state(reference, {}).items() if v.is_floating_point()}
+    return Federation(
+        grid=grid,
+        run=folder.run,
+        config=config,
+        reference=reference,
+        aggregator=build_aggregator(config, batch_norm_statistics(reference.network)),
+        roster=Roster(),
+        full_model_bytes=serialized_size(RecordDict({"arrays": to_record(whole)})),
+    )
+
+
+def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, list[RoundRecord]]:
+    """Where to go on: the newest round that has both a whole checkpoint and its ledger line."""
+    records = read_rounds(folder.ledger)
+    damaged = []
+    for round_number in reversed(checkpoint_rounds(folder.path)):
+        if round_number > len(records):
+            continue
+        checkpoint = load_checkpoint(folder.path, round_number)
+        if checkpoint is not None:
+            break
+        damaged.append(round_number)
+    else:
+        delta = initial_delta(federation.reference, folder.config)
+        checkpoint = Checkpoint(round=0, delta=delta, strategy={})
+    if damaged:
+        emit(
+            Warned(
+                f"Damaged checkpoints of rounds {damaged} are passed over; "
+                f"the run goes on after round {checkpoint.round}."
+            )
+        )
+    rewrite_rounds(folder.ledger, records[: checkpoint.round])
+    federation.aggregator.state = dict(checkpoint.strategy)
+    return checkpoint, records[: checkpoint.round]
+
+
+def _run_rounds(
+    federation: Federation, folder: RunFolder, start: Checkpoint, records: list[RoundRecord]
+) -> Checkpoint:
+    """The remaining rounds; each is on disk before the next begins."""
+    config, state = federation.config, start
+    policy = policy_for(config)
+    for round_number in range(start.round + 1, total_rounds(config) + 1):
+        plan = policy(round_number, [record.auroc for record in records])
+        delta, record = run_round(federation, plan, state.delta)
+        state = Checkpoint(round_number, delta, dict(federation.aggregator.state))
+        save_checkpoint(folder.path, state)
+        append_round(folder.ledger, record)
+        records.append(record)
+        prune_checkpoints(folder.path, kept_rounds(records))
+        emit(
+            RoundFinished(
+                round=round_number,
+                rounds=total_rounds(config),
+                loss=record.loss,
+                auroc=record.auroc,
+                bytes=record.bytes_down + record.bytes_up,
+                seconds=record.seconds,
+            )
+        )
+    return state
+
+
+def kept_rounds(records: Sequence[RoundRecord]) -> set[int]:
+    """The rounds whose checkpoints stay: the last two, and the best that has been evaluated.
+
+    Round n's record evaluates the model after round n - 1.
+    """
+    last = records[-1].round
+    evaluated = [r for r in records if r.auroc is not None and r.round > 1]
+    best = max(evaluated, key=lambda r: (r.auroc or 0.0, r.round), default=None)
+    return {last, last - 1} | ({best.round - 1} if best else set())

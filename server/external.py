@@ -1,0 +1,55 @@
+"""A finished run's final model on a cohort that took no part in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flwr.app import ArrayRecord
+
+from server.collect import send_and_collect
+from server.evaluation import pooled_metrics
+from server.run.folder import open_run
+from server.simulation.inprocess import local_grid
+from shared.errors import ConfigError, ProtocolError, RunError
+from shared.model.pretrained import load_base
+from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
+
+
+def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
+    """The site's name and its metrics, as the object `pooled` of summary.json.
+
+    The final model is itself the base of the one message that is sent, so nothing else of the run
+    (its pretrained weights, its sites) needs to be there.
+    ConfigError where the run is not finished.
+    """
+    folder = open_run(run)
+    if not folder.model.exists():
+        raise ConfigError(
+            f"{run} has no final model yet: continue the run with "
+            f"`fedthaw simulate --out {run} --resume`."
+        )
+    config = replace(
+        folder.config,
+        weights=str(folder.model.absolute()),
+        weights_sha256="",
+        sites=str(site.absolute()),
+        pooled=False,
+    )
+    request = EvaluateRequest(
+        run=folder.run,
+        base=load_base(config).digest,
+        scope="all",
+        after_round=0,
+        thawed=(),
+        delta=ArrayRecord(),
+    )
+    grid = local_grid(config, nodes=1)
+    contents = dict.fromkeys(grid.get_node_ids(), request.to_content())
+    for _, reply in send_and_collect(grid, contents, MESSAGE_TYPE, "external", float("inf")):
+        if reply.has_error():
+            raise RunError(f"{site} could not be evaluated: {reply.error.reason}.")
+        content = EvaluateReply.from_content(reply.content)
+        return content.site, pooled_metrics([content.histogram])
+    raise ProtocolError("the site did not answer")

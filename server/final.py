@@ -1,0 +1,109 @@
+"""After the last round: the final model at the sites, model.safetensors and summary.json."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from flwr.app import RecordDict
+from safetensors.torch import save_file
+
+from server.admission import read_evaluate_reply
+from server.collect import send_and_collect
+from server.evaluation import pooled_metrics, site_metrics
+from server.global_model import Reference, full_state, select
+from server.rounds import Federation, wait_for_sites
+from server.run.summary import FinalEvaluation
+from shared.errors import ProtocolError, RunError
+from shared.events import ReplyReceived, Warned, emit
+from shared.files import write_atomically
+from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
+from shared.schedule import stages_ever_thawed
+from shared.wire.arrays import Arrays, to_record
+from shared.wire.size import serialized_size
+
+
+def evaluate_final(federation: Federation, delta: Arrays, rounds: int) -> FinalEvaluation:
+    """The model after the last round at every site that is there.
+
+    A site that fails is asked again `retries` times, then named as missing; RunError where fewer
+    than `min-sites` answered.
+    """
+    started = time.monotonic()
+    stages = stages_ever_thawed(federation.config, rounds)
+    content = EvaluateRequest(
+        run=federation.run,
+        base=federation.reference.base.digest,
+        scope="validation",
+        after_round=rounds,
+        thawed=stages,
+        delta=to_record(select(federation.reference, delta, stages)),
+    ).to_content()
+    replies: dict[str, EvaluateReply] = {}
+    missing: dict[str, str] = {}
+    down = up = 0
+    for _ in range(federation.config.retries + 1):
+        sites = {n: s.name for n, s in wait_for_sites(federation).items() if s.name not in replies}
+        if not sites:
+            break
+        down += serialized_size(content) * len(sites)
+        missing = dict.fromkeys(sites.values(), "no reply in time")
+        up += _collect(federation, content, sites, replies, missing)
+    if len(replies) < federation.config.min_sites:
+        raise RunError(
+            f"{len(replies)} of at least {federation.config.min_sites} sites evaluated the final "
+            f"model. {'; '.join(f'{n}: {w}' for n, w in sorted(missing.items()))}. All rounds are "
+            "kept: mend this and continue with --resume."
+        )
+    for name, why in sorted(missing.items()):
+        emit(Warned(f"{name} is not in the final evaluation: {why}."))
+    return FinalEvaluation(
+        pooled=pooled_metrics(reply.histogram for reply in replies.values()),
+        sites={n: site_metrics(r.histogram, suppress=r.suppress) for n, r in replies.items()},
+        missing=missing,
+        bytes_down=down,
+        bytes_up=up,
+        seconds=time.monotonic() - started,
+        evaluate_seconds=sum(reply.seconds for reply in replies.values()),
+    )
+
+
+def _collect(
+    federation: Federation,
+    content: RecordDict,
+    sites: dict[int, str],
+    replies: dict[str, EvaluateReply],
+    missing: dict[str, str],
+) -> int:
+    """Ask these sites once and enter what they say; returns the bytes received."""
+    received = 0
+    contents = dict.fromkeys(sites, content)
+    timeout = federation.config.round_timeout
+    for node, message in send_and_collect(
+        federation.grid, contents, MESSAGE_TYPE, "final", timeout
+    ):
+        name = sites[node]
+        try:
+            replies[name] = read_evaluate_reply(message, name)
+            missing.pop(name)
+        except ProtocolError as error:
+            missing[name] = str(error)
+        if message.has_content():
+            received += serialized_size(message.content)
+        emit(ReplyReceived(name, missing.get(name)))
+    return received
+
+
+def write_model(path: Path, reference: Reference, delta: Arrays) -> None:
+    """The full model with the names of torchvision's network, so that it loads there.
+
+    Its bytes depend on the weights alone, so equal runs give equal files.
+    """
+    state = full_state(reference, delta)
+    try:
+        write_atomically(path, lambda temporary: save_file(state, temporary))
+    except OSError as error:
+        raise RunError(
+            f"The final model cannot be written to {path} ({error.strerror}); make room there and "
+            "continue with --resume."
+        ) from error

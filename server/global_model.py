@@ -1,0 +1,81 @@
+"""The federation's model: a base that never changes plus the delta of what has thawed.
+
+Kept as a delta in float32, so that base + delta is bit for bit the same at the coordinator and at
+every site.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shared.config import RunConfig
+from shared.model.backbones import StagedResNet, build_backbone
+from shared.model.freezing import frozen_digest
+from shared.model.pretrained import Base, initial_head
+from shared.model.stages import exchanged_keys
+from shared.schedule import Stage
+from shared.wire.arrays import Arrays, TensorSpec
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The network with the base loaded; it is never trained."""
+
+    base: Base
+    network: StagedResNet
+    batch_norm: str
+
+    def specs(self, stages: Collection[Stage]) -> tuple[TensorSpec, ...]:
+        """What is exchanged of these stages, in the network's order."""
+        keys = exchanged_keys(self.network, stages, self.batch_norm)
+        return tuple(TensorSpec(key, tuple(self.base.state[key].shape)) for key in keys)
+
+
+def build_reference(config: RunConfig, base: Base) -> Reference:
+    """The network of this configuration on top of this base."""
+    network = build_backbone(config.backbone, config.dropout)
+    network.load_state_dict(dict(base.state))
+    return Reference(base, network, config.batch_norm)
+
+
+@functools.cache
+def _cached_frozen_digest(network: StagedResNet, trainable: tuple[Stage, ...]) -> str:
+    return frozen_digest(network, trainable)
+
+
+def expected_frozen_digest(reference: Reference, trainable: tuple[Stage, ...]) -> str:
+    """What every site's frozen stages must hash to: they still equal the base."""
+    return _cached_frozen_digest(reference.network, trainable)
+
+
+def initial_delta(reference: Reference, config: RunConfig) -> Arrays:
+    """The head that the coordinator draws, as a delta; zero where the base brings its own."""
+    specs = reference.specs(("head",))
+    if reference.base.has_head:
+        return {spec.name: np.zeros(spec.shape, dtype=np.float32) for spec in specs}
+    head = initial_head(config.backbone, config.seed)
+    return {spec.name: head[spec.name].numpy().astype(np.float32) for spec in specs}
+
+
+def select(reference: Reference, delta: Arrays, stages: Collection[Stage]) -> Arrays:
+    """The delta of these stages, zero where a stage has not been trained yet."""
+    return {spec.name: delta.get(spec.name, _zeros(spec.shape)) for spec in reference.specs(stages)}
+
+
+def full_state(reference: Reference, delta: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
+    """Base plus delta as a complete state dict."""
+    state = {key: value.clone() for key, value in reference.base.state.items()}
+    for name, array in delta.items():
+        state[name] += torch.from_numpy(array)
+    return state
+
+
+def _zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.zeros(shape, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""A run's folder: configuration, ledger, checkpoints, summary."""

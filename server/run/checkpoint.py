@@ -1,0 +1,82 @@
+"""The state after a round, on disk: the thawed stages' delta and the strategy's own state."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from shared.errors import RunError
+from shared.files import write_atomically
+from shared.wire.arrays import Arrays
+
+_NAME = re.compile(r"round-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after a round."""
+
+    round: int
+    delta: Arrays
+    strategy: Arrays
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write `round-0007.safetensors`, complete or not at all.
+
+    Raises RunError where the disk does not take it; the checkpoints before it stay.
+    """
+    tensors = {f"delta/{key}": value for key, value in checkpoint.delta.items()}
+    tensors |= {f"strategy/{key}": value for key, value in checkpoint.strategy.items()}
+    path = _path(folder, checkpoint.round)
+    try:
+        write_atomically(path, lambda temporary: save_file(tensors, temporary))
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"The checkpoint of round {checkpoint.round} cannot be written to {folder} ({error}). "
+            "The rounds before it are safe: make room there and continue with --resume."
+        ) from error
+
+
+def load_checkpoint(folder: Path, round_number: int) -> Checkpoint | None:
+    """The checkpoint of that round, None where it is missing or damaged."""
+    try:
+        with safe_open(_path(folder, round_number), framework="numpy") as file:
+            tensors: dict[str, NDArray[np.float32]] = {
+                key: file.get_tensor(key)
+                for key in file.keys()  # noqa: SIM118 (not a mapping)
+            }
+    except (OSError, SafetensorError):
+        return None
+    return Checkpoint(round_number, _part(tensors, "delta"), _part(tensors, "strategy"))
+
+
+def checkpoint_rounds(folder: Path) -> list[int]:
+    """Rounds of which there is a checkpoint, ascending."""
+    matches = (_NAME.fullmatch(path.name) for path in folder.glob("round-*.safetensors"))
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def prune_checkpoints(folder: Path, keep: set[int]) -> None:
+    """Remove the checkpoints of all other rounds."""
+    for round_number in checkpoint_rounds(folder):
+        if round_number not in keep:
+            _path(folder, round_number).unlink(missing_ok=True)
+
+
+def _path(folder: Path, round_number: int) -> Path:
+    return folder / f"round-{round_number:04d}.safetensors"
+
+
+def _part(tensors: Arrays, prefix: str) -> Arrays:
+    return {
+        key.removeprefix(f"{prefix}/"): value
+        for key, value in tensors.items()
+        if key.startswith(f"{prefix}/")
+    }

@@ -1,0 +1,148 @@
+"""Creating, opening and locking a run's folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from shared.config import RunConfig, key_of, parse_run_config
+from shared.errors import ConfigError, RunError
+from shared.files import write_text_atomically
+
+RESUMABLE_CHANGES = frozenset({"resume", "out", "min_sites", "round_timeout", "retries"})
+"""Settings that may differ when a run is continued: they do not change what is learnt."""
+
+_PACKAGES = ("fedthaw", "flwr", "torch", "torchvision", "numpy", "pydicom", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's place on disk, its identity and its whole configuration."""
+
+    path: Path
+    run: str
+    config: RunConfig
+
+    @property
+    def summary(self) -> Path:
+        """The stable result that other programs read."""
+        return self.path / "summary.json"
+
+    @property
+    def model(self) -> Path:
+        """The final full model."""
+        return self.path / "model.safetensors"
+
+    @property
+    def ledger(self) -> Path:
+        """A line a round."""
+        return self.path / "ledger.jsonl"
+
+
+def prepare_folder(config: RunConfig) -> RunFolder:
+    """A new folder for this run, or with `resume` the one that is there.
+
+    Raises ConfigError where the folder holds a run already, is no run's, or where the settings
+    of a continued run differ.
+    """
+    run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    path = Path(config.out) if config.out else Path("runs") / run
+    if config.resume:
+        return _continue(path, config)
+    if (path / "config.json").exists():
+        raise ConfigError(
+            f"{path} already holds a run; continue it with --resume, or name another folder "
+            "with --out."
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{path} exists and is not empty; name another folder with --out.")
+    return RunFolder(path, run, config)
+
+
+def open_run(path: Path) -> RunFolder:
+    """The folder of an earlier run; ConfigError where it is none or was written otherwise."""
+    file = path / "config.json"
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return RunFolder(path, str(stored["run"]), parse_run_config(stored["config"]))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is no run's folder: it has no config.json.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} cannot be read as a run's configuration ({error}).") from error
+
+
+def write_config(folder: RunFolder, base_digest: str, base_source: str) -> None:
+    """Write config.json: the whole resolved configuration, versions and the base's digest."""
+    document = {
+        "run": folder.run,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": folder.config.to_flat(),
+        "base": {"digest": base_digest, "source": base_source},
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(folder.path / "config.json", json.dumps(document, indent=1) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"The run's folder {folder.path} cannot be written ({error.strerror}); choose another "
+            "with --out."
+        ) from error
+
+
+def stored_base(folder: RunFolder) -> str | None:
+    """The base's digest that the run began with, None for a run that has not begun."""
+    file = folder.path / "config.json"
+    if not file.exists():
+        return None
+    return str(json.loads(file.read_text(encoding="utf-8"))["base"]["digest"])
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Hold the folder for this process; RunError where another one holds it.
+
+    The lock is the operating system's, so it is gone with the process, however that ends.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with (folder.path / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"Another process is working on the run in {folder.path}; wait for it or stop it."
+            ) from None
+        yield
+
+
+def _continue(path: Path, config: RunConfig) -> RunFolder:
+    stored = open_run(path)
+    given, before = config.to_flat(), stored.config.to_flat()
+    free = {key_of(name) for name in RESUMABLE_CHANGES}
+    differing = [k for k in given if k not in free and given[k] != before[k]]
+    if differing:
+        changes = ", ".join(f"{k} was {before[k]!r} and is now {given[k]!r}" for k in differing)
+        raise ConfigError(
+            f"A continued run keeps its settings, but {changes}. Leave them as they were, or "
+            "start a new run with another --out."
+        )
+    changed = {name: getattr(config, name) for name in RESUMABLE_CHANGES - {"resume", "out"}}
+    return replace(stored, config=replace(stored.config, **changed))
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found

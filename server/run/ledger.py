@@ -1,0 +1,98 @@
+"""What happened in each round, a JSON line each, appended when the round is safe on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.errors import RunError
+from shared.files import write_text_atomically
+
+
+@dataclass(frozen=True)
+class SiteRound:
+    """One site's part in a round."""
+
+    images: int
+    patients: int
+    steps: int
+    loss: float
+    train_seconds: float
+    evaluate_seconds: float
+    peak_memory_bytes: int
+    continued_from: int
+    metrics: Mapping[str, Any]
+    """Of the model that entered the round; nulls where the site suppresses its own values."""
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round of a run. `validation` is of the model that entered the round."""
+
+    round: int
+    plan: Mapping[str, Any]
+    sites: Mapping[str, SiteRound]
+    refused: Mapping[str, str]
+    """Replies that were not used, and sites that did not answer: name -> why."""
+    attempts: int
+    loss: float
+    """Mean of the sites' losses, weighted by their training images."""
+    validation: Mapping[str, Any]
+    bytes_down: int
+    bytes_up: int
+    bytes_full_exchange: int
+    seconds: float
+    wait_seconds: float
+
+    @property
+    def auroc(self) -> float | None:
+        """Pooled validation AUROC of the model that entered the round."""
+        value = self.validation.get("auroc")
+        return None if value is None else float(value)
+
+
+def append_round(path: Path, record: RoundRecord) -> None:
+    """Append one line and flush it to disk; RunError where the disk does not take it."""
+    try:
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(dataclasses.asdict(record)) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise RunError(
+            f"The ledger {path} cannot be written ({error.strerror}). The rounds before are safe: "
+            "make room there and continue with --resume."
+        ) from error
+
+
+def read_rounds(path: Path) -> list[RoundRecord]:
+    """All complete lines in order; a torn last line, left by a crash, is passed over."""
+    if not path.exists():
+        return []
+    records: list[RoundRecord] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            records.append(_parse(json.loads(line)))
+        except (ValueError, TypeError, KeyError):
+            break
+        if records[-1].round != number:
+            raise RunError(
+                f"{path}, line {number}, is of round {records[-1].round}; it was edited."
+            )
+    return records
+
+
+def rewrite_rounds(path: Path, records: Sequence[RoundRecord]) -> None:
+    """Replace the ledger by these rounds: those whose checkpoints are there."""
+    lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]
+    write_text_atomically(path, "".join(lines))
+
+
+def _parse(fields: dict[str, Any]) -> RoundRecord:
+    sites = {name: SiteRound(**site) for name, site in fields.pop("sites").items()}
+    return RoundRecord(sites=sites, **fields)

@@ -1,0 +1,63 @@
+"""summary.json: the stable result of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from server.run.ledger import RoundRecord
+from shared.files import write_text_atomically
+
+
+@dataclass(frozen=True)
+class FinalEvaluation:
+    """The final model at the sites' validation patients."""
+
+    pooled: Mapping[str, Any]
+    sites: Mapping[str, Mapping[str, Any]]
+    missing: Mapping[str, str]
+    """Sites that did not answer, and why."""
+    bytes_down: int
+    bytes_up: int
+    seconds: float
+    evaluate_seconds: float
+
+
+def build_summary(
+    run: str, base: str, rounds: Sequence[RoundRecord], final: FinalEvaluation
+) -> dict[str, Any]:
+    """The document, as design.md describes it.
+
+    `seconds.total` is the coordinator's own clock over all rounds, interruptions left out; train
+    and evaluate are summed over the sites; wait is what the coordinator waited for replies.
+    """
+    sites = [site for record in rounds for site in record.sites.values()]
+    return {
+        "run": run,
+        "rounds": len(rounds),
+        "sites": sorted(final.sites),
+        "base": base,
+        "pooled": dict(final.pooled),
+        "site": {name: dict(values) for name, values in sorted(final.sites.items())},
+        "missing": dict(final.missing),
+        "bytes": {
+            "down": sum(record.bytes_down for record in rounds) + final.bytes_down,
+            "up": sum(record.bytes_up for record in rounds) + final.bytes_up,
+            "full_exchange": sum(record.bytes_full_exchange for record in rounds),
+        },
+        "seconds": {
+            "total": sum(record.seconds for record in rounds) + final.seconds,
+            "train": sum(site.train_seconds for site in sites),
+            "evaluate": sum(site.evaluate_seconds for site in sites) + final.evaluate_seconds,
+            "wait": sum(record.wait_seconds for record in rounds) + final.seconds,
+        },
+        "peak_memory_bytes": max((site.peak_memory_bytes for site in sites), default=0),
+    }
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write the document, complete or not at all."""
+    write_text_atomically(path, json.dumps(summary, indent=1) + "\n")

@@ -1,0 +1,131 @@
+"""What a person sees while a run goes on: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from shared.events import (
+    Event,
+    ReplyReceived,
+    RoundFinished,
+    RoundRetried,
+    RoundStarted,
+    RunStarted,
+    SiteBusy,
+    SiteNote,
+    StepDone,
+    Warned,
+    has_listeners,
+    listening,
+)
+
+
+def describe(event: Event) -> str | None:
+    """The line of an event that is worth one, else None."""
+    match event:
+        case RunStarted(run, sites, rounds, done, folder):
+            begin = f"continues after round {done}" if done else "begins"
+            names = ", ".join(sites)
+            return f"Run {run} {begin}: {rounds} rounds with {names}. Folder: {folder}"
+        case RoundFinished(round_number, rounds, loss, auroc, size, seconds):
+            area = "undefined" if auroc is None else f"{auroc:.3f}"
+            return (
+                f"Round {round_number}/{rounds}: loss {loss:.4f}, AUROC before it {area}, "
+                f"{size / 1e6:.2f} MB, {seconds:.1f} s"
+            )
+        case RoundRetried(round_number, usable, needed, attempt):
+            return f"Round {round_number}: {usable} of {needed} usable replies in attempt {attempt}"
+        case ReplyReceived(site, problem) if problem:
+            return f"{site} left out: {problem}"
+        case SiteNote(site, text):
+            return f"{site}: {text}"
+        case Warned(text):
+            return text
+    return None
+
+
+@contextmanager
+def reporting(console: Console | None = None) -> Iterator[None]:
+    """Show the run's events on standard error, unless somebody listens already."""
+    if has_listeners():
+        yield
+        return
+    console = console or Console(stderr=True)
+    if console.is_terminal:
+        with _Bars(console) as bars, listening(bars.show):
+            yield
+        return
+    with listening(lambda event: _print_line(console, event)):
+        yield
+
+
+def _print_line(console: Console, event: Event) -> None:
+    line = describe(event)
+    if line is not None:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+class _Bars:
+    """A bar for the rounds, one for the sites of the round, one for the steps of a site."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, event: Event) -> None:
+        """Move the bars; lines that stay are printed above them."""
+        match event:
+            case RunStarted(_, _, rounds, done, _):
+                self._set("rounds", "Rounds", rounds, done)
+            case RoundStarted(plan, rounds, sites):
+                stages = ", ".join(reversed(plan.trainable))
+                self._set("rounds", "Rounds", rounds, plan.round - 1)
+                self._set("sites", f"Sites ({stages})", len(sites), 0)
+            case ReplyReceived():
+                self._advance("sites")
+            case SiteBusy(site, task, steps):
+                self._set("steps", f"{site}: {task}", steps or None, 0)
+            case StepDone():
+                self._advance("steps")
+            case RoundFinished(round_number, rounds):
+                self._set("rounds", "Rounds", rounds, round_number)
+        line = describe(event)
+        if line is not None:
+            self._progress.console.print(line, highlight=False, markup=False)
+
+    def _set(self, bar: str, text: str, total: int | None, completed: int) -> None:
+        if bar not in self._bars:
+            self._bars[bar] = self._progress.add_task(text)
+        task = self._bars[bar]
+        if bar != "rounds":
+            self._progress.reset(task)
+        self._progress.update(task, description=text, total=total, completed=completed)
+
+    def _advance(self, bar: str) -> None:
+        if bar in self._bars:
+            self._progress.advance(self._bars[bar])
