@@ -1,0 +1,175 @@
+"""Admission: everything at a site read once, and everything that is wrong said at once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from client.data.cache import ImageCache
+from client.data.cohort import Cohort, Radiograph
+from client.data.facts import ImageFacts
+from client.data.labels import LabelRow, read_labels
+from client.data.matching import Matching, Outcomes, classify, match_by_image, match_by_patient
+from client.data.reading import ImageFile, read_images
+from client.data.report import SHARED, UNKNOWN, AdmissionReport
+from client.settings import SiteSettings
+from shared.errors import SiteError
+
+_SECONDS_A_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The admitted radiographs, their pixels in the site's cache, and the report."""
+
+    cohort: Cohort
+    report: AdmissionReport
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """Each image file's fate; `rejected` is (relative path, reason)."""
+
+    admitted: tuple[tuple[ImageFile, Radiograph], ...]
+    rejected: tuple[tuple[str, str], ...]
+    fates: Counter[str]
+    rejected_share: float
+    covariate_conflicts: int
+
+
+def admit(
+    settings: SiteSettings,
+    image_size: int,
+    image_fit: str,
+    on_image: Callable[[int, int], None] | None = None,
+) -> Admission:
+    """Read labels and images of a site, fill its cache, and decide what can be used.
+
+    `on_image(done, total)` follows the images of differing content. A bad image is set aside
+    and counted. Raises SiteError only for what stops the reading: the table, a folder, the
+    cache; `require_trainable` judges the rest.
+    """
+    table = read_labels(settings)
+    cache = ImageCache(settings.cache, image_size, image_fit)
+    files = read_images(settings.images, cache, image_fit, on_image)
+    outcomes = classify(settings, table.rows)
+    if settings.image is None:
+        matching = match_by_patient(table.rows, files)
+    else:
+        matching = match_by_image(settings, table.rows, files)
+    fates = _sort(table.rows, outcomes, matching, files)
+    cohort = Cohort(settings.name, tuple(radiograph for _, radiograph in fates.admitted))
+    facts = [file.picture.facts for file, _ in fates.admitted if file.picture.facts is not None]
+    pictures = {file.digest: file.picture for file in files if file.picture.reason is None}
+    stored = [p.stored_at for p in pictures.values() if p.stored_at is not None]
+    report = AdmissionReport(
+        site=settings.name,
+        images_found=len(files),
+        images_admitted=len(fates.admitted),
+        rejected=fates.rejected,
+        duplicates=fates.fates["duplicate"],
+        images_without_label=fates.fates["without label"],
+        images_of_unused_outcome=fates.fates["unused outcome"],
+        images_of_contradictory_patients=fates.fates["contradictory"],
+        label_rows=len(table.rows),
+        labels_without_image=matching.labels_without_image,
+        labels_without_patient=table.without_patient,
+        missing_outcomes=outcomes.missing,
+        excluded_outcomes=outcomes.excluded,
+        contradictory_patients=len(outcomes.contradictory),
+        unreadable_covariates=table.unreadable_covariates + fates.covariate_conflicts,
+        counts=cohort.counts(),
+        **_tallies(facts),
+        repeated_pictures=_repeated_pictures(fates.admitted),
+        cached=len(stored),
+        decoded=len(pictures) - len(stored),
+        oldest_cache_days=_days_since(min(stored)) if stored else None,
+        ambiguous_images=matching.ambiguous,
+        rejected_share=fates.rejected_share,
+        max_rejected=settings.max_rejected,
+    )
+    return Admission(cohort, report)
+
+
+def require_trainable(admission: Admission) -> None:
+    """Raise SiteError with all the problems of the report, if there are any."""
+    if admission.report.problems:
+        raise SiteError(" ".join(admission.report.problems))
+
+
+def _sort(
+    rows: Sequence[LabelRow], outcomes: Outcomes, matching: Matching, files: Sequence[ImageFile]
+) -> _Sorted:
+    shared = _shared_contents(rows, matching, files)
+    admitted: dict[str, tuple[ImageFile, Radiograph]] = {}
+    rejected: list[tuple[str, str]] = []
+    fates: Counter[str] = Counter()
+    conflicts = relevant = 0
+    for file, numbers, could_match in zip(files, matching.rows, matching.could_match, strict=True):
+        reason = file.picture.reason or (SHARED if file.digest in shared else None)
+        usable = [number for number in numbers if outcomes.classes[number] is not None]
+        if reason is not None:
+            rejected.append((file.relative, reason))
+            relevant += could_match
+        elif not numbers:
+            fates["without label"] += 1
+        elif rows[numbers[0]].patient in outcomes.contradictory:
+            fates["contradictory"] += 1
+        elif not usable:
+            fates["unused outcome"] += 1
+        elif file.digest in admitted:
+            fates["duplicate"] += 1
+        else:
+            covariates = {rows[number].covariate for number in usable} - {None}
+            conflicts += len(covariates) > 1
+            radiograph = Radiograph(
+                digest=file.digest,
+                patient=rows[numbers[0]].patient,
+                label=int(outcomes.classes[usable[0]] == 1),
+                covariate=covariates.pop() if len(covariates) == 1 else None,
+            )
+            admitted[file.digest] = (file, radiograph)
+    labelled = relevant + len(files) - len(rejected) - fates["without label"]
+    share = relevant / labelled if labelled else 0.0
+    return _Sorted(tuple(admitted.values()), tuple(rejected), fates, share, conflicts)
+
+
+def _shared_contents(
+    rows: Sequence[LabelRow], matching: Matching, files: Sequence[ImageFile]
+) -> frozenset[str]:
+    """Digests whose files or rows name more than one patient."""
+    patients: dict[str, set[str]] = defaultdict(set)
+    for file, numbers in zip(files, matching.rows, strict=True):
+        patients[file.digest].update(rows[number].patient for number in numbers)
+    return frozenset(digest for digest, named in patients.items() if len(named) > 1)
+
+
+def _tallies(facts: Sequence[ImageFacts]) -> dict[str, dict[str, int]]:
+    return {
+        "formats": _tally(item.format for item in facts),
+        "photometric_interpretations": _tally(item.photometric for item in facts),
+        "bits": _tally(str(item.bits) for item in facts),
+        "views": _tally(item.view for item in facts),
+        "burned_in_annotations": _tally(item.burned_in_annotation for item in facts),
+        "modalities": _tally(item.modality for item in facts),
+        "transfer_syntaxes": _tally(item.transfer_syntax for item in facts),
+        "presentation_intents": _tally(item.presentation_intent for item in facts),
+    }
+
+
+def _tally(values: Iterable[str | None]) -> dict[str, int]:
+    return dict(sorted(Counter(value or UNKNOWN for value in values).items()))
+
+
+def _repeated_pictures(admitted: Sequence[tuple[ImageFile, Radiograph]]) -> int:
+    """Images whose preprocessed pixels equal those of another patient's different file."""
+    patients: dict[str | None, set[str]] = defaultdict(set)
+    for file, radiograph in admitted:
+        patients[file.picture.fingerprint].add(radiograph.patient)
+    return sum(len(patients[file.picture.fingerprint]) > 1 for file, _ in admitted)
+
+
+def _days_since(moment: float) -> float:
+    return max(0.0, (time.time() - moment) / _SECONDS_A_DAY)

@@ -1,0 +1,113 @@
+"""Preprocessed images on disk, so that a radiograph is decoded once and not at every start."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from client.data.facts import ImageFacts
+from shared.errors import SiteError
+
+# Raised whenever decoding or fitting changes what it yields; older entries are then not found.
+VERSION = "v1"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A kept image: its square of 0 to 65535, its facts, the pixels' SHA-256 and its time."""
+
+    pixels: NDArray[np.uint16]
+    facts: ImageFacts
+    fingerprint: str
+    stored_at: float
+
+
+class ImageCache:
+    """One safetensors file an image, named by the SHA-256 of the source file's content.
+
+    An entry holds patients' pixels and identifiers: only this user may read it.
+    """
+
+    def __init__(self, folder: Path, size: int, fit: str) -> None:
+        self.folder = folder
+        self.size = size
+        self._images = folder / "images" / f"{size}-{fit}-{VERSION}"
+
+    def path(self, digest: str) -> Path:
+        """Where the entry of that digest lies."""
+        return self._images / digest[:2] / f"{digest}.safetensors"
+
+    def entry(self, digest: str) -> CacheEntry | None:
+        """The entry, or None where there is none or where it is damaged."""
+        path = self.path(digest)
+        try:
+            with safe_open(path, framework="np") as file:
+                metadata = file.metadata() or {}
+                pixels = file.get_tensor("pixels")
+            facts = ImageFacts(**json.loads(metadata["facts"]))
+            stored_at = path.stat().st_mtime
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+        if pixels.shape != (self.size, self.size) or pixels.dtype != np.uint16:
+            return None
+        fingerprint = fingerprint_of(pixels)
+        if metadata.get("checksum") != _checksum(fingerprint, metadata["facts"]):
+            return None
+        return CacheEntry(pixels, facts, fingerprint, stored_at)
+
+    def load(self, digest: str) -> NDArray[np.uint16] | None:
+        """The size x size image of 0 to 65535, or None where it must be made anew."""
+        entry = self.entry(digest)
+        return None if entry is None else entry.pixels
+
+    def facts(self, digest: str) -> ImageFacts | None:
+        """The facts of the source file, or None where it must be read anew."""
+        entry = self.entry(digest)
+        return None if entry is None else entry.facts
+
+    def store(self, digest: str, pixels: NDArray[np.uint16], facts: ImageFacts) -> None:
+        """Keep an image; a reader sees the whole entry or none.
+
+        Raises SiteError where the cache cannot be written.
+        """
+        text = json.dumps(dataclasses.asdict(facts), sort_keys=True)
+        metadata = {"facts": text, "checksum": _checksum(fingerprint_of(pixels), text)}
+        try:
+            _write_atomically(self.path(digest), save({"pixels": pixels}, metadata))
+        except OSError as error:
+            raise SiteError(
+                f"The image cache {self.folder} cannot be written ({error.strerror}); free space "
+                "there, or name another folder with `cache` in [compute] of site.toml."
+            ) from error
+
+
+def fingerprint_of(pixels: NDArray[np.uint16]) -> str:
+    """SHA-256 of the preprocessed pixels: equal for one picture in differing files."""
+    return hashlib.sha256(pixels.astype("<u2").tobytes()).hexdigest()
+
+
+def _checksum(fingerprint: str, facts: str) -> str:
+    return hashlib.sha256(f"{fingerprint} {facts}".encode()).hexdigest()
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # mkstemp gives the file to this user alone and a name that no other process takes.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

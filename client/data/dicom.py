@@ -1,0 +1,151 @@
+"""DICOM files to greyscale images in the orientation and polarity for viewing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.pixels.common import PhotometricInterpretation
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
+
+from client.data.facts import DecodedImage, ImageFacts, check_size
+from client.data.greyscale import to_display
+from client.data.quiet import quiet_libraries
+from shared.errors import ImageRejected
+
+_MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+_PHOTOMETRIC = frozenset(str(member.value) for member in PhotometricInterpretation)
+
+
+def read_dicom(path: Path) -> DecodedImage:
+    """Decode a single-frame greyscale DICOM image of 8 to 16 bits.
+
+    Raises ImageRejected with a short phrase that names neither file nor patient.
+    """
+    with quiet_libraries():
+        header = _read(path, stop_before_pixels=True)
+        # Decoders and element access of third parties raise nearly anything on a damaged file;
+        # whatever it is, it sets one image aside.
+        try:
+            _check_header(header)
+            facts = _facts(header)
+        except ImageRejected:
+            raise
+        except Exception as error:
+            raise ImageRejected("unreadable DICOM header") from error
+        dataset = _read(path, stop_before_pixels=False)
+        stored = _stored_values(dataset, facts)
+        try:
+            pixels = to_display(stored, dataset)
+        except ImageRejected:
+            raise
+        except Exception as error:
+            raise ImageRejected("unreadable greyscale attributes") from error
+    return DecodedImage(pixels, facts)
+
+
+def read_patient_id(path: Path) -> str | None:
+    """The Patient ID (0010,0020) of a file whose pixels were refused, or None."""
+    with quiet_libraries():
+        try:
+            return _text(_read(path, stop_before_pixels=True), "PatientID")
+        except Exception:
+            return None  # the file may be damaged anywhere
+
+
+def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
+    try:
+        dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+    except OSError as error:
+        raise ImageRejected("file cannot be read") from error
+    except Exception as error:
+        raise ImageRejected("unreadable or truncated DICOM file") from error
+    if "SOPClassUID" not in dataset and "Rows" not in dataset:
+        raise ImageRejected("not a DICOM file")
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        # Without the meta information of PS3.10 7.1 there is only the encoding that was found.
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
+
+
+def _check_header(header: Dataset) -> None:
+    if not header.get("Rows") or not header.get("Columns"):
+        raise ImageRejected("no pixel data")
+    photometric = _text(header, "PhotometricInterpretation")
+    if photometric not in _MONOCHROME or header.get("SamplesPerPixel", 1) != 1:
+        # A damaged header may hold anything, a name too: only defined terms are repeated.
+        known = photometric if photometric in _PHOTOMETRIC else "undefined"
+        raise ImageRejected(f"photometric interpretation {known}")
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise ImageRejected("multi-frame image")
+    check_size(int(header.Rows), int(header.Columns))
+    if header.BitsAllocated not in (8, 16) or not 8 <= header.BitsStored <= header.BitsAllocated:
+        raise ImageRejected("bits stored outside 8 to 16")
+    # PS3.3 C.7.6.3 and PS3.5 8.1.1: High Bit is one less than Bits Stored. Retired editions
+    # allowed others; decoders that mask unused bits would cut off the brightest ones.
+    if header.get("HighBit", header.BitsStored - 1) != header.BitsStored - 1:
+        raise ImageRejected("high bit is not bits stored minus one")
+    _check_transfer_syntax(header)
+
+
+def _check_transfer_syntax(header: Dataset) -> None:
+    uid = UID(header.file_meta.TransferSyntaxUID)
+    try:
+        available = get_decoder(uid).is_available
+    except NotImplementedError:
+        available = False
+    if not available:
+        raise ImageRejected(f"unsupported transfer syntax {_transfer_syntax(uid)}")
+    if uid == JPEGExtended12Bit and header.BitsStored != 8:
+        # GDCM and Pillow decode process 2 only, not the 12 bits of process 4.
+        raise ImageRejected(f"unsupported transfer syntax {_transfer_syntax(uid)}, 12 bits")
+
+
+def _transfer_syntax(uid: UID) -> str:
+    return "private" if uid.is_private or uid.name == str(uid) else uid.name
+
+
+def _stored_values(dataset: Dataset, facts: ImageFacts) -> NDArray[np.integer]:
+    if "PixelData" not in dataset:
+        # The header announced an image; pydicom drops an encapsulated element that ends early.
+        raise ImageRejected("pixel data missing or truncated")
+    try:
+        stored = pixel_array(dataset)
+    except Exception as error:
+        raise ImageRejected("unreadable or truncated pixel data") from error
+    if stored.shape != (facts.rows, facts.columns):
+        raise ImageRejected("unreadable or truncated pixel data")
+    return stored
+
+
+def _facts(header: Dataset) -> ImageFacts:
+    return ImageFacts(
+        format="DICOM",
+        photometric=header.PhotometricInterpretation,
+        bits=int(header.BitsStored),
+        rows=int(header.Rows),
+        columns=int(header.Columns),
+        view=_text(header, "ViewPosition"),
+        burned_in_annotation=_text(header, "BurnedInAnnotation"),
+        modality=_text(header, "Modality"),
+        transfer_syntax=_transfer_syntax(UID(header.file_meta.TransferSyntaxUID)),
+        presentation_intent=_text(header, "PresentationIntentType"),
+        patient_id=_text(header, "PatientID"),
+    )
+
+
+def _text(header: Dataset, keyword: str) -> str | None:
+    return str(header.get(keyword) or "").strip() or None

@@ -1,0 +1,77 @@
+"""Finding the image files of a site by what they contain."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from shared.errors import SiteError
+
+# Suffixes that promise an image. Such a file is a candidate whatever it contains, so that a
+# damaged one is reported instead of overlooked.
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".dic", ".ima"})
+_RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif"})
+_REFUSED_SUFFIXES = frozenset({".jp2", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+IMAGE_SUFFIXES = _DICOM_SUFFIXES | _RASTER_SUFFIXES | _REFUSED_SUFFIXES
+_IGNORED = frozenset({"thumbs.db", "desktop.ini", "dicomdir", "__macosx"})
+
+
+def find_images(folder: Path) -> tuple[Path, ...]:
+    """Candidate image files below `folder`, sorted by relative path.
+
+    Hidden files, thumbnails and DICOMDIR are left out; links are followed, loops are not.
+    Raises SiteError for a folder that cannot be listed.
+    """
+    found: list[Path] = []
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
+        status = os.stat(parent)
+        identity = (status.st_dev, status.st_ino)
+        if identity in visited:
+            folders.clear()
+            continue
+        visited.add(identity)
+        folders[:] = sorted(name for name in folders if not _ignored(name))
+        paths = (Path(parent, name) for name in files if not _ignored(name))
+        found.extend(path for path in paths if _is_candidate(path))
+    return tuple(sorted(found, key=lambda path: path.relative_to(folder).as_posix()))
+
+
+def image_format(path: Path) -> str | None:
+    """`"DICOM"`, `"PNG"`, `"JPEG"`, or None, by the file's first bytes.
+
+    A file with a DICOM suffix but without the preamble of PS3.10 7.1 counts as DICOM unless it
+    is one of the others. Raises OSError for a file that cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(132)
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    return "DICOM" if head and path.suffix.lower() in _DICOM_SUFFIXES else None
+
+
+def _is_candidate(path: Path) -> bool:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return path.is_file() or path.is_symlink()
+    if not path.is_file():
+        return False
+    try:
+        return image_format(path) is not None
+    except OSError:
+        # It may be an image: reading it later gives the reason for which it is set aside.
+        return True
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in _IGNORED
+
+
+def _refuse(error: OSError) -> None:
+    raise SiteError(
+        f"The folder {error.filename} cannot be listed ({error.strerror}); "
+        "give this user access to it, or move it out of the images folder."
+    ) from error

@@ -1,0 +1,64 @@
+"""What decoding yields: the pixels of a radiograph and the facts of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import ImageRejected
+
+MINIMUM_SIDE = 32
+MAXIMUM_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a file says of its image; what it does not say is None.
+
+    `bits` is DICOM Bits Stored, or the bits a sample of PNG and JPEG. `patient_id` is DICOM
+    (0010,0020); it stays at the site and is kept out of the repr.
+    """
+
+    format: str
+    photometric: str
+    bits: int
+    rows: int
+    columns: int
+    view: str | None = None
+    burned_in_annotation: str | None = None
+    modality: str | None = None
+    transfer_syntax: str | None = None
+    presentation_intent: str | None = None
+    patient_id: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """One radiograph, bone bright: `pixels` is rows x columns, float32 in [0, 1]."""
+
+    pixels: NDArray[np.float32]
+    facts: ImageFacts
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Refuse, before anything is decoded, what is too small or a decompression bomb.
+
+    Raises ImageRejected.
+    """
+    if min(rows, columns) < MINIMUM_SIDE:
+        raise ImageRejected(f"smaller than {MINIMUM_SIDE} pixels")
+    if rows * columns > MAXIMUM_PIXELS:
+        raise ImageRejected(f"larger than {MAXIMUM_PIXELS // 1_000_000} megapixels")
+
+
+def check_contrast(values: NDArray[np.floating]) -> None:
+    """Refuse grey values in [0, 1] that are not finite or that 16 bits cannot tell apart.
+
+    Raises ImageRejected.
+    """
+    if not np.isfinite(values).all():
+        raise ImageRejected("values that are not finite")
+    if values.size == 0 or float(values.max()) - float(values.min()) < 1 / 65535:
+        raise ImageRejected("constant image")

@@ -1,0 +1,62 @@
+"""One image file to the square that the network sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms  # torchvision ships no types
+
+from client.data.dicom import read_dicom
+from client.data.discover import image_format
+from client.data.facts import DecodedImage, ImageFacts
+from client.data.raster import read_raster
+from shared.errors import ImageRejected
+
+__all__ = ["FITS", "DecodedImage", "ImageFacts", "decode", "fit_square"]
+
+FITS = ("pad", "crop", "stretch")
+
+
+def decode(path: Path) -> DecodedImage:
+    """Decode a DICOM, PNG or JPEG file, whichever its content says it is.
+
+    Raises ImageRejected with a short phrase that names neither file nor patient.
+    """
+    try:
+        format = image_format(path)
+    except OSError as error:
+        raise ImageRejected("file cannot be read") from error
+    if format is None:
+        raise ImageRejected("not a DICOM, PNG or JPEG file")
+    return read_dicom(path) if format == "DICOM" else read_raster(path)
+
+
+def fit_square(pixels: NDArray[np.float32], size: int, fit: str) -> NDArray[np.uint16]:
+    """Make rows x columns in [0, 1] a `size` x `size` square of 0 to 65535.
+
+    `pad` adds black evenly (the odd line at the bottom or right), `crop` keeps the centre,
+    `stretch` changes the aspect. Whole numbers of 16 bits keep what a 12- or 16-bit detector
+    resolved in half the space of float32; the range that the pretrained network expects is the
+    dataset's business, so that one cached image serves every network.
+    Raises ValueError for another `fit`.
+    """
+    if fit not in FITS:
+        raise ValueError(f"fit is {fit!r}; it must be one of {', '.join(FITS)}.")
+    image = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))[None]
+    rows, columns = pixels.shape
+    if fit == "pad":
+        down, right = max(columns - rows, 0), max(rows - columns, 0)
+        border = [right // 2, down // 2, right - right // 2, down - down // 2]
+        image = transforms.pad(image, border, fill=[0.0])
+    elif fit == "crop":
+        side = min(rows, columns)
+        image = transforms.center_crop(image, [side, side])
+    image = transforms.resize(
+        image, [size, size], interpolation=InterpolationMode.BILINEAR, antialias=True
+    )
+    square: NDArray[np.float32] = image[0].numpy()
+    return np.rint(np.clip(square, 0, 1) * 65535).astype(np.uint16)

@@ -1,0 +1,134 @@
+"""Which row of the table speaks of which image file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from client.data.labels import LabelRow
+from client.data.reading import ImageFile
+from client.settings import SiteSettings
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The rows' classes: 1, 0, or None for an outcome that is missing or in neither list."""
+
+    classes: tuple[int | None, ...]
+    missing: int
+    excluded: dict[str, int]
+    contradictory: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """For each image file the rows that name it, and what found no partner.
+
+    `could_match` says of each file whether it has a row or, being unreadable, might have one.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    could_match: tuple[bool, ...]
+    labels_without_image: int
+    ambiguous: tuple[str, ...]
+
+
+def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
+    """Class of each row; a patient with rows of both classes is contradictory."""
+    classes: list[int | None] = []
+    excluded: dict[str, int] = defaultdict(int)
+    of_patient: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        label = 1 if row.outcome in settings.positive else 0
+        if label == 0 and row.outcome not in settings.negative:
+            classes.append(None)
+            if row.outcome:
+                excluded[row.outcome] += 1
+            continue
+        classes.append(label)
+        of_patient[row.patient].add(label)
+    return Outcomes(
+        classes=tuple(classes),
+        missing=sum(not row.outcome for row in rows),
+        excluded=dict(sorted(excluded.items())),
+        contradictory=frozenset(p for p, labels in of_patient.items() if len(labels) > 1),
+    )
+
+
+def match_by_image(
+    settings: SiteSettings, rows: Sequence[LabelRow], files: Sequence[ImageFile]
+) -> Matching:
+    """Match the image column: relative path first, then file name, then name without suffix."""
+    indexes = _name_indexes(settings, files)
+    of_file: list[list[int]] = [[] for _ in files]
+    without = 0
+    ambiguous: set[str] = set()
+    for number, row in enumerate(rows):
+        candidates = _first_hit(indexes, row.image)
+        if len(candidates) > 1:
+            ambiguous.add(str(row.image))
+        elif candidates:
+            of_file[candidates[0]].append(number)
+        else:
+            without += 1
+    matched = tuple(map(tuple, of_file))
+    return Matching(matched, tuple(map(bool, matched)), without, tuple(sorted(ambiguous)))
+
+
+def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Matching:
+    """Match the patient column: DICOM Patient ID; of other files the stem or parent folder."""
+    of_patient: dict[str, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        of_patient[row.patient].append(number)
+    named = [_patients_named(file) for file in files]
+    matched = tuple(
+        next((tuple(of_patient[name]) for name in names if name in of_patient), ())
+        for names in named
+    )
+    # A damaged file that tells no patient may belong to anyone.
+    could_match = tuple(
+        bool(numbers) or not names for numbers, names in zip(matched, named, strict=True)
+    )
+    with_image = {number for numbers in matched for number in numbers}
+    return Matching(matched, could_match, len(rows) - len(with_image), ())
+
+
+def _patients_named(file: ImageFile) -> tuple[str, ...]:
+    """Patient identifiers that a file may mean, the likelier first."""
+    facts = file.picture.facts
+    if facts is not None and facts.format == "DICOM":
+        return (facts.patient_id,) if facts.patient_id else ("",)
+    if file.picture.patient_id:
+        return (file.picture.patient_id,)
+    path = PurePosixPath(file.relative)
+    if facts is None and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        return ()
+    return (path.stem, path.parent.name)
+
+
+def _name_indexes(
+    settings: SiteSettings, files: Sequence[ImageFile]
+) -> tuple[dict[str, list[int]], ...]:
+    paths, names, stems = (defaultdict[str, list[int]](list) for _ in range(3))
+    # A table beside the images folder may well give paths relative to itself.
+    prefix = _relative(settings.images, settings.labels.parent)
+    for number, file in enumerate(files):
+        path = PurePosixPath(file.relative)
+        for key in {file.relative, f"{prefix}/{file.relative}"}:
+            paths[key].append(number)
+        names[path.name].append(number)
+        stems[path.stem].append(number)
+    return paths, names, stems
+
+
+def _first_hit(indexes: Iterable[dict[str, list[int]]], name: str | None) -> list[int]:
+    if name is None:
+        return []
+    key = name.replace("\\", "/").removeprefix("./")
+    return next((index[key] for index in indexes if key in index), [])
+
+
+def _relative(path: Path, start: Path) -> str:
+    return path.relative_to(start).as_posix() if path.is_relative_to(start) else path.as_posix()

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, JPEG2000Lossless, RLELossless
+
+from client.data import dicom
+from client.data.dicom import read_dicom, read_patient_id
+from shared.errors import ImageRejected
+
+Write = Callable[..., Path]
+
+
+Ramp = Callable[..., NDArray[Any]]
+
+
+def bundled(name: str) -> Path:
+    path = get_testdata_file(name, download=False)
+    assert isinstance(path, str)
+    return Path(path)
+
+
+def reason_of(path: Path) -> str:
+    with pytest.raises(ImageRejected) as caught:
+        read_dicom(path)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("rtplan.dcm", "no pixel data"),
+        ("rtplan_truncated.dcm", "no pixel data"),
+        ("test-SR.dcm", "no pixel data"),
+        ("rtdose.dcm", "multi-frame image"),
+        ("rtdose_rle.dcm", "multi-frame image"),
+        ("rtdose_1frame.dcm", "smaller than 32 pixels"),
+        ("JPEGLSNearLossless_16.dcm", "smaller than 32 pixels"),
+        ("liver_1frame.dcm", "bits stored outside 8 to 16"),
+        ("MR_truncated.dcm", "unreadable or truncated pixel data"),
+        ("badVR.dcm", "unreadable DICOM header"),
+        ("no_meta.dcm", "not a DICOM file"),
+        ("examples_palette.dcm", "photometric interpretation PALETTE COLOR"),
+        ("SC_rgb_rle.dcm", "photometric interpretation RGB"),
+        ("SC_rgb_jpeg_dcmtk.dcm", "photometric interpretation YBR_FULL"),
+        (
+            "JPGExtended.dcm",
+            "unsupported transfer syntax JPEG Extended (Process 2 and 4), 12 bits",
+        ),
+    ],
+)
+def test_bundled_files_are_refused_with_their_reason(name: str, reason: str) -> None:
+    assert reason_of(bundled(name)) == reason
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"PixelData": None}, "pixel data missing or truncated"),
+        ({"Rows": None}, "no pixel data"),
+        ({"NumberOfFrames": 2}, "multi-frame image"),
+        ({"PhotometricInterpretation": "JANE DOE"}, "photometric interpretation undefined"),
+        ({"SamplesPerPixel": 3}, "photometric interpretation MONOCHROME2"),
+        ({"HighBit": 15}, "high bit is not bits stored minus one"),
+        ({"Rows": 10}, "smaller than 32 pixels"),
+    ],
+)
+def test_hand_made_files_are_refused_with_their_reason(
+    write_dicom: Write, ramp: Ramp, attributes: dict[str, Any], reason: str
+) -> None:
+    assert reason_of(write_dicom(ramp(), 12, **attributes)) == reason
+
+
+def test_decompression_bomb_is_refused_before_it_is_decoded(
+    write_dicom: Write, ramp: Ramp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_dicom(ramp(), 12, Rows=10_001, Columns=10_000)
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    dataset.PixelData = encapsulate([bytes(64)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+
+    def explode(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(dicom, "pixel_array", explode)
+    assert reason_of(path) == "larger than 100 megapixels"
+
+
+@pytest.mark.parametrize(
+    ("uid", "name"),
+    [
+        ("1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000"),
+        ("1.2.840.10008.1.2.4.100", "MPEG2"),
+        ("1.2.3.4.5", "private"),
+    ],
+)
+def test_transfer_syntax_without_decoder_is_named(
+    write_dicom: Write, ramp: Ramp, uid: str, name: str
+) -> None:
+    path = write_dicom(ramp(), 12)
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = UID(uid)
+    dataset.PixelData = encapsulate([bytes(64)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path, implicit_vr=False, little_endian=True)
+    assert reason_of(path).startswith(f"unsupported transfer syntax {name}")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.6, 0.95])
+@pytest.mark.parametrize("name", ["693_J2KI.dcm", "image_dfl.dcm", "MR_small_RLE.dcm"])
+def test_truncated_files_are_refused(tmp_path: Path, name: str, share: float) -> None:
+    data = bundled(name).read_bytes()
+    path = tmp_path / "cut.dcm"
+    path.write_bytes(data[: int(len(data) * share)])
+    assert len(reason_of(path)) < 60
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    assert reason_of(tmp_path / "gone.dcm") == "file cannot be read"
+    assert read_patient_id(tmp_path / "gone.dcm") is None
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_anywhere_gives_an_image_or_a_short_reason(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from(["MR_small_RLE.dcm", "MR_small.dcm", "CT_small.dcm"]))
+    content = bytearray(bundled(name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        position = data.draw(st.integers(132, min(len(content), 2500) - 1))
+        content[position] = data.draw(st.integers(0, 255))
+    path = tmp_path / "SECRET-7.dcm"
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            image = read_dicom(path)
+        except ImageRejected as rejection:
+            reason, pixels = rejection.reason, np.array([0.0, 1.0])
+        else:
+            reason, pixels = "", image.pixels
+    assert "SECRET" not in reason
+    assert len(reason) < 90
+    assert 0 <= pixels.min() < pixels.max() <= 1
+
+
+def test_pixel_data_of_another_size_than_announced_is_refused(
+    write_dicom: Write, ramp: Ramp
+) -> None:
+    path = write_dicom(ramp(), 12)
+    dataset = dcmread(path)
+    dataset.compress(RLELossless)
+    dataset.Rows = 80
+    dataset.save_as(path)
+    assert reason_of(path) == "unreadable or truncated pixel data"
+    buffer = BytesIO()
+    Image.fromarray(ramp(maximum=255).astype(np.uint8)).save(buffer, "JPEG2000")
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    dataset.PixelData = encapsulate([buffer.getvalue()[:100]])
+    dataset.save_as(path)
+    assert reason_of(path) == "unreadable or truncated pixel data"
