@@ -16,7 +16,7 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
     table = Table(title=f"Final model after {summary['rounds']} rounds, validation patients")
     table.add_column("site")
     for column in _COLUMNS:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
     table.add_row("all sites", *_cells(summary["pooled"]), style="bold")
     for name, metrics in summary["site"].items():
         table.add_row(name, *_cells(metrics))
@@ -37,6 +37,7 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
     console.print(
         f"{summary['seconds']['total']:.0f} s. Run folder: {folder}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 
@@ -45,7 +46,7 @@ def print_metrics(name: str, metrics: Mapping[str, Any]) -> None:
     """One cohort's metrics."""
     table = Table(title=f"All patients of {name}")
     for column in _COLUMNS:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
     table.add_row(*_cells(metrics))
     Console().print(table)
 

@@ -92,7 +92,7 @@ class InProcessGrid(Grid):
         context = self._contexts[message.metadata.dst_node_id]
         received = copy.deepcopy(message)
         try:
-            return self._site_app(received, context)
+            return copy.deepcopy(self._site_app(received, context))
         except Exception as error:
             return Message(Error(CLIENT_FAILED, type(error).__name__), reply_to=message)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Mapping
 
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
@@ -14,13 +16,25 @@ from shared.config import RunConfig
 SITE_MODULE, COORDINATOR_MODULE = "client.app", "server.app"
 
 
-def local_grid(config: RunConfig, nodes: int) -> InProcessGrid:
-    """A grid whose nodes are the folders of `config.sites`."""
+def local_grid(
+    config: RunConfig, nodes: int, node_config: Mapping[str, str] | None = None
+) -> InProcessGrid:
+    """A grid whose nodes are the folders of `config.sites`, or what `node_config` says of them."""
+    _quieten_flower()
     site_app: ClientApp = importlib.import_module(SITE_MODULE).app
-    return InProcessGrid(site_app, site_contexts(config, nodes))
+    contexts = site_contexts(config, nodes)
+    for context in contexts:
+        context.node_config.update(node_config or {})
+    return InProcessGrid(site_app, contexts)
 
 
 def simulate_in_process(config: RunConfig, nodes: int) -> None:
     """Run the federation of `config.sites` to its end; the result is in the run's folder."""
     coordinator_app: ServerApp = importlib.import_module(COORDINATOR_MODULE).app
     coordinator_app(local_grid(config, nodes), coordinator_context(config))
+
+
+def _quieten_flower() -> None:
+    """Flower sets its log to INFO when it is imported; its strategies then speak every round."""
+    if not logging.getLogger("fedthaw").isEnabledFor(logging.DEBUG):
+        logging.getLogger("flwr").setLevel(logging.WARNING)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
-from shared.model.backbones import HEAD_BIAS, architecture_of, build_backbone
+from shared.model.backbones import HEAD_BIAS, StagedResNet, architecture_of, build_backbone
 from shared.model.checkpoints import HEAD_KEYS, fit_to_backbone, read_checkpoint, strip_prefix
 from shared.model.freezing import state_digest
-from shared.model.imagenet import fold_first_convolution
+from shared.model.imagenet import INPUT_MAXIMUM, fold_first_convolution
 from shared.model.sources import Progress, fetch, published_weights, require_sha256
 
 
@@ -86,8 +87,30 @@ def _locate(chosen: str, config: RunConfig, on_progress: Progress | None) -> tup
 def _random_base(config: RunConfig) -> Base:
     if config.weights_sha256:
         raise ConfigError("weights=random has no file; leave weights-sha256 empty.")
-    state: dict[str, Tensor] = build_backbone(config.backbone, seed=config.seed).state_dict()
+    network = build_backbone(config.backbone, seed=config.seed)
+    _calm_activations(network)
+    state: dict[str, Tensor] = network.state_dict()
     for key in HEAD_KEYS:
         state[key] = torch.zeros_like(state[key])
     owned = {key: value.detach().clone() for key, value in state.items()}
     return Base(owned, state_digest(owned), "random", "", has_head=False)
+
+
+def _calm_activations(network: StagedResNet) -> None:
+    """Keep an untrained network's activations near 1 although its BatchNorm has seen nothing.
+
+    Frozen stages use their running statistics, which describe no data yet: inputs of up to 1024
+    and sixteen residual sums would reach the head as logits in the hundreds. So the first
+    BatchNorm takes the variance that uniform grey values give behind its convolution, and every
+    residual branch starts at zero (Goyal et al., arXiv:1706.02677). No data and no sums over
+    activations are involved, so the digest is the same at every site.
+    """
+    with torch.no_grad():
+        mean_square = INPUT_MAXIMUM**2 / 3
+        variance = network.conv1.weight.square().sum(dim=(1, 2, 3)) * mean_square
+        network.get_buffer("bn1.running_var").copy_(variance)
+        for module in network.modules():
+            if isinstance(module, Bottleneck):
+                module.bn3.weight.zero_()
+            elif isinstance(module, BasicBlock):
+                module.bn2.weight.zero_()

@@ -1,0 +1,116 @@
+"""What a hospital gains by joining: federated, alone, pooled and without pretraining.
+
+Runs the product's own commands on the four paediatric sites and evaluates each final model on the
+external cohort. Runs that are finished are not repeated, so it can be interrupted.
+
+    .venv/bin/python benchmarks/pediatric.py --data ../shared/data/pediatric \
+        --weights ../shared/weights/cxr-resnet50-pediatric.safetensors --out runs/pediatric
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+SITES = ("north", "east", "south", "west")
+FEDTHAW = Path(sys.executable).parent / "fedthaw"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training: which sites, with which weights, pooled or federated."""
+
+    name: str
+    sites: tuple[str, ...]
+    weights: str
+    pooled: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run's pooled validation metrics, external metrics and costs."""
+
+    validation: dict[str, Any]
+    external: dict[str, Any]
+    summary: dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/pediatric"))
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    arms = [
+        Arm("federated", SITES, options.weights),
+        Arm("pooled in one place", SITES, options.weights, pooled=True),
+        *(Arm(f"{site} alone", (site,), options.weights) for site in SITES),
+        Arm("federated, weights=random", SITES, "random"),
+    ]
+    results = {arm.name: [run(arm, seed, options) for seed in range(options.seeds)] for arm in arms}
+    print_table(results, options)
+
+
+def run(arm: Arm, seed: int, options: argparse.Namespace) -> Result:
+    """One run and its external evaluation, unless both are on disk already."""
+    folder: Path = options.out / f"{arm.name.replace(' ', '-').replace(',', '')}-{seed}"
+    external = folder / "external.json"
+    if not (folder / "summary.json").exists():
+        resume = ["--resume"] if (folder / "config.json").exists() else []
+        sites = [] if resume else [str(options.data / site) for site in arm.sites]
+        settings = [f"weights={arm.weights}", f"image-size={options.image_size}", f"seed={seed}"]
+        words = [word for setting in settings for word in ("--set", setting)]
+        call("simulate", *sites, *words, "--out", str(folder), *resume,
+             *(["--pool"] if arm.pooled and not resume else []))  # fmt: skip
+    if not external.exists():
+        text = call("evaluate", str(folder), str(options.data / "external"), "--json")
+        external.write_text(text, encoding="utf-8")
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return Result(summary["pooled"], json.loads(external.read_text(encoding="utf-8")), summary)
+
+
+def call(*words: str) -> str:
+    """Run `fedthaw`, its progress on this terminal, and return what it printed."""
+    print("fedthaw", *words, file=sys.stderr, flush=True)
+    done = subprocess.run([str(FEDTHAW), *words], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
+
+
+def print_table(results: dict[str, list[Result]], options: argparse.Namespace) -> None:
+    """Mean and deviation over seeds, as Markdown."""
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
+          f"torch {version('torch')}, flwr {version('flwr')}; {options.image_size} px, "
+          f"{options.seeds} seeds: mean (deviation)\n")  # fmt: skip
+    print("| arm | external AUROC | external balanced accuracy | validation AUROC | MB moved | s |")
+    print("|---|---|---|---|---|---|")
+    for name, runs in results.items():
+        moved = [(r.summary["bytes"]["down"] + r.summary["bytes"]["up"]) / 1e6 for r in runs]
+        cells = [
+            spread([r.external["auroc"] for r in runs]),
+            spread([r.external["balanced_accuracy"] for r in runs]),
+            spread([r.validation["auroc"] for r in runs]),
+            f"{statistics.mean(moved):,.0f}",
+            f"{statistics.mean(r.summary['seconds']['total'] for r in runs):.0f}",
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.3f} ({deviation:.3f})"
+
+
+if __name__ == "__main__":
+    main()

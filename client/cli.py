@@ -1,0 +1,72 @@
+"""`fedthaw site`: what a hospital does."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.config import RunConfig
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+DEFAULTS = RunConfig()
+
+
+class Fit(StrEnum):
+    """How a radiograph becomes square."""
+
+    pad = "pad"
+    crop = "crop"
+    stretch = "stretch"
+
+
+@app.callback()
+def site() -> None:
+    """What a hospital does."""
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
+    image_size: Annotated[
+        int, typer.Option(min=32, max=4096, help="Side of the square input, as the run will use.")
+    ] = DEFAULTS.image_size,
+    image_fit: Annotated[Fit, typer.Option(help="As the run will use.")] = Fit.pad,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Read everything that a site provides once, and report what can be used.
+
+    Example: fedthaw site check hospitals/north
+
+    Exit code 2 when the site could not train as it is. The images are prepared and kept in the
+    site's cache on the way. The table names files: it is for this site's eyes.
+    """
+    from client.admission_table import admit_with_progress, print_report
+
+    report = admit_with_progress(folder, image_size, str(image_fit)).report
+    if json_output:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+    else:
+        print_report(report)
+    if report.problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def phantoms(
+    folder: Annotated[Path, typer.Argument(help="Where the hospitals' folders are made.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other patients.")] = 0,
+    image_side: Annotated[int, typer.Option(min=64, max=2048, help="Pixels.")] = 256,
+) -> None:
+    """Make four synthetic hospitals to try things on.
+
+    Example: fedthaw site phantoms hospitals
+    """
+    from shared.phantoms.hospitals import write_hospitals
+
+    for made in write_hospitals(folder, seed=seed, image_side=image_side):
+        typer.echo(str(made))

@@ -1,0 +1,44 @@
+"""Why a run stopped, for the command that waits for it in another process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import FedThawError
+from shared.files import write_text_atomically
+
+FILE = "failure.json"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The sentence for the person who can act, and the exit code."""
+
+    sentence: str
+    exit_code: int
+
+
+def write_failure(folder: Path, error: FedThawError) -> None:
+    """Leave the error in the run's folder; a folder that cannot be written loses nothing else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {"error": str(error), "exit_code": error.exit_code}
+        write_text_atomically(folder / FILE, json.dumps(document) + "\n")
+    except OSError:
+        return
+
+
+def read_failure(folder: Path) -> Failure | None:
+    """The error that ended the run last, None where it did not end with one."""
+    try:
+        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return Failure(str(document["error"]), int(document["exit_code"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def clear_failure(folder: Path) -> None:
+    """Forget the error of an earlier attempt."""
+    (folder / FILE).unlink(missing_ok=True)
