@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/pediatric"))
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
     options = parser.parse_args()
     arms = [
         Arm("federated", SITES, options.weights),
@@ -58,7 +61,16 @@ def main() -> None:
         *(Arm(f"{site} alone", (site,), options.weights) for site in SITES),
         Arm("federated, weights=random", SITES, "random"),
     ]
-    results = {arm.name: [run(arm, seed, options) for seed in range(options.seeds)] for arm in arms}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        futures = {
+            (arm.name, seed): pool.submit(run, arm, seed, options)
+            for seed in range(options.seeds)
+            for arm in arms
+        }
+    results = {
+        arm.name: [futures[arm.name, seed].result() for seed in range(options.seeds)]
+        for arm in arms
+    }
     print_table(results, options)
 
 
@@ -70,6 +82,7 @@ def run(arm: Arm, seed: int, options: argparse.Namespace) -> Result:
         resume = ["--resume"] if (folder / "config.json").exists() else []
         sites = [] if resume else [str(options.data / site) for site in arm.sites]
         settings = [f"weights={arm.weights}", f"image-size={options.image_size}", f"seed={seed}"]
+        settings.append(f"threads={max(1, (os.cpu_count() or 1) // options.jobs)}")
         words = [word for setting in settings for word in ("--set", setting)]
         call("simulate", *sites, *words, "--out", str(folder), *resume,
              *(["--pool"] if arm.pooled and not resume else []))  # fmt: skip

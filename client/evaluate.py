@@ -11,6 +11,7 @@ from scipy.special import expit
 from scipy.special import logit as logit_of
 
 from client.data.dataset import Sample
+from shared.errors import FedThawError
 from shared.metrics.histogram import Histogram
 from shared.model.backbones import StagedResNet
 
@@ -22,7 +23,10 @@ def predict_logits(
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """One logit an image, in the order of `samples`."""
+    """One logit an image, in the order of `samples`.
+
+    Raises FedThawError where the model's weights have grown so that a logit is no number.
+    """
     model.eval()
     device = next(model.parameters()).device
     logits: list[float] = []
@@ -30,6 +34,12 @@ def predict_logits(
         images = torch.stack([sample.load() for sample in samples[start : start + batch_size]])
         logits += model(images.to(device)).float().cpu().tolist()
         on_step()
+    if np.isnan(logits).any():
+        raise FedThawError(
+            "The model gives scores that are no numbers: its training has diverged. Lower the "
+            "learning rates (lr-head, lr-layer4, ...) of the run.",
+            shareable="the model received has diverged; lower the run's learning rates",
+        )
     return logits
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import torch
 
-from client.data.dataset import Sample
+from client.data.dataset import Sample, batch_positions
 from client.evaluate import evaluate_samples
 from client.exchange import agreed_keys, difference, local_statistics, rebuild_model, snapshot
-from client.train.state import SiteState, load_state, save_state
+from client.train.state import SiteState, forget_moments, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
@@ -106,6 +106,8 @@ def evaluate_on_site(
         statistics=state.statistics,
     )
     histogram = _evaluate(workspace, model, samples, config)
+    if request.final:
+        forget_moments(workspace.state_folder(request.run), state)
     return EvaluateReply(
         site=workspace.name,
         histogram=histogram,
@@ -144,7 +146,7 @@ def _train(
     request: TrainRequest,
     before: SiteState,
 ) -> Trained:
-    steps = -(-len(samples) // config.batch_size) * config.local_epochs
+    steps = len(batch_positions(len(samples), config.batch_size)) * config.local_epochs
     emit(SiteBusy(workspace.name, "training", steps))
     return train_round(
         model,

@@ -78,8 +78,16 @@ def open_workspace(node_config: Mapping[str, object], config: RunConfig) -> Work
 
     Deployed, the node's own configuration names its site folder (`site`). In a simulation the
     node's partition picks one of the folders in the run's `sites`, or takes all with `pooled`.
+    Where it names the base too (`weights`), site.toml's own is left aside.
     """
-    return _open(site_folders(node_config, config), config)
+    weights = node_config.get("weights")
+    workspace = _open(
+        site_folders(node_config, config), config, weights if isinstance(weights, str) else None
+    )
+    if any(part.admission.report.problems for part in workspace.parts):
+        # Not kept: what the owner mends is read with the next message.
+        _open.cache_clear()
+    return workspace
 
 
 def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[Path, ...]:
@@ -105,7 +113,7 @@ def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[
 
 
 @functools.cache
-def _open(folders: tuple[Path, ...], config: RunConfig) -> Workspace:
+def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> Workspace:
     threads = config.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     parts = tuple(_open_part(folder, config) for folder in folders)
@@ -113,7 +121,7 @@ def _open(folders: tuple[Path, ...], config: RunConfig) -> Workspace:
     return Workspace(
         name=POOLED_NAME if config.pooled else settings[0].name,
         parts=parts,
-        base=_base(config, settings[0].weights),
+        base=_base(config, weights or settings[0].weights),
         device=choose_device(settings[0]),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import Message
@@ -41,7 +41,8 @@ def admit_new_nodes(
 
     A node that does not answer, or answers with an error, is asked again next time.
     """
-    unknown = sorted(set(nodes) - set(roster.sites))
+    connected = set(nodes)
+    unknown = sorted(connected - set(roster.sites))
     content = DescribeRequest(run).to_content()
     replies = send_and_collect(
         grid, dict.fromkeys(unknown, content), MESSAGE_TYPE, "describe", timeout
@@ -50,14 +51,16 @@ def admit_new_nodes(
         roster.refused[node] = f"Node {node} did not say within {timeout:g} s which site it is."
     # In the order of nodes, not of arrival: of two sites with one name always the same is refused.
     for node, reply in sorted(replies, key=lambda item: unknown.index(item[0])):
-        problem = _admit(roster, node, reply, base)
+        problem = _admit(roster, node, reply, base, connected)
         if problem is None:
             del roster.refused[node]
         else:
             roster.refused[node] = problem
 
 
-def _admit(roster: Roster, node: int, reply: Message, base: str) -> str | None:
+def _admit(
+    roster: Roster, node: int, reply: Message, base: str, connected: Collection[int]
+) -> str | None:
     """Enter a node on the roster, or say why not."""
     if reply.has_error():
         return f"A site (node {node}) cannot take part: {reply.error.reason}."
@@ -70,11 +73,14 @@ def _admit(roster: Roster, node: int, reply: Message, base: str) -> str | None:
             f"Site {site.name} holds another pretrained base ({site.base}) than the coordinator "
             f"({base}); every site must load the same `weights` file."
         )
-    if any(site.name == other.name for other in roster.sites.values()):
-        return (
-            f"Two sites are called '{site.name}'; rename one of them in its site.toml "
-            "([site] name)."
-        )
+    for namesake in [n for n, other in roster.sites.items() if other.name == site.name]:
+        if namesake in connected:
+            return (
+                f"Two sites are called '{site.name}'; rename one of them in its site.toml "
+                "([site] name)."
+            )
+        # A client that was started anew comes back as another node.
+        del roster.sites[namesake]
     roster.sites[node] = site
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,9 @@ from server.run.ledger import RoundRecord, append_round, read_rounds, rewrite_ro
 from server.run.summary import build_summary, write_summary
 from server.strategy import build_aggregator
 from shared.config import RunConfig
-from shared.errors import WeightsError
+from shared.errors import ConfigError, WeightsError
 from shared.events import RoundFinished, RunStarted, Warned, emit
+from shared.files import remove_leftovers
 from shared.model.pretrained import load_base
 from shared.model.stages import batch_norm_statistics
 from shared.schedule import policy_for, total_rounds
@@ -36,7 +38,9 @@ from shared.wire.size import serialized_size
 def coordinate(grid: Grid, config: RunConfig) -> dict[str, Any]:
     """Run all rounds that are not done yet; returns the summary, which is also on disk."""
     folder = prepare_folder(config)
+    _require_enough_sites(folder.config)
     with locked(folder):
+        remove_leftovers(folder.path)
         return _coordinate(grid, folder)
 
 
@@ -62,6 +66,17 @@ def _coordinate(grid: Grid, folder: RunFolder) -> dict[str, Any]:
     summary = build_summary(folder.run, base.digest, records, final)
     write_summary(folder.summary, summary)
     return summary
+
+
+def _require_enough_sites(config: RunConfig) -> None:
+    """ConfigError where a simulation has fewer sites than a round needs: none will join."""
+    folders = [folder for folder in config.sites.split(os.pathsep) if folder]
+    sites = 1 if config.pooled else len(folders)
+    if folders and sites < config.min_sites:
+        raise ConfigError(
+            f"min-sites is {config.min_sites}, but this simulation has only {sites} of them; "
+            "lower min-sites, or name more site folders."
+        )
 
 
 def _federation(grid: Grid, folder: RunFolder, reference: Reference) -> Federation:
@@ -92,11 +107,12 @@ def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, lis
     else:
         delta = initial_delta(federation.reference, folder.config)
         checkpoint = Checkpoint(round=0, delta=delta, strategy={})
-    if damaged:
+    if checkpoint.round < len(records):
+        damage = f" (damaged: {', '.join(map(str, sorted(damaged)))})" if damaged else ""
         emit(
             Warned(
-                f"Damaged checkpoints of rounds {damaged} are passed over; "
-                f"the run goes on after round {checkpoint.round}."
+                f"The ledger has {len(records)} rounds, but the newest whole checkpoint is of "
+                f"round {checkpoint.round}{damage}; the run goes on after that one."
             )
         )
     rewrite_rounds(folder.ledger, records[: checkpoint.round])

@@ -30,22 +30,20 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
             f"{run} has no final model yet: continue the run with "
             f"`fedthaw simulate --out {run} --resume`."
         )
-    config = replace(
-        folder.config,
-        weights=str(folder.model.absolute()),
-        weights_sha256="",
-        sites=str(site.absolute()),
-        pooled=False,
-    )
+    weights = str(folder.model.absolute())
+    config = replace(folder.config, weights=weights, weights_sha256="", sites="", pooled=False)
     request = EvaluateRequest(
         run=folder.run,
         base=load_base(config).digest,
         scope="all",
         after_round=0,
         thawed=(),
+        final=False,
         delta=ArrayRecord(),
     )
-    grid = local_grid(config, nodes=1)
+    grid = local_grid(
+        config, nodes=1, node_config={"site": str(site.absolute()), "weights": weights}
+    )
     contents = dict.fromkeys(grid.get_node_ids(), request.to_content())
     for _, reply in send_and_collect(grid, contents, MESSAGE_TYPE, "external", float("inf")):
         if reply.has_error():

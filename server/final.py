@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from flwr.app import RecordDict
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from server.admission import read_evaluate_reply
@@ -37,6 +38,7 @@ def evaluate_final(federation: Federation, delta: Arrays, rounds: int) -> FinalE
         scope="validation",
         after_round=rounds,
         thawed=stages,
+        final=True,
         delta=to_record(select(federation.reference, delta, stages)),
     ).to_content()
     replies: dict[str, EvaluateReply] = {}
@@ -55,6 +57,8 @@ def evaluate_final(federation: Federation, delta: Arrays, rounds: int) -> FinalE
             f"model. {'; '.join(f'{n}: {w}' for n, w in sorted(missing.items()))}. All rounds are "
             "kept: mend this and continue with --resume."
         )
+    absent = {site.name for site in federation.roster.sites.values()} - set(replies)
+    missing = dict.fromkeys(absent, "not connected") | missing
     for name, why in sorted(missing.items()):
         emit(Warned(f"{name} is not in the final evaluation: {why}."))
     return FinalEvaluation(
@@ -102,8 +106,8 @@ def write_model(path: Path, reference: Reference, delta: Arrays) -> None:
     state = full_state(reference, delta)
     try:
         write_atomically(path, lambda temporary: save_file(state, temporary))
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise RunError(
-            f"The final model cannot be written to {path} ({error.strerror}); make room there and "
+            f"The final model cannot be written to {path} ({error}); make room there and "
             "continue with --resume."
         ) from error

@@ -119,14 +119,13 @@ def _run(
             f"{len(contributions)} sites ({error}); another `strategy`, or more sites, would help."
         ) from error
     if arrays is None:
-        raise RunError(f"The strategy {type(strategy).__name__} gave no result.")
+        raise RunError(f"The strategy {type(strategy).__name__} had no update to combine.")
     return {key: np.asarray(array.numpy()) for key, array in arrays.items()}
 
 
 def _as_reply(contribution: Contribution, keys: Collection[str]) -> Message:
-    record = to_record(
-        {key: contribution.arrays[key] for key in contribution.arrays if key in keys}
-    )
+    # In the order of `keys`: FedAvgM pairs its tensors by position.
+    record = to_record({key: contribution.arrays[key] for key in keys})
     content = RecordDict(
         {"arrays": record, "metrics": MetricRecord({WEIGHT_KEY: contribution.images})}
     )

@@ -105,26 +105,32 @@ class _Bars:
             case RoundStarted(plan, rounds, sites):
                 stages = ", ".join(reversed(plan.trainable))
                 self._set("rounds", "Rounds", rounds, plan.round - 1)
+                self._remove("sites", "steps")
                 self._set("sites", f"Sites ({stages})", len(sites), 0)
             case ReplyReceived():
                 self._advance("sites")
             case SiteBusy(site, task, steps):
+                self._remove("steps")
                 self._set("steps", f"{site}: {task}", steps or None, 0)
             case StepDone():
                 self._advance("steps")
             case RoundFinished(round_number, rounds):
                 self._set("rounds", "Rounds", rounds, round_number)
+                self._remove("sites", "steps")
         line = describe(event)
         if line is not None:
             self._progress.console.print(line, highlight=False, markup=False)
 
     def _set(self, bar: str, text: str, total: int | None, completed: int) -> None:
-        if bar not in self._bars:
-            self._bars[bar] = self._progress.add_task(text)
-        task = self._bars[bar]
-        if bar != "rounds":
-            self._progress.reset(task)
-        self._progress.update(task, description=text, total=total, completed=completed)
+        if bar in self._bars:
+            self._progress.update(self._bars[bar], total=total, completed=completed)
+        else:
+            self._bars[bar] = self._progress.add_task(text, total=total, completed=completed)
+
+    def _remove(self, *bars: str) -> None:
+        for bar in bars:
+            if bar in self._bars:
+                self._progress.remove_task(self._bars.pop(bar))
 
     def _advance(self, bar: str) -> None:
         if bar in self._bars:

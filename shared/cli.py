@@ -91,6 +91,8 @@ def run(command: Callable[..., object], arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     try:
         result = command(args=list(arguments), standalone_mode=False)
+        if result == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code

@@ -172,7 +172,8 @@ class RunConfig:
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
         if self.weights_sha256 and not _is_sha256(self.weights_sha256):
             raise ConfigError(
-                f"weights-sha256 is '{self.weights_sha256}'; it must be 64 hexadecimal digits."
+                f"weights-sha256 is '{self.weights_sha256}'; it must be 64 "
+                "lower-case hexadecimal digits, as sha256sum prints them."
             )
 
     def to_flat(self) -> dict[str, Scalar]:
@@ -200,7 +201,7 @@ def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
-    """Parse `KEY=VALUE` words of a command line; a value is read as TOML, else as text.
+    """Parse `KEY=VALUE` words of a command line; numbers and true/false are read as TOML.
 
     Raises ConfigError where a word has no `=`, and for an unknown key.
     """

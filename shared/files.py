@@ -7,20 +7,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
     """Let `write` fill a temporary neighbour of `path`, flush it to disk, then put it in place.
 
-    OSError (disk full, no permission) leaves `path` as it was and no temporary file behind.
+    Without `durable` it is not flushed: whole after a killed process, perhaps not after a power
+    cut. OSError (disk full, no permission) leaves `path` as it was and no temporary file behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        if durable:
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _flush_folder(path.parent)
+    if durable:
+        _flush_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process left half written in this folder; only its owner may call it."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_text_atomically(path: Path, text: str) -> None:

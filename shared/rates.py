@@ -34,9 +34,10 @@ def one_cycle(step: int, total_steps: int) -> StepRate:
         raise ValueError(f"step {step} is outside 0 to {total_steps - 1}")
     peak, last = WARM_UP * total_steps - 1, total_steps - 1
     start, final = 1 / START_DIVISOR, 1 / (START_DIVISOR * FINAL_DIVISOR)
-    # In a cycle of three steps or fewer torch's warm-up ends before it begins: all is descent.
+    # In a cycle of three steps or fewer the warm-up ends before it begins, in torch too: all is
+    # descent, and a cycle of one step has the lowest rate.
     if step <= peak:
-        done = step / peak if peak > 0 else 1.0
+        done = step / peak
         return StepRate(_cosine(start, 1.0, done), _cosine(MOMENTUM_HIGH, MOMENTUM_LOW, done))
     done = (step - peak) / (last - peak)
     return StepRate(_cosine(1.0, final, done), _cosine(MOMENTUM_LOW, MOMENTUM_HIGH, done))

@@ -71,8 +71,10 @@ class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
         sample = self._samples[draw.sample]
         image = sample.load()
         if self._augment is not None:
+            # Images are augmented on the CPU; torch.manual_seed would reseed the GPUs as well, for
+            # good, and where there is none it takes a millisecond to find that out.
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(draw.seed)
+                torch.default_generator.manual_seed(draw.seed)
                 image = self._augment(image)
         return image, torch.tensor(float(sample.radiograph.label))
 
@@ -103,6 +105,6 @@ def batch_positions(images: int, batch_size: int) -> list[list[int]]:
     """
     starts = list(range(0, images, batch_size))
     batches = [list(range(start, min(start + batch_size, images))) for start in starts]
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches[-2:] = [batches[-2] + batches[-1]]
     return batches

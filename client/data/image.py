@@ -27,12 +27,12 @@ def decode(path: Path) -> DecodedImage:
     Raises ImageRejected with a short phrase that names neither file nor patient.
     """
     try:
-        format = image_format(path)
+        kind = image_format(path)
     except OSError as error:
         raise ImageRejected("file cannot be read") from error
-    if format is None:
+    if kind is None:
         raise ImageRejected("not a DICOM, PNG or JPEG file")
-    return read_dicom(path) if format == "DICOM" else read_raster(path)
+    return read_dicom(path) if kind == "DICOM" else read_raster(path)
 
 
 def fit_square(pixels: NDArray[np.float32], size: int, fit: str) -> NDArray[np.uint16]:

@@ -40,14 +40,14 @@ def _decode(image: Image.Image) -> DecodedImage:
     check_size(image.height, image.width)
     if getattr(image, "is_animated", False) and image.format == "PNG":
         raise ImageRejected("multi-frame image")
-    format, mode = image.format or "", image.mode
+    kind, mode = image.format or "", image.mode
     upright = ImageOps.exif_transpose(image)
     pixels, bits = _grey(upright)
     check_contrast(pixels)
     rows, columns = pixels.shape
     # A multi-picture JPEG is a JPEG whose first picture is the photograph.
     facts = ImageFacts(
-        format="PNG" if format == "PNG" else "JPEG",
+        format="PNG" if kind == "PNG" else "JPEG",
         photometric=mode,
         bits=bits,
         rows=rows,

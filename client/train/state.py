@@ -8,7 +8,7 @@ last checkpoint, finds what it needs. It never leaves the site.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from shared.errors import SiteError
-from shared.files import write_atomically
+from shared.files import remove_leftovers, write_atomically
 
 KEPT_ROUNDS = 3
 """The coordinator may fall back one checkpoint while a further round is under way."""
@@ -58,13 +58,32 @@ def save_state(folder: Path, state: SiteState) -> None:
     path = folder / f"{state.round:04d}.safetensors"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda p: save_file(tensors, p, {"phase": state.phase}))
+        # A state lost in a power cut costs the optimiser's moments; the round before is kept.
+        write_atomically(
+            path, lambda p: save_file(tensors, p, {"phase": state.phase}), durable=False
+        )
     except (OSError, SafetensorError) as error:
         raise SiteError(
             f"The state of round {state.round} cannot be written to {folder} ({error}); make room "
             "there, or name another place as [compute] cache in site.toml."
         ) from error
     _prune(folder, state.round)
+
+
+def forget_moments(folder: Path, state: SiteState) -> None:
+    """After the last round: keep of `state` the statistics alone, and nothing else.
+
+    A finished run would otherwise leave gigabytes behind. The statistics stay, since the final
+    evaluation may be asked for again.
+    """
+    if state.statistics:
+        save_state(folder, replace(state, optimizer={}))
+    for round_number, path in _states(folder).items():
+        if round_number != state.round or not state.statistics:
+            path.unlink(missing_ok=True)
+    remove_leftovers(folder)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _states(folder: Path) -> dict[int, Path]:
@@ -87,6 +106,7 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _prune(folder: Path, newest: int) -> None:
+    remove_leftovers(folder)
     states = _states(folder)
     kept = sorted((number for number in states if number <= newest), reverse=True)[:KEPT_ROUNDS]
     for number, path in states.items():

@@ -62,7 +62,8 @@ def train_round(
     batches = batch_positions(len(samples), config.batch_size)
     steps = len(batches) * config.local_epochs
     total, seen = 0.0, 0
-    with torch.random.fork_rng():
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step, (images, labels) in enumerate(_batches(samples, batches, plan, config, stream)):
             torch.manual_seed(derive_seed(config.seed, stream, plan.round, "step", step))
             set_rates(optimizer, plan, config, step, steps)

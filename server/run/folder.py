@@ -20,6 +20,8 @@ from shared.files import write_text_atomically
 RESUMABLE_CHANGES = frozenset({"resume", "out", "min_sites", "round_timeout", "retries"})
 """Settings that may differ when a run is continued: they do not change what is learnt."""
 
+_LOCK = ".lock"
+_LEFT = frozenset({_LOCK, "failure.json", "flower.log"})
 _PACKAGES = ("fedthaw", "flwr", "torch", "torchvision", "numpy", "pydicom", "scikit-learn")
 
 
@@ -53,6 +55,8 @@ def prepare_folder(config: RunConfig) -> RunFolder:
     Raises ConfigError where the folder holds a run already, is no run's, or where the settings
     of a continued run differ.
     """
+    if config.resume and not config.out:
+        raise ConfigError("resume is set without out; name the folder of the run to continue.")
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     path = Path(config.out) if config.out else Path("runs") / run
     if config.resume:
@@ -62,7 +66,8 @@ def prepare_folder(config: RunConfig) -> RunFolder:
             f"{path} already holds a run; continue it with --resume, or name another folder "
             "with --out."
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    # A run that ended before its first round leaves nothing but its lock and its reason.
+    if path.exists() and (not path.is_dir() or any(p.name not in _LEFT for p in path.iterdir())):
         raise ConfigError(f"{path} exists and is not empty; name another folder with --out.")
     return RunFolder(path, run, config)
 
@@ -75,7 +80,7 @@ def open_run(path: Path) -> RunFolder:
         return RunFolder(path, str(stored["run"]), parse_run_config(stored["config"]))
     except FileNotFoundError:
         raise ConfigError(f"{path} is no run's folder: it has no config.json.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file} cannot be read as a run's configuration ({error}).") from error
 
 
@@ -92,10 +97,7 @@ def write_config(folder: RunFolder, base_digest: str, base_source: str) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         write_text_atomically(folder.path / "config.json", json.dumps(document, indent=1) + "\n")
     except OSError as error:
-        raise RunError(
-            f"The run's folder {folder.path} cannot be written ({error.strerror}); choose another "
-            "with --out."
-        ) from error
+        raise _unwritable(folder, error) from error
 
 
 def stored_base(folder: RunFolder) -> str | None:
@@ -110,10 +112,15 @@ def stored_base(folder: RunFolder) -> str | None:
 def locked(folder: RunFolder) -> Iterator[None]:
     """Hold the folder for this process; RunError where another one holds it.
 
-    The lock is the operating system's, so it is gone with the process, however that ends.
+    The folder is made where it is missing; RunError where that fails. The lock is the operating
+    system's, so it is gone with the process, however that ends.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with (folder.path / ".lock").open("w") as handle:
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        handle = (folder.path / _LOCK).open("w")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -136,6 +143,13 @@ def _continue(path: Path, config: RunConfig) -> RunFolder:
         )
     changed = {name: getattr(config, name) for name in RESUMABLE_CHANGES - {"resume", "out"}}
     return replace(stored, config=replace(stored.config, **changed))
+
+
+def _unwritable(folder: RunFolder, error: OSError) -> RunError:
+    return RunError(
+        f"The run's folder {folder.path} cannot be written ({error.strerror}); choose another "
+        "with --out."
+    )
 
 
 def _versions() -> dict[str, str | None]:

@@ -64,22 +64,28 @@ def append_round(path: Path, record: RoundRecord) -> None:
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
-        raise RunError(
-            f"The ledger {path} cannot be written ({error.strerror}). The rounds before are safe: "
-            "make room there and continue with --resume."
-        ) from error
+        raise _unwritable(path, error) from error
 
 
 def read_rounds(path: Path) -> list[RoundRecord]:
-    """All complete lines in order; a torn last line, left by a crash, is passed over."""
+    """All complete lines in order; a torn last line, left by a crash, is passed over.
+
+    RunError where an earlier line is damaged or the rounds are out of order.
+    """
     if not path.exists():
         return []
     records: list[RoundRecord] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
         try:
             records.append(_parse(json.loads(line)))
-        except (ValueError, TypeError, KeyError):
-            break
+        except (ValueError, TypeError, KeyError, AttributeError):
+            if number == len(lines):
+                break
+            raise RunError(
+                f"{path}, line {number} of {len(lines)}, is damaged; restore the file, or cut it "
+                "off before that line to go on from there."
+            ) from None
         if records[-1].round != number:
             raise RunError(
                 f"{path}, line {number}, is of round {records[-1].round}; it was edited."
@@ -88,9 +94,19 @@ def read_rounds(path: Path) -> list[RoundRecord]:
 
 
 def rewrite_rounds(path: Path, records: Sequence[RoundRecord]) -> None:
-    """Replace the ledger by these rounds: those whose checkpoints are there."""
+    """Replace the ledger by these rounds; RunError where the disk does not take it."""
     lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]
-    write_text_atomically(path, "".join(lines))
+    try:
+        write_text_atomically(path, "".join(lines))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"The ledger {path} cannot be written ({error.strerror}). The rounds before are safe: "
+        "make room there and continue with --resume."
+    )
 
 
 def _parse(fields: dict[str, Any]) -> RoundRecord:

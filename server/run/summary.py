@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from server.run.ledger import RoundRecord
+from shared.errors import RunError
 from shared.files import write_text_atomically
 
 
@@ -59,5 +60,11 @@ def build_summary(
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write the document, complete or not at all."""
-    write_text_atomically(path, json.dumps(summary, indent=1) + "\n")
+    """Write the document, complete or not at all; RunError where the disk does not take it."""
+    try:
+        write_text_atomically(path, json.dumps(summary, indent=1) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"The summary cannot be written to {path} ({error.strerror}); make room there and "
+            "continue with --resume."
+        ) from error

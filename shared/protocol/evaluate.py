@@ -40,6 +40,8 @@ class EvaluateRequest:
     scope: Scope
     after_round: int
     thawed: tuple[Stage, ...]
+    final: bool
+    """The run has no further rounds: what a site kept to train on may go."""
     delta: ArrayRecord
 
     def to_content(self) -> RecordDict:
@@ -52,6 +54,7 @@ class EvaluateRequest:
                 "scope": self.scope,
                 "after-round": self.after_round,
                 "thawed": list(self.thawed),
+                "final": self.final,
             }
         )
         return RecordDict({_REQUEST: record, _DELTA: self.delta})
@@ -69,6 +72,7 @@ class EvaluateRequest:
             scope=_scope(text(record, "scope")),
             after_round=whole(record, "after-round"),
             thawed=tuple(thawed),
+            final=flag(record, "final"),
             delta=arrays_in(content, _DELTA),
         )
 

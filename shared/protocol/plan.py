@@ -41,6 +41,8 @@ def plan_from_record(record: ConfigRecord) -> Plan:
         rates=dict(zip(trainable, rates, strict=True)),
         cutmix_probability=real(record, "cutmix-probability"),
     )
+    if plan.cutmix_probability > 1:
+        raise ProtocolError(f"the plan's CutMix probability is {plan.cutmix_probability}, above 1")
     if plan.position >= plan.length:
         raise ProtocolError(f"the plan's position {plan.position} lies outside {plan.length}")
     return plan
@@ -56,6 +58,8 @@ def _phase(value: str) -> Phase:
 
 def _stages(record: ConfigRecord, key: str) -> tuple[Stage, ...]:
     stages = texts(record, key)
-    if not stages or not set(stages) <= set(STAGES):
-        raise ProtocolError(f"the plan's {key} stages are {stages}; known are {list(STAGES)}")
+    if not stages or stages != [stage for stage in STAGES if stage in stages]:
+        raise ProtocolError(
+            f"the plan's {key} stages are {stages}; they must be of {list(STAGES)}, in this order"
+        )
     return tuple(stages)

@@ -81,7 +81,11 @@ def reals(record: ConfigRecord | MetricRecord, key: str) -> list[float]:
     value = record.get(key)
     if not isinstance(value, list):
         raise ProtocolError(f"'{key}' is missing or no list of numbers")
-    numbers = [float(item) for item in value if isinstance(item, int | float)]
+    numbers = [
+        float(item)
+        for item in value
+        if isinstance(item, int | float) and not isinstance(item, bool)
+    ]
     if len(numbers) != len(value) or not all(math.isfinite(n) and n >= 0 for n in numbers):
         raise ProtocolError(f"'{key}' holds something that is no finite, non-negative number")
     return numbers

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -17,6 +18,7 @@ from shared.errors import ProtocolError
 Arrays = dict[str, NDArray[np.float32]]
 
 _LISTED = 5
+_NUMPY_FORMAT = (1, 0)
 _NUMPY_HEADER_LIMIT = 1024
 
 
@@ -45,7 +47,7 @@ def to_record(arrays: Mapping[str, NDArray[np.float32]]) -> ArrayRecord:
     for name, array in arrays.items():
         if array.dtype != np.float32:
             raise TypeError(f"{name} is {array.dtype}; only float32 travels")
-    return ArrayRecord({name: Array(np.ascontiguousarray(a)) for name, a in arrays.items()})
+    return ArrayRecord({name: Array(np.asarray(a, order="C")) for name, a in arrays.items()})
 
 
 def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
@@ -80,13 +82,29 @@ def _decode(name: str, array: Array, spec: TensorSpec) -> NDArray[np.float32]:
     size = 4 * int(np.prod(spec.shape, dtype=np.int64))
     if not size <= len(array.data) <= size + _NUMPY_HEADER_LIMIT:
         raise ProtocolError(f"{name} has {len(array.data)} bytes where {size} were expected")
+    start = _read_header(name, array.data, spec)
+    if len(array.data) - start != size:
+        raise ProtocolError(
+            f"{name} has {len(array.data) - start} bytes where {size} were expected"
+        )
+    return np.frombuffer(array.data, np.float32, offset=start).reshape(spec.shape).copy()
+
+
+def _read_header(name: str, data: bytes, spec: TensorSpec) -> int:
+    """Where the values begin behind NumPy's header, which must say what the manifest says.
+
+    np.load would allocate whatever the header claims, and would open a zip archive as well.
+    """
+    stream = BytesIO(data)
     try:
-        values = array.numpy()
-    except (ValueError, EOFError, OSError) as error:
+        if np.lib.format.read_magic(stream) != _NUMPY_FORMAT:
+            raise ValueError("another version of NumPy's format")
+        shape, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
+    except Exception as error:  # NumPy parses it as Python, so that almost anything can be raised
         raise ProtocolError(f"{name} cannot be decoded") from error
-    if values.dtype != np.float32 or values.shape != spec.shape:
-        raise ProtocolError(f"{name} holds {values.dtype} {values.shape}, not what it declares")
-    return np.asarray(values, dtype=np.float32)
+    if shape != spec.shape or by_column or dtype != np.float32:
+        raise ProtocolError(f"{name} holds {dtype} {shape}, not what it declares")
+    return stream.tell()
 
 
 def _listed(names: set[str]) -> str:
