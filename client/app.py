@@ -15,11 +15,9 @@ from shared.errors import FedThawError
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.train import TrainRequest
+from shared.replies import FAILED, UNEXPECTED, reader_owns_the_site
 
 log = logging.getLogger("fedthaw.site")
-
-FAILED, UNEXPECTED = 1, 2
-"""Codes of Flower's error replies."""
 
 app = ClientApp()
 
@@ -60,25 +58,27 @@ def evaluate(message: Message, context: Context) -> Message:
 def _answer(
     message: Message, context: Context, work: Callable[[Workspace, RunConfig], RecordDict]
 ) -> Message:
-    """Reply with the work's content, or with an error that gives nothing of the site away.
-
-    The whole story of an error stays in the site's own log.
-    """
+    """Reply with the work's content, or with why there is none."""
     try:
         config = parse_run_config(context.run_config)
         workspace = open_workspace(context.node_config, config)
         return Message(work(workspace, config), reply_to=message)
     except FedThawError as error:
-        log.error("%s", error)
-        log.debug("", exc_info=True)
-        return Message(Error(FAILED, error.shareable), reply_to=message)
+        return _failure(message, FAILED, str(error), error.shareable)
     except Exception as error:
-        log.error(
-            "%s while answering a '%s' message: %s",
-            type(error).__name__,
-            message.metadata.message_type,
-            error,
-        )
-        log.debug("", exc_info=True)
-        reason = f"an unexpected {type(error).__name__}; the site's own log says more"
-        return Message(Error(UNEXPECTED, reason), reply_to=message)
+        what = f"an unexpected {type(error).__name__}"
+        story = f"{what} while answering a '{message.metadata.message_type}' message: {error}"
+        shareable = f"{what}; the site's own log says more"
+        return _failure(message, UNEXPECTED, story, shareable)
+
+
+def _failure(message: Message, code: int, story: str, shareable: str) -> Message:
+    """An error reply that gives nothing of the site away: the story stays in the site's own log.
+
+    Where its reader owns the site, the reply itself is the story.
+    """
+    log.debug("", exc_info=True)
+    if reader_owns_the_site():
+        return Message(Error(code, story), reply_to=message)
+    log.error("%s", story)
+    return Message(Error(code, shareable), reply_to=message)

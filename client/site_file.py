@@ -61,19 +61,19 @@ def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise SiteError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise SiteError(f"{file} is not valid TOML: {error}.") from error
+        raise SiteError(f"{file} is not valid TOML: {error}; correct it there.") from error
 
 
 def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
     for section, table in tables.items():
         if section not in _KEYS:
-            raise SiteError(f"{file}: unknown section [{section}]{_hint(section, _KEYS)}.")
+            raise SiteError(f"{file}: unknown section [{section}]{_hint(section, _KEYS)}")
         if not isinstance(table, dict):
             raise SiteError(f"{file}: {section} is {table!r}; it must be a section, [{section}].")
         for key, value in table.items():
             if key not in _KEYS[section]:
                 hint = _hint(key, _KEYS[section])
-                raise SiteError(f"{file}: unknown key '{key}' in [{section}]{hint}.")
+                raise SiteError(f"{file}: unknown key '{key}' in [{section}]{hint}")
             kind = _KEYS[section][key]
             if not _fits(kind, value):
                 raise SiteError(
@@ -106,4 +106,4 @@ def _is_outcome(value: object) -> bool:
 def _hint(word: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(word.casefold().replace("_", "-"), names, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(names)}"
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(names)}."

@@ -13,8 +13,12 @@ from shared.errors import ProtocolError
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest, SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
+from shared.replies import reader_owns_the_site
 from shared.schedule import Plan
 from shared.wire.arrays import Manifest
+
+REASON_LIMIT = 2000
+"""Characters of a site's error that are kept."""
 
 
 @dataclass
@@ -63,7 +67,10 @@ def _admit(
 ) -> str | None:
     """Enter a node on the roster, or say why not."""
     if reply.has_error():
-        return f"A site (node {node}) cannot take part: {reply.error.reason}."
+        reason = error_reason(reply)
+        # Who runs the sites on this machine reads which folder it is, rather than a number.
+        who = "" if reader_owns_the_site() else f"A site (node {node}) cannot take part: "
+        return f"{who}{reason}."
     try:
         site = SiteDescription.from_content(reply.content)
     except ProtocolError as error:
@@ -71,7 +78,8 @@ def _admit(
     if site.base != base:
         return (
             f"Site {site.name} holds another pretrained base ({site.base}) than the coordinator "
-            f"({base}); every site must load the same `weights` file."
+            f"({base}); every site must load the same `weights` file: replace that site's copy, "
+            "or correct weights in [compute] of its site.toml."
         )
     for namesake in [n for n, other in roster.sites.items() if other.name == site.name]:
         if namesake in connected:
@@ -85,12 +93,18 @@ def _admit(
     return None
 
 
+def error_reason(reply: Message) -> str:
+    """Why a site failed, in its own words: one printable line, as it goes to terminals and logs."""
+    said = "".join(c if c.isprintable() else " " for c in reply.error.reason or "")
+    return said[:REASON_LIMIT].strip().rstrip(".") or "it failed without a reason"
+
+
 def read_train_reply(
     reply: Message, site: SiteDescription, plan: Plan, manifest: Manifest, frozen: str
 ) -> TrainReply:
     """A reply that keeps the contract; ProtocolError that says in what it does not."""
     if reply.has_error():
-        raise ProtocolError(reply.error.reason or "it failed without a reason")
+        raise ProtocolError(error_reason(reply))
     content = TrainReply.from_content(reply.content, manifest)
     if content.site != site.name:
         raise ProtocolError(f"it now calls itself '{content.site}'")
@@ -104,7 +118,7 @@ def read_train_reply(
 def read_evaluate_reply(reply: Message, name: str) -> EvaluateReply:
     """A reply that keeps the contract; ProtocolError that says in what it does not."""
     if reply.has_error():
-        raise ProtocolError(reply.error.reason or "it failed without a reason")
+        raise ProtocolError(error_reason(reply))
     content = EvaluateReply.from_content(reply.content)
     if content.site != name:
         raise ProtocolError(f"it now calls itself '{content.site}'")
@@ -114,3 +128,8 @@ def read_evaluate_reply(reply: Message, name: str) -> EvaluateReply:
 def describe_refusals(refused: Mapping[int, str]) -> str:
     """All refusals, one after the other."""
     return " ".join(refused[node] for node in sorted(refused))
+
+
+def list_problems(problems: Mapping[str, str]) -> str:
+    """`name: why; name: why`, sorted by name and without a full stop."""
+    return "; ".join(f"{name}: {why.rstrip('.')}" for name, why in sorted(problems.items()))

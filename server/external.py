@@ -8,13 +8,15 @@ from typing import Any
 
 from flwr.app import ArrayRecord
 
+from server.admission import error_reason
 from server.collect import send_and_collect
 from server.evaluation import pooled_metrics
 from server.run.folder import open_run
 from server.simulation.inprocess import local_grid
-from shared.errors import ConfigError, ProtocolError, RunError
+from shared.errors import ConfigError, ProtocolError, RunError, SiteError
 from shared.model.pretrained import load_base
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
+from shared.replies import FAILED
 
 
 def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
@@ -47,7 +49,9 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
     contents = dict.fromkeys(grid.get_node_ids(), request.to_content())
     for _, reply in send_and_collect(grid, contents, MESSAGE_TYPE, "external", float("inf")):
         if reply.has_error():
-            raise RunError(f"{site} could not be evaluated: {reply.error.reason}.")
+            kind = SiteError if reply.error.code == FAILED else RunError
+            reason = error_reason(reply)
+            raise kind(f"{site} could not be evaluated: {reason}.")
         content = EvaluateReply.from_content(reply.content)
         return content.site, pooled_metrics([content.histogram])
     raise ProtocolError("the site did not answer")

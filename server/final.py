@@ -9,11 +9,11 @@ from flwr.app import RecordDict
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from server.admission import read_evaluate_reply
+from server.admission import list_problems, read_evaluate_reply
 from server.collect import send_and_collect
 from server.evaluation import pooled_metrics, site_metrics
 from server.global_model import Reference, full_state, select
-from server.rounds import Federation, wait_for_sites
+from server.rounds import Federation, reply_timeout, wait_for_sites
 from server.run.summary import FinalEvaluation
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, Warned, emit
@@ -54,13 +54,13 @@ def evaluate_final(federation: Federation, delta: Arrays, rounds: int) -> FinalE
     if len(replies) < federation.config.min_sites:
         raise RunError(
             f"{len(replies)} of at least {federation.config.min_sites} sites evaluated the final "
-            f"model. {'; '.join(f'{n}: {w}' for n, w in sorted(missing.items()))}. All rounds are "
-            "kept: mend this and continue with --resume."
+            f"model. {list_problems(missing)}. All rounds are kept: mend this and continue with "
+            "--resume."
         )
     absent = {site.name for site in federation.roster.sites.values()} - set(replies)
     missing = dict.fromkeys(absent, "not connected") | missing
     for name, why in sorted(missing.items()):
-        emit(Warned(f"{name} is not in the final evaluation: {why}."))
+        emit(Warned(f"{name} is not in the final evaluation: {why.rstrip('.')}."))
     return FinalEvaluation(
         pooled=pooled_metrics(reply.histogram for reply in replies.values()),
         sites={n: site_metrics(r.histogram, suppress=r.suppress) for n, r in replies.items()},
@@ -82,7 +82,7 @@ def _collect(
     """Ask these sites once and enter what they say; returns the bytes received."""
     received = 0
     contents = dict.fromkeys(sites, content)
-    timeout = federation.config.round_timeout
+    timeout = reply_timeout(federation.config)
     for node, message in send_and_collect(
         federation.grid, contents, MESSAGE_TYPE, "final", timeout
     ):

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from server.admission import Roster, admit_new_nodes, describe_refusals, read_train_reply
+from server.admission import (
+    Roster,
+    admit_new_nodes,
+    describe_refusals,
+    list_problems,
+    read_train_reply,
+)
 from server.collect import POLL_SECONDS, send_and_collect
 from server.evaluation import pooled_metrics, site_metrics
 from server.global_model import Reference, expected_frozen_digest, select
@@ -24,6 +30,8 @@ from shared.protocol.train import MESSAGE_TYPE, TrainReply, TrainRequest
 from shared.schedule import Plan, total_rounds
 from shared.wire.arrays import Arrays, to_record
 from shared.wire.size import serialized_size
+
+SIMULATION_TIMEOUT = 10.0**7
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ def _ask(federation: Federation, plan: Plan, delta: Arrays) -> Collected:
     started = time.monotonic()
     contents: Mapping[int, RecordDict] = dict.fromkeys(sites, content)
     for node, message in send_and_collect(
-        federation.grid, contents, MESSAGE_TYPE, str(plan.round), config.round_timeout
+        federation.grid, contents, MESSAGE_TYPE, str(plan.round), reply_timeout(config)
     ):
         problem = None
         try:
@@ -129,13 +137,18 @@ def _ask(federation: Federation, plan: Plan, delta: Arrays) -> Collected:
     return result
 
 
+def reply_timeout(config: RunConfig) -> float:
+    """Seconds to wait for replies; in a simulation, where sites take turns, none is late."""
+    return SIMULATION_TIMEOUT if config.sites else config.round_timeout
+
+
 def wait_for_sites(federation: Federation) -> dict[int, SiteDescription]:
     """The admitted sites that are connected, once there are `min-sites` of them.
 
     Waits no longer than a round may take; RunError then, with what is known of the others.
     """
     config = federation.config
-    deadline = time.monotonic() + config.round_timeout
+    deadline = time.monotonic() + reply_timeout(config)
     told = False
     while True:
         nodes = list(federation.grid.get_node_ids())
@@ -164,6 +177,8 @@ def _admit(federation: Federation, nodes: list[int], seconds: float) -> None:
         base=federation.reference.base.digest,
         timeout=max(seconds, 1.0),
     )
+    if federation.config.sites:
+        return  # a simulation ends with these sentences
     refused = federation.roster.refused
     for sentence in sorted(set(refused.values()) - before):
         emit(Warned(sentence))
@@ -180,11 +195,12 @@ def _too_few_connected(federation: Federation, present: int) -> str:
 
 
 def _too_few(plan: Plan, config: RunConfig, last: Collected) -> str:
-    problems = "; ".join(f"{name}: {why}" for name, why in sorted(last.refused.items()))
+    asked = "once" if config.retries == 0 else f"{config.retries + 1} times"
+    replies = "reply" if len(last.replies) == 1 else "replies"
     return (
-        f"Round {plan.round} was asked {config.retries + 1} times and had {len(last.replies)} "
-        f"usable replies of at least {config.min_sites} (min-sites). {problems}. The rounds "
-        "before it are kept: mend this and continue with --resume."
+        f"Round {plan.round} was asked {asked} and had {len(last.replies)} usable {replies} of at "
+        f"least {config.min_sites} (min-sites). {list_problems(last.refused)}. The rounds before "
+        "it are kept: mend this and continue with --resume."
     )
 
 

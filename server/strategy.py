@@ -61,6 +61,7 @@ class Aggregator:
 
         Raises RunError where the strategy cannot combine so few contributions.
         """
+        _require_enough(self.strategy, len(contributions))
         adaptive = _has_server_optimizer(self.strategy)
         averaged = set(current) & self.averaged_only if adaptive else set()
         stepped = {key: value for key, value in current.items() if key not in averaged}
@@ -101,6 +102,18 @@ def _build_strategy(config: RunConfig) -> FedAvg:
 
 def _has_server_optimizer(strategy: FedAvg) -> bool:
     return isinstance(strategy, FedAdam | FedYogi | FedAvgM)
+
+
+def _require_enough(strategy: FedAvg, sites: int) -> None:
+    """Krum (arXiv:1703.02757) withstands f sites among at least 2 f + 3."""
+    if isinstance(strategy, Krum) and strategy.num_malicious_nodes > 0:
+        needed = 2 * strategy.num_malicious_nodes + 3
+        if sites < needed:
+            raise RunError(
+                f"Krum needs {needed} sites to withstand malicious-sites="
+                f"{strategy.num_malicious_nodes}, but {sites} sent an update; raise min-sites to "
+                f"{needed}, or lower malicious-sites."
+            )
 
 
 def _run(

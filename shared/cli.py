@@ -105,6 +105,13 @@ def run(command: Callable[..., object], arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _complain(str(error), error.exit_code)
+    except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        if debug:
+            raise
+        return _complain(f"{_what(error)}; mend this and start the command again.", FAILED)
     except Exception as error:
         if debug:
             raise
@@ -121,6 +128,12 @@ def _load(name: str) -> click.Command:
     command = typer.main.get_command(getattr(importlib.import_module(module), attribute))
     command.name = name
     return command
+
+
+def _what(error: OSError) -> str:
+    """The file and what is wrong with it, in the operating system's words."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _complain(sentence: str, code: int) -> int:

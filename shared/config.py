@@ -128,7 +128,10 @@ class RunConfig:
         0.9, "fedavgm's momentum, fedadam's and fedyogi's beta 1", minimum=0.0, maximum=0.999
     )
     trim_fraction: float = _setting(
-        0.2, "fedtrimmedavg: share cut off at each end", minimum=0.0, maximum=0.49
+        0.2,
+        "fedtrimmedavg: share cut off at each end (0.2 cuts nothing below 5 sites)",
+        minimum=0.0,
+        maximum=0.49,
     )
     malicious_sites: int = _setting(0, "krum: sites it must withstand", minimum=0, maximum=10_000)
     update_dtype: str = _setting("float32", "number format on the wire", choices=("float32",))
@@ -195,7 +198,7 @@ def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
     values: dict[str, Any] = {}
     for key, value in flat.items():
         if key not in known:
-            raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}.")
+            raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}")
         values[known[key].name] = _coerce(known[key], value)
     return RunConfig(**values)
 
@@ -212,7 +215,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
         if not equals:
             raise ConfigError(f"'{assignment}' is no setting; write KEY=VALUE, e.g. rounds=20.")
         if key not in known:
-            raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}.")
+            raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}")
         flat[key] = text if isinstance(known[key].default, str) else _read_scalar(key, text)
     return flat
 
@@ -254,7 +257,7 @@ def _check_range(key: str, value: float, minimum: float, maximum: float) -> None
 
 def _suggestion(key: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(key.replace("_", "-"), list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close else "."
 
 
 def _is_sha256(text: str) -> bool:

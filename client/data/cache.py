@@ -86,8 +86,10 @@ class ImageCache:
             _write_atomically(self.path(digest), save({"pixels": pixels}, metadata))
         except OSError as error:
             raise SiteError(
-                f"The image cache {self.folder} cannot be written ({error.strerror}); free space "
-                "there, or name another folder with `cache` in [compute] of site.toml."
+                f"The image cache {self.folder} cannot be written ({error.strerror}); make room "
+                "or mend the access there, or name another folder with `cache` in [compute] of "
+                "site.toml.",
+                shareable="its image cache cannot be written; the site's own log says why",
             ) from error
 
 

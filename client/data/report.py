@@ -90,7 +90,10 @@ class AdmissionReport:
 def _problems(report: AdmissionReport) -> list[str]:
     site = f"Site '{report.site}'"
     if report.images_found == 0:
-        return [f"{site} has no DICOM, PNG or JPEG image in its images folder."]
+        return [
+            f"{site} has no DICOM, PNG or JPEG image in its images folder; put them there, or "
+            "correct images in [data] of site.toml."
+        ]
     problems: list[str] = []
     if report.ambiguous_images:
         names = ", ".join(f"'{name}'" for name in report.ambiguous_images)
@@ -102,7 +105,8 @@ def _problems(report: AdmissionReport) -> list[str]:
         reasons = _listed(report.rejected_by_reason)
         problems.append(
             f"{site} has {report.rejected_share:.1%} of its labelled images set aside, more than "
-            f"max-rejected allows ({report.max_rejected:.1%}): {reasons}."
+            f"max-rejected allows ({report.max_rejected:.1%}): {reasons}. Replace these files, "
+            "which `fedthaw site check` lists, or raise max-rejected in [policy] of site.toml."
         )
     counts = report.counts
     if counts.patients == 0:
@@ -117,7 +121,7 @@ def _problems(report: AdmissionReport) -> list[str]:
         elif number == 1:
             problems.append(
                 f"{site} has too few patients: 1 {name}, and training and validation need at "
-                "least 2 of each class."
+                "least 2 of each class; add patients, or leave this site out."
             )
     return problems
 

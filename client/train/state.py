@@ -65,7 +65,8 @@ def save_state(folder: Path, state: SiteState) -> None:
     except (OSError, SafetensorError) as error:
         raise SiteError(
             f"The state of round {state.round} cannot be written to {folder} ({error}); make room "
-            "there, or name another place as [compute] cache in site.toml."
+            "there, or name another place as [compute] cache in site.toml.",
+            shareable="its cache cannot be written; the site's own log says why",
         ) from error
     _prune(folder, state.round)
 

@@ -24,8 +24,9 @@ def evaluate(
     from server.external import evaluate_external
     from server.table import print_metrics
     from server.terminal import reporting
+    from shared.replies import own_sites
 
-    with reporting():
+    with own_sites(), reporting():
         name, metrics = evaluate_external(run, site)
     if json_output:
         typer.echo(json.dumps(metrics, indent=1))

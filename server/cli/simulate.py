@@ -12,8 +12,10 @@ import typer
 from rich.console import Console
 
 from server.cli.paths import default_folder, with_absolute_weights
+from server.run.folder import ended_before_it_began, locked, open_run, prepare_folder
 from shared.config import RunConfig, Scalar, parse_overrides, parse_run_config
 from shared.errors import ConfigError
+from shared.replies import own_sites
 
 app = typer.Typer(add_completion=False)
 
@@ -24,6 +26,8 @@ class Backend(StrEnum):
     in_process = "in-process"
     ray = "ray"
 
+
+PHANTOM_HOSPITALS = ("north", "east", "south", "west")
 
 DEMO_SETTINGS: dict[str, Scalar] = {
     "weights": "random",
@@ -73,20 +77,39 @@ def simulate(
     Interrupt it whenever you like; the same command with --resume goes on where it was.
     """
     overrides = parse_overrides(settings or [])
-    config, folders = _resolve(sites or [], overrides, out, resume, pool)
+    config = _resolve(sites or [], overrides, out, resume, pool)
+    if _is_complete(config):
+        typer.echo(f"The run in {config.out} is complete; this is its result.", err=True)
+    else:
+        if not sites and not resume:
+            _make_phantoms(_phantoms_beside(Path(config.out)))
+        _run(config, backend)
+    _show(Path(config.out), json_output)
+
+
+def _is_complete(config: RunConfig) -> bool:
+    """Whether the run to continue is; else its folder is made, or ConfigError says why not."""
+    folder = prepare_folder(config)
+    if folder.complete:
+        return True
+    with locked(folder):
+        return False
+
+
+def _run(config: RunConfig, backend: Backend) -> None:
     # Imported here: they bring torch, which a wrong setting need not wait for.
     if backend is Backend.ray:
         from server.simulation.ray import simulate_on_ray as engine
     else:
         from server.simulation.inprocess import simulate_in_process as engine
-    engine(config, 1 if config.pooled else len(folders))
-    _show(Path(config.out), json_output)
+    with own_sites():
+        engine(config, 1 if config.pooled else len(config.sites.split(os.pathsep)))
 
 
 def _resolve(
     sites: list[Path], overrides: dict[str, Scalar], out: Path | None, resume: bool, pool: bool
-) -> tuple[RunConfig, list[Path]]:
-    """The whole configuration of this simulation and its site folders, all paths absolute."""
+) -> RunConfig:
+    """The whole configuration of this simulation, all paths absolute."""
     reserved = {"sites", "out", "resume", "pooled"} & set(overrides)
     if reserved:
         raise ConfigError(
@@ -96,12 +119,12 @@ def _resolve(
     if resume and out is None:
         raise ConfigError("--resume needs --out with the folder of the run to continue.")
     folder = (out or default_folder()).absolute()
-    if resume and not sites:
-        return _stored(folder, overrides)
+    if resume and not (sites and ended_before_it_began(folder)):
+        return _stored(folder, _distinct(sites), overrides | ({"pooled": True} if pool else {}))
     if not sites:
-        sites = _make_phantoms(folder.parent / "phantoms")
         overrides = DEMO_SETTINGS | overrides
-    folders = [site.absolute() for site in sites]
+        sites = [_phantoms_beside(folder) / name for name in PHANTOM_HOSPITALS]
+    folders = _distinct(sites)
     given: dict[str, Scalar] = {
         "min-sites": min(2, 1 if pool else len(folders)),
         **overrides,
@@ -110,23 +133,45 @@ def _resolve(
         "resume": resume,
         "pooled": pool,
     }
-    return with_absolute_weights(parse_run_config(given)), folders
+    return with_absolute_weights(parse_run_config(given))
 
 
-def _stored(folder: Path, overrides: dict[str, Scalar]) -> tuple[RunConfig, list[Path]]:
-    """The configuration that a run to be continued began with."""
-    from server.run.folder import open_run
+def _distinct(sites: list[Path]) -> list[Path]:
+    """The absolute folders; ConfigError where one cannot be passed on, or is named twice."""
+    folders = [site.absolute() for site in sites]
+    seen: set[Path] = set()
+    for folder in folders:
+        if os.pathsep in str(folder):
+            raise ConfigError(
+                f"The site folder {folder} has '{os.pathsep}' in its path, by which folders are "
+                "separated; rename it, or name it by a link."
+            )
+        if folder.resolve() in seen:
+            raise ConfigError(f"The site folder {folder} is given twice; name each site once.")
+        seen.add(folder.resolve())
+    return folders
 
+
+def _stored(folder: Path, sites: list[Path], given: dict[str, Scalar]) -> RunConfig:
+    """The configuration that a run to be continued began with, and what is given anew."""
     flat = open_run(folder).config.to_flat()
-    config = parse_run_config({**flat, **overrides, "out": str(folder), "resume": True})
-    return with_absolute_weights(config), [Path(p) for p in config.sites.split(os.pathsep)]
+    names = set(map(str, sites))
+    if sites and names != set(str(flat["sites"]).split(os.pathsep)):
+        given = given | {"sites": os.pathsep.join(map(str, sites))}
+    return with_absolute_weights(
+        parse_run_config({**flat, **given, "out": str(folder), "resume": True})
+    )
 
 
-def _make_phantoms(folder: Path) -> list[Path]:
+def _phantoms_beside(run: Path) -> Path:
+    return run.parent / "phantoms"
+
+
+def _make_phantoms(folder: Path) -> None:
     from shared.phantoms.hospitals import write_hospitals
 
     typer.echo(f"No site folder given: making four synthetic hospitals in {folder}.", err=True)
-    return write_hospitals(folder)
+    write_hospitals(folder)
 
 
 def _show(folder: Path, json_output: bool) -> None:

@@ -44,6 +44,11 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do: the summary is the last thing that a run writes."""
+        return self.summary.exists() and self.model.exists()
+
+    @property
     def ledger(self) -> Path:
         """A line a round."""
         return self.path / "ledger.jsonl"
@@ -52,22 +57,32 @@ class RunFolder:
 def prepare_folder(config: RunConfig) -> RunFolder:
     """A new folder for this run, or with `resume` the one that is there.
 
-    Raises ConfigError where the folder holds a run already, is no run's, or where the settings
-    of a continued run differ.
+    A run that ended before it began may be started or continued. Raises ConfigError where the
+    folder holds a run already, is no run's, cannot be read, or where the settings of a continued
+    run differ.
     """
     if config.resume and not config.out:
         raise ConfigError("resume is set without out; name the folder of the run to continue.")
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     path = Path(config.out) if config.out else Path("runs") / run
-    if config.resume:
+    try:
+        return _prepare(path, run, config)
+    except OSError as error:
+        raise ConfigError(
+            f"The run's folder {path} cannot be read ({error.strerror}); mend its access, or "
+            "choose another with --out."
+        ) from error
+
+
+def _prepare(path: Path, run: str, config: RunConfig) -> RunFolder:
+    if config.resume and not ended_before_it_began(path):
         return _continue(path, config)
     if (path / "config.json").exists():
         raise ConfigError(
             f"{path} already holds a run; continue it with --resume, or name another folder "
             "with --out."
         )
-    # A run that ended before its first round leaves nothing but its lock and its reason.
-    if path.exists() and (not path.is_dir() or any(p.name not in _LEFT for p in path.iterdir())):
+    if path.exists() and (not path.is_dir() or not all(map(_is_left, path.iterdir()))):
         raise ConfigError(f"{path} exists and is not empty; name another folder with --out.")
     return RunFolder(path, run, config)
 
@@ -79,7 +94,15 @@ def open_run(path: Path) -> RunFolder:
         stored = json.loads(file.read_text(encoding="utf-8"))
         return RunFolder(path, str(stored["run"]), parse_run_config(stored["config"]))
     except FileNotFoundError:
-        raise ConfigError(f"{path} is no run's folder: it has no config.json.") from None
+        if ended_before_it_began(path):
+            raise ConfigError(
+                f"The run in {path} ended before it began, so there is nothing to continue; start "
+                "it again as before."
+            ) from None
+        raise ConfigError(
+            f"{path} is no run's folder: it has no config.json. Name the folder that a run was "
+            "given with --out."
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file} cannot be read as a run's configuration ({error}).") from error
 
@@ -97,7 +120,7 @@ def write_config(folder: RunFolder, base_digest: str, base_source: str) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         write_text_atomically(folder.path / "config.json", json.dumps(document, indent=1) + "\n")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise RunError(_unwritable(folder, error)) from error
 
 
 def stored_base(folder: RunFolder) -> str | None:
@@ -112,14 +135,14 @@ def stored_base(folder: RunFolder) -> str | None:
 def locked(folder: RunFolder) -> Iterator[None]:
     """Hold the folder for this process; RunError where another one holds it.
 
-    The folder is made where it is missing; RunError where that fails. The lock is the operating
+    The folder is made where it is missing; ConfigError where that fails. The lock is the operating
     system's, so it is gone with the process, however that ends.
     """
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         handle = (folder.path / _LOCK).open("w")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise ConfigError(_unwritable(folder, error)) from error
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,8 +168,18 @@ def _continue(path: Path, config: RunConfig) -> RunFolder:
     return replace(stored, config=replace(stored.config, **changed))
 
 
-def _unwritable(folder: RunFolder, error: OSError) -> RunError:
-    return RunError(
+def _is_left(path: Path) -> bool:
+    """A file that a run may leave that ended before it began."""
+    return path.name in _LEFT or (path.name.startswith(".") and path.name.endswith(".tmp"))
+
+
+def ended_before_it_began(path: Path) -> bool:
+    """Whether a run was started in this folder but has nothing that could be continued."""
+    return (path / _LOCK).exists() and all(map(_is_left, path.iterdir()))
+
+
+def _unwritable(folder: RunFolder, error: OSError) -> str:
+    return (
         f"The run's folder {folder.path} cannot be written ({error.strerror}); choose another "
         "with --out."
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 from shared.errors import WeightsError
 
 HEAD_KEYS = ("fc.weight", "fc.bias")
-_LISTED = 8
+_LISTED = 4
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -58,7 +58,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path, device="cpu")
     except Exception as error:  # SafetensorError, OSError, and others for a damaged header
-        raise WeightsError(f"{path} is no readable .safetensors file: {error}.") from error
+        raise WeightsError(
+            f"{path} is no readable .safetensors file ({error}); it is damaged or incomplete: "
+            "replace it."
+        ) from error
 
 
 def strip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -89,7 +92,9 @@ def fit_to_backbone(
     taken = {key for key in expected if not _is_counter(key)}
     if not has_head:
         taken.difference_update(HEAD_KEYS)
-    _refuse_problems(list(_differences(state, expected, taken)), name, "does not fit the backbone")
+    differences = list(_differences(state, expected, taken))
+    remedy = " Set backbone to the network that the file is of, or name another file."
+    _refuse_problems(differences, name, "does not fit the backbone", remedy)
     fitted = {
         key: _own_copy(state[key], like) if key in taken else torch.zeros_like(like)
         for key, like in expected.items()
@@ -116,11 +121,11 @@ def _differences(
             yield f"{key} is unknown"
 
 
-def _refuse_problems(problems: list[str], name: str, what: str) -> None:
+def _refuse_problems(problems: list[str], name: str, what: str, remedy: str = "") -> None:
     if not problems:
         return
     more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-    raise WeightsError(f"{name} {what}: {'; '.join(problems[:_LISTED])}{more}.")
+    raise WeightsError(f"{name} {what}: {'; '.join(problems[:_LISTED])}{more}.{remedy}")
 
 
 def _own_copy(value: Tensor, like: Tensor) -> Tensor:

@@ -62,7 +62,10 @@ def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
     for name, spec in expected.items():
         array = _decode(name, record[name], spec)
         if not np.isfinite(array).all():
-            raise ProtocolError(f"{name} holds values that are not finite (NaN or infinite)")
+            raise ProtocolError(
+                f"{name} holds values that are not finite (NaN or infinite): the training there "
+                "has diverged, so lower the learning rates (lr-head, lr-layer4, ...) in a new run"
+            )
         arrays[name] = array
     return arrays
 

@@ -97,7 +97,12 @@ def test_the_same_picture_in_another_file_of_another_patient_is_warned_of(
 @pytest.mark.parametrize(
     ("names", "table", "problem"),
     [
-        ((), GOOD, "Site 'north' has no DICOM, PNG or JPEG image in its images folder."),
+        (
+            (),
+            GOOD,
+            "Site 'north' has no DICOM, PNG or JPEG image in its images folder; put them there, or "
+            "correct images in [data] of site.toml.",
+        ),
         (
             ("x.png",),
             GOOD,
@@ -115,7 +120,7 @@ def test_the_same_picture_in_another_file_of_another_patient_is_warned_of(
             ("1.png", "3.png", "4.png"),
             GOOD,
             "Site 'north' has too few patients: 1 positive, and training and validation need at "
-            "least 2 of each class.",
+            "least 2 of each class; add patients, or leave this site out.",
         ),
     ],
 )

@@ -1,0 +1,142 @@
+"""Images in a cache and small networks, for what a site does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord
+from safetensors.torch import load_file
+
+from client.data.cache import ImageCache
+from client.data.cohort import Radiograph
+from client.data.dataset import Sample
+from client.data.facts import ImageFacts
+from client.exchange import rebuild_model, specs
+from client.handlers import evaluate_on_site, train_on_site
+from client.workspace import Workspace, open_workspace, shared_model
+from shared.config import RunConfig
+from shared.model.backbones import StagedResNet, build_backbone
+from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
+from shared.protocol.train import TrainReply, TrainRequest
+from shared.schedule import plan_round, stages_ever_thawed
+from shared.wire.arrays import Arrays, to_record
+
+
+@pytest.fixture
+def make_samples(tmp_path: Path) -> Callable[..., list[Sample]]:
+    """So many images of noise of so many patients, alternately negative and positive."""
+
+    def make(
+        count: int, patients: Sequence[str] | None = None, site: str = "north"
+    ) -> list[Sample]:
+        cache = ImageCache(tmp_path / "image-cache", 32, "pad")
+        rng = np.random.default_rng(7)
+        names = patients or [f"P{number}" for number in range(count)]
+        labels = {name: number % 2 for number, name in enumerate(dict.fromkeys(names))}
+        facts = ImageFacts("PNG", "L", 8, 32, 32)
+        samples = []
+        for number, name in enumerate(names):
+            digest = f"{number:064x}"
+            cache.store(digest, rng.integers(0, 65536, (32, 32)).astype(np.uint16), facts)
+            samples.append(Sample(Radiograph(digest, name, labels[name], None), site, cache))
+        return samples
+
+    return make
+
+
+@pytest.fixture
+def make_model(tmp_path: Path, write_base: Callable[..., Path]) -> Callable[..., StagedResNet]:
+    """A network whose BatchNorm has seen data and whose head is not zero."""
+
+    def make(dropout: float = 0.0) -> StagedResNet:
+        model = build_backbone("micro", dropout)
+        model.load_state_dict(load_file(write_base(tmp_path / "base.safetensors", head=True)))
+        return model
+
+    return make
+
+
+@pytest.fixture
+def open_site(
+    tmp_path: Path,
+    write_site: Callable[..., Path],
+    write_base: Callable[..., Path],
+    micro_config: Callable[..., RunConfig],
+) -> Callable[..., tuple[Workspace, RunConfig]]:
+    """A site of 12 patients and 16 images, opened with a base that has no head."""
+
+    def make(
+        name: str = "north", min_cell: int = 1, **changes: object
+    ) -> tuple[Workspace, RunConfig]:
+        base, folder = tmp_path / "pretrained.safetensors", tmp_path / name
+        if not base.exists():
+            write_base(base)
+        if not folder.exists():
+            write_site(tmp_path, name, min_cell=min_cell)
+        config = micro_config(weights=str(base), **changes)
+        return open_workspace({"site": str(folder)}, config), config
+
+    return make
+
+
+def delta_of(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -> ArrayRecord:
+    """Zero changes but for a head of ones, so that scores differ."""
+    network = shared_model(config.backbone, config.dropout, workspace.device)
+    arrays: Arrays = {
+        spec.name: np.full(spec.shape, 0.1 if spec.name == "fc.weight" else 0.0, np.float32)
+        for spec in specs(network, stages, config.batch_norm)
+    }
+    return to_record(arrays)
+
+
+def train(
+    workspace: Workspace,
+    config: RunConfig,
+    round_number: int,
+    run: str = "run-1",
+    **changes: object,
+) -> TrainReply:
+    plan = plan_round(config, round_number)
+    network = shared_model(config.backbone, config.dropout, workspace.device)
+    lines = [spec.to_line() for spec in specs(network, plan.trainable, config.batch_norm)]
+    fields = {
+        "run": run,
+        "base": workspace.base.digest,
+        "plan": plan,
+        "expects": tuple(lines),
+        "delta": delta_of(workspace, config, plan.thawed),
+    }
+    return train_on_site(workspace, config, TrainRequest(**(fields | changes)))  # type: ignore[arg-type]
+
+
+def evaluate(
+    workspace: Workspace, config: RunConfig, scope: Scope, after: int, *, final: bool = False
+) -> EvaluateReply:
+    stages = stages_ever_thawed(config, after)
+    request = EvaluateRequest(
+        run="run-1",
+        base=workspace.base.digest,
+        scope=scope,
+        after_round=after,
+        thawed=stages,
+        final=final,
+        delta=delta_of(workspace, config, stages),
+    )
+    return evaluate_on_site(workspace, config, request)
+
+
+def received(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -> StagedResNet:
+    return rebuild_model(
+        workspace, config, base=workspace.base.digest, thawed=stages,
+        delta=delta_of(workspace, config, stages), statistics={},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def requests() -> SimpleNamespace:
+    """Ask a workspace as the coordinator would: `train`, `evaluate`, and the model `received`."""
+    return SimpleNamespace(train=train, evaluate=evaluate, received=received)

@@ -1,0 +1,153 @@
+"""A cache of its own for every test session, one thread, and sites of tiny pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from shared.config import RunConfig
+from shared.model.backbones import build_backbone
+
+SITE = """
+[site]
+name = "{name}"
+[data]
+images = "images"
+labels = "labels.csv"
+patient = "patient"
+image = "file"
+outcome = "outcome"
+positive = ["sick"]
+negative = ["well"]
+{more}
+[policy]
+min-cell = {min_cell}
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or fills the user's cache; sites keep apart in it by their folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("FEDTHAW_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_and_single_threaded() -> Iterator[None]:
+    """Small networks on a busy machine lose more by sharing the cores than they gain."""
+    threads, level = torch.get_num_threads(), logging.getLogger("flwr").level
+    torch.set_num_threads(1)
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    yield
+    torch.set_num_threads(threads)
+    logging.getLogger("flwr").setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def write_site() -> Callable[..., Path]:
+    """Write a site folder of PNGs, 32 pixels square; the sick have a brighter lower half.
+
+    Every third patient has two images. Patients are called P0, P1, ... at every site.
+    """
+
+    def write(
+        parent: Path,
+        name: str,
+        patients: int = 12,
+        *,
+        seed: int = 0,
+        contrast: float = 40.0,
+        min_cell: int = 1,
+        more: str = "",
+    ) -> Path:
+        rng = np.random.default_rng(seed)
+        (parent / name / "images").mkdir(parents=True)
+        rows = ["patient,file,outcome"]
+        for number in range(patients):
+            sick = number % 2
+            for index in range(2 if number % 3 == 0 else 1):
+                pixels = rng.normal(90, 30, (32, 32))
+                pixels[16:] += contrast * sick
+                file = f"{name}-{number}-{index}.png"
+                grey = np.clip(pixels, 0, 255).astype(np.uint8)
+                Image.fromarray(grey).save(parent / name / "images" / file)
+                rows.append(f"P{number},{file},{'sick' if sick else 'well'}")
+        (parent / name / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        text = SITE.format(name=name, more=more, min_cell=min_cell)
+        (parent / name / "site.toml").write_text(text, encoding="utf-8")
+        return parent / name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def micro_config() -> Callable[..., RunConfig]:
+    """A run configuration of the smallest network on the smallest images."""
+
+    def make(**changes: Any) -> RunConfig:
+        small: dict[str, Any] = {
+            "backbone": "micro",
+            "weights": "random",
+            "image_size": 32,
+            "probe_rounds": 1,
+            "rounds": 4,
+            "threads": 1,
+        }
+        return RunConfig(**(small | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def plain() -> dict[str, Any]:
+    """Settings with which nothing is drawn while training but the order of the images."""
+    return {
+        "dropout": 0.0,
+        "sampling": "shuffle",
+        "augmentation": "none",
+        "cutmix_probability": 0.0,
+    }
+
+
+@pytest.fixture(scope="session")
+def plain_config(
+    micro_config: Callable[..., RunConfig], plain: dict[str, Any]
+) -> Callable[..., RunConfig]:
+    """As `micro_config`, with these settings."""
+
+    def make(**changes: Any) -> RunConfig:
+        return micro_config(**(plain | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_base() -> Callable[..., Path]:
+    """Write a checkpoint whose BatchNorm has seen data, as a pretrained network's has."""
+
+    def write(path: Path, backbone: str = "micro", *, head: bool = False, seed: int = 1) -> Path:
+        network = build_backbone(backbone, dropout=0.0, seed=seed)
+        generator = torch.Generator().manual_seed(seed)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None  # the plain mean over the batches
+        network.train()
+        with torch.no_grad():
+            for _ in range(4):
+                network(torch.randn(16, 1, 64, 64, generator=generator) * 400)
+        state = network.state_dict()
+        kept = {key: value for key, value in state.items() if head or not key.startswith("fc.")}
+        save_file(kept, path)
+        return path
+
+    return write

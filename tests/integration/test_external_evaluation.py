@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.external import evaluate_external
+from shared.config import RunConfig
+from shared.errors import ConfigError, SiteError
+from shared.replies import own_sites
+
+MakeConfig = Callable[..., RunConfig]
+WriteSite = Callable[..., Path]
+
+
+@pytest.fixture
+def finished(federated: MakeConfig, simulate: Callable[[RunConfig], dict[str, Any]]) -> Path:
+    config = federated(rounds=1)
+    simulate(config)
+    return Path(config.out)
+
+
+@pytest.mark.parametrize("name", ["west", "a:b"])
+def test_an_external_site_is_evaluated_with_all_its_patients(
+    tmp_path: Path, write_site: WriteSite, finished: Path, check_metrics: Callable[..., Any],
+    name: str,
+) -> None:  # fmt: skip
+    parent = tmp_path / name
+    site = write_site(parent, "west", 17, seed=3, contrast=4.0, min_cell=99)
+    before = set(finished.rglob("*"))
+    found, metrics = evaluate_external(finished, site)
+    assert found == "west"
+    check_metrics(metrics, finished / "model.safetensors", [site])
+    assert set(finished.rglob("*")) == before
+
+
+def test_an_external_site_with_a_base_of_its_own_gets_the_final_model(
+    tmp_path: Path, write_site: WriteSite, base_file: Path, finished: Path
+) -> None:
+    """`weights` in site.toml names the site's copy of the base, not of the final model."""
+    plain = write_site(tmp_path / "plain", "west", 12, seed=3)
+    own = write_site(
+        tmp_path / "own", "west", 12, seed=3, more=f'[compute]\nweights = "{base_file}"'
+    )
+    assert evaluate_external(finished, own) == evaluate_external(finished, plain)
+
+
+def test_an_external_site_of_one_class_has_no_auroc(
+    tmp_path: Path, write_site: WriteSite, finished: Path
+) -> None:
+    site = write_site(tmp_path, "west", 8)
+    table = site / "labels.csv"
+    table.write_text(table.read_text().replace("sick", "unknown"))
+    _, metrics = evaluate_external(finished, site)
+    assert metrics["auroc"] is None
+    assert (metrics["positives"], metrics["negatives"]) == (0, 4)
+
+
+def test_what_stands_in_the_way_of_an_external_evaluation_is_said(
+    tmp_path: Path, write_site: WriteSite, finished: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"no config\.json"):
+        evaluate_external(tmp_path / "nowhere", write_site(tmp_path, "west", 8))
+    with pytest.raises(SiteError, match="could not be evaluated: its folder needs attention"):
+        evaluate_external(finished, tmp_path / "missing")
+    with own_sites(), pytest.raises(SiteError, match=r"There is no site folder .*missing"):
+        evaluate_external(finished, tmp_path / "missing")
+    empty = write_site(tmp_path, "empty", 8)
+    for image in (empty / "images").iterdir():
+        image.unlink()
+    with own_sites(), pytest.raises(SiteError, match="No image of empty was admitted"):
+        evaluate_external(finished, empty)
+    (finished / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"no final model yet.*--resume"):
+        evaluate_external(finished, tmp_path / "west")
+
+
+def test_a_run_without_its_pretrained_file_can_still_be_evaluated(
+    tmp_path: Path, write_site: WriteSite, write_base: Callable[..., Path], federated: MakeConfig,
+    simulate: Callable[[RunConfig], dict[str, Any]],
+) -> None:  # fmt: skip
+    base = write_base(tmp_path / "base.safetensors")
+    digest = hashlib.sha256(base.read_bytes()).hexdigest()
+    config = federated(weights=str(base), weights_sha256=digest, rounds=1)
+    simulate(config)
+    base.unlink()
+    name, metrics = evaluate_external(Path(config.out), write_site(tmp_path, "west", 8))
+    assert (name, metrics["positives"]) == ("west", 4)

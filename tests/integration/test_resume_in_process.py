@@ -1,0 +1,209 @@
+"""A run that is stopped wherever and continued gives the same bytes as one that is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.run.ledger import RoundRecord, append_round, read_rounds
+from shared.config import RunConfig
+from shared.errors import ConfigError, SiteError, WeightsError
+from shared.events import (
+    Event,
+    ReplyReceived,
+    RoundFinished,
+    RoundStarted,
+    Warned,
+    listening,
+)
+from shared.schedule import total_rounds
+
+MakeConfig = Callable[..., RunConfig]
+Simulate = Callable[[RunConfig], dict[str, Any]]
+MODES: dict[str, dict[str, Any]] = {
+    "fedavg": {},
+    "fedadam": {"strategy": "fedadam"},
+    "local": {"batch_norm": "local"},
+}
+
+
+class Stopped(Exception):
+    """As if the process had been killed."""
+
+
+@contextmanager
+def stopping_after(round_number: int) -> Iterator[None]:
+    """When the round is on disk."""
+
+    def listener(event: Event) -> None:
+        if isinstance(event, RoundFinished) and event.round == round_number:
+            raise Stopped
+
+    with listening(listener), pytest.raises(Stopped):
+        yield
+
+
+@contextmanager
+def stopping_within(round_number: int) -> Iterator[None]:
+    """When the first site of the round has answered, and so has trained already."""
+    current = 0
+
+    def listener(event: Event) -> None:
+        nonlocal current
+        if isinstance(event, RoundStarted):
+            current = event.plan.round
+        if isinstance(event, ReplyReceived) and current == round_number:
+            raise Stopped
+
+    with listening(listener), pytest.raises(Stopped):
+        yield
+
+
+@contextmanager
+def stopping_before_the_ledger(round_number: int) -> Iterator[None]:
+    """When the round's checkpoint is written and its line in the ledger is not."""
+
+    def stop(path: Path, record: RoundRecord) -> None:
+        if record.round == round_number:
+            raise Stopped
+        append_round(path, record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("server.coordinate.append_round", stop)
+        with pytest.raises(Stopped):
+            yield
+
+
+def outcome(config: RunConfig) -> tuple[bytes, dict[str, Any], list[dict[str, Any]]]:
+    """The model's bytes, the summary and the ledger, but for names and durations."""
+    folder = Path(config.out)
+    summary = json.loads((folder / "summary.json").read_text())
+    kept = {key: summary[key] for key in ("pooled", "site", "rounds", "sites", "bytes", "base")}
+    rounds = [
+        {
+            "round": record.round,
+            "loss": record.loss,
+            "validation": record.validation,
+            "bytes": (record.bytes_down, record.bytes_up),
+            "sites": {n: (s.loss, s.continued_from, s.metrics) for n, s in record.sites.items()},
+        }
+        for record in read_rounds(folder / "ledger.jsonl")
+    ]
+    return (folder / "model.safetensors").read_bytes(), kept, rounds
+
+
+@pytest.mark.parametrize("stopping", [stopping_after, stopping_within, stopping_before_the_ledger])
+@pytest.mark.parametrize("mode", list(MODES))
+def test_a_run_stopped_in_every_round_gives_the_same_bytes(
+    three_sites: tuple[Path, ...], federated: MakeConfig, simulate: Simulate, mode: str,
+    stopping: Callable[[int], Any],
+) -> None:  # fmt: skip
+    """Stages thaw in rounds 3, 4 and 5 of 6."""
+    settings: dict[str, Any] = {"probe_rounds": 2, "rounds": 4, "sites": three_sites[:2]}
+    settings["augmentation"] = "recipe"
+    settings |= MODES[mode]
+    whole, stopped = federated("whole", **settings), federated("stopped", **settings)
+    simulate(whole)
+    for round_number in range(1, total_rounds(stopped) + 1):
+        with stopping(round_number):
+            simulate(stopped)
+        stopped = replace(stopped, resume=True)
+    simulate(stopped)
+    assert outcome(stopped) == outcome(whole)
+
+
+def test_a_run_stopped_in_its_final_evaluation_is_concluded(
+    federated: MakeConfig, simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = federated("whole", batch_norm="local")
+    stopped = federated("stopped", batch_norm="local")
+    simulate(whole)
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    monkeypatch.setattr("server.coordinate.write_summary", stop)
+    for resume in (False, True):
+        with pytest.raises(Stopped):
+            simulate(replace(stopped, resume=resume))
+    monkeypatch.undo()
+    events: list[Event] = []
+    with listening(events.append):
+        simulate(replace(stopped, resume=True))
+    assert not [event for event in events if isinstance(event, RoundStarted)]
+    assert outcome(stopped) == outcome(whole)
+
+
+def test_a_finished_run_can_be_resumed_without_harm(
+    federated: MakeConfig, simulate: Simulate
+) -> None:
+    config = federated()
+    simulate(config)
+    before = outcome(config)
+    simulate(replace(config, resume=True))
+    assert outcome(config) == before
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    federated: MakeConfig, simulate: Simulate
+) -> None:
+    whole, stopped = federated("whole"), federated("stopped")
+    simulate(whole)
+    with stopping_after(3):
+        simulate(stopped)
+    (Path(stopped.out) / "round-0003.safetensors").write_bytes(b"torn")
+    events: list[Event] = []
+    with listening(events.append):
+        simulate(replace(stopped, resume=True))
+    warnings = [event.text for event in events if isinstance(event, Warned)]
+    assert any("round 2" in text and "damaged" in text for text in warnings)
+    assert outcome(stopped) == outcome(whole)
+
+
+def test_a_site_that_lost_its_memory_begins_afresh_and_says_so(
+    tmp_path: Path, write_site: Callable[..., Path], federated: MakeConfig, simulate: Simulate
+) -> None:
+    sites = [write_site(tmp_path, name, 8, more='[compute]\ncache = "cache"') for name in "ab"]
+    config = federated(sites=sites)
+    with stopping_after(3):
+        simulate(config)
+    (memory,) = (tmp_path / "a" / "cache" / "rounds").glob("*/a")
+    for state in memory.iterdir():
+        state.unlink()
+    simulate(replace(config, resume=True))
+    last = read_rounds(Path(config.out) / "ledger.jsonl")[-1]
+    assert {name: site.continued_from for name, site in last.sites.items()} == {"a": 0, "b": 3}
+
+
+def test_other_settings_or_another_base_do_not_continue_a_run(
+    tmp_path: Path, write_base: Callable[..., Path], federated: MakeConfig, simulate: Simulate
+) -> None:
+    base = write_base(tmp_path / "own.safetensors")
+    config = federated(weights=str(base))
+    with stopping_after(1):
+        simulate(config)
+    with pytest.raises(ConfigError, match=r"lr-head was 0\.001 and is now 0.01"):
+        simulate(replace(config, resume=True, lr_head=0.01))
+    write_base(base, seed=2)
+    with pytest.raises(WeightsError, match="put the original file back"):
+        simulate(replace(config, resume=True))
+
+
+def test_a_first_attempt_that_failed_does_not_block_its_folder(
+    tmp_path: Path, write_site: Callable[..., Path], federated: MakeConfig, simulate: Simulate
+) -> None:
+    sites = [write_site(tmp_path, name, 8) for name in ("a", "b")]
+    table = sites[0] / "labels.csv"
+    text = table.read_text()
+    table.write_text(text.replace("sick", "unknown"))
+    config = federated(sites=sites)
+    with pytest.raises(SiteError, match="cannot take part"):
+        simulate(config)
+    table.write_text(text)
+    assert simulate(config)["sites"] == ["a", "b"]

@@ -1,0 +1,137 @@
+"""Scripted sites behind a real in-process grid: the contract kept, the training invented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from server.global_model import Reference, build_reference, expected_frozen_digest
+from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
+from shared.config import RunConfig
+from shared.metrics.histogram import Histogram
+from shared.model.pretrained import load_base
+from shared.protocol.describe import SiteDescription
+from shared.protocol.evaluate import EvaluateReply
+from shared.protocol.train import TrainReply, TrainRequest
+from shared.seeds import derive_seed
+from shared.wire.arrays import Arrays
+
+NAMES = ("north", "east", "south")
+IMAGES = {"north": 30, "east": 20, "south": 10, "west": 40}
+
+
+@pytest.fixture(autouse=True)
+def _task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower builds messages from the identity of the task that a process runs."""
+    for name in ("_task_id", "_run_id", "_node_id"):
+        monkeypatch.setattr(TaskIdentity, name, 1)
+
+
+@pytest.fixture
+def config() -> RunConfig:
+    """A whole run in a second: five rounds of the smallest network."""
+    return RunConfig(
+        backbone="micro", weights="random", rounds=4, probe_rounds=1, min_sites=3, retries=0
+    )
+
+
+@pytest.fixture
+def reference(config: RunConfig) -> Reference:
+    return build_reference(config, load_base(config))
+
+
+class ScriptedGrid(InProcessGrid):
+    """Replies can be held back, and arrive in an order of their own."""
+
+    silent: frozenset[int] = frozenset()
+    gone: frozenset[int] = frozenset()
+    backwards: bool = False
+
+    def get_node_ids(self) -> Iterable[int]:
+        return [node for node in super().get_node_ids() if node not in self.gone]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        answering = [
+            one
+            for one in message_ids
+            if one in self._waiting and self._waiting[one].metadata.dst_node_id not in self.silent
+        ]
+        return super().pull_messages(answering[::-1] if self.backwards else answering)
+
+
+@dataclass
+class Sites:
+    """Sites by name; `spoil` may change a reply or raise, `heard` keeps what was asked."""
+
+    reference: Reference
+    names: tuple[str, ...]
+    spoil: Callable[[str, Message, RecordDict], RecordDict] = lambda name, asked, reply: reply
+    heard: list[tuple[str, str]] = field(default_factory=list)
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        name, kind = self.names[context.node_id - FIRST_NODE_ID], message.metadata.message_type
+        self.heard.append((name, kind))
+        reply = {"query": self._describe, "train": self._train, "evaluate": self._evaluate}[kind]
+        return Message(self.spoil(name, message, reply(name, message)), reply_to=message)
+
+    def _describe(self, name: str, _: Message) -> RecordDict:
+        base = self.reference.base.digest
+        return SiteDescription(name, base, IMAGES[name], IMAGES[name]).to_content()
+
+    def _train(self, name: str, message: Message) -> RecordDict:
+        request = TrainRequest.from_content(message.content)
+        return self.reply(name, request).to_content()
+
+    def reply(self, name: str, request: TrainRequest) -> TrainReply:
+        plan = request.plan
+        return TrainReply(
+            site=name,
+            round=plan.round,
+            frozen=expected_frozen_digest(self.reference, plan.trainable),
+            delta=self.update(name, plan.round, plan.trainable),
+            images=IMAGES[name],
+            patients=IMAGES[name],
+            steps=4,
+            loss=1.0 / plan.round,
+            histogram=self.histogram(name, plan.round),
+            suppress=name == "south",
+            train_seconds=2.0,
+            evaluate_seconds=0.5,
+            peak_memory=IMAGES[name] * 1000,
+            continued_from=plan.round - 1,
+        )
+
+    def update(self, name: str, round_number: int, stages: tuple[str, ...]) -> Arrays:
+        """What a site would have learnt; the same for the same site and round."""
+        generator = np.random.default_rng(derive_seed(0, name, round_number))
+        return {
+            spec.name: generator.normal(0, 1e-2, spec.shape).astype(np.float32)
+            for spec in self.reference.specs(stages)
+        }
+
+    def histogram(self, name: str, after_round: int) -> Histogram:
+        generator = np.random.default_rng(derive_seed(1, name, after_round))
+        labels = np.arange(IMAGES[name]) % 2
+        return Histogram.from_logits(generator.normal(labels, 1), labels)
+
+    def _evaluate(self, name: str, _: Message) -> RecordDict:
+        return EvaluateReply(name, self.histogram(name, 99), name == "south", 0.5).to_content()
+
+
+MakeSites = Callable[..., tuple[Sites, ScriptedGrid]]
+
+
+@pytest.fixture
+def make_sites(config: RunConfig, reference: Reference) -> MakeSites:
+    """Scripted sites of these names and the grid that reaches them."""
+
+    def make(names: tuple[str, ...] = NAMES) -> tuple[Sites, ScriptedGrid]:
+        sites = Sites(reference, names)
+        return sites, ScriptedGrid(sites, site_contexts(config, len(names)))
+
+    return make

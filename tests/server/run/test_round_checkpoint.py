@@ -1,0 +1,170 @@
+"""The state after a round: bit for bit, complete or not at all, and only what is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import SafetensorError, safe_open
+
+from server.coordinate import kept_rounds
+from server.run import checkpoint as module
+from server.run.checkpoint import (
+    Checkpoint,
+    checkpoint_rounds,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from server.run.ledger import RoundRecord
+from shared.errors import RunError
+
+MakeRecord = Callable[..., RoundRecord]
+
+
+def state(number: int) -> Checkpoint:
+    generator = np.random.default_rng(number)
+    delta = {
+        "layer4.0.conv1.weight": generator.normal(size=(3, 2, 1, 1)).astype(np.float32),
+        "fc.bias": generator.normal(size=1).astype(np.float32),
+    }
+    return Checkpoint(number, delta, {"m/fc.bias": np.full(1, number, np.float32)})
+
+
+def assert_equal(loaded: Checkpoint | None, expected: Checkpoint) -> None:
+    assert loaded is not None
+    assert loaded.round == expected.round
+    for received, sent in [(loaded.delta, expected.delta), (loaded.strategy, expected.strategy)]:
+        assert set(received) == set(sent)
+        for key, value in sent.items():
+            assert received[key].dtype == np.float32
+            assert np.array_equal(received[key], value)
+
+
+def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, state(7))
+    assert [path.name for path in tmp_path.iterdir()] == ["round-0007.safetensors"]
+    loaded = load_checkpoint(tmp_path, 7)
+    assert_equal(loaded, state(7))
+    assert loaded is not None
+    torch.from_numpy(loaded.delta["fc.bias"])  # warns where it could not be written to
+
+
+def test_a_strategy_without_state(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, Checkpoint(1, state(1).delta, {}))
+    assert_equal(load_checkpoint(tmp_path, 1), Checkpoint(1, state(1).delta, {}))
+
+
+def test_any_program_reads_the_stages(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, state(7))
+    with safe_open(tmp_path / "round-0007.safetensors", framework="pt") as file:
+        names = set(file.keys())
+    assert names == {"delta/layer4.0.conv1.weight", "delta/fc.bias", "strategy/m/fc.bias"}
+
+
+def test_a_checkpoint_that_is_missing(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path, 1) is None
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "header", "noise", "folder"])
+def test_a_damaged_checkpoint_is_none(tmp_path: Path, damage: str) -> None:
+    save_checkpoint(tmp_path, state(1))
+    path = tmp_path / "round-0001.safetensors"
+    whole = path.read_bytes()
+    changed = {
+        "empty": b"",
+        "truncated": whole[:-1],
+        "header": whole[:8] + b"[" + whole[9:],
+        "noise": bytes(range(256)),
+    }
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(changed[damage])
+    assert load_checkpoint(tmp_path, 1) is None
+
+
+def test_only_checkpoints_are_listed(tmp_path: Path) -> None:
+    for number in (12, 3, 10_000):
+        save_checkpoint(tmp_path, state(number))
+    for name in ("round-x.safetensors", ".round-0004.safetensors.17.tmp", "model.safetensors"):
+        (tmp_path / name).touch()
+    assert checkpoint_rounds(tmp_path) == [3, 12, 10_000]
+    assert checkpoint_rounds(tmp_path / "absent") == []
+
+
+def test_a_full_disk_leaves_the_checkpoints_before(
+    tmp_path: Path, fill_disk: Callable[[], None]
+) -> None:
+    save_checkpoint(tmp_path, state(1))
+    fill_disk()
+    sentence = r"checkpoint of round 2 cannot be written .*No space left.*make room there"
+    with pytest.raises(RunError, match=sentence):
+        save_checkpoint(tmp_path, state(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["round-0001.safetensors"]
+    assert_equal(load_checkpoint(tmp_path, 1), state(1))
+
+
+def test_a_disk_that_fills_up_within_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    save_checkpoint(tmp_path, state(1))
+    monkeypatch.setattr(module, "save_file", fill)
+    with pytest.raises(RunError, match="No space left"):
+        save_checkpoint(tmp_path, state(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["round-0001.safetensors"]
+    assert_equal(load_checkpoint(tmp_path, 1), state(1))
+
+
+def test_the_rest_is_removed(tmp_path: Path) -> None:
+    for number in range(1, 6):
+        save_checkpoint(tmp_path, state(number))
+    (tmp_path / "model.safetensors").touch()
+    prune_checkpoints(tmp_path, {2, 5, 9})
+    assert checkpoint_rounds(tmp_path) == [2, 5]
+    assert (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("aurocs", "kept"),
+    [
+        ([None], {0, 1}),
+        ([0.9], {0, 1}),  # the model before the first round has no checkpoint
+        ([0.9, 0.6], {1, 2}),
+        ([0.5, 0.8, 0.7, 0.6, 0.6], {4, 5, 1}),
+        ([0.5, 0.6, 0.8, 0.7, 0.6], {4, 5, 2}),
+        ([0.5, 0.8, 0.8, 0.6, 0.6], {4, 5, 2}),  # the later of equals
+        ([None] * 5, {4, 5}),
+        ([0.5, 0.0, None, None, None], {4, 5, 1}),
+    ],
+)
+def test_the_last_two_and_the_best_are_kept(
+    aurocs: list[float | None], kept: set[int], make_record: MakeRecord
+) -> None:
+    records = [make_record(number, auroc) for number, auroc in enumerate(aurocs, start=1)]
+    assert kept_rounds(records) == kept
+
+
+@given(st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=12))
+def test_what_is_kept_was_never_removed_before(
+    make_record: MakeRecord, aurocs: list[float | None]
+) -> None:
+    on_disk: set[int] = set()
+    records: list[RoundRecord] = []
+    for number, auroc in enumerate(aurocs, start=1):
+        records.append(make_record(number, auroc))
+        on_disk.add(number)
+        kept = kept_rounds(records)
+        assert kept - {0} <= on_disk
+        on_disk &= kept
+        assert len(on_disk) <= 3

@@ -1,0 +1,135 @@
+"""After the last round: who evaluated the final model, and what is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Message, RecordDict
+from safetensors.torch import load_file
+
+from server.admission import Roster
+from server.final import evaluate_final, write_model
+from server.global_model import Reference, full_state, initial_delta
+from server.rounds import Federation
+from server.strategy import build_aggregator
+from shared.config import RunConfig
+from shared.errors import RunError
+from shared.events import Event, ReplyReceived, Warned, listening
+from shared.protocol.evaluate import EvaluateRequest
+from shared.wire.arrays import Arrays
+
+MakeSites = Callable[..., tuple[Any, Any]]
+
+
+@pytest.fixture
+def delta(config: RunConfig, reference: Reference) -> Arrays:
+    return initial_delta(reference, config)
+
+
+def federation_of(grid: Any, config: RunConfig, reference: Reference) -> Federation:
+    aggregator = build_aggregator(config, ())
+    return Federation(grid, "r1", config, reference, aggregator, Roster(), 1_000_000)
+
+
+def failing(site: str, times: int) -> Callable[[str, Message, RecordDict], RecordDict]:
+    left = [times]
+
+    def spoil(name: str, asked: Message, reply: RecordDict) -> RecordDict:
+        if name == site and asked.metadata.message_type == "evaluate" and left[0] > 0:
+            left[0] -= 1
+            raise MemoryError
+        return reply
+
+    return spoil
+
+
+def test_all_sites_evaluate_the_final_model(
+    make_sites: MakeSites, config: RunConfig, reference: Reference, delta: Arrays
+) -> None:
+    sites, grid = make_sites()
+    seen: list[EvaluateRequest] = []
+
+    def look(name: str, asked: Message, reply: RecordDict) -> RecordDict:
+        if asked.metadata.message_type == "evaluate":
+            seen.append(EvaluateRequest.from_content(asked.content))
+        return reply
+
+    sites.spoil = look
+    final = evaluate_final(federation_of(grid, config, reference), delta, 5)
+    assert sorted(final.sites) == ["east", "north", "south"]
+    assert final.pooled["positives"] + final.pooled["negatives"] == 60
+    assert set(final.sites["south"].values()) == {None}
+    assert final.missing == {}
+    assert final.evaluate_seconds == 1.5
+    assert final.bytes_down > 0
+    assert final.bytes_up > 0
+    request = seen[0]
+    assert (request.scope, request.after_round) == ("validation", 5)
+    assert list(request.delta) == [spec.name for spec in reference.specs(request.thawed)]
+    assert request.thawed == ("layer2", "layer3", "layer4", "head")
+
+
+def test_a_site_that_fails_once_is_asked_again(
+    make_sites: MakeSites, config: RunConfig, reference: Reference, delta: Arrays
+) -> None:
+    sites, grid = make_sites()
+    sites.spoil = failing("east", 1)
+    again = dataclasses.replace(config, retries=1)
+    final = evaluate_final(federation_of(grid, again, reference), delta, 5)
+    assert final.missing == {}
+    assert [kind for _, kind in sites.heard].count("evaluate") == 4
+
+
+def test_a_site_that_stays_away_is_named(
+    make_sites: MakeSites, config: RunConfig, reference: Reference, delta: Arrays
+) -> None:
+    sites, grid = make_sites()
+    sites.spoil = failing("east", 9)
+    enough = dataclasses.replace(config, min_sites=2, retries=1)
+    events: list[Event] = []
+    with listening(events.append):
+        final = evaluate_final(federation_of(grid, enough, reference), delta, 5)
+    assert final.missing == {"east": "MemoryError"}
+    assert sorted(final.sites) == ["north", "south"]
+    assert Warned("east is not in the final evaluation: MemoryError.") in events
+    assert events.count(ReplyReceived("east", "MemoryError")) == 2
+
+
+def test_too_few_evaluations(
+    make_sites: MakeSites, config: RunConfig, reference: Reference, delta: Arrays
+) -> None:
+    sites, grid = make_sites()
+    sites.spoil = failing("east", 9)
+    sentence = (
+        r"^2 of at least 3 sites evaluated the final model\. east: MemoryError\..*--resume\.$"
+    )
+    with pytest.raises(RunError, match=sentence):
+        evaluate_final(federation_of(grid, config, reference), delta, 5)
+
+
+def test_the_model_is_base_plus_delta(reference: Reference, delta: Arrays, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_model(path, reference, delta)
+    expected = full_state(reference, delta)
+    written = load_file(path)
+    assert set(written) == set(expected)
+    assert all(np.array_equal(written[key].numpy(), expected[key].numpy()) for key in expected)
+
+
+def test_a_full_disk(
+    reference: Reference, delta: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(RunError, match=r"final model cannot be written .*No space left.*--resume"):
+        write_model(tmp_path / "model.safetensors", reference, delta)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,114 @@
+"""Evaluation: both messages through the wire, and every way to break them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from flwr.app import MetricRecord, RecordDict
+
+from shared.errors import ProtocolError
+from shared.metrics.histogram import MAX_COUNT, SCORE_BINS, Histogram
+from shared.protocol.evaluate import (
+    EvaluateReply,
+    EvaluateRequest,
+    Scope,
+    histogram_from_metrics,
+    histogram_to_values,
+)
+from shared.wire.arrays import to_record
+
+Content = Callable[[RecordDict], RecordDict]
+Damages = Callable[[RecordDict], Iterator[tuple[str, RecordDict]]]
+
+REQUEST = EvaluateRequest(
+    run="r1",
+    base="sha256:ab",
+    scope="validation",
+    after_round=4,
+    thawed=("layer4", "head"),
+    final=True,
+    delta=to_record({"fc.bias": np.ones(1, np.float32)}),
+)
+HISTOGRAM = Histogram.from_logits([-9, -1, 0.5, 0.5, 9], [0, 0, 1, 0, 1])
+REPLY = EvaluateReply(site="north", histogram=HISTOGRAM, suppress=True, seconds=0.25)
+
+
+@pytest.mark.parametrize("scope", ["validation", "all"])
+def test_the_request_survives_the_wire(scope: Scope, on_the_wire: Content) -> None:
+    request = dataclasses.replace(REQUEST, scope=scope)
+    assert EvaluateRequest.from_content(on_the_wire(request.to_content())) == request
+
+
+def test_the_reply_survives_the_wire(on_the_wire: Content) -> None:
+    assert EvaluateReply.from_content(on_the_wire(REPLY.to_content())) == REPLY
+
+
+def test_a_finished_model_needs_neither_thawed_stages_nor_tensors(on_the_wire: Content) -> None:
+    request = dataclasses.replace(REQUEST, after_round=0, thawed=(), delta=to_record({}))
+    assert EvaluateRequest.from_content(on_the_wire(request.to_content())) == request
+
+
+def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None:
+    tried = []
+    for what, content in damaged(REQUEST.to_content()):
+        with pytest.raises(ProtocolError):
+            pytest.fail(f"{what}: {EvaluateRequest.from_content(on_the_wire(content))}")
+        tried.append(what)
+    for what, content in damaged(REPLY.to_content()):
+        with pytest.raises(ProtocolError):
+            pytest.fail(f"{what}: {EvaluateReply.from_content(on_the_wire(content))}")
+        tried.append(what)
+    fields = (
+        "run",
+        "base",
+        "scope",
+        "after-round",
+        "thawed",
+        "final",
+        "site",
+        "suppress",
+        "seconds",
+    )
+    for field in (*fields, "positives", "negatives"):
+        assert any(f"without {field}" in what for what in tried)
+    assert "no record delta" in tried
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"scope": "training"}, "the scope is 'training', neither validation nor all"),
+        ({"thawed": ("layer9",)}, "the thawed stages are \\['layer9'\\]; known are"),
+        ({"run": "../../home"}, "'run' is no plain name"),
+    ],
+)
+def test_a_request_out_of_range(changed: dict[str, object], sentence: str) -> None:
+    content = dataclasses.replace(REQUEST, **changed).to_content()  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match=sentence):
+        EvaluateRequest.from_content(content)
+
+
+def test_a_reply_with_a_name_that_leaves_its_folder() -> None:
+    content = dataclasses.replace(REPLY, site="../north").to_content()
+    with pytest.raises(ProtocolError, match="'site' is no plain name"):
+        EvaluateReply.from_content(content)
+
+
+@pytest.mark.parametrize(
+    "positives",
+    [[], [0] * (SCORE_BINS - 1), [0] * (SCORE_BINS + 1), [-1] + [0] * (SCORE_BINS - 1),
+     [0.5] * SCORE_BINS, [MAX_COUNT + 1] + [0] * (SCORE_BINS - 1)],
+    ids=["none", "too few", "too many", "negative", "no counts", "more than there are people"],
+)  # fmt: skip
+def test_counts_that_are_none(positives: list[int]) -> None:
+    values = histogram_to_values(HISTOGRAM) | {"positives": positives}
+    with pytest.raises(ProtocolError):
+        histogram_from_metrics(MetricRecord({**values}))
+
+
+def test_counts_that_are_some() -> None:
+    values = histogram_to_values(HISTOGRAM)
+    assert histogram_from_metrics(MetricRecord({**values})) == HISTOGRAM

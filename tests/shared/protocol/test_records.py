@@ -1,0 +1,103 @@
+"""Typed values out of Flower's records."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from shared.errors import ProtocolError
+from shared.protocol.records import (
+    PROTOCOL_VERSION,
+    arrays_in,
+    counts,
+    flag,
+    metrics_in,
+    name,
+    real,
+    reals,
+    settings_in,
+    text,
+    texts,
+    whole,
+)
+
+
+@pytest.mark.parametrize("value", ["north", "site-1", "A.b_c-9", "0", "x" * 128, "a..b"])
+def test_plain_names(value: str) -> None:
+    assert name(ConfigRecord({"site": value}), "site") == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", ".", "..", "../../etc/passwd", "a/b", "/abs", "a\\b", "~", "-rf", ".hidden", "a b", "a\n",
+     "a\0b", "[red]", "\x1b[2J", "naïve", "x" * 129],
+)  # fmt: skip
+def test_names_that_could_do_harm(value: str) -> None:
+    with pytest.raises(ProtocolError, match=r"^'site' is no plain name"):
+        name(ConfigRecord({"site": value}), "site")
+
+
+def test_records_by_name_and_kind() -> None:
+    content = RecordDict(
+        {
+            "settings": ConfigRecord({"protocol": PROTOCOL_VERSION}),
+            "metrics": MetricRecord({"a": 1}),
+            "arrays": ArrayRecord(),
+        }
+    )
+    assert settings_in(content, "settings") is content["settings"]
+    assert metrics_in(content, "metrics") is content["metrics"]
+    assert arrays_in(content, "arrays") is content["arrays"]
+    for wrong in ("absent", "metrics", "arrays"):
+        with pytest.raises(ProtocolError, match=f"no record '{wrong}'"):
+            settings_in(content, wrong)
+    for wrong in ("absent", "settings", "arrays"):
+        with pytest.raises(ProtocolError, match=f"no metrics '{wrong}'"):
+            metrics_in(content, wrong)
+    for wrong in ("absent", "settings", "metrics"):
+        with pytest.raises(ProtocolError, match=f"no tensors '{wrong}'"):
+            arrays_in(content, wrong)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_protocol(version: int | str | None) -> None:
+    record = ConfigRecord() if version is None else ConfigRecord({"protocol": version})
+    sentence = f"speaks protocol {version!r}, this program 1; install the same fedthaw"
+    with pytest.raises(ProtocolError, match=re.escape(sentence)):
+        settings_in(RecordDict({"settings": record}), "settings")
+
+
+def test_values_of_the_right_type() -> None:
+    record = ConfigRecord(
+        {"t": "text", "f": True, "ts": ["a", "b"], "e": [], "r": [0.0, 1.5], "i": [0, 2], "w": 3}
+    )
+    assert text(record, "t") == "text"
+    assert flag(record, "f") is True
+    assert texts(record, "ts") == ["a", "b"]
+    assert texts(record, "e") == []
+    assert reals(record, "r") == [0.0, 1.5]
+    assert reals(record, "i") == [0.0, 2.0]
+    assert whole(record, "w", minimum=3) == 3
+    assert real(record, "w") == 3.0
+    assert counts(MetricRecord({"c": [0, 5]}), "c", 2) == [0, 5]
+
+
+@pytest.mark.parametrize("value", [[-1.0], [float("nan")], [float("inf")], [True], ["1"]])
+def test_lists_of_numbers_are_finite_and_not_negative(value: list[float]) -> None:
+    with pytest.raises(ProtocolError, match="'r' holds something that is no finite"):
+        reals(ConfigRecord({"r": value}), "r")
+
+
+@pytest.mark.parametrize("value", [2, True, 3.0, "3", [3]])
+def test_whole_numbers_have_a_minimum(value: object) -> None:
+    record = ConfigRecord({"w": value})  # type: ignore[dict-item]  # what a peer might send
+    with pytest.raises(ProtocolError, match="'w' is missing or no whole number of at least 3"):
+        whole(record, "w", minimum=3)
+
+
+@pytest.mark.parametrize("value", [[1], [1, 2, 3], [1, -1], [0.5, 1.0]])
+def test_counts_have_a_length_and_are_counts(value: list[int]) -> None:
+    with pytest.raises(ProtocolError, match=r"^'c' "):
+        counts(MetricRecord({"c": value}), "c", 2)

@@ -1,0 +1,127 @@
+"""A round: both messages through the wire, and every way to break them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from flwr.app import RecordDict
+
+from shared.config import RunConfig
+from shared.errors import ProtocolError
+from shared.metrics.histogram import Histogram
+from shared.protocol.train import TrainReply, TrainRequest
+from shared.schedule import plan_round
+from shared.wire.arrays import TensorSpec, manifest_of, to_record
+
+Content = Callable[[RecordDict], RecordDict]
+Damages = Callable[[RecordDict], Iterator[tuple[str, RecordDict]]]
+
+DELTA = {
+    "layer4.w": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "fc.bias": np.ones(1, np.float32),
+}
+MANIFEST = manifest_of(DELTA)
+REQUEST = TrainRequest(
+    run="r1",
+    base="sha256:ab",
+    plan=plan_round(RunConfig(), 14),
+    expects=tuple(spec.to_line() for spec in MANIFEST),
+    delta=to_record(DELTA),
+)
+REPLY = TrainReply(
+    site="north",
+    round=14,
+    frozen="sha256:cd",
+    delta=DELTA,
+    images=40,
+    patients=31,
+    steps=5,
+    loss=0.693,
+    histogram=Histogram.from_logits([-1, 0.5, 2], [0, 0, 1]),
+    suppress=False,
+    train_seconds=1.5,
+    evaluate_seconds=0.5,
+    peak_memory=10**9,
+    continued_from=13,
+)
+
+
+def test_the_request_survives_the_wire(on_the_wire: Content) -> None:
+    assert TrainRequest.from_content(on_the_wire(REQUEST.to_content())) == REQUEST
+
+
+def test_the_reply_survives_the_wire(on_the_wire: Content) -> None:
+    received = TrainReply.from_content(on_the_wire(REPLY.to_content()), MANIFEST)
+    for field in dataclasses.fields(TrainReply):
+        if field.name != "delta":
+            assert getattr(received, field.name) == getattr(REPLY, field.name)
+    assert list(received.delta) == list(DELTA)
+    for name, array in DELTA.items():
+        assert received.delta[name].tobytes() == array.tobytes()
+
+
+def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None:
+    tried = []
+    for what, content in damaged(REQUEST.to_content()):
+        with pytest.raises(ProtocolError):
+            pytest.fail(f"{what}: {TrainRequest.from_content(on_the_wire(content))}")
+        tried.append(what)
+    for what, content in damaged(REPLY.to_content()):
+        with pytest.raises(ProtocolError):
+            pytest.fail(f"{what}: {TrainReply.from_content(on_the_wire(content), MANIFEST)}")
+        tried.append(what)
+    names = {
+        key for content in (REQUEST, REPLY) for r in content.to_content().values() for key in r
+    }
+    for field in names - set(DELTA):
+        assert any(f"without {field}" in what for what in tried)
+    assert {"no record plan", "no record delta", "no record report", "no record metrics"} <= {
+        *tried
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"site": "../../north"}, "'site' is no plain name"),
+        ({"round": 0}, "'round' is missing or no whole number of at least 1"),
+        ({"images": 0}, "'images' is missing or no whole number of at least 1"),
+        ({"patients": 0}, "'patients' is missing or no whole number of at least 1"),
+        ({"steps": 0}, "'steps' is missing or no whole number of at least 1"),
+        ({"loss": float("nan")}, "'loss' is nan; it must be finite and not negative"),
+    ],
+    ids=str,
+)
+def test_a_reply_out_of_range(changed: dict[str, object], sentence: str) -> None:
+    content = dataclasses.replace(REPLY, **changed).to_content()  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match=sentence):
+        TrainReply.from_content(content, MANIFEST)
+
+
+def test_a_request_with_a_name_that_leaves_its_folder() -> None:
+    content = dataclasses.replace(REQUEST, run="../../etc").to_content()
+    with pytest.raises(ProtocolError, match="'run' is no plain name"):
+        TrainRequest.from_content(content)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sentence"),
+    [
+        (MANIFEST[:1], r"tensors were not asked for: fc\.bias"),
+        ((*MANIFEST, TensorSpec("fc.weight", (1,))), r"tensors are missing: fc\.weight"),
+        ((MANIFEST[0], TensorSpec("fc.bias", (2,))), r"fc\.bias has shape \(1,\), not \(2,\)"),
+    ],
+)
+def test_a_reply_that_breaks_the_manifest(manifest: tuple[TensorSpec, ...], sentence: str) -> None:
+    with pytest.raises(ProtocolError, match=sentence):
+        TrainReply.from_content(REPLY.to_content(), manifest)
+
+
+def test_a_reply_that_is_not_finite() -> None:
+    delta = DELTA | {"fc.bias": np.array([np.nan], np.float32)}
+    content = dataclasses.replace(REPLY, delta=delta).to_content()
+    with pytest.raises(ProtocolError, match=r"fc\.bias holds values that are not finite"):
+        TrainReply.from_content(content, MANIFEST)
