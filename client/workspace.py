@@ -178,4 +178,10 @@ def choose_device(settings: SiteSettings) -> torch.device:
             f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
             'no GPU here; check the driver with nvidia-smi, or set device = "auto".'
         )
-    return torch.device(settings.device)
+    device = torch.device(settings.device)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SiteError(
+            f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
+            f"{torch.cuda.device_count()} GPUs here, numbered from 0; name one of them."
+        )
+    return device

@@ -27,6 +27,8 @@ image = "file"
 outcome = "outcome"
 positive = ["sick"]
 negative = ["well"]
+[compute]
+device = "cpu"
 {more}
 [policy]
 min-cell = {min_cell}

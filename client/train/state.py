@@ -57,7 +57,7 @@ def save_state(folder: Path, state: SiteState) -> None:
     tensors |= {f"statistics/{key}": value for key, value in state.statistics.items()}
     path = folder / f"{state.round:04d}.safetensors"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_private(folder)
         # A state lost in a power cut costs the optimiser's moments; the round before is kept.
         write_atomically(
             path, lambda p: save_file(tensors, p, {"phase": state.phase}), durable=False
@@ -75,16 +75,26 @@ def forget_moments(folder: Path, state: SiteState) -> None:
     """After the last round: keep of `state` the statistics alone, and nothing else.
 
     A finished run would otherwise leave gigabytes behind. The statistics stay, since the final
-    evaluation may be asked for again.
+    evaluation may be asked for again. Where the disk is too full for that, all stays.
     """
     if state.statistics:
-        save_state(folder, replace(state, optimizer={}))
+        try:
+            save_state(folder, replace(state, optimizer={}))
+        except SiteError:
+            return
     for round_number, path in _states(folder).items():
         if round_number != state.round or not state.statistics:
             path.unlink(missing_ok=True)
     remove_leftovers(folder)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    for empty in (folder, folder.parent):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()
+
+
+def _make_private(folder: Path) -> None:
+    """The site's folder, its run's and that of all runs, for this user alone."""
+    for level in (folder.parent.parent, folder.parent, folder):
+        level.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _states(folder: Path) -> dict[int, Path]:

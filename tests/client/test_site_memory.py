@@ -64,6 +64,8 @@ def test_local_statistics_are_kept_here_and_come_back(
     assert requests.evaluate(workspace, config, "validation", after=2).histogram == expected
     # Before that round there were none, so the model is another one.
     assert requests.evaluate(workspace, config, "validation", after=1).histogram != expected
+    # The next round evaluates and trains the model with the statistics of the round before.
+    assert requests.train(workspace, config, 3).histogram == expected
 
 
 @pytest.mark.parametrize("batch_norm", ["average", "local"])

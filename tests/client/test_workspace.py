@@ -157,7 +157,7 @@ def test_the_sites_own_weights_take_the_place_of_the_runs(
     tmp_path: Path, write_site: WriteSite, write_base: Callable[..., Path], micro_config: MakeConfig
 ) -> None:
     own = write_base(tmp_path / "own.safetensors", seed=8)
-    folder = write_site(tmp_path, "north", more=f'[compute]\nweights = "{own}"')
+    folder = write_site(tmp_path, "north", more=f'weights = "{own}"')
     run = write_base(tmp_path / "run.safetensors", seed=9)
     config = micro_config(weights=str(run))
     alone = open_workspace({"site": str(folder)}, micro_config(weights=str(own)))
@@ -191,7 +191,7 @@ def test_one_network_serves_a_process() -> None:
 def test_the_device_is_the_sites_choice(
     tmp_path: Path, write_site: WriteSite, monkeypatch: pytest.MonkeyPatch, present: bool
 ) -> None:
-    settings = load_site(write_site(tmp_path, "north"))
+    settings = replace(load_site(write_site(tmp_path, "north")), device="auto")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
     assert choose_device(settings).type == ("cuda" if present else "cpu")
     assert choose_device(replace(settings, device="cpu")).type == "cpu"
