@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -35,7 +36,7 @@ def print_report(report: AdmissionReport) -> None:
     console = Console()
     table = Table(title=f"Admission of {report.site}", show_header=False)
     for name, value in _rows(report):
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     console.print(table)
     for path, reason in report.rejected[:LISTED_FILES]:
         console.print(f"set aside  {path}: {reason}", highlight=False, markup=False, soft_wrap=True)
@@ -44,7 +45,13 @@ def print_report(report: AdmissionReport) -> None:
     for sentence in report.warnings:
         console.print(f"note       {sentence}", highlight=False, markup=False, soft_wrap=True)
     for sentence in report.problems:
-        console.print(f"problem    {sentence}", style="bold red", highlight=False, soft_wrap=True)
+        console.print(
+            f"problem    {sentence}",
+            style="bold red",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if not report.problems:
         console.print(f"{report.site} can take part.", style="bold green")
 

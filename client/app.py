@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import torch
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -65,6 +66,14 @@ def _answer(
         return Message(work(workspace, config), reply_to=message)
     except FedThawError as error:
         return _failure(message, FAILED, str(error), error.shareable)
+    except torch.OutOfMemoryError as error:
+        remedy = "lower batch-size or image-size in the run, or set device in site.toml"
+        return _failure(
+            message,
+            FAILED,
+            f"The GPU's memory is full ({error}); {remedy}.",
+            f"its GPU's memory is full; {remedy}",
+        )
     except Exception as error:
         what = f"an unexpected {type(error).__name__}"
         story = f"{what} while answering a '{message.metadata.message_type}' message: {error}"

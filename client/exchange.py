@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 from flwr.app import ArrayRecord
 from torch import Tensor
 
 from client.workspace import Workspace, shared_model
 from shared.config import RunConfig
-from shared.errors import ProtocolError
+from shared.errors import FedThawError, ProtocolError
 from shared.model.backbones import StagedResNet
 from shared.model.stages import batch_norm_statistics, exchanged_keys, stage_of
 from shared.schedule import Stage
@@ -81,6 +82,17 @@ def snapshot(model: StagedResNet, keys: Sequence[str]) -> dict[str, Tensor]:
 def difference(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> Arrays:
     """What training changed."""
     return {key: (after[key] - before[key]).numpy() for key in before}
+
+
+def require_finite(delta: Arrays, round_number: int) -> None:
+    """FedThawError unless training left numbers: what is not one must not be remembered either."""
+    broken = [name for name, array in delta.items() if not np.isfinite(array).all()]
+    if broken:
+        raise FedThawError(
+            f"Training in round {round_number} left weights that are no numbers ({broken[0]}); "
+            "lower the learning rates (lr-head, lr-layer4, ...) of the run.",
+            shareable="its weights are no longer finite; lower the run's learning rates",
+        )
 
 
 def local_statistics(

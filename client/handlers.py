@@ -11,10 +11,17 @@ import torch
 
 from client.data.dataset import Sample, batch_positions
 from client.evaluate import evaluate_samples
-from client.exchange import agreed_keys, difference, local_statistics, rebuild_model, snapshot
+from client.exchange import (
+    agreed_keys,
+    difference,
+    local_statistics,
+    rebuild_model,
+    require_finite,
+    snapshot,
+)
 from client.train.state import SiteState, forget_moments, load_state, save_state
 from client.train.trainer import Trained, train_round
-from client.workspace import Workspace, training_samples
+from client.workspace import Workspace, tell_owner, training_samples
 from shared.config import RunConfig
 from shared.errors import FedThawError, SiteError
 from shared.events import SiteBusy, StepDone, emit
@@ -62,13 +69,15 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
 
     if frozen_digest(model, plan.trainable) != frozen:
         raise FedThawError("A frozen stage changed while training; please report this fault.")
+    delta = difference(snapshot(model, keys), received)
+    require_finite(delta, plan.round)
     statistics = local_statistics(model, plan.trainable, config.batch_norm)
     save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics))
     return TrainReply(
         site=workspace.name,
         round=plan.round,
         frozen=frozen,
-        delta=difference(snapshot(model, keys), received),
+        delta=delta,
         images=len(samples.train),
         patients=samples.patients(),
         steps=trained.steps,
@@ -89,6 +98,9 @@ def evaluate_on_site(
     started = time.monotonic()
     if request.scope == "all":
         samples = workspace.all_samples()
+        for part in workspace.parts:
+            for sentence in part.admission.report.problems:
+                tell_owner(part.settings.name, sentence)
     else:
         samples = training_samples(workspace, config).validation
     if not samples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from client.data.split import split_patients
 from client.settings import SiteSettings, load_site
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
-from shared.events import SiteBusy, SiteNote, StepDone, emit
+from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners, show_download
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.pretrained import Base, load_base
+
+log = logging.getLogger("fedthaw.site")
 
 POOLED_NAME = "pooled"
 
@@ -116,8 +119,11 @@ def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[
 def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> Workspace:
     threads = config.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
     parts = tuple(_open_part(folder, config) for folder in folders)
     settings = [part.settings for part in parts]
+    _require_distinct_names([one.name for one in settings])
     return Workspace(
         name=POOLED_NAME if config.pooled else settings[0].name,
         parts=parts,
@@ -126,14 +132,31 @@ def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> 
     )
 
 
+def tell_owner(site: str, sentence: str) -> None:
+    """Show a sentence to the site's owner: on the terminal of this process, else in its log."""
+    if has_listeners():
+        emit(SiteNote(site, sentence))
+    else:
+        log.warning("%s: %s", site, sentence)
+
+
+def _require_distinct_names(names: list[str]) -> None:
+    """Pooled patients are told apart by their site's name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise SiteError(
+                f"Two sites are called '{name}'; rename one of them in its site.toml ([site] name)."
+            )
+
+
 def _open_part(folder: Path, config: RunConfig) -> Part:
     settings = load_site(folder)
     emit(SiteBusy(settings.name, "reading images", 0))
     admission = admit(
         settings, config.image_size, config.image_fit, lambda *_: emit(StepDone(settings.name))
     )
-    for warning in admission.report.warnings:
-        emit(SiteNote(settings.name, warning))
+    for sentence in admission.report.warnings:
+        tell_owner(settings.name, sentence)
     return Part(
         settings, admission, ImageCache(settings.cache, config.image_size, config.image_fit)
     )
@@ -158,7 +181,7 @@ def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples
 
 @functools.cache
 def _base(config: RunConfig, site_weights: str | None) -> Base:
-    return load_base(config, site_weights)
+    return load_base(config, site_weights, show_download)
 
 
 @functools.cache

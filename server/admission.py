@@ -67,10 +67,9 @@ def _admit(
 ) -> str | None:
     """Enter a node on the roster, or say why not."""
     if reply.has_error():
-        reason = error_reason(reply)
         # Who runs the sites on this machine reads which folder it is, rather than a number.
         who = "" if reader_owns_the_site() else f"A site (node {node}) cannot take part: "
-        return f"{who}{reason}."
+        return as_sentence(who + error_reason(reply))
     try:
         site = SiteDescription.from_content(reply.content)
     except ProtocolError as error:
@@ -128,6 +127,11 @@ def read_evaluate_reply(reply: Message, name: str) -> EvaluateReply:
 def describe_refusals(refused: Mapping[int, str]) -> str:
     """All refusals, one after the other."""
     return " ".join(refused[node] for node in sorted(refused))
+
+
+def as_sentence(text: str) -> str:
+    """The text with a full stop, unless it ends as a sentence already."""
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def list_problems(problems: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from server.coordinate import coordinate
-from server.run.failure import write_failure
+from server.run.failure import clear_failure, write_failure
 from server.terminal import reporting
 from shared.config import parse_run_config
 from shared.errors import FedThawError
@@ -23,6 +23,8 @@ def main(grid: Grid, context: Context) -> None:
     try:
         with reporting():
             coordinate(grid, config)
+        if config.out:
+            clear_failure(Path(config.out))
     except FedThawError as error:
         if config.out:
             write_failure(Path(config.out), error)

@@ -16,7 +16,10 @@ def send_and_collect(
 ) -> Iterator[tuple[int, Message]]:
     """Yield (node, reply) as replies arrive, until all have or `timeout` seconds have passed.
 
-    A reply of another node or to another message is never yielded; late ones are dropped.
+    What is there by then is still yielded: in this process, where sites answer one after the
+    other as they are asked for, that is all of them, so a simulation does not depend on how fast
+    the machine is. A reply of another node or to another message is never yielded; late ones are
+    dropped.
     """
     messages = [
         Message(content, dst_node_id=node, message_type=message_type, group_id=group, ttl=timeout)
@@ -26,12 +29,13 @@ def send_and_collect(
     identifiers = list(grid.push_messages(messages))
     pending = {i: n for i, n in zip(identifiers, contents, strict=True) if i}
     while pending:
-        arrived = list(grid.pull_messages(list(pending)))
-        for reply in arrived:
+        waiting = len(pending)
+        for reply in list(grid.pull_messages(list(pending))):
             node = pending.pop(reply.metadata.reply_to_message_id, None)
             if node is not None:
                 yield node, reply
-        if pending and time.monotonic() >= deadline:
+        if len(pending) < waiting:
+            continue
+        if time.monotonic() >= deadline:
             return
-        if not arrived:
-            time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+        time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))

@@ -26,7 +26,7 @@ from server.run.summary import build_summary, write_summary
 from server.strategy import build_aggregator
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
-from shared.events import RoundFinished, RunStarted, Warned, emit
+from shared.events import RoundFinished, RunStarted, Warned, emit, show_download
 from shared.files import remove_leftovers
 from shared.model.pretrained import load_base
 from shared.model.stages import batch_norm_statistics
@@ -39,6 +39,8 @@ def coordinate(grid: Grid, config: RunConfig) -> dict[str, Any]:
     """Run all rounds that are not done yet; returns the summary, which is also on disk."""
     folder = prepare_folder(config)
     _require_enough_sites(folder.config)
+    if folder.config.strategy == "fedprox" and folder.config.proximal_mu == 0:
+        emit(Warned("strategy=fedprox with proximal-mu=0 is plain averaging; 0.01 is usual."))
     with locked(folder):
         remove_leftovers(folder.path)
         return _coordinate(grid, folder)
@@ -46,7 +48,7 @@ def coordinate(grid: Grid, config: RunConfig) -> dict[str, Any]:
 
 def _coordinate(grid: Grid, folder: RunFolder) -> dict[str, Any]:
     config = folder.config
-    base = load_base(config)
+    base = load_base(config, on_progress=show_download)
     if (begun_with := stored_base(folder)) not in (None, base.digest):
         raise WeightsError(
             f"This run began with the base {begun_with}, but weights={config.weights} now loads "
@@ -62,7 +64,7 @@ def _coordinate(grid: Grid, folder: RunFolder) -> dict[str, Any]:
     emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
     end = _run_rounds(federation, folder, start, records)
     final = evaluate_final(federation, end.delta, end.round)
-    write_model(folder.model, reference, end.delta)
+    write_model(folder.model, reference, end.delta, config)
     summary = build_summary(folder.run, base.digest, records, final)
     write_summary(folder.summary, summary)
     return summary
@@ -129,6 +131,7 @@ def _run_rounds(
     for round_number in range(start.round + 1, total_rounds(config) + 1):
         plan = policy(round_number, [record.auroc for record in records])
         delta, record = run_round(federation, plan, state.delta)
+        warn_of_changes(record, records)
         state = Checkpoint(round_number, delta, dict(federation.aggregator.state))
         save_checkpoint(folder.path, state)
         append_round(folder.ledger, record)
@@ -145,6 +148,31 @@ def _run_rounds(
             )
         )
     return state
+
+
+def warn_of_changes(record: RoundRecord, earlier: Sequence[RoundRecord]) -> None:
+    """Say when a site trains on other data than before, or has lost what it remembered."""
+    for name, site in record.sites.items():
+        before = next((r for r in reversed(earlier) if name in r.sites), None)
+        if before is None:
+            continue
+        then = before.sites[name]
+        if (site.images, site.patients) != (then.images, then.patients):
+            emit(
+                Warned(
+                    f"{name} trains on {site.images} images of {site.patients} patients; in round "
+                    f"{before.round} it was {then.images} of {then.patients}. Its training and "
+                    "validation patients may have mixed: start a new run for a clean evaluation."
+                )
+            )
+        if site.continued_from != before.round and before.plan["phase"] == record.plan["phase"]:
+            emit(
+                Warned(
+                    f"{name} has lost its optimiser's state of round {before.round} (its cache was "
+                    f"cleared or moved) and went on from round {site.continued_from}; the run is "
+                    "sound, but not the same bytes as an undisturbed one."
+                )
+            )
 
 
 def kept_rounds(records: Sequence[RoundRecord]) -> set[int]:

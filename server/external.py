@@ -8,12 +8,14 @@ from typing import Any
 
 from flwr.app import ArrayRecord
 
-from server.admission import error_reason
+from server.admission import as_sentence, error_reason
 from server.collect import send_and_collect
 from server.evaluation import pooled_metrics
-from server.run.folder import open_run
+from server.run.folder import RunFolder, open_run
+from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid
 from shared.errors import ConfigError, ProtocolError, RunError, SiteError
+from shared.events import Warned, emit
 from shared.model.pretrained import load_base
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
 from shared.replies import FAILED
@@ -50,8 +52,19 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
     for _, reply in send_and_collect(grid, contents, MESSAGE_TYPE, "external", float("inf")):
         if reply.has_error():
             kind = SiteError if reply.error.code == FAILED else RunError
-            reason = error_reason(reply)
-            raise kind(f"{site} could not be evaluated: {reason}.")
+            raise kind(as_sentence(f"{site} could not be evaluated: {error_reason(reply)}"))
         content = EvaluateReply.from_content(reply.content)
+        _warn_of_training_site(folder, content.site)
         return content.site, pooled_metrics([content.histogram])
     raise ProtocolError("the site did not answer")
+
+
+def _warn_of_training_site(folder: RunFolder, site: str) -> None:
+    """A cohort that the model has been trained on flatters it."""
+    if any(site in record.sites for record in read_rounds(folder.ledger)):
+        emit(
+            Warned(
+                f"A site called {site} took part in this run: if it is this one, its training "
+                "patients are among those evaluated here, and the metrics flatter the model."
+            )
+        )

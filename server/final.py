@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from safetensors.torch import save_file
 
 from server.admission import list_problems, read_evaluate_reply
 from server.collect import send_and_collect
-from server.evaluation import pooled_metrics, site_metrics
+from server.evaluation import metrics_by_site, pooled_metrics
 from server.global_model import Reference, full_state, select
 from server.rounds import Federation, reply_timeout, wait_for_sites
 from server.run.summary import FinalEvaluation
+from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, Warned, emit
 from shared.files import write_atomically
@@ -43,11 +45,12 @@ def evaluate_final(federation: Federation, delta: Arrays, rounds: int) -> FinalE
     ).to_content()
     replies: dict[str, EvaluateReply] = {}
     missing: dict[str, str] = {}
-    down = up = 0
+    down = up = asked = 0
     for _ in range(federation.config.retries + 1):
         sites = {n: s.name for n, s in wait_for_sites(federation).items() if s.name not in replies}
         if not sites:
             break
+        asked += len(sites)
         down += serialized_size(content) * len(sites)
         missing = dict.fromkeys(sites.values(), "no reply in time")
         up += _collect(federation, content, sites, replies, missing)
@@ -63,10 +66,14 @@ def evaluate_final(federation: Federation, delta: Arrays, rounds: int) -> FinalE
         emit(Warned(f"{name} is not in the final evaluation: {why.rstrip('.')}."))
     return FinalEvaluation(
         pooled=pooled_metrics(reply.histogram for reply in replies.values()),
-        sites={n: site_metrics(r.histogram, suppress=r.suppress) for n, r in replies.items()},
+        sites=metrics_by_site(
+            {name: reply.histogram for name, reply in replies.items()},
+            {name for name, reply in replies.items() if reply.suppress},
+        ),
         missing=missing,
         bytes_down=down,
         bytes_up=up,
+        bytes_full_exchange=asked * federation.full_model_bytes,
         seconds=time.monotonic() - started,
         evaluate_seconds=sum(reply.seconds for reply in replies.values()),
     )
@@ -98,14 +105,30 @@ def _collect(
     return received
 
 
-def write_model(path: Path, reference: Reference, delta: Arrays) -> None:
+def write_model(path: Path, reference: Reference, delta: Arrays, config: RunConfig) -> None:
     """The full model with the names of torchvision's network, so that it loads there.
 
-    Its bytes depend on the weights alone, so equal runs give equal files.
+    Its metadata say what the network wants to see. Its bytes depend on the weights and the
+    configuration alone, so equal runs give equal files.
     """
     state = full_state(reference, delta)
+    network = {
+        "backbone": config.backbone,
+        "classes": 1,
+        "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
+        "image-fit": config.image_fit,
+    }
+    # One entry: safetensors writes several in an order that differs from process to process.
+    metadata = {"network": json.dumps(network)}
+    if config.batch_norm == "local":
+        emit(
+            Warned(
+                "With batch-norm=local the BatchNorm statistics of the thawed stages stay at the "
+                "sites: model.safetensors has the base's, and is none of the models evaluated here."
+            )
+        )
     try:
-        write_atomically(path, lambda temporary: save_file(state, temporary))
+        write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"The final model cannot be written to {path} ({error}); make room there and "

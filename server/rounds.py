@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
@@ -17,7 +19,7 @@ from server.admission import (
     read_train_reply,
 )
 from server.collect import POLL_SECONDS, send_and_collect
-from server.evaluation import pooled_metrics, site_metrics
+from server.evaluation import metrics_by_site, pooled_metrics
 from server.global_model import Reference, expected_frozen_digest, select
 from server.run.ledger import RoundRecord, SiteRound
 from server.strategy import Aggregator, Contribution
@@ -79,10 +81,14 @@ def run_round(federation: Federation, plan: Plan, delta: Arrays) -> tuple[Arrays
     replies = dict(sorted(result.replies.items()))
     merged = delta | _aggregate(federation, plan, delta, replies)
     images = sum(reply.images for reply in replies.values())
+    metrics = metrics_by_site(
+        {name: reply.histogram for name, reply in replies.items()},
+        {name for name, reply in replies.items() if reply.suppress},
+    )
     record = RoundRecord(
         round=plan.round,
         plan=plan_to_values(plan),
-        sites={name: _site_round(reply) for name, reply in replies.items()},
+        sites={name: _site_round(reply, metrics[name]) for name, reply in replies.items()},
         refused=result.refused,
         attempts=len(asked),
         loss=sum(reply.loss * reply.images for reply in replies.values()) / images,
@@ -213,10 +219,18 @@ def _aggregate(
         Contribution({key: current[key] + reply.delta[key] for key in current}, reply.images)
         for reply in replies.values()
     ]
-    return federation.aggregator.aggregate(plan.round, current, contributions)
+    aggregate = federation.aggregator.aggregate(plan.round, current, contributions)
+    for name, array in aggregate.items():
+        if not np.isfinite(array).all():
+            raise RunError(
+                f"The average of round {plan.round} is not finite in {name}; lower the learning "
+                f"rates, or server-learning-rate with strategy={federation.config.strategy}. The "
+                "rounds before it are kept."
+            )
+    return aggregate
 
 
-def _site_round(reply: TrainReply) -> SiteRound:
+def _site_round(reply: TrainReply, metrics: Mapping[str, Any]) -> SiteRound:
     return SiteRound(
         images=reply.images,
         patients=reply.patients,
@@ -226,5 +240,5 @@ def _site_round(reply: TrainReply) -> SiteRound:
         evaluate_seconds=reply.evaluate_seconds,
         peak_memory_bytes=reply.peak_memory,
         continued_from=reply.continued_from,
-        metrics=site_metrics(reply.histogram, suppress=reply.suppress),
+        metrics=metrics,
     )

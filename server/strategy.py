@@ -4,6 +4,7 @@ A strategy sees float32 arrays "weights minus base" of the trainable stages only
 and after: its arithmetic depends on differences alone. Strategies with a state of their own are
 given zeros for the tensors of a stage that has just thawed. BatchNorm statistics are no weights to
 step along: server optimisers would overshoot and turn variances negative, so these are averaged.
+Krum judges the sites by their weights, since statistics are larger by orders of magnitude.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Aggregator:
 
     strategy: FedAvg
     averaged_only: frozenset[str] = frozenset()
-    """Tensors that a server optimiser leaves to plain averaging: BatchNorm statistics."""
+    """Tensors that server optimisers and Krum do not work on: BatchNorm statistics."""
     state: Arrays = field(default_factory=dict)
     """`<moment>/<tensor>`; kept in checkpoints."""
 
@@ -62,12 +63,14 @@ class Aggregator:
         Raises RunError where the strategy cannot combine so few contributions.
         """
         _require_enough(self.strategy, len(contributions))
-        adaptive = _has_server_optimizer(self.strategy)
-        averaged = set(current) & self.averaged_only if adaptive else set()
+        apart = _has_server_optimizer(self.strategy) or isinstance(self.strategy, Krum)
+        averaged = set(current) & self.averaged_only if apart else set()
         stepped = {key: value for key, value in current.items() if key not in averaged}
         _give_state(self.strategy, stepped, self.state)
         result = _run(self.strategy, round_number, contributions, stepped)
         self.state |= _take_state(self.strategy, list(stepped))
+        if isinstance(self.strategy, Krum):
+            contributions = [_chosen(contributions, result)]
         if averaged:
             result |= _run(FedAvg(), round_number, contributions, averaged)
         return {key: result[key].astype(np.float32) for key in current}
@@ -102,6 +105,13 @@ def _build_strategy(config: RunConfig) -> FedAvg:
 
 def _has_server_optimizer(strategy: FedAvg) -> bool:
     return isinstance(strategy, FedAdam | FedYogi | FedAvgM)
+
+
+def _chosen(contributions: Sequence[Contribution], result: Arrays) -> Contribution:
+    """The contribution that Krum took, so that its BatchNorm statistics come along."""
+    return next(
+        c for c in contributions if all(np.array_equal(c.arrays[k], v) for k, v in result.items())
+    )
 
 
 def _require_enough(strategy: FedAvg, sites: int) -> None:

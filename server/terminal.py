@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from shared.events import (
+    Downloading,
     Event,
     ReplyReceived,
     RoundFinished,
@@ -48,6 +49,8 @@ def describe(event: Event) -> str | None:
             return f"Round {round_number}: {usable} of {needed} usable replies in attempt {attempt}"
         case ReplyReceived(site, problem) if problem:
             return f"{site} left out: {problem}"
+        case Downloading(done, total) if done == total:
+            return f"Fetched the pretrained weights, {done / 1e6:.0f} MB"
         case SiteNote(site, text):
             return f"{site}: {text}"
         case Warned(text):
@@ -109,6 +112,8 @@ class _Bars:
                 self._set("sites", f"Sites ({stages})", len(sites), 0)
             case ReplyReceived():
                 self._advance("sites")
+            case Downloading(done, total):
+                self._set("steps", "Fetching pretrained weights", total, done)
             case SiteBusy(site, task, steps):
                 self._remove("steps")
                 self._set("steps", f"{site}: {task}", steps or None, 0)

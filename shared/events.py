@@ -49,6 +49,14 @@ class SiteNote:
 
 
 @dataclass(frozen=True)
+class Downloading:
+    """Pretrained weights are being fetched: bytes so far, and of how many where that is known."""
+
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True)
 class RoundStarted:
     """The messages of a round are on their way."""
 
@@ -99,6 +107,7 @@ Event = (
     | SiteBusy
     | StepDone
     | SiteNote
+    | Downloading
     | RoundStarted
     | ReplyReceived
     | RoundRetried
@@ -114,6 +123,11 @@ def emit(event: Event) -> None:
     """Tell all listeners of this process."""
     for listener in _listeners:
         listener(event)
+
+
+def show_download(done: int, total: int | None) -> None:
+    """Tell how far a download is; the callback that the weights' loader takes."""
+    emit(Downloading(done, total))
 
 
 def has_listeners() -> bool:

@@ -7,23 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary neighbour of `path`, flush it to disk, then put it in place.
 
-    Without `durable` it is not flushed: whole after a killed process, perhaps not after a power
-    cut. OSError (disk full, no permission) leaves `path` as it was and no temporary file behind.
+    OSError (disk full, no permission) leaves `path` as it was and no temporary file behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
-        if durable:
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    if durable:
-        _flush_folder(path.parent)
+    _flush_folder(path.parent)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort, Radiograph
 from client.data.facts import ImageFacts
+from client.data.findings import UNKNOWN
 from client.data.labels import LabelRow, read_labels
 from client.data.matching import Matching, Outcomes, classify, match_by_image, match_by_patient
 from client.data.reading import ImageFile, read_images
-from client.data.report import SHARED, UNKNOWN, AdmissionReport
+from client.data.report import SHARED, AdmissionReport
 from client.settings import SiteSettings
 from shared.errors import SiteError
 
@@ -53,6 +54,7 @@ def admit(
     """
     table = read_labels(settings)
     cache = ImageCache(settings.cache, image_size, image_fit)
+    cache.remove_leftovers()
     files = read_images(settings.images, cache, image_fit, on_image)
     outcomes = classify(settings, table.rows)
     if settings.image is None:
@@ -82,11 +84,11 @@ def admit(
         unreadable_covariates=table.unreadable_covariates + fates.covariate_conflicts,
         counts=cohort.counts(),
         **_tallies(facts),
-        repeated_pictures=_repeated_pictures(fates.admitted),
         cached=len(stored),
         decoded=len(pictures) - len(stored),
         oldest_cache_days=_days_since(min(stored)) if stored else None,
-        ambiguous_images=matching.ambiguous,
+        ambiguous_images=matching.ambiguous_images,
+        ambiguous_files=matching.ambiguous_files,
         rejected_share=fates.rejected_share,
         max_rejected=settings.max_rejected,
     )
@@ -102,13 +104,13 @@ def require_trainable(admission: Admission) -> None:
 def _sort(
     rows: Sequence[LabelRow], outcomes: Outcomes, matching: Matching, files: Sequence[ImageFile]
 ) -> _Sorted:
-    shared = _shared_contents(rows, matching, files)
+    shared = _shared_pictures(rows, matching, files)
     admitted: dict[str, tuple[ImageFile, Radiograph]] = {}
     rejected: list[tuple[str, str]] = []
     fates: Counter[str] = Counter()
     conflicts = relevant = 0
     for file, numbers, could_match in zip(files, matching.rows, matching.could_match, strict=True):
-        reason = file.picture.reason or (SHARED if file.digest in shared else None)
+        reason = file.picture.reason or (SHARED if _identity(file) in shared else None)
         usable = [number for number in numbers if outcomes.classes[number] is not None]
         if reason is not None:
             rejected.append((file.relative, reason))
@@ -119,7 +121,7 @@ def _sort(
             fates["contradictory"] += 1
         elif not usable:
             fates["unused outcome"] += 1
-        elif file.digest in admitted:
+        elif _identity(file) in admitted:
             fates["duplicate"] += 1
         else:
             covariates = {rows[number].covariate for number in usable} - {None}
@@ -130,20 +132,25 @@ def _sort(
                 label=int(outcomes.classes[usable[0]] == 1),
                 covariate=covariates.pop() if len(covariates) == 1 else None,
             )
-            admitted[file.digest] = (file, radiograph)
+            admitted[_identity(file)] = (file, radiograph)
     labelled = relevant + len(files) - len(rejected) - fates["without label"]
     share = relevant / labelled if labelled else 0.0
     return _Sorted(tuple(admitted.values()), tuple(rejected), fates, share, conflicts)
 
 
-def _shared_contents(
+def _identity(file: ImageFile) -> str:
+    """What makes two files one image: their preprocessed pixels, in whatever bytes they came."""
+    return file.picture.fingerprint or file.digest
+
+
+def _shared_pictures(
     rows: Sequence[LabelRow], matching: Matching, files: Sequence[ImageFile]
 ) -> frozenset[str]:
-    """Digests whose files or rows name more than one patient."""
+    """Identities of the images whose files or rows name more than one patient."""
     patients: dict[str, set[str]] = defaultdict(set)
     for file, numbers in zip(files, matching.rows, strict=True):
-        patients[file.digest].update(rows[number].patient for number in numbers)
-    return frozenset(digest for digest, named in patients.items() if len(named) > 1)
+        patients[_identity(file)].update(rows[number].patient for number in numbers)
+    return frozenset(identity for identity, named in patients.items() if len(named) > 1)
 
 
 def _tallies(facts: Sequence[ImageFacts]) -> dict[str, dict[str, int]]:
@@ -154,6 +161,7 @@ def _tallies(facts: Sequence[ImageFacts]) -> dict[str, dict[str, int]]:
         "views": _tally(item.view for item in facts),
         "burned_in_annotations": _tally(item.burned_in_annotation for item in facts),
         "modalities": _tally(item.modality for item in facts),
+        "body_parts": _tally(item.body_part for item in facts),
         "transfer_syntaxes": _tally(item.transfer_syntax for item in facts),
         "presentation_intents": _tally(item.presentation_intent for item in facts),
     }
@@ -161,14 +169,6 @@ def _tallies(facts: Sequence[ImageFacts]) -> dict[str, dict[str, int]]:
 
 def _tally(values: Iterable[str | None]) -> dict[str, int]:
     return dict(sorted(Counter(value or UNKNOWN for value in values).items()))
-
-
-def _repeated_pictures(admitted: Sequence[tuple[ImageFile, Radiograph]]) -> int:
-    """Images whose preprocessed pixels equal those of another patient's different file."""
-    patients: dict[str | None, set[str]] = defaultdict(set)
-    for file, radiograph in admitted:
-        patients[file.picture.fingerprint].add(radiograph.patient)
-    return sum(len(patients[file.picture.fingerprint]) > 1 for file, _ in admitted)
 
 
 def _days_since(moment: float) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from client.data.facts import ImageFacts
 from shared.errors import SiteError
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
-VERSION = "v1"
+VERSION = "v2"
+_LEFTOVER_SECONDS = 3600
+_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,17 @@ class ImageCache:
         entry = self.entry(digest)
         return None if entry is None else entry.facts
 
+    def remove_leftovers(self) -> None:
+        """Remove what killed processes left half written here, whatever its size and version.
+
+        An entry is written in moments; files younger than an hour may be another process's.
+        """
+        for path in (self.folder / "images").glob(f"*/*/*{_PARTIAL}"):
+            # It may just have been removed by another; what may not be removed is not ours.
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+                    path.unlink()
+
     def store(self, digest: str, pixels: NDArray[np.uint16], facts: ImageFacts) -> None:
         """Keep an image; a reader sees the whole entry or none.
 
@@ -104,8 +119,10 @@ def _checksum(fingerprint: str, facts: str) -> str:
 
 def _write_atomically(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # mkstemp gives the file to this user alone and a name that no other process takes.
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    # mkstemp gives the file to this user alone and a name that no other process takes. Those of
+    # shared.files come from the process id, which two containers on one cache may have in common,
+    # and are open to whomever the umask lets in.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=_PARTIAL)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -1,4 +1,7 @@
-"""DICOM files to greyscale images in the orientation and polarity for viewing."""
+"""DICOM files to greyscale images in the polarity for viewing.
+
+Rows and columns stay as they are stored; Patient Orientation (0020,0020) is not applied.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
 )
 
-from client.data.facts import DecodedImage, ImageFacts, check_size
+from client.data.facts import NO_IMAGE, DecodedImage, ImageFacts, check_size
 from client.data.greyscale import to_display
 from client.data.quiet import quiet_libraries
 from shared.errors import ImageRejected
@@ -83,7 +86,7 @@ def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
 
 def _check_header(header: Dataset) -> None:
     if not header.get("Rows") or not header.get("Columns"):
-        raise ImageRejected("no pixel data")
+        raise ImageRejected(NO_IMAGE if _is_no_image(header) else "no image size in the header")
     photometric = _text(header, "PhotometricInterpretation")
     if photometric not in _MONOCHROME or header.get("SamplesPerPixel", 1) != 1:
         # A damaged header may hold anything, a name too: only defined terms are repeated.
@@ -99,6 +102,15 @@ def _check_header(header: Dataset) -> None:
     if header.get("HighBit", header.BitsStored - 1) != header.BitsStored - 1:
         raise ImageRejected("high bit is not bits stored minus one")
     _check_transfer_syntax(header)
+
+
+def _is_no_image(header: Dataset) -> bool:
+    """Whether it is a report, plan, presentation state or the like: PS3.4 B.5, and private ones.
+
+    An image that ends before its Rows (0028,0010) keeps its SOP Class UID (0008,0016).
+    """
+    name = UID(str(header.get("SOPClassUID") or "")).name
+    return bool(name) and "Image Storage" not in name and "Rows" not in header
 
 
 def _check_transfer_syntax(header: Dataset) -> None:
@@ -141,6 +153,7 @@ def _facts(header: Dataset) -> ImageFacts:
         view=_text(header, "ViewPosition"),
         burned_in_annotation=_text(header, "BurnedInAnnotation"),
         modality=_text(header, "Modality"),
+        body_part=_text(header, "BodyPartExamined"),
         transfer_syntax=_transfer_syntax(UID(header.file_meta.TransferSyntaxUID)),
         presentation_intent=_text(header, "PresentationIntentType"),
         patient_id=_text(header, "PatientID"),

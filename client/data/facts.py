@@ -11,13 +11,16 @@ from shared.errors import ImageRejected
 
 MINIMUM_SIDE = 32
 MAXIMUM_PIXELS = 100_000_000
+# Why a report, plan or presentation state is set aside; it is no damaged radiograph.
+NO_IMAGE = "DICOM object without an image"
 
 
 @dataclass(frozen=True)
 class ImageFacts:
     """What a file says of its image; what it does not say is None.
 
-    `bits` is DICOM Bits Stored, or the bits a sample of PNG and JPEG. `patient_id` is DICOM
+    `bits` is DICOM Bits Stored, or the bits a sample of PNG and JPEG that are in use (see
+    `read_raster`). `body_part` is DICOM Body Part Examined (0018,0015). `patient_id` is DICOM
     (0010,0020); it stays at the site and is kept out of the repr.
     """
 
@@ -29,6 +32,7 @@ class ImageFacts:
     view: str | None = None
     burned_in_annotation: str | None = None
     modality: str | None = None
+    body_part: str | None = None
     transfer_syntax: str | None = None
     presentation_intent: str | None = None
     patient_id: str | None = field(default=None, repr=False)

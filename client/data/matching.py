@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from client.data.discover import IMAGE_SUFFIXES
+from client.data.facts import NO_IMAGE
 from client.data.labels import LabelRow
 from client.data.reading import ImageFile
 from client.settings import SiteSettings
@@ -27,12 +29,15 @@ class Matching:
     """For each image file the rows that name it, and what found no partner.
 
     `could_match` says of each file whether it has a row or, being unreadable, might have one.
+    `ambiguous_images` are entries of the image column that several files answer to,
+    `ambiguous_files` files whose name and folders are those of several patients.
     """
 
     rows: tuple[tuple[int, ...], ...]
     could_match: tuple[bool, ...]
     labels_without_image: int
-    ambiguous: tuple[str, ...]
+    ambiguous_images: tuple[str, ...] = ()
+    ambiguous_files: tuple[str, ...] = ()
 
 
 def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
@@ -60,7 +65,7 @@ def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
 def match_by_image(
     settings: SiteSettings, rows: Sequence[LabelRow], files: Sequence[ImageFile]
 ) -> Matching:
-    """Match the image column: relative path first, then file name, then name without suffix."""
+    """Match the image column: relative path first, then file name, then that without suffix."""
     indexes = _name_indexes(settings, files)
     of_file: list[list[int]] = [[] for _ in files]
     without = 0
@@ -78,25 +83,38 @@ def match_by_image(
 
 
 def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Matching:
-    """Match the patient column: DICOM Patient ID; of other files the stem or parent folder."""
+    """Match the patient column: DICOM Patient ID; of other files the name or a folder above.
+
+    A file whose name and folders are those of several patients is nobody's: `7/1.png` may be
+    the first image of patient 7 or an image of patient 1.
+    """
     of_patient: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         of_patient[row.patient].append(number)
-    named = [_patients_named(file) for file in files]
-    matched = tuple(
-        next((tuple(of_patient[name]) for name in names if name in of_patient), ())
-        for names in named
+    matched: list[tuple[int, ...]] = []
+    could_match: list[bool] = []
+    ambiguous: list[str] = []
+    with_image: set[int] = set()
+    for file in files:
+        names = _patients_named(file)
+        known = [name for name in dict.fromkeys(names) if name in of_patient]
+        matched.append(tuple(of_patient[known[0]]) if len(known) == 1 else ())
+        with_image.update(number for name in known for number in of_patient[name])
+        if len(known) > 1 and file.picture.reason is None:
+            ambiguous.append(file.relative)
+        # A damaged file that tells no patient may belong to anyone; a report or plan in the
+        # patient's folder was never meant to be one of the images.
+        could_match.append(file.picture.reason != NO_IMAGE and bool(known or not names))
+    return Matching(
+        rows=tuple(matched),
+        could_match=tuple(could_match),
+        labels_without_image=len(rows) - len(with_image),
+        ambiguous_files=tuple(ambiguous),
     )
-    # A damaged file that tells no patient may belong to anyone.
-    could_match = tuple(
-        bool(numbers) or not names for numbers, names in zip(matched, named, strict=True)
-    )
-    with_image = {number for numbers in matched for number in numbers}
-    return Matching(matched, could_match, len(rows) - len(with_image), ())
 
 
 def _patients_named(file: ImageFile) -> tuple[str, ...]:
-    """Patient identifiers that a file may mean, the likelier first."""
+    """Patient identifiers that a file may mean; none where a damaged file tells nothing."""
     facts = file.picture.facts
     if facts is not None and facts.format == "DICOM":
         return (facts.patient_id,) if facts.patient_id else ("",)
@@ -105,7 +123,12 @@ def _patients_named(file: ImageFile) -> tuple[str, ...]:
     path = PurePosixPath(file.relative)
     if facts is None and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         return ()
-    return (path.stem, path.parent.name)
+    return (_stem(path), *path.parent.parts)
+
+
+def _stem(path: PurePosixPath) -> str:
+    """The name without the suffix of an image; the last component of a UID is no suffix."""
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
 
 
 def _name_indexes(
@@ -119,7 +142,7 @@ def _name_indexes(
         for key in {file.relative, f"{prefix}/{file.relative}"}:
             paths[key].append(number)
         names[path.name].append(number)
-        stems[path.stem].append(number)
+        stems[_stem(path)].append(number)
     return paths, names, stems
 
 

@@ -14,6 +14,8 @@ from shared.errors import ImageRejected
 
 # JPEG's chroma rounding moves the channels of a grey picture apart by a few levels.
 COLOUR_TOLERANCE = 8
+# Bits Stored of detectors whose values end up in the 16 bits of a PNG sample.
+_DETECTOR_BITS = (10, 12, 14, 16)
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -21,6 +23,9 @@ def read_raster(path: Path) -> DecodedImage:
     """Decode a grey PNG (8 or 16 bits) or JPEG, turned upright by its EXIF orientation.
 
     RGB is taken as grey where its channels agree within 8 levels. Transparency becomes black.
+    16 bits are scaled by the fewest of 10, 12, 14 and 16 bits that hold the largest value: PNG
+    has no Bits Stored, and 12 bits of a detector over 65,535 would be almost black. Its sBIT
+    chunk, which Pillow does not pass on, speaks of the source of samples already scaled to 16.
     Raises ImageRejected with a short phrase that names neither file nor patient.
     """
     with quiet_libraries():
@@ -57,9 +62,11 @@ def _decode(image: Image.Image) -> DecodedImage:
 
 
 def _grey(image: Image.Image) -> tuple[NDArray[np.float32], int]:
-    """Luminance in [0, 1] by the full range of the type, and the bits of a sample."""
+    """Luminance in [0, 1] by the full range of the bits in use, and how many these are."""
     if image.mode in _SIXTEEN_BITS:
-        return np.asarray(image).astype(np.float32) / np.float32(65535), 16
+        values = np.asarray(image).astype(np.float32)
+        bits = next(bits for bits in _DETECTOR_BITS if values.max() < 2**bits)
+        return values / np.float32(2**bits - 1), bits
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     if image.mode == "1":

@@ -58,10 +58,7 @@ def save_state(folder: Path, state: SiteState) -> None:
     path = folder / f"{state.round:04d}.safetensors"
     try:
         _make_private(folder)
-        # A state lost in a power cut costs the optimiser's moments; the round before is kept.
-        write_atomically(
-            path, lambda p: save_file(tensors, p, {"phase": state.phase}), durable=False
-        )
+        write_atomically(path, lambda p: save_file(tensors, p, {"phase": state.phase}))
     except (OSError, SafetensorError) as error:
         raise SiteError(
             f"The state of round {state.round} cannot be written to {folder} ({error}); make room "

@@ -23,6 +23,7 @@ class FinalEvaluation:
     """Sites that did not answer, and why."""
     bytes_down: int
     bytes_up: int
+    bytes_full_exchange: int
     seconds: float
     evaluate_seconds: float
 
@@ -47,7 +48,8 @@ def build_summary(
         "bytes": {
             "down": sum(record.bytes_down for record in rounds) + final.bytes_down,
             "up": sum(record.bytes_up for record in rounds) + final.bytes_up,
-            "full_exchange": sum(record.bytes_full_exchange for record in rounds),
+            "full_exchange": sum(record.bytes_full_exchange for record in rounds)
+            + final.bytes_full_exchange,
         },
         "seconds": {
             "total": sum(record.seconds for record in rounds) + final.seconds,

@@ -16,7 +16,7 @@ from torch import Tensor
 from shared.errors import WeightsError
 
 HEAD_KEYS = ("fc.weight", "fc.bias")
-_LISTED = 4
+_LISTED = 8
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

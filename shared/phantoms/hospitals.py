@@ -66,7 +66,7 @@ class HospitalProfile:
     shape: tuple[float, float]  # rows and columns as shares of the image side
 
 
-# A validation share of 0.2 holds 5 patients of each class everywhere but in west.
+# A validation share of 0.2 holds 5 patients of each class, a site's usual min-cell.
 HOSPITALS: tuple[HospitalProfile, ...] = (
     HospitalProfile("north", 72, 3, 0.375, (0.80, 0.15, 0.05), "labels.csv", "DX", "MONOCHROME2",
                     12, False, False, window=True, contrast=0.9, gamma=1.0, shape=(1.0, 1.0)),
@@ -74,7 +74,7 @@ HOSPITALS: tuple[HospitalProfile, ...] = (
                     10, False, False, window=False, contrast=0.7, gamma=0.8, shape=(1.0, 0.875)),
     HospitalProfile("south", 64, 4, 0.600, (0.50, 0.30, 0.20), "labels.csv", "DX", "MONOCHROME2",
                     14, False, True, window=True, contrast=0.5, gamma=1.3, shape=(0.875, 1.0)),
-    HospitalProfile("west", 28, 1, 0.250, (0.70, 0.20, 0.10), "labels.csv", "CR", "MONOCHROME2",
+    HospitalProfile("west", 54, 1, 0.450, (0.70, 0.20, 0.10), "labels.csv", "CR", "MONOCHROME2",
                     12, True, False, window=False, contrast=1.0, gamma=0.9, shape=(1.0, 0.9375)),
 )  # fmt: skip
 

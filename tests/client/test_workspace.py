@@ -193,10 +193,13 @@ def test_the_device_is_the_sites_choice(
 ) -> None:
     settings = replace(load_site(write_site(tmp_path, "north")), device="auto")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 * present)
     assert choose_device(settings).type == ("cuda" if present else "cpu")
     assert choose_device(replace(settings, device="cpu")).type == "cpu"
     if present:
         assert choose_device(replace(settings, device="cuda:1")) == torch.device("cuda", 1)
+        with pytest.raises(SiteError, match=r"'cuda:2', but PyTorch finds 2 GPUs here"):
+            choose_device(replace(settings, device="cuda:2"))
     else:
         with pytest.raises(SiteError, match=r"asks for device 'cuda:1'.*no GPU here"):
             choose_device(replace(settings, device="cuda:1"))

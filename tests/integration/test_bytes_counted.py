@@ -62,8 +62,9 @@ def test_a_full_exchange_is_the_whole_model_both_ways(
     )
     size = int(recorddict_to_proto(RecordDict({"arrays": whole})).ByteSize())
     requests, replies = traffic.of("train")
-    messages = len(requests) + len(replies)
-    assert messages == 2 * 3 * 4
+    final_requests, _ = traffic.of("evaluate")
+    messages = len(requests) + len(replies) + len(final_requests)
+    assert messages == 2 * 3 * 4 + 3
     difference = size * messages - summary["bytes"]["full_exchange"]
     assert 0 <= difference <= messages * PREFIXES * (len(whole) + 1)
     assert summary["bytes"]["full_exchange"] > summary["bytes"]["down"] + summary["bytes"]["up"]
@@ -77,9 +78,10 @@ def test_thawing_stage_by_stage_moves_less_than_training_all(
     for schedule in ("probe", "progressive", "full"):
         config = federated(schedule, schedule=schedule, probe_rounds=0)
         summary, _ = simulate_watched(config)
-        up = sum(r.bytes_up for r in read_rounds(Path(config.out) / "ledger.jsonl"))
+        records = read_rounds(Path(config.out) / "ledger.jsonl")
+        up = sum(record.bytes_up for record in records)
         moved[schedule] = (up, summary["bytes"]["down"])
-        full = summary["bytes"]["full_exchange"]
+        full = sum(record.bytes_full_exchange for record in records)
     assert moved["probe"][0] < moved["progressive"][0] < moved["full"][0]
     assert moved["probe"][1] < moved["progressive"][1] < moved["full"][1]
     # Nine replies; beside the tensors each brings a histogram of 2 x 514 counts and its report.

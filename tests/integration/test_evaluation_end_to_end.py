@@ -60,18 +60,25 @@ def test_a_site_below_its_own_limit_is_null_but_counts_in_the_pool(
     tmp_path: Path, write_site: WriteSite, federated: MakeConfig,
     simulate: Callable[[RunConfig], dict[str, Any]],
 ) -> None:  # fmt: skip
-    sites = [write_site(tmp_path, "open", 20, min_cell=2), write_site(tmp_path, "shy", 20, seed=1)]
+    sites = [
+        write_site(tmp_path, "open", 30, min_cell=2, seed=2),
+        write_site(tmp_path, "shy", 20, seed=1),
+        write_site(tmp_path, "small", 20, min_cell=2),
+    ]
     settings = sites[1] / "site.toml"
     settings.write_text(settings.read_text().replace("min-cell = 1", "min-cell = 3"))
     config = federated(sites=sites, rounds=1)
     summary = simulate(config)
     assert summary["site"]["shy"].keys() == summary["pooled"].keys()
     assert set(summary["site"]["shy"].values()) == {None}
-    assert summary["site"]["open"]["positives"] == 2
-    assert (summary["pooled"]["positives"], summary["pooled"]["negatives"]) == (4, 4)
+    assert summary["site"]["open"]["positives"] == 3
+    assert (summary["pooled"]["positives"], summary["pooled"]["negatives"]) == (7, 7)
+    # Else the pooled counts minus those shown would be those of the site that shows none.
+    assert set(summary["site"]["small"].values()) == {None}
     for record in read_rounds(Path(config.out) / "ledger.jsonl"):
         assert set(record.sites["shy"].metrics.values()) == {None}
-        assert record.sites["open"].metrics["negatives"] == 2
+        assert set(record.sites["small"].metrics.values()) == {None}
+        assert record.sites["open"].metrics["negatives"] == 3
 
 
 def test_replies_hold_counts_and_nothing_of_a_patient(
@@ -98,13 +105,16 @@ def test_replies_hold_counts_and_nothing_of_a_patient(
         records = allowed[reply.metadata.message_type]
         found = {name: set(record) for name, record in reply.content.items() if name != "delta"}
         assert found == records
-        delta = reply.content.array_records.get("delta", {})
-        assert not any(key.endswith(("running_mean", "running_var", "tracked")) for key in delta)
         for name in ("positives", "negatives"):
             for metrics in reply.content.metric_records.values():
                 assert all(type(count) is int for count in metrics[name])
         sent = recorddict_to_proto(reply.content).SerializeToString()
         assert not any(secret.encode() in sent for secret in secrets)
+    for message in traffic.sent + traffic.received:
+        for record in message.content.array_records.values():
+            assert not any(
+                key.endswith(("running_mean", "running_var", "_tracked")) for key in record
+            )
 
 
 def test_a_model_that_diverged_stops_the_run_with_its_reason(

@@ -42,9 +42,7 @@ def test_an_external_site_with_a_base_of_its_own_gets_the_final_model(
 ) -> None:
     """`weights` in site.toml names the site's copy of the base, not of the final model."""
     plain = write_site(tmp_path / "plain", "west", 12, seed=3)
-    own = write_site(
-        tmp_path / "own", "west", 12, seed=3, more=f'[compute]\nweights = "{base_file}"'
-    )
+    own = write_site(tmp_path / "own", "west", 12, seed=3, more=f'weights = "{base_file}"')
     assert evaluate_external(finished, own) == evaluate_external(finished, plain)
 
 

@@ -169,7 +169,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 def test_a_site_that_lost_its_memory_begins_afresh_and_says_so(
     tmp_path: Path, write_site: Callable[..., Path], federated: MakeConfig, simulate: Simulate
 ) -> None:
-    sites = [write_site(tmp_path, name, 8, more='[compute]\ncache = "cache"') for name in "ab"]
+    sites = [write_site(tmp_path, name, 8, more='cache = "cache"') for name in "ab"]
     config = federated(sites=sites)
     with stopping_after(3):
         simulate(config)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from server.evaluation import pooled_metrics, site_metrics
+from server.evaluation import metrics_by_site, pooled_metrics
 from shared.metrics.histogram import Histogram, bin_edges
 from shared.metrics.summary import summarise
 
@@ -35,7 +35,34 @@ def test_nobody_at_all() -> None:
     assert pooled_metrics([])["auroc"] is None
 
 
-def test_a_site_that_suppresses_its_values_shows_none() -> None:
-    histogram = Histogram.from_logits(*cohort(1, 40))
-    assert set(site_metrics(histogram, suppress=True).values()) == {None}
-    assert site_metrics(histogram, suppress=False) == summarise(histogram).to_json()
+SITES = {name: Histogram.from_logits(*cohort(i, 40 + i)) for i, name in enumerate("abcd")}
+
+
+def hidden(suppress: set[str]) -> set[str]:
+    shown = metrics_by_site(SITES, suppress)
+    for name, metrics in shown.items():
+        if metrics["auroc"] is not None:
+            assert metrics == summarise(SITES[name]).to_json()
+    return {name for name, metrics in shown.items() if metrics["auroc"] is None}
+
+
+def test_sites_that_suppress_nothing_are_all_shown() -> None:
+    assert hidden(set()) == set()
+
+
+def test_several_suppressed_sites_hide_each_other() -> None:
+    assert hidden({"c", "d"}) == {"c", "d"}
+
+
+def test_one_suppressed_site_takes_the_smallest_other_along() -> None:
+    # Else the pooled counts minus those shown would be its own.
+    assert hidden({"d"}) == {"a", "d"}
+    assert hidden({"a"}) == {"a", "b"}
+
+
+def test_what_is_hidden_is_hidden_whole() -> None:
+    assert list(metrics_by_site(SITES, {"c", "d"})["c"].values()) == [None] * 13
+
+
+def test_a_single_suppressed_site_is_hidden() -> None:
+    assert set(metrics_by_site({"a": SITES["a"]}, {"a"})["a"].values()) == {None}

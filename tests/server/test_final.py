@@ -116,7 +116,7 @@ def test_too_few_evaluations(
 
 def test_the_model_is_base_plus_delta(reference: Reference, delta: Arrays, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    write_model(path, reference, delta)
+    write_model(path, reference, delta, RunConfig())
     expected = full_state(reference, delta)
     written = load_file(path)
     assert set(written) == set(expected)
@@ -131,5 +131,5 @@ def test_a_full_disk(
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(RunError, match=r"final model cannot be written .*No space left.*--resume"):
-        write_model(tmp_path / "model.safetensors", reference, delta)
+        write_model(tmp_path / "model.safetensors", reference, delta, RunConfig())
     assert os.listdir(tmp_path) == []

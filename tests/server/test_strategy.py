@@ -56,7 +56,10 @@ def weighted_mean(contributions: Sequence[Contribution], key: str) -> NDArray[np
 
 def krum_choice(contributions: Sequence[Contribution], malicious: int) -> int:
     flat = np.stack(
-        [np.concatenate([a.ravel() for a in c.arrays.values()]) for c in contributions]
+        [
+            np.concatenate([a.ravel() for k, a in c.arrays.items() if k not in STATISTICS])
+            for c in contributions
+        ]
     ).astype(np.float64)
     near = len(flat) - malicious - 2
     scores = [np.sort(((flat - one) ** 2).sum(axis=1))[1 : near + 1].sum() for one in flat]
@@ -114,6 +117,25 @@ def test_krum_takes_the_site_nearest_to_the_others(malicious: int) -> None:
         return {key: chosen.arrays[key].astype(np.float64) for key in current}
 
     check_rounds(aggregator_for("krum", malicious_sites=malicious), oracle)
+
+
+def test_krum_judges_by_the_weights_and_takes_the_statistics_along() -> None:
+    statistic = next(iter(STATISTICS))
+    sites = [
+        Contribution({"w": np.full(3, w, np.float32), statistic: np.full(3, s, np.float32)}, 1)
+        for w, s in ((0.0, 900.0), (0.1, -900.0), (0.2, 5.0), (5.0, 5.0), (9.0, 5.0))
+    ]
+    current = {"w": np.zeros(3, np.float32), statistic: np.zeros(3, np.float32)}
+    result = aggregator_for("krum", malicious_sites=1).aggregate(1, current, sites)
+    np.testing.assert_array_equal(result["w"], sites[1].arrays["w"])
+    np.testing.assert_array_equal(result[statistic], sites[1].arrays[statistic])
+
+
+def test_krum_needs_enough_sites() -> None:
+    with pytest.raises(RunError, match="needs 5 sites to withstand malicious-sites=1"):
+        aggregator_for("krum", malicious_sites=1).aggregate(
+            1, HEAD_ZERO, contributions_of(1, HEAD, sites=4)
+        )
 
 
 def test_krum_never_takes_the_outlier() -> None:

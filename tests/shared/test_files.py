@@ -80,16 +80,6 @@ def test_content_is_on_disk_before_it_gets_its_name(
     assert order == ["fsync", "replace", "fsync"]
 
 
-def test_what_can_be_made_again_is_not_flushed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(handle: int) -> None:
-        pytest.fail("it was flushed")
-
-    monkeypatch.setattr(os, "fsync", refuse)
-    write_atomically(file, lambda temporary: temporary.write_text("after"), durable=False)
-    assert file.read_text(encoding="utf-8") == "after"
-    assert list(file.parent.iterdir()) == [file]
-
-
 def test_what_a_killed_process_left_is_removed(file: Path) -> None:
     left: list[Path] = []
 

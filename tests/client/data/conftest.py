@@ -104,6 +104,17 @@ def write_png() -> Callable[[Path, int], Path]:
 
 
 @pytest.fixture
+def fill(tmp_path: Path, write_png: Callable[[Path, int], Path]) -> Callable[..., None]:
+    """Write differing PNG files of these names into the images folder."""
+
+    def write(*names: str) -> None:
+        for seed, name in enumerate(names):
+            write_png(tmp_path / "images" / name, seed)
+
+    return write
+
+
+@pytest.fixture
 def make_site(tmp_path: Path) -> Callable[..., SiteSettings]:
     """A site folder with this table and these further lines of site.toml, loaded."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from client.data import image
 from client.data.admission import Admission, admit, require_trainable
@@ -16,21 +18,9 @@ from client.settings import SiteSettings
 from shared.errors import SiteError
 
 Make = Callable[..., SiteSettings]
-WritePng = Callable[[Path, int], Path]
 
 TABLE = "patient,file,grade\n"
 GOOD = TABLE + "P1,1.png,severe\nP2,2.png,severe\nP3,3.png,none\nP4,4.png,none\n"
-
-
-@pytest.fixture
-def fill(tmp_path: Path, write_png: WritePng) -> Callable[..., None]:
-    """Write differing PNG files of these names into the images folder."""
-
-    def write(*names: str) -> None:
-        for seed, name in enumerate(names):
-            write_png(tmp_path / "images" / name, seed)
-
-    return write
 
 
 def fates(admission: Admission) -> int:
@@ -158,3 +148,58 @@ def test_a_cache_that_cannot_be_written_stops_admission(
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(SiteError, match=r"image cache .* cannot be written"):
         admit(make_site(GOOD), 16, "pad")
+
+
+@pytest.fixture
+def resave(tmp_path: Path) -> Callable[[str, str], None]:
+    """Write the pixels of one image of the site to another file, in other bytes."""
+
+    def write(source: str, target: str) -> None:
+        images = tmp_path / "images"
+        Image.open(images / source).save(images / target, compress_level=0)
+        assert (images / source).read_bytes() != (images / target).read_bytes()
+
+    return write
+
+
+def test_one_picture_in_files_of_two_patients_is_set_aside(
+    make_site: Make, fill: Callable[..., None], resave: Callable[[str, str], None]
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png")
+    resave("1.png", "3.png")
+    admission = admit(make_site(GOOD), 16, "pad")
+    assert patients(admission) == {"P2": 1, "P4": 0}
+    assert admission.report.rejected == (
+        ("1.png", "same image for several patients"),
+        ("3.png", "same image for several patients"),
+    )
+    assert admission.report.rejected_share == 0.5
+    assert fates(admission) == 4
+
+
+def test_one_picture_in_files_of_one_patient_is_admitted_once(
+    make_site: Make, fill: Callable[..., None], resave: Callable[[str, str], None]
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png")
+    resave("1.png", "0.png")
+    resave("1.png", "stray.png")
+    site = make_site(GOOD + "P1,0.png,severe\n")
+    admission = admit(site, 16, "pad")
+    require_trainable(admission)
+    report = admission.report
+    assert (report.images_admitted, report.duplicates, report.images_without_label) == (4, 1, 1)
+    assert fates(admission) == report.images_found == 6
+    kept = hashlib.sha256((site.images / "0.png").read_bytes()).hexdigest()  # first by path
+    assert [r.digest for r in admission.cohort.radiographs if r.patient == "P1"] == [kept]
+    assert admit(site, 16, "pad").cohort == admission.cohort
+
+
+def test_leftovers_in_the_cache_are_removed(make_site: Make, fill: Callable[..., None]) -> None:
+    fill("1.png", "2.png", "3.png", "4.png")
+    site = make_site(GOOD)
+    digest = admit(site, 16, "pad").cohort.radiographs[0].digest
+    leftover = ImageCache(site.cache, 16, "pad").path(digest).with_name("tmp.partial")
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    assert admit(site, 16, "pad").report.cached == 4
+    assert not leftover.exists()

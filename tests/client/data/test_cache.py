@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def test_what_was_stored_is_loaded(cache: ImageCache, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded, PIXELS)
     assert loaded.dtype == np.uint16
     assert cache.facts(DIGEST) == FACTS
-    path = tmp_path / "cache" / "images" / "8-pad-v1" / "ab" / f"{DIGEST}.safetensors"
+    path = tmp_path / "cache" / "images" / "8-pad-v2" / "ab" / f"{DIGEST}.safetensors"
     assert path == cache.path(DIGEST)
     assert path.stat().st_mode & 0o077 == 0  # nobody else may read patients' pixels
     assert os.listdir(path.parent) == [path.name]
@@ -62,6 +63,23 @@ def test_no_damage_is_trusted(cache: ImageCache, data: st.DataObject) -> None:
     assert loaded is None or np.array_equal(loaded, PIXELS)
     assert facts is None or facts == FACTS
     cache.store(DIGEST, PIXELS, FACTS)
+    assert cache.facts(DIGEST) == FACTS
+
+
+def test_only_old_leftovers_of_killed_processes_are_removed(cache: ImageCache) -> None:
+    cache.remove_leftovers()  # before there is a folder
+    cache.store(DIGEST, PIXELS, FACTS)
+    folder = cache.path(DIGEST).parent
+    elsewhere = ImageCache(cache.folder, 16, "crop").path(DIGEST).parent
+    elsewhere.mkdir(parents=True)
+    hours_ago = time.time() - 2 * 3600
+    for path in (folder / "tmp1.partial", elsewhere / "tmp2.partial", cache.path(DIGEST)):
+        path.touch()
+        os.utime(path, (hours_ago, hours_ago))
+    (folder / "tmp3.partial").touch()  # another process may be writing it
+    cache.remove_leftovers()
+    assert sorted(os.listdir(folder)) == sorted([cache.path(DIGEST).name, "tmp3.partial"])
+    assert os.listdir(elsewhere) == []
     assert cache.facts(DIGEST) == FACTS
 
 

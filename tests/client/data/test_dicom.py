@@ -33,16 +33,23 @@ def test_facts_are_read_and_the_patient_is_kept_out_of_the_repr(
 ) -> None:
     path = write_dicom(
         ramp(), 12, ViewPosition="AP", BurnedInAnnotation="YES",
-        PresentationIntentType="FOR PRESENTATION",
+        PresentationIntentType="FOR PRESENTATION", BodyPartExamined="CHEST",
     )  # fmt: skip
     facts = read_dicom(path).facts
     assert (facts.format, facts.rows, facts.columns, facts.bits) == ("DICOM", 40, 48, 12)
     assert (facts.view, facts.burned_in_annotation, facts.modality) == ("AP", "YES", "DX")
     assert facts.transfer_syntax == "Explicit VR Little Endian"
     assert facts.presentation_intent == "FOR PRESENTATION"
+    assert facts.body_part == "CHEST"
     assert facts.patient_id == "SECRET-7"
     assert "SECRET" not in repr(facts)
     assert read_patient_id(path) == "SECRET-7"
+
+
+def test_rows_and_columns_stay_as_stored(write_dicom: Write, ramp: Ramp) -> None:
+    stored = ramp()
+    pixels = read_dicom(write_dicom(stored, 12, PatientOrientation=["R", "F"])).pixels
+    np.testing.assert_allclose(pixels, stored / 4095, atol=1e-6)
 
 
 # Decoders

@@ -15,7 +15,13 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, JPEG2000Lossless, RLELossless
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    JPEG2000Lossless,
+    RLELossless,
+)
 
 from client.data import dicom
 from client.data.dicom import read_dicom, read_patient_id
@@ -25,6 +31,9 @@ Write = Callable[..., Path]
 
 
 Ramp = Callable[..., NDArray[Any]]
+
+
+PRESENTATION_STATE = GrayscaleSoftcopyPresentationStateStorage
 
 
 def bundled(name: str) -> Path:
@@ -42,9 +51,9 @@ def reason_of(path: Path) -> str:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("rtplan.dcm", "no pixel data"),
-        ("rtplan_truncated.dcm", "no pixel data"),
-        ("test-SR.dcm", "no pixel data"),
+        ("rtplan.dcm", "DICOM object without an image"),
+        ("rtplan_truncated.dcm", "DICOM object without an image"),
+        ("test-SR.dcm", "DICOM object without an image"),
         ("rtdose.dcm", "multi-frame image"),
         ("rtdose_rle.dcm", "multi-frame image"),
         ("rtdose_1frame.dcm", "smaller than 32 pixels"),
@@ -70,7 +79,12 @@ def test_bundled_files_are_refused_with_their_reason(name: str, reason: str) -> 
     ("attributes", "reason"),
     [
         ({"PixelData": None}, "pixel data missing or truncated"),
-        ({"Rows": None}, "no pixel data"),
+        ({"Rows": None}, "no image size in the header"),
+        ({"Columns": 0}, "no image size in the header"),
+        ({"Rows": None, "SOPClassUID": CTImageStorage}, "no image size in the header"),
+        ({"Rows": None, "SOPClassUID": "1.2.3.4"}, "DICOM object without an image"),
+        ({"Rows": 0, "SOPClassUID": "1.2.3.4"}, "no image size in the header"),
+        ({"Rows": None, "SOPClassUID": PRESENTATION_STATE}, "DICOM object without an image"),
         ({"NumberOfFrames": 2}, "multi-frame image"),
         ({"PhotometricInterpretation": "JANE DOE"}, "photometric interpretation undefined"),
         ({"SamplesPerPixel": 3}, "photometric interpretation MONOCHROME2"),

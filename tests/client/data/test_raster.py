@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from client.data.dicom import read_dicom
 from client.data.raster import read_raster
 from shared.errors import ImageRejected
 
@@ -42,13 +43,37 @@ def test_eight_bit_grey_is_scaled_by_255(tmp_path: Path, suffix: str) -> None:
     assert (image.facts.bits, image.facts.rows, image.facts.columns) == (8, 64, 512)
 
 
-def test_sixteen_bit_png_is_scaled_by_65535(tmp_path: Path, ramp: Ramp) -> None:
-    values = ramp(maximum=65535).astype(np.uint16)
+@pytest.mark.parametrize(
+    ("maximum", "bits"),
+    [
+        (900, 10),
+        (1023, 10),
+        (1024, 12),
+        (4095, 12),
+        (4096, 14),
+        (16383, 14),
+        (16384, 16),
+        (65535, 16),
+    ],
+)
+def test_sixteen_bit_png_is_scaled_by_the_bits_that_hold_it(
+    tmp_path: Path, ramp: Ramp, maximum: int, bits: int
+) -> None:
+    values = ramp(maximum=maximum).astype(np.uint16)
     path = tmp_path / "image.png"
     Image.fromarray(values).save(path)
     image = read_raster(path)
-    np.testing.assert_allclose(image.pixels, values / 65535, atol=1e-7)
-    assert image.facts.bits == 16
+    np.testing.assert_allclose(image.pixels, values / (2**bits - 1), atol=1e-7)
+    assert image.facts.bits == bits
+
+
+def test_twelve_bits_are_as_bright_in_a_png_as_in_dicom(
+    tmp_path: Path, ramp: Ramp, write_dicom: Callable[..., Path]
+) -> None:
+    values = ramp(maximum=4095).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "image.png")
+    expected = read_dicom(write_dicom(values, 12)).pixels
+    np.testing.assert_allclose(read_raster(tmp_path / "image.png").pixels, expected, atol=1e-6)
 
 
 def test_range_of_the_type_counts_not_that_of_the_values(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def final() -> FinalEvaluation:
         missing={"south": "no reply in time"},
         bytes_down=7,
         bytes_up=3,
+        bytes_full_exchange=500,
         seconds=0.5,
         evaluate_seconds=0.25,
     )
@@ -64,7 +65,7 @@ def test_the_keys_are_these(summary: dict[str, Any]) -> None:
 def test_the_sums(summary: dict[str, Any]) -> None:
     assert summary["rounds"] == 3
     assert summary["sites"] == ["east", "north"]
-    assert summary["bytes"] == {"down": 607, "up": 63, "full_exchange": 3000}
+    assert summary["bytes"] == {"down": 607, "up": 63, "full_exchange": 3500}
     assert summary["seconds"] == {
         "total": 3 * 3.0 + 0.5,
         "train": 3 * 2 * 1.5,

@@ -1,11 +1,12 @@
 """Faults for the processes of the tests: Python imports this where PYTHONPATH names its folder.
 
 `FEDTHAW_TEST_FAULTS` is a JSON object:
-`site`, `round`, `times`: when this site trains this round, the first so many times, ...
-`act`: ... it raises, sends NaN, or waits for ever;
-`final`: it waits for ever in the final evaluation;
-`seen`: a file that is made once the fault is there;
-`full`: a file of this name does not fit on the disk.
+`site`, `round`, `times`, `act`: when this site trains this round, the first so many times, it
+raises, sends NaN (`nan`) or waits for ever (`wait`);
+`final`: the final evaluation waits for ever;
+`stall`: the process waits for ever before it puts a file of this name in place;
+`full`: a file of this name does not fit on the disk;
+`seen`: a file that is made when the process begins to wait for ever.
 """
 
 from __future__ import annotations
@@ -83,18 +84,19 @@ class _Handlers(importlib.abc.MetaPathFinder):
         return spec
 
 
-def _fill_disk(name: str) -> None:
+def _spoil_disk(stall: str | None, full: str | None) -> None:
     replace = os.replace
 
-    def full(source: Any, target: Any) -> None:
-        if Path(target).name == name:
+    def spoilt(source: Any, target: Any) -> None:
+        if Path(target).name == stall:
+            _wait()
+        if Path(target).name == full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         replace(source, target)
 
-    os.replace = full
+    os.replace = spoilt
 
 
 if FAULTS:
     sys.meta_path.insert(0, _Handlers())
-    if "full" in FAULTS:
-        _fill_disk(FAULTS["full"])
+    _spoil_disk(FAULTS.get("stall"), FAULTS.get("full"))

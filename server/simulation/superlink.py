@@ -1,0 +1,110 @@
+"""A SuperLink of its own for one simulation, and Flower's command to speak with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from shared.errors import RunError
+
+CONNECTION = "simulation"
+START_SECONDS = 60.0
+END_SECONDS = 30.0
+
+
+@contextmanager
+def superlink(place: Path) -> Iterator[dict[str, str]]:
+    """A SuperLink on a free loopback port; yields the environment of its clients."""
+    port = _free_port()
+    home = place / "home"
+    home.mkdir()
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n'
+        f'address = "127.0.0.1:{port}"\ninsecure = true\n',
+        encoding="utf-8",
+    )
+    environment = os.environ | {
+        "FLWR_HOME": str(home),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    }
+    command = [_program("flower-superlink"), "--simulation", "--insecure", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--disable-runtime-dependency-installation"]
+    guard = [sys.executable, "-m", "server.simulation.guard", str(home)]
+    with (place / "superlink.log").open("wb") as log:
+        process = subprocess.Popen(
+            guard + command,
+            cwd=place / "empty",
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            _wait_for_port(process, port, place)
+            yield environment
+        finally:
+            _end(process)
+
+
+def flwr(place: Path, environment: dict[str, str], *words: str) -> dict[str, Any]:
+    """Flower's command with JSON output."""
+    done = subprocess.run(
+        [_program("flwr"), *words],
+        cwd=place / "empty",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        said = (done.stderr or done.stdout).strip()
+        raise RunError(f"Flower's command `flwr {words[0]}` failed: {said}") from None
+    return answer
+
+
+def _program(name: str) -> str:
+    """A console script of the environment that runs this code."""
+    return str(Path(sys.executable).parent / name)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_port(process: subprocess.Popen[bytes], port: int, place: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    tail = (place / "superlink.log").read_text(encoding="utf-8", errors="replace")[-500:]
+    raise RunError(f"Flower's SuperLink did not start on port {port}: {tail.strip()}")
+
+
+def _end(guard: subprocess.Popen[bytes]) -> None:
+    """Let the guard end the SuperLink with all that it started."""
+    if guard.stdin is not None:
+        guard.stdin.close()
+    try:
+        guard.wait(timeout=END_SECONDS)
+    except subprocess.TimeoutExpired:
+        guard.kill()
+        guard.wait()

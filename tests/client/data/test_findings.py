@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numpy.typing import NDArray
+
+from client.data.admission import admit, require_trainable
+from client.settings import SiteSettings
+from shared.errors import SiteError
+
+Make = Callable[..., SiteSettings]
+WriteDicom = Callable[..., Path]
+Ramp = Callable[..., NDArray[Any]]
+
+TABLE = "patient,file,grade\n"
+GOOD = TABLE + "P1,1.png,severe\nP2,2.png,severe\nP3,3.png,none\nP4,4.png,none\n"
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")  # small letters
+def test_headers_that_deserve_a_look_are_warned_of(
+    make_site: Make, write_dicom: WriteDicom, ramp: Ramp
+) -> None:
+    headers: list[dict[str, Any]] = [
+        {"BurnedInAnnotation": "YES", "ViewPosition": "PA"},
+        {"ViewPosition": "LL", "PhotometricInterpretation": "MONOCHROME1"},
+        {"PresentationIntentType": "FOR PROCESSING"},
+        {"Modality": "CT", "BodyPartExamined": "CHEST"},
+        {"Modality": "CR", "BodyPartExamined": "thorax"},
+        {"Modality": None, "BodyPartExamined": "HAND"},
+    ]
+    for number, header in enumerate(headers):
+        write_dicom(ramp(seed=number), 12, name=f"images/{number}.dcm", **header)
+    table = TABLE + "".join(f"P{number},{number},none\n" for number in range(len(headers)))
+    admission = admit(make_site(table), 16, "pad")
+    report = admission.report
+    assert report.warnings == (
+        "1 image(s) say that annotation is burned in (names or marks may show).",
+        "1 image(s) of another view than AP or PA: LL (1).",
+        "1 image(s) of another modality than CR, DX, DR or RG: CT (1).",
+        "1 image(s) of another body part than the chest: HAND (1).",
+        "1 image(s) for processing, not for presentation; their contrast differs.",
+    )
+    assert report.views == {"LL": 1, "PA": 1, "not stated": 4}
+    assert report.burned_in_annotations == {"YES": 1, "not stated": 5}
+    assert report.photometric_interpretations == {"MONOCHROME1": 1, "MONOCHROME2": 5}
+    assert report.modalities == {"CR": 1, "CT": 1, "DX": 3, "not stated": 1}
+    assert report.body_parts == {"CHEST": 1, "HAND": 1, "not stated": 3, "thorax": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "table", "problem"),
+    [
+        (
+            (),
+            GOOD,
+            "Site 'north' has no DICOM, PNG or JPEG image in its images folder; put them there, or "
+            "correct images in [data] of site.toml.",
+        ),
+        (
+            ("x.png",),
+            GOOD,
+            "Site 'north' has no image with a usable outcome: 1 images, 4 rows, 4 rows without "
+            "image, 1 images without row, 0 outcomes missing; check the columns and outcomes in "
+            "[data] of site.toml.",
+        ),
+        (
+            ("1.png", "2.png"),
+            TABLE + "P1,1.png,severe\nP2,2.png,severe\nP3,3.png,mild\n",
+            "Site 'north' has no negative patient; check the negative list in [data] of site.toml "
+            "(outcomes in neither list: mild (1)).",
+        ),
+        (
+            ("1.png", "3.png", "4.png"),
+            GOOD,
+            "Site 'north' has too few patients: 1 positive, and training and validation need at "
+            "least 2 of each class; add patients, or leave this site out.",
+        ),
+    ],
+)
+def test_what_forbids_training(
+    make_site: Make, fill: Callable[..., None], names: tuple[str, ...], table: str, problem: str
+) -> None:
+    fill(*names)
+    admission = admit(make_site(table), 16, "pad")
+    assert admission.report.problems == (problem,)
+    with pytest.raises(SiteError) as caught:
+        require_trainable(admission)
+    assert str(caught.value) == problem
+    assert "P1" not in caught.value.shareable
+
+
+def test_all_problems_are_said_together(make_site: Make, fill: Callable[..., None]) -> None:
+    fill("1.png", "a/2.png", "b/2.png")
+    admission = admit(make_site(GOOD), 16, "pad")
+    with pytest.raises(SiteError) as caught:
+        require_trainable(admission)
+    message = str(caught.value)
+    assert message.index("several files") < message.index("1 positive")
+    assert "no negative patient" in message
+
+
+def test_many_ambiguous_names_are_cut_short(make_site: Make, fill: Callable[..., None]) -> None:
+    fill(*(f"{folder}/{number}.png" for folder in "ab" for number in range(12)))
+    rows = "".join(f"P{number},{number}.png,none\n" for number in range(12))
+    (problem, _) = admit(make_site(TABLE + rows), 16, "pad").report.problems
+    assert problem.count(".png'") == 10
+    assert "'7.png' and 2 more of its table; give the path" in problem
