@@ -73,6 +73,9 @@ def options(
 
     Example: fedthaw simulate north east --set rounds=20 --out runs/first
     """
+    # Threads that spin while they wait make PyTorch ten times slower beside another busy process.
+    # Read when PyTorch is imported, which no command has done yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
     level = logging.DEBUG if debug else logging.ERROR
