@@ -20,8 +20,9 @@ from server.run.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from server.run.folder import RunFolder, locked, prepare_folder, stored_base, write_config
+from server.run.folder import RunFolder, prepare_folder, stored_base, write_config
 from server.run.ledger import RoundRecord, append_round, read_rounds, rewrite_rounds
+from server.run.lock import locked
 from server.run.summary import build_summary, write_summary
 from server.strategy import build_aggregator
 from shared.config import RunConfig

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from server.cli.paths import default_folder, with_absolute_weights
-from server.run.folder import ended_before_it_began, locked, open_run, prepare_folder
+from server.run.folder import ended_before_it_began, open_run, prepare_folder
+from server.run.lock import locked
 from shared.config import RunConfig, Scalar, parse_overrides, parse_run_config
 from shared.errors import ConfigError
 from shared.replies import own_sites

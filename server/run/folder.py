@@ -1,13 +1,10 @@
-"""Creating, opening and locking a run's folder."""
+"""Creating and opening a run's folder."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +17,10 @@ from shared.files import write_text_atomically
 RESUMABLE_CHANGES = frozenset({"resume", "out", "min_sites", "round_timeout", "retries"})
 """Settings that may differ when a run is continued: they do not change what is learnt."""
 
-_LOCK = ".lock"
-_LEFT = frozenset({_LOCK, "failure.json", "flower.log"})
+LOCK = ".lock"
+"""The file that a process holds while it works on the run."""
+
+_LEFT = frozenset({LOCK, "failure.json", "flower.log"})
 _PACKAGES = ("fedthaw", "flwr", "torch", "torchvision", "numpy", "pydicom", "scikit-learn")
 
 
@@ -120,7 +119,7 @@ def write_config(folder: RunFolder, base_digest: str, base_source: str) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         write_text_atomically(folder.path / "config.json", json.dumps(document, indent=1) + "\n")
     except OSError as error:
-        raise RunError(_unwritable(folder, error)) from error
+        raise RunError(unwritable(folder, error)) from error
 
 
 def stored_base(folder: RunFolder) -> str | None:
@@ -129,28 +128,6 @@ def stored_base(folder: RunFolder) -> str | None:
     if not file.exists():
         return None
     return str(json.loads(file.read_text(encoding="utf-8"))["base"]["digest"])
-
-
-@contextmanager
-def locked(folder: RunFolder) -> Iterator[None]:
-    """Hold the folder for this process; RunError where another one holds it.
-
-    The folder is made where it is missing; ConfigError where that fails. The lock is the operating
-    system's, so it is gone with the process, however that ends.
-    """
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        handle = (folder.path / _LOCK).open("w")
-    except OSError as error:
-        raise ConfigError(_unwritable(folder, error)) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"Another process is working on the run in {folder.path}; wait for it or stop it."
-            ) from None
-        yield
 
 
 def _continue(path: Path, config: RunConfig) -> RunFolder:
@@ -175,10 +152,11 @@ def _is_left(path: Path) -> bool:
 
 def ended_before_it_began(path: Path) -> bool:
     """Whether a run was started in this folder but has nothing that could be continued."""
-    return (path / _LOCK).exists() and all(map(_is_left, path.iterdir()))
+    return (path / LOCK).exists() and all(map(_is_left, path.iterdir()))
 
 
-def _unwritable(folder: RunFolder, error: OSError) -> str:
+def unwritable(folder: RunFolder, error: OSError) -> str:
+    """That the operating system refuses to write there, and what would help."""
     return (
         f"The run's folder {folder.path} cannot be written ({error.strerror}); choose another "
         "with --out."

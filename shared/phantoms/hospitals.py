@@ -98,9 +98,10 @@ def _write_hospital(site: Path, profile: HospitalProfile, seed: int, image_side:
     ours = settings.is_file() and settings.read_text(encoding="utf-8").startswith(MARK)
     if site.exists() and any(site.iterdir()) and not ours:
         raise SiteError(f"{site} exists and is no synthetic hospital; choose another folder.")
-    (site / "images").mkdir(parents=True, exist_ok=True)
+    site.mkdir(parents=True, exist_ok=True)
     text = MARK + SITE_TOML.format(name=profile.name, labels=profile.labels)
-    settings.write_bytes(text.encode())
+    settings.write_bytes(text.encode())  # first: whoever was killed in between may begin again
+    (site / "images").mkdir(exist_ok=True)
     rng = np.random.default_rng(derive_seed(seed, profile.name, "patients"))
     rows: list[tuple[str | int, ...]] = [("patient_id", "image", "bpd", "irds")]
     for number, (diseased, grade) in enumerate(_draw_outcomes(rng, profile), start=1):

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from server.coordinate import coordinate
 from server.run.checkpoint import checkpoint_rounds
-from server.run.folder import locked, open_run
+from server.run.folder import open_run
+from server.run.lock import locked
 from shared.config import RunConfig
 from shared.errors import RunError, WeightsError
 from shared.events import Event, RoundFinished, RunStarted, Warned, listening

@@ -76,9 +76,7 @@ def test_a_wrong_setting_makes_no_phantoms(
     assert os.listdir(tmp_path) == []
 
 
-def test_weights_of_another_architecture(
-    tmp_path: Path, sites: Any, tiny: Any, here: Any
-) -> None:
+def test_weights_of_another_architecture(tmp_path: Path, sites: Any, tiny: Any, here: Any) -> None:
     file = tmp_path / "resnet18.safetensors"
     save_file(build_backbone("resnet18", dropout=0.0).state_dict(), file)
     outcome = here(*tiny(*sites, out=tmp_path / "run", weights=file))
@@ -129,9 +127,7 @@ def test_site_folders(
     assert outcome.err == f"fedthaw: {sentence.replace('{cwd}', str(sites[0].parent))}\n"
 
 
-def test_a_run_folder_that_cannot_be_used(
-    tmp_path: Path, sites: Any, tiny: Any, here: Any
-) -> None:
+def test_a_run_folder_that_cannot_be_used(tmp_path: Path, sites: Any, tiny: Any, here: Any) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").touch()
@@ -164,9 +160,7 @@ def test_a_run_folder_without_permission(
 
 
 @pytest.mark.parametrize("name", ["nowhere", "thesis"])
-def test_nothing_to_resume(
-    tmp_path: Path, sites: Any, tiny: Any, here: Any, name: str
-) -> None:
+def test_nothing_to_resume(tmp_path: Path, sites: Any, tiny: Any, here: Any, name: str) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").touch()
     folder = tmp_path / name

@@ -37,6 +37,11 @@ def remove_images(site: Path) -> None:
     (site / "images").mkdir()
 
 
+def make_site_toml_a_folder(site: Path) -> None:
+    (site / "site.toml").unlink()
+    (site / "site.toml").mkdir()
+
+
 def keep_rows(count: int) -> Spoil:
     def spoil(site: Path) -> None:
         rows = (site / "labels.csv").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -63,7 +68,7 @@ BAD_SITES: dict[str, tuple[Spoil, str]] = {
         "{site}/site.toml is missing; every site needs one, see the README.",
     ),
     "site.toml is a folder": (
-        lambda site: ((site / "site.toml").unlink(), (site / "site.toml").mkdir()),
+        make_site_toml_a_folder,
         "{site}/site.toml cannot be read (Is a directory); mend its access.",
     ),
     "no TOML": (
@@ -270,9 +275,7 @@ def test_a_site_folder_that_is_read_only(
     for path in [*north.rglob("*"), north, east]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     alone = fedthaw.start(*tiny(north, out=tmp_path / "1", rounds=0), prefix=obeying_permissions)
-    both = fedthaw.run(
-        *tiny(north, east, out=tmp_path / "2", rounds=0), prefix=obeying_permissions
-    )
+    both = fedthaw.run(*tiny(north, east, out=tmp_path / "2", rounds=0), prefix=obeying_permissions)
     assert both.code == 2
     assert both.last_line == (
         f"fedthaw: The image cache {east}/cache cannot be written (Permission denied); make room "

@@ -61,7 +61,9 @@ def test_a_site_that_fails_once(
 
 
 @pytest.mark.slow
-def test_debug_shows_where_it_failed(tmp_path: Path, two_sites: Any, tiny: Any, fedthaw: Any) -> None:
+def test_debug_shows_where_it_failed(
+    tmp_path: Path, two_sites: Any, tiny: Any, fedthaw: Any
+) -> None:
     process = fedthaw.start(
         "--debug", *tiny(*two_sites, out=tmp_path / "run", retries=0),
         faults={"site": "north", "round": 1, "act": "raise"},

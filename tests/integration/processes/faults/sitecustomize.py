@@ -94,7 +94,7 @@ def _spoil_disk(stall: str | None, full: str | None) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         replace(source, target)
 
-    os.replace = spoilt
+    vars(os)["replace"] = spoilt
 
 
 if FAULTS:

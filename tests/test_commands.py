@@ -1,0 +1,170 @@
+"""What the installed command shows: help with examples, exit codes, plain lines, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from server.cli.simulate import PHANTOM_HOSPITALS
+from shared import cli
+from shared.phantoms.hospitals import HOSPITALS
+
+FEDTHAW = str(Path(sys.executable).parent / "fedthaw")
+COMMANDS = [
+    (), ("simulate",), ("evaluate",), ("site", "check"), ("site", "phantoms"),
+]  # fmt: skip
+TINY = [
+    word
+    for setting in ("backbone=micro", "weights=random", "image-size=32", "threads=1", "rounds=1")
+    for word in ("--set", setting)
+]
+ESCAPE = "\x1b"
+Here = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Here:
+    """The command line in this process: exit code, output, errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = cli.run(cli.app, [str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_help_of_each_command_has_an_example(here: Here, words: tuple[str, ...]) -> None:
+    code, out, err = here(*words, "--help")
+    assert (code, err) == (0, "")
+    assert re.search(rf"Example: fedthaw {' '.join(words)}", re.sub(r"\s+", " ", out))
+    assert ESCAPE not in out
+
+
+def test_help_names_every_command(here: Here) -> None:
+    assert {words[0] for words in COMMANDS if words} == set(cli.COMMANDS)
+    _, out, _ = here("site", "--help")
+    assert {"check", "phantoms"} <= set(out.split())
+
+
+def test_the_overview_is_there_at_once() -> None:
+    """In under a second, without the libraries that train; the fastest of three tries."""
+    seconds = []
+    for _ in range(3):
+        started = time.monotonic()
+        done = subprocess.run([FEDTHAW, "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.monotonic() - started)
+    assert min(seconds) < 1
+    assert ESCAPE not in done.stdout
+    imports = subprocess.run(
+        [FEDTHAW, "--help"], env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True, text=True, check=True,
+    ).stderr  # fmt: skip
+    names = {line.rpartition("|")[2].strip() for line in imports.splitlines()}
+    assert "shared.cli" in names
+    assert not {"torch", "flwr", "numpy", "pydicom", "server", "client"} & names
+
+
+def test_the_version(here: Here) -> None:
+    assert here("--version") == (0, f"fedthaw {version('fedthaw')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("simulat",), "simulat"),
+        (("site", "chek"), "chek"),
+        (("simulate", "--rounds", "3"), "--rounds"),
+        (("simulate", "--backend", "spark"), "spark"),
+        (("site", "check"), "FOLDER"),
+        (("site", "check", ".", "--image-size", "7"), "--image-size"),
+        (("site", "check", ".", "--image-fit", "zoom"), "zoom"),
+        (("site", "phantoms", "x", "--image-side", "1"), "--image-side"),
+        (("evaluate", "run"), "SITE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_a_mistyped_command_line(here: Here, words: tuple[str, ...], named: str) -> None:
+    code, out, err = here(*words)
+    assert (code, out) == (2, "")
+    assert named in err
+    assert "--help" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [(), ("site",)], ids=["fedthaw", "site"])
+def test_without_a_command_there_is_help(here: Here, words: tuple[str, ...]) -> None:
+    code, out, err = here(*words)
+    assert code == 2
+    assert "Usage: " in out + err
+
+
+def test_json_is_all_that_is_printed(
+    tmp_path: Path, write_site: Callable[..., Path], here: Here
+) -> None:
+    site, run = write_site(tmp_path, "north", 12), tmp_path / "run"
+    summary = json.loads(here("simulate", site, *TINY, "--out", run, "--json")[1])
+    assert summary == json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["sites"], summary["pooled"]["positives"]) == (["north"], 1)
+    report = json.loads(here("site", "check", site, "--image-size", 32, "--json")[1])
+    assert (report["site"], report["images_admitted"], report["problems"]) == ("north", 16, [])
+    metrics = json.loads(here("evaluate", run, site, "--json")[1])
+    assert set(metrics) == set(summary["pooled"])
+
+
+def test_piped_output_is_plain_lines(tmp_path: Path, write_site: Callable[..., Path]) -> None:
+    site = write_site(tmp_path, "north", 12)
+    done = subprocess.run(
+        [FEDTHAW, "simulate", str(site), *TINY, "--set", "probe-rounds=1", "--out", "run"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ESCAPE not in done.stdout + done.stderr
+    assert "\r" not in done.stdout + done.stderr
+    begun, *rounds = done.stderr.splitlines()
+    assert re.fullmatch(rf"Run \S+ begins: 2 rounds with north\. Folder: {tmp_path}/run", begun)
+    assert [line.partition(":")[0] for line in rounds] == ["Round 1/2", "Round 2/2"]
+    assert done.stdout.splitlines()[-1].endswith(f"Run folder: {tmp_path}/run")
+
+
+def test_a_reader_that_leaves_early_is_no_fault() -> None:
+    """As in `fedthaw site check north | head -1`."""
+    program = (
+        "import sys\nfrom shared import cli\n"
+        "def command(**_):\n for _ in range(99999): print('line')\n sys.stdout.flush()\n"
+        "sys.exit(cli.run(command, []))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "line\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_what_the_operating_system_refuses_is_no_fault_of_the_program(
+    tmp_path: Path, here: Here
+) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = here("site", "phantoms", tmp_path / "file" / "hospitals")
+    assert (code, err.count("\n")) == (1, 1)
+    assert err == (
+        f"fedthaw: {tmp_path}/file/hospitals/north: Not a directory; mend this and start "
+        "the command again.\n"
+    )
+
+
+def test_the_demo_knows_the_phantoms_that_are_made() -> None:
+    assert tuple(profile.name for profile in HOSPITALS) == PHANTOM_HOSPITALS
