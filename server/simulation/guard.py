@@ -1,9 +1,10 @@
 """A command that does not outlive the process that wants it, nor do those that it starts.
 
 `python -m server.simulation.guard HOME COMMAND ...` runs the command until it ends or standard
-input closes, which it does however the parent ends, by kill -9 too. Then every process with
-FLWR_HOME=HOME in its environment is ended: Flower and Ray put theirs into sessions of their own,
-where no signal to a group reaches them.
+input closes, which it does however the parent ends, by kill -9 too. Then every process is ended
+that has FLWR_HOME=HOME in its environment, or works in the folder `empty` beside HOME: Flower and
+Ray put theirs into sessions of their own, where no signal to a group reaches them, and Ray's write
+their titles over their environment.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 from pathlib import Path
 
 POLITE_SECONDS = 3.0
+QUIET_SECONDS = 1.0
+"""How long there must be none: a process that is being started is not seen for a moment."""
 _POLL_SECONDS = 0.2
 
 
@@ -35,11 +38,12 @@ def main() -> None:
 
 
 def end_all(home: str) -> None:
-    """End all other processes that have this FLWR_HOME in their environment."""
-    deadline = time.monotonic() + POLITE_SECONDS
-    while pids := _processes(f"FLWR_HOME={home}".encode()):
-        kind = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
-        for pid in pids:
+    """End all other processes of this FLWR_HOME, and those that they start meanwhile."""
+    begun = last_seen = time.monotonic()
+    while (now := time.monotonic()) - last_seen < QUIET_SECONDS:
+        for pid in _processes(home):
+            last_seen = now
+            kind = signal.SIGTERM if now - begun < POLITE_SECONDS else signal.SIGKILL
             try:
                 os.kill(pid, kind)
             except ProcessLookupError:
@@ -47,9 +51,22 @@ def end_all(home: str) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _processes(variable: bytes) -> list[int]:
+def _processes(home: str) -> list[int]:
+    variable, folder = f"FLWR_HOME={home}".encode(), str(Path(home).parent / "empty")
     pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
-    return [pid for pid in pids if pid != os.getpid() and variable in _environment(pid)]
+    return [
+        pid
+        for pid in pids
+        if pid != os.getpid() and (variable in _environment(pid) or folder == _folder(pid))
+    ]
+
+
+def _folder(pid: int) -> str:
+    """Where it works; empty of a process that has ended, or that is another user's."""
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink())
+    except OSError:
+        return ""
 
 
 def _environment(pid: int) -> list[bytes]:
