@@ -24,6 +24,7 @@ from shared.protocol.records import (
     whole,
 )
 from shared.schedule import STAGES, Stage
+from shared.wire.packing import pack
 
 MESSAGE_TYPE = "evaluate"
 _REQUEST, _DELTA, _REPORT, _METRICS = "evaluate", "delta", "report", "metrics"
@@ -57,7 +58,7 @@ class EvaluateRequest:
                 "final": self.final,
             }
         )
-        return RecordDict({_REQUEST: record, _DELTA: self.delta})
+        return RecordDict({_REQUEST: record, _DELTA: pack(self.delta)})
 
     @classmethod
     def from_content(cls, content: RecordDict) -> EvaluateRequest:

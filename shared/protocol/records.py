@@ -8,18 +8,19 @@ import re
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
+from shared.wire.packing import unpack
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 def arrays_in(content: RecordDict, record: str) -> ArrayRecord:
-    """The ArrayRecord of that name."""
+    """The tensors of that name, unpacked."""
     found = content.get(record)
     if not isinstance(found, ArrayRecord):
         raise ProtocolError(f"the message has no tensors '{record}'")
-    return found
+    return unpack(found)
 
 
 def settings_in(content: RecordDict, record: str) -> ConfigRecord:

@@ -23,6 +23,7 @@ from shared.protocol.records import (
 )
 from shared.schedule import Plan
 from shared.wire.arrays import Arrays, Manifest, from_record, to_record
+from shared.wire.packing import pack
 
 MESSAGE_TYPE = "train"
 _REQUEST, _DELTA, _REPORT, _METRICS = "plan", "delta", "report", "metrics"
@@ -46,7 +47,7 @@ class TrainRequest:
         record["expects"] = list(self.expects)
         for key, value in plan_to_values(self.plan).items():
             record[key] = value
-        return RecordDict({_REQUEST: record, _DELTA: self.delta})
+        return RecordDict({_REQUEST: record, _DELTA: pack(self.delta)})
 
     @classmethod
     def from_content(cls, content: RecordDict) -> TrainRequest:
@@ -108,7 +109,7 @@ class TrainReply:
             "continued-from": self.continued_from,
         }
         metrics = MetricRecord({**values, **histogram_to_values(self.histogram)})
-        return RecordDict({_REPORT: report, _METRICS: metrics, _DELTA: to_record(self.delta)})
+        return RecordDict({_REPORT: report, _METRICS: metrics, _DELTA: pack(to_record(self.delta))})
 
     @classmethod
     def from_content(cls, content: RecordDict, manifest: Manifest) -> TrainReply:

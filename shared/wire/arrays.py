@@ -98,7 +98,7 @@ def _read_header(name: str, data: bytes, spec: TensorSpec) -> int:
 
     np.load would allocate whatever the header claims, and would open a zip archive as well.
     """
-    stream = BytesIO(data)
+    stream = BytesIO(bytes(data[:_NUMPY_HEADER_LIMIT]))
     try:
         if np.lib.format.read_magic(stream) != _NUMPY_FORMAT:
             raise ValueError("another version of NumPy's format")

@@ -36,9 +36,10 @@ def damaged() -> Damages:
             replaced = copy.deepcopy(content)
             replaced[name] = ConfigRecord() if isinstance(record, MetricRecord) else MetricRecord()
             yield f"another kind of record {name}", replaced
+            for key in record:
+                yield f"{name} without {key}", _without(content, name, key)
             if isinstance(record, ConfigRecord | MetricRecord):
                 for key in record:
-                    yield f"{name} without {key}", _without(content, name, key)
                     for value in _wrong_values(record, key):
                         changed = copy.deepcopy(content)
                         cast(Any, changed[name])[key] = value

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
 from shared.protocol.records import (
@@ -22,6 +23,7 @@ from shared.protocol.records import (
     texts,
     whole,
 )
+from shared.wire.packing import pack
 
 
 @pytest.mark.parametrize("value", ["north", "site-1", "A.b_c-9", "0", "x" * 128, "a..b"])
@@ -44,12 +46,13 @@ def test_records_by_name_and_kind() -> None:
         {
             "settings": ConfigRecord({"protocol": PROTOCOL_VERSION}),
             "metrics": MetricRecord({"a": 1}),
-            "arrays": ArrayRecord(),
+            "arrays": pack(ArrayRecord({"w": Array(np.ones(2, np.float32))})),
+            "loose": ArrayRecord({"w": Array(np.ones(2, np.float32))}),
         }
     )
     assert settings_in(content, "settings") is content["settings"]
     assert metrics_in(content, "metrics") is content["metrics"]
-    assert arrays_in(content, "arrays") is content["arrays"]
+    assert arrays_in(content, "arrays") == content["loose"]
     for wrong in ("absent", "metrics", "arrays"):
         with pytest.raises(ProtocolError, match=f"no record '{wrong}'"):
             settings_in(content, wrong)
@@ -59,12 +62,14 @@ def test_records_by_name_and_kind() -> None:
     for wrong in ("absent", "settings", "metrics"):
         with pytest.raises(ProtocolError, match=f"no tensors '{wrong}'"):
             arrays_in(content, wrong)
+    with pytest.raises(ProtocolError, match="the message's tensors are not packed"):
+        arrays_in(content, "loose")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_another_protocol(version: int | str | None) -> None:
     record = ConfigRecord() if version is None else ConfigRecord({"protocol": version})
-    sentence = f"speaks protocol {version!r}, this program 1; install the same fedthaw"
+    sentence = f"speaks protocol {version!r}, this program 2; install the same fedthaw"
     with pytest.raises(ProtocolError, match=re.escape(sentence)):
         settings_in(RecordDict({"settings": record}), "settings")
 
