@@ -13,9 +13,9 @@ from typing import Any
 import platformdirs
 
 from client.site_file import FILE_NAME, read_site_file
+from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -51,11 +51,8 @@ def load_site(folder: Path) -> SiteSettings:
     Raises SiteError for a missing folder or file, for what is not TOML, for unknown, missing or
     ill-typed keys, for overlapping outcomes, and for images or labels that do not exist.
     """
-    folder = Path(os.path.abspath(Path(folder).expanduser()))
-    if not folder.is_dir():
-        raise SiteError(f"There is no site folder {folder}; give a folder that holds {FILE_NAME}.")
+    folder, tables = _read_folder(folder)
     file = folder / FILE_NAME
-    tables = read_site_file(file)
     data, compute = tables["data"], tables.get("compute", {})
     name = _checked_name(file, tables["site"]["name"])
     positive, negative = _outcomes(file, data)
@@ -78,10 +75,23 @@ def load_site(folder: Path) -> SiteSettings:
     )
 
 
+def read_site_name(folder: Path) -> str:
+    """The name in `folder/site.toml`; SiteError as `load_site`, but images may be missing."""
+    folder, tables = _read_folder(folder)
+    return _checked_name(folder / FILE_NAME, tables["site"]["name"])
+
+
 def normalised_value(value: object) -> str:
     """An outcome as it is compared: stripped, case-folded, and `1.0` the same as `1`."""
     text = str(value).strip().casefold()
     return re.sub(r"^([+-]?\d+)\.0+$", r"\1", text)
+
+
+def _read_folder(folder: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
+    folder = Path(os.path.abspath(Path(folder).expanduser()))
+    if not folder.is_dir():
+        raise SiteError(f"There is no site folder {folder}; give a folder that holds {FILE_NAME}.")
+    return folder, read_site_file(folder / FILE_NAME)
 
 
 def _outcomes(file: Path, data: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -98,11 +108,8 @@ def _outcomes(file: Path, data: Mapping[str, Any]) -> tuple[tuple[str, ...], tup
 
 
 def _checked_name(file: Path, name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise SiteError(
-            f"{file}: name in [site] is {name!r}; it must be 1 to 64 letters, digits, '_', '.' "
-            "or '-' and begin with a letter or digit."
-        )
+    if not is_site_name(name):
+        raise SiteError(f"{file}: name in [site] is {name!r}; it must be {SITE_NAME_RULE}.")
     return name
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -32,6 +34,47 @@ def remove_leftovers(folder: Path) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """`write_atomically` for UTF-8 text."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """`write_atomically` for bytes that only the owner may read (0600 from the first byte on)."""
+
+    def write(temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)  # a killed process of the same number may have left it
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+
+    write_atomically(path, write)
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder, and the parents that are missing, for its owner alone (0700).
+
+    A folder that exists stays as it is. Raises OSError.
+    """
+    if not path.parent.exists():
+        make_private_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+def is_private(path: Path) -> bool:
+    """Whether nobody but its owner may do anything with it. Raises OSError."""
+    return not path.stat().st_mode & 0o077
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Wait until no other process or thread holds this lock file, and hold it meanwhile.
+
+    The lock is the operating system's, so it is gone with the process, however that ends.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -6,9 +6,18 @@ import secrets
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from shared.config import RunConfig
 
+COORDINATOR = Path("coordinator")
+"""The coordinator's folder where none is named."""
+HOME_VARIABLE = "FEDTHAW_COORDINATOR"
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar=HOME_VARIABLE, help="The coordinator's folder.")
+]
 NAMED_WEIGHTS = frozenset({"xrv", "imagenet", "random"})
 
 

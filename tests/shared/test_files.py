@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import stat
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from shared.files import remove_leftovers, write_atomically, write_text_atomically
+from shared.files import (
+    file_lock,
+    is_private,
+    make_private_folder,
+    remove_leftovers,
+    write_atomically,
+    write_private,
+    write_text_atomically,
+)
 
 
 @pytest.fixture
@@ -98,3 +109,90 @@ def test_what_a_killed_process_left_is_removed(file: Path) -> None:
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_text_atomically(tmp_path / "absent" / "file", "text")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def _open_umask() -> Iterator[None]:
+    """A umask that hides nothing: what is private here is so on purpose."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_open_umask")
+def test_a_private_file_is_private_before_it_holds_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    original = os.open
+
+    def noted(path: Path, *rest: int) -> int:
+        handle = original(path, *rest)
+        seen.append((stat.S_IMODE(os.fstat(handle).st_mode), os.fstat(handle).st_size))
+        return handle
+
+    monkeypatch.setattr(os, "open", noted)
+    write_private(tmp_path / "key", b"secret")
+    assert seen[0] == (0o600, 0)
+    assert mode(tmp_path / "key") == 0o600
+    assert (tmp_path / "key").read_bytes() == b"secret"
+    assert os.listdir(tmp_path) == ["key"]
+
+
+@pytest.mark.usefixtures("_open_umask")
+def test_a_private_file_replaces_one_that_was_open_to_all(file: Path) -> None:
+    file.chmod(0o666)
+    left = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    left.write_text("half of an open file")
+    left.chmod(0o666)
+    write_private(file, b"secret")
+    assert (mode(file), file.read_bytes()) == (0o600, b"secret")
+
+
+def test_a_private_file_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "key").symlink_to("theirs")
+    write_private(tmp_path / "key", b"secret")
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert not (tmp_path / "key").is_symlink()
+
+
+@pytest.mark.usefixtures("_open_umask")
+def test_a_private_folder_and_its_new_parents_are_private(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir(mode=0o755)
+    make_private_folder(tmp_path / "there" / "a" / "b" / "c")
+    assert [mode(tmp_path / "there" / part) for part in ("a", "a/b", "a/b/c")] == [0o700] * 3
+    assert mode(tmp_path / "there") == 0o755
+    make_private_folder(tmp_path / "there")
+    assert mode(tmp_path / "there") == 0o755
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="File exists"):
+        make_private_folder(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("bits", "private"), [(0o700, True), (0o400, True), (0o710, False), (0o604, False)]
+)
+def test_what_is_private(file: Path, bits: int, private: bool) -> None:
+    file.chmod(bits)
+    assert is_private(file) is private
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    inside, most = [0], [0]
+
+    def enter(_: int) -> None:
+        with file_lock(tmp_path / "lock"):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            time.sleep(0.01)
+            inside[0] -= 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(enter, range(8)))
+    assert most == [1]
+    assert mode(tmp_path / "lock") == 0o600

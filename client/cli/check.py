@@ -1,4 +1,4 @@
-"""`fedthaw site`: what a hospital does."""
+"""`fedthaw site check`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import typer
 
 from shared.config import RunConfig
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
-
 DEFAULTS = RunConfig()
 
 
@@ -24,12 +22,6 @@ class Fit(StrEnum):
     stretch = "stretch"
 
 
-@app.callback()
-def site() -> None:
-    """What a hospital does."""
-
-
-@app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
     image_size: Annotated[
@@ -54,19 +46,3 @@ def check(
         print_report(report)
     if report.problems:
         raise typer.Exit(2)
-
-
-@app.command()
-def phantoms(
-    folder: Annotated[Path, typer.Argument(help="Where the hospitals' folders are made.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other patients.")] = 0,
-    image_side: Annotated[int, typer.Option(min=64, max=2048, help="Pixels.")] = 256,
-) -> None:
-    """Make four synthetic hospitals to try things on.
-
-    Example: fedthaw site phantoms hospitals
-    """
-    from shared.phantoms.hospitals import write_hospitals
-
-    for made in write_hospitals(folder, seed=seed, image_side=image_side):
-        typer.echo(str(made))

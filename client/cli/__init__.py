@@ -1,0 +1,23 @@
+"""`fedthaw site`: what a hospital does. One file a group of commands."""
+
+from __future__ import annotations
+
+import typer
+
+from client.cli.approve import approve, revoke
+from client.cli.check import check
+from client.cli.federation import init, key
+from client.cli.log import log
+from client.cli.phantoms import phantoms
+from client.cli.run import run
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def site() -> None:
+    """What a hospital does."""
+
+
+for command in (check, init, key, approve, revoke, run, log, phantoms):
+    app.command()(command)

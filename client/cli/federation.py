@@ -1,0 +1,114 @@
+"""`fedthaw site init` and `fedthaw site key`: this site's key, and which coordinator it trusts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.node.home import accept_invitation, create_site_home, open_site_home, site_home
+from client.settings import read_site_name
+from shared.deployment.invitation import Invitation, parse_authority, parse_invitation
+from shared.deployment.keys import (
+    certificate_fingerprint,
+    fingerprint,
+    load_private_key,
+    public_key_line,
+)
+from shared.deployment.names import parse_address, to_address
+from shared.errors import ConfigError, SiteError
+
+LONGEST_FILE = 2**20
+"""Bytes of an invitation or certificate; they have a few thousand."""
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
+    invitation: Annotated[
+        Path | None, typer.Option(help="The file that the coordinator sent.")
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Without an invitation: the coordinator's HOST:PORT.", metavar="ADDRESS"),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="Without an invitation: the coordinator's ca.crt.")
+    ] = None,
+) -> None:
+    """Make this site's key, and keep the coordinator's address and authority.
+
+    Example: fedthaw site init hospitals/north --invitation north.json
+
+    The private key stays in the folder `federation` of the site's folder, or in that of the
+    environment variable FEDTHAW_SITE_HOME. Once made, it is never replaced.
+    """
+    name = read_site_name(folder)
+    invited = _invitation(name, invitation, server, ca)
+    if invited and invited.site != name:
+        raise SiteError(
+            f"The invitation is for the site {invited.site}, but site.toml in {folder} names this "
+            f"one {name}; ask for an invitation for {name}, or change the name in site.toml."
+        )
+    home = site_home(folder)
+    made = create_site_home(home, name)
+    typer.echo(
+        f"Made a private key: {home.key}. It never leaves this machine."
+        if made
+        else f"Kept the private key that was there: {home.key}"
+    )
+    _tell_public_key(home.public_key)
+    if invited:
+        accept_invitation(home, invited)
+        typer.echo(f"Coordinator: {invited.server}")
+        typer.echo(f"Its authority: {certificate_fingerprint(invited.ca)}")
+    typer.echo(
+        f"Next: send {home.public_key} to the coordinator, and compare the fingerprints of "
+        f"{'key and authority' if invited else 'the key'} by telephone."
+    )
+    if not invited:
+        typer.echo(f"Then: fedthaw site init {folder} --invitation FILE, with the file it sends.")
+
+
+def key(
+    folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
+) -> None:
+    """Print this site's public key and its fingerprint.
+
+    Example: fedthaw site key hospitals/north
+    """
+    name = read_site_name(folder)
+    home = open_site_home(site_home(folder), joined=False)
+    line = public_key_line(load_private_key(home.key), name)
+    typer.echo(line)
+    typer.echo(fingerprint(line))
+
+
+def _tell_public_key(file: Path) -> None:
+    typer.echo(f"Public key: {file}")
+    typer.echo(f"Its fingerprint: {fingerprint(file.read_text(encoding='utf-8'))}")
+
+
+def _invitation(
+    name: str, file: Path | None, server: str | None, ca: Path | None
+) -> Invitation | None:
+    """What the options say, None where they say nothing yet."""
+    if file is not None and (server or ca):
+        raise ConfigError("Give either --invitation FILE or --server with --ca, not both.")
+    if file is not None:
+        return parse_invitation(_read(file))
+    if server and ca:
+        return Invitation(name, to_address(*parse_address(server)), parse_authority(_read(ca)))
+    if server or ca:
+        raise ConfigError("Give --server HOST:PORT and --ca ca.crt together, or --invitation FILE.")
+    return None
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.expanduser().open(encoding="utf-8") as handle:
+            return handle.read(LONGEST_FILE)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read ({error.strerror}); name another file.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is no text; name the file that the coordinator sent.") from None

@@ -1,0 +1,73 @@
+"""`fedthaw site log`: what has left this site."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def log(
+    folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
+    last: Annotated[int, typer.Option(min=1, help="How many messages, the latest ones.")] = 20,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Everything that was sent, a JSON object a line.")
+    ] = False,
+) -> None:
+    """Show what this site has sent: when, to whom, for which run, how much and what.
+
+    Example: fedthaw site log hospitals/north --last 5
+    """
+    from client.node.audit import read
+    from client.node.home import open_site_home, site_home
+
+    home = open_site_home(site_home(folder), joined=False)
+    entries = list(read(home.audit))[-last:]
+    if json_output:
+        for entry in entries:
+            typer.echo(json.dumps(entry))
+    elif not entries:
+        typer.echo("Nothing has left this site yet.", err=True)
+    else:
+        _print(entries)
+
+
+def _print(entries: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for title in ("when (UTC)", "to", "message", "round", "bytes", "tensors", "also"):
+        table.add_column(title, overflow="fold", justify="right" if title == "bytes" else "left")
+    for entry in entries:
+        content = entry.get("content", {})
+        tensors = content.get("delta", {})
+        table.add_row(
+            entry["at"].replace("+00:00", ""),
+            entry["to"],
+            entry["type"],
+            entry["round"],
+            f"{entry['bytes']:,}",
+            _tensors(tensors),
+            _also(content),
+        )
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=160).print(table)
+
+
+def _tensors(tensors: dict[str, str]) -> str:
+    names = sorted({name.split(".")[0] for name in tensors})
+    return f"{len(tensors)} of {', '.join(names)}" if tensors else ""
+
+
+def _also(content: dict[str, Any]) -> str:
+    """Counts that were sent, or the error."""
+    if "error" in content:
+        return str(content["error"]["reason"])
+    if "site" in content:
+        site = content["site"]
+        return f"{site.get('images')} images of {site.get('patients')} patients"
+    metrics = content.get("metrics", {})
+    positives, negatives = (sum(metrics.get(key, [])) for key in ("positives", "negatives"))
+    return f"histogram of {positives} positive and {negatives} negative patients" if metrics else ""

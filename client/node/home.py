@@ -1,0 +1,170 @@
+"""A site's private folder: its key, whom it trusts, and what code it lets run."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.deployment.invitation import Invitation, parse_authority
+from shared.deployment.keys import (
+    generate_private_key,
+    load_private_key,
+    private_key_bytes,
+    public_key_line,
+)
+from shared.deployment.names import parse_address, to_address
+from shared.errors import ConfigError, SiteError
+from shared.files import file_lock, is_private, make_private_folder, write_private
+
+VARIABLE = "FEDTHAW_SITE_HOME"
+
+
+@dataclass(frozen=True)
+class SiteHome:
+    """A site's private folder; only its owner may enter it."""
+
+    path: Path
+
+    @property
+    def key(self) -> Path:
+        """The site's private key."""
+        return self.path / "key"
+
+    @property
+    def public_key(self) -> Path:
+        """The site's public key, for the coordinator."""
+        return self.path / "key.pub"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the coordinator's authority."""
+        return self.path / "ca.crt"
+
+    @property
+    def settings(self) -> Path:
+        """The coordinator's address, as `read_server` reads it."""
+        return self.path / "federation.json"
+
+    @property
+    def approved(self) -> Path:
+        """The bundles that may run here."""
+        return self.path / "approved.json"
+
+    @property
+    def bundles(self) -> Path:
+        """Bundles that were received."""
+        return self.path / "bundles"
+
+    @property
+    def audit(self) -> Path:
+        """What was asked of this site and what it did."""
+        return self.path / "audit.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the site's process."""
+        return self.path / ".lock"
+
+    @property
+    def edit_lock(self) -> Path:
+        """Held by a command while it changes a file here."""
+        return self.path / ".edit.lock"
+
+
+def site_home(folder: Path) -> SiteHome:
+    """The private folder of the site in `folder`: `federation` there, or FEDTHAW_SITE_HOME."""
+    own = os.environ.get(VARIABLE)
+    path = Path(own) if own else folder / "federation"
+    return SiteHome(Path(os.path.abspath(path.expanduser())))
+
+
+def create_site_home(home: SiteHome, name: str) -> bool:
+    """Make the folder and the key of the site of this name; whether a new key was made.
+
+    A key that is there is never replaced. Raises SiteError where it or the folder is open to
+    others, and where the folder cannot be made.
+    """
+    try:
+        make_private_folder(home.path)
+    except OSError as error:
+        raise SiteError(
+            f"The folder {home.path} for this site's key cannot be made ({error.strerror}); where "
+            f"the site's folder is read-only, set {VARIABLE} to another place."
+        ) from error
+    _require_private(home)
+    with file_lock(home.edit_lock):
+        made = not home.key.exists()
+        if made:
+            write_private(home.key, private_key_bytes(generate_private_key()))
+        line = public_key_line(load_private_key(home.key), name)
+        write_private(home.public_key, f"{line}\n".encode())
+    return made
+
+
+def accept_invitation(home: SiteHome, invitation: Invitation) -> None:
+    """Keep the coordinator's address and authority, in place of those kept before."""
+    with file_lock(home.edit_lock):
+        write_private(home.authority, invitation.ca.encode("ascii"))
+        document = json.dumps({"server": invitation.server})
+        write_private(home.settings, f"{document}\n".encode())
+
+
+def open_site_home(home: SiteHome, *, joined: bool = True) -> SiteHome:
+    """The same home, checked: it and its key are there and open to nobody else.
+
+    `joined` asks for a coordinator's address and authority too. Raises SiteError.
+    """
+    if not home.path.is_dir():
+        raise SiteError(
+            f"There is no folder {home.path} with this site's key; make it with "
+            "`fedthaw site init FOLDER --invitation FILE`."
+        )
+    _require_private(home)
+    load_private_key(home.key)
+    if joined:
+        read_server(home)
+        read_authority(home)
+    return home
+
+
+def read_server(home: SiteHome) -> str:
+    """The coordinator's HOST:PORT; SiteError where there is none or the file is damaged."""
+    try:
+        document = json.loads(_read(home, home.settings))
+        if document.keys() != {"server"}:
+            raise ValueError
+        return to_address(*parse_address(document["server"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ConfigError):
+        raise _damaged(home.settings) from None
+
+
+def read_authority(home: SiteHome) -> str:
+    """The authority's certificate as PEM; SiteError where there is none or it is damaged."""
+    try:
+        return parse_authority(_read(home, home.authority))
+    except (ValueError, ConfigError):
+        raise _damaged(home.authority) from None
+
+
+def _read(home: SiteHome, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SiteError(
+            f"{home.path} knows no coordinator yet; `fedthaw site init FOLDER --invitation FILE` "
+            "with the file that the coordinator sent."
+        ) from None
+
+
+def _damaged(file: Path) -> SiteError:
+    return SiteError(
+        f"{file} is damaged; `fedthaw site init FOLDER --invitation FILE` writes it anew and keeps "
+        "the key."
+    )
+
+
+def _require_private(home: SiteHome) -> None:
+    if not is_private(home.path):
+        raise SiteError(f"{home.path} is open to others on this machine: chmod 700 {home.path}")

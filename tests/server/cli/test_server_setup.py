@@ -1,0 +1,167 @@
+"""`fedthaw server init` to `renew`, as a coordinator types them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from server.link.authority import names_of
+from shared.deployment.keys import (
+    certificate_fingerprint,
+    fingerprint,
+    generate_private_key,
+    private_key_bytes,
+    public_key_line,
+)
+
+Here = Callable[..., tuple[int, str, str]]
+LINE = public_key_line(generate_private_key(), "north")
+HEX_PAIRS = r"([0-9A-F]{2}:){31}[0-9A-F]{2}"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FEDTHAW_COORDINATOR", raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path, here: Here) -> Path:
+    assert here("server", "init", "--name", "hub.example.org", "--name", "10.0.0.7")[0] == 0
+    return tmp_path / "coordinator"
+
+
+def test_init_says_what_it_made_and_what_comes_next(here: Here, tmp_path: Path) -> None:
+    code, out, err = here("server", "init", "hub", "--name", "::1", "--port", 9000, "--days", 7)
+    assert (code, err) == (0, "")
+    assert str(tmp_path / "hub") in out
+    assert "[::1]:9000" in out
+    assert "good for 7 days" in out
+    authority = (tmp_path / "hub" / "ca.crt").read_text(encoding="ascii")
+    assert f"Authority: {certificate_fingerprint(authority)}\n" in out
+    assert out.splitlines()[-1] == "Next: fedthaw server invite SITE --home hub"
+
+
+def test_init_never_makes_a_folder_over(here: Here, home: Path) -> None:
+    key = (home / "ca.key").read_bytes()
+    code, out, err = here("server", "init", "--name", "other")
+    assert (code, out) == (2, "")
+    assert "is a coordinator's folder already" in err
+    assert (home / "ca.key").read_bytes() == key
+
+
+def test_init_refuses_a_name_with_a_port(here: Here, tmp_path: Path) -> None:
+    code, _, err = here("server", "init", "--name", "hub:8443")
+    assert code == 2
+    assert "'hub:8443' is no host name" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_invite(here: Here, home: Path) -> None:
+    code, out, _ = here("server", "invite", "north")
+    file = home / "invitations" / "north.json"
+    assert code == 0
+    assert str(file) in out
+    assert json.loads(file.read_text(encoding="utf-8"))["server"] == "hub.example.org:8443"
+    assert re.search(rf"by telephone: {HEX_PAIRS}\n", out)
+    assert "fedthaw site init FOLDER --invitation north.json" in out
+    assert "PRIVATE" not in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("given", ["line", "file", "file under the home folder"])
+def test_register_takes_a_line_or_a_file(
+    here: Here, home: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home.parent / "key.pub"
+    file.write_text(f"{LINE}\n", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(home.parent))
+    key = {"line": LINE, "file": "key.pub"}.get(given, "~/key.pub")
+    code, out, _ = here("server", "register", "north", key, "--home", home)
+    assert (code, out.splitlines()[-1]) == (0, fingerprint(LINE))
+    assert [site["name"] for site in json.loads(here("server", "sites", "--json")[1])] == ["north"]
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("absent.pub", "absent.pub cannot be read"),
+        ("coordinator", "coordinator cannot be read"),
+        ("ssh-ed25519 AAAA", "of type 'ssh-ed25519'"),
+        ("key", "PRIVATE key, which must never"),
+        (LINE[:50], "damaged"),
+        ("x" * 5000, "cannot be read"),
+        ("bytes", "is no public key"),
+    ],
+)
+def test_register_refuses_what_is_no_key(here: Here, home: Path, key: str, said: str) -> None:
+    (home.parent / "bytes").write_bytes(b"\xff\x00")
+    (home.parent / "key").write_bytes(private_key_bytes(generate_private_key()))
+    code, out, err = here("server", "register", "north", key)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+    assert json.loads(here("server", "sites", "--json")[1]) == []
+
+
+@pytest.mark.usefixtures("home")
+def test_the_table_of_sites(here: Here) -> None:
+    assert "No site is registered yet" in here("server", "sites")[1]
+    here("server", "register", "a-rather-long-name", LINE)
+    head, row = here("server", "sites")[1].splitlines()
+    assert head.split() == ["site", "fingerprint", "since"]
+    name, key, since = row.split()
+    assert (name, key) == ("a-rather-long-name", fingerprint(LINE))
+    assert head.index("fingerprint") == row.index(key)
+    assert head.index("since") == row.index(since)
+    (site,) = json.loads(here("server", "sites", "--json")[1])
+    assert site == {
+        "name": name, "fingerprint": key, "since": since, "key": LINE.removesuffix(" north"),
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("home")
+def test_remove(here: Here) -> None:
+    here("server", "register", "north", LINE)
+    code, _, err = here("server", "remove", "nort")
+    assert code == 2
+    assert "did you mean north?" in err
+    assert here("server", "remove", "north")[0] == 0
+    assert json.loads(here("server", "sites", "--json")[1]) == []
+
+
+def test_renew_keeps_names_and_authority(here: Here, home: Path) -> None:
+    certificate, authority = home / "server.crt", (home / "ca.crt").read_bytes()
+    before = certificate.read_text(encoding="ascii")
+    code, out, _ = here("server", "renew", "--days", 9)
+    after = certificate.read_text(encoding="ascii")
+    assert code == 0
+    assert "good for 9 days" in out
+    assert "new invitation" not in out
+    assert before != after
+    assert names_of(before) == names_of(after)
+    assert (home / "ca.crt").read_bytes() == authority
+    _, out, _ = here("server", "renew", "--name", "hub.example.net", "--name", "10.0.0.7")
+    assert "Sites that reach it as hub.example.org need a new invitation" in out
+    assert names_of(certificate.read_text(encoding="ascii"))[:2] == ("hub.example.net", "10.0.0.7")
+    here("server", "invite", "north")
+    text = (home / "invitations" / "north.json").read_text(encoding="utf-8")
+    assert json.loads(text)["server"] == "hub.example.net:8443"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("invite", "north"), ("register", "north", LINE), ("remove", "x"), ("sites",), ("renew",)],
+    ids=lambda words: words[0],
+)
+def test_without_a_coordinators_folder(
+    here: Here, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FEDTHAW_COORDINATOR", "elsewhere")
+    code, out, err = here("server", *words)
+    assert (code, out) == (2, "")
+    assert "fedthaw server init elsewhere --name HOST" in err
+    assert list(tmp_path.iterdir()) == []

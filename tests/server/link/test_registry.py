@@ -1,0 +1,169 @@
+"""Who is let in: one key a name, one name a key, and no change is lost."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import stat
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.link.home import Home
+from server.link.registry import name_of_key, read_registry, register, remove
+from shared.deployment.keys import generate_private_key, parse_public_key, public_key_line
+from shared.errors import ConfigError
+
+LINES = [public_key_line(generate_private_key()) for _ in range(8)]
+NAMES = ["north", "east", "south", "west"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_a_registered_site_is_known_by_its_key(home: Home) -> None:
+    assert read_registry(home) == ()
+    register(home, "north", f"{LINES[0]} a comment\n")
+    register(home, "east", LINES[1])
+    sites = read_registry(home)
+    assert [site.name for site in sites] == ["east", "north"]
+    assert name_of_key(sites, parse_public_key(LINES[0]).raw) == "north"
+    assert name_of_key(sites, parse_public_key(LINES[2]).raw) is None
+    age = datetime.now(UTC) - datetime.fromisoformat(sites[0].since)
+    assert abs(age.total_seconds()) < 60
+    assert stat.S_IMODE(home.registry.stat().st_mode) == 0o600
+
+
+def test_the_same_again_changes_nothing(home: Home) -> None:
+    first = register(home, "north", LINES[0])
+    before = home.registry.stat()
+    assert register(home, "north", f"{LINES[0]} another comment") == first
+    assert home.registry.stat() == before
+
+
+def test_a_name_with_another_key(home: Home) -> None:
+    register(home, "north", LINES[0])
+    with pytest.raises(ConfigError, match=r"another key.*fedthaw server remove north"):
+        register(home, "north", LINES[1])
+
+
+def test_a_key_with_another_name(home: Home) -> None:
+    register(home, "north", LINES[0])
+    with pytest.raises(ConfigError, match="registered as north already"):
+        register(home, "east", LINES[0])
+
+
+def test_a_removed_site_is_out_and_may_come_back(home: Home) -> None:
+    register(home, "north", LINES[0])
+    assert remove(home, "north").name == "north"
+    assert read_registry(home) == ()
+    register(home, "north", LINES[1])
+    assert read_registry(home)[0].key == parse_public_key(LINES[1])
+
+
+def test_an_unknown_site(home: Home) -> None:
+    with pytest.raises(ConfigError, match="none is registered"):
+        remove(home, "north")
+    register(home, "north", LINES[0])
+    with pytest.raises(ConfigError, match="did you mean north"):
+        remove(home, "nroth")
+    with pytest.raises(ConfigError, match="registered are north"):
+        remove(home, "zzz")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x"])
+def test_a_bad_name_or_key_registers_nothing(home: Home, name: str) -> None:
+    with pytest.raises(ConfigError, match="will not do"):
+        register(home, name, LINES[0])
+    with pytest.raises(ConfigError, match="of type 'garbage'"):
+        register(home, "north", "garbage")
+    assert read_registry(home) == ()
+
+
+ENTRY = {"name": "north", "key": LINES[0], "since": "2026-01-01T00:00:00+00:00"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{}x", "7", "null", '{"north": 1}', "[1]", "[{}]",
+        json.dumps([ENTRY | {"key": "x"}]), json.dumps([ENTRY | {"key": 7}]),
+        json.dumps([ENTRY | {"name": 7}]), json.dumps([ENTRY | {"name": "a b"}]),
+        json.dumps([ENTRY | {"since": 7}]), json.dumps([ENTRY | {"more": 7}]),
+        json.dumps([ENTRY, ENTRY]), json.dumps([ENTRY, ENTRY | {"name": "east"}]),
+        json.dumps([ENTRY, ENTRY | {"key": LINES[1]}]),
+    ],
+)  # fmt: skip
+def test_a_damaged_registry_lets_nobody_in_and_is_kept(home: Home, text: str) -> None:
+    home.registry.write_text(text, encoding="utf-8")
+    for use in (
+        lambda: read_registry(home),
+        lambda: register(home, "x", LINES[2]),
+        lambda: remove(home, "north"),
+    ):
+        with pytest.raises(ConfigError, match=r"sites\.json is damaged"):
+            use()
+    assert home.registry.read_text(encoding="utf-8") == text
+
+
+def test_bytes_that_are_no_text(home: Home) -> None:
+    home.registry.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="damaged"):
+        read_registry(home)
+
+
+def test_changes_at_once_lose_nothing(home: Home) -> None:
+    """Threads and processes, as two commands at once."""
+    every = [(f"site-{number}", line) for number, line in enumerate(LINES)]
+    process = multiprocessing.get_context("spawn").Process(target=register, args=(home, *every[0]))
+    process.start()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda one: register(home, *one), every[1:]))
+    process.join(60)
+    assert process.exitcode == 0
+    assert {site.name for site in read_registry(home)} == {name for name, _ in every}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda one: remove(home, one[0]), every))
+    assert read_registry(home) == ()
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["register", "remove"]), st.sampled_from(NAMES), st.integers(0, 4)),
+    max_size=12,
+)
+
+
+@given(STEPS)
+@settings(deadline=None, max_examples=25)
+def test_it_is_a_one_to_one_map(steps: list[tuple[str, str, int]]) -> None:
+    """Against a dictionary that is only changed where neither name nor key is taken."""
+    model: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        for step, name, key in steps:
+            taken = (name in model or key in model.values()) and model.get(name) != key
+            fails = taken if step == "register" else name not in model
+            try:
+                if step == "register":
+                    register(home, name, LINES[key])
+                else:
+                    remove(home, name)
+                assert not fails
+            except ConfigError:
+                assert fails
+            if not fails:
+                model = {**model, name: key} if step == "register" else _without(model, name)
+            sites = read_registry(home)
+            found = {site.name: site.key for site in sites}
+            assert found == {n: parse_public_key(LINES[k]) for n, k in model.items()}
+
+
+def _without(model: dict[str, int], name: str) -> dict[str, int]:
+    return {key: value for key, value in model.items() if key != name}
