@@ -28,10 +28,11 @@ def describe(message: Message, context: Context) -> Message:
     """Who this site is."""
 
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
-        DescribeRequest.from_content(message.content)
-        return describe_site(workspace, config).to_content()
+        request = DescribeRequest.from_content(message.content)
+        return describe_site(workspace, config, request.run).to_content()
 
-    return _answer(message, context, work)
+    # A run begins: images and outcomes that are new since the last one are read.
+    return _answer(message, context, work, anew=True)
 
 
 @app.train()
@@ -57,12 +58,16 @@ def evaluate(message: Message, context: Context) -> Message:
 
 
 def _answer(
-    message: Message, context: Context, work: Callable[[Workspace, RunConfig], RecordDict]
+    message: Message,
+    context: Context,
+    work: Callable[[Workspace, RunConfig], RecordDict],
+    *,
+    anew: bool = False,
 ) -> Message:
     """Reply with the work's content, or with why there is none."""
     try:
         config = parse_run_config(context.run_config)
-        workspace = open_workspace(context.node_config, config)
+        workspace = open_workspace(context.node_config, config, anew=anew)
         return Message(work(workspace, config), reply_to=message)
     except FedThawError as error:
         return _failure(message, FAILED, str(error), error.shareable)

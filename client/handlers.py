@@ -19,7 +19,7 @@ from client.exchange import (
     require_finite,
     snapshot,
 )
-from client.train.state import SiteState, forget_moments, load_state, save_state
+from client.train.state import SiteState, forget_moments, forget_old_runs, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, tell_owner, training_samples
 from shared.config import RunConfig
@@ -33,8 +33,9 @@ from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.protocol.train import TrainReply, TrainRequest
 
 
-def describe_site(workspace: Workspace, config: RunConfig) -> SiteDescription:
+def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDescription:
     """Name, base and amount of training data; SiteError where the cohort cannot be trained on."""
+    forget_old_runs(workspace.runs_folder, keep=run)
     samples = training_samples(workspace, config)
     return SiteDescription(
         name=workspace.name,

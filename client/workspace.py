@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -36,15 +36,22 @@ class Workspace:
     parts: tuple[Part, ...]
     base: Base
     device: torch.device
+    samples_by_config: dict[RunConfig, TrainingSamples] = field(default_factory=dict, repr=False)
+    """Kept by `training_samples`."""
 
     @property
     def min_cell(self) -> int:
         """The strictest of the owners' limits below which counts are not shown."""
         return max(part.settings.min_cell for part in self.parts)
 
+    @property
+    def runs_folder(self) -> Path:
+        """Where this site keeps what it remembers, a folder for each run."""
+        return self.parts[0].settings.cache / "rounds"
+
     def state_folder(self, run: str) -> Path:
         """Where this site keeps what it remembers of a run."""
-        return self.parts[0].settings.cache / "rounds" / run / self.name
+        return self.runs_folder / run / self.name
 
     def all_samples(self) -> tuple[Sample, ...]:
         """Every admitted image."""
@@ -76,21 +83,30 @@ class TrainingSamples:
         return len({sample.patient for sample in self.train})
 
 
-def open_workspace(node_config: Mapping[str, object], config: RunConfig) -> Workspace:
-    """The workspace of this node; prepared once in a process for the same settings.
+def open_workspace(
+    node_config: Mapping[str, object], config: RunConfig, *, anew: bool = False
+) -> Workspace:
+    """The workspace of this node; prepared once for the same settings, and again with `anew`.
 
     Deployed, the node's own configuration names its site folder (`site`). In a simulation the
     node's partition picks one of the folders in the run's `sites`, or takes all with `pooled`.
     Where it names the base too (`weights`), site.toml's own is left aside.
     """
     weights = node_config.get("weights")
-    workspace = _open(
-        site_folders(node_config, config), config, weights if isinstance(weights, str) else None
-    )
-    if any(part.admission.report.problems for part in workspace.parts):
-        # Not kept: what the owner mends is read with the next message.
-        _open.cache_clear()
+    folders = site_folders(node_config, config)
+    wanted = (config, weights if isinstance(weights, str) else None)
+    if not anew and folders in _kept and _kept[folders][0] == wanted:
+        return _kept[folders][1]
+    _kept.pop(folders, None)
+    workspace = _open(folders, *wanted)
+    if not any(part.admission.report.problems for part in workspace.parts):
+        # Else not kept: what the owner mends is read with the next message.
+        _kept[folders] = (wanted, workspace)
     return workspace
+
+
+_kept: dict[tuple[Path, ...], tuple[tuple[RunConfig, str | None], Workspace]] = {}
+"""The last workspace of each node of this process, with what it was opened for."""
 
 
 def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[Path, ...]:
@@ -115,7 +131,6 @@ def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[
     return (folders[partition],)
 
 
-@functools.cache
 def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> Workspace:
     threads = config.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
@@ -162,12 +177,17 @@ def _open_part(folder: Path, config: RunConfig) -> Part:
     )
 
 
-@functools.cache
 def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples:
     """Split by patient; pooled data keeps each site's own split, so arms compare like with like.
 
     Raises SiteError where the cohort cannot be trained on.
     """
+    if config not in workspace.samples_by_config:
+        workspace.samples_by_config[config] = _split(workspace, config)
+    return workspace.samples_by_config[config]
+
+
+def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
     train: list[Sample] = []
     validation: list[Sample] = []
     for part in workspace.parts:
@@ -179,12 +199,12 @@ def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples
     return TrainingSamples(tuple(train), tuple(validation))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)
 def _base(config: RunConfig, site_weights: str | None) -> Base:
     return load_base(config, site_weights, show_download)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)
 def shared_model(backbone: str, dropout: float, device: torch.device) -> StagedResNet:
     """The one network of this process; each message loads its weights into it."""
     model = build_backbone(backbone, dropout)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from server.coordinate import coordinate
+from server.presence import registered_sites
+from server.run.environment import RUN_VARIABLE
 from server.run.failure import clear_failure, write_failure
+from server.run.log import said_in
+from server.run.orphan import end_with_parent
+from server.run.progress import progress_in
 from server.terminal import reporting
-from shared.config import parse_run_config
+from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
 
 app = ServerApp()
@@ -19,13 +26,23 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the federation that the run configuration describes."""
-    config = parse_run_config(context.run_config)
+    config = _in_its_folder(parse_run_config(context.run_config))
     try:
-        with reporting():
-            coordinate(grid, config)
+        with reporting(), progress_in(config.out), said_in(config.out):
+            coordinate(grid, config, registered_sites())
         if config.out:
             clear_failure(Path(config.out))
     except FedThawError as error:
         if config.out:
             write_failure(Path(config.out), error)
         raise
+
+
+def _in_its_folder(config: RunConfig) -> RunConfig:
+    """With the run's folder of a server process, which does not travel among the settings."""
+    folder = os.environ.get(RUN_VARIABLE)
+    if not folder:
+        return config
+    end_with_parent()
+    begun = (Path(folder) / "config.json").exists()
+    return replace(config, out=folder, resume=begun)

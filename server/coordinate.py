@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from server.admission import Roster
+from server.aggregation.strategy import build_aggregator
+from server.federation import Federation
 from server.final import evaluate_final, write_model
 from server.global_model import Reference, build_reference, full_state, initial_delta
-from server.rounds import Federation, run_round, wait_for_sites
+from server.presence import Registry, nobody_registered
+from server.roster import Roster
+from server.rounds import run_round
 from server.run.checkpoint import (
     Checkpoint,
     checkpoint_rounds,
@@ -24,7 +27,7 @@ from server.run.folder import RunFolder, prepare_folder, stored_base, write_conf
 from server.run.ledger import RoundRecord, append_round, read_rounds, rewrite_rounds
 from server.run.lock import locked
 from server.run.summary import build_summary, write_summary
-from server.strategy import build_aggregator
+from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
 from shared.events import RoundFinished, RunStarted, Warned, emit, show_download
@@ -33,10 +36,13 @@ from shared.model.pretrained import load_base
 from shared.model.stages import batch_norm_statistics
 from shared.schedule import policy_for, total_rounds
 from shared.wire.arrays import to_record
+from shared.wire.packing import pack
 from shared.wire.size import serialized_size
 
 
-def coordinate(grid: Grid, config: RunConfig) -> dict[str, Any]:
+def coordinate(
+    grid: Grid, config: RunConfig, registry: Registry = nobody_registered
+) -> dict[str, Any]:
     """Run all rounds that are not done yet; returns the summary, which is also on disk."""
     folder = prepare_folder(config)
     _require_enough_sites(folder.config)
@@ -44,10 +50,10 @@ def coordinate(grid: Grid, config: RunConfig) -> dict[str, Any]:
         emit(Warned("strategy=fedprox with proximal-mu=0 is plain averaging; 0.01 is usual."))
     with locked(folder):
         remove_leftovers(folder.path)
-        return _coordinate(grid, folder)
+        return _coordinate(grid, folder, registry)
 
 
-def _coordinate(grid: Grid, folder: RunFolder) -> dict[str, Any]:
+def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, Any]:
     config = folder.config
     base = load_base(config, on_progress=show_download)
     if (begun_with := stored_base(folder)) not in (None, base.digest):
@@ -56,15 +62,15 @@ def _coordinate(grid: Grid, folder: RunFolder) -> dict[str, Any]:
             f"{base.digest}; put the original file back."
         )
     reference = build_reference(config, base)
-    federation = _federation(grid, folder, reference)
-    sites = wait_for_sites(federation)
+    federation = _federation(grid, folder, reference, registry)
+    sites = wait_for_sites(federation, set(registry().values()))
     if begun_with is None:
         write_config(folder, base.digest, base.source)
     start, records = _restore(federation, folder)
     names = tuple(site.name for site in sites.values())
     emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
-    end = _run_rounds(federation, folder, start, records)
-    final = evaluate_final(federation, end.delta, end.round)
+    end = _run_rounds(federation, folder, start, records, names)
+    final = evaluate_final(federation, end.delta, end.round, _took_part(records, names))
     write_model(folder.model, reference, end.delta, config)
     summary = build_summary(folder.run, base.digest, records, final)
     write_summary(folder.summary, summary)
@@ -82,17 +88,21 @@ def _require_enough_sites(config: RunConfig) -> None:
         )
 
 
-def _federation(grid: Grid, folder: RunFolder, reference: Reference) -> Federation:
+def _federation(
+    grid: Grid, folder: RunFolder, reference: Reference, registry: Registry
+) -> Federation:
     config = folder.config
     whole = {k: v.numpy() for k, v in full_state(reference, {}).items() if v.is_floating_point()}
     return Federation(
         grid=grid,
+        registry=registry,
         run=folder.run,
+        folder=folder.path,
         config=config,
         reference=reference,
         aggregator=build_aggregator(config, batch_norm_statistics(reference.network)),
         roster=Roster(),
-        full_model_bytes=serialized_size(RecordDict({"arrays": to_record(whole)})),
+        full_model_bytes=serialized_size(RecordDict({"arrays": pack(to_record(whole))})),
     )
 
 
@@ -124,14 +134,19 @@ def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, lis
 
 
 def _run_rounds(
-    federation: Federation, folder: RunFolder, start: Checkpoint, records: list[RoundRecord]
+    federation: Federation,
+    folder: RunFolder,
+    start: Checkpoint,
+    records: list[RoundRecord],
+    names: Collection[str],
 ) -> Checkpoint:
     """The remaining rounds; each is on disk before the next begins."""
     config, state = federation.config, start
     policy = policy_for(config)
     for round_number in range(start.round + 1, total_rounds(config) + 1):
         plan = policy(round_number, [record.auroc for record in records])
-        delta, record = run_round(federation, plan, state.delta)
+        expected = names if round_number == start.round + 1 else _took_part(records, names)
+        delta, record = run_round(federation, plan, state.delta, expected)
         warn_of_changes(record, records)
         state = Checkpoint(round_number, delta, dict(federation.aggregator.state))
         save_checkpoint(folder.path, state)
@@ -149,6 +164,11 @@ def _run_rounds(
             )
         )
     return state
+
+
+def _took_part(records: Sequence[RoundRecord], names: Collection[str]) -> Collection[str]:
+    """Whom the next round waits for: who took part in the last one, at first who was there."""
+    return records[-1].sites.keys() if records else names
 
 
 def warn_of_changes(record: RoundRecord, earlier: Sequence[RoundRecord]) -> None:

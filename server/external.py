@@ -8,9 +8,9 @@ from typing import Any
 
 from flwr.app import ArrayRecord
 
-from server.admission import as_sentence, error_reason
-from server.collect import send_and_collect
+from server.collect import Missing, Question, send_and_collect
 from server.evaluation import pooled_metrics
+from server.replies import as_sentence, error_reason
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid
@@ -49,7 +49,10 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
         config, nodes=1, node_config={"site": str(site.absolute()), "weights": weights}
     )
     contents = dict.fromkeys(grid.get_node_ids(), request.to_content())
-    for _, reply in send_and_collect(grid, contents, MESSAGE_TYPE, "external", float("inf")):
+    question = Question(MESSAGE_TYPE, "external", timeout=float("inf"))
+    for _, reply in send_and_collect(grid, contents, question):
+        if isinstance(reply, Missing):
+            raise ProtocolError(f"the site did not answer: {reply.reason}")
         if reply.has_error():
             kind = SiteError if reply.error.code == FAILED else RunError
             raise kind(as_sentence(f"{site} could not be evaluated: {error_reason(reply)}"))

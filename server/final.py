@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from flwr.app import RecordDict
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from server.admission import list_problems, read_evaluate_reply
-from server.collect import send_and_collect
+from server.collect import Missing, send_and_collect
 from server.evaluation import metrics_by_site, pooled_metrics
+from server.federation import Federation
 from server.global_model import Reference, full_state, select
-from server.rounds import Federation, reply_timeout, wait_for_sites
+from server.replies import list_problems, read_evaluate_reply
 from server.run.summary import FinalEvaluation
+from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, Warned, emit
@@ -26,7 +28,9 @@ from shared.wire.arrays import Arrays, to_record
 from shared.wire.size import serialized_size
 
 
-def evaluate_final(federation: Federation, delta: Arrays, rounds: int) -> FinalEvaluation:
+def evaluate_final(
+    federation: Federation, delta: Arrays, rounds: int, expected: Collection[str] = ()
+) -> FinalEvaluation:
     """The model after the last round at every site that is there.
 
     A site that fails is asked again `retries` times, then named as missing; RunError where fewer
@@ -47,7 +51,11 @@ def evaluate_final(federation: Federation, delta: Arrays, rounds: int) -> FinalE
     missing: dict[str, str] = {}
     down = up = asked = 0
     for _ in range(federation.config.retries + 1):
-        sites = {n: s.name for n, s in wait_for_sites(federation).items() if s.name not in replies}
+        sites = {
+            n: s.name
+            for n, s in wait_for_sites(federation, expected).items()
+            if s.name not in replies
+        }
         if not sites:
             break
         asked += len(sites)
@@ -89,11 +97,15 @@ def _collect(
     """Ask these sites once and enter what they say; returns the bytes received."""
     received = 0
     contents = dict.fromkeys(sites, content)
-    timeout = reply_timeout(federation.config)
     for node, message in send_and_collect(
-        federation.grid, contents, MESSAGE_TYPE, "final", timeout
-    ):
+        federation.grid, contents, federation.question(MESSAGE_TYPE, "final"),
+        look=federation.look, on_loss=federation.lost, check=federation.check,
+    ):  # fmt: skip
         name = sites[node]
+        if isinstance(message, Missing):
+            missing[name] = message.reason
+            emit(ReplyReceived(name, message.reason))
+            continue
         try:
             replies[name] = read_evaluate_reply(message, name)
             missing.pop(name)

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from flwr.app import RecordDict
-from flwr.serverapp import Grid
+from flwr.app import Message
 
-from server.admission import (
-    Roster,
-    admit_new_nodes,
-    describe_refusals,
-    list_problems,
-    read_train_reply,
-)
-from server.collect import POLL_SECONDS, send_and_collect
+from server.aggregation.collector import Collector
+from server.collect import Missing, send_and_collect
 from server.evaluation import metrics_by_site, pooled_metrics
-from server.global_model import Reference, expected_frozen_digest, select
+from server.federation import Federation
+from server.global_model import expected_frozen_digest, select
+from server.replies import list_problems, read_train_reply
 from server.run.ledger import RoundRecord, SiteRound
-from server.strategy import Aggregator, Contribution
+from server.waiting import wait_for_sites
 from shared.config import RunConfig
-from shared.errors import ProtocolError, RunError, SiteError
-from shared.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
+from shared.errors import ProtocolError, RunError
+from shared.events import ReplyReceived, RoundRetried, RoundStarted, emit
 from shared.protocol.describe import SiteDescription
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import MESSAGE_TYPE, TrainReply, TrainRequest
@@ -33,26 +28,10 @@ from shared.schedule import Plan, total_rounds
 from shared.wire.arrays import Arrays, to_record
 from shared.wire.size import serialized_size
 
-SIMULATION_TIMEOUT = 10.0**7
-
-
-@dataclass(frozen=True)
-class Federation:
-    """What stays the same over a run's rounds."""
-
-    grid: Grid
-    run: str
-    config: RunConfig
-    reference: Reference
-    aggregator: Aggregator
-    roster: Roster
-    full_model_bytes: int
-    """One message with the whole model in float32."""
-
 
 @dataclass
 class Collected:
-    """What one asking of the sites brought."""
+    """What one asking of the sites brought; replies without their tensors."""
 
     replies: dict[str, TrainReply] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
@@ -60,26 +39,30 @@ class Collected:
     bytes_up: int = 0
     messages: int = 0
     wait_seconds: float = 0.0
+    absent: tuple[str, ...] = ()
+    """Registered sites that were not connected when the round began."""
 
 
-def run_round(federation: Federation, plan: Plan, delta: Arrays) -> tuple[Arrays, RoundRecord]:
+def run_round(
+    federation: Federation, plan: Plan, delta: Arrays, expected: Collection[str] = ()
+) -> tuple[Arrays, RoundRecord]:
     """One round, repeated while too few sites answer: the new delta and the ledger's record.
 
-    Raises RunError when it had too few usable replies `retries` + 1 times.
+    `expected` are sites that are waited for a while where they are not connected. Raises RunError
+    when the round had too few usable replies `retries` + 1 times.
     """
     config, started = federation.config, time.monotonic()
     asked: list[Collected] = []
-    for attempt in range(1, config.retries + 2):
-        asked.append(_ask(federation, plan, delta))
-        usable = len(asked[-1].replies)
-        if usable >= config.min_sites:
-            break
-        emit(RoundRetried(plan.round, usable, config.min_sites, attempt))
-    else:
-        raise RunError(_too_few(plan, config, asked[-1]))
+    aggregate: Arrays | None = None
+    while aggregate is None:
+        asked.append(Collected())
+        aggregate = _ask(federation, plan, delta, expected, asked[-1])
+        if aggregate is None:
+            emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
+            if len(asked) > config.retries:
+                raise RunError(_too_few(plan, config, asked[-1]))
     result = asked[-1]
     replies = dict(sorted(result.replies.items()))
-    merged = delta | _aggregate(federation, plan, delta, replies)
     images = sum(reply.images for reply in replies.values())
     metrics = metrics_by_site(
         {name: reply.histogram for name, reply in replies.items()},
@@ -90,6 +73,7 @@ def run_round(federation: Federation, plan: Plan, delta: Arrays) -> tuple[Arrays
         plan=plan_to_values(plan),
         sites={name: _site_round(reply, metrics[name]) for name, reply in replies.items()},
         refused=result.refused,
+        absent=result.absent,
         attempts=len(asked),
         loss=sum(reply.loss * reply.images for reply in replies.values()) / images,
         validation=pooled_metrics(reply.histogram for reply in replies.values()),
@@ -99,13 +83,22 @@ def run_round(federation: Federation, plan: Plan, delta: Arrays) -> tuple[Arrays
         seconds=time.monotonic() - started,
         wait_seconds=sum(one.wait_seconds for one in asked),
     )
-    return merged, record
+    return delta | aggregate, record
 
 
-def _ask(federation: Federation, plan: Plan, delta: Arrays) -> Collected:
-    """Send the round to every site that is there and take what comes back in time."""
+def _ask(
+    federation: Federation,
+    plan: Plan,
+    delta: Arrays,
+    expected: Collection[str],
+    result: Collected,
+) -> Arrays | None:
+    """Send the round to every site that is there and combine what comes back as it comes.
+
+    None where too few replies are usable.
+    """
     config, reference = federation.config, federation.reference
-    sites = wait_for_sites(federation)
+    sites = wait_for_sites(federation, expected)
     manifest = reference.specs(plan.trainable)
     content = TrainRequest(
         run=federation.run,
@@ -115,89 +108,55 @@ def _ask(federation: Federation, plan: Plan, delta: Arrays) -> Collected:
         delta=to_record(select(reference, delta, plan.thawed)),
     ).to_content()
     names = tuple(site.name for site in sites.values())
-    emit(RoundStarted(plan, total_rounds(config), names))
-    size = serialized_size(content)
-    result = Collected(bytes_down=size * len(sites), messages=len(sites))
-    frozen = expected_frozen_digest(reference, plan.trainable)
-    started = time.monotonic()
-    contents: Mapping[int, RecordDict] = dict.fromkeys(sites, content)
-    for node, message in send_and_collect(
-        federation.grid, contents, MESSAGE_TYPE, str(plan.round), reply_timeout(config)
-    ):
-        problem = None
+    result.absent = tuple(sorted(set(federation.registry().values()) - set(names)))
+    emit(RoundStarted(plan, total_rounds(config), names, result.absent))
+    result.messages = len(sites)
+    result.bytes_down = serialized_size(content) * len(sites)
+    current = select(reference, delta, plan.trainable)
+    with federation.aggregator.begin(plan.round, current, federation.folder) as collector:
+        started = time.monotonic()
+        for node, message in send_and_collect(
+            federation.grid, dict.fromkeys(sites, content),
+            federation.question(MESSAGE_TYPE, str(plan.round)),
+            look=federation.look, on_loss=federation.lost, check=federation.check,
+        ):  # fmt: skip
+            _take(federation, sites[node], plan, message, result, current, collector)
+        result.wait_seconds = time.monotonic() - started
+        # The whole model would have come back from the same sites, so replies count as messages.
+        result.messages += len(result.replies)
+        if len(result.replies) < config.min_sites:
+            return None
+        return _checked(federation, plan, collector.result())
+
+
+def _take(
+    federation: Federation,
+    site: SiteDescription,
+    plan: Plan,
+    message: Message | Missing,
+    result: Collected,
+    current: Arrays,
+    collector: Collector,
+) -> None:
+    """Enter one answer: its tensors combined, the rest kept; or refused with a reason."""
+    problem = None
+    if isinstance(message, Missing):
+        problem = message.reason
+    else:
+        frozen = expected_frozen_digest(federation.reference, plan.trainable)
         try:
-            reply = read_train_reply(message, sites[node], plan, manifest, frozen)
-            result.replies[reply.site] = reply
+            manifest = federation.reference.specs(plan.trainable)
+            reply = read_train_reply(message, site, plan, manifest, frozen)
+            arrays = {key: current[key] + reply.delta[key] for key in current}
+            collector.add(reply.site, arrays, reply.images)
+            result.replies[site.name] = replace(reply, delta={})
         except ProtocolError as error:
-            problem = result.refused[sites[node].name] = str(error)
+            problem = str(error)
         if message.has_content():
             result.bytes_up += serialized_size(message.content)
-        emit(ReplyReceived(sites[node].name, problem))
-    result.wait_seconds = time.monotonic() - started
-    for name in names:
-        if name not in result.replies and name not in result.refused:
-            result.refused[name] = f"no reply within {config.round_timeout} s"
-            emit(ReplyReceived(name, result.refused[name]))
-    # The whole model would have come back from the same sites, so replies count as messages.
-    result.messages += len(result.replies)
-    return result
-
-
-def reply_timeout(config: RunConfig) -> float:
-    """Seconds to wait for replies; in a simulation, where sites take turns, none is late."""
-    return SIMULATION_TIMEOUT if config.sites else config.round_timeout
-
-
-def wait_for_sites(federation: Federation) -> dict[int, SiteDescription]:
-    """The admitted sites that are connected, once there are `min-sites` of them.
-
-    Waits no longer than a round may take; RunError then, with what is known of the others.
-    """
-    config = federation.config
-    deadline = time.monotonic() + reply_timeout(config)
-    told = False
-    while True:
-        nodes = list(federation.grid.get_node_ids())
-        _admit(federation, nodes, deadline - time.monotonic())
-        sites = federation.roster.present(nodes)
-        if config.sites and federation.roster.refused:
-            # Who names four folders wants four sites, and waiting would bring no further one.
-            raise SiteError(describe_refusals(federation.roster.refused))
-        if len(sites) >= config.min_sites:
-            return sites
-        if time.monotonic() >= deadline:
-            raise RunError(_too_few_connected(federation, len(sites)))
-        if not told:
-            emit(Warned(f"Waiting for sites: {len(sites)} of {config.min_sites} are there."))
-            told = True
-        time.sleep(POLL_SECONDS)
-
-
-def _admit(federation: Federation, nodes: list[int], seconds: float) -> None:
-    before = set(federation.roster.refused.values())
-    admit_new_nodes(
-        federation.grid,
-        federation.roster,
-        nodes,
-        run=federation.run,
-        base=federation.reference.base.digest,
-        timeout=max(seconds, 1.0),
-    )
-    if federation.config.sites:
-        return  # a simulation ends with these sentences
-    refused = federation.roster.refused
-    for sentence in sorted(set(refused.values()) - before):
-        emit(Warned(sentence))
-
-
-def _too_few_connected(federation: Federation, present: int) -> str:
-    config = federation.config
-    refusals = describe_refusals(federation.roster.refused)
-    return (
-        f"{present} of at least {config.min_sites} sites (min-sites) can take part. "
-        f"{refusals or 'Start the clients of the others, or lower min-sites.'} "
-        "What was done so far is kept; continue with --resume."
-    )
+    if problem is not None:
+        result.refused[site.name] = problem
+    emit(ReplyReceived(site.name, problem))
 
 
 def _too_few(plan: Plan, config: RunConfig, last: Collected) -> str:
@@ -210,16 +169,8 @@ def _too_few(plan: Plan, config: RunConfig, last: Collected) -> str:
     )
 
 
-def _aggregate(
-    federation: Federation, plan: Plan, delta: Arrays, replies: Mapping[str, TrainReply]
-) -> Arrays:
-    """The trainable stages' new delta."""
-    current = select(federation.reference, delta, plan.trainable)
-    contributions = [
-        Contribution({key: current[key] + reply.delta[key] for key in current}, reply.images)
-        for reply in replies.values()
-    ]
-    aggregate = federation.aggregator.aggregate(plan.round, current, contributions)
+def _checked(federation: Federation, plan: Plan, aggregate: Arrays) -> Arrays:
+    """RunError unless the average is of numbers."""
     for name, array in aggregate.items():
         if not np.isfinite(array).all():
             raise RunError(

@@ -24,6 +24,8 @@ from shared.events import (
     RoundStarted,
     RunStarted,
     SiteBusy,
+    SiteJoined,
+    SiteLost,
     SiteNote,
     StepDone,
     Warned,
@@ -45,6 +47,14 @@ def describe(event: Event) -> str | None:
                 f"Round {round_number}/{rounds}: loss {loss:.4f}, AUROC before it {area}, "
                 f"{size / 1e6:.2f} MB, {seconds:.1f} s"
             )
+        case SiteJoined(site, images, patients):
+            return f"{site} takes part with {images} training images of {patients} patients"
+        case SiteLost(site, back):
+            if back:
+                return f"{site} is connected again"
+            return f"The connection to {site} is lost; the round waits for it for a while"
+        case RoundStarted(plan, _, _, absent) if absent:
+            return f"Round {plan.round} begins without {', '.join(absent)}: not connected"
         case RoundRetried(round_number, usable, needed, attempt):
             return f"Round {round_number}: {usable} of {needed} usable replies in attempt {attempt}"
         case ReplyReceived(site, problem) if problem:
@@ -105,7 +115,7 @@ class _Bars:
         match event:
             case RunStarted(_, _, rounds, done, _):
                 self._set("rounds", "Rounds", rounds, done)
-            case RoundStarted(plan, rounds, sites):
+            case RoundStarted(plan, rounds, sites, _):
                 stages = ", ".join(reversed(plan.trainable))
                 self._set("rounds", "Rounds", rounds, plan.round - 1)
                 self._remove("sites", "steps")

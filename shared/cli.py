@@ -19,7 +19,11 @@ from shared.errors import FedThawError
 COMMANDS = {
     "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
     "evaluate": ("server.cli.evaluate:app", "Evaluate a run's final model on a site's folder."),
-    "site": ("client.cli:app", "What a hospital does: check its folder, make a phantom one."),
+    "site": ("client.cli:app", "What a hospital does: check its folder, join a federation."),
+    "submit": ("server.cli.submit:app", "Start a run at the coordinator's sites and follow it."),
+    "stop": ("server.cli.submit:stop_app", "Stop a run; it can be continued."),
+    "server": ("server.cli.server:app", "What the coordinator does: make its keys, let sites in."),
+    "health": ("shared.health:app", "Ask a running server or site whether it serves."),
 }
 """Command -> (module:typer app, one line of help)."""
 

@@ -139,6 +139,9 @@ class RunConfig:
     # federation
     min_sites: int = _setting(2, "sites a round needs", minimum=1, maximum=100_000)
     round_timeout: int = _setting(3600, "seconds until a round closes", minimum=1, maximum=10**7)
+    reconnect_wait: int = _setting(
+        120, "seconds to wait for a site whose connection is lost", minimum=0, maximum=10**7
+    )
     retries: int = _setting(
         2, "repetitions of a round that had too few sites", minimum=0, maximum=1000
     )

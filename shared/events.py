@@ -63,6 +63,25 @@ class RoundStarted:
     plan: Plan
     rounds: int
     sites: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    """Registered sites that are not connected."""
+
+
+@dataclass(frozen=True)
+class SiteJoined:
+    """A site has said who it is and takes part from now on."""
+
+    site: str
+    images: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class SiteLost:
+    """The connection of a site that has been asked is lost, or `back` again."""
+
+    site: str
+    back: bool
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,8 @@ Event = (
     | SiteNote
     | Downloading
     | RoundStarted
+    | SiteJoined
+    | SiteLost
     | ReplyReceived
     | RoundRetried
     | RoundFinished

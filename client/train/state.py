@@ -7,6 +7,8 @@ last checkpoint, finds what it needs. It never leaves the site.
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +22,8 @@ from shared.files import remove_leftovers, write_atomically
 
 KEPT_ROUNDS = 3
 """The coordinator may fall back one checkpoint while a further round is under way."""
+DAYS_KEPT = 30
+"""How long a run that has not ended may be paused before its state is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,17 @@ def forget_moments(folder: Path, state: SiteState) -> None:
     for empty in (folder, folder.parent):
         if empty.is_dir() and not any(empty.iterdir()):
             empty.rmdir()
+
+
+def forget_old_runs(runs: Path, keep: str) -> None:
+    """Remove what is left of runs that were given up: nothing of them was written for weeks."""
+    oldest = time.time() - DAYS_KEPT * 24 * 3600
+    for run in runs.iterdir() if runs.is_dir() else ():
+        if run.name == keep or not run.is_dir():
+            continue
+        times = [path.stat().st_mtime for path in (run, *run.rglob("*"))]
+        if max(times) < oldest:
+            shutil.rmtree(run, ignore_errors=True)
 
 
 def _make_private(folder: Path) -> None:

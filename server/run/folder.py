@@ -14,13 +14,18 @@ from shared.config import RunConfig, key_of, parse_run_config
 from shared.errors import ConfigError, RunError
 from shared.files import write_text_atomically
 
-RESUMABLE_CHANGES = frozenset({"resume", "out", "min_sites", "round_timeout", "retries"})
+RESUMABLE_CHANGES = frozenset(
+    {"resume", "out", "weights", "min_sites", "round_timeout", "retries", "reconnect_wait"}
+)
 """Settings that may differ when a run is continued: they do not change what is learnt."""
 
 LOCK = ".lock"
 """The file that a process holds while it works on the run."""
 
-_LEFT = frozenset({LOCK, "failure.json", "flower.log"})
+_LEFT = frozenset(
+    {LOCK, "failure.json", "flower.log", "order.json", "progress.json", "coordinator.log", "stop",
+     "run.log", ".token"}
+)  # fmt: skip
 _PACKAGES = ("fedthaw", "flwr", "torch", "torchvision", "numpy", "pydicom", "scikit-learn")
 
 
@@ -65,6 +70,8 @@ def prepare_folder(config: RunConfig) -> RunFolder:
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     path = Path(config.out) if config.out else Path("runs") / run
     try:
+        if (path / "order.json").exists():
+            run = path.name  # it was submitted under this name
         return _prepare(path, run, config)
     except OSError as error:
         raise ConfigError(

@@ -48,6 +48,8 @@ class RoundRecord:
     bytes_full_exchange: int
     seconds: float
     wait_seconds: float
+    absent: Sequence[str] = ()
+    """Registered sites that were not connected when the round began."""
 
     @property
     def auroc(self) -> float | None:
@@ -111,4 +113,5 @@ def _unwritable(path: Path, error: OSError) -> RunError:
 
 def _parse(fields: dict[str, Any]) -> RoundRecord:
     sites = {name: SiteRound(**site) for name, site in fields.pop("sites").items()}
-    return RoundRecord(sites=sites, **fields)
+    absent = tuple(fields.pop("absent", ()))
+    return RoundRecord(sites=sites, absent=absent, **fields)

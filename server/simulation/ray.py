@@ -15,9 +15,9 @@ from pathlib import Path
 from server.run.failure import clear_failure, read_failure
 from server.run.folder import open_run
 from server.run.ledger import read_rounds
-from server.simulation.bundle import to_toml, write_app_folder
 from server.simulation.superlink import CONNECTION, flwr, superlink
 from server.terminal import reporting
+from shared.bundle import to_toml, write_app_folder
 from shared.config import RunConfig
 from shared.errors import ConfigError, FedThawError, RunError, UserError
 from shared.events import ReplyReceived, RoundFinished, RunStarted, emit

@@ -1,0 +1,213 @@
+"""A site's client: asks for messages, lets them be worked on, sends what comes of it."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.app.message import remove_content_from_message
+from flwr.common.config import get_fused_config_from_fab
+from flwr.common.serde import message_to_proto
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+)
+from flwr.supercore.task_identity import TaskIdentity
+
+from client.node.audit import describe, record
+from client.node.bundles import approved_bundle, unpack
+from client.node.connection import (
+    Connection,
+    Received,
+    RunOver,
+    Unrecognised,
+    activate,
+    beat,
+    connect,
+    deactivate,
+    fetch_bundle,
+    fetch_parts,
+    fetch_run,
+    push,
+    receive,
+)
+from client.node.home import SiteHome
+from client.node.resident import Reply, Worker, WorkerDied, end_worker, let_work, start_worker
+from shared.errors import FedThawError, SiteError
+from shared.replies import FAILED
+
+log = logging.getLogger("fedthaw.site")
+
+ATTEMPTS = 2
+"""How often a message is worked on when the working process dies over it."""
+
+
+@dataclass
+class Site:
+    """What the client keeps from message to message."""
+
+    folder: Path
+    home: SiteHome
+    connection: Connection
+    worker: Worker | None = None
+    contexts: dict[int, tuple[str, Context]] = field(default_factory=dict)
+    """By run: the digest of its bundle, and Flower's context."""
+    complaint: str = ""
+    """What its owner was told last."""
+
+
+def run_site(
+    folder: Path,
+    home: SiteHome,
+    server: str,
+    authority: Path | None,
+    key: ec.EllipticCurvePrivateKey,
+    stop: threading.Event,
+) -> None:
+    """Serve the site's folder until `stop` is set.
+
+    Raises SiteError where another process serves this site already.
+    """
+    with _only_one(home), connect(server, authority, key, stop) as connection:
+        site = Site(folder, home, connection)
+        threading.Thread(target=beat, args=(connection,), daemon=True).start()
+        try:
+            while not stop.is_set():
+                activate(connection)
+                if stop.is_set():
+                    break
+                log.info("Connected to %s; waiting for runs.", server)
+                with suppress(Unrecognised):
+                    _serve(site, stop)
+        except KeyboardInterrupt:
+            log.debug("stopped while waiting for the network")
+        finally:
+            if site.worker is not None:
+                end_worker(site.worker)
+            deactivate(connection)
+
+
+def _serve(site: Site, stop: threading.Event) -> None:
+    """Message after message, until the coordinator no longer knows the connection."""
+    while not stop.is_set():
+        try:
+            announced = receive(site.connection)
+            if announced is None:
+                continue
+            received = fetch_parts(site.connection, *announced)
+            started = time.monotonic()
+            reply = _reply_to(site, received)
+            _send(site, reply, time.monotonic() - started)
+        except RunOver as error:
+            log.warning("A message was dropped: %s.", error)
+
+
+def _reply_to(site: Site, received: Received) -> Reply:
+    """The bundle's reply, or why there is none."""
+    metadata = received.message.metadata
+    # Flower builds messages from the identity of the task that this process works on.
+    TaskIdentity.task_id, TaskIdentity.run_id = 1, metadata.run_id
+    TaskIdentity.node_id = site.connection.node.node_id
+    try:
+        digest, context = _context(site, metadata.run_id)
+        return _work(site, digest, received, context)
+    except (Unrecognised, RunOver):
+        raise
+    except FedThawError as error:
+        if str(error) != site.complaint:  # the coordinator asks again and again
+            log.error("%s", error)
+        site.complaint = str(error)
+        return _error(received.message, error.shareable)
+
+
+def _context(site: Site, run: int) -> tuple[str, Context]:
+    """The run's bundle and settings; SiteError where the bundle is not approved."""
+    connection = site.connection
+    if run not in site.contexts:
+        about = fetch_run(connection, run)
+        content = approved_bundle(
+            site.home, about.fab_hash, lambda: fetch_bundle(connection, about.fab_hash, run)
+        )
+        context = Context(
+            run_id=run,
+            node_id=connection.node.node_id,
+            node_config={"site": str(site.folder)},
+            state=RecordDict(),
+            run_config=get_fused_config_from_fab(content, about),
+        )
+        # A connection has one run at a time; what is known of earlier ones is of no use.
+        site.contexts = {run: (about.fab_hash, context)}
+    digest, context = site.contexts[run]
+    # Asked each time: the owner may have taken the approval back.
+    approved_bundle(site.home, digest, lambda: fetch_bundle(connection, digest, run))
+    return digest, context
+
+
+def _work(site: Site, digest: str, received: Received, context: Context) -> Reply:
+    for attempt in range(1, ATTEMPTS + 1):
+        if site.worker is not None and site.worker.bundle != digest:
+            end_worker(site.worker)
+            site.worker = None
+        if site.worker is None:
+            content = approved_bundle(site.home, digest, lambda: b"")
+            site.worker = start_worker(digest, unpack(site.home, digest, content))
+        try:
+            return let_work(site.worker, received, context)
+        except WorkerDied as error:
+            site.worker = None
+            log.error("The working process died in attempt %d: %s.", attempt, error)
+            last = str(error)
+    raise SiteError(
+        f"The working process died {ATTEMPTS} times over one message: {last}.",
+        shareable="its working process died; the site's own log says more",
+    )
+
+
+def _send(site: Site, reply: Reply, seconds: float) -> None:
+    """Write down what leaves, then send it."""
+    entry = {
+        "to": site.connection.server,
+        "run": reply.message.metadata.run_id,
+        "bundle": next(iter(site.contexts.values()))[0] if site.contexts else None,
+        **describe(reply),
+    }
+    try:
+        record(site.home.audit, entry)
+    except OSError as error:
+        raise SiteError(
+            f"The audit log {site.home.audit} cannot be written ({error.strerror}); nothing is "
+            "sent before that is mended."
+        ) from error
+    push(site.connection, reply.message, reply.tree, reply.parts, seconds)
+
+
+def _error(message: Message, sentence: str) -> Reply:
+    """An error reply, in the form in which worked-on replies come."""
+    reply = Message(Error(FAILED, sentence), reply_to=message)
+    reply.metadata.__dict__["_message_id"] = reply.object_id
+    objects = get_all_nested_objects(reply)
+    tree: ObjectTree = get_object_tree(reply)
+    parts = {identifier: one.deflate() for identifier, one in objects.items()}
+    return Reply(message_to_proto(remove_content_from_message(reply)), tree, parts)
+
+
+@contextmanager
+def _only_one(home: SiteHome) -> Iterator[None]:
+    """Hold the site; two clients with one key would take each other's messages."""
+    with home.lock.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SiteError(
+                f"Another process serves the site of {home.path} already; end that one."
+            ) from None
+        yield

@@ -1,0 +1,151 @@
+"""`fedthaw submit` and `fedthaw stop`: a run at this coordinator's sites."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from server.cli.paths import COORDINATOR, HomeOption, default_folder, with_absolute_weights
+from server.link.follow import end_of_log, follow
+from server.link.home import Home, open_home
+from server.link.lock import is_served
+from server.link.orders import STOP, Order, read_order, write_order
+from server.run.failure import clear_failure
+from shared.config import Scalar, parse_overrides, parse_run_config
+from shared.deployment.names import checked_site_name
+from shared.errors import ConfigError
+from shared.files import make_private_folder, write_private
+
+app = typer.Typer(add_completion=False)
+stop_app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def submit(
+    home: HomeOption = COORDINATOR,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A run setting; may repeat."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The run's name; default its date and time.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Continue this run after its last round.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Do not wait for the run's end.")
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+) -> None:
+    """Start a run at the coordinator's sites, and follow it to its end.
+
+    Example: fedthaw submit --set weights=xrv --set rounds=20 --set min-sites=3
+
+    Sites run only bundles that their owners have approved: the bundle's hash is printed first. The
+    exit code is the run's: 0 complete, 2 where a setting or a site must be mended, else 1. Ctrl-C
+    ends the watching, not the run.
+    """
+    opened = open_home(home)
+    overrides = parse_overrides(settings or [])
+    order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
+    typer.echo(f"Bundle: {order.bundle}", err=True)
+    if not resume:
+        typer.echo("Each site's owner allows it once: fedthaw site approve SITE HASH", err=True)
+    clear_failure(order.folder)
+    (order.folder / STOP).unlink(missing_ok=True)
+    said = end_of_log(order)
+    write_order(order)
+    if not is_served(opened):
+        typer.echo(
+            "No server process is running here: the run begins when `fedthaw server run "
+            f"--home {home}` is started.",
+            err=True,
+        )
+    typer.echo(f"Submitted {order.name}.", err=True)
+    if detach:
+        return
+    follow(opened, order, said)
+    _show(order.folder, json_output)
+
+
+@stop_app.command()
+def stop(
+    run: Annotated[str, typer.Argument(help="The run's name, as `fedthaw server status` has it.")],
+    home: HomeOption = COORDINATOR,
+) -> None:
+    """Stop a run; its finished rounds are kept, and `fedthaw submit --resume` continues it.
+
+    Example: fedthaw stop 20261120-101500-3f2a
+    """
+    order = read_order(open_home(home).runs / checked_site_name(run))
+    if order.state != "waiting":
+        raise ConfigError(f"The run {run} is {order.state} already.")
+    write_private(order.folder / STOP, b"")
+    typer.echo(f"Stopping {run}; `fedthaw submit --resume {run}` continues it.", err=True)
+
+
+def _new(home: Home, name: str | None, overrides: dict[str, Scalar]) -> Order:
+    from shared.bundle import build_bundle
+
+    config = with_absolute_weights(parse_run_config(_allowed(overrides)))
+    chosen = checked_site_name(name) if name else default_folder().name
+    folder = home.runs / chosen
+    if folder.exists():
+        raise ConfigError(
+            f"There is a run {chosen} already; continue it with --resume {chosen}, or choose "
+            "another --name."
+        )
+    bundle = build_bundle()
+    make_private_folder(home.path / "bundles")
+    write_private(home.path / "bundles" / f"{bundle.digest}.fab", bundle.content)
+    return Order(folder, _now(), bundle.digest, config)
+
+
+def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar]) -> Order:
+    """The order of before, with what is given anew; the bundle stays the approved one."""
+    from server.run.folder import RESUMABLE_CHANGES
+
+    if name:
+        raise ConfigError("--resume continues a run under its own name; leave --name out.")
+    order = read_order(home.runs / checked_site_name(run))
+    if order.state == "complete":
+        raise ConfigError(f"The run {run} is complete; its result is in {order.folder}.")
+    free = {item.replace("_", "-") for item in RESUMABLE_CHANGES} - {"resume", "out"}
+    if fixed := sorted(_allowed(overrides).keys() - free):
+        raise ConfigError(
+            f"A continued run keeps its {', '.join(fixed)}; only {', '.join(sorted(free))} may "
+            "change. Leave it out, or submit a new run."
+        )
+    config = parse_run_config({**order.config.to_flat(), **overrides})
+    return replace(order, submitted=_now(), config=config)
+
+
+def _allowed(overrides: dict[str, Scalar]) -> dict[str, Scalar]:
+    reserved = {"sites", "out", "resume", "pooled"} & set(overrides)
+    if reserved:
+        raise ConfigError(
+            f"{', '.join(sorted(reserved))} cannot be set here: the sites are those that are "
+            "registered and connected, and runs lie in the coordinator's folder."
+        )
+    return overrides
+
+
+def _show(folder: Path, json_output: bool) -> None:
+    from server.table import print_summary
+
+    text = (folder / "summary.json").read_text(encoding="utf-8")
+    if json_output:
+        typer.echo(text, nl=False)
+    else:
+        print_summary(Console(), json.loads(text), str(folder))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

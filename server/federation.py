@@ -1,0 +1,63 @@
+"""What stays the same over a run's rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.serverapp import Grid
+
+from server.aggregation.strategy import Aggregator
+from server.collect import Question
+from server.global_model import Reference
+from server.presence import Presence, Registry, connected
+from server.roster import Roster
+from server.run.stopping import raise_if_stopped
+from shared.config import RunConfig
+from shared.events import SiteLost, emit
+
+SIMULATION_TIMEOUT = 10.0**7
+
+
+@dataclass(frozen=True)
+class Federation:
+    """A run's sites, settings and model."""
+
+    grid: Grid
+    registry: Registry
+    run: str
+    folder: Path
+    config: RunConfig
+    reference: Reference
+    aggregator: Aggregator
+    roster: Roster
+    full_model_bytes: int
+    """One message with the whole model in float32."""
+
+    def look(self) -> Mapping[int, Presence]:
+        """Who is connected."""
+        return connected(self.grid, self.registry)
+
+    def check(self) -> None:
+        """RunError where the run's owner wants it stopped."""
+        raise_if_stopped(self.folder)
+
+    def lost(self, node: int, back: bool) -> None:
+        """Tell that a site's connection is lost, or back."""
+        if node in self.roster.sites:
+            emit(SiteLost(self.roster.sites[node].name, back))
+
+    def question(self, message_type: str, group: str) -> Question:
+        """What is asked of sites, with this run's limits."""
+        return Question(message_type, group, reply_timeout(self.config), patience(self.config))
+
+
+def reply_timeout(config: RunConfig) -> float:
+    """Seconds to wait for replies; in a simulation, where sites take turns, none is late."""
+    return SIMULATION_TIMEOUT if config.sites else config.round_timeout
+
+
+def patience(config: RunConfig) -> float:
+    """Seconds to wait for a site whose connection is lost."""
+    return SIMULATION_TIMEOUT if config.sites else config.reconnect_wait

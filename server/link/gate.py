@@ -1,0 +1,155 @@
+"""What other machines reach of the SuperLink, and how.
+
+Flower serves all its interfaces on one port, and whoever reaches the one for control may run code
+at every site. Here two ports are served: the sites' one lets the sites' interface through and
+nothing else, from wherever a request comes; the other one is bound to the loopback and lets through
+what the run's own process needs. Nothing lets Flower's control interface through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
+from google.protobuf.message import DecodeError
+
+from server.link.state import Link
+from shared.deployment.wire import WAIT_HEADER, WAIT_LIMIT
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_LIMIT = 2**25
+"""Bytes of one request; tensors are cut into pieces of 24 MB."""
+SITE_PATHS = frozenset(
+    f"/v1/fleet/{name}"
+    for name in (
+        "activate-node", "deactivate-node", "send-node-heartbeat", "pull-messages",
+        "push-messages", "get-run", "get-fab", "push-object", "pull-object",
+        "confirm-message-received",
+    )
+)  # fmt: skip
+RUN_PATHS = frozenset(
+    f"/v1/runtime/{name}"
+    for name in (
+        "send-task-heartbeat", "pull-task-input", "push-task-output", "push-object",
+        "pull-object", "confirm-message-received", "push-logs", "push-messages",
+        "pull-messages", "get-nodes",
+    )
+)  # fmt: skip
+_POLL_SECONDS = 0.02
+_PUBLIC_KEY = b"flwr-public-key"
+
+
+def gate_for_runs(app: App) -> App:
+    """The SuperLink as the run's own process on this machine sees it."""
+
+    async def gated(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in RUN_PATHS:
+            await _refuse(send, 404, "not found")
+        else:
+            await app(scope, receive, send)
+
+    return gated
+
+
+def gate_for_sites(app: App, link: Link) -> App:
+    """The SuperLink as sites see it; the rest of the world sees that it is there (/health)."""
+
+    async def gated(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path")
+        if scope["type"] != "http" or path not in SITE_PATHS | {"/health"}:
+            await _refuse(send, 404, "not found")
+            return
+        body = await _body(receive)
+        if body is None:
+            await _refuse(send, 413, f"more than {BODY_LIMIT} bytes")
+            return
+        if path == "/v1/fleet/pull-messages":
+            await _wait_for_message(scope, body, link)
+            if link.closing:
+                await _refuse(send, 503, "the server is being ended")
+                return
+        elif path == "/v1/fleet/push-messages":
+            if not _speaks_for_itself(body):
+                await _refuse(send, 403, "a site replies in its own name only")
+                return
+            if link.must_wait():
+                await _refuse(send, 503, "other replies are being taken; try again")
+                return
+        await app(scope, _replay(body, receive), send)
+
+    return gated
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, None where it is too large."""
+    parts = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return bytes(parts)
+        parts += message.get("body", b"")
+        if len(parts) > BODY_LIMIT:
+            return None
+        if not message.get("more_body", False):
+            return bytes(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give the body that was read already, then what comes after it."""
+    given = False
+
+    async def again() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _wait_for_message(scope: Scope, body: bytes, link: Link) -> None:
+    """Hold the question of a registered site until there is a message, or its patience ends."""
+    headers = dict(scope["headers"])
+    try:
+        seconds = min(float(headers.get(WAIT_HEADER.encode(), b"0")), WAIT_LIMIT)
+        key = base64.b64decode(headers.get(_PUBLIC_KEY, b""), validate=True)
+        node = PullMessagesRequest.FromString(body).node.node_id
+    except (ValueError, binascii.Error, DecodeError):
+        return
+    if not link.knows_key(key):
+        return
+    deadline = _now() + seconds
+    while not (link.closing or link.has_message_for(node)) and _now() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _speaks_for_itself(body: bytes) -> bool:
+    """Whether all replies of a request bear the name of the node that it authenticates as.
+
+    Flower checks that a request comes from `node`, and that a reply's sender is who was asked, but
+    not that both are the same.
+    """
+    try:
+        request = PushMessagesRequest.FromString(body)
+    except DecodeError:
+        return True  # Flower says what is wrong with it
+    return all(m.metadata.src_node_id == request.node.node_id for m in request.messages_list)
+
+
+async def _refuse(send: Send, status: int, text: str) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})

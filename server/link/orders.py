@@ -1,0 +1,91 @@
+"""Runs that were submitted: a folder each, in which the order to run lies.
+
+`fedthaw submit` and `fedthaw stop` write here and the server process reads; whoever may write to
+the coordinator's folder controls the federation, and nobody else does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.run.failure import read_failure
+from shared.config import RunConfig, Scalar, parse_run_config
+from shared.errors import ConfigError
+from shared.files import write_text_atomically
+
+ORDER, STOP = "order.json", "stop"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run that someone wants, and in which folder."""
+
+    folder: Path
+    submitted: str
+    """UTC, ISO 8601; the order of the queue."""
+    bundle: str
+    """Digest of the bundle that its sites approve."""
+    config: RunConfig
+
+    @property
+    def name(self) -> str:
+        """The run's identity: the name of its folder."""
+        return self.folder.name
+
+    @property
+    def state(self) -> str:
+        """`complete`, `stopped`, `failed`, or `waiting` for being run or continued."""
+        if (self.folder / "summary.json").exists():
+            return "complete"
+        if read_failure(self.folder) is not None:
+            return "stopped" if (self.folder / STOP).exists() else "failed"
+        return "waiting"
+
+
+def write_order(order: Order) -> None:
+    """Put the order where the server process finds it."""
+    document = {
+        "submitted": order.submitted,
+        "bundle": order.bundle,
+        "config": order.config.to_flat(),
+    }
+    order.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_text_atomically(order.folder / ORDER, json.dumps(document, indent=1) + "\n")
+
+
+def read_order(folder: Path) -> Order:
+    """The order in this folder; ConfigError where there is none or it is damaged."""
+    try:
+        document = json.loads((folder / ORDER).read_text(encoding="utf-8"))
+        return Order(
+            folder=folder,
+            submitted=str(document["submitted"]),
+            bundle=str(document["bundle"]),
+            config=parse_run_config(document["config"]),
+        )
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no run {folder.name} at this coordinator; `fedthaw server status` lists "
+            "those that there are."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"The order of run {folder.name} cannot be read ({error}).") from error
+
+
+def read_orders(runs: Path) -> list[Order]:
+    """All orders that can be read, the oldest first."""
+    found = []
+    for path in runs.glob(f"*/{ORDER}"):
+        try:
+            found.append(read_order(path.parent))
+        except ConfigError:
+            continue
+    return sorted(found, key=lambda order: (order.submitted, order.name))
+
+
+def settings_for_sites(config: RunConfig) -> dict[str, Scalar]:
+    """What of the configuration travels: not the folders of the coordinator's machine."""
+    flat = config.to_flat()
+    return {k: v for k, v in flat.items() if k not in ("out", "resume", "sites", "pooled")}

@@ -1,0 +1,197 @@
+"""The coordinator's process: Flower's SuperLink behind two gates, and the runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from server.link.gate import App, gate_for_runs, gate_for_sites
+from server.link.home import Home
+from server.link.lock import only_one
+from server.link.registry import read_registry
+from server.link.runs import Runs, advance, end
+from server.link.state import Link
+from server.link.status import status_of, write_status
+from shared.errors import ConfigError
+
+log = logging.getLogger("fedthaw.server")
+
+LOOPBACK = "127.0.0.1"
+_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where the process listens, and how."""
+
+    host: str
+    port: int
+    encrypted: bool = True
+    health: str | None = None
+    """HOST:PORT of the gRPC health service, if one is wanted."""
+
+
+def serve(home: Home, listening: Listening) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises ConfigError where the address is taken or another process serves this folder, and for
+    plain HTTP on anything but the loopback.
+    """
+    if not listening.encrypted and listening.host not in (LOOPBACK, "::1", "localhost"):
+        raise ConfigError(
+            f"--insecure is for trying things on this machine, not for --host {listening.host}; "
+            f"use --host {LOOPBACK}, or leave --insecure out."
+        )
+    with only_one(home):
+        asyncio.run(_serve(home, listening))
+
+
+async def _serve(home: Home, listening: Listening) -> None:
+    link = Link()
+    app = _superlink(link)
+    _let_in(home, link)
+    outer, inner = _bind(listening.host, listening.port), _bind(LOOPBACK, 0)
+    sites = _server(gate_for_sites(app, link), home if listening.encrypted else None)
+    local = _server(gate_for_runs(app), None)
+    runs = Runs(home, link, port=int(inner.getsockname()[1]))
+    health = _health(listening)
+    serving = [
+        asyncio.create_task(server.serve(sockets=[bound]))
+        for server, bound in ((sites, outer), (local, inner))
+    ]
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(kind, stop.set)
+    try:
+        while not sites.started or not local.started:
+            await asyncio.sleep(0.02)
+        log.info("Listening for sites on %s:%s.", listening.host, outer.getsockname()[1])
+        await _supervise(home, link, runs, sites, stop)
+    finally:
+        link.closing = True
+        end(runs)
+        sites.should_exit = local.should_exit = True
+        await asyncio.gather(*serving, return_exceptions=True)
+        if health is not None:
+            health.stop(grace=None)
+
+
+async def _supervise(
+    home: Home, link: Link, runs: Runs, sites: uvicorn.Server, stop: asyncio.Event
+) -> None:
+    """Follow what changes in the folder: registered sites, the certificate, submitted runs."""
+    seen: dict[Path, float] = {path: _changed(path) for path in (home.registry, home.certificate)}
+    written: dict[str, Any] = {}
+    while not stop.is_set():
+        if _changed(home.registry) != seen[home.registry]:
+            seen[home.registry] = _changed(home.registry)
+            _let_in(home, link)
+        if _changed(home.certificate) != seen[home.certificate] and sites.config.ssl is not None:
+            seen[home.certificate] = _changed(home.certificate)
+            _renew(home, sites.config.ssl)
+        advance(runs)
+        if (status := status_of(link, runs)) != written:
+            written = status
+            write_status(home, status)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _SECONDS)
+
+
+def _superlink(link: Link) -> App:
+    """Flower's app around our state; sites must be registered, and no run may install anything."""
+    from flwr.superlink.main import create_app
+
+    app = create_app()
+    app.state.linkstate_factory.state_instance = link
+    app.state.enable_supernode_auth = True
+    served: App = app
+    return served
+
+
+def _let_in(home: Home, link: Link) -> None:
+    try:
+        sites = read_registry(home)
+    except ConfigError as error:
+        log.error("%s The sites of before stay registered.", error)
+        return
+    link.set_sites({site.key.raw: site.name for site in sites})
+
+
+def _renew(home: Home, context: ssl.SSLContext) -> None:
+    """Take the new certificate for connections from now on; those that are open stay open."""
+    try:
+        context.load_cert_chain(home.certificate, home.key)
+        log.info("The renewed certificate is in use.")
+    except (OSError, ssl.SSLError) as error:
+        log.error("The new certificate cannot be used (%s); the one of before stays.", error)
+
+
+def _server(app: App, tls: Home | None) -> uvicorn.Server:
+    """A uvicorn server without logs of its own: they would name who asked for what."""
+    secrets: dict[str, Any] = {}
+    if tls is not None:
+        secrets = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+    config = uvicorn.Config(
+        app,
+        lifespan="off", log_config=None, access_log=False, server_header=False,
+        timeout_keep_alive=75, timeout_graceful_shutdown=1, **secrets,
+    )  # fmt: skip
+    config.load()
+    # What it says is about connections that ended, at the end of the process a traceback for each.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return _Quiet(config)
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves signals to the process that has two of it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Accepted connections take it over. Without it every small answer waits 40 ms for an
+    # acknowledgement, and a message has hundreds of parts.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port, or "
+            "end what listens there."
+        ) from error
+    return bound
+
+
+def _health(listening: Listening) -> Any:
+    if listening.health is None:
+        return None
+    from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
+
+    return run_health_server_grpc_no_tls(listening.health)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0.0

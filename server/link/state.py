@@ -1,0 +1,168 @@
+"""What the SuperLink knows of sites and messages, kept in memory.
+
+Flower's own in-memory state with the few changes that a federation of hospitals needs. Nothing of
+it is written to disk: a site's update exists at the coordinator only until it is aggregated.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from flwr.app import Message
+from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
+from flwr.server.superlink.linkstate import InMemoryLinkState
+from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
+from flwr.supercore.fab import Fab
+from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.superlink.federation import NoOpFederationManager
+
+from shared.config import Scalar
+
+REPLY_LIMIT = 2**30
+"""Bytes that one reply may have; a whole ResNet-50 in float32 has 94 MB."""
+WAITING_LIMIT = 2**28
+"""Bytes of replies that may wait for the coordinator; beyond it uploads are asked to wait."""
+UPLOADS_AT_ONCE = 4
+
+
+class Link(InMemoryLinkState):
+    """Flower's link state; thread-safe as that is."""
+
+    def __init__(self) -> None:
+        super().__init__(NoOpFederationManager(), ObjectStoreFactory().store())
+        self.closing = False
+        """The process is about to end: whoever waits for a message is sent away."""
+        self._uploaded: dict[str, int] = {}
+        """Bytes received by push session."""
+        self._reply_bytes: dict[str, int] = {}
+        """Bytes of complete replies that the coordinator has not fetched, by message."""
+
+    # Sites
+
+    def set_sites(self, keys: dict[bytes, str]) -> None:
+        """Let exactly these public keys in; the names are for Flower's own lists."""
+        with self.lock:
+            known = {
+                node.public_key: node.node_id
+                for node in self.nodes.values()
+                if node.status != NodeStatus.UNREGISTERED
+            }
+            for key in keys.keys() - known.keys():
+                # A key that was removed and is registered again becomes another node.
+                self.node_public_key_to_node_id.pop(key, None)
+                self.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0, name=keys[key])
+            for key in known.keys() - keys.keys():
+                self.delete_node(NOOP_FLWR_AID, known[key])
+
+    def activate_node(self, node_id: int, heartbeat_interval: float) -> bool:
+        """Take a site's process in, also where an earlier one was killed and still counts as there.
+
+        `last_activated_at` then tells the coordinator that what it asked before is lost.
+        """
+        with self.lock:
+            node = self.nodes.get(node_id)
+            if node is not None and node.status == NodeStatus.ONLINE:
+                node.status = NodeStatus.OFFLINE
+            return super().activate_node(node_id, heartbeat_interval)
+
+    def knows_key(self, public_key: bytes) -> bool:
+        """Whether a site with this key is registered."""
+        return self.get_node_id_by_public_key(public_key) is not None
+
+    # Messages
+
+    def has_message_for(self, node_id: int) -> bool:
+        """Whether a message to this site waits to be fetched, with all its tensors."""
+        with self.lock:
+            return any(
+                message.metadata.dst_node_id == node_id
+                and message.metadata.delivered_at == ""
+                and self._is_complete(identifier)
+                for identifier, message in self.message_ins_store.items()
+            )
+
+    def get_message_ins(
+        self, node_id: int, limit: int | None, *, run_id: int | None = None
+    ) -> list[Message]:
+        """The messages to a site, but none whose tensors are still on their way."""
+        if not self.has_message_for(node_id):
+            return []
+        return super().get_message_ins(node_id, limit, run_id=run_id)
+
+    def get_message_res(self, message_ids: set[str], run_id: int) -> list[Message]:
+        """One complete reply to any of these messages, if there is one.
+
+        One at a time, so that the coordinator holds one; complete, so that a site that was killed
+        while uploading keeps nobody waiting. Flower would also answer for a site that is offline;
+        here a site may come back, and the coordinator decides how long it waits.
+        """
+        with self.lock:
+            for identifier in sorted(message_ids):
+                reply = self.message_ins_id_to_message_res_id.get(identifier)
+                if reply is None or not self._is_complete(reply):
+                    continue
+                if self.message_res_store[reply].metadata.delivered_at:
+                    continue
+                self._reply_bytes.pop(reply, None)
+                return super().get_message_res({identifier}, run_id)
+        return []
+
+    def store_object(
+        self, run_id: int, session_id: str, object_id: str, object_content: bytes
+    ) -> bool:
+        """Take one part of a message; False, as for an unknown one, beyond REPLY_LIMIT."""
+        with self._lock_object_push_sessions:
+            session = self._object_push_sessions.get(session_id)
+            roots = set(session.root_object_ids) if session is not None else set()
+            size = self._uploaded.get(session_id, 0) + len(object_content)
+            if size > REPLY_LIMIT:
+                return False
+            stored = super().store_object(run_id, session_id, object_id, object_content)
+            if stored:
+                self._uploaded[session_id] = size
+            if session_id not in self._object_push_sessions:
+                self._uploaded.pop(session_id, None)
+                for root in roots & self.message_res_store.keys():
+                    self._reply_bytes[root] = size
+            return stored
+
+    def must_wait(self) -> bool:
+        """Whether a further upload would make too much wait here."""
+        with self.lock, self._lock_object_push_sessions:
+            uploads = sum(
+                bool(session.pending_object_ids)
+                and not session.root_object_ids.isdisjoint(self.message_res_store)
+                for session in self._object_push_sessions.values()
+            )
+            return uploads >= UPLOADS_AT_ONCE or sum(self._reply_bytes.values()) > WAITING_LIMIT
+
+    def _is_complete(self, message_id: str) -> bool:
+        session = self._object_push_sessions.get(
+            self._object_push_session_by_root.get(message_id, "")
+        )
+        return session is None or not session.pending_object_ids
+
+    # Runs
+
+    def begin_run(self, fab: Fab, config: dict[str, Scalar]) -> tuple[int, str]:
+        """Create a run of this bundle; its number and the token of its coordinator process."""
+        self.store_fab(fab)
+        number = self.create_run(
+            "fedthaw/fedthaw", version("fedthaw"), fab.hash_str, dict(config), NOOP_FEDERATION_ID,
+            None, NOOP_FLWR_AID, TaskType.SERVER_APP,
+        )  # fmt: skip
+        token = self.claim_task(self.run_ids[number].run.primary_task_id or 0)
+        if token is None:
+            raise RuntimeError("Flower did not hand out the run's task")
+        return number, token
+
+    def end_run(self, number: int) -> None:
+        """Forget what is left of a run's messages; its sites drop what they still do for it."""
+        if not self.stop_run(number):
+            self.cleanup_run(number)
+        with self.lock:
+            self._reply_bytes = {
+                reply: size
+                for reply, size in self._reply_bytes.items()
+                if reply in self.message_res_store
+            }

@@ -1,0 +1,64 @@
+"""Which nodes are connected, which registered site each is, and whether its process is the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.serverapp import Grid
+
+from server.run.environment import HOME_VARIABLE
+from shared.errors import FedThawError
+
+Registry = Callable[[], Mapping[bytes, str]]
+"""Name by public key of all registered sites at this moment."""
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A connected node."""
+
+    name: str | None
+    """The registered site, None in a simulation."""
+    activation: str
+    """Changes when the site's process is started anew: what it was asked before is lost then."""
+
+
+def nobody_registered() -> Mapping[bytes, str]:
+    """The registry of a simulation: its nodes are whoever is there."""
+    return {}
+
+
+def registered_sites() -> Registry:
+    """The registry of the coordinator's folder where a server process started this run."""
+    home = os.environ.get(HOME_VARIABLE)
+    if not home:
+        return nobody_registered
+    from server.link.home import Home
+    from server.link.registry import read_registry
+
+    last: dict[bytes, str] = {}
+
+    def read() -> Mapping[bytes, str]:
+        nonlocal last
+        try:
+            last = {site.key.raw: site.name for site in read_registry(Home(Path(home)))}
+        except (FedThawError, OSError):  # being mended by hand: what was known before holds
+            return last
+        return last
+
+    return read
+
+
+def connected(grid: Grid, registry: Registry = nobody_registered) -> dict[int, Presence]:
+    """The connected nodes; with a registry only those of registered sites."""
+    if registry is nobody_registered:
+        return {node: Presence(None, "") for node in grid.get_node_ids()}
+    names = registry()
+    return {
+        node.node_id: Presence(names[node.public_key], node.last_activated_at)
+        for node in grid.get_nodes()
+        if node.public_key in names
+    }

@@ -1,0 +1,59 @@
+"""Reading what sites reply: a reply that breaks the contract is refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flwr.app import Message
+
+from shared.errors import ProtocolError
+from shared.protocol.describe import SiteDescription
+from shared.protocol.evaluate import EvaluateReply
+from shared.protocol.train import TrainReply
+from shared.schedule import Plan
+from shared.wire.arrays import Manifest
+
+REASON_LIMIT = 2000
+"""Characters of a site's error that are kept."""
+
+
+def error_reason(reply: Message) -> str:
+    """Why a site failed, in its own words: one printable line, as it goes to terminals and logs."""
+    said = "".join(c if c.isprintable() else " " for c in reply.error.reason or "")
+    return said[:REASON_LIMIT].strip().rstrip(".") or "it failed without a reason"
+
+
+def read_train_reply(
+    reply: Message, site: SiteDescription, plan: Plan, manifest: Manifest, frozen: str
+) -> TrainReply:
+    """A reply that keeps the contract; ProtocolError that says in what it does not."""
+    if reply.has_error():
+        raise ProtocolError(error_reason(reply))
+    content = TrainReply.from_content(reply.content, manifest)
+    if content.site != site.name:
+        raise ProtocolError(f"it now calls itself '{content.site}'")
+    if content.round != plan.round:
+        raise ProtocolError(f"its reply is of round {content.round}, not {plan.round}")
+    if content.frozen != frozen:
+        raise ProtocolError("its frozen stages differ from the base")
+    return content
+
+
+def read_evaluate_reply(reply: Message, name: str) -> EvaluateReply:
+    """A reply that keeps the contract; ProtocolError that says in what it does not."""
+    if reply.has_error():
+        raise ProtocolError(error_reason(reply))
+    content = EvaluateReply.from_content(reply.content)
+    if content.site != name:
+        raise ProtocolError(f"it now calls itself '{content.site}'")
+    return content
+
+
+def as_sentence(text: str) -> str:
+    """The text with a full stop, unless it ends as a sentence already."""
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def list_problems(problems: Mapping[str, str]) -> str:
+    """`name: why; name: why`, sorted by name and without a full stop."""
+    return "; ".join(f"{name}: {why.rstrip('.')}" for name, why in sorted(problems.items()))

@@ -1,0 +1,123 @@
+"""Where a run stands at this moment, for whoever asks while it goes on: progress.json."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shared.events import (
+    Event,
+    ReplyReceived,
+    RoundFinished,
+    RoundStarted,
+    RunStarted,
+    SiteLost,
+    Warned,
+    listening,
+)
+
+FILE = "progress.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A run's state; times in seconds since the epoch."""
+
+    pid: int
+    rounds: int = 0
+    round: int = 0
+    """The round under way, 0 before the first."""
+    stages: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+    answered: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    """Sites that were asked and whose connection is lost."""
+    absent: tuple[str, ...] = ()
+    """Registered sites that were not connected when the round began."""
+    loss: float | None = None
+    auroc: float | None = None
+    """Of the model that entered the last finished round."""
+    bytes: int = 0
+    seconds_left: float | None = None
+    note: str = ""
+    """What the run said last to its owner."""
+
+
+@contextmanager
+def progress_in(folder: str) -> Iterator[None]:
+    """Keep progress.json in this folder up to date; nothing where there is no folder."""
+    if not folder:
+        yield
+        return
+    state = Progress(pid=os.getpid())
+    seconds: list[float] = []
+
+    def hear(event: Event) -> None:
+        nonlocal state
+        after = advance(state, event, seconds)
+        if after != state:
+            state = after
+            _write(Path(folder), state)
+
+    with listening(hear):
+        yield
+
+
+def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
+    """The state after an event; `seconds` collects the durations of rounds."""
+    match event:
+        case RunStarted(_, sites, rounds, done, _):
+            return replace(state, rounds=rounds, round=done, asked=sites)
+        case RoundStarted(plan, rounds, sites, absent):
+            return replace(
+                state, rounds=rounds, round=plan.round, stages=plan.trainable, asked=sites,
+                answered=(), lost=(), absent=absent, note="",
+            )  # fmt: skip
+        case ReplyReceived(site, problem):
+            lost = tuple(name for name in state.lost if name != site)
+            # After the last round each answers once more, and may answer again after a failure.
+            answered = (*(name for name in state.answered if name != site), site)
+            note = f"{site} left out: {problem}" if problem else state.note
+            return replace(state, answered=answered, lost=lost, note=note)
+        case SiteLost(site, back):
+            others = tuple(name for name in state.lost if name != site)
+            return replace(state, lost=others if back else (*others, site))
+        case RoundFinished(number, rounds, loss, auroc, size, duration):
+            seconds.append(duration)
+            mean = sum(seconds[-3:]) / len(seconds[-3:])
+            return replace(
+                state, loss=loss, auroc=auroc, bytes=state.bytes + size,
+                seconds_left=mean * (rounds - number),
+            )  # fmt: skip
+        case Warned(text):
+            return replace(state, note=text)
+    return state
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """What the run's process wrote last, None where it has written nothing yet."""
+    try:
+        fields: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
+        return Progress(**values)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _write(folder: Path, state: Progress) -> None:
+    """Put the file in place; a full disk loses it and nothing else."""
+    temporary = folder / f".{FILE}.{os.getpid()}.tmp"
+    try:
+        # Not flushed to disk: it tells of this moment, and every reply would cost an fsync.
+        temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
+        os.replace(temporary, folder / FILE)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
