@@ -14,11 +14,13 @@ test: $(READY)  ## the quick tests
 test-slow: $(READY)  ## real processes, kill -9, Flower's engine, the demo
 	$(BIN)/python -m pytest -m slow
 
-check: $(READY)  ## lint, format, strict types
+check: $(READY)  ## lint, format, strict types, images
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests benchmarks
+	$(BIN)/hadolint docker/server.Dockerfile docker/client.Dockerfile
+	$(BIN)/shellcheck docker/demo-setup.sh
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
