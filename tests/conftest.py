@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from shared import cli
 from shared.config import RunConfig
 from shared.model.backbones import build_backbone
 
@@ -53,6 +54,18 @@ def _quiet_and_single_threaded() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     logging.getLogger("flwr").setLevel(level)
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command line in this process: exit code, output, errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = cli.run(cli.app, [str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

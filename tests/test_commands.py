@@ -21,6 +21,10 @@ from shared.phantoms.hospitals import HOSPITALS
 FEDTHAW = str(Path(sys.executable).parent / "fedthaw")
 COMMANDS = [
     (), ("simulate",), ("evaluate",), ("site", "check"), ("site", "phantoms"),
+    ("site", "init"), ("site", "key"), ("site", "approve"), ("site", "revoke"),
+    ("server", "init"), ("server", "invite"), ("server", "register"), ("server", "remove"),
+    ("server", "sites"), ("server", "renew"), ("server", "run"), ("server", "status"),
+    ("site", "run"), ("site", "log"), ("submit",), ("stop",), ("health",),
 ]  # fmt: skip
 TINY = [
     word
@@ -29,18 +33,6 @@ TINY = [
 ]
 ESCAPE = "\x1b"
 Here = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def here(capsys: pytest.CaptureFixture[str]) -> Here:
-    """The command line in this process: exit code, output, errors."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        code = cli.run(cli.app, [str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -53,8 +45,9 @@ def test_the_help_of_each_command_has_an_example(here: Here, words: tuple[str, .
 
 def test_help_names_every_command(here: Here) -> None:
     assert {words[0] for words in COMMANDS if words} == set(cli.COMMANDS)
-    _, out, _ = here("site", "--help")
-    assert {"check", "phantoms"} <= set(out.split())
+    for group in ("site", "server"):
+        _, out, _ = here(group, "--help")
+        assert {words[1] for words in COMMANDS if words[:1] == (group,)} <= set(out.split())
 
 
 def test_the_overview_is_there_at_once() -> None:
@@ -91,6 +84,11 @@ def test_the_version(here: Here) -> None:
         (("site", "check", ".", "--image-fit", "zoom"), "zoom"),
         (("site", "phantoms", "x", "--image-side", "1"), "--image-side"),
         (("evaluate", "run"), "SITE"),
+        (("server", "init"), "--name"),
+        (("server", "init", "--name", "hub", "--port", "0"), "--port"),
+        (("server", "renew", "--days", "0"), "--days"),
+        (("server", "register", "north"), "KEY"),
+        (("site", "revoke", "."), "HASH"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
@@ -102,7 +100,7 @@ def test_a_mistyped_command_line(here: Here, words: tuple[str, ...], named: str)
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("words", [(), ("site",)], ids=["fedthaw", "site"])
+@pytest.mark.parametrize("words", [(), ("site",), ("server",)], ids=["fedthaw", "site", "server"])
 def test_without_a_command_there_is_help(here: Here, words: tuple[str, ...]) -> None:
     code, out, err = here(*words)
     assert code == 2

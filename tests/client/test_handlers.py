@@ -15,13 +15,14 @@ from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError, SiteError
 from shared.events import Event, SiteBusy, StepDone, listening
 from shared.model.backbones import StagedResNet
+from shared.protocol.records import arrays_in
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 
 
 def test_a_site_describes_its_training_data(open_site: OpenSite) -> None:
     workspace, config = open_site()
-    description = describe_site(workspace, config)
+    description = describe_site(workspace, config, "run-1")
     samples = training_samples(workspace, config)
     assert description.name == "north"
     assert description.base == workspace.base.digest
@@ -45,7 +46,7 @@ def test_a_reply_holds_the_trainable_stages_and_nothing_else(
     ]
     reply = requests.train(workspace, config, round_number)
     assert list(reply.delta) == expected
-    assert list(reply.to_content()["delta"]) == expected
+    assert list(arrays_in(reply.to_content(), "delta")) == expected
     assert any(array.any() for array in reply.delta.values())
 
 

@@ -4,8 +4,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
+from PIL import Image
 
 from server.simulation.grid import InProcessGrid
 from server.simulation.inprocess import local_grid
@@ -48,6 +50,29 @@ def test_a_site_answers_who_it_is(grid_of: Callable[..., InProcessGrid]) -> None
     reply = ask(grid_of(), "query", DescribeRequest("run-1").to_content())
     assert not reply.has_error()
     assert SiteDescription.from_content(reply.content).name == "north"
+
+
+def test_a_run_begins_with_what_is_new(
+    grid_of: Callable[..., InProcessGrid], tmp_path: Path
+) -> None:
+    """A site's process stays up while its owner adds images; nobody restarts it for a run."""
+    grid = grid_of(validation_fraction=0.5)
+    said = [_describe(grid)]
+    labels = tmp_path / "north" / "labels.csv"
+    rng = np.random.default_rng(3)
+    for number in range(1, 7):
+        pixels = rng.integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "north" / "images" / f"new-{number}.png")
+        with labels.open("a", encoding="utf-8") as rows:
+            rows.write(f"new-{number},new-{number}.png,{'sick' if number % 2 else 'well'}\n")
+    said.append(_describe(grid))
+    assert said[1].images > said[0].images
+    assert said[1].patients > said[0].patients
+
+
+def _describe(grid: InProcessGrid) -> SiteDescription:
+    content = DescribeRequest("run-1").to_content()
+    return SiteDescription.from_content(ask(grid, "query", content).content)
 
 
 @pytest.mark.parametrize("message_type", ["query", "train", "evaluate"])

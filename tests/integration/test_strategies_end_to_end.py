@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from client.train.trainer import train_round
 from server.run.ledger import read_rounds
 from shared.config import RunConfig
+from shared.protocol.records import arrays_in
 from shared.wire.arrays import TensorSpec, from_record
 
 MakeConfig = Callable[..., RunConfig]
@@ -60,7 +61,7 @@ def updates_of(traffic: Any, round_number: int, key: str) -> dict[str, tuple[int
     for reply in traffic.of("train")[1]:
         report = reply.content.config_records["report"]
         if report["round"] == round_number:
-            record = reply.content.array_records["delta"]
+            record = arrays_in(reply.content, "delta")
             shape = tuple(record[key].shape)
             arrays = from_record(type(record)({key: record[key]}), [TensorSpec(key, shape)])
             images = int(reply.content.metric_records["metrics"]["images"])
@@ -79,7 +80,7 @@ def test_the_average_is_weighted_by_images(
     total = sum(images for images, _ in updates.values())
     mean = sum(images * update for images, update in updates.values()) / total
     request, *_ = traffic.of("train")[0]
-    start = request.content.array_records["delta"][key].numpy()
+    start = arrays_in(request.content, "delta")[key].numpy()
     model = load_file(Path(config.out) / "model.safetensors")
     np.testing.assert_allclose(model[key].numpy(), start + mean, rtol=1e-5, atol=1e-7)
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from server.global_model import Reference, build_reference, expected_frozen_digest
+from server.aggregation.strategy import build_aggregator
+from server.federation import Federation
+from server.global_model import (
+    Reference,
+    build_reference,
+    expected_frozen_digest,
+    initial_delta,
+)
+from server.presence import nobody_registered
+from server.roster import Roster
 from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from shared.config import RunConfig
 from shared.metrics.histogram import Histogram
 from shared.model.pretrained import load_base
+from shared.model.stages import batch_norm_statistics
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply, TrainRequest
@@ -23,6 +37,7 @@ from shared.wire.arrays import Arrays
 
 NAMES = ("north", "east", "south")
 IMAGES = {"north": 30, "east": 20, "south": 10, "west": 40}
+IMAGES |= {f"site{number:02}": 10 + number for number in range(16)}
 
 
 @pytest.fixture(autouse=True)
@@ -45,15 +60,48 @@ def reference(config: RunConfig) -> Reference:
     return build_reference(config, load_base(config))
 
 
+@pytest.fixture
+def delta(config: RunConfig, reference: Reference) -> Arrays:
+    """What a run begins with: the head."""
+    return initial_delta(reference, config)
+
+
 class ScriptedGrid(InProcessGrid):
-    """Replies can be held back, and arrive in an order of their own."""
+    """Replies can be held back, and arrive in an order of their own; nodes come and go.
+
+    A node's public key is its number in bytes. One in `restarted` lost what it was asked before.
+    """
 
     silent: frozenset[int] = frozenset()
     gone: frozenset[int] = frozenset()
     backwards: bool = False
+    restarted: Mapping[int, str] = {}
+    """When nodes were last activated, where that was not at the beginning."""
+    on_look: Callable[[], None] = staticmethod(lambda: None)
+    """Called before it is said who is connected."""
 
     def get_node_ids(self) -> Iterable[int]:
+        self.on_look()
         return [node for node in super().get_node_ids() if node not in self.gone]
+
+    def get_nodes(self) -> Iterable[Any]:
+        return [
+            SimpleNamespace(
+                node_id=node,
+                public_key=str(node).encode(),
+                last_activated_at=self.restarted.get(node, "at the beginning"),
+            )
+            for node in self.get_node_ids()
+        ]
+
+    def restart(self, node: int, moment: str) -> None:
+        """The node's process is another one, and messages to the one before are lost."""
+        self.restarted = {**self.restarted, node: moment}
+        self._waiting = {
+            one: message
+            for one, message in self._waiting.items()
+            if message.metadata.dst_node_id != node
+        }
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         answering = [
@@ -133,5 +181,27 @@ def make_sites(config: RunConfig, reference: Reference) -> MakeSites:
     def make(names: tuple[str, ...] = NAMES) -> tuple[Sites, ScriptedGrid]:
         sites = Sites(reference, names)
         return sites, ScriptedGrid(sites, site_contexts(config, len(names)))
+
+    return make
+
+
+@pytest.fixture
+def make_federation(config: RunConfig, reference: Reference, tmp_path: Path) -> Callable[..., Any]:
+    """A federation behind this grid; with `names` a registry of the nodes by their keys."""
+
+    def make(grid: Any, names: Mapping[int, str] | None = None, **changes: object) -> Federation:
+        chosen = dataclasses.replace(config, **changes)  # type: ignore[arg-type]
+        registered = {str(node).encode(): name for node, name in (names or {}).items()}
+        return Federation(
+            grid=grid,
+            registry=nobody_registered if names is None else lambda: registered,
+            run="r1",
+            folder=tmp_path,
+            config=chosen,
+            reference=reference,
+            aggregator=build_aggregator(chosen, batch_norm_statistics(reference.network)),
+            roster=Roster(),
+            full_model_bytes=1_000_000,
+        )
 
     return make

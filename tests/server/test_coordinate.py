@@ -6,7 +6,7 @@ import dataclasses
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ from flwr.app import Message, RecordDict
 from safetensors.torch import load_file
 
 from server.coordinate import coordinate
+from server.federation import Federation
+from server.presence import Registry, nobody_registered
 from server.run.checkpoint import checkpoint_rounds
 from server.run.folder import open_run
+from server.run.ledger import read_rounds
 from server.run.lock import locked
+from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import RunError, WeightsError
-from shared.events import Event, RoundFinished, RunStarted, Warned, listening
+from shared.events import Event, RoundFinished, RunStarted, SiteJoined, Warned, listening
 from shared.model.backbones import build_backbone
 from shared.model.pretrained import load_base
 
@@ -36,6 +40,7 @@ def run(make_sites: MakeSites, config: RunConfig, tmp_path: Path) -> Run:
     def start(
         folder: str = "run",
         at: Callable[[int, str], None] = lambda number, site: None,
+        registry: Registry | None = None,
         **changes: object,
     ) -> tuple[dict[str, Any], list[Event]]:
         sites, grid = make_sites()
@@ -50,7 +55,7 @@ def run(make_sites: MakeSites, config: RunConfig, tmp_path: Path) -> Run:
         events: list[Event] = []
         with listening(events.append):
             chosen = dataclasses.replace(config, **values)  # type: ignore[arg-type]
-            return coordinate(grid, chosen), events
+            return coordinate(grid, chosen, registry or nobody_registered), events
 
     return start
 
@@ -92,8 +97,61 @@ def test_a_whole_run(run: Run, tmp_path: Path) -> None:
         "summary.json",
     }
     build_backbone("micro").load_state_dict(load_file(folder / "model.safetensors"))
-    assert isinstance(events[0], RunStarted)
+    assert [type(event) for event in events[:4]] == [*[SiteJoined] * 3, RunStarted]
     assert [e.round for e in events if isinstance(e, RoundFinished)] == [1, 2, 3, 4, 5]
+
+
+REGISTERED = {b"1001": "north", b"1002": "east", b"1003": "south", b"1004": "west"}
+
+
+def test_a_registered_site_that_never_comes(run: Run, tmp_path: Path) -> None:
+    summary, events = run(registry=lambda: REGISTERED, reconnect_wait=0)
+    assert summary["sites"] == ["east", "north", "south"]
+    assert [record.absent for record in read_rounds(tmp_path / "run" / "ledger.jsonl")] == [
+        ("west",)
+    ] * 5
+    assert not any(isinstance(event, Warned) for event in events)
+
+
+def test_whom_each_round_waits_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At first all that are registered, then who was there, then who took part in the last."""
+    expected = []
+
+    def look(federation: Federation, names: Collection[str] = ()) -> Any:
+        expected.append(sorted(names))
+        return wait_for_sites(federation, names)
+
+    for module in ("coordinate", "rounds", "final"):
+        monkeypatch.setattr(f"server.{module}.wait_for_sites", look)
+
+    def fail(number: int, site: str) -> None:
+        if (number, site) == (2, "north"):
+            raise MemoryError
+
+    run(at=fail, registry=lambda: REGISTERED, reconnect_wait=0, min_sites=2)
+    everybody = ["east", "north", "south"]
+    assert expected == [
+        sorted(REGISTERED.values()),
+        everybody,
+        everybody,
+        ["east", "south"],
+        everybody,
+        everybody,
+        everybody,
+    ]
+
+
+def test_a_run_that_is_stopped_goes_on_from_there(run: Run, tmp_path: Path) -> None:
+    def stop(number: int, site: str) -> None:
+        if number == 3:
+            (tmp_path / "cut" / "stop").touch()
+
+    run("whole")
+    with pytest.raises(RunError, match="`fedthaw submit --resume cut` continues it"):
+        run("cut", stop)
+    (tmp_path / "cut" / "stop").unlink()
+    run("cut", resume=True)
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
 def test_only_the_last_two_checkpoints_and_the_best_stay(run: Run, tmp_path: Path) -> None:

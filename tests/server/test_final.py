@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 from collections.abc import Callable
@@ -14,11 +13,10 @@ import pytest
 from flwr.app import Message, RecordDict
 from safetensors.torch import load_file
 
-from server.admission import Roster
+from server.federation import Federation
 from server.final import evaluate_final, write_model
-from server.global_model import Reference, full_state, initial_delta
-from server.rounds import Federation
-from server.strategy import build_aggregator
+from server.global_model import Reference, full_state
+from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import Event, ReplyReceived, Warned, listening
@@ -26,16 +24,7 @@ from shared.protocol.evaluate import EvaluateRequest
 from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]
-
-
-@pytest.fixture
-def delta(config: RunConfig, reference: Reference) -> Arrays:
-    return initial_delta(reference, config)
-
-
-def federation_of(grid: Any, config: RunConfig, reference: Reference) -> Federation:
-    aggregator = build_aggregator(config, ())
-    return Federation(grid, "r1", config, reference, aggregator, Roster(), 1_000_000)
+MakeFederation = Callable[..., Federation]
 
 
 def failing(site: str, times: int) -> Callable[[str, Message, RecordDict], RecordDict]:
@@ -51,7 +40,7 @@ def failing(site: str, times: int) -> Callable[[str, Message, RecordDict], Recor
 
 
 def test_all_sites_evaluate_the_final_model(
-    make_sites: MakeSites, config: RunConfig, reference: Reference, delta: Arrays
+    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays, reference: Reference
 ) -> None:
     sites, grid = make_sites()
     seen: list[EvaluateRequest] = []
@@ -62,7 +51,7 @@ def test_all_sites_evaluate_the_final_model(
         return reply
 
     sites.spoil = look
-    final = evaluate_final(federation_of(grid, config, reference), delta, 5)
+    final = evaluate_final(make_federation(grid), delta, 5)
     assert sorted(final.sites) == ["east", "north", "south"]
     assert final.pooled["positives"] + final.pooled["negatives"] == 60
     assert set(final.sites["south"].values()) == {None}
@@ -77,33 +66,57 @@ def test_all_sites_evaluate_the_final_model(
 
 
 def test_a_site_that_fails_once_is_asked_again(
-    make_sites: MakeSites, config: RunConfig, reference: Reference, delta: Arrays
+    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
 ) -> None:
     sites, grid = make_sites()
     sites.spoil = failing("east", 1)
-    again = dataclasses.replace(config, retries=1)
-    final = evaluate_final(federation_of(grid, again, reference), delta, 5)
+    final = evaluate_final(make_federation(grid, retries=1), delta, 5)
     assert final.missing == {}
     assert [kind for _, kind in sites.heard].count("evaluate") == 4
 
 
 def test_a_site_that_stays_away_is_named(
-    make_sites: MakeSites, config: RunConfig, reference: Reference, delta: Arrays
+    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
 ) -> None:
     sites, grid = make_sites()
     sites.spoil = failing("east", 9)
-    enough = dataclasses.replace(config, min_sites=2, retries=1)
     events: list[Event] = []
     with listening(events.append):
-        final = evaluate_final(federation_of(grid, enough, reference), delta, 5)
+        final = evaluate_final(make_federation(grid, min_sites=2, retries=1), delta, 5)
     assert final.missing == {"east": "MemoryError"}
     assert sorted(final.sites) == ["north", "south"]
     assert Warned("east is not in the final evaluation: MemoryError.") in events
     assert events.count(ReplyReceived("east", "MemoryError")) == 2
 
 
+def test_a_site_that_took_part_and_is_gone_is_named(
+    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+) -> None:
+    _, grid = make_sites()
+    federation = make_federation(grid, min_sites=2, reconnect_wait=0)
+    wait_for_sites(federation)
+    grid.gone = frozenset({1002})
+    events: list[Event] = []
+    with listening(events.append):
+        final = evaluate_final(federation, delta, 5, expected=("north", "east", "south"))
+    assert final.missing == {"east": "not connected"}
+    assert Warned("east is not in the final evaluation: not connected.") in events
+
+
+def test_a_silent_site_of_the_final_evaluation(
+    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+) -> None:
+    _, grid = make_sites()
+    federation = make_federation(grid, min_sites=2, round_timeout=1)
+    wait_for_sites(federation)
+    grid.silent = frozenset({1003})
+    final = evaluate_final(federation, delta, 5)
+    assert final.missing == {"south": "no reply within 1 s"}
+    assert sorted(final.sites) == ["east", "north"]
+
+
 def test_too_few_evaluations(
-    make_sites: MakeSites, config: RunConfig, reference: Reference, delta: Arrays
+    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
 ) -> None:
     sites, grid = make_sites()
     sites.spoil = failing("east", 9)
@@ -111,7 +124,7 @@ def test_too_few_evaluations(
         r"^2 of at least 3 sites evaluated the final model\. east: MemoryError\..*--resume\.$"
     )
     with pytest.raises(RunError, match=sentence):
-        evaluate_final(federation_of(grid, config, reference), delta, 5)
+        evaluate_final(make_federation(grid), delta, 5)
 
 
 def test_the_model_is_base_plus_delta(reference: Reference, delta: Arrays, tmp_path: Path) -> None:

@@ -1,36 +1,45 @@
-"""Which sites are admitted, and which of their replies are used."""
+"""Which sites are admitted: asked once, never waited for, held to the name they registered."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.app import Message, RecordDict
 
-from server.admission import (
-    Roster,
-    admit_new_nodes,
-    describe_refusals,
-    read_evaluate_reply,
-    read_train_reply,
-)
-from server.global_model import Reference, expected_frozen_digest
-from shared.config import RunConfig
-from shared.errors import ProtocolError
+from server import roster as roster_module
+from server.global_model import Reference
+from server.presence import Presence, connected
+from server.roster import ASK_AGAIN_SECONDS, Roster, describe_refusals
 from shared.protocol.describe import SiteDescription
-from shared.protocol.evaluate import EvaluateReply
-from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import plan_round
-from shared.wire.arrays import to_record
 
 MakeSites = Callable[..., tuple[Any, Any]]
 
 
-def admit(grid: Any, roster: Roster, base: str, timeout: float = 5) -> None:
-    admit_new_nodes(grid, roster, grid.get_node_ids(), run="r1", base=base, timeout=timeout)
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(roster_module, "time", clock)
+    return clock
+
+
+def admit(
+    grid: Any, roster: Roster, base: str, nodes: Mapping[int, Presence] | None = None
+) -> None:
+    present = connected(grid) if nodes is None else nodes
+    roster_module.admit(grid, roster, present, run="r1", base=base, timeout=5)
 
 
 def test_sites_are_admitted_and_listed_by_name(make_sites: MakeSites, reference: Reference) -> None:
@@ -79,7 +88,7 @@ def test_a_client_that_is_started_anew(make_sites: MakeSites, reference: Referen
 
 
 def test_another_base_is_refused_and_asked_again(
-    make_sites: MakeSites, reference: Reference
+    make_sites: MakeSites, reference: Reference, clock: Clock
 ) -> None:
     sites, grid = make_sites()
     other = SiteDescription("north", "sha256:other", 30, 30).to_content()
@@ -91,6 +100,7 @@ def test_another_base_is_refused_and_asked_again(
     assert sentence.startswith("Site north holds another pretrained base (sha256:other) than the")
     assert "every site must load the same `weights` file" in sentence
     sites.spoil = lambda name, asked, reply: reply
+    clock.now += ASK_AGAIN_SECONDS[0]
     admit(grid, roster, reference.base.digest)
     assert roster.refused == {}
     assert len(roster.sites) == 3
@@ -115,81 +125,112 @@ def test_an_error_reply_and_a_broken_one(make_sites: MakeSites, reference: Refer
     assert describe_refusals(roster.refused) == " ".join(roster.refused.values())
 
 
-def test_silent_nodes_are_asked_again_next_time(
-    make_sites: MakeSites, reference: Reference
-) -> None:
-    _, grid = make_sites()
+def test_a_node_that_is_silent_holds_up_nobody(make_sites: MakeSites, reference: Reference) -> None:
+    """The clock of this test stands still: whoever waited would wait for ever."""
+    sites, grid = make_sites()
     grid.silent = frozenset({1001, 1003})
     roster = Roster()
-    admit(grid, roster, reference.base.digest, timeout=0.05)
+    for _ in range(3):
+        admit(grid, roster, reference.base.digest)
     assert [site.name for site in roster.sites.values()] == ["east"]
-    assert roster.refused[1001] == "Node 1001 did not say within 0.05 s which site it is."
+    assert roster.refused == {}
+    assert [roster.is_awaited(node) for node in (1001, 1002, 1003, 9)] == [True, False, True, False]
     grid.silent = frozenset()
     admit(grid, roster, reference.base.digest)
-    assert roster.refused == {}
-    assert len(roster.sites) == 3
+    assert [site.name for site in roster.present([1001, 1003]).values()] == ["north", "south"]
+    assert not roster.is_awaited(1001)
+    assert sorted(sites.heard) == [(name, "query") for name in ("east", "north", "south")]
 
 
-PLAN = plan_round(RunConfig(), 1)
-SITE = SiteDescription("north", "sha256:ab", 30, 30)
-
-
-@pytest.fixture
-def good(make_sites: MakeSites, reference: Reference) -> TrainReply:
-    sites, _ = make_sites()
-    request = TrainRequest("r1", reference.base.digest, PLAN, (), to_record({}))
-    reply: TrainReply = sites.reply("north", request)
-    return reply
-
-
-def answered(content: RecordDict | Error) -> Message:
-    asked = Message(RecordDict(), dst_node_id=1001, message_type="train")
-    return Message(content, reply_to=asked)
-
-
-def read(reference: Reference, content: RecordDict | Error) -> TrainReply:
-    frozen = expected_frozen_digest(reference, PLAN.trainable)
-    return read_train_reply(answered(content), SITE, PLAN, reference.specs(PLAN.trainable), frozen)
-
-
-def test_a_reply_that_keeps_the_contract(reference: Reference, good: TrainReply) -> None:
-    received = read(reference, good.to_content())
-    assert (received.site, received.round) == ("north", 1)
-    for name, array in good.delta.items():
-        assert np.array_equal(received.delta[name], array)
-
-
-@pytest.mark.parametrize(
-    ("changed", "sentence"),
-    [
-        ({"site": "east"}, "it now calls itself 'east'"),
-        ({"round": 2}, "its reply is of round 2, not 1"),
-        ({"frozen": "sha256:0"}, "its frozen stages differ from the base"),
-        ({"delta": {}}, r"tensors are missing: fc\.bias, fc\.weight"),
-    ],
-)
-def test_a_reply_that_breaks_it(
-    changed: dict[str, object], sentence: str, reference: Reference, good: TrainReply
+def test_a_refused_node_is_asked_ever_more_rarely(
+    make_sites: MakeSites, reference: Reference, clock: Clock
 ) -> None:
-    content = dataclasses.replace(good, **changed).to_content()  # type: ignore[arg-type]
-    with pytest.raises(ProtocolError, match=f"^{sentence}$"):
-        read(reference, content)
+    sites, grid = make_sites(("north",))
+    sites.spoil = lambda name, asked, reply: RecordDict()
+    roster = Roster()
+    moments = []
+    for _ in range(1000):
+        heard = len(sites.heard)
+        admit(grid, roster, reference.base.digest)
+        if len(sites.heard) > heard:
+            moments.append(clock.now)
+        clock.now += 0.125
+    waits = [after - before for before, after in itertools.pairwise(moments)]
+    assert waits == [1, 2, 5, 10, 20, 20, 20, 20, 20]
 
 
-def test_what_a_site_says_of_its_failure(reference: Reference) -> None:
-    with pytest.raises(ProtocolError, match=r"^its folder needs attention$"):
-        read(reference, Error(1, "its folder needs attention"))
-    with pytest.raises(ProtocolError, match=r"^it failed without a reason$"):
-        read(reference, Error(1, ""))
+def test_a_node_whose_process_is_another_is_asked_at_once(
+    make_sites: MakeSites, reference: Reference
+) -> None:
+    sites, grid = make_sites(("north", "east"))
+    sites.spoil = lambda name, asked, reply: RecordDict() if name == "north" else reply
+    grid.silent = frozenset({1002})
+    roster = Roster()
+    admit(grid, roster, reference.base.digest, {n: Presence(None, "one") for n in (1001, 1002)})
+    assert (list(roster.refused), list(roster.sites)) == ([1001], [])
+    # The refused one would be asked after a second; the silent one has lost what it was asked.
+    sites.spoil = lambda name, asked, reply: reply
+    grid.restart(1002, "two")
+    grid.silent = frozenset()
+    admit(grid, roster, reference.base.digest, {n: Presence(None, "two") for n in (1001, 1002)})
+    assert roster.refused == {}
+    assert list(roster.present([1001, 1002])) == [1002, 1001]
 
 
-def test_evaluation_replies(make_sites: MakeSites) -> None:
-    sites, _ = make_sites()
-    reply = EvaluateReply("north", sites.histogram("north", 1), False, 0.5)
-    assert read_evaluate_reply(answered(reply.to_content()), "north") == reply
-    with pytest.raises(ProtocolError, match="it now calls itself 'north'"):
-        read_evaluate_reply(answered(reply.to_content()), "east")
-    with pytest.raises(ProtocolError, match=r"^out of memory$"):
-        read_evaluate_reply(answered(Error(2, "out of memory")), "north")
-    with pytest.raises(ProtocolError, match="no record 'report'"):
-        read_evaluate_reply(answered(RecordDict({"x": ConfigRecord()})), "north")
+def test_a_message_that_could_not_be_sent_is_sent_again(
+    make_sites: MakeSites, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, grid = make_sites(("north",))
+    roster = Roster()
+    with monkeypatch.context() as broken:
+        broken.setattr(grid, "push_messages", lambda messages: [None for _ in messages])
+        admit(grid, roster, reference.base.digest)
+    assert not roster.is_awaited(1001)
+    admit(grid, roster, reference.base.digest)
+    assert [site.name for site in roster.sites.values()] == ["north"]
+
+
+def test_a_site_must_call_itself_what_it_is_registered_as(
+    make_sites: MakeSites, reference: Reference
+) -> None:
+    _, grid = make_sites(("north", "east"))
+    roster = Roster()
+    registered = {1001: Presence("south", "one"), 1002: Presence("east", "one")}
+    admit(grid, roster, reference.base.digest, registered)
+    assert [site.name for site in roster.sites.values()] == ["east"]
+    assert roster.refused == {
+        1001: "The site that is registered as 'south' calls itself 'north'; its site.toml must say "
+        'name = "south" in [site], or register its key under the other name.'
+    }
+
+
+def test_a_site_that_leaves_while_it_answers_is_held_to_its_name(
+    make_sites: MakeSites, reference: Reference
+) -> None:
+    """Else it would come back as the other one."""
+    _, grid = make_sites(("north",))
+    grid.silent = frozenset({1001})
+    roster = Roster()
+    admit(grid, roster, reference.base.digest, {1001: Presence("south", "one")})
+    grid.silent = frozenset()
+    admit(grid, roster, reference.base.digest, {})
+    assert roster.sites == {}
+    assert "registered as 'south' calls itself 'north'" in roster.refused[1001]
+
+
+def test_errors_of_registered_sites_are_named(make_sites: MakeSites, reference: Reference) -> None:
+    sites, grid = make_sites(("north", "east"))
+
+    def spoil(name: str, asked: Message, reply: RecordDict) -> RecordDict:
+        if name == "north":
+            raise MemoryError
+        return RecordDict()
+
+    sites.spoil = spoil
+    roster = Roster()
+    registered = {1001: Presence("north", "one"), 1002: Presence("east", "one")}
+    admit(grid, roster, reference.base.digest, registered)
+    assert roster.refused == {
+        1001: "north cannot take part: MemoryError.",
+        1002: "east is refused: the message has no record 'site'.",
+    }

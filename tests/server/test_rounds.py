@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,42 +10,25 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.common.serde import recorddict_to_proto
 
-from server.admission import Roster
-from server.global_model import Reference, initial_delta
-from server.rounds import Federation, run_round
-from server.strategy import build_aggregator
-from shared.config import RunConfig
+from server.federation import Federation
+from server.global_model import Reference
+from server.rounds import run_round
 from shared.errors import ProtocolError, RunError
-from shared.events import Event, ReplyReceived, RoundRetried, RoundStarted, Warned, listening
-from shared.model.stages import batch_norm_statistics
+from shared.events import (
+    Event,
+    ReplyReceived,
+    RoundRetried,
+    RoundStarted,
+    SiteJoined,
+    Warned,
+    listening,
+)
 from shared.protocol.train import TrainRequest
 from shared.schedule import plan_round
 from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]
 MakeFederation = Callable[..., Federation]
-
-
-@pytest.fixture
-def make_federation(config: RunConfig, reference: Reference) -> MakeFederation:
-    def make(grid: Any, **changes: object) -> Federation:
-        chosen = dataclasses.replace(config, **changes)  # type: ignore[arg-type]
-        return Federation(
-            grid=grid,
-            run="r1",
-            config=chosen,
-            reference=reference,
-            aggregator=build_aggregator(chosen, batch_norm_statistics(reference.network)),
-            roster=Roster(),
-            full_model_bytes=1_000_000,
-        )
-
-    return make
-
-
-@pytest.fixture
-def delta(config: RunConfig, reference: Reference) -> Arrays:
-    return initial_delta(reference, config)
 
 
 def heard_during(work: Callable[[], Any]) -> tuple[Any, list[Event]]:
@@ -151,7 +133,11 @@ def test_the_record_of_a_round(
     assert (north.continued_from, north.train_seconds, north.evaluate_seconds) == (1, 2.0, 0.5)
     assert north.metrics["positives"] == 15
     assert set(south.metrics.values()) == {None}  # it suppresses its own values
-    assert [type(event) for event in events] == [RoundStarted, *[ReplyReceived] * 3]
+    assert [type(event) for event in events] == [
+        *[SiteJoined] * 3,
+        RoundStarted,
+        *[ReplyReceived] * 3,
+    ]
 
 
 def test_a_refused_reply_is_left_out_and_named(
@@ -255,7 +241,10 @@ def test_sites_that_never_come(
             run_round(federation, plan_round(federation.config, 1), delta)
 
     _, events = heard_during(work)
-    assert events == [Warned("Waiting for sites: 1 of 3 are there.")]
+    assert events == [
+        SiteJoined("south", 10, 10),
+        Warned("Waiting for sites: 1 are there, at least 3 are needed."),
+    ]
 
 
 def test_a_site_that_joins_late_takes_part(

@@ -18,6 +18,8 @@ from shared.events import (
     RoundStarted,
     RunStarted,
     SiteBusy,
+    SiteJoined,
+    SiteLost,
     SiteNote,
     StepDone,
     Warned,
@@ -36,6 +38,19 @@ LINES: list[tuple[Event, str | None]] = [
         "Run r1 begins: 30 rounds with east, north. Folder: /runs/[a]/r1",
     ),
     (RoundStarted(plan_round(RunConfig(), 13), 30, ("east", "north")), None),
+    (
+        RoundStarted(plan_round(RunConfig(), 13), 30, ("east",), ("north", "south")),
+        "Round 13 begins without north, south: not connected",
+    ),
+    (
+        SiteLost("north", False),
+        "The connection to north is lost; the round waits for it for a while",
+    ),
+    (SiteLost("north", True), "north is connected again"),
+    (
+        SiteJoined("north", 40, 31),
+        "north takes part with 40 training images of 31 patients",
+    ),
     (SiteBusy("north", "training", 4), None),
     (StepDone("north"), None),
     (ReplyReceived("north", None), None),

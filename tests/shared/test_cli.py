@@ -16,7 +16,7 @@ import typer
 from shared import cli
 from shared.errors import ConfigError, FedThawError, ProtocolError, RunError, SiteError
 
-COMMANDS = ["simulate", "evaluate", "site"]
+COMMANDS = ["simulate", "evaluate", "site", "submit", "stop", "server", "health"]
 
 failing = ModuleType("failing_command")
 failing_app = typer.Typer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from flwr.app import RecordDict
 
@@ -11,6 +12,8 @@ from shared.metrics.histogram import SCORE_BINS
 from shared.protocol import describe, evaluate, train
 from shared.protocol.records import PROTOCOL_VERSION
 from shared.schedule import STAGES
+from shared.wire.arrays import to_record
+from shared.wire.packing import pack
 
 SETTINGS: dict[str, bool | int | float | str] = {
     "weights": "xrv",
@@ -37,6 +40,7 @@ SETTINGS: dict[str, bool | int | float | str] = {
     "update-dtype": "float32",
     "min-sites": 2,
     "round-timeout": 3600,
+    "reconnect-wait": 120,
     "retries": 2,
     "validation-fraction": 0.2,
     "seed": 0,
@@ -84,12 +88,16 @@ def test_an_error_does_not_travel_unless_it_is_meant_to() -> None:
     assert errors.ProtocolError("a tensor is missing").shareable == "a tensor is missing"
 
 
-def test_the_contract_of_version_1() -> None:
+def test_the_contract_of_version_2() -> None:
     """A change here breaks sites that still run the version before: raise PROTOCOL_VERSION."""
-    assert PROTOCOL_VERSION == 1
+    assert PROTOCOL_VERSION == 2
     assert SCORE_BINS == 514
     assert STAGES == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
     assert [m.MESSAGE_TYPE for m in (describe, train, evaluate)] == ["query", "train", "evaluate"]
     request = describe.DescribeRequest("r1").to_content()
     assert request == RecordDict({"describe": request["describe"]})
-    assert dict(request.config_records["describe"]) == {"protocol": 1, "run": "r1"}
+    assert dict(request.config_records["describe"]) == {"protocol": 2, "run": "r1"}
+    packed = pack(to_record({"w": np.ones((1, 2), np.float32)}))
+    assert list(packed) == ["index", "block"]
+    assert packed["index"].data == b'[["w","float32",[1,2],"numpy.ndarray",136]]'
+    assert packed["block"].data[-8:] == np.ones(2, "<f4").tobytes()

@@ -124,8 +124,8 @@ def test_a_full_disk_at_the_coordinator(
     ) in outcome.err
     assert "continues after round 3: 4 rounds" in outcome.err
     assert set((tmp_path / "left").read_text(encoding="utf-8").split()) == {
-        ".lock", "config.json", "failure.json", "ledger.jsonl", "round-0002.safetensors",
-        "round-0003.safetensors",
+        ".lock", "config.json", "failure.json", "ledger.jsonl", "progress.json",
+        "round-0002.safetensors", "round-0003.safetensors",
     }  # fmt: skip
     assert here(*tiny(*two_sites, out=tmp_path / "whole")).code == 0
     digest = (tmp_path / "digest").read_text(encoding="utf-8").strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,29 @@ def test_other_programs_read_it_line_by_line(ledger: Path) -> None:
     assert [line["round"] for line in lines] == [1, 2, 3]
     assert set(lines[0]) == {
         "round", "plan", "sites", "refused", "attempts", "loss", "validation", "bytes_down",
-        "bytes_up", "bytes_full_exchange", "seconds", "wait_seconds",
+        "bytes_up", "bytes_full_exchange", "seconds", "wait_seconds", "absent",
     }  # fmt: skip
     assert set(lines[0]["plan"]) == {
         "round", "phase", "position", "length", "trainable", "thawed", "rates",
         "cutmix-probability",
     }  # fmt: skip
     assert set(lines[0]["sites"]["north"]["metrics"].values()) == {None}
+
+
+def test_absent_sites_are_recorded(tmp_path: Path, make_record: MakeRecord) -> None:
+    record = replace(make_record(1), absent=("south", "west"))
+    append_round(tmp_path / "ledger.jsonl", record)
+    assert read_rounds(tmp_path / "ledger.jsonl") == [record]
+    (line,) = (tmp_path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["absent"] == ["south", "west"]
+
+
+def test_a_line_of_before_absent_sites_were_recorded(ledger: Path, make_record: MakeRecord) -> None:
+    lines = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        del line["absent"]
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert read_rounds(ledger) == [make_record(number) for number in (1, 2, 3)]
 
 
 def test_a_run_that_has_not_begun(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """Faults for the processes of the tests: Python imports this where PYTHONPATH names its folder.
 
 `FEDTHAW_TEST_FAULTS` is a JSON object:
-`site`, `round`, `times`, `act`: when this site trains this round, the first so many times, it
-raises, sends NaN (`nan`) or waits for ever (`wait`);
+`site`, `round`, `times`, `act`: when this site trains this round (0: any), so many times, it
+raises, sends NaN (`nan`), takes `seconds` (`slow`), waits for ever (`wait`), or kills its own
+process (`die`);
 `final`: the final evaluation waits for ever;
+`upload`: a site's client waits for ever when it sends so manieth part of its replies;
+`aggregate`: the coordinator waits for ever when it combines the replies of this round;
 `stall`: the process waits for ever before it puts a file of this name in place;
 `full`: a file of this name does not fit on the disk;
 `seen`: a file that is made when the process begins to wait for ever.
@@ -17,6 +20,7 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -38,14 +42,22 @@ def _spoil_training(train: Callable[..., Any]) -> Callable[..., Any]:
     left = [FAULTS.get("times", 1)]
 
     def spoilt(workspace: Any, config: Any, request: Any) -> Any:
-        here = (workspace.name, request.plan.round) == (FAULTS["site"], FAULTS["round"])
+        here = workspace.name == FAULTS["site"] and FAULTS["round"] in (0, request.plan.round)
         if not here or left[0] == 0:
             return train(workspace, config, request)
         left[0] -= 1
         if FAULTS["act"] == "wait":
             _wait()
+        if FAULTS["act"] == "slow":
+            time.sleep(FAULTS["seconds"])
+            return train(workspace, config, request)
+        if FAULTS["act"] == "die":
+            if Path(FAULTS["seen"]).exists():
+                return train(workspace, config, request)
+            Path(FAULTS["seen"]).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         if FAULTS["act"] == "raise":
-            raise RuntimeError("the detector caught fire")
+            raise RuntimeError(FAULTS.get("text", "the detector caught fire"))
         reply = train(workspace, config, request)
         delta = {key: value.copy() for key, value in reply.delta.items()}
         next(iter(delta.values())).flat[0] = float("nan")
@@ -54,23 +66,57 @@ def _spoil_training(train: Callable[..., Any]) -> Callable[..., Any]:
     return spoilt
 
 
-def _spoil(module: ModuleType) -> None:
+def _spoil_handlers(module: ModuleType) -> None:
     if "act" in FAULTS:
         vars(module)["train_on_site"] = _spoil_training(vars(module)["train_on_site"])
     if FAULTS.get("final"):
         vars(module)["evaluate_on_site"] = lambda *_: _wait()
 
 
-class _Handlers(importlib.abc.MetaPathFinder):
-    """Loads client.handlers as everybody would, and then spoils it."""
+def _spoil_upload(module: ModuleType) -> None:
+    client = vars(module)["FleetHttpClient"]
+    push, sent = client.PushObject, [0]
+
+    def spoilt(self: Any, request: Any) -> Any:
+        sent[0] += 1
+        if sent[0] == FAULTS["upload"]:
+            _wait()
+        return push(self, request)
+
+    client.PushObject = spoilt
+
+
+def _spoil_aggregation(module: ModuleType) -> None:
+    collector = vars(module)["Collector"]
+    result = collector.result
+
+    def spoilt(self: Any) -> Any:
+        if self._round == FAULTS["aggregate"]:
+            _wait()
+        return result(self)
+
+    collector.result = spoilt
+
+
+_SPOILT: dict[str, Callable[[ModuleType], None]] = {}
+if "act" in FAULTS or "final" in FAULTS:
+    _SPOILT["client.handlers"] = _spoil_handlers
+if "upload" in FAULTS:
+    _SPOILT["flwr.supernode.fleet_http_client"] = _spoil_upload
+if "aggregate" in FAULTS:
+    _SPOILT["server.aggregation.collector"] = _spoil_aggregation
+
+
+class _Spoiler(importlib.abc.MetaPathFinder):
+    """Loads these modules as everybody would, and then spoils them."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The specification of client.handlers, None for any other module."""
-        if fullname != "client.handlers":
+        """The specification of a module to spoil, None for any other."""
+        if fullname not in _SPOILT:
             return None
-        sys.meta_path.remove(self)
+        spoil = _SPOILT.pop(fullname)
         spec = importlib.util.find_spec(fullname)
         assert spec is not None
         assert spec.loader is not None
@@ -78,7 +124,7 @@ class _Handlers(importlib.abc.MetaPathFinder):
 
         def load_and_spoil(module: ModuleType) -> None:
             load(module)
-            _spoil(module)
+            spoil(module)
 
         vars(spec.loader)["exec_module"] = load_and_spoil
         return spec
@@ -98,5 +144,5 @@ def _spoil_disk(stall: str | None, full: str | None) -> None:
 
 
 if FAULTS:
-    sys.meta_path.insert(0, _Handlers())
+    sys.meta_path.insert(0, _Spoiler())
     _spoil_disk(FAULTS.get("stall"), FAULTS.get("full"))

@@ -1,0 +1,75 @@
+"""Set up, submit, look at it, as a coordinator and two hospitals would."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import cli
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_run_of_two_hospitals(
+    deploy: Callable[..., Any], undisturbed: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    deployment = deploy()
+    deployment.serve()
+    clients = deployment.clients()
+    submitted = deployment.submit()
+    said = deployment.finish(submitted)
+    assert deployment.model() == undisturbed()
+    rounds = deployment.rounds()
+    assert [list(one["sites"]) for one in rounds] == [["east", "north"]] * 5
+    assert all(one["refused"] == {} and list(one["absent"]) == [] for one in rounds)
+    assert "Round 5/5" in said
+
+    capsys.readouterr()
+    assert cli.run(cli.app, ["server", "status", "--home", str(deployment.home), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["serving"] is True
+    assert {name: site["connected"] for name, site in status["sites"].items()} == {
+        "north": True,
+        "east": True,
+    }
+    assert [(one["run"], one["state"]) for one in status["runs"]] == [("run", "complete")]
+    assert status["runs"][0]["progress"]["round"] == 5
+
+    assert clients["north"].end() == 0
+    _check_what_the_site_wrote_down(deployment, capsys)
+    _check_private(deployment.home)
+    _check_private(deployment.sites[0] / "federation")
+
+
+def _check_what_the_site_wrote_down(deployment: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(cli.app, ["site", "log", str(deployment.sites[0]), "--json"]) == 0
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [entry["type"] for entry in entries] == ["query", *["train"] * 5, "evaluate"]
+    first, last = entries[1]["content"], entries[5]["content"]
+    assert set(first["delta"]) == {"fc.weight", "fc.bias"}
+    assert {name.split(".")[0] for name in last["delta"]} == {"fc", "layer4", "layer3", "layer2"}
+    for entry in entries[1:]:
+        counts = entry["content"]["metrics"]
+        assert sum(counts["positives"]) + sum(counts["negatives"]) > 0
+        assert entry["to"] == f"127.0.0.1:{deployment.port}"
+        assert entry["bytes"] > 0
+    # What is written down is what was counted at the other end.
+    up = [one["bytes_up"] for one in deployment.rounds()]
+    both = sum(entry["bytes"] for entry in entries[1:6])
+    assert both < sum(up) < 3 * both
+
+
+def _check_private(folder: Path) -> None:
+    """Nobody but the owner may read what lies in a private folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for name in ("key", "audit.jsonl", "approved.json", "ca.key", "server.key", "sites.json"):
+        for path in folder.rglob(name):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path

@@ -1,0 +1,278 @@
+"""Hospitals and coordinator killed, cut off, late and slow: what becomes of the run.
+
+The oracle is the model of an undisturbed simulation with the same settings: where all sites took
+part in every round, the deployed run's model has its very bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+Deploy = Callable[..., Any]
+Undisturbed = Callable[..., str]
+
+
+UNHURRIED: dict[str, object] = {
+    "site": "north", "round": 0, "act": "slow", "seconds": 1.5, "times": 99,
+}  # fmt: skip
+"""A site whose rounds take long enough for another one to start meanwhile."""
+
+
+def everybody(rounds: list[dict[str, Any]]) -> list[list[str]]:
+    return [sorted(one["sites"]) for one in rounds]
+
+
+@pytest.mark.parametrize("moment", ["training", "uploading"])
+def test_a_killed_site_that_is_started_again(
+    deploy: Deploy, undisturbed: Undisturbed, moment: str
+) -> None:
+    deployment = deploy()
+    deployment.serve()
+    north, east = deployment.sites
+    seen = deployment.folder / "seen"
+    faults: dict[str, object] = {"seen": seen}
+    if moment == "training":
+        faults |= {"site": "north", "round": 3, "act": "wait"}
+    else:
+        faults |= {"upload": 20}  # of about seven parts a reply: in round 2
+    killed = deployment.client(north, faults=faults)
+    deployment.client(east)
+    submitted = deployment.submit()
+    deployment.wait(seen.exists, submitted)
+    killed.kill()
+    deployment.client(north)
+    deployment.finish(submitted)
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
+
+
+@pytest.mark.parametrize("moment", ["training", "uploading"])
+def test_a_killed_site_that_stays_away(deploy: Deploy, moment: str) -> None:
+    deployment = deploy(3)
+    deployment.serve()
+    north, east, west = deployment.sites
+    seen = deployment.folder / "seen"
+    faults: dict[str, object] = {"seen": seen}
+    if moment == "training":
+        faults |= {"site": "north", "round": 3, "act": "wait"}
+    else:
+        faults |= {"upload": 20}
+    killed = deployment.client(north, faults=faults)
+    for site in (east, west):
+        deployment.client(site)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=3)
+    deployment.wait(seen.exists, submitted)
+    killed.kill()
+    said = deployment.finish(submitted)
+    rounds = deployment.rounds()
+    without = [one for one in rounds if "north" not in one["sites"]]
+    assert len(rounds) == 5
+    assert without
+    assert without == rounds[-len(without) :]
+    assert without[0]["refused"] == {"north": "its connection is lost for 3 s"}
+    assert all(one["absent"] == ["north"] for one in without[1:])
+    assert "The connection to north is lost" in said
+    assert "begins without north" in said
+
+
+def test_a_working_process_that_is_killed(deploy: Deploy, undisturbed: Undisturbed) -> None:
+    """As when memory runs out: the client stays, and works on the message again."""
+    deployment = deploy()
+    deployment.serve()
+    north, east = deployment.sites
+    seen = deployment.folder / "seen"
+    client = deployment.client(
+        north, faults={"site": "north", "round": 2, "act": "die", "seen": seen}
+    )
+    deployment.client(east)
+    deployment.finish(deployment.submit())
+    assert seen.exists()
+    assert "killed (signal 9)" in client.said
+    assert deployment.model() == undisturbed()
+
+
+MOMENTS: dict[str, dict[str, object]] = {
+    "waiting for replies": {"site": "north", "round": 2, "act": "wait"},
+    "aggregating": {"aggregate": 2},
+    "writing the checkpoint": {"stall": "round-0002.safetensors"},
+    "at a stage change": {"stall": "round-0003.safetensors"},
+    "in the final evaluation": {"final": True},
+    "writing the model": {"stall": "model.safetensors"},
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_coordinator(deploy: Deploy, undisturbed: Undisturbed, moment: str) -> None:
+    """It is started again, as systemd would, and nobody has to submit anything."""
+    deployment = deploy()
+    seen = deployment.folder / "seen"
+    at_the_site = moment in ("waiting for replies", "in the final evaluation")
+    faults = MOMENTS[moment] | {"seen": seen}
+    server = deployment.serve(None if at_the_site else faults)
+    clients = [
+        deployment.client(site, faults=faults if at_the_site and site.name == "north" else None)
+        for site in deployment.sites
+    ]
+    submitted = deployment.submit()
+    deployment.wait(seen.exists, submitted)
+    server.kill()
+    if at_the_site:
+        # Both are killed: the site's fault would go on waiting.
+        clients[0].kill()
+        deployment.client(deployment.sites[0])
+    deployment.serve()
+    said = deployment.finish(submitted)
+    assert "The server process has ended" in said
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
+
+
+def test_a_killed_process_of_a_run(deploy: Deploy, undisturbed: Undisturbed) -> None:
+    """The server starts it again by itself."""
+    deployment = deploy()
+    deployment.serve()
+    deployment.clients()
+    submitted = deployment.submit()
+    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
+    deployment.kill_run()
+    deployment.finish(submitted)
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
+
+
+def test_a_network_that_is_cut_for_a_minute(
+    deploy: Deploy, undisturbed: Undisturbed, proxy: Callable[[int], Any]
+) -> None:
+    deployment = deploy()
+    deployment.serve()
+    north, east = deployment.sites
+    wire = proxy(deployment.port)
+    through = ("--server", f"127.0.0.1:{wire.port}", "--ca", deployment.home / "ca.crt")
+    client = deployment.client(north, *through)
+    deployment.client(east)
+    submitted = deployment.submit(reconnect_wait=200)
+    deployment.wait(lambda: len(deployment.rounds()) >= 1, submitted)
+    wire.cut(60.0)
+    said = deployment.finish(submitted, seconds=200)
+    assert "Not connected to" in client.said
+    assert "again." in client.said
+    assert "The connection to north is lost" in said
+    assert "north is connected again" in said
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
+
+
+def test_a_site_that_joins_in_round_five(deploy: Deploy) -> None:
+    deployment = deploy(3)
+    deployment.serve()
+    north, east, west = deployment.sites
+    deployment.client(north, faults=UNHURRIED)
+    deployment.client(east)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=9)
+    deployment.wait(lambda: len(deployment.rounds()) >= 3, submitted)
+    deployment.client(west)
+    deployment.finish(submitted)
+    took_part = ["west" in one["sites"] for one in deployment.rounds()]
+    assert took_part == sorted(took_part)
+    assert took_part[:3] == [False] * 3
+    assert took_part[-1]
+
+
+def test_a_site_that_is_registered_while_the_run_goes_on(deploy: Deploy) -> None:
+    """Nobody restarts the server, and nobody else's certificate or key changes."""
+    deployment = deploy(3)
+    deployment.command("server", "remove", "west", "--home", deployment.home)
+    deployment.serve()
+    north, east, west = deployment.sites
+    deployment.client(north, faults=UNHURRIED)
+    deployment.client(east)
+    stranger = deployment.client(west)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=14)
+    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
+    assert "does not know this site's key" in stranger.said
+    key = west / "federation" / "key.pub"
+    deployment.command("server", "register", "west", key, "--home", deployment.home)
+    deployment.finish(submitted)
+    assert "west" in deployment.rounds()[-1]["sites"]
+
+
+def test_a_site_that_is_away_for_three_rounds(deploy: Deploy) -> None:
+    deployment = deploy(3)
+    deployment.serve()
+    clients = deployment.clients()
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=14)
+    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
+    clients["west"].end()
+    left = len(deployment.rounds())
+    deployment.wait(lambda: len(deployment.rounds()) >= left + 4, submitted)
+    deployment.client(deployment.sites[2])
+    deployment.finish(submitted)
+    took_part = ["west" in one["sites"] for one in deployment.rounds()]
+    assert took_part.count(False) >= 3
+    assert took_part[0]
+    assert took_part[-1]
+
+
+def test_a_site_that_is_too_slow(deploy: Deploy) -> None:
+    deployment = deploy(3)
+    deployment.serve()
+    north, east, west = deployment.sites
+    deployment.client(north, faults={"site": "north", "round": 2, "act": "slow", "seconds": 12})
+    for site in (east, west):
+        deployment.client(site)
+    submitted = deployment.submit(min_sites=2, round_timeout=8)
+    deployment.finish(submitted)
+    rounds = deployment.rounds()
+    assert rounds[1]["refused"] == {"north": "no reply within 8 s"}
+    assert sorted(rounds[1]["sites"]) == ["east", "west"]
+    assert everybody(rounds)[0] == ["east", "north", "west"]
+
+
+def test_too_few_sites_and_then_enough(deploy: Deploy, undisturbed: Undisturbed) -> None:
+    """A bounded wait, a clear end, and it goes on when the missing hospital is there."""
+    deployment = deploy()
+    deployment.serve()
+    north, east = deployment.sites
+    deployment.client(north)
+    said = deployment.finish(deployment.submit(round_timeout=6, reconnect_wait=2), code=1)
+    assert "1 of at least 2 sites (min-sites) can take part" in said
+    deployment.client(east)
+    again = deployment.start(
+        "resume", "submit", "--home", deployment.home, "--resume", "run",
+        "--set", "round-timeout=600", "--set", "reconnect-wait=60",
+    )  # fmt: skip
+    deployment.finish(again)
+    assert deployment.model() == undisturbed()
+
+
+def test_a_run_that_is_stopped_and_resumed(deploy: Deploy, undisturbed: Undisturbed) -> None:
+    deployment = deploy()
+    deployment.serve()
+    deployment.clients()
+    submitted = deployment.submit()
+    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
+    deployment.command("stop", "run", "--home", deployment.home)
+    assert "The run was stopped" in deployment.finish(submitted, code=1)
+    assert len(deployment.rounds()) < 5
+    again = deployment.start("resume", "submit", "--home", deployment.home, "--resume", "run")
+    deployment.finish(again)
+    assert deployment.model() == undisturbed()
+
+
+def test_a_renewed_certificate_is_taken_up(deploy: Deploy, presented: Callable[..., bytes]) -> None:
+    deployment = deploy()
+    server = deployment.serve()
+    deployment.clients()
+    submitted = deployment.submit()
+    deployment.wait(lambda: len(deployment.rounds()) >= 1, submitted)
+    before = presented(deployment.port)
+    deployment.command("server", "renew", "--home", deployment.home)
+    deployment.wait(lambda: "renewed certificate" in server.said, server)
+    assert presented(deployment.port) != before
+    deployment.finish(submitted)
+    assert Path(deployment.run_folder() / "summary.json").exists()
