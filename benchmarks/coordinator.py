@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -58,6 +59,7 @@ def main() -> None:
         backbone=given.backbone, weights="random", schedule="full", threads=1,
         probe_rounds=given.rounds, rounds=given.rounds,
     )  # fmt: skip
+    logging.getLogger("fedthaw.site").setLevel(logging.CRITICAL)
     reference = build_reference(config, load_base(config))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"flwr {version('flwr')}; {given.backbone}; all on one machine")  # fmt: skip

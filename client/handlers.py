@@ -66,7 +66,6 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     evaluated = time.monotonic()
     received = snapshot(model, keys)
     trained = _train(workspace, model, samples.train, config, request, before)
-    trained_at = time.monotonic()
 
     if frozen_digest(model, plan.trainable) != frozen:
         raise FedThawError("A frozen stage changed while training; please report this fault.")
@@ -74,6 +73,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     require_finite(delta, plan.round)
     statistics = local_statistics(model, plan.trainable, config.batch_norm)
     save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics))
+    kept = time.monotonic()
     return TrainReply(
         site=workspace.name,
         round=plan.round,
@@ -85,7 +85,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         loss=trained.loss,
         histogram=histogram,
         suppress=must_suppress(histogram, workspace.min_cell),
-        train_seconds=trained_at - evaluated,
+        train_seconds=kept - evaluated,
         evaluate_seconds=evaluated - started,
         peak_memory=peak_memory(workspace.device),
         continued_from=before.round if before.phase == plan.phase else 0,

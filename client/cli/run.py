@@ -13,6 +13,7 @@ import typer
 from shared.deployment.names import parse_address, to_address
 from shared.errors import ConfigError, SiteError
 from shared.logs import speak
+from shared.memory import keep_freed_memory
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -61,6 +62,7 @@ def run(
             f"with `fedthaw site init {folder} --invitation FILE`."
         )
     speak("fedthaw.site")
+    keep_freed_memory()
     stop = threading.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, lambda *_: stop.set())

@@ -50,7 +50,7 @@ from flwr.supercore.run import Run
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from shared.deployment.wire import HEARTBEAT_SECONDS, WAIT_HEADER, WAIT_LIMIT
+from shared.deployment.wire import HEARTBEAT_SECONDS, SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
 from shared.errors import FedThawError, SiteError
 
 log = logging.getLogger("fedthaw.site")
@@ -75,6 +75,7 @@ class Connection:
 
     server: str
     client: FleetHttpClient
+    headers: _Headers
     public_key: bytes
     stop: threading.Event
     node: Node = field(default_factory=Node)
@@ -100,17 +101,18 @@ def connect(
     Without `authority` it is plain HTTP, which only the loopback may be asked for. Nothing is sent
     yet. Raises SiteError where the authority's certificate cannot be read.
     """
+    headers = _Headers()
     client = FleetHttpClient(
         f"{'https' if authority else 'http'}://{server}",
         interceptors=[
             RuntimeVersionHttpInterceptor(component_name="SuperNode"),
             NodeAuthHttpInterceptor(key, key.public_key()),
-            _Patience(),
+            headers,
         ],
         verify=_trusting(authority) if authority else False,
     )
     with client:
-        yield Connection(server, client, public_key_to_bytes(key.public_key()), stop)
+        yield Connection(server, client, headers, public_key_to_bytes(key.public_key()), stop)
 
 
 def activate(connection: Connection) -> None:
@@ -212,6 +214,7 @@ def push(
         message_object_trees=[tree],
         clientapp_runtime_list=[seconds],
     )
+    connection.headers.size = sum(map(len, parts.values()))
     response = _call(connection, lambda: connection.client.PushMessages(request))
     wanted = set(response.objects_to_push)
 
@@ -321,11 +324,17 @@ def _trusting(authority: Path) -> ssl.SSLContext:
     return context
 
 
-class _Patience:
-    """Asks the coordinator to hold a question for messages until there is one."""
+class _Headers:
+    """What coordinator and site tell each other beside Flower's own protocol."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Bytes of the reply that is being announced."""
 
     def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
-        """Add the header to that one question."""
+        """Ask to hold a question for messages until there is one, and announce a reply's size."""
         if context.rpc_method.endswith("/PullMessages"):
             context.request.headers[WAIT_HEADER] = str(WAIT_LIMIT)
+        elif context.rpc_method.endswith("/PushMessages"):
+            context.request.headers[SIZE_HEADER] = str(self.size)
         return call_next(context)

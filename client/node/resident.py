@@ -19,6 +19,7 @@ from flwr.proto.message_pb2 import ObjectTree
 from client.node.connection import Received
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError
+from shared.memory import KEEPING
 
 WORKER = Path(__file__).with_name("worker.py")
 END_SECONDS = 5.0
@@ -54,7 +55,7 @@ def start_worker(bundle: str, folder: Path) -> Worker:
             [sys.executable, "-P", str(WORKER), str(theirs.fileno()), str(folder)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env=os.environ | {PIECE_VARIABLE: str(PIECE_BYTES)},
+            env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES)},
         )
     return Worker(bundle, process, ours)
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from server.cli.paths import COORDINATOR, HomeOption
 from shared.logs import speak
+from shared.memory import keep_freed_memory
 
 
 def run(
@@ -41,6 +42,7 @@ def run(
 
     opened = open_home(home)
     speak("fedthaw.server")
+    keep_freed_memory()
     chosen = port or read_settings(opened).port
     serve(opened, Listening(host, chosen, encrypted=not insecure, health=health))
 

@@ -17,8 +17,8 @@ from typing import Any
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
 from google.protobuf.message import DecodeError
 
-from server.link.state import Link
-from shared.deployment.wire import WAIT_HEADER, WAIT_LIMIT
+from server.link.state import REPLY_LIMIT, Link
+from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,7 +26,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT = 2**25
-"""Bytes of one request; tensors are cut into pieces of 24 MB."""
+"""Bytes of one request; tensors are cut into pieces of 4 MB."""
 SITE_PATHS = frozenset(
     f"/v1/fleet/{name}"
     for name in (
@@ -43,6 +43,9 @@ RUN_PATHS = frozenset(
         "pull-messages", "get-nodes",
     )
 )  # fmt: skip
+PIECE_PATHS = frozenset({"/v1/fleet/push-object", "/v1/fleet/pull-object"})
+TRANSFERS_AT_ONCE = 24
+"""Pieces that are handled at once; each exists several times while it is."""
 _POLL_SECONDS = 0.02
 _PUBLIC_KEY = b"flwr-public-key"
 
@@ -53,19 +56,28 @@ def gate_for_runs(app: App) -> App:
     async def gated(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in RUN_PATHS:
             await _refuse(send, 404, "not found")
+            return
+        # As a whole: Flower's layers would each handle every piece of 64 kB.
+        body = await _body(receive)
+        if body is None:
+            await _refuse(send, 413, f"more than {BODY_LIMIT} bytes")
         else:
-            await app(scope, receive, send)
+            await app(scope, _replay(body, receive), send)
 
     return gated
 
 
 def gate_for_sites(app: App, link: Link) -> App:
     """The SuperLink as sites see it; the rest of the world sees that it is there (/health)."""
+    transfers = asyncio.Semaphore(TRANSFERS_AT_ONCE)
 
     async def gated(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
         if scope["type"] != "http" or path not in SITE_PATHS | {"/health"}:
             await _refuse(send, 404, "not found")
+            return
+        if _declared_length(scope) > BODY_LIMIT:
+            await _refuse(send, 413, f"more than {BODY_LIMIT} bytes")
             return
         body = await _body(receive)
         if body is None:
@@ -76,30 +88,43 @@ def gate_for_sites(app: App, link: Link) -> App:
             if link.closing:
                 await _refuse(send, 503, "the server is being ended")
                 return
-        elif path == "/v1/fleet/push-messages":
-            if not _speaks_for_itself(body):
-                await _refuse(send, 403, "a site replies in its own name only")
-                return
-            if link.must_wait():
-                await _refuse(send, 503, "other replies are being taken; try again")
-                return
-        await app(scope, _replay(body, receive), send)
+        elif path == "/v1/fleet/push-messages" and (
+            refusal := _refusal_of_reply(scope, body, link)
+        ):
+            await _refuse(send, *refusal)
+            return
+        if path in PIECE_PATHS:
+            async with transfers:
+                await app(scope, _replay(body, receive), send)
+        else:
+            await app(scope, _replay(body, receive), send)
 
     return gated
 
 
+def _declared_length(scope: Scope) -> int:
+    """Bytes of the body; a request that does not say how many is taken for too large.
+
+    The server itself ends a request that sends more than it declares.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0 if scope["method"] in ("GET", "HEAD") else BODY_LIMIT + 1
+
+
 async def _body(receive: Receive) -> bytes | None:
     """The whole body, None where it is too large."""
-    parts = bytearray()
+    parts: list[bytes] = []
+    length = 0
     while True:
         message = await receive()
-        if message["type"] == "http.disconnect":
-            return bytes(parts)
-        parts += message.get("body", b"")
-        if len(parts) > BODY_LIMIT:
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        if length > BODY_LIMIT:
             return None
-        if not message.get("more_body", False):
-            return bytes(parts)
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -136,8 +161,8 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _speaks_for_itself(body: bytes) -> bool:
-    """Whether all replies of a request bear the name of the node that it authenticates as.
+def _refusal_of_reply(scope: Scope, body: bytes, link: Link) -> tuple[int, str] | None:
+    """Why a reply is not let in now: in another site's name, too large, or not yet.
 
     Flower checks that a request comes from `node`, and that a reply's sender is who was asked, but
     not that both are the same.
@@ -145,8 +170,19 @@ def _speaks_for_itself(body: bytes) -> bool:
     try:
         request = PushMessagesRequest.FromString(body)
     except DecodeError:
-        return True  # Flower says what is wrong with it
-    return all(m.metadata.src_node_id == request.node.node_id for m in request.messages_list)
+        return None  # Flower says what is wrong with it
+    node = request.node.node_id
+    if any(message.metadata.src_node_id != node for message in request.messages_list):
+        return 403, "a site replies in its own name only"
+    try:
+        size = int(dict(scope["headers"])[SIZE_HEADER.encode()])
+    except (KeyError, ValueError):
+        return 400, f"a reply must announce its bytes ({SIZE_HEADER})"
+    if not 0 < size <= REPLY_LIMIT:
+        return 413, f"a reply may have {REPLY_LIMIT} bytes"
+    if not all(link.announce(tree.object_id, size) for tree in request.message_object_trees):
+        return 503, "other replies are being taken; try again"
+    return None
 
 
 async def _refuse(send: Send, status: int, text: str) -> None:

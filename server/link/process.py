@@ -52,8 +52,14 @@ def serve(home: Home, listening: Listening) -> None:
             f"--insecure is for trying things on this machine, not for --host {listening.host}; "
             f"use --host {LOOPBACK}, or leave --insecure out."
         )
-    with only_one(home):
-        asyncio.run(_serve(home, listening))
+    # uvloop where it is there: most of what the process does is encrypted bytes.
+    loop = uvicorn.Config(_nothing).get_loop_factory()
+    with only_one(home), asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(_serve(home, listening))
+
+
+async def _nothing(*_: object) -> None:
+    """An app that is never served."""
 
 
 async def _serve(home: Home, listening: Listening) -> None:

@@ -24,6 +24,7 @@ from server.run.ledger import read_rounds
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError, RunError
 from shared.files import write_private
+from shared.memory import KEEPING
 
 DEATHS_ALLOWED = 3
 """How often in a row a run's process may die without having finished a round."""
@@ -92,14 +93,18 @@ def _start(runs: Runs, order: Order) -> None:
 def _spawn(runs: Runs, order: Order, token: str) -> subprocess.Popen[bytes]:
     empty = runs.home.flower / "empty"
     empty.mkdir(mode=0o700, parents=True, exist_ok=True)
-    environment = os.environ | {
-        "FLWR_HOME": str(runs.home.flower),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        HOME_VARIABLE: str(runs.home.path),
-        RUN_VARIABLE: str(order.folder),
-        PIECE_VARIABLE: str(PIECE_BYTES),
-    }
+    environment = (
+        os.environ
+        | KEEPING
+        | {
+            "FLWR_HOME": str(runs.home.flower),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            HOME_VARIABLE: str(runs.home.path),
+            RUN_VARIABLE: str(order.folder),
+            PIECE_VARIABLE: str(PIECE_BYTES),
+        }
+    )
     command = [
         str(Path(sys.executable).parent / "flwr-serverapp"), "--insecure",
         "--token-file", str(order.folder / TOKEN), "--parent-pid", str(os.getpid()),

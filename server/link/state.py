@@ -6,6 +6,7 @@ it is written to disk: a site's update exists at the coordinator only until it i
 
 from __future__ import annotations
 
+import time
 from importlib.metadata import version
 
 from flwr.app import Message
@@ -20,9 +21,11 @@ from shared.config import Scalar
 
 REPLY_LIMIT = 2**30
 """Bytes that one reply may have; a whole ResNet-50 in float32 has 94 MB."""
-WAITING_LIMIT = 2**28
-"""Bytes of replies that may wait for the coordinator; beyond it uploads are asked to wait."""
-UPLOADS_AT_ONCE = 4
+HELD_LIMIT = 3 * 2**28
+"""Bytes of replies that are on their way or wait for the coordinator: eight whole networks. One
+more upload is then asked to wait, so that this process's memory does not grow with the sites."""
+_FORGOTTEN_SECONDS = 30.0
+"""After so long a reply that was announced and of which nothing came is no longer counted."""
 
 
 class Link(InMemoryLinkState):
@@ -34,8 +37,8 @@ class Link(InMemoryLinkState):
         """The process is about to end: whoever waits for a message is sent away."""
         self._uploaded: dict[str, int] = {}
         """Bytes received by push session."""
-        self._reply_bytes: dict[str, int] = {}
-        """Bytes of complete replies that the coordinator has not fetched, by message."""
+        self._announced: dict[str, tuple[int, float]] = {}
+        """By message: the bytes of a reply that the coordinator has not fetched, and since when."""
 
     # Sites
 
@@ -103,38 +106,45 @@ class Link(InMemoryLinkState):
                     continue
                 if self.message_res_store[reply].metadata.delivered_at:
                     continue
-                self._reply_bytes.pop(reply, None)
+                self._announced.pop(reply, None)
                 return super().get_message_res({identifier}, run_id)
         return []
 
     def store_object(
         self, run_id: int, session_id: str, object_id: str, object_content: bytes
     ) -> bool:
-        """Take one part of a message; False, as for an unknown one, beyond REPLY_LIMIT."""
+        """Take one part of a message; False, as for an unknown one, beyond what was announced."""
         with self._lock_object_push_sessions:
             session = self._object_push_sessions.get(session_id)
             roots = set(session.root_object_ids) if session is not None else set()
             size = self._uploaded.get(session_id, 0) + len(object_content)
-            if size > REPLY_LIMIT:
+            if size > sum(self._announced.get(root, (REPLY_LIMIT, 0.0))[0] for root in roots):
                 return False
             stored = super().store_object(run_id, session_id, object_id, object_content)
             if stored:
                 self._uploaded[session_id] = size
             if session_id not in self._object_push_sessions:
                 self._uploaded.pop(session_id, None)
-                for root in roots & self.message_res_store.keys():
-                    self._reply_bytes[root] = size
             return stored
 
-    def must_wait(self) -> bool:
-        """Whether a further upload would make too much wait here."""
-        with self.lock, self._lock_object_push_sessions:
-            uploads = sum(
-                bool(session.pending_object_ids)
-                and not session.root_object_ids.isdisjoint(self.message_res_store)
-                for session in self._object_push_sessions.values()
-            )
-            return uploads >= UPLOADS_AT_ONCE or sum(self._reply_bytes.values()) > WAITING_LIMIT
+    def announce(self, message_id: str, size: int) -> bool:
+        """Make room for a reply of so many bytes; False where its site must wait.
+
+        A single reply is always let in, however large, up to REPLY_LIMIT.
+        """
+        now = time.monotonic()
+        with self.lock:
+            self._announced = {
+                one: (held, since)
+                for one, (held, since) in self._announced.items()
+                if one != message_id
+                and (one in self.message_res_store or now - since < _FORGOTTEN_SECONDS)
+            }
+            held = sum(size for size, _ in self._announced.values())
+            if size > REPLY_LIMIT or (held and held + size > HELD_LIMIT):
+                return False
+            self._announced[message_id] = (size, now)
+            return True
 
     def _is_complete(self, message_id: str) -> bool:
         session = self._object_push_sessions.get(
@@ -161,8 +171,4 @@ class Link(InMemoryLinkState):
         if not self.stop_run(number):
             self.cleanup_run(number)
         with self.lock:
-            self._reply_bytes = {
-                reply: size
-                for reply, size in self._reply_bytes.items()
-                if reply in self.message_res_store
-            }
+            self._announced.clear()

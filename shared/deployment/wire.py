@@ -5,7 +5,9 @@ from __future__ import annotations
 WAIT_HEADER = "fedthaw-wait"
 """Seconds that the coordinator may hold a site's question for messages before it answers."""
 WAIT_LIMIT = 20.0
-PIECE_BYTES = 24 * 2**20
+SIZE_HEADER = "fedthaw-bytes"
+"""The bytes of all parts of a reply, announced before they are sent."""
+PIECE_BYTES = 4 * 2**20
 """Into pieces of this size a message's tensors are cut; each costs a request."""
 PIECE_VARIABLE = "FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE"
 """Where Flower reads it, once, when it is imported."""

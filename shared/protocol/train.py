@@ -82,6 +82,7 @@ class TrainReply:
     suppress: bool
     """The site's own values must not be shown or kept: a class is smaller than its min-cell."""
     train_seconds: float
+    """Training, and writing what the site remembers of it."""
     evaluate_seconds: float
     peak_memory: int
     continued_from: int
