@@ -33,7 +33,9 @@ def describe(reply: Reply) -> dict[str, Any]:
     # The tensors' values are not written down, so their pieces need not be put together.
     nothing = ArrayChunk(memoryview(b""))
     large: dict[str, InflatableObject] = {
-        name: nothing for name, part in reply.parts.items() if len(part) > _LARGE
+        name: nothing
+        for name, part in reply.parts.items()
+        if len(part) > _LARGE and part.startswith(ArrayChunk.__qualname__.encode("ascii"))
     }
     message = inflate_object_from_contents(root, dict(reply.parts), objects=large)
     assert isinstance(message, Message)
@@ -57,12 +59,14 @@ def describe(reply: Reply) -> dict[str, Any]:
 def record(path: Path, entry: Mapping[str, Any]) -> None:
     """Append an entry with the time, readable by this user alone; on disk when this returns."""
     line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry})
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, f"{line}\n".encode())
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(handle, "rb+", buffering=0) as file:
+        # After a torn line the new one would be part of it.
+        torn = file.seek(0, os.SEEK_END) and os.pread(handle, 1, file.tell() - 1) != b"\n"
+        data = f"{chr(10) if torn else ''}{line}\n".encode()
+        while data:  # a disk that is almost full takes a part at first
+            data = data[file.write(data) :]
         os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

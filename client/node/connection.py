@@ -151,7 +151,7 @@ def beat(connection: Connection) -> None:
             known = connection.client.SendNodeHeartbeat(request).success
         except httpx.HTTPStatusError as error:
             known = error.response.status_code != httpx.codes.UNAUTHORIZED
-        except httpx.HTTPError:
+        except (httpx.HTTPError, ssl.SSLError):
             continue
         if not known:
             connection.unrecognised = True

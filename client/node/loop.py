@@ -127,6 +127,11 @@ def _reply_to(site: Site, received: Received) -> Reply:
             log.error("%s", error)
         site.complaint = str(error)
         return _error(received.message, error.shareable)
+    except Exception as error:
+        # A bundle that is none, an answer that makes no sense: the client outlives it.
+        log.exception("A message could not be worked on.")
+        what = type(error).__name__
+        return _error(received.message, f"an unexpected {what}; the site's own log says more")
 
 
 def _context(site: Site, run: int) -> tuple[str, Context]:

@@ -31,6 +31,10 @@ def main() -> None:
 
     app = load_app("client.app:app", Broken, folder)
     assert isinstance(app, ClientApp)
+    module = sys.modules["client.app"].__file__ or ""
+    if not os.path.realpath(module).startswith(os.path.realpath(folder) + os.sep):
+        # The installed one would do, but it is not what the site's owner approved.
+        raise Broken("the bundle has no client/app.py")
     logging.getLogger("flwr").setLevel(logging.WARNING)
     while True:
         try:

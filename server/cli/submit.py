@@ -15,7 +15,7 @@ from server.cli.paths import COORDINATOR, HomeOption, default_folder, with_absol
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, open_home
 from server.link.lock import is_served
-from server.link.orders import STOP, Order, read_order, write_order
+from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.run.failure import clear_failure
 from shared.config import Scalar, parse_overrides, parse_run_config
 from shared.deployment.names import checked_site_name
@@ -68,10 +68,21 @@ def submit(
             f"--home {home}` is started.",
             err=True,
         )
-    typer.echo(f"Submitted {order.name}.", err=True)
+    before = [other.name for other in read_orders(opened.runs) if other.state == "waiting"]
+    before.remove(order.name)
+    queue = f" It begins after {', '.join(before)}." if before else ""
+    typer.echo(f"Submitted {order.name}.{queue}", err=True)
     if detach:
         return
-    follow(opened, order, said)
+    try:
+        follow(opened, order, said)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"No longer watching; {order.name} goes on. `fedthaw server status` shows it, "
+            f"`fedthaw stop {order.name}` ends it.",
+            err=True,
+        )
+        raise typer.Exit(130) from None
     _show(order.folder, json_output)
 
 

@@ -46,6 +46,8 @@ RUN_PATHS = frozenset(
 PIECE_PATHS = frozenset({"/v1/fleet/push-object", "/v1/fleet/pull-object"})
 TRANSFERS_AT_ONCE = 24
 """Pieces that are handled at once; each exists several times while it is."""
+UNANNOUNCED = 2**27
+"""Bytes that a reply may have whose site does not announce them, as Flower's own SuperNode."""
 _POLL_SECONDS = 0.02
 _PUBLIC_KEY = b"flwr-public-key"
 
@@ -175,9 +177,9 @@ def _refusal_of_reply(scope: Scope, body: bytes, link: Link) -> tuple[int, str] 
     if any(message.metadata.src_node_id != node for message in request.messages_list):
         return 403, "a site replies in its own name only"
     try:
-        size = int(dict(scope["headers"])[SIZE_HEADER.encode()])
-    except (KeyError, ValueError):
-        return 400, f"a reply must announce its bytes ({SIZE_HEADER})"
+        size = int(dict(scope["headers"]).get(SIZE_HEADER.encode(), UNANNOUNCED))
+    except ValueError:
+        return 400, f"{SIZE_HEADER} must be a number of bytes"
     if not 0 < size <= REPLY_LIMIT:
         return 413, f"a reply may have {REPLY_LIMIT} bytes"
     if not all(link.announce(tree.object_id, size) for tree in request.message_object_trees):

@@ -70,7 +70,7 @@ def read_order(folder: Path) -> Order:
             f"There is no run {folder.name} at this coordinator; `fedthaw server status` lists "
             "those that there are."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"The order of run {folder.name} cannot be read ({error}).") from error
 
 

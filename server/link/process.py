@@ -6,9 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
-import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import uvicorn
 
 from server.link.gate import App, gate_for_runs, gate_for_sites
 from server.link.home import Home
+from server.link.listening import bind, new_server, renew
 from server.link.lock import only_one
 from server.link.registry import read_registry
 from server.link.runs import Runs, advance, end
@@ -66,9 +64,9 @@ async def _serve(home: Home, listening: Listening) -> None:
     link = Link()
     app = _superlink(link)
     _let_in(home, link)
-    outer, inner = _bind(listening.host, listening.port), _bind(LOOPBACK, 0)
-    sites = _server(gate_for_sites(app, link), home if listening.encrypted else None)
-    local = _server(gate_for_runs(app), None)
+    outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
+    sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None)
+    local = new_server(gate_for_runs(app), None)
     runs = Runs(home, link, port=int(inner.getsockname()[1]))
     health = _health(listening)
     serving = [
@@ -105,7 +103,7 @@ async def _supervise(
             _let_in(home, link)
         if _changed(home.certificate) != seen[home.certificate] and sites.config.ssl is not None:
             seen[home.certificate] = _changed(home.certificate)
-            _renew(home, sites.config.ssl)
+            renew(home, sites.config.ssl)
         advance(runs)
         if (status := status_of(link, runs)) != written:
             written = status
@@ -132,60 +130,6 @@ def _let_in(home: Home, link: Link) -> None:
         log.error("%s The sites of before stay registered.", error)
         return
     link.set_sites({site.key.raw: site.name for site in sites})
-
-
-def _renew(home: Home, context: ssl.SSLContext) -> None:
-    """Take the new certificate for connections from now on; those that are open stay open."""
-    try:
-        context.load_cert_chain(home.certificate, home.key)
-        log.info("The renewed certificate is in use.")
-    except (OSError, ssl.SSLError) as error:
-        log.error("The new certificate cannot be used (%s); the one of before stays.", error)
-
-
-def _server(app: App, tls: Home | None) -> uvicorn.Server:
-    """A uvicorn server without logs of its own: they would name who asked for what."""
-    secrets: dict[str, Any] = {}
-    if tls is not None:
-        secrets = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
-    config = uvicorn.Config(
-        app,
-        lifespan="off", log_config=None, access_log=False, server_header=False,
-        timeout_keep_alive=75, timeout_graceful_shutdown=1, **secrets,
-    )  # fmt: skip
-    config.load()
-    # What it says is about connections that ended, at the end of the process a traceback for each.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    if config.ssl is not None:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    return _Quiet(config)
-
-
-class _Quiet(uvicorn.Server):
-    """Leaves signals to the process that has two of it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted connections take it over. Without it every small answer waits 40 ms for an
-    # acknowledgement, and a message has hundreds of parts.
-    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise ConfigError(
-            f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port, or "
-            "end what listens there."
-        ) from error
-    return bound
 
 
 def _health(listening: Listening) -> Any:

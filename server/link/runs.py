@@ -6,6 +6,7 @@ killed server process has left. One that dies again and again without a further 
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -30,7 +31,11 @@ DEATHS_ALLOWED = 3
 """How often in a row a run's process may die without having finished a round."""
 TOKEN = ".token"  # noqa: S105 (the name of a file)
 RESTART_SECONDS = 2.0
+RETRY_SECONDS = 30.0
 END_SECONDS = 10.0
+
+
+log = logging.getLogger("fedthaw.server")
 
 
 @dataclass
@@ -86,8 +91,15 @@ def _start(runs: Runs, order: Order) -> None:
     except (OSError, ValueError) as error:
         write_failure(order.folder, RunError(f"The run's bundle cannot be used ({error})."))
         return
+    try:
+        runs.process = _spawn(runs, order, token)
+    except OSError as error:
+        # No room on the disk, or for a process: the run waits for it, and so does nobody else.
+        log.error("The run %s cannot be started yet (%s).", order.name, error)
+        runs.link.end_run(runs.number)
+        runs.not_before = time.monotonic() + RETRY_SECONDS
+        return
     runs.current, runs.rounds = order, _rounds(order)
-    runs.process = _spawn(runs, order, token)
 
 
 def _spawn(runs: Runs, order: Order, token: str) -> subprocess.Popen[bytes]:

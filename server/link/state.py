@@ -88,9 +88,18 @@ class Link(InMemoryLinkState):
         self, node_id: int, limit: int | None, *, run_id: int | None = None
     ) -> list[Message]:
         """The messages to a site, but none whose tensors are still on their way."""
-        if not self.has_message_for(node_id):
-            return []
-        return super().get_message_ins(node_id, limit, run_id=run_id)
+        with self.lock:
+            coming = {
+                identifier: message
+                for identifier, message in self.message_ins_store.items()
+                if not self._is_complete(identifier)
+            }
+            for identifier in coming:
+                del self.message_ins_store[identifier]
+            try:
+                return super().get_message_ins(node_id, limit, run_id=run_id)
+            finally:
+                self.message_ins_store.update(coming)
 
     def get_message_res(self, message_ids: set[str], run_id: int) -> list[Message]:
         """One complete reply to any of these messages, if there is one.

@@ -23,6 +23,8 @@ from shared.errors import ConfigError, FedThawError, RunError, UserError
 from shared.events import ReplyReceived, RoundFinished, RunStarted, emit
 from shared.schedule import total_rounds
 
+CLUSTER_VARIABLE = "RAY_ADDRESS"
+"""HOST:PORT of a Ray cluster to use instead of one of our own; Ray itself reads it."""
 POLL_SECONDS = 1.0
 STATUS_SECONDS = 10.0
 
@@ -49,6 +51,21 @@ def _submit(place: Path, environment: dict[str, str], config: RunConfig, nodes: 
     """Start the run; returns Flower's number of it."""
     settings = place / "run.toml"
     settings.write_text(to_toml(config.to_flat()), encoding="utf-8")
+    if os.environ.get(CLUSTER_VARIABLE):
+        resources = _of_a_cluster(config, nodes)
+    else:
+        resources = _of_this_machine(config, nodes)
+    answer = flwr(
+        place, environment, "run", str(place / "app"), CONNECTION, "--run-config", str(settings),
+        "--federation-config", resources, "--format", "json",
+    )  # fmt: skip
+    if "run-id" not in answer:
+        raise RunError(f"Flower did not start the run: {answer}.")
+    return str(answer["run-id"])
+
+
+def _of_this_machine(config: RunConfig, nodes: int) -> str:
+    """A Ray of our own with all cores and GPUs of this machine."""
     cores = os.cpu_count() or 1
     # A site's threads are the same as in-process, and with them the last bit of every sum.
     threads = min(config.threads or cores, cores)
@@ -57,13 +74,12 @@ def _submit(place: Path, environment: dict[str, str], config: RunConfig, nodes: 
     )
     if gpus := _gpus():
         resources += f" client-resources-num-gpus=1.0 init-args-num-gpus={gpus}"
-    answer = flwr(
-        place, environment, "run", str(place / "app"), CONNECTION, "--run-config", str(settings),
-        "--federation-config", resources, "--format", "json",
-    )  # fmt: skip
-    if "run-id" not in answer:
-        raise RunError(f"Flower did not start the run: {answer}.")
-    return str(answer["run-id"])
+    return resources
+
+
+def _of_a_cluster(config: RunConfig, nodes: int) -> str:
+    """A Ray cluster that is there: it knows its own cores, and refuses to be told them."""
+    return f"num-supernodes={nodes} client-resources-num-cpus={config.threads or 1}"
 
 
 def _follow(place: Path, environment: dict[str, str], config: RunConfig, run: str) -> None:

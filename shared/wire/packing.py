@@ -1,7 +1,7 @@
 """A message's tensors as one block of bytes with an index.
 
 Flower sends every tensor as two objects of its own, each in a request of its own: the 267 tensors
-of a ResNet-50 cost seconds of round trips. As one block they travel in a few pieces of 5 MB.
+of a ResNet-50 cost seconds of round trips. As one block they travel in a few pieces.
 """
 
 from __future__ import annotations

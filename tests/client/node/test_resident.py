@@ -1,0 +1,128 @@
+"""A real working process with a bundle of a few lines: works, dies, ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+
+from client.node.connection import Received
+from client.node.resident import Worker, WorkerDied, end_worker, let_work, start_worker
+
+APP = """
+import os, sys
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+app = ClientApp()
+seen = 0
+
+@app.query()
+def query(message, context):
+    global seen
+    seen += 1
+    asked = message.content["ask"]
+    if asked["signal"]:
+        os.kill(os.getpid(), asked["signal"])
+    if asked["exit"]:
+        os._exit(asked["exit"])
+    told = ConfigRecord({
+        "site": context.node_config["site"],
+        "rounds": context.run_config["rounds"],
+        "torch": "torch" in sys.modules,
+        "fedthaw": any(name in sys.modules for name in ("shared", "server")),
+        "app": sys.modules["client.app"].__file__,
+        "folder": os.getcwd(),
+    })
+    counts = MetricRecord({"seen": seen, "pid": os.getpid()})
+    return Message(RecordDict({"told": told, "counts": counts}), reply_to=message)
+"""
+MakeReceived = Callable[[RecordDict], Received]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("bundle")
+    (place / "client").mkdir()
+    (place / "client" / "__init__.py").touch()
+    (place / "client" / "app.py").write_text(APP, encoding="utf-8")
+    return place
+
+
+@pytest.fixture
+def worker(folder: Path) -> Iterator[Worker]:
+    started = start_worker("digest", folder)
+    yield started
+    started.process.kill()
+    end_worker(started)
+
+
+def ask(make_received: MakeReceived, worker: Worker, **what: int) -> tuple[Message, RecordDict]:
+    values = {"signal": 0, "exit": 0} | what
+    received = make_received(RecordDict({"ask": MetricRecord({**values})}))
+    context = Context(7, 42, {"site": "/data/north"}, RecordDict(), {"rounds": 3})
+    reply = let_work(worker, received, context)
+    message = inflate_object_from_contents(reply.tree.object_id, dict(reply.parts))
+    assert isinstance(message, Message)
+    assert reply.message.metadata.reply_to_message_id == received.tree.object_id
+    return message, message.content
+
+
+def test_one_process_answers_message_after_message(
+    worker: Worker, folder: Path, make_received: MakeReceived
+) -> None:
+    message, content = ask(make_received, worker)
+    told = content["told"]
+    assert (told["site"], told["rounds"]) == ("/data/north", 3)
+    # The packages are the bundle's, and nothing of what is installed here comes with them.
+    assert (told["torch"], told["fedthaw"]) == (False, False)
+    assert told["app"] == str(folder / "client" / "app.py")
+    assert told["folder"] == str(folder)
+    assert message.metadata.src_node_id == 42
+    _, again = ask(make_received, worker)
+    assert again["counts"]["seen"] == 2
+    assert again["counts"]["pid"] == content["counts"]["pid"] == worker.process.pid
+    end_worker(worker)
+    assert worker.process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({"signal": int(signal.SIGKILL)}, "signal 9.*memory runs out"),
+        ({"signal": int(signal.SIGSEGV)}, "ended by signal 11"),
+        ({"exit": 3}, "ended with 3"),
+    ],
+)
+def test_a_death_is_told_with_its_cause(
+    worker: Worker, make_received: MakeReceived, what: dict[str, int], said: str
+) -> None:
+    with pytest.raises(WorkerDied, match=said):
+        ask(make_received, worker, **what)
+    with pytest.raises(WorkerDied, match=said):  # and nothing hangs afterwards
+        ask(make_received, worker)
+
+
+@pytest.mark.parametrize("code", ["raise RuntimeError('broken')", "app = 7"])
+def test_a_broken_bundle_is_a_death(tmp_path: Path, make_received: MakeReceived, code: str) -> None:
+    (tmp_path / "client").mkdir()
+    (tmp_path / "client" / "__init__.py").touch()
+    (tmp_path / "client" / "app.py").write_text(code, encoding="utf-8")
+    started = start_worker("digest", tmp_path)
+    try:
+        with pytest.raises(WorkerDied, match="ended with 1"):
+            ask(make_received, started)
+    finally:
+        started.process.kill()
+        end_worker(started)
+
+
+def test_a_worker_that_hangs_is_killed(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    monkeypatch.setattr("client.node.resident.END_SECONDS", 0.1)
+    end_worker(worker)
+    assert worker.process.returncode == -signal.SIGKILL

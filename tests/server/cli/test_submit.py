@@ -1,0 +1,183 @@
+"""`fedthaw submit`, `stop` and `server status` without a server process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from server.link.home import Home
+from server.link.lock import only_one
+from server.link.orders import STOP, read_order
+from server.run.failure import write_failure
+from shared import bundle
+from shared.bundle import Bundle
+from shared.errors import RunError
+
+Here = Callable[..., tuple[int, str, str]]
+DIGEST = hashlib.sha256(b"code").hexdigest()
+
+
+@pytest.fixture
+def home(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FEDTHAW_COORDINATOR", raising=False)
+    monkeypatch.setattr(bundle, "build_bundle", lambda: Bundle(b"code", DIGEST))
+    assert here("server", "init", "--name", "hub")[0] == 0
+    return tmp_path / "coordinator"
+
+
+def submit(here: Here, *words: str) -> tuple[int, str, str]:
+    return here("submit", "--detach", *words)
+
+
+@pytest.mark.usefixtures("home")
+def test_an_order_lies_in_its_folder(here: Here, home: Path) -> None:
+    code, out, err = submit(here, "--name", "first", "--set", "rounds=3", "--set", "weights=w.st")
+    assert (code, out) == (0, "")
+    assert f"Bundle: {DIGEST}" in err
+    assert "fedthaw site approve SITE HASH" in err
+    assert "No server process is running here" in err
+    order = read_order(home / "runs" / "first")
+    assert (order.config.rounds, order.bundle, order.state) == (3, DIGEST, "waiting")
+    assert order.config.weights == str(home.parent / "w.st")
+    assert (home / "bundles" / f"{DIGEST}.fab").read_bytes() == b"code"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--set", "sites=a,b"), "sites cannot be set here"),
+        (("--set", "out=x", "--set", "resume=true"), "out, resume cannot be set here"),
+        (("--set", "pooled=true"), "pooled cannot be set here"),
+        (("--set", "rounds=-1"), "rounds"),
+        (("--set", "unknown=1"), "unknown"),
+        (("--name", "../x"), "../x"),
+        (("--resume", "absent"), "no run absent"),
+        (("--resume", "../../x"), "../../x"),
+        (("--resume", "a", "--name", "b"), "leave --name out"),
+    ],
+)
+def test_what_will_not_do_leaves_nothing(
+    here: Here, home: Path, words: tuple[str, ...], said: str
+) -> None:
+    code, out, err = submit(here, *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert not (home / "runs").exists()
+
+
+def test_a_name_is_used_once(here: Here, home: Path) -> None:
+    assert submit(here, "--name", "first")[0] == 0
+    before = (home / "runs" / "first" / "order.json").read_bytes()
+    code, _, err = submit(here, "--name", "first")
+    assert code == 2
+    assert "--resume first" in err
+    assert (home / "runs" / "first" / "order.json").read_bytes() == before
+
+
+def test_a_continued_run_keeps_its_bundle_and_its_settings(
+    here: Here, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(here, "--name", "first", "--set", "rounds=3")
+    folder = home / "runs" / "first"
+    write_failure(folder, RunError("it failed"))
+    (folder / STOP).touch()
+    monkeypatch.setattr(bundle, "build_bundle", lambda: Bundle(b"newer", "0" * 64))
+    code, _, err = submit(here, "--resume", "first", "--set", "backbone=micro")
+    assert code == 2
+    assert "keeps its backbone" in err
+    assert read_order(folder).state == "stopped"
+    assert submit(here, "--resume", "first", "--set", "min-sites=5")[0] == 0
+    order = read_order(folder)
+    assert (order.state, order.bundle) == ("waiting", DIGEST)
+    assert (order.config.rounds, order.config.min_sites) == (3, 5)
+
+
+def test_a_complete_run_is_not_continued(here: Here, home: Path) -> None:
+    submit(here, "--name", "first")
+    (home / "runs" / "first" / "summary.json").write_text("{}")
+    for words in (("submit", "--detach", "--resume", "first"), ("stop", "first")):
+        code, _, err = here(*words)
+        assert code == 2
+        assert "complete" in err
+
+
+def test_stop_asks_the_run_to_end(here: Here, home: Path) -> None:
+    submit(here, "--name", "first")
+    code, _, err = here("stop", "first")
+    assert code == 0
+    assert "fedthaw submit --resume first" in err
+    assert (home / "runs" / "first" / STOP).exists()
+    assert here("stop", "absent")[0] == 2
+    assert here("stop", "../first")[0] == 2
+
+
+def test_following_ends_as_the_run_did(
+    here: Here, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server.cli import submit as module
+
+    def finish(opened: object, order: object, start: int) -> None:
+        (home / "runs" / "first" / "summary.json").write_text('{"a": 1}')
+
+    monkeypatch.setattr(module, "follow", finish)
+    assert here("submit", "--name", "first", "--json")[:2] == (0, '{"a": 1}')
+
+    def fail(opened: object, order: object, start: int) -> None:
+        raise RunError("it failed")
+
+    monkeypatch.setattr(module, "follow", fail)
+    code, out, err = here("submit", "--name", "second")
+    assert (code, out) == (1, "")
+    assert err.endswith("fedthaw: it failed\n")
+
+
+def test_status_shows_sites_and_runs(here: Here, home: Path) -> None:
+    from server.link.status import write_status
+    from shared.deployment.keys import generate_private_key, public_key_line
+
+    here("server", "register", "north", public_key_line(generate_private_key()))
+    submit(here, "--name", "first")
+    sites = {"north": {"connected": True, "since": "2026-01-01T00:00:00.5+00:00"}}
+    write_status(Home(home), {"run": "first", "sites": sites})
+    code, out, _ = here("server", "status", "--json")
+    told = json.loads(out)
+    assert (code, told["serving"]) == (0, False)
+    # What a process that has ended wrote last is not passed off as of now.
+    assert told["sites"] == {"north": {"connected": False, "since": None}}
+    assert [(run["run"], run["state"]) for run in told["runs"]] == [("first", "waiting")]
+    with only_one(Home(home)):
+        told = json.loads(here("server", "status", "--json")[1])
+        assert told["serving"]
+        assert told["sites"] == sites
+        assert told["runs"][0]["state"] == "running"
+        out = here("server", "status")[1]
+    assert "Serving." in out
+    assert "2026-01-01T00:00:00" in out
+    assert "No server process is running here." in here("server", "status")[1]
+
+
+def test_run_passes_on_what_it_was_told(
+    here: Here, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server.cli import run as module
+    from server.link import process
+
+    served: list[process.Listening] = []
+    monkeypatch.setattr(process, "serve", lambda opened, listening: served.append(listening))
+    monkeypatch.setattr(module, "speak", lambda name: None)
+    monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
+    assert here("server", "run")[0] == 0
+    assert here("server", "run", "--host", "127.0.0.1", "--port", 9, "--insecure")[0] == 0
+    assert served == [
+        process.Listening("0.0.0.0", 8443),
+        process.Listening("127.0.0.1", 9, encrypted=False),
+    ]
+    (home / "server.key").chmod(0o644)
+    code, _, err = here("server", "run")
+    assert code == 2
+    assert "chmod 600" in err
