@@ -124,7 +124,7 @@ def test_a_full_disk_at_the_coordinator(
     ) in outcome.err
     assert "continues after round 3: 4 rounds" in outcome.err
     assert set((tmp_path / "left").read_text(encoding="utf-8").split()) == {
-        ".lock", "config.json", "failure.json", "ledger.jsonl", "progress.json",
+        ".lock", "config.json", "failure.json", "ledger.jsonl", "progress.json", "run.log",
         "round-0002.safetensors", "round-0003.safetensors",
     }  # fmt: skip
     assert here(*tiny(*two_sites, out=tmp_path / "whole")).code == 0
