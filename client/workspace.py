@@ -98,6 +98,7 @@ def open_workspace(
     if not anew and folders in _kept and _kept[folders][0] == wanted:
         return _kept[folders][1]
     _kept.pop(folders, None)
+    _require_own_weights(node_config, load_site(folders[0]).weights, config.weights)
     workspace = _open(folders, *wanted)
     if not any(part.admission.report.problems for part in workspace.parts):
         # Else not kept: what the owner mends is read with the next message.
@@ -129,6 +130,22 @@ def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[
             f"set the number of SuperNodes to {len(folders)}."
         )
     return (folders[partition],)
+
+
+def _require_own_weights(node_config: Mapping[str, object], own: str | None, asked: str) -> None:
+    """SiteError where a coordinator elsewhere names a file of this machine.
+
+    Which files a site has is none of its business, and its path is seldom right here.
+    """
+    if node_config.get("deployed") and own is None and asked not in ("xrv", "imagenet", "random"):
+        raise SiteError(
+            f"The run's weights are a file, {asked} at the coordinator; name this site's copy of "
+            "it as weights in [compute] of site.toml.",
+            shareable=(
+                "it must name its own copy of the run's weights file in its site.toml ([compute] "
+                "weights)"
+            ),
+        )
 
 
 def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> Workspace:

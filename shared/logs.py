@@ -29,6 +29,6 @@ def quieten_flower() -> None:
     import flwr.supercore.logger  # noqa: F401
 
     flower = logging.getLogger("flwr")
-    flower.setLevel(logging.ERROR)
+    flower.setLevel(logging.CRITICAL)  # its errors quote what a stranger has sent
     # It has a handler of its own; ours would say everything twice.
     flower.propagate = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ def run(
         )
     speak("fedthaw.site")
     keep_freed_memory()
+    os.umask(0o077)  # nobody else on this machine reads what it writes
     stop = threading.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, lambda *_: stop.set())

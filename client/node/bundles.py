@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -15,18 +17,27 @@ from shared.files import make_private_folder, write_private
 
 SIZE_LIMIT = 10 * 2**20
 _UNPACKED_LIMIT = 50 * 2**20
-_READY = ".ready"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def approved_bundle(home: SiteHome, digest: str, fetch: Callable[[], bytes]) -> bytes:
+def approved_bundle(
+    home: SiteHome, digest: str, fetch: Callable[[], bytes], folder: Path | None = None
+) -> bytes:
     """The bundle's content; SiteError unless its owner approved just these bytes.
 
-    What the coordinator says that the digest is counts for nothing: it is computed here.
+    What the coordinator says that the digest is counts for nothing: it is computed here. `folder`
+    is the site's, for the command that allows a bundle.
     """
+    if not _DIGEST.fullmatch(digest):
+        # Not shown: it would stand in a command that the owner is asked to type.
+        raise SiteError(
+            "The coordinator names a bundle by something that is no SHA-256; it was not run.",
+            shareable="the bundle's name is no SHA-256",
+        )
     if digest not in read_approvals(home):
         raise SiteError(
             f"The coordinator wants to run bundle {digest}, which is not approved here. To allow "
-            f"it: fedthaw site approve {home.path.parent} {digest}",
+            f"it: fedthaw site approve {folder or 'FOLDER'} {digest}",
             shareable=(
                 f"its owner has not approved bundle {digest}; `fedthaw site approve` there allows "
                 "it"
@@ -49,8 +60,8 @@ def approved_bundle(home: SiteHome, digest: str, fetch: Callable[[], bytes]) -> 
 def unpack(home: SiteHome, digest: str, content: bytes) -> Path:
     """The folder with the bundle's files; SiteError for one that leaves its folder or swells."""
     folder = home.bundles / digest
-    if (folder / _READY).exists():
-        return folder
+    # Anew each time: what lies there may have been changed since it was approved.
+    shutil.rmtree(folder, ignore_errors=True)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [one for one in archive.infolist() if not one.is_dir()]
         if sum(one.file_size for one in members) > _UNPACKED_LIMIT:
@@ -62,7 +73,6 @@ def unpack(home: SiteHome, digest: str, content: bytes) -> Path:
             target = folder.joinpath(*name.parts)
             make_private_folder(target.parent)
             write_private(target, archive.read(one))
-    write_private(folder / _READY, b"")
     return folder
 
 

@@ -79,7 +79,8 @@ class Connection:
     public_key: bytes
     stop: threading.Event
     node: Node = field(default_factory=Node)
-    lost: bool = False
+    lost: str = ""
+    """Why the coordinator is not reached: the network, or what its owner was told last."""
     unrecognised: bool = False
 
 
@@ -299,15 +300,17 @@ def _reason(error: Exception) -> str:
 
 
 def _tell_lost(connection: Connection, why: str) -> None:
-    if not connection.lost:
-        log.warning("Not connected to %s: %s. Trying again.", connection.server, why)
-    connection.lost = True
+    # Told once, however the network's trouble changes its face; what its owner can mend, always.
+    kind = why if "certificate" in why or "clock" in why or "key" in why else "network"
+    if connection.lost != kind:
+        log.warning("Not connected to %s: %s. Trying again.", connection.server, why.rstrip("."))
+    connection.lost = kind
 
 
 def _tell_back(connection: Connection) -> None:
     if connection.lost:
         log.info("Connected to %s again.", connection.server)
-    connection.lost = False
+    connection.lost = ""
 
 
 def _trusting(authority: Path) -> ssl.SSLContext:

@@ -140,20 +140,24 @@ def _context(site: Site, run: int) -> tuple[str, Context]:
     if run not in site.contexts:
         about = fetch_run(connection, run)
         content = approved_bundle(
-            site.home, about.fab_hash, lambda: fetch_bundle(connection, about.fab_hash, run)
+            site.home,
+            about.fab_hash,
+            lambda: fetch_bundle(connection, about.fab_hash, run),
+            site.folder,
         )
         context = Context(
             run_id=run,
             node_id=connection.node.node_id,
-            node_config={"site": str(site.folder)},
+            node_config={"site": str(site.folder), "deployed": True},
             state=RecordDict(),
             run_config=get_fused_config_from_fab(content, about),
         )
         # A connection has one run at a time; what is known of earlier ones is of no use.
         site.contexts = {run: (about.fab_hash, context)}
+        log.info("A run begins, of bundle %s.", about.fab_hash)
     digest, context = site.contexts[run]
     # Asked each time: the owner may have taken the approval back.
-    approved_bundle(site.home, digest, lambda: fetch_bundle(connection, digest, run))
+    approved_bundle(site.home, digest, lambda: fetch_bundle(connection, digest, run), site.folder)
     return digest, context
 
 
@@ -179,10 +183,11 @@ def _work(site: Site, digest: str, received: Received, context: Context) -> Repl
 
 def _send(site: Site, reply: Reply, seconds: float) -> None:
     """Write down what leaves, then send it."""
+    run = reply.message.metadata.run_id
     entry = {
         "to": site.connection.server,
-        "run": reply.message.metadata.run_id,
-        "bundle": next(iter(site.contexts.values()))[0] if site.contexts else None,
+        "run": run,
+        "bundle": site.contexts[run][0] if run in site.contexts else None,
         **describe(reply),
     }
     try:

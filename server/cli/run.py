@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,7 @@ def run(
     opened = open_home(home)
     speak("fedthaw.server")
     keep_freed_memory()
+    os.umask(0o077)  # nobody else on this machine reads what it writes
     chosen = port or read_settings(opened).port
     serve(opened, Listening(host, chosen, encrypted=not insecure, health=health))
 
@@ -73,6 +75,7 @@ def _status(path: Path) -> dict[str, Any]:
     from server.link.registry import read_registry
     from server.link.status import read_status
     from server.run.progress import read_progress
+    from shared.schedule import total_rounds
 
     home = Home(path)
     serving = is_served(home)
@@ -83,7 +86,12 @@ def _status(path: Path) -> dict[str, Any]:
         state = "running" if order.name == known.get("run") else order.state
         progress = read_progress(order.folder)
         runs.append(
-            {"run": order.name, "state": state, "bundle": order.bundle}
+            {
+                "run": order.name,
+                "state": state,
+                "rounds": total_rounds(order.config),
+                "bundle": order.bundle,
+            }
             | ({"progress": asdict(progress)} if progress else {})
         )
     return {
@@ -113,10 +121,14 @@ def _print(document: dict[str, Any]) -> None:
         runs.add_row(
             run_["run"],
             run_["state"],
-            f"{progress.get('round', 0)}/{progress.get('rounds', '?')}",
+            f"{progress.get('round', 0)}/{run_['rounds']}",
             "" if auroc is None else f"{auroc:.3f}",
             str(len(progress.get("asked", ()))),
             str(len(progress.get("answered", ()))),
             ", ".join(sorted(missing)),
         )
     console.print(runs)
+    for run_ in document["runs"]:
+        note = run_.get("progress", {}).get("note")
+        if note and run_["state"] == "running":
+            console.print(f"{run_['run']}: {note}", soft_wrap=True, markup=False)

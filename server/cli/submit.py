@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli.paths import COORDINATOR, HomeOption, default_folder, with_absolute_weights
+from server.cli.paths import (
+    COORDINATOR,
+    NAMED_WEIGHTS,
+    HomeOption,
+    default_folder,
+    with_absolute_weights,
+)
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, open_home
 from server.link.lock import is_served
@@ -53,11 +60,16 @@ def submit(
     ends the watching, not the run.
     """
     opened = open_home(home)
+    os.umask(0o077)
     overrides = parse_overrides(settings or [])
     order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
     typer.echo(f"Bundle: {order.bundle}", err=True)
     if not resume:
-        typer.echo("Each site's owner allows it once: fedthaw site approve SITE HASH", err=True)
+        typer.echo(
+            "Each site's owner allows it once, there: fedthaw site approve FOLDER HASH (or "
+            "--installed where the same fedthaw is installed)",
+            err=True,
+        )
     clear_failure(order.folder)
     (order.folder / STOP).unlink(missing_ok=True)
     said = end_of_log(order)
@@ -106,6 +118,11 @@ def _new(home: Home, name: str | None, overrides: dict[str, Scalar]) -> Order:
     from shared.bundle import build_bundle
 
     config = with_absolute_weights(parse_run_config(_allowed(overrides)))
+    if config.weights not in NAMED_WEIGHTS and not Path(config.weights).is_file():
+        raise ConfigError(
+            f"There is no weights file {config.weights}; the coordinator needs the same one as its "
+            "sites."
+        )
     chosen = checked_site_name(name) if name else default_folder().name
     folder = home.runs / chosen
     if folder.exists():

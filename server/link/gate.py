@@ -9,14 +9,13 @@ what the run's own process needs. Nothing lets Flower's control interface throug
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
+from flwr.proto.fleet_pb2 import PushMessagesRequest
 from google.protobuf.message import DecodeError
 
+from server.link.identity import identify
 from server.link.state import REPLY_LIMIT, Link
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
 
@@ -27,6 +26,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT = 2**25
 """Bytes of one request; tensors are cut into pieces of 4 MB."""
+SMALL_BODY_LIMIT = 2**20
+"""Bytes of a request that carries no tensors."""
 SITE_PATHS = frozenset(
     f"/v1/fleet/{name}"
     for name in (
@@ -49,7 +50,6 @@ TRANSFERS_AT_ONCE = 24
 UNANNOUNCED = 2**27
 """Bytes that a reply may have whose site does not announce them, as Flower's own SuperNode."""
 _POLL_SECONDS = 0.02
-_PUBLIC_KEY = b"flwr-public-key"
 
 
 def gate_for_runs(app: App) -> App:
@@ -60,7 +60,7 @@ def gate_for_runs(app: App) -> App:
             await _refuse(send, 404, "not found")
             return
         # As a whole: Flower's layers would each handle every piece of 64 kB.
-        body = await _body(receive)
+        body = await _body(receive, BODY_LIMIT)
         if body is None:
             await _refuse(send, 413, f"more than {BODY_LIMIT} bytes")
         else:
@@ -78,20 +78,24 @@ def gate_for_sites(app: App, link: Link) -> App:
         if scope["type"] != "http" or path not in SITE_PATHS | {"/health"}:
             await _refuse(send, 404, "not found")
             return
-        if _declared_length(scope) > BODY_LIMIT:
-            await _refuse(send, 413, f"more than {BODY_LIMIT} bytes")
+        if path == "/health":
+            await app(scope, receive, send)
             return
-        body = await _body(receive)
-        if body is None:
-            await _refuse(send, 413, f"more than {BODY_LIMIT} bytes")
+        node = identify(dict(scope["headers"]), link)
+        if node is None:
+            await _refuse(send, 401, "no registered site's signature of this moment")
+            return
+        limit = BODY_LIMIT if path == "/v1/fleet/push-object" else SMALL_BODY_LIMIT
+        if _declared_length(scope) > limit or (body := await _body(receive, limit)) is None:
+            await _refuse(send, 413, f"more than {limit} bytes")
             return
         if path == "/v1/fleet/pull-messages":
-            await _wait_for_message(scope, body, link)
+            await _wait_for_message(scope, node, link)
             if link.closing:
                 await _refuse(send, 503, "the server is being ended")
                 return
         elif path == "/v1/fleet/push-messages" and (
-            refusal := _refusal_of_reply(scope, body, link)
+            refusal := _refusal_of_reply(scope, body, node, link)
         ):
             await _refuse(send, *refusal)
             return
@@ -115,7 +119,7 @@ def _declared_length(scope: Scope) -> int:
     return 0 if scope["method"] in ("GET", "HEAD") else BODY_LIMIT + 1
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _body(receive: Receive, limit: int) -> bytes | None:
     """The whole body, None where it is too large."""
     parts: list[bytes] = []
     length = 0
@@ -123,7 +127,7 @@ async def _body(receive: Receive) -> bytes | None:
         message = await receive()
         parts.append(message.get("body", b""))
         length += len(parts[-1])
-        if length > BODY_LIMIT:
+        if length > limit:
             return None
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             return b"".join(parts)
@@ -143,16 +147,11 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _wait_for_message(scope: Scope, body: bytes, link: Link) -> None:
-    """Hold the question of a registered site until there is a message, or its patience ends."""
-    headers = dict(scope["headers"])
+async def _wait_for_message(scope: Scope, node: int, link: Link) -> None:
+    """Hold a site's question until there is a message for it, or its patience ends."""
     try:
-        seconds = min(float(headers.get(WAIT_HEADER.encode(), b"0")), WAIT_LIMIT)
-        key = base64.b64decode(headers.get(_PUBLIC_KEY, b""), validate=True)
-        node = PullMessagesRequest.FromString(body).node.node_id
-    except (ValueError, binascii.Error, DecodeError):
-        return
-    if not link.knows_key(key):
+        seconds = min(float(dict(scope["headers"]).get(WAIT_HEADER.encode(), b"0")), WAIT_LIMIT)
+    except ValueError:
         return
     deadline = _now() + seconds
     while not (link.closing or link.has_message_for(node)) and _now() < deadline:
@@ -163,7 +162,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _refusal_of_reply(scope: Scope, body: bytes, link: Link) -> tuple[int, str] | None:
+def _refusal_of_reply(scope: Scope, body: bytes, node: int, link: Link) -> tuple[int, str] | None:
     """Why a reply is not let in now: in another site's name, too large, or not yet.
 
     Flower checks that a request comes from `node`, and that a reply's sender is who was asked, but
@@ -173,16 +172,17 @@ def _refusal_of_reply(scope: Scope, body: bytes, link: Link) -> tuple[int, str] 
         request = PushMessagesRequest.FromString(body)
     except DecodeError:
         return None  # Flower says what is wrong with it
-    node = request.node.node_id
     if any(message.metadata.src_node_id != node for message in request.messages_list):
         return 403, "a site replies in its own name only"
+    if len(request.message_object_trees) != 1:
+        return 400, "one reply at a time"
     try:
         size = int(dict(scope["headers"]).get(SIZE_HEADER.encode(), UNANNOUNCED))
     except ValueError:
         return 400, f"{SIZE_HEADER} must be a number of bytes"
     if not 0 < size <= REPLY_LIMIT:
         return 413, f"a reply may have {REPLY_LIMIT} bytes"
-    if not all(link.announce(tree.object_id, size) for tree in request.message_object_trees):
+    if not link.announce(node, request.message_object_trees[0].object_id, size):
         return 503, "other replies are being taken; try again"
     return None
 

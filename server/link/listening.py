@@ -35,7 +35,7 @@ def new_server(app: App, tls: Home | None) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         lifespan="off", log_config=None, access_log=False, server_header=False,
-        timeout_keep_alive=75, timeout_graceful_shutdown=1, **secrets,
+        limit_concurrency=4096, timeout_keep_alive=75, timeout_graceful_shutdown=1, **secrets,
     )  # fmt: skip
     config.load()
     # What it says is about connections that ended, at the end of the process a traceback for each.

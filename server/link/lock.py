@@ -7,17 +7,22 @@ import fcntl
 from collections.abc import Iterator
 
 from server.link.home import Home
-from shared.errors import RunError
+from shared.errors import ConfigError
 
 
 @contextlib.contextmanager
 def only_one(home: Home) -> Iterator[None]:
-    """Hold the folder; its lock is the operating system's and is gone with the process."""
+    """Hold the folder; ConfigError where another process does.
+
+    The lock is the operating system's and is gone with the process.
+    """
     with home.lock.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"Another process serves {home.path} already; end that one.") from None
+            raise ConfigError(
+                f"Another process serves {home.path} already; end that one."
+            ) from None
         yield
 
 

@@ -7,6 +7,7 @@ it is written to disk: a site's update exists at the coordinator only until it i
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from flwr.app import Message
@@ -19,13 +20,22 @@ from flwr.superlink.federation import NoOpFederationManager
 
 from shared.config import Scalar
 
-REPLY_LIMIT = 2**30
+REPLY_LIMIT = 2**28
 """Bytes that one reply may have; a whole ResNet-50 in float32 has 94 MB."""
 HELD_LIMIT = 3 * 2**28
 """Bytes of replies that are on their way or wait for the coordinator: eight whole networks. One
 more upload is then asked to wait, so that this process's memory does not grow with the sites."""
 _FORGOTTEN_SECONDS = 30.0
 """After so long a reply that was announced and of which nothing came is no longer counted."""
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What a site's reply takes here, and when a part of it came last."""
+
+    node: int
+    size: int
+    since: float
 
 
 class Link(InMemoryLinkState):
@@ -37,8 +47,8 @@ class Link(InMemoryLinkState):
         """The process is about to end: whoever waits for a message is sent away."""
         self._uploaded: dict[str, int] = {}
         """Bytes received by push session."""
-        self._announced: dict[str, tuple[int, float]] = {}
-        """By message: the bytes of a reply that the coordinator has not fetched, and since when."""
+        self._announced: dict[str, _Room] = {}
+        """By message, replies that the coordinator has not fetched."""
 
     # Sites
 
@@ -125,10 +135,17 @@ class Link(InMemoryLinkState):
         """Take one part of a message; False, as for an unknown one, beyond what was announced."""
         with self._lock_object_push_sessions:
             session = self._object_push_sessions.get(session_id)
-            roots = set(session.root_object_ids) if session is not None else set()
-            size = self._uploaded.get(session_id, 0) + len(object_content)
-            if size > sum(self._announced.get(root, (REPLY_LIMIT, 0.0))[0] for root in roots):
+            if session is None:
                 return False
+            roots = set(session.root_object_ids)
+            size = self._uploaded.get(session_id, 0) + len(object_content)
+            rooms = {root: self._announced[root] for root in roots & self._announced.keys()}
+            if roots & self.message_res_store.keys():
+                limit = sum(room.size for room in rooms.values()) if rooms else REPLY_LIMIT
+                if size > limit:
+                    return False
+            for root, room in rooms.items():
+                self._announced[root] = replace(room, since=time.monotonic())
             stored = super().store_object(run_id, session_id, object_id, object_content)
             if stored:
                 self._uploaded[session_id] = size
@@ -136,24 +153,29 @@ class Link(InMemoryLinkState):
                 self._uploaded.pop(session_id, None)
             return stored
 
-    def announce(self, message_id: str, size: int) -> bool:
-        """Make room for a reply of so many bytes; False where its site must wait.
+    def announce(self, node: int, message_id: str, size: int) -> bool:
+        """Make room for a site's reply of so many bytes; False where the site must wait.
 
-        A single reply is always let in, however large, up to REPLY_LIMIT.
+        A site has one reply under way: what it announced before is given up. Where nothing else is
+        held, a reply is let in however large, up to REPLY_LIMIT.
         """
         now = time.monotonic()
         with self.lock:
             self._announced = {
-                one: (held, since)
-                for one, (held, since) in self._announced.items()
-                if one != message_id
-                and (one in self.message_res_store or now - since < _FORGOTTEN_SECONDS)
+                one: room
+                for one, room in self._announced.items()
+                if room.node != node
+                and (self._is_whole(one) or now - room.since < _FORGOTTEN_SECONDS)
             }
-            held = sum(size for size, _ in self._announced.values())
+            held = sum(room.size for room in self._announced.values())
             if size > REPLY_LIMIT or (held and held + size > HELD_LIMIT):
                 return False
-            self._announced[message_id] = (size, now)
+            self._announced[message_id] = _Room(node, size, now)
             return True
+
+    def _is_whole(self, reply: str) -> bool:
+        """Whether all of a reply is there and waits for the coordinator."""
+        return reply in self.message_res_store and self._is_complete(reply)
 
     def _is_complete(self, message_id: str) -> bool:
         session = self._object_push_sessions.get(

@@ -95,3 +95,20 @@ def test_a_node_of_a_simulation_keeps_its_own(
     assert [one.name for one in first] == ["north", "east"]
     again = [open_workspace({"partition-id": n}, config) for n in (0, 1)]
     assert all(one is other for one, other in zip(first, again, strict=True))
+
+
+def test_a_coordinator_elsewhere_names_no_file_of_this_machine(
+    tmp_path: Path, write_site: Callable[..., Path], write_base: Callable[..., Path],
+    micro_config: Callable[..., RunConfig],
+) -> None:  # fmt: skip
+    """A deployed site loads its own copy; a simulation's sites are on one machine."""
+    base = write_base(tmp_path / "base.safetensors")
+    config = micro_config(weights=str(base))
+    without = write_site(tmp_path / "a", "north")
+    with pytest.raises(SiteError, match="name this site's copy") as caught:
+        open_workspace({"site": str(without), "deployed": True}, config)
+    assert str(tmp_path) not in caught.value.shareable
+    own = write_site(tmp_path / "b", "north", more=f'weights = "{base}"')
+    digest = open_workspace({"site": str(own), "deployed": True}, config).base.digest
+    simulated = micro_config(weights=str(base), sites=str(without))
+    assert open_workspace({"partition-id": 0}, simulated).base.digest == digest

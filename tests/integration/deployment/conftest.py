@@ -226,12 +226,14 @@ def deployed_base(
 
 
 @pytest.fixture(scope="session")
-def hospital_folders(write_site: Callable[..., Path]) -> Callable[[Path], tuple[Path, ...]]:
+def hospital_folders(
+    write_site: Callable[..., Path], deployed_base: Path
+) -> Callable[[Path], tuple[Path, ...]]:
     """Write the folders of three small sites, the same ones each time."""
 
     def write(parent: Path) -> tuple[Path, ...]:
         return tuple(
-            write_site(parent, name, patients, seed=seed)
+            write_site(parent, name, patients, seed=seed, more=f'weights = "{deployed_base}"')
             for seed, (name, patients) in enumerate({"north": 8, "east": 10, "west": 12}.items())
         )
 

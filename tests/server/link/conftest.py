@@ -14,7 +14,7 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.task_identity import TaskIdentity
 
-from server.link.state import Link
+from server.link.state import REPLY_LIMIT, Link
 
 NORTH, EAST = b"the key of north", b"the key of east"
 
@@ -141,3 +141,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         now[0] += seconds
 
     return forward
+
+
+@pytest.fixture(autouse=True)
+def _room_for_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one of the largest replies fills it."""
+    monkeypatch.setattr("server.link.state.HELD_LIMIT", REPLY_LIMIT)

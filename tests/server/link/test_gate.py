@@ -24,7 +24,7 @@ from server.link.gate import (
     gate_for_runs,
     gate_for_sites,
 )
-from server.link.state import HELD_LIMIT, REPLY_LIMIT, Link
+from server.link.state import REPLY_LIMIT, Link
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER
 
 SECRET = "/v1/control/start-run"
@@ -79,6 +79,14 @@ async def ask(
     await gate(scope, receive, send)
     text = b"".join(one.get("body", b"") for one in sent[1:]).decode(errors="replace")
     return sent[0]["status"], text
+
+
+@pytest.fixture(autouse=True)
+def who(monkeypatch: pytest.MonkeyPatch) -> dict[str, int | None]:
+    """Whom the gate takes a request to be from; test_identity has how it finds out."""
+    known: dict[str, int | None] = {"node": 7}
+    monkeypatch.setattr("server.link.gate.identify", lambda headers, link: known["node"])
+    return known
 
 
 def call(gate: App, path: str, *chunks: bytes, **more: Any) -> tuple[int, str]:
@@ -179,6 +187,13 @@ def test_a_site_must_say_how_much_it_sends(behind: Behind) -> None:
 # Replies
 
 
+@pytest.fixture
+def wire(wire: Any, who: dict[str, int | None]) -> Any:
+    """With requests that come from north."""
+    who["node"] = wire.north
+    return wire
+
+
 def reply_of(wire: Any, node: int) -> tuple[Any, bytes]:
     """A reply of north, pushed by the node."""
     reply = wire.answer(wire.put(wire.ask(wire.north)))
@@ -201,12 +216,15 @@ def test_a_reply_passes_as_it_was_sent(wire: Any, behind: Behind) -> None:
     assert behind.seen == [(PUSH, body)]
 
 
-def test_no_site_replies_in_the_name_of_another(wire: Any, behind: Behind) -> None:
+def test_no_site_replies_in_the_name_of_another(
+    wire: Any, behind: Behind, who: dict[str, int | None]
+) -> None:
+    who["node"] = wire.east
     reply, body = reply_of(wire, wire.east)
     status, text = push(gate_for_sites(behind, wire.link), body, reply.size)
     assert (status, text) == (403, "a site replies in its own name only")
     assert behind.seen == []
-    assert wire.link.announce("another", HELD_LIMIT)  # it took no room
+    assert wire.link.announce(99, "another", REPLY_LIMIT)  # it took no room
 
 
 @pytest.mark.parametrize(
@@ -226,14 +244,14 @@ def test_an_unannounced_reply_takes_room_too(wire: Any, behind: Behind) -> None:
     """As Flower's own SuperNode pushes it."""
     _, body = reply_of(wire, wire.north)
     assert push(gate_for_sites(behind, wire.link), body)[0] == 200
-    assert not wire.link.announce("another", HELD_LIMIT)
-    assert wire.link.announce("another", HELD_LIMIT - UNANNOUNCED)
+    assert not wire.link.announce(99, "another", REPLY_LIMIT)
+    assert wire.link.announce(99, "another", REPLY_LIMIT - UNANNOUNCED)
 
 
 def test_a_reply_waits_for_room(wire: Any, behind: Behind) -> None:
     reply, body = reply_of(wire, wire.north)
     gate = gate_for_sites(behind, wire.link)
-    assert wire.link.announce("of another site", HELD_LIMIT)
+    assert wire.link.announce(99, "of another site", REPLY_LIMIT)
     assert push(gate, body, reply.size)[0] == 503
     assert behind.seen == []
     wire.link.end_run(wire.run)
@@ -310,18 +328,18 @@ def test_patience_ends(wire: Any, behind: Behind, public_keys: Any, seconds: obj
     assert asyncio.run(now())[0] == 200
 
 
-@pytest.mark.parametrize("key", [b"nobody's key", b"", None])
-def test_a_question_of_a_stranger_is_not_held(wire: Any, behind: Behind, key: Any) -> None:
-    """Flower refuses it at once; held ones would cost the coordinator a connection each."""
+def test_a_stranger_is_refused_before_anything_is_read(
+    wire: Any, behind: Behind, who: dict[str, int | None]
+) -> None:
+    """Not held, not buffered, and no room is made for it."""
+    who["node"] = None
     gate = gate_for_sites(behind, wire.link)
-    asked = question(wire.north, key or b"", 20)
-    if key is None:
-        asked["headers"]["flwr-public-key"] = "no base64!"
-
-    async def now() -> tuple[int, str]:
-        return await asyncio.wait_for(ask(gate, PULL, **asked), 2)
-
-    assert asyncio.run(now())[0] == 200
+    _, body = reply_of(wire, wire.north)
+    for path in SITE_PATHS:
+        assert call(gate, path, body, headers={SIZE_HEADER: str(REPLY_LIMIT)})[0] == 401
+        assert call(gate, path, b"", length=2**40)[0] == 401
+    assert behind.seen == []
+    assert wire.link.announce(99, "another", REPLY_LIMIT)
 
 
 def test_a_question_is_answered_at_once_where_a_message_waits(

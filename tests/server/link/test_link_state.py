@@ -10,7 +10,7 @@ from flwr.supercore.fab import Fab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.link.state import HELD_LIMIT, REPLY_LIMIT, Link
+from server.link.state import REPLY_LIMIT, Link
 
 KEYS = [b"one", b"two", b"three"]
 
@@ -117,7 +117,7 @@ def test_nobody_answers_for_a_site_that_is_away(wire: Any) -> None:
 def test_no_site_sends_more_than_it_announced(wire: Any) -> None:
     request = wire.put(wire.ask(wire.north))
     reply = wire.answer(request)
-    assert wire.link.announce(reply.name, reply.size - 1)
+    assert wire.link.announce(wire.north, reply.name, reply.size - 1)
     taken = wire.fill(reply, wire.open(reply))
     assert taken == [True] * (len(taken) - 1) + [False]
     assert wire.link.get_message_res({request.name}, wire.run) == []
@@ -126,7 +126,7 @@ def test_no_site_sends_more_than_it_announced(wire: Any) -> None:
 def test_what_was_announced_fits_to_the_byte(wire: Any) -> None:
     request = wire.put(wire.ask(wire.north))
     reply = wire.answer(request)
-    assert wire.link.announce(reply.name, reply.size)
+    assert wire.link.announce(wire.north, reply.name, reply.size)
     assert all(wire.fill(reply, wire.open(reply)))
     assert len(wire.link.get_message_res({request.name}, wire.run)) == 1
 
@@ -146,25 +146,25 @@ def test_parts_that_nobody_asked_for_are_not_kept(wire: Any) -> None:
 
 
 def test_the_first_upload_is_let_in_however_large() -> None:
-    assert Link().announce("one", REPLY_LIMIT)
-    assert not Link().announce("one", REPLY_LIMIT + 1)
+    assert Link().announce(1, "one", REPLY_LIMIT)
+    assert not Link().announce(1, "one", REPLY_LIMIT + 1)
 
 
 @pytest.mark.usefixtures("clock")
 def test_uploads_wait_while_the_others_fill_the_memory() -> None:
     link = Link()
-    assert link.announce("one", HELD_LIMIT)
-    assert not link.announce("two", 1)
-    assert link.announce("one", HELD_LIMIT)  # the same one again takes no more room
+    assert link.announce(1, "one", REPLY_LIMIT)
+    assert not link.announce(2, "two", 1)
+    assert link.announce(1, "one", REPLY_LIMIT)  # the same one again takes no more room
 
 
 def test_an_announced_reply_that_never_comes_is_forgotten(clock: Callable[[float], None]) -> None:
     link = Link()
-    assert link.announce("one", HELD_LIMIT)
+    assert link.announce(1, "one", REPLY_LIMIT)
     clock(29)
-    assert not link.announce("two", 1)
+    assert not link.announce(2, "two", 1)
     clock(2)
-    assert link.announce("two", 1)
+    assert link.announce(2, "two", 1)
 
 
 def test_a_reply_that_waits_keeps_its_room_until_it_is_fetched(
@@ -172,15 +172,15 @@ def test_a_reply_that_waits_keeps_its_room_until_it_is_fetched(
 ) -> None:
     request = wire.put(wire.ask(wire.north))
     reply = wire.answer(request)
-    assert wire.link.announce(reply.name, HELD_LIMIT)
+    assert wire.link.announce(wire.north, reply.name, REPLY_LIMIT)
     wire.put(reply)
     clock(1000)
-    assert not wire.link.announce("another", 1)
+    assert not wire.link.announce(99, "another", 1)
     assert wire.link.get_message_res({request.name}, wire.run)
-    assert wire.link.announce("another", 1)
+    assert wire.link.announce(99, "another", 1)
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 2 * HELD_LIMIT)), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 2 * REPLY_LIMIT)), max_size=12))
 @settings(deadline=None, max_examples=100)
 def test_announced_replies_never_exceed_the_room_but_alone(steps: list[tuple[str, int]]) -> None:
     """Against a dictionary that adds up what is held."""
@@ -188,8 +188,8 @@ def test_announced_replies_never_exceed_the_room_but_alone(steps: list[tuple[str
     for name, size in steps:
         others = {key: value for key, value in held.items() if key != name}
         total = sum(others.values()) + size
-        fits = size <= REPLY_LIMIT and (not others or total <= HELD_LIMIT)
-        assert link.announce(name, size) == fits
+        fits = size <= REPLY_LIMIT and (not others or total <= REPLY_LIMIT)
+        assert link.announce(ord(name), name, size) == fits
         held = {**others, name: size} if fits else others
 
 
@@ -198,7 +198,7 @@ def test_a_run_that_has_ended_leaves_nothing(wire: Any, bundle: Fab) -> None:
     open_request = wire.ask(wire.east)
     session = wire.open(open_request)
     wire.fill(open_request, session, leave=1)
-    wire.link.announce("a reply", HELD_LIMIT)
+    wire.link.announce(98, "a reply", REPLY_LIMIT)
     assert wire.link.num_message_ins() == 2
     assert wire.link.num_message_res() == 1
     wire.link.end_run(wire.run)
@@ -212,7 +212,7 @@ def test_a_run_that_has_ended_leaves_nothing(wire: Any, bundle: Fab) -> None:
     another, token = wire.link.begin_run(bundle, {})
     assert another != wire.run
     assert wire.link.get_task_by_token(token).run_id == another
-    assert wire.link.announce("of the next run", HELD_LIMIT)
+    assert wire.link.announce(97, "of the next run", REPLY_LIMIT)
 
 
 def test_a_run_begins_with_its_bundle_and_its_settings(bundle: Fab) -> None:
