@@ -120,7 +120,7 @@ def test_the_work_is_sent_after_it_is_written_down(
     monkeypatch.setattr(loop, "let_work", work)
     serve(trusted, received, monkeypatch)
     assert len(sent) == len(list(read(trusted.home.audit))) == 1
-    assert contexts[0].node_config == {"site": str(trusted.folder)}
+    assert contexts[0].node_config == {"site": str(trusted.folder), "deployed": True}
     assert contexts[0].run_config == {"rounds": 1}
     assert next(read(trusted.home.audit))["bundle"] == DIGEST
 
