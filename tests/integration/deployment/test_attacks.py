@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -17,7 +18,8 @@ import httpx
 import pytest
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
 from flwr.proto.message_pb2 import Message as MessageProto
-from flwr.proto.message_pb2 import Metadata, ObjectTree
+from flwr.proto.message_pb2 import Metadata, ObjectTree, PushObjectRequest
+from flwr.proto.run_pb2 import GetRunRequest
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
 from client.node import connection as node
@@ -55,6 +57,15 @@ def connected_as(deployment: Any, site: Path) -> Iterator[node.Connection]:
     with node.connect(address, home / "ca.crt", key, threading.Event()) as connection:
         node.activate(connection)
         yield connection
+
+
+def signed_by(connection: node.Connection) -> dict[str, str]:
+    """The headers by which a site says who it is."""
+    sent: list[httpx.Request] = []
+    connection.client._client.event_hooks["request"] = [sent.append]
+    with contextlib.suppress(httpx.HTTPStatusError):
+        connection.client.GetRun(GetRunRequest(node=connection.node, run_id=1))
+    return {key: value for key, value in sent[-1].headers.items() if key.startswith("flwr")}
 
 
 def own_addresses() -> list[str]:
@@ -246,10 +257,9 @@ def test_replies_that_are_oversized_malformed_or_in_another_name(
     server = deployment.serve()
     public = f"https://127.0.0.1:{deployment.port}/v1/fleet"
     client = browser(deployment.home / "ca.crt")
-    flood = client.post(f"{public}/push-object", content=bytes(BODY_LIMIT + 1), headers=PROTOBUF)
-    assert flood.status_code == 413
-    garbage = client.post(f"{public}/push-messages", content=b"\xff" * 64, headers=PROTOBUF)
-    assert 400 <= garbage.status_code < 500
+    for content in (bytes(BODY_LIMIT + 1), b"\xff" * 64):
+        stranger = client.post(f"{public}/push-object", content=content, headers=PROTOBUF)
+        assert stranger.status_code == 401
     with (
         connected_as(deployment, deployment.sites[0]) as north,
         connected_as(deployment, deployment.sites[1]) as east,
@@ -267,6 +277,15 @@ def test_replies_that_are_oversized_malformed_or_in_another_name(
         with pytest.raises(httpx.HTTPStatusError) as refused:
             north.client.PushMessages(request)
         assert refused.value.response.status_code == 403
+        flood = PushObjectRequest(node=north.node, run_id=1, object_content=bytes(BODY_LIMIT + 1))
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            north.client.PushObject(flood)
+        assert refused.value.response.status_code == 413
+        garbage = client.post(
+            f"{public}/push-messages", content=b"\xff" * 64, headers=PROTOBUF | signed_by(north)
+        )
+        assert 400 <= garbage.status_code < 500
+        assert garbage.status_code != 401
     assert server.popen.poll() is None
 
 
