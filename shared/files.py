@@ -77,6 +77,20 @@ def file_lock(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def lock_at_once(path: Path, refusal: Exception) -> Iterator[None]:
+    """As `file_lock`, but raises `refusal` where somebody else holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refusal from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def _flush_folder(folder: Path) -> None:
     if os.name != "posix":
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -32,6 +34,32 @@ def health(
     if status != "SERVING":
         raise FedThawError(f"The process at {checked} answers {status}; its own log says why.")
     typer.echo(f"{checked} is serving.")
+
+
+HealthOption = Annotated[
+    str | None,
+    typer.Option(
+        "--health", metavar="ADDRESS", help="HOST:PORT of a gRPC health service; default none."
+    ),
+]
+
+
+@contextmanager
+def health_service(address: str | None) -> Iterator[None]:
+    """Serve grpc.health.v1 at HOST:PORT meanwhile; it says SERVING while this process lives.
+
+    Raises ConfigError for an address that is none.
+    """
+    if address is None:
+        yield
+        return
+    from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
+
+    service = run_health_server_grpc_no_tls(to_address(*parse_address(address)))
+    try:
+        yield
+    finally:
+        service.stop(grace=None)
 
 
 def health_status(address: str, seconds: float = SECONDS) -> str:

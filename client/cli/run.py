@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from shared.deployment.names import parse_address, to_address
+from shared.deployment.names import is_loopback, parse_address, to_address
 from shared.errors import ConfigError, SiteError
+from shared.health import HealthOption, health_service
 from shared.logs import speak
 from shared.memory import keep_freed_memory
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def run(
@@ -31,10 +29,7 @@ def run(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Plain HTTP, to a --server on this machine only.")
     ] = False,
-    health: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="HOST:PORT of a gRPC health service; default none."),
-    ] = None,
+    health: HealthOption = None,
 ) -> None:
     """Serve this site's data to the federation until Ctrl-C or SIGTERM.
 
@@ -52,36 +47,29 @@ def run(
     load_site(folder)  # what is wrong in site.toml is said now, not when a run begins
     home = open_site_home(site_home(folder), joined=server is None and ca is None)
     address = to_address(*parse_address(server)) if server else read_server(home)
-    authority = None if insecure else (ca or home.authority)
-    if insecure and parse_address(address)[0] not in LOOPBACK:
-        raise ConfigError(
-            f"--insecure is for trying things on this machine, not for {address}; leave it out."
-        )
-    if authority is not None and not authority.is_file():
-        raise SiteError(
-            f"There is no {authority}; give the coordinator's ca.crt with --ca, or its invitation "
-            f"with `fedthaw site init {folder} --invitation FILE`."
-        )
+    authority = _authority(folder, address, None if insecure else ca or home.authority)
     speak("fedthaw.site")
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes
     stop = threading.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, lambda *_: stop.set())
-    with _health_service(health):
+    with health_service(health):
         run_site(folder.absolute(), home, address, authority, load_private_key(home.key), stop)
 
 
-@contextmanager
-def _health_service(address: str | None) -> Any:
-    """The gRPC health service, which says SERVING while this process lives."""
-    if address is None:
-        yield
-        return
-    from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
+def _authority(folder: Path, address: str, certificate: Path | None) -> Path | None:
+    """Whom to trust at this address; None for plain HTTP, which only this machine may be asked for.
 
-    service = run_health_server_grpc_no_tls(to_address(*parse_address(address)))
-    try:
-        yield
-    finally:
-        service.stop(grace=None)
+    Raises ConfigError for plain HTTP to another machine, SiteError where the file is missing.
+    """
+    if certificate is None and not is_loopback(parse_address(address)[0]):
+        raise ConfigError(
+            f"--insecure is for trying things on this machine, not for {address}; leave it out."
+        )
+    if certificate is not None and not certificate.is_file():
+        raise SiteError(
+            f"There is no {certificate}; give the coordinator's ca.crt with --ca, or its "
+            f"invitation with `fedthaw site init {folder} --invitation FILE`."
+        )
+    return certificate

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server.cli.paths import COORDINATOR, HomeOption
+from shared.health import HealthOption, health_service
 from shared.logs import speak
 from shared.memory import keep_freed_memory
 
@@ -27,10 +28,7 @@ def run(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Plain HTTP, with --host 127.0.0.1 only.")
     ] = False,
-    health: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="HOST:PORT of a gRPC health service; default none."),
-    ] = None,
+    health: HealthOption = None,
 ) -> None:
     """Serve the federation until Ctrl-C or SIGTERM, and run what is submitted.
 
@@ -46,7 +44,8 @@ def run(
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes
     chosen = port or read_settings(opened).port
-    serve(opened, Listening(host, chosen, encrypted=not insecure, health=health))
+    with health_service(health):
+        serve(opened, Listening(host, chosen, encrypted=not insecure))
 
 
 def status(

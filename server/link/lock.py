@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from server.link.home import Home
 from shared.errors import ConfigError
+from shared.files import lock_at_once
 
 
-@contextlib.contextmanager
-def only_one(home: Home) -> Iterator[None]:
-    """Hold the folder; ConfigError where another process does.
-
-    The lock is the operating system's and is gone with the process.
-    """
-    with home.lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"Another process serves {home.path} already; end that one."
-            ) from None
-        yield
+def only_one(home: Home) -> AbstractContextManager[None]:
+    """Hold the folder; ConfigError where another process does."""
+    refusal = ConfigError(f"Another process serves {home.path} already; end that one.")
+    return lock_at_once(home.lock, refusal)
 
 
 def is_served(home: Home) -> bool:

@@ -20,11 +20,11 @@ from server.link.registry import read_registry
 from server.link.runs import Runs, advance, end
 from server.link.state import Link
 from server.link.status import status_of, write_status
+from shared.deployment.names import LOOPBACK, is_loopback
 from shared.errors import ConfigError
 
 log = logging.getLogger("fedthaw.server")
 
-LOOPBACK = "127.0.0.1"
 _SECONDS = 0.5
 
 
@@ -35,8 +35,6 @@ class Listening:
     host: str
     port: int
     encrypted: bool = True
-    health: str | None = None
-    """HOST:PORT of the gRPC health service, if one is wanted."""
 
 
 def serve(home: Home, listening: Listening) -> None:
@@ -45,7 +43,7 @@ def serve(home: Home, listening: Listening) -> None:
     Raises ConfigError where the address is taken or another process serves this folder, and for
     plain HTTP on anything but the loopback.
     """
-    if not listening.encrypted and listening.host not in (LOOPBACK, "::1", "localhost"):
+    if not listening.encrypted and not is_loopback(listening.host):
         raise ConfigError(
             f"--insecure is for trying things on this machine, not for --host {listening.host}; "
             f"use --host {LOOPBACK}, or leave --insecure out."
@@ -68,7 +66,6 @@ async def _serve(home: Home, listening: Listening) -> None:
     sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None)
     local = new_server(gate_for_runs(app), None)
     runs = Runs(home, link, port=int(inner.getsockname()[1]))
-    health = _health(listening)
     serving = [
         asyncio.create_task(server.serve(sockets=[bound]))
         for server, bound in ((sites, outer), (local, inner))
@@ -87,15 +84,13 @@ async def _serve(home: Home, listening: Listening) -> None:
         end(runs)
         sites.should_exit = local.should_exit = True
         await asyncio.gather(*serving, return_exceptions=True)
-        if health is not None:
-            health.stop(grace=None)
 
 
 async def _supervise(
     home: Home, link: Link, runs: Runs, sites: uvicorn.Server, stop: asyncio.Event
 ) -> None:
     """Follow what changes in the folder: registered sites, the certificate, submitted runs."""
-    seen: dict[Path, float] = {path: _changed(path) for path in (home.registry, home.certificate)}
+    seen = {path: _changed(path) for path in (home.registry, home.certificate)}
     written: dict[str, Any] = {}
     while not stop.is_set():
         if _changed(home.registry) != seen[home.registry]:
@@ -132,16 +127,8 @@ def _let_in(home: Home, link: Link) -> None:
     link.set_sites({site.key.raw: site.name for site in sites})
 
 
-def _health(listening: Listening) -> Any:
-    if listening.health is None:
-        return None
-    from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
-
-    return run_health_server_grpc_no_tls(listening.health)
-
-
-def _changed(path: Path) -> float:
+def _changed(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError:
-        return 0.0
+        return 0

@@ -6,6 +6,7 @@ it is written to disk: a site's update exists at the coordinator only until it i
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -49,6 +50,8 @@ class Link(InMemoryLinkState):
         """Bytes received by push session."""
         self._announced: dict[str, _Room] = {}
         """By message, replies that the coordinator has not fetched."""
+        # Of its own, and taken last: Flower takes its two locks in either order.
+        self._announced_lock = threading.Lock()
 
     # Sites
 
@@ -77,10 +80,6 @@ class Link(InMemoryLinkState):
             if node is not None and node.status == NodeStatus.ONLINE:
                 node.status = NodeStatus.OFFLINE
             return super().activate_node(node_id, heartbeat_interval)
-
-    def knows_key(self, public_key: bytes) -> bool:
-        """Whether a site with this key is registered."""
-        return self.get_node_id_by_public_key(public_key) is not None
 
     # Messages
 
@@ -125,7 +124,8 @@ class Link(InMemoryLinkState):
                     continue
                 if self.message_res_store[reply].metadata.delivered_at:
                     continue
-                self._announced.pop(reply, None)
+                with self._announced_lock:
+                    self._announced.pop(reply, None)
                 return super().get_message_res({identifier}, run_id)
         return []
 
@@ -139,19 +139,22 @@ class Link(InMemoryLinkState):
                 return False
             roots = set(session.root_object_ids)
             size = self._uploaded.get(session_id, 0) + len(object_content)
-            rooms = {root: self._announced[root] for root in roots & self._announced.keys()}
-            if roots & self.message_res_store.keys():
-                limit = sum(room.size for room in rooms.values()) if rooms else REPLY_LIMIT
-                if size > limit:
-                    return False
-            for root, room in rooms.items():
-                self._announced[root] = replace(room, since=time.monotonic())
+            if roots & self.message_res_store.keys() and size > self._room_of(roots):
+                return False
             stored = super().store_object(run_id, session_id, object_id, object_content)
             if stored:
                 self._uploaded[session_id] = size
             if session_id not in self._object_push_sessions:
                 self._uploaded.pop(session_id, None)
             return stored
+
+    def _room_of(self, roots: set[str]) -> int:
+        """The bytes that these replies may have; a part of them has just come."""
+        with self._announced_lock:
+            rooms = {root: self._announced[root] for root in roots & self._announced.keys()}
+            for root, room in rooms.items():
+                self._announced[root] = replace(room, since=time.monotonic())
+        return sum(room.size for room in rooms.values()) if rooms else REPLY_LIMIT
 
     def announce(self, node: int, message_id: str, size: int) -> bool:
         """Make room for a site's reply of so many bytes; False where the site must wait.
@@ -160,7 +163,7 @@ class Link(InMemoryLinkState):
         held, a reply is let in however large, up to REPLY_LIMIT.
         """
         now = time.monotonic()
-        with self.lock:
+        with self._announced_lock:
             self._announced = {
                 one: room
                 for one, room in self._announced.items()
@@ -201,5 +204,5 @@ class Link(InMemoryLinkState):
         """Forget what is left of a run's messages; its sites drop what they still do for it."""
         if not self.stop_run(number):
             self.cleanup_run(number)
-        with self.lock:
+        with self._announced_lock:
             self._announced.clear()

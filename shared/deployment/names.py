@@ -7,6 +7,7 @@ import re
 
 from shared.errors import ConfigError
 
+LOOPBACK = "127.0.0.1"
 SITE_NAME_RULE = "1 to 64 letters, digits, '_', '.' or '-' and begin with a letter or digit"
 _SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -62,3 +63,8 @@ def parse_address(text: str) -> tuple[str, int]:
 def to_address(host: str, port: int) -> str:
     """`HOST:PORT`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host is this machine, over no network."""
+    return host in (LOOPBACK, "::1", "localhost")
