@@ -36,7 +36,9 @@ from flwr.supercore.inflatable.inflatable_object import (
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.node import connection as node
+from client.node.calls import Connection, RunOver, Stopped
+from client.node.connection import activate, beat, connect
+from client.node.transfer import fetch_parts, push, receive
 from server.global_model import Reference, build_reference, expected_frozen_digest
 from shared.config import RunConfig
 from shared.deployment.keys import generate_private_key, public_key_line
@@ -107,15 +109,15 @@ def site(
 ) -> None:  # fmt: skip
     """Answer what is asked with invented numbers."""
     with (
-        contextlib.suppress(KeyboardInterrupt),
-        node.connect("127.0.0.1:18555", authority, key, stop) as connection,
+        contextlib.suppress(Stopped),
+        connect("127.0.0.1:18555", authority, key, stop) as connection,
     ):
-        node.activate(connection)
-        threading.Thread(target=node.beat, args=(connection,), daemon=True).start()
+        activate(connection)
+        threading.Thread(target=beat, args=(connection,), daemon=True).start()
         while not stop.is_set():
-            announced = node.receive(connection)
+            announced = receive(connection)
             if announced is not None:
-                with contextlib.suppress(node.RunOver):
+                with contextlib.suppress(RunOver):
                     answer(name, connection, reference, *announced)
 
 
@@ -124,9 +126,9 @@ GATHER = threading.Lock()
 
 
 def answer(
-    name: str, connection: node.Connection, reference: Reference, message: Message, tree: object
+    name: str, connection: Connection, reference: Reference, message: Message, tree: object
 ) -> None:
-    received = node.fetch_parts(connection, message, tree)  # type: ignore[arg-type]
+    received = fetch_parts(connection, message, tree)  # type: ignore[arg-type]
     with GATHER:
         TaskIdentity.task_id, TaskIdentity.run_id = 1, message.metadata.run_id
         TaskIdentity.node_id = connection.node.node_id
@@ -142,7 +144,7 @@ def answer(
             parts = {key: objects.pop(key).deflate() for key in list(objects)}
         proto = message_to_proto(remove_content_from_message(reply))
         del received, asked, reply
-    node.push(connection, proto, reply_tree, parts, 0.0)
+    push(connection, proto, reply_tree, parts, 0.0)
 
 
 def invent(name: str, asked: Message, reference: Reference) -> RecordDict:

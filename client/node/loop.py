@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,28 +19,25 @@ from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
 )
+from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from client.node.audit import describe, record
 from client.node.bundles import approved_bundle, unpack
-from client.node.connection import (
-    Connection,
+from client.node.calls import Connection, RunOver, Stopped, Unrecognised
+from client.node.connection import activate, beat, connect, deactivate
+from client.node.home import SiteHome
+from client.node.resident import Reply, Worker, WorkerDied, end_worker, let_work, start_worker
+from client.node.transfer import (
     Received,
-    RunOver,
-    Unrecognised,
-    activate,
-    beat,
-    connect,
-    deactivate,
     fetch_bundle,
     fetch_parts,
     fetch_run,
     push,
     receive,
 )
-from client.node.home import SiteHome
-from client.node.resident import Reply, Worker, WorkerDied, end_worker, let_work, start_worker
 from shared.errors import FedThawError, SiteError
+from shared.files import lock_at_once
 from shared.replies import FAILED
 
 log = logging.getLogger("fedthaw.site")
@@ -59,8 +54,10 @@ class Site:
     home: SiteHome
     connection: Connection
     worker: Worker | None = None
-    contexts: dict[int, tuple[str, Context]] = field(default_factory=dict)
-    """By run: the digest of its bundle, and Flower's context."""
+    run: Run | None = None
+    """The last one: a coordinator has one at a time."""
+    answering: str | None = None
+    """The approved bundle that answers the message at hand, None where none does."""
     complaint: str = ""
     """What its owner was told last."""
 
@@ -88,8 +85,8 @@ def run_site(
                 log.info("Connected to %s; waiting for runs.", server)
                 with suppress(Unrecognised):
                     _serve(site, stop)
-        except KeyboardInterrupt:
-            log.debug("stopped while waiting for the network")
+        except Stopped as error:
+            log.debug("%s", error)
         finally:
             if site.worker is not None:
                 end_worker(site.worker)
@@ -117,10 +114,26 @@ def _reply_to(site: Site, received: Received) -> Reply:
     # Flower builds messages from the identity of the task that this process works on.
     TaskIdentity.task_id, TaskIdentity.run_id = 1, metadata.run_id
     TaskIdentity.node_id = site.connection.node.node_id
+    site.answering = None
     try:
-        digest, context = _context(site, metadata.run_id)
-        return _work(site, digest, received, context)
-    except (Unrecognised, RunOver):
+        about = _about(site, metadata.run_id)
+        # For each message: the owner may have taken the approval back.
+        content = approved_bundle(
+            site.home,
+            about.fab_hash,
+            lambda: fetch_bundle(site.connection, about.fab_hash, metadata.run_id),
+            site.folder,
+        )
+        site.answering = about.fab_hash
+        context = Context(
+            run_id=metadata.run_id,
+            node_id=site.connection.node.node_id,
+            node_config={"site": str(site.folder), "deployed": True},
+            state=RecordDict(),
+            run_config=get_fused_config_from_fab(content, about),
+        )
+        return _work(site, about.fab_hash, content, received, context)
+    except (Unrecognised, RunOver, Stopped):
         raise
     except FedThawError as error:
         if str(error) != site.complaint:  # the coordinator asks again and again
@@ -134,40 +147,20 @@ def _reply_to(site: Site, received: Received) -> Reply:
         return _error(received.message, f"an unexpected {what}; the site's own log says more")
 
 
-def _context(site: Site, run: int) -> tuple[str, Context]:
-    """The run's bundle and settings; SiteError where the bundle is not approved."""
-    connection = site.connection
-    if run not in site.contexts:
-        about = fetch_run(connection, run)
-        content = approved_bundle(
-            site.home,
-            about.fab_hash,
-            lambda: fetch_bundle(connection, about.fab_hash, run),
-            site.folder,
-        )
-        context = Context(
-            run_id=run,
-            node_id=connection.node.node_id,
-            node_config={"site": str(site.folder), "deployed": True},
-            state=RecordDict(),
-            run_config=get_fused_config_from_fab(content, about),
-        )
-        # A connection has one run at a time; what is known of earlier ones is of no use.
-        site.contexts = {run: (about.fab_hash, context)}
-        log.info("A run begins, of bundle %s.", about.fab_hash)
-    digest, context = site.contexts[run]
-    # Asked each time: the owner may have taken the approval back.
-    approved_bundle(site.home, digest, lambda: fetch_bundle(connection, digest, run), site.folder)
-    return digest, context
+def _about(site: Site, run: int) -> Run:
+    """The run's settings and the digest of its bundle, asked for once."""
+    if site.run is None or site.run.run_id != run:
+        site.run = fetch_run(site.connection, run)
+        log.info("A run begins.")
+    return site.run
 
 
-def _work(site: Site, digest: str, received: Received, context: Context) -> Reply:
+def _work(site: Site, digest: str, content: bytes, received: Received, context: Context) -> Reply:
     for attempt in range(1, ATTEMPTS + 1):
         if site.worker is not None and site.worker.bundle != digest:
             end_worker(site.worker)
             site.worker = None
         if site.worker is None:
-            content = approved_bundle(site.home, digest, lambda: b"")
             site.worker = start_worker(digest, unpack(site.home, digest, content))
         try:
             return let_work(site.worker, received, context)
@@ -187,7 +180,7 @@ def _send(site: Site, reply: Reply, seconds: float) -> None:
     entry = {
         "to": site.connection.server,
         "run": run,
-        "bundle": site.contexts[run][0] if run in site.contexts else None,
+        "bundle": site.answering,
         **describe(reply),
     }
     try:
@@ -210,14 +203,7 @@ def _error(message: Message, sentence: str) -> Reply:
     return Reply(message_to_proto(remove_content_from_message(reply)), tree, parts)
 
 
-@contextmanager
-def _only_one(home: SiteHome) -> Iterator[None]:
+def _only_one(home: SiteHome) -> AbstractContextManager[None]:
     """Hold the site; two clients with one key would take each other's messages."""
-    with home.lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SiteError(
-                f"Another process serves the site of {home.path} already; end that one."
-            ) from None
-        yield
+    refusal = SiteError(f"Another process serves the site of {home.path} already; end that one.")
+    return lock_at_once(home.lock, refusal)

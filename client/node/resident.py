@@ -16,7 +16,7 @@ from flwr.common.serde import context_to_proto
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree
 
-from client.node.connection import Received
+from client.node.transfer import Received
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError
 from shared.memory import KEEPING

@@ -23,20 +23,12 @@ from flwr.proto.fleet_pb2 import (
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatResponse
 from flwr.proto.message_pb2 import PullObjectResponse, PushObjectRequest, PushObjectResponse
 
-from client.node import connection as module
-from client.node.connection import (
-    Connection,
-    Received,
-    RunOver,
-    Unrecognised,
-    activate,
-    beat,
-    connect,
-    fetch_parts,
-    push,
-    receive,
-)
+from client.node import calls
+from client.node import connection as opening
+from client.node.calls import Connection, RunOver, Stopped, Unrecognised
+from client.node.connection import activate, beat, connect
 from client.node.resident import Reply
+from client.node.transfer import Received, fetch_parts, push, receive
 from shared.deployment.keys import generate_private_key
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER
 from shared.errors import SiteError
@@ -77,7 +69,8 @@ def clock(ahead: float) -> str:
 
 @pytest.fixture
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Coordinator]:
-    monkeypatch.setattr(module, "_RETRY_SECONDS", (0.0,))
+    for module in (calls, opening):
+        monkeypatch.setattr(module, "RETRY_SECONDS", (0.0,))
     with connect("127.0.0.1:1", None, KEY, threading.Event()) as connection:
         stub = Coordinator(connection)
         transport = httpx.MockTransport(stub)
@@ -130,7 +123,7 @@ def test_a_busy_coordinator_is_no_loss(
 def test_the_end_of_the_process_ends_the_waiting(coordinator: Coordinator) -> None:
     coordinator.answers = [httpx.ConnectError("refused")]
     coordinator.connection.stop.set()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped):
         receive(coordinator.connection)
 
 

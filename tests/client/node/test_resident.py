@@ -11,8 +11,8 @@ import pytest
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
-from client.node.connection import Received
 from client.node.resident import Worker, WorkerDied, end_worker, let_work, start_worker
+from client.node.transfer import Received
 
 APP = """
 import os, sys

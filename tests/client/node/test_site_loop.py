@@ -16,10 +16,11 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from client.node import loop
 from client.node.approvals import approve, revoke
 from client.node.audit import read
-from client.node.connection import Received, RunOver, Unrecognised
+from client.node.calls import RunOver, Unrecognised
 from client.node.home import SiteHome
 from client.node.loop import Site
 from client.node.resident import Reply, Worker, WorkerDied
+from client.node.transfer import Received
 from shared.errors import SiteError
 from shared.replies import FAILED
 
@@ -41,7 +42,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.fixture
 def site(made_home: SiteHome, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose coordinator runs one bundle."""
-    monkeypatch.setattr(loop, "fetch_run", lambda connection, run: SimpleNamespace(fab_hash=DIGEST))
+    monkeypatch.setattr(
+        loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, fab_hash=DIGEST)
+    )
     connection = SimpleNamespace(node=Node(node_id=42), server="hub:1")
     return Site(made_home.path.parent, made_home, connection)  # type: ignore[arg-type]
 

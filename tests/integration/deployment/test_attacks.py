@@ -23,6 +23,7 @@ from flwr.proto.run_pb2 import GetRunRequest
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
 from client.node import connection as node
+from client.node.calls import Connection
 from server.link.gate import BODY_LIMIT
 from shared.deployment.keys import load_private_key
 
@@ -49,7 +50,7 @@ def browser() -> Iterator[Callable[[Path], httpx.Client]]:
 
 
 @contextmanager
-def connected_as(deployment: Any, site: Path) -> Iterator[node.Connection]:
+def connected_as(deployment: Any, site: Path) -> Iterator[Connection]:
     """A registered site's own connection, in the hands of the test."""
     home = site / "federation"
     key = load_private_key(home / "key")
@@ -59,7 +60,7 @@ def connected_as(deployment: Any, site: Path) -> Iterator[node.Connection]:
         yield connection
 
 
-def signed_by(connection: node.Connection) -> dict[str, str]:
+def signed_by(connection: Connection) -> dict[str, str]:
     """The headers by which a site says who it is."""
     sent: list[httpx.Request] = []
     connection.client._client.event_hooks["request"] = [sent.append]

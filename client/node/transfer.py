@@ -1,0 +1,116 @@
+"""Messages, bundles and replies between a site and the coordinator, by an open connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from flwr.app import Message
+from flwr.common.serde import fab_from_proto, message_from_proto, run_from_proto
+from flwr.proto.fab_pb2 import GetFabRequest
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ObjectTree,
+    PullObjectRequest,
+    PushObjectRequest,
+)
+from flwr.proto.message_pb2 import Message as MessageProto
+from flwr.proto.run_pb2 import GetRunRequest
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_utils import (
+    pull_objects,
+    push_object_contents_from_iterable,
+)
+from flwr.supercore.run import Run
+
+from client.node.calls import Connection, RunOver, Unrecognised, call
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message with its parts as bytes, by the digest that names each."""
+
+    message: Message
+    tree: ObjectTree
+    parts: Mapping[str, bytes]
+
+
+def receive(connection: Connection) -> tuple[Message, ObjectTree] | None:
+    """The next message, None where there was none for a while; its parts are still there."""
+    if connection.unrecognised:
+        raise Unrecognised("The coordinator no longer recognises this connection.")
+    request = PullMessagesRequest(node=connection.node)
+    response = call(connection, lambda: connection.client.PullMessages(request))
+    if not response.messages_list:
+        return None
+    return message_from_proto(response.messages_list[0]), response.message_object_trees[0]
+
+
+def fetch_parts(connection: Connection, message: Message, tree: ObjectTree) -> Received:
+    """The message with all its parts, which the coordinator then forgets."""
+    run = message.metadata.run_id
+
+    def pull(identifier: str) -> bytes:
+        request = PullObjectRequest(node=connection.node, run_id=run, object_id=identifier)
+        response = call(connection, lambda: connection.client.PullObject(request))
+        if not response.object_found or not response.object_available:
+            raise RunOver("a part of the message is no longer there")
+        return response.object_content
+
+    parts = pull_objects([one.object_id for one in iterate_object_tree(tree)], pull)
+    confirm = ConfirmMessageReceivedRequest(
+        node=connection.node, run_id=run, message_object_id=tree.object_id
+    )
+    call(connection, lambda: connection.client.ConfirmMessageReceived(confirm))
+    return Received(message, tree, parts)
+
+
+def fetch_run(connection: Connection, run: int) -> Run:
+    """The run's settings and the digest of its bundle."""
+    request = GetRunRequest(node=connection.node, run_id=run)
+    return run_from_proto(call(connection, lambda: connection.client.GetRun(request)).run)
+
+
+def fetch_bundle(connection: Connection, digest: str, run: int) -> bytes:
+    """The bundle as the coordinator gives it; its digest is yet to be checked."""
+    request = GetFabRequest(node=connection.node, hash_str=digest, run_id=run)
+    return fab_from_proto(call(connection, lambda: connection.client.GetFab(request)).fab).content
+
+
+def push(
+    connection: Connection,
+    reply: MessageProto,
+    tree: ObjectTree,
+    parts: Mapping[str, bytes],
+    seconds: float,
+) -> None:
+    """Send a reply; RunOver where nobody waits for it any more."""
+    run = reply.metadata.run_id
+    request = PushMessagesRequest(
+        node=connection.node,
+        messages_list=[reply],
+        message_object_trees=[tree],
+        clientapp_runtime_list=[seconds],
+    )
+    connection.headers.size = sum(map(len, parts.values()))
+    response = call(connection, lambda: connection.client.PushMessages(request))
+    wanted = set(response.objects_to_push)
+
+    def put(identifier: str, content: bytes) -> None:
+        part = PushObjectRequest(
+            node=connection.node, run_id=run, session_id=response.session_id,
+            object_id=identifier, object_content=content,
+        )  # fmt: skip
+        call(connection, lambda: connection.client.PushObject(part))
+
+    push_object_contents_from_iterable(_wanted(tree, parts, wanted), put)
+
+
+def _wanted(
+    tree: ObjectTree, parts: Mapping[str, bytes], wanted: set[str]
+) -> Iterable[tuple[str, bytes]]:
+    for one in iterate_object_tree(tree):
+        if one.object_id in wanted:
+            wanted.remove(one.object_id)
+            yield one.object_id, parts[one.object_id]
