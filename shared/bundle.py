@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.config import RunConfig, Scalar
+from shared.config import RunConfig
 from shared.errors import FedThawError
+from shared.setting import Scalar
 
 PACKAGES = ("shared", "server", "client")
 

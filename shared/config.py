@@ -8,28 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import ConfigError
-
-Scalar = bool | int | float | str
-
-
-def _setting(
-    default: Scalar,
-    help: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A dataclass field that carries its help text and its allowed values."""
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "choices": choices}
-    return field(default=default, metadata=metadata)
+from shared.setting import Scalar, check_setting, coerced, key_of, setting
 
 
 @dataclass(frozen=True)
@@ -40,71 +25,71 @@ class RunConfig:
     """
 
     # model
-    backbone: str = _setting("resnet50", "network", choices=("resnet50", "resnet18", "micro"))
-    weights: str = _setting("xrv", "xrv, imagenet, random, or a path to .safetensors / .pt")
-    weights_sha256: str = _setting("", "SHA-256 that the weights file must have; empty: any")
-    image_size: int = _setting(512, "side of the square input, pixels", minimum=32, maximum=4096)
-    image_fit: str = _setting(
+    backbone: str = setting("resnet50", "network", choices=("resnet50", "resnet18", "micro"))
+    weights: str = setting("xrv", "xrv, imagenet, random, or a path to .safetensors / .pt")
+    weights_sha256: str = setting("", "SHA-256 that the weights file must have; empty: any")
+    image_size: int = setting(512, "side of the square input, pixels", minimum=32, maximum=4096)
+    image_fit: str = setting(
         "pad",
         "how a radiograph becomes square: pad with black, crop the centre, or stretch",
         choices=("pad", "crop", "stretch"),
     )
-    dropout: float = _setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)
+    dropout: float = setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)
 
     # schedule
-    schedule: str = _setting(
+    schedule: str = setting(
         "progressive",
         "progressive thaws stage by stage, full trains all, probe the head alone",
         choices=("progressive", "full", "probe"),
     )
-    rounds: int = _setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
-    probe_rounds: int = _setting(
+    rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
+    probe_rounds: int = setting(
         10, "rounds of the head alone before them", minimum=0, maximum=100_000
     )
-    local_epochs: int = _setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
-    unfreeze_layer4: float = _setting(
+    local_epochs: int = setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
+    unfreeze_layer4: float = setting(
         0.10, "share of the fine-tuning rounds after which layer4 thaws", minimum=0.0, maximum=1.0
     )
-    unfreeze_layer3: float = _setting(0.30, "likewise layer3", minimum=0.0, maximum=1.0)
-    unfreeze_layer2: float = _setting(0.60, "likewise layer2", minimum=0.0, maximum=1.0)
+    unfreeze_layer3: float = setting(0.30, "likewise layer3", minimum=0.0, maximum=1.0)
+    unfreeze_layer2: float = setting(0.60, "likewise layer2", minimum=0.0, maximum=1.0)
 
     # optimisation at the sites
-    optimizer: str = _setting("adamw", "adamw or plain sgd", choices=("adamw", "sgd"))
-    lr_probe: float = _setting(1e-3, "rate of the head in probe rounds", minimum=0.0, maximum=10.0)
-    lr_head: float = _setting(1e-3, "maximum rate of the head", minimum=0.0, maximum=10.0)
-    lr_layer4: float = _setting(5e-4, "maximum rate of layer4", minimum=0.0, maximum=10.0)
-    lr_layer3: float = _setting(2.5e-4, "maximum rate of layer3", minimum=0.0, maximum=10.0)
-    lr_layer2: float = _setting(
+    optimizer: str = setting("adamw", "adamw or plain sgd", choices=("adamw", "sgd"))
+    lr_probe: float = setting(1e-3, "rate of the head in probe rounds", minimum=0.0, maximum=10.0)
+    lr_head: float = setting(1e-3, "maximum rate of the head", minimum=0.0, maximum=10.0)
+    lr_layer4: float = setting(5e-4, "maximum rate of layer4", minimum=0.0, maximum=10.0)
+    lr_layer3: float = setting(2.5e-4, "maximum rate of layer3", minimum=0.0, maximum=10.0)
+    lr_layer2: float = setting(
         1e-4, "maximum rate of layer2 (and below it with schedule full)", minimum=0.0, maximum=10.0
     )
-    rate_policy: str = _setting(
+    rate_policy: str = setting(
         "one-cycle",
         "one-cycle over all fine-tuning rounds, or constant at the maximum",
         choices=("one-cycle", "constant"),
     )
-    weight_decay: float = _setting(1e-4, "weight decay of the backbone", minimum=0.0, maximum=1.0)
-    weight_decay_head: float = _setting(1e-5, "weight decay of the head", minimum=0.0, maximum=1.0)
-    batch_size: int = _setting(8, "images a step", minimum=1, maximum=100_000)
-    sampling: str = _setting(
+    weight_decay: float = setting(1e-4, "weight decay of the backbone", minimum=0.0, maximum=1.0)
+    weight_decay_head: float = setting(1e-5, "weight decay of the head", minimum=0.0, maximum=1.0)
+    batch_size: int = setting(8, "images a step", minimum=1, maximum=100_000)
+    sampling: str = setting(
         "balanced",
         "balanced draws both classes equally often, shuffle takes each image once",
         choices=("balanced", "shuffle"),
     )
-    augmentation: str = _setting(
+    augmentation: str = setting(
         "recipe", "training images: recipe or none", choices=("recipe", "none")
     )
-    cutmix_probability: float = _setting(
+    cutmix_probability: float = setting(
         0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0
     )
-    cutmix_alpha: float = _setting(1.0, "CutMix's Beta(alpha, alpha)", minimum=1e-3, maximum=100.0)
-    batch_norm: str = _setting(
+    cutmix_alpha: float = setting(1.0, "CutMix's Beta(alpha, alpha)", minimum=1e-3, maximum=100.0)
+    batch_norm: str = setting(
         "average",
         "BatchNorm statistics of thawed stages: averaged, kept local (FedBN), or frozen",
         choices=("average", "local", "frozen"),
     )
 
     # aggregation
-    strategy: str = _setting(
+    strategy: str = setting(
         "fedavg",
         "Flower strategy",
         choices=(
@@ -118,56 +103,76 @@ class RunConfig:
             "krum",
         ),
     )
-    proximal_mu: float = _setting(
+    proximal_mu: float = setting(
         0.0, "FedProx's weight of the proximal term", minimum=0.0, maximum=1e3
     )
-    server_learning_rate: float = _setting(
+    server_learning_rate: float = setting(
         0.0, "fedadam, fedyogi, fedavgm; 0 takes 0.01, 0.01, 1.0", minimum=0.0, maximum=10.0
     )
-    server_momentum: float = _setting(
+    server_momentum: float = setting(
         0.9, "fedavgm's momentum, fedadam's and fedyogi's beta 1", minimum=0.0, maximum=0.999
     )
-    trim_fraction: float = _setting(
+    trim_fraction: float = setting(
         0.2,
         "fedtrimmedavg: share cut off at each end (0.2 cuts nothing below 5 sites)",
         minimum=0.0,
         maximum=0.49,
     )
-    malicious_sites: int = _setting(0, "krum: sites it must withstand", minimum=0, maximum=10_000)
-    update_dtype: str = _setting("float32", "number format on the wire", choices=("float32",))
+    malicious_sites: int = setting(0, "krum: sites it must withstand", minimum=0, maximum=10_000)
+    update_dtype: str = setting("float32", "number format on the wire", choices=("float32",))
+
+    # speed at the sites
+    precision: str = setting(
+        "auto",
+        "number format of the arithmetic: auto is bfloat16 or float16 where the device is built "
+        "for it, else float32; weights and evaluation stay in float32",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    feature_cache: str = setting(
+        "auto",
+        "auto draws each image from a fixed set of augmented views and keeps what the frozen "
+        "stages make of them, where that is faster; off augments each draw anew",
+        choices=("auto", "off"),
+    )
+    feature_cache_views: int = setting(
+        8, "augmented views of an image, with feature-cache=auto", minimum=1, maximum=10_000
+    )
+    recompute: bool = setting(
+        False, "compute activations anew in the backward pass: less memory, slower steps"
+    )
 
     # federation
-    min_sites: int = _setting(2, "sites a round needs", minimum=1, maximum=100_000)
-    round_timeout: int = _setting(3600, "seconds until a round closes", minimum=1, maximum=10**7)
-    reconnect_wait: int = _setting(
+    min_sites: int = setting(2, "sites a round needs", minimum=1, maximum=100_000)
+    round_timeout: int = setting(3600, "seconds until a round closes", minimum=1, maximum=10**7)
+    reconnect_wait: int = setting(
         120, "seconds to wait for a site whose connection is lost", minimum=0, maximum=10**7
     )
-    retries: int = _setting(
+    retries: int = setting(
         2, "repetitions of a round that had too few sites", minimum=0, maximum=1000
     )
 
     # data
-    validation_fraction: float = _setting(
+    validation_fraction: float = setting(
         0.2, "share of each site's patients kept for validation", minimum=0.01, maximum=0.5
     )
-    seed: int = _setting(
+    seed: int = setting(
         0, "seed of splits, initial head, order and augmentation", minimum=0, maximum=2**31 - 1
     )
 
     # this machine
-    threads: int = _setting(
+    threads: int = setting(
         0, "CPU threads of a site's training; 0: all cores", minimum=0, maximum=1024
     )
-    out: str = _setting("", "the run's folder; empty: runs/<run id>")
-    resume: bool = _setting(False, "continue the run in that folder")
-    sites: str = _setting(
+    out: str = setting("", "the run's folder; empty: runs/<run id>")
+    resume: bool = setting(False, "continue the run in that folder")
+    sites: str = setting(
         "", "simulation only: site folders, separated by the path separator (':' on Linux)"
     )
-    pooled: bool = _setting(False, "simulation only: train on all sites' data as if in one place")
+    pooled: bool = setting(False, "simulation only: train on all sites' data as if in one place")
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            _check(item, getattr(self, item.name))
+            check_setting(item, getattr(self, item.name))
         if not self.unfreeze_layer4 <= self.unfreeze_layer3 <= self.unfreeze_layer2:
             raise ConfigError(
                 "Stages thaw from the last to the first: unfreeze-layer4 "
@@ -187,11 +192,6 @@ class RunConfig:
         return {key_of(f.name): getattr(self, f.name) for f in dataclasses.fields(self)}
 
 
-def key_of(name: str) -> str:
-    """The configuration key of a field name: `image_size` -> `image-size`."""
-    return name.replace("_", "-")
-
-
 def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
     """Parse a flat mapping of kebab-case keys; keys that are left out take their defaults.
 
@@ -202,7 +202,7 @@ def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
     for key, value in flat.items():
         if key not in known:
             raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}")
-        values[known[key].name] = _coerce(known[key], value)
+        values[known[key].name] = coerced(known[key], value)
     return RunConfig(**values)
 
 
@@ -231,31 +231,6 @@ def _read_scalar(key: str, text: str) -> Scalar:
     if not isinstance(value, bool | int | float | str):
         raise ConfigError(f"{key} is '{text}'; it must be one number, true/false or text.")
     return value
-
-
-def _coerce(item: dataclasses.Field[Any], value: object) -> object:
-    """Accept an integer where a real number is asked for; Flower's own parser yields either."""
-    if isinstance(item.default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
-
-
-def _check(item: dataclasses.Field[Any], value: object) -> None:
-    key, expected = key_of(item.name), type(item.default)
-    if type(value) is not expected:
-        names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-        raise ConfigError(f"{key} is {value!r}; it must be {names[expected]}.")
-    minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
-    if isinstance(value, int | float) and minimum is not None:
-        _check_range(key, value, minimum, maximum)
-    choices = item.metadata["choices"]
-    if choices and value not in choices:
-        raise ConfigError(f"{key} is '{value}'; it must be one of {', '.join(choices)}.")
-
-
-def _check_range(key: str, value: float, minimum: float, maximum: float) -> None:
-    if not (math.isfinite(value) and minimum <= value <= maximum):
-        raise ConfigError(f"{key} is {value}; it must lie in {minimum:g} to {maximum:g}.")
 
 
 def _suggestion(key: str, known: Iterable[str]) -> str:

@@ -14,9 +14,10 @@ from rich.console import Console
 from server.cli.paths import default_folder, with_absolute_weights
 from server.run.folder import ended_before_it_began, open_run, prepare_folder
 from server.run.lock import locked
-from shared.config import RunConfig, Scalar, parse_overrides, parse_run_config
+from shared.config import RunConfig, parse_overrides, parse_run_config
 from shared.errors import ConfigError
 from shared.replies import own_sites
+from shared.setting import Scalar
 
 app = typer.Typer(add_completion=False)
 

@@ -24,10 +24,11 @@ from server.link.home import Home, open_home
 from server.link.lock import is_served
 from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.run.failure import clear_failure
-from shared.config import Scalar, parse_overrides, parse_run_config
+from shared.config import parse_overrides, parse_run_config
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
 from shared.files import make_private_folder, write_private
+from shared.setting import Scalar
 
 app = typer.Typer(add_completion=False)
 stop_app = typer.Typer(add_completion=False)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.run.failure import read_failure
-from shared.config import RunConfig, Scalar, parse_run_config
+from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import write_text_atomically
+from shared.setting import Scalar
 
 ORDER, STOP = "order.json", "stop"
 

@@ -19,7 +19,7 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.superlink.federation import NoOpFederationManager
 
-from shared.config import Scalar
+from shared.setting import Scalar
 
 REPLY_LIMIT = 2**28
 """Bytes that one reply may have; a whole ResNet-50 in float32 has 94 MB."""

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from shared.config import RunConfig, key_of, parse_run_config
+from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, RunError
 from shared.files import write_text_atomically
+from shared.setting import key_of
 
 RESUMABLE_CHANGES = frozenset(
     {"resume", "out", "weights", "min_sites", "round_timeout", "retries", "reconnect_wait"}

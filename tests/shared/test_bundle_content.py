@@ -15,7 +15,8 @@ import pytest
 
 from shared import bundle as module
 from shared.bundle import PACKAGES, build_bundle, to_toml, write_app_folder
-from shared.config import RunConfig, Scalar
+from shared.config import RunConfig
+from shared.setting import Scalar
 
 ROOT = Path(module.__file__).parents[1]
 

@@ -22,8 +22,9 @@ from server.run.folder import (
     write_config,
 )
 from server.run.lock import locked
-from shared.config import RunConfig, key_of
+from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
+from shared.setting import key_of
 
 BASE = "sha256:" + "a" * 64
 
