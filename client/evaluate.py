@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from scipy.special import expit
 from scipy.special import logit as logit_of
+from torch import Tensor
 
 from client.data.dataset import Sample
+from client.features.feature_set import FeatureSet
+from client.features.views import Wanted
 from shared.errors import FedThawError
 from shared.metrics.histogram import Histogram
 from shared.model.backbones import StagedResNet
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict_logits(
     model: StagedResNet,
     samples: Sequence[Sample],
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
+    features: FeatureSet | None = None,
 ) -> list[float]:
-    """One logit an image, in the order of `samples`.
+    """One logit an image, in the order of `samples`; in float32 whatever trained the model.
 
-    Raises FedThawError where the model's weights have grown so that a logit is no number.
+    `features`, of these samples, save the frozen stages. Raises FedThawError where the model's
+    weights have grown so that a logit is no number.
     """
     model.eval()
-    device = next(model.parameters()).device
     logits: list[float] = []
-    for start in range(0, len(samples), batch_size):
-        images = torch.stack([sample.load() for sample in samples[start : start + batch_size]])
-        logits += model(images.to(device)).float().cpu().tolist()
+    for batch in _logits(model, samples, batch_size, features):
+        logits += batch.float().cpu().tolist()
         on_step()
     if np.isnan(logits).any():
         raise FedThawError(
@@ -41,6 +44,22 @@ def predict_logits(
             shareable="the model received has diverged; lower the run's learning rates",
         )
     return logits
+
+
+def _logits(
+    model: StagedResNet, samples: Sequence[Sample], batch_size: int, features: FeatureSet | None
+) -> Iterator[Tensor]:
+    starts = range(0, len(samples), batch_size)
+    if features is None:
+        device = model.fc.weight.device
+        for start in starts:
+            images = torch.stack([sample.load() for sample in samples[start : start + batch_size]])
+            yield model(images.to(device))
+        return
+    numbers = range(len(samples))
+    wanted = [[Wanted(n, 0) for n in numbers[start : start + batch_size]] for start in starts]
+    for inputs in features.batches(wanted):
+        yield model.rest(inputs.contiguous(memory_format=torch.channels_last), features.boundary)
 
 
 def patient_histogram(samples: Sequence[Sample], logits: Sequence[float]) -> Histogram:
@@ -59,6 +78,8 @@ def evaluate_samples(
     samples: Sequence[Sample],
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
+    features: FeatureSet | None = None,
 ) -> Histogram:
     """The histogram of a cohort under the model, which is put into eval mode."""
-    return patient_histogram(samples, predict_logits(model, samples, batch_size, on_step))
+    logits = predict_logits(model, samples, batch_size, on_step, features)
+    return patient_histogram(samples, logits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
@@ -19,6 +19,9 @@ from client.exchange import (
     require_finite,
     snapshot,
 )
+from client.features.feature_set import FeatureSet
+from client.features.site import evaluation_features, training_features
+from client.train.frozen import base_stages, digest_of_frozen
 from client.train.state import SiteState, forget_moments, forget_old_runs, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, tell_owner, training_samples
@@ -27,10 +30,11 @@ from shared.errors import FedThawError, SiteError
 from shared.events import SiteBusy, StepDone, emit
 from shared.metrics.histogram import Histogram
 from shared.model.backbones import StagedResNet
-from shared.model.freezing import frozen_digest
+from shared.model.freezing import set_trainable
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.protocol.train import TrainReply, TrainRequest
+from shared.schedule import Stage
 
 
 def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDescription:
@@ -59,21 +63,26 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         statistics=before.statistics,
     )
     keys = agreed_keys(model, config, plan.trainable, request.expects)
-    frozen = frozen_digest(model, plan.trainable)
+    untouched = base_stages(model, workspace.base)
+    frozen = digest_of_frozen(model, workspace.base, plan.trainable, untouched)
 
     started = time.monotonic()
-    histogram = _evaluate(workspace, model, samples.validation, config)
+    kept = evaluation_features(
+        workspace, config, model, untouched, plan.round - 1, samples.validation
+    )
+    histogram = _evaluate(workspace, model, samples.validation, config, kept)
     evaluated = time.monotonic()
     received = snapshot(model, keys)
-    trained = _train(workspace, model, samples.train, config, request, before)
+    trained = _train(workspace, model, samples.train, config, request, before, untouched)
 
-    if frozen_digest(model, plan.trainable) != frozen:
+    still = base_stages(model, workspace.base, untouched - set(plan.trainable))
+    if digest_of_frozen(model, workspace.base, plan.trainable, still) != frozen:
         raise FedThawError("A frozen stage changed while training; please report this fault.")
     delta = difference(snapshot(model, keys), received)
     require_finite(delta, plan.round)
     statistics = local_statistics(model, plan.trainable, config.batch_norm)
     save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics))
-    kept = time.monotonic()
+    done = time.monotonic()
     return TrainReply(
         site=workspace.name,
         round=plan.round,
@@ -85,7 +94,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         loss=trained.loss,
         histogram=histogram,
         suppress=must_suppress(histogram, workspace.min_cell),
-        train_seconds=kept - evaluated,
+        train_seconds=done - evaluated,
         evaluate_seconds=evaluated - started,
         peak_memory=peak_memory(workspace.device),
         continued_from=before.round if before.phase == plan.phase else 0,
@@ -118,7 +127,17 @@ def evaluate_on_site(
         delta=request.delta,
         statistics=state.statistics,
     )
-    histogram = _evaluate(workspace, model, samples, config)
+    kept = None
+    if request.scope == "validation":
+        kept = evaluation_features(
+            workspace,
+            config,
+            model,
+            base_stages(model, workspace.base),
+            request.after_round,
+            samples,
+        )
+    histogram = _evaluate(workspace, model, samples, config, kept)
     if request.final:
         forget_moments(workspace.state_folder(request.run), state)
     return EvaluateReply(
@@ -143,11 +162,15 @@ def peak_memory(device: torch.device) -> int:
 
 
 def _evaluate(
-    workspace: Workspace, model: StagedResNet, samples: Sequence[Sample], config: RunConfig
+    workspace: Workspace,
+    model: StagedResNet,
+    samples: Sequence[Sample],
+    config: RunConfig,
+    features: FeatureSet | None,
 ) -> Histogram:
     emit(SiteBusy(workspace.name, "evaluating", -(-len(samples) // config.batch_size)))
     return evaluate_samples(
-        model, samples, config.batch_size, lambda: emit(StepDone(workspace.name))
+        model, samples, config.batch_size, lambda: emit(StepDone(workspace.name)), features
     )
 
 
@@ -158,7 +181,10 @@ def _train(
     config: RunConfig,
     request: TrainRequest,
     before: SiteState,
+    untouched: Collection[Stage],
 ) -> Trained:
+    set_trainable(model, request.plan.trainable, config.batch_norm)
+    features = training_features(workspace, config, model, untouched, request.plan, samples)
     steps = len(batch_positions(len(samples), config.batch_size)) * config.local_epochs
     emit(SiteBusy(workspace.name, "training", steps))
     return train_round(
@@ -168,5 +194,6 @@ def _train(
         config,
         stream=workspace.name,
         moments=before.optimizer if before.phase == request.plan.phase else {},
+        features=features,
         on_step=lambda: emit(StepDone(workspace.name)),
     )

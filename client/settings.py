@@ -43,6 +43,8 @@ class SiteSettings:
     weights: str | None
     min_cell: int = 5
     max_rejected: float = 0.05
+    features_limit: int = 20 * 10**9
+    """Bytes on disk for what the frozen stages make of the images."""
 
 
 def load_site(folder: Path) -> SiteSettings:
@@ -72,6 +74,7 @@ def load_site(folder: Path) -> SiteSettings:
         weights=str(_absolute(folder, compute["weights"])) if "weights" in compute else None,
         min_cell=tables.get("policy", {}).get("min-cell", 5),
         max_rejected=float(tables.get("policy", {}).get("max-rejected", 0.05)),
+        features_limit=int(float(compute.get("features", 20)) * 10**9),
     )
 
 

@@ -25,7 +25,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "negative": "values",
         "covariate": "text",
     },
-    "compute": {"device": "text", "cache": "text", "weights": "text"},
+    "compute": {"device": "text", "cache": "text", "weights": "text", "features": "gigabytes"},
     "policy": {"min-cell": "whole", "max-rejected": "share"},
 }
 _REQUIRED = (
@@ -37,6 +37,7 @@ _EXPECTED = {
     "values": 'a list of texts or numbers that is not empty, such as ["moderate", "severe"]',
     "whole": "a whole number of at least 1",
     "share": "a number from 0 to 1",
+    "gigabytes": "a number of gigabytes, 0 for none",
 }
 
 
@@ -95,6 +96,8 @@ def _fits(kind: str, value: object) -> bool:
             return isinstance(value, list) and bool(value) and all(map(_is_outcome, value))
         case "whole":
             return type(value) is int and value >= 1
+        case "gigabytes":
+            return type(value) in (int, float) and 0 <= float(str(value)) < 1e6
         case _:
             return type(value) in (int, float) and 0 <= float(str(value)) <= 1
 

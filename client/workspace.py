@@ -16,6 +16,8 @@ from client.data.cache import ImageCache
 from client.data.cohort import Cohort
 from client.data.dataset import Sample
 from client.data.split import split_patients
+from client.features.keep import Decisions
+from client.features.store import FeatureStore
 from client.settings import SiteSettings, load_site
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
@@ -38,6 +40,8 @@ class Workspace:
     device: torch.device
     samples_by_config: dict[RunConfig, TrainingSamples] = field(default_factory=dict, repr=False)
     """Kept by `training_samples`."""
+    feature_decisions: dict[str, Decisions] = field(default_factory=dict, repr=False)
+    """By purpose: where features are kept, as far as it was measured."""
 
     @property
     def min_cell(self) -> int:
@@ -65,6 +69,7 @@ class Part:
     settings: SiteSettings
     admission: Admission
     cache: ImageCache
+    features: FeatureStore
 
     def samples(self, cohort: Cohort) -> tuple[Sample, ...]:
         """The images of a cohort of this site."""
@@ -190,7 +195,10 @@ def _open_part(folder: Path, config: RunConfig) -> Part:
     for sentence in admission.report.warnings:
         tell_owner(settings.name, sentence)
     return Part(
-        settings, admission, ImageCache(settings.cache, config.image_size, config.image_fit)
+        settings,
+        admission,
+        ImageCache(settings.cache, config.image_size, config.image_fit),
+        FeatureStore(settings.cache / "features", settings.features_limit),
     )
 
 

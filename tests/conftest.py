@@ -125,8 +125,10 @@ def micro_config() -> Callable[..., RunConfig]:
 
 @pytest.fixture(scope="session")
 def plain() -> dict[str, Any]:
-    """Settings with which nothing is drawn while training but the order of the images."""
+    """Float32, and nothing drawn while training but the order of the images."""
     return {
+        "precision": "float32",
+        "feature_cache": "off",
         "dropout": 0.0,
         "sampling": "shuffle",
         "augmentation": "none",

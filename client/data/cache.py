@@ -6,8 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from client.data.facts import ImageFacts
+from client.data.kept_file import PARTIAL, write_kept
 from shared.errors import SiteError
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
 VERSION = "v2"
 _LEFTOVER_SECONDS = 3600
-_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,9 @@ class ImageCache:
     def __init__(self, folder: Path, size: int, fit: str) -> None:
         self.folder = folder
         self.size = size
-        self._images = folder / "images" / f"{size}-{fit}-{VERSION}"
+        self.preparation = f"{size}-{fit}-{VERSION}"
+        """How images were prepared: entries of another preparation are other images."""
+        self._images = folder / "images" / self.preparation
 
     def path(self, digest: str) -> Path:
         """Where the entry of that digest lies."""
@@ -84,7 +84,7 @@ class ImageCache:
 
         An entry is written in moments; files younger than an hour may be another process's.
         """
-        for path in (self.folder / "images").glob(f"*/*/*{_PARTIAL}"):
+        for path in (self.folder / "images").glob(f"*/*/*{PARTIAL}"):
             # It may just have been removed by another; what may not be removed is not ours.
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
@@ -98,7 +98,7 @@ class ImageCache:
         text = json.dumps(dataclasses.asdict(facts), sort_keys=True)
         metadata = {"facts": text, "checksum": _checksum(fingerprint_of(pixels), text)}
         try:
-            _write_atomically(self.path(digest), save({"pixels": pixels}, metadata))
+            write_kept(self.path(digest), save({"pixels": pixels}, metadata))
         except OSError as error:
             raise SiteError(
                 f"The image cache {self.folder} cannot be written ({error.strerror}); make room "
@@ -115,18 +115,3 @@ def fingerprint_of(pixels: NDArray[np.uint16]) -> str:
 
 def _checksum(fingerprint: str, facts: str) -> str:
     return hashlib.sha256(f"{fingerprint} {facts}".encode()).hexdigest()
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # mkstemp gives the file to this user alone and a name that no other process takes. Those of
-    # shared.files come from the process id, which two containers on one cache may have in common,
-    # and are open to whomever the umask lets in.
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=_PARTIAL)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

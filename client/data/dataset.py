@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -71,12 +72,19 @@ class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
         sample = self._samples[draw.sample]
         image = sample.load()
         if self._augment is not None:
-            # Images are augmented on the CPU; torch.manual_seed would reseed the GPUs as well, for
-            # good, and where there is none it takes a millisecond to find that out.
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(draw.seed)
-                image = self._augment(image)
+            image = augmented(image, self._augment, draw.seed)
         return image, torch.tensor(float(sample.radiograph.label))
+
+
+def augmented(image: Tensor, augment: v2.Transform, seed: int) -> Tensor:
+    """The image transformed, all that is random drawn from `seed`; the same in any process.
+
+    Images are augmented on the CPU; torch.manual_seed would reseed the GPUs as well, for good, and
+    where there is none it takes a millisecond to find that out.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return cast(Tensor, augment(image))
 
 
 def draw_epoch(labels: Sequence[int], *, balanced: bool, seed: int) -> list[Draw]:

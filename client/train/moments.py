@@ -31,6 +31,5 @@ def restore_moments(
         moment, _, name = key.partition("/")
         if name in parameters:
             parameter = parameters[name]
-            # AdamW keeps its step counter on the CPU, as its own initialisation does.
-            device = value.device if moment == "step" else parameter.device
-            optimizer.state[parameter][moment] = value.to(device).clone()
+            # A fused AdamW keeps its step counter on the device as well.
+            optimizer.state[parameter][moment] = value.to(parameter.device).clone()

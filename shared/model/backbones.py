@@ -16,6 +16,7 @@ from torchvision.models.resnet import (
 )
 
 from shared.errors import ConfigError
+from shared.model.recompute import recomputed
 from shared.model.stages import known_stages
 from shared.schedule import STAGES
 
@@ -48,7 +49,8 @@ class StagedResNet(ResNet):  # type: ignore[misc]  # torchvision ships no types
     """A ResNet (He et al., arXiv:1512.03385) with one input channel and one logit.
 
     Its state-dict keys are torchvision's. `always_eval` names the submodules that stay in eval
-    mode whatever `train()` asks for; `freezing.set_trainable` sets it.
+    mode whatever `train()` asks for; `freezing.set_trainable` sets it. With `recompute` the
+    backward pass computes each residual block's activations anew instead of keeping them.
     """
 
     def __init__(self, architecture: Architecture, dropout: float, seed: int) -> None:
@@ -59,6 +61,7 @@ class StagedResNet(ResNet):  # type: ignore[misc]  # torchvision ships no types
             super().__init__(architecture.block, list(architecture.blocks), num_classes=1)
             self._resize(architecture)
         self.dropout = dropout
+        self.recompute = False
         self.always_eval: frozenset[str] = frozenset()
         self.to_empty(device="cpu")
         self._initialise(torch.Generator().manual_seed(seed))
@@ -93,29 +96,43 @@ class StagedResNet(ResNet):  # type: ignore[misc]  # torchvision ships no types
 
         With `stop` "stem" the images themselves. ValueError for an unknown stage.
         """
-        known_stages([stop])
-        for stage in STAGES[: STAGES.index(stop)]:
+        return self.between(x, STAGES[0], stop)
+
+    def between(self, x: Tensor, start: str, stop: str) -> Tensor:
+        """Run `start` and the stages after it, up to `stop` and without it; x is start's input.
+
+        ValueError for an unknown stage, and where `stop` comes before `start`.
+        """
+        known_stages([start, stop])
+        first, last = STAGES.index(start), STAGES.index(stop)
+        if last < first:
+            raise ValueError(f"{stop} comes before {start}; there is nothing to run between them.")
+        for stage in STAGES[first:last]:
             x = self._run(stage, x)
         return x
 
     def rest(self, x: Tensor, start: str) -> Tensor:
         """Run `start` and all stages after it: what `prefix(_, start)` gave -> logits (N,).
 
-        ValueError for an unknown stage.
+        The head takes its input averaged over the positions as well, (N, C, 1, 1). ValueError for
+        an unknown stage.
         """
-        known_stages([start])
-        for stage in STAGES[STAGES.index(start) :]:
-            x = self._run(stage, x)
-        return x
+        return self._head(self.between(x, start, STAGES[-1]))
 
     def _run(self, stage: str, x: Tensor) -> Tensor:
         if stage == "stem":
-            return cast(Tensor, self.maxpool(self.relu(self.bn1(self.conv1(x)))))
-        if stage == "head":
-            features = torch.flatten(self.avgpool(x), 1)
-            features = F.dropout(features, self.dropout, training=self.fc.training)
-            return cast(Tensor, self.fc(features).squeeze(1))
-        return cast(Tensor, self.get_submodule(stage)(x))
+            # CPUs and GPUs alike are faster with the channels last; one grey channel has no order.
+            x = self.conv1(x).contiguous(memory_format=torch.channels_last)
+            return cast(Tensor, self.maxpool(self.relu(self.bn1(x))))
+        layer = cast(nn.Sequential, self.get_submodule(stage))
+        if self.recompute and torch.is_grad_enabled():
+            return recomputed(layer, x)
+        return cast(Tensor, layer(x))
+
+    def _head(self, x: Tensor) -> Tensor:
+        features = torch.flatten(self.avgpool(x), 1)
+        features = F.dropout(features, self.dropout, training=self.fc.training)
+        return cast(Tensor, self.fc(features).squeeze(1))
 
     def train(self, mode: bool = True) -> StagedResNet:
         """Training mode for all but the submodules of `always_eval`; `train(False)` is eval."""

@@ -111,6 +111,10 @@ def test_nothing_but_the_runs_state_is_written(
     before = files_below(tmp_path) | files_below(cache)
     requests.train(workspace, config, 1)
     requests.evaluate(workspace, config, "all", after=1)
+    kept = files_below(cache / "features")
+    assert kept
     after = files_below(tmp_path) | files_below(cache)
     assert {path: after[path] for path in before} == before
-    assert after.keys() - before.keys() == {workspace.state_folder("run-1") / "0001.safetensors"}
+    assert after.keys() - before.keys() - kept.keys() == {
+        workspace.state_folder("run-1") / "0001.safetensors"
+    }

@@ -36,4 +36,5 @@ def test_the_final_model_is_torchvisions_resnet(
     with torch.no_grad():
         theirs, logits = network.eval()(images)[:, 0], ours.eval()(images)
     assert logits.std() > 0
-    torch.testing.assert_close(logits, theirs, rtol=1e-6, atol=1e-6)
+    # Ours runs with the channels last, so sums are taken in another order.
+    torch.testing.assert_close(logits, theirs, rtol=2e-5, atol=2e-5)

@@ -1,0 +1,67 @@
+"""What the features of one boundary cost here: computing, writing and reading them, timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from client.data.dataset import Sample
+from client.features.prefix import CHUNK, Prefix
+from client.features.store import FeatureKey, FeatureStore
+from client.features.views import Views, Wanted, stack_views
+from client.features.worth import Cost, Costs
+from shared.schedule import Stage
+
+Result = TypeVar("Result")
+
+_TRIAL = "trial"
+"""Stands for an image's digest while writing and reading are timed."""
+
+
+def measure_costs(
+    samples: Sequence[Sample],
+    views: Views,
+    prefix: Prefix,
+    keys: Mapping[Stage, FeatureKey],
+    store: FeatureStore,
+) -> Costs:
+    """Seconds and bytes a view at each boundary, from one batch of views. Raises OSError."""
+    wanted = [
+        Wanted(number // views.count % len(samples), number % views.count)
+        for number in range(CHUNK)
+    ]
+    loading, images = _timed(partial(stack_views, samples, views, wanted))
+    prefix.features(images, list(keys))  # the first pass chooses and compiles kernels
+    return {stage: _cost(prefix, images, stage, key, store, loading) for stage, key in keys.items()}
+
+
+def _cost(
+    prefix: Prefix, images: Tensor, stage: Stage, key: FeatureKey, store: FeatureStore,
+    loading: float,
+) -> Cost:  # fmt: skip
+    computing, found = _timed(partial(prefix.features, images, [stage]))
+    features = found[stage]
+    try:
+        writing, _ = _timed(partial(store.write, key, _TRIAL, features))
+        reading, _ = _timed(lambda: [store.read(key, _TRIAL, n) for n in range(CHUNK)])
+    finally:
+        store.path(key, _TRIAL).unlink(missing_ok=True)
+    return Cost(
+        compute=(loading + computing) / CHUNK,
+        write=writing / CHUNK,
+        read=reading / CHUNK,
+        bytes=features[0].numel() * features.element_size(),
+    )
+
+
+def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
+    started = time.perf_counter()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, result

@@ -1,0 +1,110 @@
+"""A site's features: which function of which images a message needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+
+from client.data.dataset import Sample
+from client.features.boundary import (
+    Passes,
+    evaluation_boundary,
+    evaluation_passes,
+    training_boundary,
+    training_passes,
+)
+from client.features.feature_set import FeatureSet
+from client.features.keep import Request, Watcher, prepare_features
+from client.features.prefix import Prefix
+from client.features.store import FeatureKey, arithmetic_of
+from client.features.views import Views, plain_views, training_views
+from client.train.frozen import digest_of_base
+from client.train.precision import choose_precision, full_precision
+from client.workspace import Workspace, tell_owner
+from shared.config import RunConfig
+from shared.events import SiteBusy, StepDone, emit
+from shared.model.backbones import StagedResNet
+from shared.schedule import STAGES, Plan, Stage
+
+
+def training_features(
+    workspace: Workspace,
+    config: RunConfig,
+    model: StagedResNet,
+    untouched: Collection[Stage],
+    plan: Plan,
+    samples: Sequence[Sample],
+) -> FeatureSet | None:
+    """What a round trains from; None where it trains from images.
+
+    `untouched` stages are the base's; `model` must have the round's stages frozen already.
+    """
+    boundary = training_boundary(plan)
+    if not _is_base(config, boundary, untouched):
+        return None
+    precision = choose_precision(config.precision, workspace.device)
+    prefix = Prefix(model, precision, torch.float16)
+    passes = training_passes(config, plan)
+    return _prepare(workspace, config, "training", samples, training_views(config), prefix,
+                    boundary, passes)  # fmt: skip
+
+
+def evaluation_features(
+    workspace: Workspace,
+    config: RunConfig,
+    model: StagedResNet,
+    untouched: Collection[Stage],
+    after_round: int,
+    samples: Sequence[Sample],
+) -> FeatureSet | None:
+    """What a model is evaluated from, in float32; None where it is evaluated from images.
+
+    `untouched` stages are the base's.
+    """
+    boundary = evaluation_boundary(untouched)
+    if not _is_base(config, boundary, untouched):
+        return None
+    prefix = Prefix(model.eval(), full_precision(workspace.device), torch.float32)
+    passes = evaluation_passes(config, after_round, boundary)
+    return _prepare(workspace, config, "validation", samples, plain_views(config), prefix,
+                    boundary, passes)  # fmt: skip
+
+
+def _is_base(config: RunConfig, boundary: Stage, untouched: Collection[Stage]) -> bool:
+    """Whether there are stages before the boundary and they are the base's, as keys assume."""
+    before = STAGES[: STAGES.index(boundary)]
+    return config.feature_cache != "off" and bool(before) and set(before) <= set(untouched)
+
+
+def _prepare(
+    workspace: Workspace,
+    config: RunConfig,
+    purpose: str,
+    samples: Sequence[Sample],
+    views: Views,
+    prefix: Prefix,
+    boundary: Stage,
+    passes: Passes,
+) -> FeatureSet:
+    keys = {
+        stage: FeatureKey(
+            prefix=digest_of_base(workspace.base, STAGES[: STAGES.index(stage)]),
+            boundary=stage,
+            backbone=config.backbone,
+            preparation=samples[0].cache.preparation,
+            views=views.describe(),
+            arithmetic=arithmetic_of(prefix.precision.device, prefix.precision.dtype),
+            storage=str(prefix.storage).removeprefix("torch."),
+        )
+        for stage in dict.fromkeys((*passes, boundary))
+    }
+    stores = {part.cache.folder: part.features for part in workspace.parts}
+    watcher = Watcher(
+        begin=lambda images: emit(SiteBusy(workspace.name, "computing features", images)),
+        step=lambda: emit(StepDone(workspace.name)),
+        problem=lambda sentence: tell_owner(workspace.name, sentence),
+    )
+    decisions = workspace.feature_decisions.setdefault(purpose, {})
+    request = Request(samples, views, prefix, keys, passes, stores)
+    return prepare_features(request, boundary, decisions, watcher)

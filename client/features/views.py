@@ -1,0 +1,88 @@
+"""The pictures that an image is seen as: itself, or one of a fixed number of augmented views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from client.data.augment import AUGMENTATION_VERSION, recipe_augmentation
+from client.data.dataset import Draw, Sample, augmented
+from shared.config import RunConfig
+from shared.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many pictures there are of each image, and what they are drawn from."""
+
+    count: int
+    seed: int | None
+    """The run's seed; None where the only view is the image itself."""
+    image_size: int
+
+    def describe(self) -> str:
+        """What tells these views from others."""
+        if self.seed is None:
+            return "plain"
+        return f"recipe {AUGMENTATION_VERSION}, {self.count} views of seed {self.seed}"
+
+    def of(self, sample: Sample, view: int) -> Tensor:
+        """One view of an image, (1, size, size) float32 in [-1024, 1024]; always the same."""
+        image = sample.load()
+        if self.seed is None:
+            return image
+        seed = derive_seed(self.seed, "view", sample.radiograph.digest, view)
+        return augmented(image, recipe_augmentation(self.image_size), seed)
+
+
+def plain_views(config: RunConfig) -> Views:
+    """The image itself."""
+    return Views(count=1, seed=None, image_size=config.image_size)
+
+
+def training_views(config: RunConfig) -> Views:
+    """What training draws from with feature-cache=auto."""
+    if config.augmentation == "none":
+        return plain_views(config)
+    return Views(config.feature_cache_views, config.seed, config.image_size)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One view of one sample."""
+
+    sample: int
+    view: int
+
+
+def wanted_of(draw: Draw, views: Views) -> Wanted:
+    """Which view a draw of an epoch takes."""
+    return Wanted(draw.sample, draw.seed % views.count)
+
+
+class _ViewDataset(Dataset[Tensor]):
+    """Views by what is wanted; a loader's batches name that instead of positions."""
+
+    def __init__(self, samples: Sequence[Sample], views: Views) -> None:
+        self._samples = samples
+        self._views = views
+
+    def __getitem__(self, wanted: Wanted) -> Tensor:
+        return self._views.of(self._samples[wanted.sample], wanted.view)
+
+
+def load_views(
+    samples: Sequence[Sample], views: Views, batches: Sequence[Sequence[Wanted]], workers: int
+) -> Iterable[Tensor]:
+    """Views as batches (N, 1, size, size), in this order; the same with any number of `workers`."""
+    dataset = _ViewDataset(samples, views)
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers)  # type: ignore[arg-type]
+
+
+def stack_views(samples: Sequence[Sample], views: Views, wanted: Sequence[Wanted]) -> Tensor:
+    """Views as one batch, (N, 1, size, size)."""
+    return torch.stack([views.of(samples[one.sample], one.view) for one in wanted])

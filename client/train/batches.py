@@ -1,0 +1,70 @@
+"""The batches of a round: images augmented anew, or the features of an image's views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from client.data.augment import recipe_augmentation
+from client.data.dataset import (
+    Draw,
+    RadiographDataset,
+    Sample,
+    batch_positions,
+    draw_epoch,
+)
+from client.data.loading import loader_workers
+from client.features.feature_set import FeatureSet
+from client.features.views import wanted_of
+from client.train.precision import Precision
+from shared.config import RunConfig
+from shared.schedule import Plan
+from shared.seeds import derive_seed
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+"""Inputs (N, C, H, W) of a stage and labels (N,) of 0 or 1, on the device."""
+
+
+def drawn_batches(
+    samples: Sequence[Sample], plan: Plan, config: RunConfig, stream: str
+) -> list[list[Draw]]:
+    """What each batch of the round takes: `local_epochs` times each epoch's draws, in order."""
+    labels = [sample.radiograph.label for sample in samples]
+    positions = batch_positions(len(samples), config.batch_size)
+    batches: list[list[Draw]] = []
+    for epoch in range(config.local_epochs):
+        seed = derive_seed(config.seed, stream, plan.round, "epoch", epoch)
+        draws = draw_epoch(labels, balanced=config.sampling == "balanced", seed=seed)
+        batches += [[draws[position] for position in batch] for batch in positions]
+    return batches
+
+
+def image_batches(
+    samples: Sequence[Sample], draws: list[list[Draw]], config: RunConfig, device: torch.device
+) -> Batches:
+    """Images, each augmented by its draw's own seed."""
+    augment = recipe_augmentation(config.image_size) if config.augmentation == "recipe" else None
+    flat = [draw for batch in draws for draw in batch]
+    ends = [0]
+    for batch in draws:
+        ends.append(ends[-1] + len(batch))
+    loader = DataLoader(
+        RadiographDataset(samples, flat, augment),
+        batch_sampler=[list(range(*ends[n : n + 2])) for n in range(len(draws))],
+        num_workers=loader_workers(device),
+    )
+    for images, labels in loader:
+        yield images.to(device), labels.to(device)
+
+
+def feature_batches(features: FeatureSet, draws: list[list[Draw]], precision: Precision) -> Batches:
+    """Features of the views that are drawn, in the number format of the arithmetic."""
+    device = features.prefix.device
+    labels = [float(sample.radiograph.label) for sample in features.samples]
+    wanted = [[wanted_of(draw, features.views) for draw in batch] for batch in draws]
+    for batch, inputs in zip(draws, features.batches(wanted), strict=True):
+        targets = torch.tensor([labels[draw.sample] for draw in batch], device=device)
+        yield inputs.to(precision.dtype, memory_format=torch.channels_last), targets

@@ -1,0 +1,66 @@
+"""One optimiser step: what is frozen runs without autograd, the rest with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.amp import GradScaler
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim import Optimizer
+
+from client.data.augment import cutmix
+from client.train.precision import Precision
+from shared.config import RunConfig
+from shared.model.backbones import StagedResNet
+from shared.schedule import STAGES, Plan, Stage
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """What the steps of a round share."""
+
+    model: StagedResNet
+    optimizer: Optimizer
+    scaler: GradScaler
+    precision: Precision
+    plan: Plan
+    config: RunConfig
+    entry: Stage
+    """The stage whose input a batch is: the stem's are images, later ones' feature maps."""
+    received: tuple[Tensor, ...]
+    """The trainable weights received, where FedProx pulls to them; else none."""
+
+    def step(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Train on one batch, in place; returns its mean loss () without the proximal term."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(inputs, labels)
+        objective = loss
+        if self.received:
+            objective = loss + self.config.proximal_mu / 2 * self._distance()
+        self.scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+    def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        start = first_trainable(self.plan)
+        if self.plan.cutmix_probability > 0 and torch.rand(()) < self.plan.cutmix_probability:
+            inputs, labels = cutmix(inputs, labels, self.config.cutmix_alpha)
+        with self.precision.autocast():
+            with torch.no_grad():
+                features = self.model.between(inputs, self.entry, start)
+            logits = self.model.rest(features, start)
+        return binary_cross_entropy_with_logits(logits.float(), labels)
+
+    def _distance(self) -> Tensor:
+        """Squared distance of the trainable weights to those received (arXiv:1812.06127)."""
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        pairs = zip(trainable, self.received, strict=True)
+        return torch.stack([((p - r) ** 2).sum() for p, r in pairs]).sum()
+
+
+def first_trainable(plan: Plan) -> Stage:
+    """The first stage that trains; all before it are a fixed function of the image."""
+    return next(stage for stage in STAGES if stage in plan.trainable)
