@@ -47,6 +47,7 @@ from shared.model.pretrained import load_base
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply, TrainRequest
+from shared.wire.arrays import to_record
 
 FEDTHAW = Path(sys.executable).parent / "fedthaw"
 
@@ -162,7 +163,7 @@ def invent(name: str, asked: Message, reference: Reference) -> RecordDict:
     }
     return TrainReply(
         site=name, round=plan.round, frozen=expected_frozen_digest(reference, plan.trainable),
-        delta=delta, images=10, patients=10, steps=1, loss=0.5, histogram=histogram,
+        delta=to_record(delta), images=10, patients=10, steps=1, loss=0.5, histogram=histogram,
         suppress=False, train_seconds=0.0, evaluate_seconds=0.0, peak_memory=0,
         continued_from=plan.round - 1,
     ).to_content()  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import torch
 from flwr.app import ArrayRecord
 from torch import Tensor
 
@@ -14,7 +15,8 @@ from shared.errors import FedThawError, ProtocolError
 from shared.model.backbones import StagedResNet
 from shared.model.stages import batch_norm_statistics, exchanged_keys, stage_of
 from shared.schedule import Stage
-from shared.wire.arrays import Arrays, TensorSpec, from_record
+from shared.wire.arrays import Arrays, Manifest, TensorSpec, encode, from_record
+from shared.wire.formats.choice import format_of
 
 
 def rebuild_model(
@@ -25,6 +27,7 @@ def rebuild_model(
     thawed: Collection[Stage],
     delta: ArrayRecord,
     statistics: Mapping[str, Tensor],
+    update_dtype: str = "float32",
 ) -> StagedResNet:
     """The coordinator's model: base plus delta, with the BatchNorm statistics that stay here.
 
@@ -38,7 +41,7 @@ def rebuild_model(
     model = shared_model(config.backbone, config.dropout, workspace.device)
     model.load_state_dict(dict(workspace.base.state))
     tensors = model.state_dict(keep_vars=False)
-    arrays = from_record(delta, specs(model, thawed, config.batch_norm))
+    arrays = from_record(delta, specs(model, thawed, config.batch_norm, update_dtype))
     for name, array in arrays.items():
         tensors[name] += tensors[name].new_tensor(array)
     for name, value in statistics.items():
@@ -47,21 +50,24 @@ def rebuild_model(
 
 
 def specs(
-    model: StagedResNet, stages: Collection[Stage], batch_norm: str
+    model: StagedResNet,
+    stages: Collection[Stage],
+    batch_norm: str,
+    update_dtype: str = "float32",
 ) -> tuple[TensorSpec, ...]:
     """What is exchanged of these stages, in the network's order."""
     state = model.state_dict()
+    shapes = {key: tuple(state[key].shape) for key in exchanged_keys(model, stages, batch_norm)}
     return tuple(
-        TensorSpec(key, tuple(state[key].shape))
-        for key in exchanged_keys(model, stages, batch_norm)
+        TensorSpec(key, shape, format_of(update_dtype, shape)) for key, shape in shapes.items()
     )
 
 
-def agreed_keys(
+def agreed_manifest(
     model: StagedResNet, config: RunConfig, stages: Collection[Stage], expects: Sequence[str]
-) -> tuple[str, ...]:
-    """The keys to send back; ProtocolError unless the coordinator expects just these."""
-    manifest = specs(model, stages, config.batch_norm)
+) -> tuple[TensorSpec, ...]:
+    """What to send back; ProtocolError unless the coordinator expects just this."""
+    manifest = specs(model, stages, config.batch_norm, config.update_dtype)
     lines = [spec.to_line() for spec in manifest]
     if lines != list(expects):
         differing = sorted(set(lines) ^ set(expects))
@@ -70,7 +76,7 @@ def agreed_keys(
             f"(first difference: {differing[0] if differing else 'their order'}); "
             "install the same fedthaw at the coordinator and at all sites"
         )
-    return tuple(spec.name for spec in manifest)
+    return manifest
 
 
 def snapshot(model: StagedResNet, keys: Sequence[str]) -> dict[str, Tensor]:
@@ -93,6 +99,15 @@ def require_finite(delta: Arrays, round_number: int) -> None:
             "lower the learning rates (lr-head, lr-layer4, ...) of the run.",
             shareable="its weights are no longer finite; lower the run's learning rates",
         )
+
+
+def encode_update(
+    delta: Arrays, manifest: Manifest, residual: Mapping[str, Tensor]
+) -> tuple[ArrayRecord, dict[str, Tensor]]:
+    """The update as it travels, with the `residual` of the round before, and the new residual."""
+    before = {name: value.numpy() for name, value in residual.items()}
+    encoded = encode(delta, manifest, before)
+    return encoded.record, {n: torch.from_numpy(lost) for n, lost in encoded.residual.items()}
 
 
 def local_statistics(

@@ -12,8 +12,9 @@ import torch
 from client.data.dataset import Sample, batch_positions
 from client.evaluate import evaluate_samples
 from client.exchange import (
-    agreed_keys,
+    agreed_manifest,
     difference,
+    encode_update,
     local_statistics,
     rebuild_model,
     require_finite,
@@ -61,8 +62,10 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         thawed=plan.thawed,
         delta=request.delta,
         statistics=before.statistics,
+        update_dtype=config.update_dtype,
     )
-    keys = agreed_keys(model, config, plan.trainable, request.expects)
+    manifest = agreed_manifest(model, config, plan.trainable, request.expects)
+    keys = tuple(spec.name for spec in manifest)
     untouched = base_stages(model, workspace.base)
     frozen = digest_of_frozen(model, workspace.base, plan.trainable, untouched)
 
@@ -81,13 +84,14 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     delta = difference(snapshot(model, keys), received)
     require_finite(delta, plan.round)
     statistics = local_statistics(model, plan.trainable, config.batch_norm)
-    save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics))
+    sent, residual = encode_update(delta, manifest, before.residual)
+    save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics, residual))
     done = time.monotonic()
     return TrainReply(
         site=workspace.name,
         round=plan.round,
         frozen=frozen,
-        delta=delta,
+        delta=sent,
         images=len(samples.train),
         patients=samples.patients(),
         steps=trained.steps,

@@ -130,6 +130,7 @@ def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, lis
         )
     rewrite_rounds(folder.ledger, records[: checkpoint.round])
     federation.aggregator.state = dict(checkpoint.strategy)
+    federation.downlink.residual = dict(checkpoint.feedback)
     return checkpoint, records[: checkpoint.round]
 
 
@@ -148,7 +149,8 @@ def _run_rounds(
         expected = names if round_number == start.round + 1 else _took_part(records, names)
         delta, record = run_round(federation, plan, state.delta, expected)
         warn_of_changes(record, records)
-        state = Checkpoint(round_number, delta, dict(federation.aggregator.state))
+        strategy, feedback = federation.aggregator.state, federation.downlink.residual
+        state = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
         save_checkpoint(folder.path, state)
         append_round(folder.ledger, record)
         records.append(record)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flwr.serverapp import Grid
 
 from server.aggregation.strategy import Aggregator
 from server.collect import Question
+from server.downlink import Downlink
 from server.global_model import Reference
 from server.presence import Presence, Registry, connected
 from server.roster import Roster
@@ -34,6 +35,7 @@ class Federation:
     roster: Roster
     full_model_bytes: int
     """One message with the whole model in float32."""
+    downlink: Downlink = field(default_factory=Downlink)
 
     def look(self) -> Mapping[int, Presence]:
         """Who is connected."""

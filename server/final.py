@@ -24,7 +24,7 @@ from shared.events import ReplyReceived, Warned, emit
 from shared.files import write_atomically
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
 from shared.schedule import stages_ever_thawed
-from shared.wire.arrays import Arrays, to_record
+from shared.wire.arrays import Arrays, encode
 from shared.wire.size import serialized_size
 
 
@@ -38,6 +38,7 @@ def evaluate_final(
     """
     started = time.monotonic()
     stages = stages_ever_thawed(federation.config, rounds)
+    specs = federation.reference.specs(stages)  # float32: what is evaluated is model.safetensors
     content = EvaluateRequest(
         run=federation.run,
         base=federation.reference.base.digest,
@@ -45,7 +46,7 @@ def evaluate_final(
         after_round=rounds,
         thawed=stages,
         final=True,
-        delta=to_record(select(federation.reference, delta, stages)),
+        delta=encode(select(federation.reference, delta, stages), specs).record,
     ).to_content()
     replies: dict[str, EvaluateReply] = {}
     missing: dict[str, str] = {}

@@ -22,6 +22,7 @@ from shared.model.pretrained import Base, initial_head
 from shared.model.stages import exchanged_keys
 from shared.schedule import Stage
 from shared.wire.arrays import Arrays, TensorSpec
+from shared.wire.formats.choice import format_of
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,15 @@ class Reference:
     network: StagedResNet
     batch_norm: str
 
-    def specs(self, stages: Collection[Stage]) -> tuple[TensorSpec, ...]:
+    def specs(
+        self, stages: Collection[Stage], update_dtype: str = "float32"
+    ) -> tuple[TensorSpec, ...]:
         """What is exchanged of these stages, in the network's order."""
         keys = exchanged_keys(self.network, stages, self.batch_norm)
-        return tuple(TensorSpec(key, tuple(self.base.state[key].shape)) for key in keys)
+        shapes = {key: tuple(self.base.state[key].shape) for key in keys}
+        return tuple(
+            TensorSpec(key, shape, format_of(update_dtype, shape)) for key, shape in shapes.items()
+        )
 
 
 def build_reference(config: RunConfig, base: Base) -> Reference:

@@ -11,7 +11,6 @@ from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
 from shared.schedule import Plan
-from shared.wire.arrays import Manifest
 
 REASON_LIMIT = 2000
 """Characters of a site's error that are kept."""
@@ -23,13 +22,11 @@ def error_reason(reply: Message) -> str:
     return said[:REASON_LIMIT].strip().rstrip(".") or "it failed without a reason"
 
 
-def read_train_reply(
-    reply: Message, site: SiteDescription, plan: Plan, manifest: Manifest, frozen: str
-) -> TrainReply:
-    """A reply that keeps the contract; ProtocolError that says in what it does not."""
+def read_train_reply(reply: Message, site: SiteDescription, plan: Plan, frozen: str) -> TrainReply:
+    """A reply that keeps the contract, its tensors not decoded yet; ProtocolError otherwise."""
     if reply.has_error():
         raise ProtocolError(error_reason(reply))
-    content = TrainReply.from_content(reply.content, manifest)
+    content = TrainReply.from_content(reply.content)
     if content.site != site.name:
         raise ProtocolError(f"it now calls itself '{content.site}'")
     if content.round != plan.round:

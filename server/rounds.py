@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
-from flwr.app import Message
+from flwr.app import ArrayRecord, Message, RecordDict
 
 from server.aggregation.collector import Collector
 from server.collect import Missing, send_and_collect
-from server.evaluation import metrics_by_site, pooled_metrics
 from server.federation import Federation
 from server.global_model import expected_frozen_digest, select
+from server.outcome import Collected, record_of
 from server.replies import list_problems, read_train_reply
-from server.run.ledger import RoundRecord, SiteRound
+from server.run.ledger import RoundRecord
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, RoundRetried, RoundStarted, emit
 from shared.protocol.describe import SiteDescription
-from shared.protocol.plan import plan_to_values
-from shared.protocol.train import MESSAGE_TYPE, TrainReply, TrainRequest
+from shared.protocol.train import MESSAGE_TYPE
 from shared.schedule import Plan, total_rounds
-from shared.wire.arrays import Arrays, to_record
+from shared.wire.arrays import Arrays, from_record
 from shared.wire.size import serialized_size
-
-
-@dataclass
-class Collected:
-    """What one asking of the sites brought; replies without their tensors."""
-
-    replies: dict[str, TrainReply] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    bytes_down: int = 0
-    bytes_up: int = 0
-    messages: int = 0
-    wait_seconds: float = 0.0
-    absent: tuple[str, ...] = ()
-    """Registered sites that were not connected when the round began."""
 
 
 def run_round(
@@ -52,43 +36,27 @@ def run_round(
     when the round had too few usable replies `retries` + 1 times.
     """
     config, started = federation.config, time.monotonic()
+    # Encoded once: a round that is asked again sends the same bytes.
+    request, residual = federation.downlink.request(
+        federation.run, federation.reference, plan, delta, config.update_dtype
+    )
     asked: list[Collected] = []
     aggregate: Arrays | None = None
     while aggregate is None:
         asked.append(Collected())
-        aggregate = _ask(federation, plan, delta, expected, asked[-1])
+        aggregate = _ask(federation, plan, request, delta, expected, asked[-1])
         if aggregate is None:
             emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
             if len(asked) > config.retries:
                 raise RunError(_too_few(plan, config, asked[-1]))
-    result = asked[-1]
-    replies = dict(sorted(result.replies.items()))
-    images = sum(reply.images for reply in replies.values())
-    metrics = metrics_by_site(
-        {name: reply.histogram for name, reply in replies.items()},
-        {name for name, reply in replies.items() if reply.suppress},
-    )
-    record = RoundRecord(
-        round=plan.round,
-        plan=plan_to_values(plan),
-        sites={name: _site_round(reply, metrics[name]) for name, reply in replies.items()},
-        refused=result.refused,
-        absent=result.absent,
-        attempts=len(asked),
-        loss=sum(reply.loss * reply.images for reply in replies.values()) / images,
-        validation=pooled_metrics(reply.histogram for reply in replies.values()),
-        bytes_down=sum(one.bytes_down for one in asked),
-        bytes_up=sum(one.bytes_up for one in asked),
-        bytes_full_exchange=sum(one.messages for one in asked) * federation.full_model_bytes,
-        seconds=time.monotonic() - started,
-        wait_seconds=sum(one.wait_seconds for one in asked),
-    )
-    return delta | aggregate, record
+    federation.downlink.residual = residual
+    return delta | aggregate, record_of(federation, plan, asked, time.monotonic() - started)
 
 
 def _ask(
     federation: Federation,
     plan: Plan,
+    request: RecordDict,
     delta: Arrays,
     expected: Collection[str],
     result: Collected,
@@ -97,26 +65,18 @@ def _ask(
 
     None where too few replies are usable.
     """
-    config, reference = federation.config, federation.reference
+    config = federation.config
     sites = wait_for_sites(federation, expected)
-    manifest = reference.specs(plan.trainable)
-    content = TrainRequest(
-        run=federation.run,
-        base=reference.base.digest,
-        plan=plan,
-        expects=tuple(spec.to_line() for spec in manifest),
-        delta=to_record(select(reference, delta, plan.thawed)),
-    ).to_content()
     names = tuple(site.name for site in sites.values())
     result.absent = tuple(sorted(set(federation.registry().values()) - set(names)))
     emit(RoundStarted(plan, total_rounds(config), names, result.absent))
     result.messages = len(sites)
-    result.bytes_down = serialized_size(content) * len(sites)
-    current = select(reference, delta, plan.trainable)
+    result.bytes_down = serialized_size(request) * len(sites)
+    current = select(federation.reference, delta, plan.trainable)
     with federation.aggregator.begin(plan.round, current, federation.folder) as collector:
         started = time.monotonic()
         for node, message in send_and_collect(
-            federation.grid, dict.fromkeys(sites, content),
+            federation.grid, dict.fromkeys(sites, request),
             federation.question(MESSAGE_TYPE, str(plan.round)),
             look=federation.look, on_loss=federation.lost, check=federation.check,
         ):  # fmt: skip
@@ -145,11 +105,13 @@ def _take(
     else:
         frozen = expected_frozen_digest(federation.reference, plan.trainable)
         try:
-            manifest = federation.reference.specs(plan.trainable)
-            reply = read_train_reply(message, site, plan, manifest, frozen)
-            arrays = {key: current[key] + reply.delta[key] for key in current}
+            reply = read_train_reply(message, site, plan, frozen)
+            manifest = federation.reference.specs(plan.trainable, federation.config.update_dtype)
+            arrays = from_record(reply.delta, manifest)
+            for key, array in arrays.items():
+                np.add(array, current[key], out=array)
             collector.add(reply.site, arrays, reply.images)
-            result.replies[site.name] = replace(reply, delta={})
+            result.replies[site.name] = replace(reply, delta=ArrayRecord())
         except ProtocolError as error:
             problem = str(error)
         if message.has_content():
@@ -179,17 +141,3 @@ def _checked(federation: Federation, plan: Plan, aggregate: Arrays) -> Arrays:
                 "rounds before it are kept."
             )
     return aggregate
-
-
-def _site_round(reply: TrainReply, metrics: Mapping[str, Any]) -> SiteRound:
-    return SiteRound(
-        images=reply.images,
-        patients=reply.patients,
-        steps=reply.steps,
-        loss=reply.loss,
-        train_seconds=reply.train_seconds,
-        evaluate_seconds=reply.evaluate_seconds,
-        peak_memory_bytes=reply.peak_memory,
-        continued_from=reply.continued_from,
-        metrics=metrics,
-    )

@@ -119,7 +119,12 @@ class RunConfig:
         maximum=0.49,
     )
     malicious_sites: int = setting(0, "krum: sites it must withstand", minimum=0, maximum=10_000)
-    update_dtype: str = setting("float32", "number format on the wire", choices=("float32",))
+    update_dtype: str = setting(
+        "float32",
+        "number format of the weights on the wire: float16 halves the messages, int8 makes them "
+        "5.7 times smaller",
+        choices=("float32", "float16", "int8"),
+    )
 
     # speed at the sites
     precision: str = setting(

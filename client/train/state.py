@@ -1,4 +1,4 @@
-"""What a site remembers from round to round: optimiser moments and local BatchNorm statistics.
+"""What a site remembers from round to round: moments, local statistics, and what it owes.
 
 One file a round in the site's cache, `rounds/<run>/<site>/0007.safetensors`. A round goes on from
 the newest state before it, so a round that is asked twice, or a coordinator that went back to its
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -36,6 +36,8 @@ class SiteState:
     """`<moment>/<parameter>`, e.g. `exp_avg/fc.weight`."""
     statistics: Mapping[str, Tensor]
     """BatchNorm statistics that stay at the site."""
+    residual: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the number format lost of the updates sent so far; it goes into the next one."""
 
 
 NOTHING = SiteState(round=0, phase="", optimizer={}, statistics={})
@@ -59,6 +61,7 @@ def save_state(folder: Path, state: SiteState) -> None:
     """
     tensors = {f"optimizer/{key}": value for key, value in state.optimizer.items()}
     tensors |= {f"statistics/{key}": value for key, value in state.statistics.items()}
+    tensors |= {f"residual/{key}": value for key, value in state.residual.items()}
     path = folder / f"{state.round:04d}.safetensors"
     try:
         _make_private(folder)
@@ -80,7 +83,7 @@ def forget_moments(folder: Path, state: SiteState) -> None:
     """
     if state.statistics:
         try:
-            save_state(folder, replace(state, optimizer={}))
+            save_state(folder, replace(state, optimizer={}, residual={}))
         except SiteError:
             return
     for round_number, path in _states(folder).items():
@@ -117,7 +120,8 @@ def _read(path: Path, round_number: int) -> SiteState:
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         phase = (file.metadata() or {}).get("phase", "")
-    return SiteState(round_number, phase, _part(tensors, "optimizer"), _part(tensors, "statistics"))
+    optimizer, statistics = _part(tensors, "optimizer"), _part(tensors, "statistics")
+    return SiteState(round_number, phase, optimizer, statistics, _part(tensors, "residual"))
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,9 +1,9 @@
-"""The state after a round, on disk: the thawed stages' delta and the strategy's own state."""
+"""The state after a round, on disk: the thawed stages' delta, the strategy's state, feedback."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ class Checkpoint:
     round: int
     delta: Arrays
     strategy: Arrays
+    feedback: Arrays = field(default_factory=dict)
+    """What the requests so far have lost in the number format; empty with float32."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -34,6 +36,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """
     tensors = {f"delta/{key}": value for key, value in checkpoint.delta.items()}
     tensors |= {f"strategy/{key}": value for key, value in checkpoint.strategy.items()}
+    tensors |= {f"feedback/{key}": value for key, value in checkpoint.feedback.items()}
     path = _path(folder, checkpoint.round)
     try:
         write_atomically(path, lambda temporary: save_file(tensors, temporary))
@@ -54,7 +57,8 @@ def load_checkpoint(folder: Path, round_number: int) -> Checkpoint | None:
             }
     except (OSError, SafetensorError):
         return None
-    return Checkpoint(round_number, _part(tensors, "delta"), _part(tensors, "strategy"))
+    delta, strategy = _part(tensors, "delta"), _part(tensors, "strategy")
+    return Checkpoint(round_number, delta, strategy, _part(tensors, "feedback"))
 
 
 def checkpoint_rounds(folder: Path) -> list[int]:

@@ -22,7 +22,6 @@ from shared.protocol.records import (
     whole,
 )
 from shared.schedule import Plan
-from shared.wire.arrays import Arrays, Manifest, from_record, to_record
 from shared.wire.packing import pack
 
 MESSAGE_TYPE = "train"
@@ -70,7 +69,7 @@ class TrainReply:
     round: int
     frozen: str
     """Digest of all stages that did not train."""
-    delta: Arrays
+    delta: ArrayRecord
     """Weights after training minus weights received, for the trainable stages."""
     images: int
     """Training images, the weight of this site in the average."""
@@ -110,17 +109,17 @@ class TrainReply:
             "continued-from": self.continued_from,
         }
         metrics = MetricRecord({**values, **histogram_to_values(self.histogram)})
-        return RecordDict({_REPORT: report, _METRICS: metrics, _DELTA: pack(to_record(self.delta))})
+        return RecordDict({_REPORT: report, _METRICS: metrics, _DELTA: pack(self.delta)})
 
     @classmethod
-    def from_content(cls, content: RecordDict, manifest: Manifest) -> TrainReply:
-        """Read a reply whose tensors must fulfil the manifest; ProtocolError otherwise."""
+    def from_content(cls, content: RecordDict) -> TrainReply:
+        """Read a reply; ProtocolError where it breaks the contract. Its tensors are not decoded."""
         report, metrics = settings_in(content, _REPORT), metrics_in(content, _METRICS)
         return cls(
             site=name(report, "site"),
             round=whole(report, "round", minimum=1),
             frozen=text(report, "frozen"),
-            delta=from_record(arrays_in(content, _DELTA), manifest),
+            delta=arrays_in(content, _DELTA),
             images=whole(metrics, "images", minimum=1),
             patients=whole(metrics, "patients", minimum=1),
             steps=whole(metrics, "steps", minimum=1),

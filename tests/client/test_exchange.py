@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from client.exchange import (
-    agreed_keys,
+    agreed_manifest,
     difference,
     local_statistics,
     rebuild_model,
@@ -140,7 +140,8 @@ def test_the_site_names_what_it_will_send(open_site: OpenSite) -> None:
     )  # fmt: skip
     lines = [spec.to_line() for spec in specs(model, THAWED, config.batch_norm)]
     assert lines[-2:] == ["fc.weight float32 1x64", "fc.bias float32 1"]
-    assert agreed_keys(model, config, THAWED, lines) == tuple(delta)
+    manifest = agreed_manifest(model, config, THAWED, lines)
+    assert [spec.name for spec in manifest] == list(delta)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_another_manifest_is_refused(
     )  # fmt: skip
     lines = ["fc.weight float32 1x64", "fc.bias float32 1"]
     with pytest.raises(ProtocolError, match=message):
-        agreed_keys(model, config, ("head",), change(lines))
+        agreed_manifest(model, config, ("head",), change(lines))
 
 
 def test_snapshots_are_copies_and_their_difference_is_what_changed(open_site: OpenSite) -> None:

@@ -33,7 +33,7 @@ from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.seeds import derive_seed
-from shared.wire.arrays import Arrays
+from shared.wire.arrays import Arrays, to_record
 
 NAMES = ("north", "east", "south")
 IMAGES = {"north": 30, "east": 20, "south": 10, "west": 40}
@@ -141,7 +141,7 @@ class Sites:
             site=name,
             round=plan.round,
             frozen=expected_frozen_digest(self.reference, plan.trainable),
-            delta=self.update(name, plan.round, plan.trainable),
+            delta=to_record(self.update(name, plan.round, plan.trainable)),
             images=IMAGES[name],
             patients=IMAGES[name],
             steps=4,

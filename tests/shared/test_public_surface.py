@@ -57,7 +57,7 @@ def test_settings_with_a_choice_keep_their_values() -> None:
     for key, choices in {
         "schedule": ["progressive", "full", "probe"],
         "batch-norm": ["average", "local", "frozen"],
-        "update-dtype": ["float32"],
+        "update-dtype": ["float32", "float16", "int8"],
     }.items():
         field = RunConfig.__dataclass_fields__[key.replace("-", "_")]
         assert list(field.metadata["choices"]) == choices
@@ -88,15 +88,15 @@ def test_an_error_does_not_travel_unless_it_is_meant_to() -> None:
     assert errors.ProtocolError("a tensor is missing").shareable == "a tensor is missing"
 
 
-def test_the_contract_of_version_2() -> None:
+def test_the_contract_of_version_3() -> None:
     """A change here breaks sites that still run the version before: raise PROTOCOL_VERSION."""
-    assert PROTOCOL_VERSION == 2
+    assert PROTOCOL_VERSION == 3
     assert SCORE_BINS == 514
     assert STAGES == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
     assert [m.MESSAGE_TYPE for m in (describe, train, evaluate)] == ["query", "train", "evaluate"]
     request = describe.DescribeRequest("r1").to_content()
     assert request == RecordDict({"describe": request["describe"]})
-    assert dict(request.config_records["describe"]) == {"protocol": 2, "run": "r1"}
+    assert dict(request.config_records["describe"]) == {"protocol": 3, "run": "r1"}
     packed = pack(to_record({"w": np.ones((1, 2), np.float32)}))
     assert list(packed) == ["index", "block"]
     assert packed["index"].data == b'[["w","float32",[1,2],"numpy.ndarray",136]]'

@@ -18,6 +18,7 @@ from client.node.resident import Reply
 from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
+from shared.wire.arrays import to_record
 
 MakeReply = Callable[..., Reply]
 HISTOGRAM = Histogram.from_logits(np.array([0.5, -0.5, 2.0]), np.array([1, 0, 1]))
@@ -25,9 +26,9 @@ HISTOGRAM = Histogram.from_logits(np.array([0.5, -0.5, 2.0]), np.array([1, 0, 1]
 
 def train_reply(delta: dict[str, np.ndarray]) -> TrainReply:
     return TrainReply(
-        site="north", round=3, frozen="f" * 64, delta=delta, images=123, patients=45, steps=6,
-        loss=0.5, histogram=HISTOGRAM, suppress=False, train_seconds=1.5, evaluate_seconds=0.25,
-        peak_memory=789, continued_from=2,
+        site="north", round=3, frozen="f" * 64, delta=to_record(delta), images=123, patients=45,
+        steps=6, loss=0.5, histogram=HISTOGRAM, suppress=False, train_seconds=1.5,
+        evaluate_seconds=0.25, peak_memory=789, continued_from=2,
     )  # fmt: skip
 
 

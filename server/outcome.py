@@ -1,0 +1,70 @@
+"""What a round brought, and its record in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.evaluation import metrics_by_site, pooled_metrics
+from server.federation import Federation
+from server.run.ledger import RoundRecord, SiteRound
+from shared.protocol.plan import plan_to_values
+from shared.protocol.train import TrainReply
+from shared.schedule import Plan
+
+
+@dataclass
+class Collected:
+    """What one asking of the sites brought; replies without their tensors."""
+
+    replies: dict[str, TrainReply] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    bytes_down: int = 0
+    bytes_up: int = 0
+    messages: int = 0
+    wait_seconds: float = 0.0
+    absent: tuple[str, ...] = ()
+    """Registered sites that were not connected when the round began."""
+
+
+def record_of(
+    federation: Federation, plan: Plan, asked: Sequence[Collected], seconds: float
+) -> RoundRecord:
+    """The ledger's record: the last asking's replies, everybody's bytes and waiting."""
+    result = asked[-1]
+    replies = dict(sorted(result.replies.items()))
+    images = sum(reply.images for reply in replies.values())
+    metrics = metrics_by_site(
+        {name: reply.histogram for name, reply in replies.items()},
+        {name for name, reply in replies.items() if reply.suppress},
+    )
+    return RoundRecord(
+        round=plan.round,
+        plan=plan_to_values(plan),
+        sites={name: _site_round(reply, metrics[name]) for name, reply in replies.items()},
+        refused=result.refused,
+        absent=result.absent,
+        attempts=len(asked),
+        loss=sum(reply.loss * reply.images for reply in replies.values()) / images,
+        validation=pooled_metrics(reply.histogram for reply in replies.values()),
+        bytes_down=sum(one.bytes_down for one in asked),
+        bytes_up=sum(one.bytes_up for one in asked),
+        bytes_full_exchange=sum(one.messages for one in asked) * federation.full_model_bytes,
+        seconds=seconds,
+        wait_seconds=sum(one.wait_seconds for one in asked),
+    )
+
+
+def _site_round(reply: TrainReply, metrics: Mapping[str, Any]) -> SiteRound:
+    return SiteRound(
+        images=reply.images,
+        patients=reply.patients,
+        steps=reply.steps,
+        loss=reply.loss,
+        train_seconds=reply.train_seconds,
+        evaluate_seconds=reply.evaluate_seconds,
+        peak_memory_bytes=reply.peak_memory,
+        continued_from=reply.continued_from,
+        metrics=metrics,
+    )

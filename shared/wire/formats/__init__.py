@@ -1,0 +1,1 @@
+"""One tensor <-> bytes, a number format a module."""
