@@ -1,7 +1,6 @@
 """One tensor <-> Flower's Array, in the number format that the manifest asks for.
 
-A tensor of zeros travels as nothing, whatever the format: a stage that has just thawed, or a weight
-that training left alone.
+A tensor of zeros, one that has not changed, travels as nothing in every format.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from shared.model.backbones import StagedResNet, build_backbone
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.schedule import plan_round, stages_ever_thawed
-from shared.wire.arrays import Arrays, to_record
+from shared.wire.arrays import Arrays, encode, manifest_of
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def delta_of(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -
         spec.name: np.full(spec.shape, 0.1 if spec.name == "fc.weight" else 0.0, np.float32)
         for spec in specs(network, stages, config.batch_norm)
     }
-    return to_record(arrays)
+    return encode(arrays, manifest_of(arrays)).record
 
 
 def train(
@@ -102,12 +102,12 @@ def train(
 ) -> TrainReply:
     plan = plan_round(config, round_number)
     network = shared_model(config.backbone, config.dropout, workspace.device)
-    lines = [spec.to_line() for spec in specs(network, plan.trainable, config.batch_norm)]
+    manifest = specs(network, plan.trainable, config.batch_norm, config.update_dtype)
     fields = {
         "run": run,
         "base": workspace.base.digest,
         "plan": plan,
-        "expects": tuple(lines),
+        "expects": tuple(spec.to_line() for spec in manifest),
         "delta": delta_of(workspace, config, plan.thawed),
     }
     return train_on_site(workspace, config, TrainRequest(**(fields | changes)))  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ MODES: dict[str, dict[str, Any]] = {
     "fedavg": {},
     "fedadam": {"strategy": "fedadam"},
     "local": {"batch_norm": "local"},
+    "int8": {"update_dtype": "int8"},
 }
 
 

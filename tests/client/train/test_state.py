@@ -26,6 +26,7 @@ def state_of(round_number: int, phase: str = "fine-tune") -> SiteState:
         phase,
         {"exp_avg/fc.weight": torch.full((1, 4), value), "step/fc.weight": torch.tensor(value)},
         {"layer4.0.bn1.running_mean": torch.full((4,), -value)},
+        {"layer4.0.conv1.weight": torch.full((4, 2), 0.1 * value)},
     )
 
 
@@ -52,6 +53,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     for stored, given in (
         (loaded.optimizer, saved.optimizer),
         (loaded.statistics, saved.statistics),
+        (loaded.residual, saved.residual),
     ):
         assert stored.keys() == given.keys()
         assert all(torch.equal(stored[key], given[key]) for key in given)
@@ -141,7 +143,7 @@ def test_after_the_last_round_only_statistics_are_kept(tmp_path: Path) -> None:
     forget_moments(tmp_path, load_state(tmp_path, 6))
     assert numbers(tmp_path) == ["0005.safetensors"]
     kept = load_state(tmp_path, 6)
-    assert kept.optimizer == {}
+    assert kept.optimizer == kept.residual == {}
     assert torch.equal(
         kept.statistics["layer4.0.bn1.running_mean"],
         state_of(5).statistics["layer4.0.bn1.running_mean"],

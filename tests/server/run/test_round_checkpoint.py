@@ -33,13 +33,18 @@ def state(number: int) -> Checkpoint:
         "layer4.0.conv1.weight": generator.normal(size=(3, 2, 1, 1)).astype(np.float32),
         "fc.bias": generator.normal(size=1).astype(np.float32),
     }
-    return Checkpoint(number, delta, {"m/fc.bias": np.full(1, number, np.float32)})
+    feedback = {"layer4.0.conv1.weight": np.full((3, 2, 1, 1), 1e-3 * number, np.float32)}
+    return Checkpoint(number, delta, {"m/fc.bias": np.full(1, number, np.float32)}, feedback)
 
 
 def assert_equal(loaded: Checkpoint | None, expected: Checkpoint) -> None:
     assert loaded is not None
     assert loaded.round == expected.round
-    for received, sent in [(loaded.delta, expected.delta), (loaded.strategy, expected.strategy)]:
+    for received, sent in [
+        (loaded.delta, expected.delta),
+        (loaded.strategy, expected.strategy),
+        (loaded.feedback, expected.feedback),
+    ]:
         assert set(received) == set(sent)
         for key, value in sent.items():
             assert received[key].dtype == np.float32
@@ -64,7 +69,10 @@ def test_any_program_reads_the_stages(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, state(7))
     with safe_open(tmp_path / "round-0007.safetensors", framework="pt") as file:
         names = set(file.keys())
-    assert names == {"delta/layer4.0.conv1.weight", "delta/fc.bias", "strategy/m/fc.bias"}
+    assert names == {
+        "delta/layer4.0.conv1.weight", "delta/fc.bias", "strategy/m/fc.bias",
+        "feedback/layer4.0.conv1.weight",
+    }  # fmt: skip
 
 
 def test_a_checkpoint_that_is_missing(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""Whole federations with float16 and int8 on the wire, against the same in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Message
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from client.train.trainer import train_round
+from server.run.checkpoint import load_checkpoint
+from server.run.ledger import read_rounds
+from shared.config import RunConfig
+from shared.wire.packing import read_index
+
+MakeConfig = Callable[..., RunConfig]
+Simulate = Callable[[RunConfig], dict[str, Any]]
+LOSSY = ["float16", "int8"]
+# Adam would turn the least difference of a gradient near zero into a step, and larger plain steps
+# magnify it as well, whatever it comes from: these let the difference be seen for what it is.
+SMALL_STEPS: dict[str, Any] = {
+    "optimizer": "sgd", "schedule": "full", "probe_rounds": 0, "rate_policy": "constant",
+    "lr_head": 1e-6, "lr_layer4": 1e-6, "lr_layer3": 1e-6, "lr_layer2": 1e-6,
+    "cutmix_probability": 0.0, "dropout": 0.0,
+}  # fmt: skip
+
+
+def formats(messages: Iterable[Message]) -> set[str]:
+    """The number formats of the tensors, but for those that have not changed."""
+    records = (message.content.array_records["delta"] for message in messages)
+    return {entry[1] for record in records for entry in read_index(record)} - {"zero"}
+
+
+def rounded_weights(config: RunConfig, base: Path | None = None) -> NDArray[np.float64]:
+    """Those that do not travel in float32, of the final model or of the base."""
+    state = load_file(base or Path(config.out) / "model.safetensors")
+    chosen = [value for value in state.values() if value.ndim == 4 and value.numel() >= 4096]
+    return np.concatenate([value.double().numpy().ravel() for value in chosen])
+
+
+@pytest.mark.parametrize(("update_dtype", "bound"), [("float16", 0.003), ("int8", 0.03)])
+def test_the_model_is_nearly_that_of_float32_after_few_rounds_and_after_many(
+    federated: MakeConfig, simulate: Simulate, base_file: Path, update_dtype: str, bound: float
+) -> None:
+    for rounds in (2, 10):
+        plain = federated(f"plain-{rounds}", rounds=rounds, **SMALL_STEPS)
+        small = federated(
+            f"small-{rounds}", rounds=rounds, update_dtype=update_dtype, **SMALL_STEPS
+        )
+        simulate(plain)
+        simulate(small)
+        exact = rounded_weights(plain)
+        learnt = np.linalg.norm(exact - rounded_weights(plain, base_file))
+        off = np.linalg.norm(exact - rounded_weights(small))
+        assert 0 < off < bound * learnt
+
+
+def test_bytes_shrink_and_the_final_model_travels_in_full(
+    federated: MakeConfig, simulate_watched: Callable[..., Any]
+) -> None:
+    moved = []
+    for update_dtype in ("float32", *LOSSY):
+        config = federated(update_dtype, update_dtype=update_dtype)
+        _, traffic = simulate_watched(config)
+        for messages in traffic.of("train"):
+            assert formats(messages) == {"float32", update_dtype}
+        assert formats(traffic.of("evaluate")[0]) == {"float32"}
+        last = read_rounds(Path(config.out) / "ledger.jsonl")[-1]
+        moved.append((last.bytes_down, last.bytes_up))
+    # The smallest network is half vectors and small matrices, and a reply has its counts.
+    for plain, half, eighth in zip(*moved, strict=True):
+        assert eighth < 0.45 * plain
+        assert eighth < 0.8 * half < 0.8 * 0.7 * plain
+
+
+@pytest.mark.parametrize("update_dtype", LOSSY)
+def test_the_same_seed_gives_the_same_bytes(
+    three_sites: tuple[Path, ...], federated: MakeConfig, simulate: Simulate, update_dtype: str
+) -> None:
+    """Of the model, and of the checkpoint with its feedback."""
+    first = federated("first", update_dtype=update_dtype)
+    second = federated("second", sites=three_sites[::-1], update_dtype=update_dtype)
+    for config in (first, second):
+        simulate(config)
+    one, two = Path(first.out), Path(second.out)
+    assert (one / "model.safetensors").read_bytes() == (two / "model.safetensors").read_bytes()
+    checkpoint, other = load_checkpoint(one, 4), load_checkpoint(two, 4)
+    assert checkpoint is not None
+    assert other is not None
+    assert checkpoint.feedback.keys() == other.feedback.keys() != set()
+    for key, value in checkpoint.feedback.items():
+        assert value.tobytes() == other.feedback[key].tobytes()
+
+
+def test_with_float32_no_feedback_is_kept(federated: MakeConfig, simulate: Simulate) -> None:
+    config = federated()
+    simulate(config)
+    checkpoint = load_checkpoint(Path(config.out), 4)
+    assert checkpoint is not None
+    assert checkpoint.feedback == {}
+
+
+@pytest.mark.parametrize("update_dtype", LOSSY)
+def test_a_site_joins_in_the_last_round(
+    federated: MakeConfig, simulate: Simulate, monkeypatch: pytest.MonkeyPatch, update_dtype: str
+) -> None:
+    def trained(model: Any, samples: Any, plan: Any, config: Any, **named: Any) -> Any:
+        if named["stream"] == "east" and plan.round < 4:
+            raise RuntimeError
+        return train_round(model, samples, plan, config, **named)
+
+    monkeypatch.setattr("client.handlers.train_round", trained)
+    config = federated(update_dtype=update_dtype)
+    simulate(config)
+    *earlier, last = read_rounds(Path(config.out) / "ledger.jsonl")
+    assert all(list(record.sites) == ["north", "south"] for record in earlier)
+    assert {name: site.continued_from for name, site in last.sites.items()} == {
+        "east": 0, "north": 3, "south": 3,
+    }  # fmt: skip
+    # All have evaluated the same model: it is one that they all could rebuild.
+    assert last.refused == {}
