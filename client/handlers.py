@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Collection, Sequence
-
-import torch
 
 from client.data.dataset import Sample, batch_positions
 from client.evaluate import evaluate_samples
@@ -22,6 +18,7 @@ from client.exchange import (
 )
 from client.features.feature_set import FeatureSet
 from client.features.site import evaluation_features, training_features
+from client.memory import peak_memory
 from client.train.frozen import base_stages, digest_of_frozen
 from client.train.state import SiteState, forget_moments, forget_old_runs, load_state, save_state
 from client.train.trainer import Trained, train_round
@@ -155,14 +152,6 @@ def evaluate_on_site(
 def must_suppress(histogram: Histogram, min_cell: int) -> bool:
     """Whether a class is too small for this site's own values to be shown or kept."""
     return min(histogram.total_positives, histogram.total_negatives) < min_cell
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that PyTorch held on a GPU, else the most this process held."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _evaluate(

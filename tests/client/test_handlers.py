@@ -10,7 +10,8 @@ import torch
 
 from client.evaluate import evaluate_samples
 from client.exchange import specs
-from client.handlers import describe_site, peak_memory
+from client.handlers import describe_site
+from client.memory import peak_memory
 from client.workspace import Workspace, shared_model, training_samples
 from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError, SiteError

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from flwr.app import Array
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
@@ -79,6 +79,7 @@ def half(value: float, exponent: int) -> float:
     return math.ldexp(rounded, exponent)
 
 
+@settings(deadline=None)
 @given(matrices)
 def test_float16_is_each_value_rounded_under_one_power_of_two(values: Values) -> None:
     peak = float(np.abs(values).max())
@@ -105,6 +106,7 @@ def test_float16_keeps_its_digits_at_every_scale(scale: float) -> None:
         assert not np.allclose(plain.astype(np.float32), values, rtol=2.0**-11, atol=0)
 
 
+@settings(deadline=None)
 @given(matrices)
 def test_int8_is_within_half_a_step_of_every_value(values: Values) -> None:
     """The step of a channel by a slow loop in double precision."""
