@@ -1,0 +1,1 @@
+"""One training step by itself: built as FedThaw trains, and what it holds in memory."""
