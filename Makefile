@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test test-slow check format bench bench-pediatric clean
 
 demo: $(READY)  ## four synthetic hospitals, federated; a few minutes
 	$(BIN)/fedthaw simulate
@@ -26,7 +26,14 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## real radiographs, federated against alone and pooled; hours on two cores
+bench: $(READY)  ## the recipe beside stock Flower, memory, aggregation, scale; hours on two cores
+	$(BIN)/python -m benchmarks.recipe --data ../shared/data/pediatric \
+		--weights ../shared/weights/cxr-resnet50-pediatric.safetensors
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.aggregation
+	$(BIN)/python -m benchmarks.scale
+
+bench-pediatric: $(READY)  ## federated against alone and pooled; hours on two cores
 	$(BIN)/python benchmarks/pediatric.py --data ../shared/data/pediatric \
 		--weights ../shared/weights/cxr-resnet50-pediatric.safetensors
 
