@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
-from shared.metrics.histogram import SCORE_BINS, Histogram, bin_edges, bin_probabilities
+from shared.metrics.histogram import Histogram, bin_edges
+from shared.metrics.scores import probabilities_of, require_scores
 
 
 def auroc(histogram: Histogram) -> float | None:
@@ -86,7 +88,7 @@ def confusion(histogram: Histogram, threshold: float = 0.5) -> Confusion:
     A score at the threshold or above it is predicted positive. Raises ValueError for a
     threshold outside the open interval 0 to 1, and for a histogram of ordinal grades.
     """
-    _require_scores(histogram)
+    require_scores(histogram)
     first_positive_bin = _edge_index(threshold) + 1
     true_positives = sum(histogram.positives[first_positive_bin:].tolist())
     false_positives = sum(histogram.negatives[first_positive_bin:].tolist())
@@ -129,41 +131,41 @@ def f1(histogram: Histogram, threshold: float = 0.5) -> float | None:
     return _ratio(doubled, doubled + table.false_positives + table.false_negatives)
 
 
-def brier(histogram: Histogram) -> float | None:
+def brier(histogram: Histogram, probabilities: ArrayLike | None = None) -> float | None:
     """Mean squared difference of probability and outcome, 0 to 1; None without patients.
 
     Each patient counts with the probability of the bin (`bin_probabilities`), which moves the
-    mean by less than 0.008.
+    mean by less than 0.008; or with those given, as after recalibration (`probabilities_of`).
     """
-    _require_scores(histogram)
+    shares = probabilities_of(histogram, probabilities)
     patients = histogram.total_positives + histogram.total_negatives
     if patients == 0:
         return None
-    probabilities = bin_probabilities()
-    squares = histogram.positives * (1 - probabilities) ** 2
-    squares += histogram.negatives * probabilities**2
+    squares = histogram.positives * (1 - shares) ** 2
+    squares += histogram.negatives * shares**2
     return float(squares.sum() / patients)
 
 
-def ece(histogram: Histogram, bins: int = 10) -> float | None:
+def ece(
+    histogram: Histogram, bins: int = 10, probabilities: ArrayLike | None = None
+) -> float | None:
     """Expected calibration error, 0 to 1, over `bins` equal-width intervals of probability.
 
     The mean of |share of positives - mean probability| in the intervals, weighted by their
     patients (Naeini et al., AAAI 2015; Guo et al., ICML 2017). Intervals are closed below; a
-    score bin falls, whole, where its probability (`bin_probabilities`) falls. None without
-    patients. Raises ValueError for fewer than one interval.
+    score bin falls, whole, where its probability falls (`bin_probabilities`, or those given, as
+    for `brier`). None without patients. Raises ValueError for fewer than one interval.
     """
-    _require_scores(histogram)
+    shares = probabilities_of(histogram, probabilities)
     if bins < 1:
         raise ValueError(f"bins is {bins}; calibration needs one interval of probability or more.")
     patients = histogram.total_positives + histogram.total_negatives
     if patients == 0:
         return None
-    probabilities = bin_probabilities()
-    interval = np.floor(probabilities * bins).astype(np.int64)
+    interval = np.minimum(np.floor(shares * bins).astype(np.int64), bins - 1)
     counts = histogram.positives + histogram.negatives
     # An interval's weight cancels the division by its patients, which may be none.
-    gaps = np.bincount(interval, weights=histogram.positives - counts * probabilities)
+    gaps = np.bincount(interval, weights=histogram.positives - counts * shares)
     return float(np.abs(gaps).sum() / patients)
 
 
@@ -185,14 +187,6 @@ def _edge_index(threshold: float) -> int:
     if not 0 < threshold < 1:
         raise ValueError(f"The threshold is {threshold:g}; it must lie between 0 and 1.")
     return int(np.argmin(np.abs(bin_edges() - logit(threshold))))
-
-
-def _require_scores(histogram: Histogram) -> None:
-    if histogram.bins != SCORE_BINS:
-        raise ValueError(
-            f"The histogram has {histogram.bins} bins; only one of model scores "
-            f"({SCORE_BINS} bins) says which probability a bin stands for."
-        )
 
 
 def _ratio(numerator: int, denominator: int) -> float | None:

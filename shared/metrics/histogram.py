@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
+from shared.metrics.labels import is_positive
+
 LOGIT_LIMIT = 8.0
 BINS_PER_LOGIT = 32
 INNER_BINS = int(2 * LOGIT_LIMIT * BINS_PER_LOGIT)
@@ -59,15 +61,22 @@ def bin_of_probability(probabilities: ArrayLike) -> NDArray[np.int64]:
     return bin_of(logit(values))
 
 
+def bin_logits() -> NDArray[np.float64]:
+    """The middle logit of each score bin, ascending; shape (514,).
+
+    The open ends take the middle of the bin of the same width next to the limit (-+(8 + 1/64)).
+    """
+    half = INNER_BINS // 2
+    return (np.arange(-half - 1, half + 1) + 0.5) / BINS_PER_LOGIT
+
+
 def bin_probabilities() -> NDArray[np.float64]:
     """The probability that stands for each score bin, ascending; shape (514,).
 
-    It is the sigmoid of the bin's middle logit. The open ends take the middle of the bin of the
-    same width next to the limit (logit -+(8 + 1/64)). So a probability is off by less than
-    0.004 at 0.5, and by less than 0.00034 in the ends.
+    It is the sigmoid of `bin_logits`, so it is off by less than 0.004 at 0.5, and by less than
+    0.00034 in the ends.
     """
-    half = INNER_BINS // 2
-    return np.asarray(expit((np.arange(-half - 1, half + 1) + 0.5) / BINS_PER_LOGIT))
+    return np.asarray(expit(bin_logits()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,16 +134,7 @@ class Histogram:
 
     @classmethod
     def _from_bins(cls, bins: NDArray[np.int64], labels: ArrayLike, count: int) -> Histogram:
-        classes = np.asarray(labels)
-        if bins.ndim != 1 or bins.shape != classes.shape:
-            raise ValueError(
-                f"The scores have shape {bins.shape} and the labels {classes.shape}; "
-                "both must be (patients,)."
-            )
-        wrong = classes[(classes != 0) & (classes != 1)]
-        if wrong.size:
-            raise ValueError(f"A label is {wrong[0]}; it must be 0 (negative) or 1 (positive).")
-        positive = classes == 1
+        positive = is_positive(labels, bins)
         return cls(
             np.bincount(bins[positive], minlength=count),
             np.bincount(bins[~positive], minlength=count),

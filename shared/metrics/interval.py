@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate
-from statistics import NormalDist
 
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from shared.metrics.binary import auroc
 from shared.metrics.histogram import Histogram
+from shared.metrics.proportion import normal_quantile
 
 
 def delong_variance(histogram: Histogram) -> float | None:
@@ -45,14 +45,14 @@ def auroc_interval(histogram: Histogram, level: float = 0.95) -> tuple[float, fl
     separation of few patients is not taken for certainty. None where a class is missing.
     Raises ValueError for a level outside the open interval 0 to 1.
     """
-    _quantile(level)
+    normal_quantile(level)
     area = auroc(histogram)
     if area is None:
         return None
     variance = delong_variance(histogram)
     if variance is None or variance == 0 or not 0 < area < 1:
         return newcombe_interval(area, histogram.total_positives, histogram.total_negatives, level)
-    half_width = _quantile(level) * math.sqrt(variance) / (area * (1 - area))
+    half_width = normal_quantile(level) * math.sqrt(variance) / (area * (1 - area))
     low, high = expit(logit(area) - half_width), expit(logit(area) + half_width)
     # Rounding must not push the AUROC out of an interval that is next to a point.
     return min(float(low), area), max(float(high), area)
@@ -77,7 +77,7 @@ def newcombe_interval(
             f"There are {positives} positives and {negatives} negatives; "
             "an AUROC needs one of each or more."
         )
-    quantile = _quantile(level)
+    quantile = normal_quantile(level)
     low = _lower_score_limit(area, positives, negatives, quantile)
     high = 1 - _lower_score_limit(1 - area, positives, negatives, quantile)
     return min(low, area), max(high, area)
@@ -111,10 +111,3 @@ def _squared_deviations(weights: list[int], values: list[int]) -> int:
     first = sum(w * v for w, v in zip(weights, values, strict=True))
     second = sum(w * v**2 for w, v in zip(weights, values, strict=True))
     return sum(weights) * second - first**2
-
-
-def _quantile(level: float) -> float:
-    """The standard normal quantile of a two-sided level."""
-    if not 0 < level < 1:
-        raise ValueError(f"The confidence level is {level:g}; it must lie between 0 and 1.")
-    return NormalDist().inv_cdf((1 + level) / 2)
