@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from scipy.special import smirnovi
-
 from shared.metrics.curve import roc_points
 from shared.metrics.histogram import Histogram
 from shared.metrics.proportion import normal_quantile
@@ -24,30 +22,33 @@ class RocBand:
 
 
 def roc_band(histogram: Histogram, level: float = 0.95, min_cell: int = 0) -> RocBand | None:
-    """A band that holds the true ROC curve of the bins as a whole, with probability `level`.
+    """A band that holds the true ROC curve of the bins as a whole, at least as often as `level`.
 
-    The fixed-width band of Campbell (Stat Med 1994;13:499-508): the curve of `roc_points` moved
-    to the upper left and to the lower right by the Kolmogorov-Smirnov limits of either class's
-    distribution, each at the square root of `level`. It is simultaneous, because a shaded area is
-    read as a claim on the curve and not on one point of it, and it assumes nothing of the scores;
-    so it is wide, and with ties it holds the curve more often than it claims. None where there
-    are no `roc_points`. Raises ValueError for a level outside the open interval 0 to 1, and for a
-    negative `min_cell`.
+    The simultaneous joint confidence regions of Campbell (Stat Med 1994;13:499-508): the curve of
+    `roc_points` moved to the upper left and to the lower right by Kolmogorov-Smirnov limits of
+    either class's distribution, each at the square root of `level`; those of Massart (Ann Probab
+    1990;18:1269-1283) hold at any number of patients. The band is simultaneous, because a shaded
+    area is read as a claim on the curve and not on one point of it, and it assumes nothing of the
+    scores; so it is wide. None where there are no `roc_points`. Raises ValueError for a level
+    outside the open interval 0 to 1, and for a negative `min_cell`.
     """
     normal_quantile(level)
     points = roc_points(histogram, min_cell)
     if not points:
         return None
-    # The exact one-sided limit at half the share; that both sides fail is counted twice.
-    outside = (1 - math.sqrt(level)) / 2
-    right = float(smirnovi(histogram.total_negatives, outside))
-    down = float(smirnovi(histogram.total_positives, outside))
+    right = _limit(histogram.total_negatives, 1 - math.sqrt(level))
+    down = _limit(histogram.total_positives, 1 - math.sqrt(level))
     curve = [(point.false_positive_rate, point.true_positive_rate) for point in points]
     # Mirrored at the diagonal, the line above is one below.
     mirrored = _moved([(y, x) for x, y in curve], right=down, down=right)
     return RocBand(
         lower=tuple(_moved(curve, right, down)), upper=tuple((x, y) for y, x in mirrored)
     )
+
+
+def _limit(patients: int, outside: float) -> float:
+    """What a distribution function strays from the true one at most, save in that share."""
+    return math.sqrt(math.log(2 / outside) / (2 * patients))
 
 
 def _moved(curve: list[Point], right: float, down: float) -> list[Point]:

@@ -159,8 +159,8 @@ def test_a_point_is_in_the_band_where_it_is_within_both_limits_of_the_curve(
     logits, labels = cohort
     band = roc_band(Histogram.from_logits(logits, labels))
     assert band is not None
-    negatives, positives = (labels == 0).sum(), (labels == 1).sum()
-    right, up = (float(stats.kstwo.ppf(np.sqrt(0.95), size)) for size in (negatives, positives))
+    outside = 1 - np.sqrt(0.95)
+    right, up = (np.sqrt(np.log(2 / outside) / 2 / (labels == k).sum()) for k in (0, 1))
     false_rates, true_rates, _ = roc_curve(labels, bin_of(logits), drop_intermediate=False)
     # Along the curve, densely: is there a place from which (x, y) is within the limits?
     along = np.linspace(0, len(false_rates) - 1, 200 * (len(false_rates) - 1) + 1)
@@ -169,6 +169,18 @@ def test_a_point_is_in_the_band_where_it_is_within_both_limits_of_the_curve(
     spare = np.minimum(right - np.abs(curve_x - x), up - np.abs(curve_y - y)).max()
     if abs(spare) > 0.02:
         assert holds(band, x, y) == (spare > 0)
+
+
+@pytest.mark.parametrize("patients", [5, 20, 100, 1000])
+def test_the_band_is_hardly_wider_than_the_exact_limits(patients: int) -> None:
+    apart = Histogram(np.array([0, 2 * patients]), np.array([patients, 0]))
+    band = roc_band(apart)
+    assert band is not None
+    # The corner (0, 1) of the curve is where the line below turns.
+    right, top = band.lower[-3]
+    for moved, size in ((right, patients), (1 - top, 2 * patients)):
+        exact = stats.kstwo.ppf(np.sqrt(0.95), size)
+        assert exact <= moved <= 1.1 * exact
 
 
 @pytest.mark.parametrize(("positives", "negatives"), [(20, 30), (100, 60)])

@@ -197,7 +197,7 @@ def simulated(seed: int, effect: float, repetitions: int) -> list[PairedComparis
 def test_exchangeable_scorings_are_told_apart_as_rarely_as_claimed() -> None:
     results = simulated(seed=1, effect=0.0, repetitions=1000)
     rejected = sum(defined(result.p) < 0.05 for result in results)
-    # Binomial limits around 5 %, 99.9 % wide; the test is known to be slightly off at this size.
+    # The limits of 99.9 % of all simulations, were the rate exactly 5 %.
     assert stats.binom.ppf(0.0005, 1000, 0.05) <= rejected <= stats.binom.ppf(0.9995, 1000, 0.05)
 
 
