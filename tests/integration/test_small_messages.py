@@ -26,7 +26,7 @@ LOSSY = ["float16", "int8"]
 SMALL_STEPS: dict[str, Any] = {
     "optimizer": "sgd", "schedule": "full", "probe_rounds": 0, "rate_policy": "constant",
     "lr_head": 1e-6, "lr_layer4": 1e-6, "lr_layer3": 1e-6, "lr_layer2": 1e-6,
-    "cutmix_probability": 0.0, "dropout": 0.0,
+    "cutmix_probability": 0.0, "dropout": 0.0, "precision": "float32",
 }  # fmt: skip
 
 
