@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from flwr.app import RecordDict
@@ -16,16 +17,11 @@ from server.global_model import Reference, build_reference, full_state, initial_
 from server.presence import Registry, nobody_registered
 from server.roster import Roster
 from server.rounds import run_round
-from server.run.checkpoint import (
-    Checkpoint,
-    checkpoint_rounds,
-    load_checkpoint,
-    prune_checkpoints,
-    save_checkpoint,
-)
+from server.run.checkpoint import Checkpoint, checkpoint_rounds, load_checkpoint
 from server.run.folder import RunFolder, prepare_folder, stored_base, write_config
-from server.run.ledger import RoundRecord, append_round, read_rounds, rewrite_rounds
+from server.run.ledger import RoundRecord, read_rounds, rewrite_rounds
 from server.run.lock import locked
+from server.run.saving import kept_rounds, save_round
 from server.run.summary import build_summary, write_summary
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
@@ -141,31 +137,36 @@ def _run_rounds(
     records: list[RoundRecord],
     names: Collection[str],
 ) -> Checkpoint:
-    """The remaining rounds; each is on disk before the next begins."""
+    """The remaining rounds; each is written while the next is under way, and before that ends."""
     config, state = federation.config, start
     policy = policy_for(config)
-    for round_number in range(start.round + 1, total_rounds(config) + 1):
-        plan = policy(round_number, [record.auroc for record in records])
-        expected = names if round_number == start.round + 1 else _took_part(records, names)
-        delta, record = run_round(federation, plan, state.delta, expected)
-        warn_of_changes(record, records)
-        strategy, feedback = federation.aggregator.state, federation.downlink.residual
-        state = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
-        save_checkpoint(folder.path, state)
-        append_round(folder.ledger, record)
-        records.append(record)
-        prune_checkpoints(folder.path, kept_rounds(records))
-        emit(
-            RoundFinished(
-                round=round_number,
-                rounds=total_rounds(config),
-                loss=record.loss,
-                auroc=record.auroc,
-                bytes=record.bytes_down + record.bytes_up,
-                seconds=record.seconds,
-            )
-        )
+    with federation.writer as writer:
+        for round_number in range(start.round + 1, total_rounds(config) + 1):
+            plan = policy(round_number, [record.auroc for record in records])
+            expected = names if round_number == start.round + 1 else _took_part(records, names)
+            delta, record = run_round(federation, plan, state.delta, expected)
+            warn_of_changes(record, records)
+            records.append(record)
+            strategy, feedback = federation.aggregator.state, federation.downlink.residual
+            state = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
+            writer.start(partial(_keep, folder, state, record, kept_rounds(records)))
+        writer.finish()
     return state
+
+
+def _keep(folder: RunFolder, state: Checkpoint, record: RoundRecord, keep: set[int]) -> None:
+    """The writer's job: the round is told as finished once it cannot be lost."""
+    save_round(folder, state, record, keep)
+    emit(
+        RoundFinished(
+            round=record.round,
+            rounds=total_rounds(folder.config),
+            loss=record.loss,
+            auroc=record.auroc,
+            bytes=record.bytes_down + record.bytes_up,
+            seconds=record.seconds,
+        )
+    )
 
 
 def _took_part(records: Sequence[RoundRecord], names: Collection[str]) -> Collection[str]:
@@ -196,14 +197,3 @@ def warn_of_changes(record: RoundRecord, earlier: Sequence[RoundRecord]) -> None
                     "sound, but not the same bytes as an undisturbed one."
                 )
             )
-
-
-def kept_rounds(records: Sequence[RoundRecord]) -> set[int]:
-    """The rounds whose checkpoints stay: the last two, and the best that has been evaluated.
-
-    Round n's record evaluates the model after round n - 1.
-    """
-    last = records[-1].round
-    evaluated = [r for r in records if r.auroc is not None and r.round > 1]
-    best = max(evaluated, key=lambda r: (r.auroc or 0.0, r.round), default=None)
-    return {last, last - 1} | ({best.round - 1} if best else set())

@@ -14,6 +14,7 @@ from server.downlink import Downlink
 from server.global_model import Reference
 from server.presence import Presence, Registry, connected
 from server.roster import Roster
+from server.run.saving import RoundWriter
 from server.run.stopping import raise_if_stopped
 from shared.config import RunConfig
 from shared.events import SiteLost, emit
@@ -36,14 +37,16 @@ class Federation:
     full_model_bytes: int
     """One message with the whole model in float32."""
     downlink: Downlink = field(default_factory=Downlink)
+    writer: RoundWriter = field(default_factory=RoundWriter)
 
     def look(self) -> Mapping[int, Presence]:
         """Who is connected."""
         return connected(self.grid, self.registry)
 
     def check(self) -> None:
-        """RunError where the run's owner wants it stopped."""
+        """RunError where the run's owner wants it stopped, or its last round cannot be written."""
         raise_if_stopped(self.folder)
+        self.writer.check()
 
     def lost(self, node: int, back: bool) -> None:
         """Tell that a site's connection is lost, or back."""

@@ -131,7 +131,8 @@ class _Bars:
                 self._advance("steps")
             case RoundFinished(round_number, rounds):
                 self._set("rounds", "Rounds", rounds, round_number)
-                self._remove("sites", "steps")
+                if round_number == rounds:  # else these may be the next round's already
+                    self._remove("sites", "steps")
         line = describe(event)
         if line is not None:
             self._progress.console.print(line, highlight=False, markup=False)

@@ -6,6 +6,7 @@ do not know them. Without a listener an event costs nothing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,7 +105,10 @@ class RoundRetried:
 
 @dataclass(frozen=True)
 class RoundFinished:
-    """A round is aggregated and on disk. `auroc` is that of the model that entered it."""
+    """A round is aggregated and on disk. `auroc` is that of the model that entered it.
+
+    The next round may have begun by then: it does not wait for the disk.
+    """
 
     round: int
     rounds: int
@@ -138,12 +142,14 @@ Event = (
 Listener = Callable[[Event], None]
 
 _listeners: list[Listener] = []
+_telling = threading.RLock()
 
 
 def emit(event: Event) -> None:
-    """Tell all listeners of this process."""
-    for listener in _listeners:
-        listener(event)
+    """Tell all listeners of this process, in the caller's thread; one event at a time."""
+    with _telling:
+        for listener in tuple(_listeners):
+            listener(event)
 
 
 def show_download(done: int, total: int | None) -> None:

@@ -21,7 +21,8 @@ from shared.errors import SiteError
 from shared.files import remove_leftovers, write_atomically
 
 KEPT_ROUNDS = 3
-"""The coordinator may fall back one checkpoint while a further round is under way."""
+"""While a round is under way, the coordinator may not have the one before it on disk yet, and so
+go back to the one before that: three are what a site may have to choose from."""
 DAYS_KEPT = 30
 """How long a run that has not ended may be paused before its state is forgotten."""
 

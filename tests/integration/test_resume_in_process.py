@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from server.run.checkpoint import Checkpoint, save_checkpoint
 from server.run.ledger import RoundRecord, append_round, read_rounds
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError, WeightsError
@@ -76,7 +78,32 @@ def stopping_before_the_ledger(round_number: int) -> Iterator[None]:
         append_round(path, record)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("server.coordinate.append_round", stop)
+        patch.setattr("server.run.saving.append_round", stop)
+        with pytest.raises(Stopped):
+            yield
+
+
+@contextmanager
+def stopping_at_the_checkpoint(round_number: int) -> Iterator[None]:
+    """When the round's checkpoint is being written and a site has trained in the next already."""
+    trained_on, current, rounds = threading.Event(), 0, 0
+
+    def listener(event: Event) -> None:
+        nonlocal current, rounds
+        if isinstance(event, RoundStarted):
+            current, rounds = event.plan.round, event.rounds
+        if isinstance(event, ReplyReceived) and current == round_number + 1:
+            trained_on.set()
+
+    def stop(folder: Path, checkpoint: Checkpoint) -> None:
+        if checkpoint.round == round_number:
+            # After the last round nothing is asked before its checkpoint is there.
+            assert round_number == rounds or trained_on.wait(60)
+            raise Stopped
+        save_checkpoint(folder, checkpoint)
+
+    with pytest.MonkeyPatch.context() as patch, listening(listener):
+        patch.setattr("server.run.saving.save_checkpoint", stop)
         with pytest.raises(Stopped):
             yield
 
@@ -99,7 +126,10 @@ def outcome(config: RunConfig) -> tuple[bytes, dict[str, Any], list[dict[str, An
     return (folder / "model.safetensors").read_bytes(), kept, rounds
 
 
-@pytest.mark.parametrize("stopping", [stopping_after, stopping_within, stopping_before_the_ledger])
+@pytest.mark.parametrize(
+    "stopping",
+    [stopping_after, stopping_within, stopping_before_the_ledger, stopping_at_the_checkpoint],
+)
 @pytest.mark.parametrize("mode", list(MODES))
 def test_a_run_stopped_in_every_round_gives_the_same_bytes(
     three_sites: tuple[Path, ...], federated: MakeConfig, simulate: Simulate, mode: str,

@@ -138,6 +138,21 @@ def test_replies_after_the_rounds_do_not_overrun_the_bar_of_a_round() -> None:
     assert "2/1" not in written_on_a_terminal(events)
 
 
+def test_a_round_that_is_told_late_leaves_the_bars_of_the_next() -> None:
+    """The next round does not wait for the disk."""
+    events: list[Event] = [
+        RoundStarted(plan_round(RunConfig(), 13), 30, ("east", "north")),
+        ReplyReceived("east", None),
+        ReplyReceived("north", None),
+        RoundStarted(plan_round(RunConfig(), 14), 30, ("east", "north")),
+        RoundFinished(13, 30, 0.5, 0.7, 10, 1.0),
+        ReplyReceived("east", None),
+    ]
+    written = written_on_a_terminal(events)
+    assert re.search(r"Rounds +.* 13/30", written)
+    assert re.search(r"Sites \(head, layer4\) +.* 1/2 [^S]*$", written)
+
+
 def test_events_before_any_bar_do_no_harm() -> None:
     assert written_on_a_terminal([StepDone("north"), ReplyReceived("north", None)]).strip() == ""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from shared.events import Event, StepDone, Warned, emit, has_listeners, listening
@@ -38,3 +41,26 @@ def test_a_listener_leaves_with_its_block_however_that_ends() -> None:
     with pytest.raises(RuntimeError, match="the work fails"):
         work()
     assert not has_listeners()
+
+
+def test_events_of_several_threads_are_told_one_at_a_time() -> None:
+    inside, most = 0, 0
+
+    def listener(event: Event) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.001)
+        inside -= 1
+
+    def tell() -> None:
+        for _ in range(10):
+            emit(StepDone("north"))
+
+    with listening(listener):
+        threads = [threading.Thread(target=tell) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (inside, most) == (0, 1)

@@ -228,6 +228,17 @@ def test_the_state_survives_a_checkpoint(strategy: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", ALL)
+def test_a_round_leaves_the_arrays_of_the_one_before_alone(strategy: str) -> None:
+    """They are written to disk meanwhile."""
+    aggregator = aggregator_for(strategy)
+    current = HEAD_ZERO
+    for number in (1, 2, 3):
+        current = aggregator.aggregate(number, current, contributions_of(number, HEAD))
+        for array in (*current.values(), *aggregator.state.values()):
+            array.setflags(write=False)
+
+
+@pytest.mark.parametrize("strategy", ALL)
 def test_the_same_contributions_give_the_same_bytes_and_stay_as_they_are(strategy: str) -> None:
     shapes = LAYER4 | HEAD
     current = {k: np.zeros(s, np.float32) for k, s in shapes.items()}

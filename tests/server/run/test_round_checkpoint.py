@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 
-from server.coordinate import kept_rounds
 from server.run import checkpoint as module
 from server.run.checkpoint import (
     Checkpoint,
@@ -21,10 +18,7 @@ from server.run.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from server.run.ledger import RoundRecord
 from shared.errors import RunError
-
-MakeRecord = Callable[..., RoundRecord]
 
 
 def state(number: int) -> Checkpoint:
@@ -141,38 +135,3 @@ def test_the_rest_is_removed(tmp_path: Path) -> None:
     prune_checkpoints(tmp_path, {2, 5, 9})
     assert checkpoint_rounds(tmp_path) == [2, 5]
     assert (tmp_path / "model.safetensors").exists()
-
-
-@pytest.mark.parametrize(
-    ("aurocs", "kept"),
-    [
-        ([None], {0, 1}),
-        ([0.9], {0, 1}),  # the model before the first round has no checkpoint
-        ([0.9, 0.6], {1, 2}),
-        ([0.5, 0.8, 0.7, 0.6, 0.6], {4, 5, 1}),
-        ([0.5, 0.6, 0.8, 0.7, 0.6], {4, 5, 2}),
-        ([0.5, 0.8, 0.8, 0.6, 0.6], {4, 5, 2}),  # the later of equals
-        ([None] * 5, {4, 5}),
-        ([0.5, 0.0, None, None, None], {4, 5, 1}),
-    ],
-)
-def test_the_last_two_and_the_best_are_kept(
-    aurocs: list[float | None], kept: set[int], make_record: MakeRecord
-) -> None:
-    records = [make_record(number, auroc) for number, auroc in enumerate(aurocs, start=1)]
-    assert kept_rounds(records) == kept
-
-
-@given(st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=12))
-def test_what_is_kept_was_never_removed_before(
-    make_record: MakeRecord, aurocs: list[float | None]
-) -> None:
-    on_disk: set[int] = set()
-    records: list[RoundRecord] = []
-    for number, auroc in enumerate(aurocs, start=1):
-        records.append(make_record(number, auroc))
-        on_disk.add(number)
-        kept = kept_rounds(records)
-        assert kept - {0} <= on_disk
-        on_disk &= kept
-        assert len(on_disk) <= 3
