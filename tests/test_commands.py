@@ -31,6 +31,14 @@ TINY = [
     for setting in ("backbone=micro", "weights=random", "image-size=32", "threads=1", "rounds=1")
     for word in ("--set", setting)
 ]
+LIGHT = [
+    *((*words, "--help") for words in COMMANDS),
+    ("server", "init", "--name", "hub"), ("server", "invite", "north"), ("server", "sites"),
+    ("server", "status"), ("server", "status", "--json"), ("server", "renew"),
+    ("site", "init", "north", "--invitation", "coordinator/invitations/north.json"),
+    ("site", "key", "north"), ("site", "log", "north"), ("site", "log", "north", "--json"),
+]  # fmt: skip
+"""What a person types and waits for, and what has nothing to compute."""
 ESCAPE = "\x1b"
 Here = Callable[..., tuple[int, str, str]]
 
@@ -66,6 +74,31 @@ def test_the_overview_is_there_at_once() -> None:
     names = {line.rpartition("|")[2].strip() for line in imports.splitlines()}
     assert "shared.cli" in names
     assert not {"torch", "flwr", "numpy", "pydicom", "server", "client"} & names
+
+
+def test_light_commands_do_without_the_libraries_that_train(
+    tmp_path: Path, write_site: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other in one process, which names the first that brings one of them."""
+    for name in ("FEDTHAW_COORDINATOR", "FEDTHAW_SITE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    folder = write_site(tmp_path, "north", 2)
+    (folder / "federation").mkdir(mode=0o700)
+    (folder / "federation" / "audit.jsonl").write_text(
+        json.dumps({"at": "2026-01-01", "to": "hub", "type": "train", "round": "1", "bytes": 9})
+    )
+    program = (
+        "import sys\nfrom shared import cli\n"
+        f"for words in {LIGHT!r}:\n"
+        " assert cli.run(cli.app, words) == 0, words\n"
+        " heavy = {'torch', 'flwr', 'numpy', 'pydicom'} & set(sys.modules)\n"
+        " assert not heavy, (words, heavy)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2026-01-01" in done.stdout
 
 
 def test_the_version(here: Here) -> None:

@@ -22,10 +22,11 @@ from flwr.supercore.inflatable.inflatable_object import (
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.node.audit import describe, record
+from client.node.audit import record
 from client.node.bundles import approved_bundle, unpack
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
 from client.node.connection import activate, beat, connect, deactivate
+from client.node.contents import describe
 from client.node.home import SiteHome
 from client.node.resident import Reply, Worker, WorkerDied, end_worker, let_work, start_worker
 from client.node.transfer import (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from server.link.home import Home
-from server.link.runs import Runs
-from server.link.state import Link
 from shared.files import write_text_atomically
+
+if TYPE_CHECKING:  # they bring Flower, which who only reads the status need not wait for
+    from server.link.runs import Runs
+    from server.link.state import Link
 
 
 def write_status(home: Home, status: dict[str, Any]) -> None:

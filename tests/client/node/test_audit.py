@@ -13,7 +13,8 @@ import pytest
 from flwr.app import ArrayRecord, Error, RecordDict
 from flwr.app.message.array import Array
 
-from client.node.audit import describe, read, record
+from client.node.audit import read, record
+from client.node.contents import describe
 from client.node.resident import Reply
 from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import EvaluateReply
