@@ -97,7 +97,9 @@ class Deployment:
         environment = dict(os.environ)
         if faults:
             environment["FEDTHAW_TEST_FAULTS"] = json.dumps(faults, default=str)
-            environment["PYTHONPATH"] = str(FAULTS)
+            # The faults first, then whatever it names already.
+            paths = [str(FAULTS), os.environ.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         log = self.folder / f"{name}-{len(self.processes)}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(

@@ -63,7 +63,9 @@ class Fedthaw:
         variables = os.environ | environment
         if faults:
             document = json.dumps(faults, default=str)
-            variables |= {"FEDTHAW_TEST_FAULTS": document, "PYTHONPATH": str(FAULTS)}
+            # The faults first, then whatever it names already.
+            paths = os.pathsep.join(filter(None, [str(FAULTS), variables.get("PYTHONPATH", "")]))
+            variables |= {"FEDTHAW_TEST_FAULTS": document, "PYTHONPATH": paths}
         process = subprocess.Popen(
             [*prefix, str(FEDTHAW), *map(str, words)],
             cwd=self.folder,
