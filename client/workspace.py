@@ -120,7 +120,7 @@ def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[
     own = node_config.get("site")
     if isinstance(own, str) and own:
         return (Path(own),)
-    folders = tuple(Path(part) for part in config.sites.split(os.pathsep) if part)
+    folders = tuple(part for part in config.sites.split(os.pathsep) if part)
     partition = node_config.get("partition-id")
     if not folders or not isinstance(partition, int):
         raise ConfigError(
@@ -128,13 +128,13 @@ def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[
             "set sites=FOLDER:FOLDER in the run configuration."
         )
     if config.pooled:
-        return folders
+        return tuple(map(Path, folders))
     if partition >= len(folders):
         raise ConfigError(
             f"The simulation has more nodes than the {len(folders)} folders in `sites`; "
             f"set the number of SuperNodes to {len(folders)}."
         )
-    return (folders[partition],)
+    return (Path(folders[partition]),)
 
 
 def _require_own_weights(node_config: Mapping[str, object], own: str | None, asked: str) -> None:

@@ -33,13 +33,16 @@ from shared.events import (
     listening,
 )
 
+_NAMED = 20
+"""So many sites are named in one line; of more, it says how many."""
+
 
 def describe(event: Event) -> str | None:
     """The line of an event that is worth one, else None."""
     match event:
         case RunStarted(run, sites, rounds, done, folder):
             begin = f"continues after round {done}" if done else "begins"
-            names = ", ".join(sites)
+            names = ", ".join(sites) if len(sites) <= _NAMED else f"{len(sites)} sites"
             return f"Run {run} {begin}: {rounds} rounds with {names}. Folder: {folder}"
         case RoundFinished(round_number, rounds, loss, auroc, size, seconds):
             area = "undefined" if auroc is None else f"{auroc:.3f}"

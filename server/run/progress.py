@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def _write(folder: Path, state: Progress) -> None:
     temporary = folder / f".{FILE}.{os.getpid()}.tmp"
     try:
         # Not flushed to disk: it tells of this moment, and every reply would cost an fsync.
-        temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
+        temporary.write_text(json.dumps(vars(state)), encoding="utf-8")
         os.replace(temporary, folder / FILE)
     except OSError:
         with suppress(OSError):

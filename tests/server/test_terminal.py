@@ -78,6 +78,11 @@ def test_a_continued_run_says_so() -> None:
     assert line == "Run r1 continues after round 7: 30 rounds with east. Folder: runs/r1"
 
 
+def test_very_many_sites_are_counted_rather_than_named() -> None:
+    line = describe(RunStarted("r1", tuple(f"s{i}" for i in range(1000)), 30, 0, "runs/r1"))
+    assert line == "Run r1 begins: 30 rounds with 1000 sites. Folder: runs/r1"
+
+
 def test_plain_lines_when_piped() -> None:
     output = io.StringIO()
     with reporting(Console(file=output, force_terminal=False, width=40)):
