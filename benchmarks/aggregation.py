@@ -1,9 +1,10 @@
-"""What taking the sites' updates one by one costs: speed of the running mean, and memory.
+"""What taking the sites' updates one by one costs: speed beside the memory's own, and memory.
 
-A whole ResNet-50's worth of float32 from every site. Memory is that of a process of its own for
-each row, beyond what it holds before the round; speed is the best of several passes.
+A whole ResNet-50's worth of float32 from every site. The running mean works in one thread, and so
+does what it is compared with. Memory is that of a process of its own for each row, beyond what it
+holds before the round; speed is the best of several passes.
 
-    .venv/bin/python benchmarks/aggregation.py [--long]
+    .venv/bin/python benchmarks/aggregation.py [--sites 4 32] [--strategies fedavg fedmedian]
 """
 
 from __future__ import annotations
@@ -33,15 +34,18 @@ IN_MEMORY = "all at once, in memory"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--long", action="store_true", help="256 sites as well; takes minutes")
-    parser.add_argument("--strategies", nargs="+", default=["fedavg", "fedadam", "fedmedian"])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sites", type=int, nargs="+", default=[4, 32, 256])
+    parser.add_argument(
+        "--strategies", nargs="+", default=["fedavg", "fedadam"],
+        help="fedmedian, fedtrimmedavg and krum keep all updates on disk: 0.1 GB a site",
+    )  # fmt: skip
     options = parser.parse_args()
     print(f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"numpy {np.__version__}, flwr {version('flwr')}; ResNet-50, "
           f"{sum(np.prod(s) for s in shapes().values()) / 1e6:.1f} M float32\n")  # fmt: skip
     print_speed()
-    print_memory([IN_MEMORY, *options.strategies], (4, 32, 256) if options.long else (4, 32))
+    print_rounds([IN_MEMORY, *options.strategies], options.sites)
 
 
 def cpu() -> str:
@@ -69,13 +73,16 @@ def update(seed: int, of: dict[str, tuple[int, ...]]) -> Arrays:
 
 
 def print_speed() -> None:
-    """Seconds for one site's update, and what it moves through memory."""
+    """Seconds for one site's update, and what it moves through memory, beside what memory can do.
+
+    Bytes as in STREAM: what is named is read and written once, and nothing else is counted.
+    """
     of = shapes()
     arrays = update(0, of)
     size = sum(array.size for array in arrays.values())
     mean = RunningMean(of)
     sums = {key: np.zeros(shape, np.float32) for key, shape in of.items()}
-    source, target = np.ones(2**27, np.float32), np.zeros(2**27, np.float32)
+    one, two, three = np.ones(2**26), np.ones(2**26), np.zeros(2**26)
 
     def plain() -> None:
         for key, array in arrays.items():
@@ -83,15 +90,16 @@ def print_speed() -> None:
 
     print("| one update | seconds | float32 taken, GB/s | memory moved, GB/s |")
     print("|---|---|---|---|")
-    rows: list[tuple[str, Callable[[], object], int, int]] = [
+    rows: list[tuple[str, Callable[[], object], int | None, int]] = [
         ("RunningMean.add", lambda: mean.add(arrays, 321), 4 * size, 36 * size),
         ("`sum += weight * values`, float32", plain, 4 * size, 20 * size),
-        ("np.copyto, 0.5 GB", lambda: np.copyto(target, source), source.nbytes, 2 * source.nbytes),
+        ("np.copyto of 0.5 GB", lambda: np.copyto(three, one), None, 2 * one.nbytes),
+        ("np.add of 0.5 GB and 0.5 GB", lambda: np.add(one, two, three), None, 3 * one.nbytes),
     ]
     for name, run, taken, moved in rows:
         seconds = best_of(run)
-        print(f"| {name} | {seconds:.3f} | {taken / seconds / 1e9:.1f} | "
-              f"{moved / seconds / 1e9:.1f} |")  # fmt: skip
+        shown = f"{taken / seconds / 1e9:.2f}" if taken else ""
+        print(f"| {name} | {seconds:.3f} | {shown} | {moved / seconds / 1e9:.1f} |")
     print(f"\nRunningMean.result, once a round: {best_of(mean.result):.3f} s\n")
 
 
@@ -105,21 +113,31 @@ def best_of(run: Callable[[], object]) -> float:
     return min(seconds)
 
 
-def print_memory(names: list[str], counts: tuple[int, ...]) -> None:
-    """Peak memory of a round and its seconds, by strategy and number of sites."""
-    print(f"| peak memory, MB (seconds) | {' | '.join(f'{n} sites' for n in counts)} |")
-    print(f"|---|{'---|' * len(counts)}")
+def print_rounds(names: list[str], counts: list[int]) -> None:
+    """A whole round by strategy and number of sites; what all updates at once take where they fit.
+
+    Seconds are those of taking the updates and of combining them, without making them.
+    """
+    of = shapes()
+    update_bytes = 4 * sum(int(np.prod(shape)) for shape in of.values())
+    print("| a round | sites | seconds | float32 taken, GB/s | peak memory, MB |")
+    print("|---|--:|--:|--:|--:|")
     context = multiprocessing.get_context("spawn")
     for name in names:
-        cells = []
         for sites in counts:
-            if name == IN_MEMORY and sites > 32:
-                cells.append("not tried")
+            if name == IN_MEMORY and (sites + 3) * update_bytes > available_bytes():
+                print(f"| {name} | {sites} | does not fit | | |", flush=True)
                 continue
             with context.Pool(1) as pool:
-                peak, seconds = pool.apply(round_of, (name, sites, shapes()))
-            cells.append(f"{peak:,.0f} ({seconds:.0f})")
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+                peak, seconds = pool.apply(round_of, (name, sites, of))
+            print(f"| {name} | {sites} | {seconds:.1f} | {sites * update_bytes / seconds / 1e9:.2f}"
+                  f" | {peak:,.0f} |", flush=True)  # fmt: skip
+
+
+def available_bytes() -> int:
+    """What the system would give without swapping."""
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 
 
 def round_of(name: str, sites: int, of: dict[str, tuple[int, ...]]) -> tuple[float, float]:
@@ -133,7 +151,10 @@ def round_of(name: str, sites: int, of: dict[str, tuple[int, ...]]) -> tuple[flo
         before, started = peak_megabytes(), time.perf_counter()
         if name == IN_MEMORY:
             kept = [{key: array.copy() for key, array in arrays.items()} for _ in range(sites)]
-            assert len(kept) == sites
+            images = sum(100 + number for number in range(sites))
+            for key in of:
+                shares = (np.float32((100 + number) / images) for number in range(sites))
+                sum(share * one[key] for share, one in zip(shares, kept, strict=True))
         else:
             aggregator = build_aggregator(RunConfig(strategy=name), ())
             with aggregator.begin(1, current, Path(folder)) as collector:
