@@ -111,6 +111,12 @@ def test_small_sites_alone_are_joined_by_a_larger_one() -> None:
     assert result == Suppression(frozenset({"north", "south", "west"}), True, True)
 
 
+def test_a_sum_of_zero_tells_the_counts_whatever_min_cell_is() -> None:
+    table = {"north": (0, 30), "south": (0, 20), "east": (40, 50)}
+    result = suppress(table, {"north", "south"}, min_cell=0)
+    assert result == Suppression(frozenset(table), True, True)
+
+
 def test_a_total_that_would_tell_a_small_cell_is_not_shown() -> None:
     table = {"north": (0, 30), "south": (1, 20)}
     both = frozenset(table)
