@@ -9,10 +9,14 @@ import torch
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from client.handlers import describe_site, evaluate_on_site, train_on_site
+from client.handlers.compare import compare_on_site
+from client.handlers.describe import describe_site
+from client.handlers.evaluate import evaluate_on_site
+from client.handlers.train import train_on_site
 from client.workspace import Workspace, open_workspace
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
+from shared.protocol.compare import CompareRequest
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.train import TrainRequest
@@ -53,6 +57,17 @@ def evaluate(message: Message, context: Context) -> Message:
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
         request = EvaluateRequest.from_content(message.content)
         return evaluate_on_site(workspace, config, request).to_content()
+
+    return _answer(message, context, work)
+
+
+@app.evaluate("compare")
+def compare(message: Message, context: Context) -> Message:
+    """Two scorings of the same patients."""
+
+    def work(workspace: Workspace, config: RunConfig) -> RecordDict:
+        request = CompareRequest.from_content(message.content)
+        return compare_on_site(workspace, request).to_content()
 
     return _answer(message, context, work)
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from scipy.special import expit
-from scipy.special import logit as logit_of
 from torch import Tensor
 
 from client.data.dataset import Sample
 from client.features.feature_set import FeatureSet
 from client.features.views import Wanted
+from client.scores import PatientScore, count, score_patients
 from shared.errors import FedThawError
 from shared.metrics.histogram import Histogram
 from shared.model.backbones import StagedResNet
@@ -59,27 +57,25 @@ def _logits(
     numbers = range(len(samples))
     wanted = [[Wanted(n, 0) for n in numbers[start : start + batch_size]] for start in starts]
     for inputs in features.batches(wanted):
-        yield model.rest(inputs.contiguous(memory_format=torch.channels_last), features.boundary)
+        yield model.rest(inputs, features.boundary)
 
 
 def patient_histogram(samples: Sequence[Sample], logits: Sequence[float]) -> Histogram:
-    """A patient's score is the mean probability of that patient's images."""
-    probabilities: dict[tuple[str, str], list[float]] = defaultdict(list)
-    labels: dict[tuple[str, str], int] = {}
-    for sample, logit in zip(samples, logits, strict=True):
-        probabilities[sample.patient].append(float(expit(logit)))
-        labels[sample.patient] = sample.radiograph.label
-    scores = logit_of(np.array([np.mean(probabilities[patient]) for patient in labels]))
-    return Histogram.from_logits(scores, np.array(list(labels.values())))
+    """Patients by score and class, each scored by the mean probability of the patient's images."""
+    return count(score_patients(samples, logits))
 
 
-def evaluate_samples(
+def score_samples(
     model: StagedResNet,
     samples: Sequence[Sample],
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
     features: FeatureSet | None = None,
-) -> Histogram:
+) -> list[PatientScore]:
+    """Each patient's score under the model, which is put into eval mode."""
+    return score_patients(samples, predict_logits(model, samples, batch_size, on_step, features))
+
+
+def evaluate_samples(model: StagedResNet, samples: Sequence[Sample], batch_size: int) -> Histogram:
     """The histogram of a cohort under the model, which is put into eval mode."""
-    logits = predict_logits(model, samples, batch_size, on_step, features)
-    return patient_histogram(samples, logits)
+    return count(score_samples(model, samples, batch_size))

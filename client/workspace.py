@@ -15,7 +15,7 @@ from client.data.admission import Admission, admit, require_trainable
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort
 from client.data.dataset import Sample
-from client.data.split import split_patients
+from client.data.split import Folds, split_patients
 from client.features.keep import Decisions
 from client.features.store import FeatureStore
 from client.settings import SiteSettings, load_site
@@ -78,10 +78,11 @@ class Part:
 
 @dataclass(frozen=True)
 class TrainingSamples:
-    """The images of training and of validation patients."""
+    """The images of training, validation and test patients."""
 
     train: tuple[Sample, ...]
     validation: tuple[Sample, ...]
+    test: tuple[Sample, ...] = ()
 
     def patients(self) -> int:
         """How many patients the training images come from."""
@@ -158,6 +159,8 @@ def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> 
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    # Float32 means float32, or evaluation would differ between GPUs and CPUs.
+    torch.backends.cudnn.allow_tf32 = False
     parts = tuple(_open_part(folder, config) for folder in folders)
     settings = [part.settings for part in parts]
     _require_distinct_names([one.name for one in settings])
@@ -213,15 +216,18 @@ def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples
 
 
 def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
+    folds = Folds(config.folds, config.fold)
     train: list[Sample] = []
     validation: list[Sample] = []
+    test: list[Sample] = []
     for part in workspace.parts:
         require_trainable(part.admission)
         cohort = part.admission.cohort
-        split = split_patients(cohort, config.validation_fraction, config.seed)
+        split = split_patients(cohort, config.validation_fraction, config.seed, folds)
         train += part.samples(split.train)
         validation += part.samples(split.validation)
-    return TrainingSamples(tuple(train), tuple(validation))
+        test += part.samples(split.test)
+    return TrainingSamples(tuple(train), tuple(validation), tuple(test))
 
 
 @functools.lru_cache(maxsize=2)

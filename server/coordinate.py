@@ -12,12 +12,14 @@ from flwr.serverapp import Grid
 
 from server.aggregation.strategy import build_aggregator
 from server.federation import Federation
-from server.final import evaluate_final, write_model
+from server.final import evaluate_final
 from server.global_model import Reference, build_reference, full_state, initial_delta
+from server.model_file import write_model
 from server.presence import Registry, nobody_registered
 from server.roster import Roster
 from server.rounds import run_round
 from server.run.checkpoint import Checkpoint, checkpoint_rounds, load_checkpoint
+from server.run.evaluation_file import write_evaluation
 from server.run.folder import RunFolder, prepare_folder, stored_base, write_config
 from server.run.ledger import RoundRecord, read_rounds, rewrite_rounds
 from server.run.lock import locked
@@ -68,6 +70,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     end = _run_rounds(federation, folder, start, records, names)
     final = evaluate_final(federation, end.delta, end.round, _took_part(records, names))
     write_model(folder.model, reference, end.delta, config)
+    write_evaluation(folder.path, final.counts)
     summary = build_summary(folder.run, base.digest, records, final)
     write_summary(folder.summary, summary)
     return summary

@@ -1,91 +1,155 @@
-"""After the last round: the final model at the sites, model.safetensors and summary.json."""
+"""After the last round: the final model at the sites."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from flwr.app import RecordDict
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from server.collect import Missing, send_and_collect
-from server.evaluation import metrics_by_site, pooled_metrics
+from server.evaluation import hidden_sites, metrics_by_site, pooled_metrics
 from server.federation import Federation
-from server.global_model import Reference, full_state, select
+from server.global_model import select
+from server.grades import compare_with_grades
 from server.replies import list_problems, read_evaluate_reply
-from server.run.summary import FinalEvaluation
+from server.run.evaluation_file import CohortCounts, EvaluationFile
+from server.run.summary import FinalEvaluation, HeldOutEvaluation
 from server.waiting import wait_for_sites
-from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, Warned, emit
-from shared.files import write_atomically
-from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
+from shared.metrics.histogram import Histogram
+from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
 from shared.schedule import stages_ever_thawed
 from shared.wire.arrays import Arrays, encode
 from shared.wire.size import serialized_size
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What the sites said of one cohort, and what asking them took."""
+
+    replies: Mapping[str, EvaluateReply]
+    missing: Mapping[str, str]
+    """Sites that did not answer, and why."""
+    asked: int
+    bytes_down: int
+    bytes_up: int
+
+
 def evaluate_final(
     federation: Federation, delta: Arrays, rounds: int, expected: Collection[str] = ()
 ) -> FinalEvaluation:
-    """The model after the last round at every site that is there.
+    """The model after the last round at every site that is there; with folds, of both cohorts.
 
     A site that fails is asked again `retries` times, then named as missing; RunError where fewer
     than `min-sites` answered.
     """
     started = time.monotonic()
-    stages = stages_ever_thawed(federation.config, rounds)
+    scopes: tuple[Scope, ...] = (
+        ("validation", "test") if federation.config.folds else ("validation",)
+    )
+    answers = {
+        scope: _ask(federation, delta, rounds, scope, expected, last=scope == scopes[-1])
+        for scope in scopes
+    }
+    cohorts = {scope: one.replies for scope, one in answers.items()}
+    covariates = {
+        scope: compared
+        for scope, replies in cohorts.items()
+        if (compared := compare_with_grades(federation, scope, replies))
+    }
+    of: dict[str, CohortCounts] = {
+        scope: CohortCounts(*_counts(replies)) for scope, replies in cohorts.items()
+    }
+    return FinalEvaluation(
+        pooled=_pooled(cohorts["validation"]),
+        sites=_by_site(cohorts["validation"]),
+        test=HeldOutEvaluation(_pooled(cohorts["test"]), _by_site(cohorts["test"]))
+        if "test" in cohorts
+        else None,
+        covariates={scope: compared.to_json() for scope, compared in covariates.items()},
+        counts=EvaluationFile(of, {scope: c.counts for scope, c in covariates.items()}),
+        missing={name: why for one in answers.values() for name, why in one.missing.items()},
+        bytes_down=sum(one.bytes_down for one in answers.values()),
+        bytes_up=sum(one.bytes_up for one in answers.values()),
+        bytes_full_exchange=sum(one.asked for one in answers.values())
+        * federation.full_model_bytes,
+        seconds=time.monotonic() - started,
+        evaluate_seconds=sum(r.seconds for replies in cohorts.values() for r in replies.values()),
+    )
+
+
+Replies = Mapping[str, EvaluateReply]
+
+
+def _pooled(replies: Replies) -> dict[str, Any]:
+    return pooled_metrics(reply.histogram for reply in replies.values())
+
+
+def _by_site(replies: Replies) -> dict[str, Mapping[str, Any]]:
+    return metrics_by_site(_histograms(replies), _suppressing(replies))
+
+
+def _counts(replies: Replies) -> tuple[Histogram, dict[str, Histogram | None]]:
+    """Of all sites, and of each that may be shown."""
+    histograms = _histograms(replies)
+    hidden = hidden_sites(histograms, _suppressing(replies))
+    shown = {name: None if name in hidden else own for name, own in histograms.items()}
+    return sum(histograms.values(), start=Histogram.empty()), shown
+
+
+def _histograms(replies: Replies) -> dict[str, Histogram]:
+    return {name: reply.histogram for name, reply in replies.items()}
+
+
+def _suppressing(replies: Replies) -> set[str]:
+    return {name for name, reply in replies.items() if reply.suppress}
+
+
+def _ask(
+    federation: Federation,
+    delta: Arrays,
+    rounds: int,
+    scope: Scope,
+    expected: Collection[str],
+    *,
+    last: bool,
+) -> Answers:
+    config, stages = federation.config, stages_ever_thawed(federation.config, rounds)
     specs = federation.reference.specs(stages)  # float32: what is evaluated is model.safetensors
     content = EvaluateRequest(
         run=federation.run,
         base=federation.reference.base.digest,
-        scope="validation",
+        scope=scope,
         after_round=rounds,
         thawed=stages,
-        final=True,
+        final=last,
         delta=encode(select(federation.reference, delta, stages), specs).record,
     ).to_content()
     replies: dict[str, EvaluateReply] = {}
     missing: dict[str, str] = {}
-    down = up = asked = 0
-    for _ in range(federation.config.retries + 1):
-        sites = {
-            n: s.name
-            for n, s in wait_for_sites(federation, expected).items()
-            if s.name not in replies
-        }
+    up = asked = 0
+    for _ in range(config.retries + 1):
+        here = wait_for_sites(federation, expected)
+        sites = {n: site.name for n, site in here.items() if site.name not in replies}
         if not sites:
             break
         asked += len(sites)
-        down += serialized_size(content) * len(sites)
         missing = dict.fromkeys(sites.values(), "no reply in time")
         up += _collect(federation, content, sites, replies, missing)
-    if len(replies) < federation.config.min_sites:
+    if len(replies) < config.min_sites:
         raise RunError(
-            f"{len(replies)} of at least {federation.config.min_sites} sites evaluated the final "
-            f"model. {list_problems(missing)}. All rounds are kept: mend this and continue with "
-            "--resume."
+            f"{len(replies)} of at least {config.min_sites} sites evaluated the final model. "
+            f"{list_problems(missing)}. All rounds are kept: mend this and continue with --resume."
         )
     absent = {site.name for site in federation.roster.sites.values()} - set(replies)
     missing = dict.fromkeys(absent, "not connected") | missing
     for name, why in sorted(missing.items()):
         emit(Warned(f"{name} is not in the final evaluation: {why.rstrip('.')}."))
-    return FinalEvaluation(
-        pooled=pooled_metrics(reply.histogram for reply in replies.values()),
-        sites=metrics_by_site(
-            {name: reply.histogram for name, reply in replies.items()},
-            {name for name, reply in replies.items() if reply.suppress},
-        ),
-        missing=missing,
-        bytes_down=down,
-        bytes_up=up,
-        bytes_full_exchange=asked * federation.full_model_bytes,
-        seconds=time.monotonic() - started,
-        evaluate_seconds=sum(reply.seconds for reply in replies.values()),
-    )
+    return Answers(replies, missing, asked, serialized_size(content) * asked, up)
 
 
 def _collect(
@@ -116,34 +180,3 @@ def _collect(
             received += serialized_size(message.content)
         emit(ReplyReceived(name, missing.get(name)))
     return received
-
-
-def write_model(path: Path, reference: Reference, delta: Arrays, config: RunConfig) -> None:
-    """The full model with the names of torchvision's network, so that it loads there.
-
-    Its metadata say what the network wants to see. Its bytes depend on the weights and the
-    configuration alone, so equal runs give equal files.
-    """
-    state = full_state(reference, delta)
-    network = {
-        "backbone": config.backbone,
-        "classes": 1,
-        "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
-        "image-fit": config.image_fit,
-    }
-    # One entry: safetensors writes several in an order that differs from process to process.
-    metadata = {"network": json.dumps(network)}
-    if config.batch_norm == "local":
-        emit(
-            Warned(
-                "With batch-norm=local the BatchNorm statistics of the thawed stages stay at the "
-                "sites: model.safetensors has the base's, and is none of the models evaluated here."
-            )
-        )
-    try:
-        write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
-    except (OSError, SafetensorError) as error:
-        raise RunError(
-            f"The final model cannot be written to {path} ({error}); make room there and "
-            "continue with --resume."
-        ) from error

@@ -160,6 +160,13 @@ class RunConfig:
     validation_fraction: float = setting(
         0.2, "share of each site's patients kept for validation", minimum=0.01, maximum=0.5
     )
+    folds: int = setting(
+        0,
+        "folds that each site's patients are dealt into, one of them held out for testing; 0: none",
+        minimum=0,
+        maximum=100,
+    )
+    fold: int = setting(0, "which fold is held out, from 0", minimum=0, maximum=99)
     seed: int = setting(
         0, "seed of splits, initial head, order and augmentation", minimum=0, maximum=2**31 - 1
     )
@@ -183,6 +190,11 @@ class RunConfig:
                 "Stages thaw from the last to the first: unfreeze-layer4 "
                 f"({self.unfreeze_layer4}) <= unfreeze-layer3 ({self.unfreeze_layer3}) <= "
                 f"unfreeze-layer2 ({self.unfreeze_layer2}) must hold."
+            )
+        if self.folds == 1 or 0 < self.folds <= self.fold:
+            raise ConfigError(
+                f"fold is {self.fold} and folds {self.folds}; folds must be 0 or at least 2, and "
+                "fold less than that."
             )
         if self.rounds + self.probe_rounds == 0:
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")

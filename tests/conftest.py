@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,10 @@ from safetensors.torch import save_file
 from shared import cli
 from shared.config import RunConfig
 from shared.model.backbones import build_backbone
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("fedthaw", deadline=None)
+hypothesis.settings.load_profile("fedthaw")
 
 SITE = """
 [site]

@@ -1,8 +1,9 @@
-"""Training and validation patients of a site."""
+"""Training, validation and test patients of a site."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from client.data.cohort import Cohort
@@ -10,33 +11,70 @@ from shared.errors import SiteError
 
 
 @dataclass(frozen=True)
+class Folds:
+    """Which of how many folds is held out for testing; `count` 0 holds out nobody."""
+
+    count: int = 0
+    held_out: int = 0
+
+
+@dataclass(frozen=True)
 class Split:
-    """Two parts of a cohort without a common patient."""
+    """Three parts of a cohort without a common patient; the test part may be empty."""
 
     train: Cohort
     validation: Cohort
+    test: Cohort
 
 
-def split_patients(cohort: Cohort, fraction: float, seed: int) -> Split:
-    """Put `fraction` of each class's patients into validation, at least one on either side.
+def split_patients(cohort: Cohort, fraction: float, seed: int, folds: Folds = Folds()) -> Split:
+    """Hold out a fold, then put `fraction` of each class's other patients into validation.
 
-    Patients are ordered by a hash of seed, site and patient, so a patient who joins later moves
-    the others by no more than the change of the quota. Raises SiteError for a class of fewer
-    than two patients.
+    Each class has at least one patient on either side. Patients are ordered by a hash of seed,
+    site and patient, so a patient who joins later moves the others by no more than the change of
+    the quota. Over the folds of one seed every patient is held out once. Raises SiteError where
+    a class has fewer than two patients left to train and to validate on.
     """
     labels = cohort.patients()
+    test = held_out_patients(labels, cohort.site, seed, folds)
     validation: set[str] = set()
     for label, name in ((1, "positive"), (0, "negative")):
-        patients = [patient for patient, own in labels.items() if own == label]
+        patients = _ordered(labels, label, seed, cohort.site, without=test)
         if len(patients) < 2:
+            beside = f" beside those of the test fold (folds={folds.count})" if folds.count else ""
             raise SiteError(
-                f"Site '{cohort.site}' has {len(patients)} {name} patients; training and "
+                f"Site '{cohort.site}' has {len(patients)} {name} patients{beside}; training and "
                 "validation need at least 2 of each class."
             )
-        patients.sort(key=lambda patient: _order(seed, cohort.site, patient))
         quota = min(max(1, round(fraction * len(patients))), len(patients) - 1)
         validation.update(patients[:quota])
-    return Split(cohort.subset(labels.keys() - validation), cohort.subset(validation))
+    return Split(
+        train=cohort.subset(labels.keys() - validation - test),
+        validation=cohort.subset(validation),
+        test=cohort.subset(test),
+    )
+
+
+def held_out_patients(labels: Mapping[str, int], site: str, seed: int, folds: Folds) -> set[str]:
+    """The patients of the test fold: each class dealt out over the folds in a hashed order.
+
+    Which fold gets the first patient is drawn by site and class, so that small sites do not all
+    fill the same folds.
+    """
+    held_out: set[str] = set()
+    for label in (1, 0) if folds.count else ():
+        first = int(_order(seed, site, f"fold of class {label}")[:8], 16)
+        for number, patient in enumerate(_ordered(labels, label, seed, f"{site}|folds")):
+            if (first + number) % folds.count == folds.held_out:
+                held_out.add(patient)
+    return held_out
+
+
+def _ordered(
+    labels: Mapping[str, int], label: int, seed: int, site: str, without: Collection[str] = ()
+) -> list[str]:
+    patients = [p for p, own in labels.items() if own == label and p not in without]
+    return sorted(patients, key=lambda patient: _order(seed, site, patient))
 
 
 def _order(seed: int, site: str, patient: str) -> str:

@@ -67,4 +67,4 @@ def feature_batches(features: FeatureSet, draws: list[list[Draw]], precision: Pr
     wanted = [[wanted_of(draw, features.views) for draw in batch] for batch in draws]
     for batch, inputs in zip(draws, features.batches(wanted), strict=True):
         targets = torch.tensor([labels[draw.sample] for draw in batch], device=device)
-        yield inputs.to(precision.dtype, memory_format=torch.channels_last), targets
+        yield inputs.to(precision.dtype), targets

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.errors import RunError
 from shared.files import write_text_atomically
 
 
 @dataclass(frozen=True)
+class HeldOutEvaluation:
+    """The final model at the patients of the fold that was held out."""
+
+    pooled: Mapping[str, Any]
+    sites: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class FinalEvaluation:
-    """The final model at the sites' validation patients."""
+    """The final model at the sites' validation patients, and with folds at those held out."""
 
     pooled: Mapping[str, Any]
     sites: Mapping[str, Mapping[str, Any]]
@@ -26,6 +35,10 @@ class FinalEvaluation:
     bytes_full_exchange: int
     seconds: float
     evaluate_seconds: float
+    test: HeldOutEvaluation | None = None
+    covariates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By cohort: the clinical grade's AUROC and the model's beside it."""
+    counts: EvaluationFile = field(default_factory=lambda: EvaluationFile({}))
 
 
 def build_summary(
@@ -37,6 +50,12 @@ def build_summary(
     and evaluate are summed over the sites; wait is what the coordinator waited for replies.
     """
     sites = [site for record in rounds for site in record.sites.values()]
+    more: dict[str, Any] = {}
+    if final.test is not None:
+        by_site = {name: dict(values) for name, values in sorted(final.test.sites.items())}
+        more["test"] = {"pooled": dict(final.test.pooled), "site": by_site}
+    if final.covariates:
+        more["covariate"] = {cohort: dict(own) for cohort, own in final.covariates.items()}
     return {
         "run": run,
         "rounds": len(rounds),
@@ -45,6 +64,7 @@ def build_summary(
         "pooled": dict(final.pooled),
         "site": {name: dict(values) for name, values in sorted(final.sites.items())},
         "missing": dict(final.missing),
+        **more,
         "bytes": {
             "down": sum(record.bytes_down for record in rounds) + final.bytes_down,
             "up": sum(record.bytes_up for record in rounds) + final.bytes_up,

@@ -112,7 +112,7 @@ class Histogram:
 
         Raises ValueError for NaN, other labels and differing lengths.
         """
-        return cls._from_bins(bin_of(logits), labels, SCORE_BINS)
+        return cls.from_bins(bin_of(logits), labels, SCORE_BINS)
 
     @classmethod
     def from_grades(
@@ -130,14 +130,21 @@ class Histogram:
         if unknown.size:
             raise ValueError(f"A grade is {unknown[0]:g}; it must be one of {list(levels)}.")
         bins = np.asarray(np.searchsorted(scale, values), dtype=np.int64)
-        return cls._from_bins(bins, labels, scale.size)
+        return cls.from_bins(bins, labels, scale.size)
 
     @classmethod
-    def _from_bins(cls, bins: NDArray[np.int64], labels: ArrayLike, count: int) -> Histogram:
-        positive = is_positive(labels, bins)
+    def from_bins(cls, bins: ArrayLike, labels: ArrayLike, count: int = SCORE_BINS) -> Histogram:
+        """Count one bin a patient; bins and labels of shape (patients,), labels 0 or 1.
+
+        Raises ValueError for other labels, differing lengths and bins outside 0 to count - 1.
+        """
+        values = np.asarray(bins, dtype=np.int64)
+        positive = is_positive(labels, values)
+        if values.size and not 0 <= values.min() <= values.max() < count:
+            raise ValueError(f"A bin lies outside 0 to {count - 1}.")
         return cls(
-            np.bincount(bins[positive], minlength=count),
-            np.bincount(bins[~positive], minlength=count),
+            np.bincount(values[positive], minlength=count),
+            np.bincount(values[~positive], minlength=count),
         )
 
     def __add__(self, other: Histogram) -> Histogram:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
-import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
-from shared.metrics.histogram import SCORE_BINS, Histogram
+from shared.metrics.histogram import Histogram
+from shared.protocol.graded import Graded, graded_from_metrics, graded_to_values
+from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
 from shared.protocol.records import (
     PROTOCOL_VERSION,
     arrays_in,
-    counts,
     flag,
     metrics_in,
     name,
@@ -29,7 +29,8 @@ from shared.wire.packing import pack
 MESSAGE_TYPE = "evaluate"
 _REQUEST, _DELTA, _REPORT, _METRICS = "evaluate", "delta", "report", "metrics"
 
-Scope = Literal["validation", "all"]
+Scope = Literal["validation", "test", "all"]
+"""Whose patients: held out for validation, held out in the run's test fold, or all of the site."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class EvaluateRequest:
         return cls(
             run=name(record, "run"),
             base=text(record, "base"),
-            scope=_scope(text(record, "scope")),
+            scope=read_scope(text(record, "scope")),
             after_round=whole(record, "after-round"),
             thawed=tuple(thawed),
             final=flag(record, "final"),
@@ -86,14 +87,17 @@ class EvaluateReply:
     histogram: Histogram
     suppress: bool
     seconds: float
+    graded: Graded | None = None
+    """Where the site has a clinical grade: the patients who have one."""
 
     def to_content(self) -> RecordDict:
         """Flower's records of this reply."""
         report = ConfigRecord(
             {"protocol": PROTOCOL_VERSION, "site": self.site, "suppress": self.suppress}
         )
-        seconds: dict[str, float | list[int]] = {"seconds": self.seconds}
-        metrics = MetricRecord({**seconds, **histogram_to_values(self.histogram)})
+        seconds: dict[str, float | list[int] | list[float]] = {"seconds": self.seconds}
+        grades = graded_to_values(self.graded) if self.graded else {}
+        metrics = MetricRecord({**seconds, **histogram_to_values(self.histogram), **grades})
         return RecordDict({_REPORT: report, _METRICS: metrics})
 
     @classmethod
@@ -105,30 +109,12 @@ class EvaluateReply:
             histogram=histogram_from_metrics(metrics),
             suppress=flag(report, "suppress"),
             seconds=real(metrics, "seconds"),
+            graded=graded_from_metrics(metrics),
         )
 
 
-def histogram_to_values(histogram: Histogram) -> dict[str, list[int]]:
-    """A histogram as values of a MetricRecord."""
-    return {
-        "positives": [int(count) for count in histogram.positives],
-        "negatives": [int(count) for count in histogram.negatives],
-    }
-
-
-def histogram_from_metrics(metrics: MetricRecord) -> Histogram:
-    """Read a histogram; ProtocolError where its counts are not counts."""
-    positives = counts(metrics, "positives", SCORE_BINS)
-    negatives = counts(metrics, "negatives", SCORE_BINS)
-    try:
-        return Histogram(np.array(positives), np.array(negatives))
-    except ValueError as error:
-        raise ProtocolError(f"the histogram is none: {error}") from error
-
-
-def _scope(value: str) -> Scope:
-    if value == "validation":
-        return "validation"
-    if value == "all":
-        return "all"
-    raise ProtocolError(f"the scope is '{value}', neither validation nor all")
+def read_scope(value: str) -> Scope:
+    """The scope of that name; ProtocolError for another."""
+    if value in ("validation", "test", "all"):
+        return cast(Scope, value)
+    raise ProtocolError(f"the scope is '{value}', neither validation, test nor all")

@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from shared.errors import ProtocolError
 from shared.wire.packing import unpack
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -59,6 +59,14 @@ def name(record: ConfigRecord, key: str) -> str:
     if not _NAME.fullmatch(value):
         raise ProtocolError(f"'{key}' is no plain name of letters, digits, '_', '.' and '-'")
     return value
+
+
+def names(record: ConfigRecord, key: str) -> tuple[str, ...]:
+    """A list of texts that may become parts of paths."""
+    values = texts(record, key)
+    if not all(map(_NAME.fullmatch, values)):
+        raise ProtocolError(f"'{key}' holds something that is no plain name")
+    return tuple(values)
 
 
 def flag(record: ConfigRecord, key: str) -> bool:

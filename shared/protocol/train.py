@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.metrics.histogram import Histogram
-from shared.protocol.evaluate import histogram_from_metrics, histogram_to_values
+from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
 from shared.protocol.plan import plan_from_record, plan_to_values
 from shared.protocol.records import (
     PROTOCOL_VERSION,

@@ -16,7 +16,8 @@ from client.data.cohort import Radiograph
 from client.data.dataset import Sample
 from client.data.facts import ImageFacts
 from client.exchange import rebuild_model, specs
-from client.handlers import evaluate_on_site, train_on_site
+from client.handlers.evaluate import evaluate_on_site
+from client.handlers.train import train_on_site
 from client.workspace import Workspace, open_workspace, shared_model
 from shared.config import RunConfig
 from shared.model.backbones import StagedResNet, build_backbone

@@ -10,7 +10,7 @@ import torch
 
 from client.evaluate import evaluate_samples
 from client.exchange import specs
-from client.handlers import describe_site
+from client.handlers.describe import describe_site
 from client.memory import peak_memory
 from client.workspace import Workspace, shared_model, training_samples
 from shared.config import RunConfig
@@ -154,7 +154,7 @@ def test_a_frozen_stage_that_changed_is_no_reply(
     def drift(model: StagedResNet, *_: object, **__: object) -> None:
         model.state_dict()["bn1.running_mean"] += 1e-3
 
-    monkeypatch.setattr("client.handlers.train_round", drift)
+    monkeypatch.setattr("client.handlers.train.train_round", drift)
     with pytest.raises(FedThawError, match="A frozen stage changed"):
         requests.train(workspace, config, 1)
 

@@ -100,7 +100,7 @@ def test_a_round_asked_twice_is_counted_twice(
             raise RuntimeError
         return train_round(*given, **named)
 
-    monkeypatch.setattr("client.handlers.train_round", first_call_fails)
+    monkeypatch.setattr("client.handlers.train.train_round", first_call_fails)
     config = federated(min_sites=3, retries=1, rounds=1, probe_rounds=0)
     _, traffic = simulate_watched(config)
     (record,) = read_rounds(Path(config.out) / "ledger.jsonl")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from client.handlers import evaluate_on_site
+from client.handlers.evaluate import evaluate_on_site
 from client.train.trainer import train_round
 from server.run.ledger import RoundRecord, read_rounds
 from shared.config import RunConfig
@@ -35,7 +35,7 @@ def spoil_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[Spoil], None]:
             spoil(model, named["stream"], plan)
             return result
 
-        monkeypatch.setattr("client.handlers.train_round", trained)
+        monkeypatch.setattr("client.handlers.train.train_round", trained)
 
     return install
 

@@ -62,7 +62,7 @@ def test_a_site_whose_frozen_stages_differ_is_refused(
             model.state_dict()["bn1.running_var"][0] *= 1 + 1e-6
         return model
 
-    monkeypatch.setattr("client.handlers.rebuild_model", damaged)
+    monkeypatch.setattr("client.handlers.train.rebuild_model", damaged)
     simulate(federated(rounds=1))
     for record in read_rounds(tmp_path / "run" / "ledger.jsonl"):
         assert record.refused == {"east": "its frozen stages differ from the base"}

@@ -114,7 +114,7 @@ def test_a_site_joins_in_the_last_round(
             raise RuntimeError
         return train_round(model, samples, plan, config, **named)
 
-    monkeypatch.setattr("client.handlers.train_round", trained)
+    monkeypatch.setattr("client.handlers.train.train_round", trained)
     config = federated(update_dtype=update_dtype)
     simulate(config)
     *earlier, last = read_rounds(Path(config.out) / "ledger.jsonl")

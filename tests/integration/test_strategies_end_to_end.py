@@ -96,7 +96,7 @@ def test_the_median_outvotes_a_site_gone_wrong(
                 model.fc.weight += 100
         return trained
 
-    monkeypatch.setattr("client.handlers.train_round", exaggerate)
+    monkeypatch.setattr("client.handlers.train.train_round", exaggerate)
     largest = {}
     for strategy in ("fedavg", "fedmedian", "fedtrimmedavg", "krum"):
         config = federated(strategy, strategy=strategy, rounds=1, trim_fraction=0.34)

@@ -14,8 +14,9 @@ from flwr.app import Message, RecordDict
 from safetensors.torch import load_file
 
 from server.federation import Federation
-from server.final import evaluate_final, write_model
+from server.final import evaluate_final
 from server.global_model import Reference, full_state
+from server.model_file import write_model
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import RunError

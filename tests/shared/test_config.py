@@ -103,6 +103,8 @@ def test_an_unknown_setting_like_no_other_is_refused_without_advice() -> None:
         ),
         ({"unfreeze-layer2": 0.2}, "unfreeze-layer2 (0.2) must hold"),
         ({"rounds": 0, "probe-rounds": 0}, "at least one round is needed"),
+        ({"folds": 1}, "fold is 0 and folds 1; folds must be 0 or at least 2"),
+        ({"folds": 3, "fold": 3}, "fold is 3 and folds 3;"),
         ({"weights-sha256": "A" * 64}, "it must be 64 lower-case hexadecimal digits"),
         ({"weights-sha256": "a" * 63}, "it must be 64 lower-case hexadecimal digits"),
     ],
@@ -142,6 +144,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
     names = [key.replace("-", "_") for key in THAWING]
     values |= dict(zip(names, sorted(values[name] for name in names), strict=True))
     assume(values["rounds"] + values["probe_rounds"] > 0)
+    assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])
     return RunConfig(**values)
 
 

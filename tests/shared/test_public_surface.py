@@ -9,7 +9,7 @@ from flwr.app import RecordDict
 from shared import errors
 from shared.config import RunConfig
 from shared.metrics.histogram import SCORE_BINS
-from shared.protocol import describe, evaluate, train
+from shared.protocol import compare, describe, evaluate, train
 from shared.protocol.records import PROTOCOL_VERSION
 from shared.schedule import STAGES
 from shared.wire.arrays import to_record
@@ -88,15 +88,20 @@ def test_an_error_does_not_travel_unless_it_is_meant_to() -> None:
     assert errors.ProtocolError("a tensor is missing").shareable == "a tensor is missing"
 
 
-def test_the_contract_of_version_3() -> None:
+def test_the_contract_of_version_4() -> None:
     """A change here breaks sites that still run the version before: raise PROTOCOL_VERSION."""
-    assert PROTOCOL_VERSION == 3
+    assert PROTOCOL_VERSION == 4
     assert SCORE_BINS == 514
     assert STAGES == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
-    assert [m.MESSAGE_TYPE for m in (describe, train, evaluate)] == ["query", "train", "evaluate"]
+    assert [m.MESSAGE_TYPE for m in (describe, train, evaluate, compare)] == [
+        "query",
+        "train",
+        "evaluate",
+        "evaluate.compare",
+    ]
     request = describe.DescribeRequest("r1").to_content()
     assert request == RecordDict({"describe": request["describe"]})
-    assert dict(request.config_records["describe"]) == {"protocol": 3, "run": "r1"}
+    assert dict(request.config_records["describe"]) == {"protocol": 4, "run": "r1"}
     packed = pack(to_record({"w": np.ones((1, 2), np.float32)}))
     assert list(packed) == ["index", "block"]
     assert packed["index"].data == b'[["w","float32",[1,2],"numpy.ndarray",136]]'

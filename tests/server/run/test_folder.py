@@ -134,7 +134,7 @@ def test_no_other_setting_may_change(begun: RunFolder, item: dataclasses.Field[o
     elif isinstance(before, str):
         other = "b" * 64
     elif isinstance(before, int):
-        other = before + 1
+        other = item.metadata["maximum"] - 1
     else:
         other = before + 0.001 if before < item.metadata["maximum"] else before - 0.001
     key = key_of(item.name)

@@ -15,9 +15,8 @@ from shared.protocol.evaluate import (
     EvaluateReply,
     EvaluateRequest,
     Scope,
-    histogram_from_metrics,
-    histogram_to_values,
 )
+from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
 from shared.wire.arrays import to_record
 
 Content = Callable[[RecordDict], RecordDict]
@@ -36,7 +35,7 @@ HISTOGRAM = Histogram.from_logits([-9, -1, 0.5, 0.5, 9], [0, 0, 1, 0, 1])
 REPLY = EvaluateReply(site="north", histogram=HISTOGRAM, suppress=True, seconds=0.25)
 
 
-@pytest.mark.parametrize("scope", ["validation", "all"])
+@pytest.mark.parametrize("scope", ["validation", "test", "all"])
 def test_the_request_survives_the_wire(scope: Scope, on_the_wire: Content) -> None:
     request = dataclasses.replace(REQUEST, scope=scope)
     assert EvaluateRequest.from_content(on_the_wire(request.to_content())) == request
@@ -80,7 +79,7 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"scope": "training"}, "the scope is 'training', neither validation nor all"),
+        ({"scope": "training"}, "the scope is 'training', neither validation, test nor all"),
         ({"thawed": ("layer9",)}, "the thawed stages are \\['layer9'\\]; known are"),
         ({"run": "../../home"}, "'run' is no plain name"),
     ],

@@ -73,11 +73,12 @@ def _without_numbers(delta: Any) -> Any:
     return ArrayRecord({**delta, name: Array(np.full(first.shape, np.nan, np.float32))})
 
 
-def _spoil_handlers(module: ModuleType) -> None:
-    if "act" in FAULTS:
-        vars(module)["train_on_site"] = _spoil_training(vars(module)["train_on_site"])
-    if FAULTS.get("final"):
-        vars(module)["evaluate_on_site"] = lambda *_: _wait()
+def _spoil_train(module: ModuleType) -> None:
+    vars(module)["train_on_site"] = _spoil_training(vars(module)["train_on_site"])
+
+
+def _spoil_evaluate(module: ModuleType) -> None:
+    vars(module)["evaluate_on_site"] = lambda *_: _wait()
 
 
 def _spoil_upload(module: ModuleType) -> None:
@@ -106,8 +107,10 @@ def _spoil_aggregation(module: ModuleType) -> None:
 
 
 _SPOILT: dict[str, Callable[[ModuleType], None]] = {}
-if "act" in FAULTS or "final" in FAULTS:
-    _SPOILT["client.handlers"] = _spoil_handlers
+if "act" in FAULTS:
+    _SPOILT["client.handlers.train"] = _spoil_train
+if FAULTS.get("final"):
+    _SPOILT["client.handlers.evaluate"] = _spoil_evaluate
 if "upload" in FAULTS:
     _SPOILT["flwr.supernode.fleet_http_client"] = _spoil_upload
 if "aggregate" in FAULTS:

@@ -1,4 +1,4 @@
-"""What a site does with each message; Flower's own types stay in app.py."""
+"""A round: evaluate the model received, train it, send back what changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Collection, Sequence
 
 from client.data.dataset import Sample, batch_positions
-from client.evaluate import evaluate_samples
 from client.exchange import (
     agreed_manifest,
     difference,
@@ -16,35 +15,21 @@ from client.exchange import (
     require_finite,
     snapshot,
 )
-from client.features.feature_set import FeatureSet
 from client.features.site import evaluation_features, training_features
+from client.handlers.evaluate import evaluate_here, must_suppress
 from client.memory import peak_memory
+from client.scores import count
 from client.train.frozen import base_stages, digest_of_frozen
-from client.train.state import SiteState, forget_moments, forget_old_runs, load_state, save_state
+from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
-from client.workspace import Workspace, tell_owner, training_samples
+from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
-from shared.errors import FedThawError, SiteError
+from shared.errors import FedThawError
 from shared.events import SiteBusy, StepDone, emit
-from shared.metrics.histogram import Histogram
 from shared.model.backbones import StagedResNet
 from shared.model.freezing import set_trainable
-from shared.protocol.describe import SiteDescription
-from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.schedule import Stage
-
-
-def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDescription:
-    """Name, base and amount of training data; SiteError where the cohort cannot be trained on."""
-    forget_old_runs(workspace.runs_folder, keep=run)
-    samples = training_samples(workspace, config)
-    return SiteDescription(
-        name=workspace.name,
-        base=workspace.base.digest,
-        images=len(samples.train),
-        patients=samples.patients(),
-    )
 
 
 def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest) -> TrainReply:
@@ -70,7 +55,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     kept = evaluation_features(
         workspace, config, model, untouched, plan.round - 1, samples.validation
     )
-    histogram = _evaluate(workspace, model, samples.validation, config, kept)
+    histogram = count(evaluate_here(workspace, model, samples.validation, config, kept))
     evaluated = time.monotonic()
     received = snapshot(model, keys)
     trained = _train(workspace, model, samples.train, config, request, before, untouched)
@@ -99,71 +84,6 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         evaluate_seconds=evaluated - started,
         peak_memory=peak_memory(workspace.device),
         continued_from=before.round if before.phase == plan.phase else 0,
-    )
-
-
-def evaluate_on_site(
-    workspace: Workspace, config: RunConfig, request: EvaluateRequest
-) -> EvaluateReply:
-    """Evaluate the model received on validation patients, or on all patients of the site."""
-    started = time.monotonic()
-    if request.scope == "all":
-        samples = workspace.all_samples()
-        for part in workspace.parts:
-            for sentence in part.admission.report.problems:
-                tell_owner(part.settings.name, sentence)
-    else:
-        samples = training_samples(workspace, config).validation
-    if not samples:
-        raise SiteError(
-            f"No image of {workspace.name} was admitted, so there is nothing to evaluate; "
-            "`fedthaw site check` says why each was set aside."
-        )
-    state = load_state(workspace.state_folder(request.run), request.after_round + 1)
-    model = rebuild_model(
-        workspace,
-        config,
-        base=request.base,
-        thawed=request.thawed,
-        delta=request.delta,
-        statistics=state.statistics,
-    )
-    kept = None
-    if request.scope == "validation":
-        kept = evaluation_features(
-            workspace,
-            config,
-            model,
-            base_stages(model, workspace.base),
-            request.after_round,
-            samples,
-        )
-    histogram = _evaluate(workspace, model, samples, config, kept)
-    if request.final:
-        forget_moments(workspace.state_folder(request.run), state)
-    return EvaluateReply(
-        site=workspace.name,
-        histogram=histogram,
-        suppress=must_suppress(histogram, workspace.min_cell),
-        seconds=time.monotonic() - started,
-    )
-
-
-def must_suppress(histogram: Histogram, min_cell: int) -> bool:
-    """Whether a class is too small for this site's own values to be shown or kept."""
-    return min(histogram.total_positives, histogram.total_negatives) < min_cell
-
-
-def _evaluate(
-    workspace: Workspace,
-    model: StagedResNet,
-    samples: Sequence[Sample],
-    config: RunConfig,
-    features: FeatureSet | None,
-) -> Histogram:
-    emit(SiteBusy(workspace.name, "evaluating", -(-len(samples) // config.batch_size)))
-    return evaluate_samples(
-        model, samples, config.batch_size, lambda: emit(StepDone(workspace.name)), features
     )
 
 

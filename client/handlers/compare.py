@@ -1,0 +1,78 @@
+"""Two scorings of the same patients: the sums of which a paired comparison is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from client.handlers.evaluate import scores_file
+from client.scores import PatientScore, load_scores
+from client.workspace import Workspace
+from shared.errors import ProtocolError, SiteError
+from shared.metrics.grades import GradeCounts
+from shared.metrics.histogram import Histogram
+from shared.metrics.paired import PairedSums, placements
+from shared.protocol.compare import CompareReply, CompareRequest
+from shared.protocol.evaluate import Scope
+
+
+def compare_on_site(workspace: Workspace, request: CompareRequest) -> CompareReply:
+    """Add up this site's patients' places under both scorings; nothing of one patient leaves."""
+    first = _scores(workspace, request.runs_a, request.scope)
+    if isinstance(request.pooled_b, Histogram):
+        second = _scores(workspace, request.runs_b, request.scope)
+        bins = _same_patients(first, second)
+        of_b = request.pooled_b
+    else:
+        first = {key: score for key, score in first.items() if score.grade is not None}
+        bins = _grade_bins(first, request.pooled_b)
+        of_b = request.pooled_b.histogram()
+    try:
+        sums = PairedSums.of(
+            [score.bin for score in first.values()],
+            [bins[key] for key in first],
+            [score.label for score in first.values()],
+            placements(request.pooled_a),
+            placements(of_b),
+        )
+    except ValueError as error:
+        raise ProtocolError(f"the scorings cannot be compared: {error}") from error
+    return CompareReply(workspace.name, sums)
+
+
+Scores = dict[tuple[str, str], PatientScore]
+
+
+def _scores(workspace: Workspace, runs: Sequence[str], scope: Scope) -> Scores:
+    """The scores of several runs, one a fold, each patient in one of them."""
+    found: Scores = {}
+    for run in runs:
+        scores = load_scores(scores_file(workspace.state_folder(run), scope))
+        if scores is None:
+            raise SiteError(
+                f"{workspace.name} has no scores of run {run} any more (its cache was cleared, or "
+                "they are over 30 days old); run it again to compare it.",
+                shareable="it has no scores of one of the runs any more; run that again",
+            )
+        for score in scores:
+            if score.key in found:
+                raise ProtocolError("a patient is scored by two of the runs to be pooled")
+            found[score.key] = score
+    return found
+
+
+def _same_patients(first: Scores, second: Scores) -> dict[tuple[str, str], int]:
+    if first.keys() != second.keys() or any(first[key].label != second[key].label for key in first):
+        raise SiteError(
+            "The two runs scored other patients: images or outcomes of this site have changed "
+            "between them, so they cannot be compared.",
+            shareable="its patients or outcomes have changed between the runs compared",
+        )
+    return {key: score.bin for key, score in second.items()}
+
+
+def _grade_bins(first: Scores, pooled: GradeCounts) -> dict[tuple[str, str], int]:
+    levels = {level: number for number, level in enumerate(pooled.levels)}
+    bins = {key: levels.get(score.grade or 0.0) for key, score in first.items()}
+    if None in bins.values():
+        raise ProtocolError("the coordinator's grades lack one of this site's")
+    return {key: number for key, number in bins.items() if number is not None}

@@ -1,0 +1,20 @@
+"""Who this site is."""
+
+from __future__ import annotations
+
+from client.train.state import forget_old_runs
+from client.workspace import Workspace, training_samples
+from shared.config import RunConfig
+from shared.protocol.describe import SiteDescription
+
+
+def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDescription:
+    """Name, base and amount of training data; SiteError where the cohort cannot be trained on."""
+    forget_old_runs(workspace.runs_folder, keep=run)
+    samples = training_samples(workspace, config)
+    return SiteDescription(
+        name=workspace.name,
+        base=workspace.base.digest,
+        images=len(samples.train),
+        patients=samples.patients(),
+    )

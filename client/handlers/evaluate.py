@@ -1,0 +1,112 @@
+"""Evaluation alone, of validation patients, of those of the test fold, or of all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from client.data.dataset import Sample
+from client.evaluate import score_samples
+from client.exchange import rebuild_model
+from client.features.feature_set import FeatureSet
+from client.features.site import evaluation_features
+from client.scores import PatientScore, count, count_graded, keep_scores
+from client.train.frozen import base_stages
+from client.train.state import forget_moments, load_state
+from client.workspace import Workspace, tell_owner, training_samples
+from shared.config import RunConfig
+from shared.errors import SiteError
+from shared.events import SiteBusy, StepDone, emit
+from shared.metrics.histogram import Histogram
+from shared.model.backbones import StagedResNet
+from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
+
+
+def evaluate_on_site(
+    workspace: Workspace, config: RunConfig, request: EvaluateRequest
+) -> EvaluateReply:
+    """Evaluate the model received; what is counted leaves, each patient's score stays."""
+    started = time.monotonic()
+    folder = workspace.state_folder(request.run)
+    samples = _samples(workspace, config, request.scope)
+    state = load_state(folder, request.after_round + 1)
+    model = rebuild_model(
+        workspace,
+        config,
+        base=request.base,
+        thawed=request.thawed,
+        delta=request.delta,
+        statistics=state.statistics,
+    )
+    kept = None
+    if request.scope == "validation":
+        untouched = base_stages(model, workspace.base)
+        kept = evaluation_features(
+            workspace, config, model, untouched, request.after_round, samples
+        )
+    scores = evaluate_here(workspace, model, samples, config, kept)
+    graded = count_graded(scores)
+    if request.scope == "test" or (graded and request.scope == "validation"):
+        _keep(workspace, scores_file(folder, request.scope), scores)
+    if request.final:
+        forget_moments(folder, state)
+    histogram = count(scores)
+    return EvaluateReply(
+        site=workspace.name,
+        histogram=histogram,
+        suppress=must_suppress(histogram, workspace.min_cell),
+        seconds=time.monotonic() - started,
+        graded=graded,
+    )
+
+
+def evaluate_here(
+    workspace: Workspace,
+    model: StagedResNet,
+    samples: Sequence[Sample],
+    config: RunConfig,
+    features: FeatureSet | None,
+) -> list[PatientScore]:
+    """Each patient's score, with progress."""
+    emit(SiteBusy(workspace.name, "evaluating", -(-len(samples) // config.batch_size)))
+    return score_samples(
+        model, samples, config.batch_size, lambda: emit(StepDone(workspace.name)), features
+    )
+
+
+def must_suppress(histogram: Histogram, min_cell: int) -> bool:
+    """Whether a class is too small for this site's own values to be shown or kept."""
+    return min(histogram.total_positives, histogram.total_negatives) < min_cell
+
+
+def scores_file(folder: Path, scope: Scope) -> Path:
+    """Where a site keeps its patients' scores under a run's final model, to compare them later."""
+    return folder / f"scores-{scope}.json"
+
+
+def _samples(workspace: Workspace, config: RunConfig, scope: Scope) -> tuple[Sample, ...]:
+    if scope != "all":
+        samples = training_samples(workspace, config)
+        # A small site may have nobody in this fold; its counts are then all zero.
+        return samples.test if scope == "test" else samples.validation
+    for part in workspace.parts:
+        for sentence in part.admission.report.problems:
+            tell_owner(part.settings.name, sentence)
+    if not (everybody := workspace.all_samples()):
+        raise SiteError(
+            f"No image of {workspace.name} was admitted, so there is nothing to evaluate; "
+            "`fedthaw site check` says why each was set aside."
+        )
+    return everybody
+
+
+def _keep(workspace: Workspace, path: Path, scores: Sequence[PatientScore]) -> None:
+    try:
+        keep_scores(path, scores)
+    except OSError as error:
+        tell_owner(
+            workspace.name,
+            f"The scores of this run cannot be kept ({error.strerror}), so it cannot be compared "
+            "with others; make room in the cache.",
+        )

@@ -1,0 +1,89 @@
+"""Scores by patient: counted for the coordinator, kept at the site for paired comparisons."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+from scipy.special import logit as logit_of
+
+from client.data.dataset import Sample
+from client.data.kept_file import write_kept
+from shared.metrics.grades import MOST_LEVELS, GradeCounts
+from shared.metrics.histogram import Histogram, bin_of
+from shared.protocol.graded import Graded
+
+
+@dataclass(frozen=True, repr=False)
+class PatientScore:
+    """A patient's score bin, label and clinical grade; it never leaves the site by itself."""
+
+    site: str
+    patient: str
+    bin: int
+    label: int
+    grade: float | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The patient, told apart from another site's patient of the same number."""
+        return self.site, self.patient
+
+    def __repr__(self) -> str:
+        """Without identifiers: a repr may end up in a log."""
+        return "PatientScore()"
+
+
+def score_patients(samples: Sequence[Sample], logits: Sequence[float]) -> list[PatientScore]:
+    """A patient's score is the mean probability of that patient's images; the grade the highest."""
+    images: dict[tuple[str, str], list[tuple[Sample, float]]] = defaultdict(list)
+    for sample, logit in zip(samples, logits, strict=True):
+        images[sample.patient].append((sample, float(expit(logit))))
+    scores = []
+    for (site, patient), own in images.items():
+        grades = [s.radiograph.covariate for s, _ in own if s.radiograph.covariate is not None]
+        mean = np.mean([probability for _, probability in own])
+        scores.append(
+            PatientScore(
+                site=site,
+                patient=patient,
+                bin=int(bin_of(logit_of(mean))),
+                label=own[0][0].radiograph.label,
+                grade=max(grades, default=None),
+            )
+        )
+    return scores
+
+
+def count(scores: Sequence[PatientScore]) -> Histogram:
+    """Patients by score bin and class."""
+    return Histogram.from_bins([s.bin for s in scores], [s.label for s in scores])
+
+
+def count_graded(scores: Sequence[PatientScore]) -> Graded | None:
+    """The patients who have a grade; None where nobody has, or where grades are measurements."""
+    graded = [(s, s.grade) for s in scores if s.grade is not None]
+    if not graded or len({grade for _, grade in graded}) > MOST_LEVELS:
+        return None
+    return Graded(
+        GradeCounts.of((grade, score.label) for score, grade in graded),
+        count([score for score, _ in graded]),
+    )
+
+
+def keep_scores(path: Path, scores: Sequence[PatientScore]) -> None:
+    """Write scores for this user alone. Raises OSError."""
+    write_kept(path, json.dumps([asdict(score) for score in scores]).encode())
+
+
+def load_scores(path: Path) -> list[PatientScore] | None:
+    """Scores that were kept, None where there are none that can be read."""
+    try:
+        return [PatientScore(**entry) for entry in json.loads(path.read_bytes())]
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,76 @@
+"""The clinical grade as a comparator: its AUROC, and the model's beside it in the same patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from server.compare import ask_for_sums
+from server.federation import Federation
+from server.run.evaluation_file import CovariateCounts
+from shared.errors import ProtocolError
+from shared.events import Warned, emit
+from shared.metrics.binary import auroc
+from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.grades import GradeCounts
+from shared.metrics.histogram import Histogram
+from shared.metrics.interval import auroc_interval
+from shared.protocol.compare import CompareRequest
+from shared.protocol.evaluate import EvaluateReply, Scope
+
+
+@dataclass(frozen=True)
+class GradeComparison:
+    """Patients of all sites who have a grade: the grade, the model, and their difference."""
+
+    grades: GradeCounts
+    model: Histogram
+    paired: PairedComparison | None
+    """Model minus grade by DeLong's test; None where a class or a site's sums are missing."""
+
+    @property
+    def counts(self) -> CovariateCounts:
+        """As evaluation.json has it."""
+        return CovariateCounts(None, self.grades.levels, self.grades.histogram())
+
+    def to_json(self) -> dict[str, Any]:
+        """As summary.json has it."""
+        graded = self.grades.histogram()
+        return {
+            "auroc": auroc(graded),
+            "auroc_ci95": auroc_interval(graded),
+            "model_auroc": auroc(self.model),
+            "positives": graded.total_positives,
+            "negatives": graded.total_negatives,
+            "difference": asdict(self.paired) if self.paired else None,
+        }
+
+
+def compare_with_grades(
+    federation: Federation, scope: Scope, replies: Mapping[str, EvaluateReply]
+) -> GradeComparison | None:
+    """The comparison over the sites that have a grade; None where none has."""
+    graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
+    if not graded:
+        return None
+    try:
+        grades = sum((own.grades for own in graded.values()), start=GradeCounts((), (), ()))
+    except ValueError as error:
+        emit(Warned(f"The sites' clinical grades are not compared: {error}"))
+        return None
+    model = sum((own.model for own in graded.values()), start=Histogram.empty())
+    request = CompareRequest(
+        run=federation.run,
+        scope=scope,
+        runs_a=(federation.run,),
+        runs_b=(),
+        pooled_a=model,
+        pooled_b=grades,
+    )
+    try:
+        paired = delong_test(ask_for_sums(federation, request, set(graded)))
+    except (ProtocolError, ValueError) as error:
+        emit(Warned(f"Model and clinical grade are not compared: {str(error).rstrip('.')}."))
+        paired = None
+    return GradeComparison(grades, model, paired)

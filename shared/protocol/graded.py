@@ -1,0 +1,67 @@
+"""The clinical grade's counts in a reply, beside the model's for the same patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flwr.app import MetricRecord
+
+from shared.errors import ProtocolError
+from shared.metrics.grades import MOST_LEVELS, GradeCounts
+from shared.metrics.histogram import Histogram
+from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
+from shared.protocol.records import counts
+
+_PREFIX, _LEVELS = "graded-", "grade-levels"
+_POSITIVES, _NEGATIVES = "grade-positives", "grade-negatives"
+
+
+@dataclass(frozen=True)
+class Graded:
+    """Patients who have a grade, counted by grade and by the model's score."""
+
+    grades: GradeCounts
+    model: Histogram
+
+
+def grades_to_values(grades: GradeCounts) -> dict[str, list[int] | list[float]]:
+    """Counts by grade as values of a MetricRecord."""
+    return {
+        _LEVELS: list(grades.levels),
+        _POSITIVES: list(grades.positives),
+        _NEGATIVES: list(grades.negatives),
+    }
+
+
+def grades_from_metrics(metrics: MetricRecord) -> GradeCounts | None:
+    """Read them, None where there are no grades; ProtocolError where they are none."""
+    if _LEVELS not in metrics:
+        return None
+    levels = metrics[_LEVELS]
+    if not isinstance(levels, list) or not 0 < len(levels) <= MOST_LEVELS:
+        raise ProtocolError(f"'{_LEVELS}' is no list of 1 to {MOST_LEVELS} grades")
+    positives = counts(metrics, _POSITIVES, len(levels))
+    negatives = counts(metrics, _NEGATIVES, len(levels))
+    try:
+        values = tuple(float(level) for level in levels)
+        return GradeCounts(values, tuple(positives), tuple(negatives))
+    except ValueError as error:
+        raise ProtocolError(f"the grades are none: {error}") from error
+
+
+def graded_to_values(graded: Graded) -> dict[str, list[int] | list[float]]:
+    """Counts by grade, and the model's of the same patients, as values of a MetricRecord."""
+    return grades_to_values(graded.grades) | histogram_to_values(graded.model, _PREFIX)
+
+
+def graded_from_metrics(metrics: MetricRecord) -> Graded | None:
+    """Read them, None where the site has no grade; ProtocolError where they contradict."""
+    if (grades := grades_from_metrics(metrics)) is None:
+        return None
+    model = histogram_from_metrics(metrics, _PREFIX)
+    if (model.total_positives, model.total_negatives) != (
+        sum(grades.positives),
+        sum(grades.negatives),
+    ):
+        raise ProtocolError("the grades and the scores are not of the same number of patients")
+    return Graded(grades, model)
