@@ -40,8 +40,8 @@ class Workspace:
     device: torch.device
     samples_by_config: dict[RunConfig, TrainingSamples] = field(default_factory=dict, repr=False)
     """Kept by `training_samples`."""
-    feature_decisions: dict[str, Decisions] = field(default_factory=dict, repr=False)
-    """By purpose: where features are kept, as far as it was measured."""
+    feature_decisions: Decisions = field(default_factory=dict, repr=False)
+    """Kept by `prepare_features`."""
 
     @property
     def min_cell(self) -> int:
@@ -197,11 +197,13 @@ def _open_part(folder: Path, config: RunConfig) -> Part:
     )
     for sentence in admission.report.warnings:
         tell_owner(settings.name, sentence)
+    features = FeatureStore(settings.cache / "features", settings.features_limit)
+    features.tidy()
     return Part(
         settings,
         admission,
         ImageCache(settings.cache, config.image_size, config.image_fit),
-        FeatureStore(settings.cache / "features", settings.features_limit),
+        features,
     )
 
 

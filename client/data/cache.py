@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from client.data.facts import ImageFacts
-from client.data.kept_file import PARTIAL, write_kept
+from client.data.kept_file import PARTIAL, remove_partial, write_kept
 from shared.errors import SiteError
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
 VERSION = "v2"
-_LEFTOVER_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -80,15 +77,8 @@ class ImageCache:
         return None if entry is None else entry.facts
 
     def remove_leftovers(self) -> None:
-        """Remove what killed processes left half written here, whatever its size and version.
-
-        An entry is written in moments; files younger than an hour may be another process's.
-        """
-        for path in (self.folder / "images").glob(f"*/*/*{PARTIAL}"):
-            # It may just have been removed by another; what may not be removed is not ours.
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
-                    path.unlink()
+        """Remove what killed processes left half written here, whatever its size and version."""
+        remove_partial((self.folder / "images").glob(f"*/*/*{PARTIAL}"))
 
     def store(self, digest: str, pixels: NDArray[np.uint16], facts: ImageFacts) -> None:
         """Keep an image; a reader sees the whole entry or none.

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
+from shared.files import make_private_folder
+
 PARTIAL = ".partial"
+_LEFTOVER_SECONDS = 3600
 
 
 def write_kept(path: Path, data: bytes) -> None:
@@ -14,7 +20,7 @@ def write_kept(path: Path, data: bytes) -> None:
 
     It is not flushed to the disk: what a crash takes is made anew. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(path.parent)
     # mkstemp gives the file to this user alone and a name that no other process takes. Those of
     # shared.files come from the process id, which two containers on one cache may have in common.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=PARTIAL)
@@ -25,3 +31,15 @@ def write_kept(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def remove_partial(paths: Iterable[Path]) -> None:
+    """Remove what killed processes left half written among these files.
+
+    A file is written in moments; those younger than an hour may be another process's.
+    """
+    for path in paths:
+        # It may just have been removed by another; what may not be removed is not ours.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+                path.unlink()

@@ -46,7 +46,7 @@ def training_features(
     precision = choose_precision(config.precision, workspace.device)
     prefix = Prefix(model, precision, torch.float16)
     passes = training_passes(config, plan)
-    return _prepare(workspace, config, "training", samples, training_views(config), prefix,
+    return _prepare(workspace, config, samples, training_views(config), prefix,
                     boundary, passes)  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def evaluation_features(
         return None
     prefix = Prefix(model.eval(), full_precision(workspace.device), torch.float32)
     passes = evaluation_passes(config, after_round, boundary)
-    return _prepare(workspace, config, "validation", samples, plain_views(config), prefix,
+    return _prepare(workspace, config, samples, plain_views(config), prefix,
                     boundary, passes)  # fmt: skip
 
 
@@ -80,7 +80,6 @@ def _is_base(config: RunConfig, boundary: Stage, untouched: Collection[Stage]) -
 def _prepare(
     workspace: Workspace,
     config: RunConfig,
-    purpose: str,
     samples: Sequence[Sample],
     views: Views,
     prefix: Prefix,
@@ -105,6 +104,5 @@ def _prepare(
         step=lambda: emit(StepDone(workspace.name)),
         problem=lambda sentence: tell_owner(workspace.name, sentence),
     )
-    decisions = workspace.feature_decisions.setdefault(purpose, {})
     request = Request(samples, views, prefix, keys, passes, stores)
-    return prepare_features(request, boundary, decisions, watcher)
+    return prepare_features(request, boundary, workspace.feature_decisions, watcher)

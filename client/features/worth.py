@@ -24,18 +24,16 @@ class Cost:
 Costs = Mapping[Stage, Cost]
 
 
-def worth_keeping(
-    costs: Costs, passes: Passes, *, views: int, images: int, room: int
-) -> tuple[Stage, ...]:
+def worth_keeping(costs: Costs, passes: Passes, *, views: int, room: int) -> tuple[Stage, ...]:
     """The boundaries to keep, in the network's order, so that the time of all passes is least.
 
     Keeping computes all views of an image once, for all boundaries together, writes them, and reads
     one at each pass; what is not kept is computed at each pass. Of equals the fewer, so nothing
-    where nothing is gained. At most `room` bytes are taken.
+    where nothing is gained. At most `room` bytes an image are taken.
     """
     stages = [stage for stage in STAGES if stage in costs and passes.get(stage, 0) > 0]
     subsets = [s for size in range(len(stages) + 1) for s in combinations(stages, size)]
-    fitting = [s for s in subsets if _bytes(costs, s) * views * images <= room]
+    fitting = [s for s in subsets if _bytes(costs, s) * views <= room]
     return min(fitting, key=lambda kept: seconds(costs, passes, kept, views=views))
 
 
