@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor
@@ -41,10 +41,16 @@ def digest_of_frozen(
     return frozen_digest(model, trainable)
 
 
-@functools.lru_cache(maxsize=32)
 def digest_of_base(base: Base, stages: tuple[Stage, ...]) -> str:
-    """`state_digest` of these stages of the base."""
-    return state_digest({key: base.state[key] for key in keys_of(base.state, stages)})
+    """`state_digest` of these stages of the base, computed once."""
+    known = _digests.setdefault(base, {})
+    if stages not in known:
+        known[stages] = state_digest({key: base.state[key] for key in keys_of(base.state, stages)})
+    return known[stages]
+
+
+_digests: WeakKeyDictionary[Base, dict[tuple[Stage, ...], str]] = WeakKeyDictionary()
+"""Of the bases in use; they hold a hundred megabytes each, so that no longer."""
 
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:
