@@ -79,8 +79,12 @@ def load_views(
     samples: Sequence[Sample], views: Views, batches: Sequence[Sequence[Wanted]], workers: int
 ) -> Iterable[Tensor]:
     """Views as batches (N, 1, size, size), in this order; the same with any number of `workers`."""
-    dataset = _ViewDataset(samples, views)
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers)  # type: ignore[arg-type]
+    return DataLoader(
+        _ViewDataset(samples, views),
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=workers,
+        generator=torch.Generator(),  # else it draws from the global one
+    )
 
 
 def stack_views(samples: Sequence[Sample], views: Views, wanted: Sequence[Wanted]) -> Tensor:

@@ -55,6 +55,7 @@ def image_batches(
         RadiographDataset(samples, flat, augment),
         batch_sampler=[list(range(*ends[n : n + 2])) for n in range(len(draws))],
         num_workers=loader_workers(device),
+        generator=torch.Generator(),  # else it draws from the global one
     )
     for images, labels in loader:
         yield images.to(device), labels.to(device)
