@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from client.data.dataset import Sample
+from client.data.loading import loader_workers
 from client.features.prefix import CHUNK, Prefix
 from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, Wanted, stack_views
@@ -30,13 +31,17 @@ def measure_costs(
     keys: Mapping[Stage, FeatureKey],
     store: FeatureStore,
 ) -> Costs:
-    """Seconds and bytes a view at each boundary, from one batch of views. Raises OSError."""
+    """Seconds and bytes a view at each boundary, from one batch of views. Raises OSError.
+
+    Where other processes load, their number shortens it.
+    """
     wanted = [
         Wanted(number // views.count % len(samples), number % views.count)
         for number in range(CHUNK)
     ]
     loading, images = _timed(partial(stack_views, samples, views, wanted))
     prefix.features(images, list(keys))  # the first pass chooses and compiles kernels
+    loading /= max(1, loader_workers(prefix.device))
     return {stage: _cost(prefix, images, stage, key, store, loading) for stage, key in keys.items()}
 
 
