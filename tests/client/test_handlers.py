@@ -88,9 +88,11 @@ def test_the_counts_of_a_reply(requests: SimpleNamespace, open_site: OpenSite) -
     assert reply.evaluate_seconds > 0
     assert reply.peak_memory > 2**20
     busy = [event for event in events if isinstance(event, SiteBusy)]
-    assert [event.task for event in busy] == ["evaluating", "training"]
+    # Whether features are computed first depends on what computing them takes here.
+    named = [event for event in busy if event.task != "computing features"]
+    assert [event.task for event in named] == ["evaluating", "training"]
     assert sum(isinstance(event, StepDone) for event in events) == sum(e.steps for e in busy)
-    assert busy[1].steps == reply.steps
+    assert named[1].steps == reply.steps
 
 
 @pytest.mark.parametrize(("min_cell", "suppressed"), [(1, False), (2, True)])

@@ -63,6 +63,7 @@ def test_minimal_file_takes_the_defaults(folder: Path) -> None:
         weights=None,
         min_cell=5,
         max_rejected=0.05,
+        features_limit=20_000_000_000,
     )
 
 
@@ -80,6 +81,7 @@ def test_every_key_is_read(folder: Path, tmp_path: Path) -> None:
             "device": '"cuda:1"',
             "cache": '"kept"',
             "weights": '"/models/base.safetensors"',
+            "features": "2.5",
         },
         "policy": {"min-cell": "11", "max-rejected": "1"},
     }
@@ -91,6 +93,7 @@ def test_every_key_is_read(folder: Path, tmp_path: Path) -> None:
     assert (settings.device, settings.cache) == ("cuda:1", folder / "kept")
     assert settings.weights == "/models/base.safetensors"
     assert (settings.min_cell, settings.max_rejected) == (11, 1.0)
+    assert settings.features_limit == 2_500_000_000
 
 
 def test_relative_weights_and_folder_become_absolute(
@@ -169,6 +172,15 @@ def test_unreadable_file(folder: Path) -> None:
         ("policy", "max-rejected", "nan", r"max-rejected in \[policy\] is nan; it must"),
         ("policy", "max-rejected", "false", r"max-rejected in \[policy\] is False; it must"),
         ("compute", "device", '"gpu"', r"device in \[compute\] is 'gpu'; it must be auto, cpu"),
+        ("compute", "features", "-1", r"features in \[compute\] is -1; it must be a number of gig"),
+        (
+            "compute",
+            "features",
+            '"20"',
+            r"features in \[compute\] is '20'; it must be",
+        ),
+        ("compute", "features", "inf", r"features in \[compute\] is inf; it must be a number"),
+        ("compute", "features", "true", r"features in \[compute\] is True; it must be a number"),
         ("site", "name", '"-north"', r"name in \[site\] is '-north'; it must be 1 to 64"),
         ("site", "name", '"no rth"', r"name in \[site\] is 'no rth'"),
         ("site", "name", '"north\\n"', r"name in \[site\] is 'north\\n'"),
@@ -184,6 +196,11 @@ def test_what_is_wrong_is_named_with_its_remedy(
     with pytest.raises(SiteError, match=message) as caught:
         load_site(folder)
     assert str(folder / "site.toml") in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "limit"), [("0", 0), ("0.001", 10**6), ("7", 7 * 10**9)])
+def test_gigabytes_of_features(folder: Path, value: str, limit: int) -> None:
+    assert load_site(write(folder, {"compute": {"features": value}})).features_limit == limit
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:12"])

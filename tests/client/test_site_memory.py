@@ -103,9 +103,10 @@ def test_a_full_disk_is_the_sites_error(
     assert "secret" not in caught.value.shareable
 
 
-def test_nothing_but_the_runs_state_is_written(
-    requests: SimpleNamespace, open_site: OpenSite, tmp_path: Path
+def test_nothing_but_the_runs_state_and_features_are_written(
+    requests: SimpleNamespace, open_site: OpenSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("client.features.keep.worth_keeping", lambda costs, passes, **_: [*passes])
     workspace, config = open_site()
     cache = workspace.parts[0].settings.cache
     before = files_below(tmp_path) | files_below(cache)
