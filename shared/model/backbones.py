@@ -122,7 +122,7 @@ class StagedResNet(ResNet):  # type: ignore[misc]  # torchvision ships no types
 
     def _run(self, stage: str, x: Tensor) -> Tensor:
         if stage == "stem":
-            # One grey channel has no order of its own, so it is chosen behind the first convolution.
+            # One grey channel has no order of its own: it is chosen behind the first convolution.
             x = _arranged(self.conv1(x))
             return cast(Tensor, self.maxpool(self.relu(self.bn1(x))))
         layer = cast(nn.Sequential, self.get_submodule(stage))

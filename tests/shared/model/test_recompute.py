@@ -98,7 +98,7 @@ def test_fewer_bytes_are_kept_for_the_backward_pass(name: str) -> None:
 def test_without_a_gradient_nothing_is_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = prepared(True, "average", STAGES).eval()
     images = torch.randn(3, 1, 64, 64)
-    expected = prepared(False, "average", STAGES).eval()(images)
     monkeypatch.setattr("shared.model.backbones.recomputed", None)
     with torch.no_grad():
+        expected = prepared(False, "average", STAGES).eval()(images)
         assert torch.equal(model(images), expected)
