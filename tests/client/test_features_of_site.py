@@ -13,15 +13,14 @@ import pytest
 import torch
 
 from client.data.dataset import Sample
-from client.evaluate import patient_histogram
 from client.exchange import rebuild_model
 from client.features.measure import measure_costs
 from client.features.prefix import Prefix
 from client.features.worth import Cost
+from client.scores import PatientScore, score_patients
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.events import Event, SiteBusy, SiteNote, listening
-from shared.metrics.histogram import Histogram
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 
@@ -108,11 +107,11 @@ def test_evaluation_from_features_is_evaluation_from_images(
 ) -> None:  # fmt: skip
     logits: list[list[float]] = []
 
-    def listened(samples: Sequence[Sample], found: Sequence[float]) -> Histogram:
+    def listened(samples: Sequence[Sample], found: Sequence[float]) -> list[PatientScore]:
         logits.append(list(found))
-        return patient_histogram(samples, found)
+        return score_patients(samples, found)
 
-    monkeypatch.setattr("client.evaluate.patient_histogram", listened)
+    monkeypatch.setattr("client.evaluate.score_patients", listened)
     workspace, config = open_site()
     off, without = open_site(feature_cache="off")
     one = requests.evaluate(workspace, config, "validation", after=after)
@@ -143,7 +142,7 @@ def test_a_stage_that_is_not_the_bases_is_no_key_to_features(
         model.state_dict()["bn1.running_var"][0] *= 1 + 1e-6
         return model
 
-    monkeypatch.setattr("client.handlers.rebuild_model", damaged)
+    monkeypatch.setattr("client.handlers.train.rebuild_model", damaged)
     workspace, config = open_site()
     requests.train(workspace, config, 1)
     assert not calls
