@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from server.cli.run import run, status
+from server.cli.run import run
 from server.cli.setup import init, renew
 from server.cli.sites import invite, register, remove, sites
+from server.cli.status import status
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,26 @@ def read_rounds(path: Path) -> list[RoundRecord]:
                 f"{path}, line {number}, is of round {records[-1].round}; it was edited."
             )
     return records
+
+
+def read_rounds_after(path: Path, start: int) -> tuple[list[RoundRecord], int]:
+    """The rounds of the complete lines from this byte on, and the byte after them.
+
+    For those who watch: what cannot be read is passed over, and a missing ledger is empty. `start`
+    may lie within a line, which is passed over too.
+    """
+    try:
+        with path.open("rb") as ledger:
+            ledger.seek(start)
+            text = ledger.read()
+    except OSError:
+        return [], start
+    end = text.rfind(b"\n") + 1
+    records: list[RoundRecord] = []
+    for line in text[:end].splitlines():
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            records.append(_parse(json.loads(line)))
+    return records, start + end
 
 
 def rewrite_rounds(path: Path, records: Sequence[RoundRecord]) -> None:

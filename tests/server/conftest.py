@@ -24,14 +24,18 @@ from server.global_model import (
 )
 from server.presence import nobody_registered
 from server.roster import Roster
+from server.run.ledger import RoundRecord, SiteRound
 from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from shared.config import RunConfig
 from shared.metrics.histogram import Histogram
+from shared.metrics.summary import summarise, suppressed
 from shared.model.pretrained import load_base
 from shared.model.stages import batch_norm_statistics
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
+from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainReply, TrainRequest
+from shared.schedule import plan_round
 from shared.seeds import derive_seed
 from shared.wire.arrays import Arrays, to_record
 
@@ -202,6 +206,50 @@ def make_federation(config: RunConfig, reference: Reference, tmp_path: Path) -> 
             aggregator=build_aggregator(chosen, batch_norm_statistics(reference.network)),
             roster=Roster(),
             full_model_bytes=1_000_000,
+        )
+
+    return make
+
+
+MakeRecord = Callable[..., RoundRecord]
+
+
+@pytest.fixture(scope="session")
+def make_record() -> MakeRecord:
+    """The ledger's record of a round with two sites, one of which suppresses its values."""
+
+    def make(number: int, auroc: float | None = 0.75, seconds: float = 3.0) -> RoundRecord:
+        metrics = summarise(Histogram.from_logits([-1, 1, 2], [0, 0, 1])).to_json()
+        sites = {
+            name: SiteRound(
+                images=images,
+                patients=images,
+                steps=4,
+                loss=0.5,
+                train_seconds=1.5,
+                evaluate_seconds=0.25,
+                peak_memory_bytes=images * 1000,
+                continued_from=number - 1,
+                metrics=shown,
+            )
+            for name, images, shown in [
+                ("east", 20, metrics),
+                ("north", 30, suppressed().to_json()),
+            ]
+        }
+        return RoundRecord(
+            round=number,
+            plan=plan_to_values(plan_round(RunConfig(), number)),
+            sites=sites,
+            refused={"south": "no reply within 60 s"},
+            attempts=1,
+            loss=0.5,
+            validation={**metrics, "auroc": auroc},
+            bytes_down=100 * number,
+            bytes_up=10 * number,
+            bytes_full_exchange=1000,
+            seconds=seconds,
+            wait_seconds=2.0,
         )
 
     return make
