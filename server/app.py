@@ -11,6 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from server.coordinate import coordinate
 from server.presence import registered_sites
+from server.record.choose import recorded, require_packages
 from server.run.environment import RUN_VARIABLE
 from server.run.failure import clear_failure, write_failure
 from server.run.log import said_in
@@ -28,7 +29,8 @@ def main(grid: Grid, context: Context) -> None:
     """Run the federation that the run configuration describes."""
     config = _in_its_folder(parse_run_config(context.run_config))
     try:
-        with reporting(), progress_in(config.out), said_in(config.out):
+        require_packages(config)
+        with reporting(), progress_in(config.out), said_in(config.out), recorded(config):
             coordinate(grid, config, registered_sites())
         if config.out:
             clear_failure(Path(config.out))

@@ -177,6 +177,9 @@ class RunConfig:
     )
     out: str = setting("", "the run's folder; empty: runs/<run id>")
     resume: bool = setting(False, "continue the run in that folder")
+    tensorboard: bool = setting(
+        False, "write TensorBoard's logs into the run's folder; needs fedthaw[tensorboard]"
+    )
     sites: str = setting(
         "", "simulation only: site folders, separated by the path separator (':' on Linux)"
     )

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 
 from server.cli.paths import default_folder, with_absolute_weights
+from server.cli.recorders import TensorBoardOption, with_tensorboard
+from server.record.choose import require_packages
 from server.run.folder import ended_before_it_began, open_run, prepare_folder
 from server.run.lock import locked
 from shared.config import RunConfig, parse_overrides, parse_run_config
@@ -70,6 +72,7 @@ def simulate(
     backend: Annotated[
         Backend, typer.Option(help="This process, or Flower's simulation engine.")
     ] = Backend.in_process,
+    tensorboard: TensorBoardOption = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
 ) -> None:
     """Run a whole federation on this machine.
@@ -78,8 +81,9 @@ def simulate(
 
     Interrupt it whenever you like; the same command with --resume goes on where it was.
     """
-    overrides = parse_overrides(settings or [])
+    overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
     config = _resolve(sites or [], overrides, out, resume, pool)
+    require_packages(config)
     if _is_complete(config):
         typer.echo(f"The run in {config.out} is complete; this is its result.", err=True)
     else:

@@ -19,10 +19,12 @@ from server.cli.paths import (
     default_folder,
     with_absolute_weights,
 )
+from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, open_home
 from server.link.lock import is_served
 from server.link.orders import STOP, Order, read_order, read_orders, write_order
+from server.record.choose import require_packages
 from server.run.failure import clear_failure
 from shared.config import parse_overrides, parse_run_config
 from shared.deployment.names import checked_site_name
@@ -50,6 +52,7 @@ def submit(
     detach: Annotated[
         bool, typer.Option("--detach", help="Do not wait for the run's end.")
     ] = False,
+    tensorboard: TensorBoardOption = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
 ) -> None:
     """Start a run at the coordinator's sites, and follow it to its end.
@@ -62,8 +65,9 @@ def submit(
     """
     opened = open_home(home)
     os.umask(0o077)
-    overrides = parse_overrides(settings or [])
+    overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
     order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
+    require_packages(order.config)
     typer.echo(f"Bundle: {order.bundle}", err=True)
     if not resume:
         typer.echo(

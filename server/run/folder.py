@@ -16,7 +16,16 @@ from shared.files import write_text_atomically
 from shared.setting import key_of
 
 RESUMABLE_CHANGES = frozenset(
-    {"resume", "out", "weights", "min_sites", "round_timeout", "retries", "reconnect_wait"}
+    {
+        "resume",
+        "out",
+        "weights",
+        "min_sites",
+        "round_timeout",
+        "retries",
+        "reconnect_wait",
+        "tensorboard",
+    }
 )
 """Settings that may differ when a run is continued: they do not change what is learnt."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.tracking import MlflowClient
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shared import cli
 
@@ -17,18 +19,26 @@ pytestmark = pytest.mark.slow
 
 def test_a_run_of_two_hospitals(
     deploy: Callable[..., Any], undisturbed: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     deployment = deploy()
+    store = f"sqlite:///{deployment.folder}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     deployment.serve()
     clients = deployment.clients()
-    submitted = deployment.submit()
+    submitted = deployment.submit(tensorboard="true")
     said = deployment.finish(submitted)
     assert deployment.model() == undisturbed()
     rounds = deployment.rounds()
     assert [list(one["sites"]) for one in rounds] == [["east", "north"]] * 5
     assert all(one["refused"] == {} and list(one["absent"]) == [] for one in rounds)
     assert "Round 5/5" in said
+    logs = EventAccumulator(str(deployment.run_folder("run") / "tensorboard")).Reload()
+    assert [(one.step, one.value) for one in logs.Scalars("bytes/up")] == [
+        (one["round"], one["bytes_up"]) for one in rounds
+    ]
+    _check_mlflow(deployment, MlflowClient(store), rounds[-1]["loss"])
 
     capsys.readouterr()
     assert cli.run(cli.app, ["server", "status", "--home", str(deployment.home), "--json"]) == 0
@@ -40,11 +50,21 @@ def test_a_run_of_two_hospitals(
     }
     assert [(one["run"], one["state"]) for one in status["runs"]] == [("run", "complete")]
     assert status["runs"][0]["progress"]["round"] == 5
+    assert [one["loss"] for one in status["runs"][0]["last"]] == [one["loss"] for one in rounds]
 
     assert clients["north"].end() == 0
     _check_what_the_site_wrote_down(deployment, capsys)
     _check_private(deployment.home)
     _check_private(deployment.sites[0] / "federation")
+
+
+def _check_mlflow(deployment: Any, client: Any, loss: float) -> None:
+    """The run's process tells it the end of a run that is complete already."""
+    number = json.loads((deployment.run_folder("run") / "mlflow.json").read_bytes())["run_id"]
+    deployment.wait(lambda: client.get_run(number).info.status == "FINISHED")
+    found = client.get_run(number)
+    assert (found.info.run_name, found.data.metrics["loss"]) == ("run", loss)
+    assert not any((deployment.home / "flower" / "empty").iterdir())
 
 
 def _check_what_the_site_wrote_down(deployment: Any, capsys: pytest.CaptureFixture[str]) -> None:

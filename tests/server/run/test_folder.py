@@ -108,7 +108,7 @@ def test_a_continued_run_is_the_one_that_began(begun: RunFolder) -> None:
 def test_settings_of_the_machine_may_change(begun: RunFolder) -> None:
     assert sorted(RESUMABLE_CHANGES) == [
         "min_sites", "out", "reconnect_wait", "resume", "retries", "round_timeout",
-        "weights",
+        "tensorboard", "weights",
     ]  # fmt: skip
     changes = {"min_sites": 3, "round_timeout": 60, "reconnect_wait": 5, "retries": 0,
                "weights": "moved.pt"}  # fmt: skip
