@@ -43,10 +43,11 @@ min-cell = {min_cell}
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test reads or fills the user's cache; sites keep apart in it by their folders."""
+    """No test uses the user's cache or MLflow; sites keep apart in the cache by their folders."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("FEDTHAW_CACHE", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield folder
 
 
