@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,5 +173,25 @@ def write_base() -> Callable[..., Path]:
         kept = {key: value for key, value in state.items() if head or not key.startswith("fc.")}
         save_file(kept, path)
         return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_finished(
+    write_base: Callable[..., Path], micro_config: Callable[..., RunConfig]
+) -> Callable[..., Path]:
+    """Write the folder of a finished run whose network has seen data; returns it."""
+
+    def write(folder: Path, calibration: dict[str, Any] | None = None, **changes: Any) -> Path:
+        config = micro_config(**({"weights": "base.safetensors"} | changes))
+        folder.mkdir(parents=True)
+        write_base(folder / "model.safetensors", config.backbone, head=True)
+        document = {"run": "r-1", "config": config.to_flat(), "base": {"digest": "sha256:ab"}}
+        (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+        if calibration is not None:
+            text = json.dumps(calibration)
+            (folder / "calibration.json").write_text(text, encoding="utf-8")
+        return folder
 
     return write

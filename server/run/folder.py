@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from shared.config import RunConfig, parse_run_config
+from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
 from shared.files import write_text_atomically
+from shared.finished import read_stored_run
 from shared.setting import key_of
 
 RESUMABLE_CHANGES = frozenset(
@@ -105,22 +106,16 @@ def _prepare(path: Path, run: str, config: RunConfig) -> RunFolder:
 
 def open_run(path: Path) -> RunFolder:
     """The folder of an earlier run; ConfigError where it is none or was written otherwise."""
-    file = path / "config.json"
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        return RunFolder(path, str(stored["run"]), parse_run_config(stored["config"]))
-    except FileNotFoundError:
-        if ended_before_it_began(path):
+        stored = read_stored_run(path)
+    except ConfigError as error:
+        if isinstance(error.__cause__, FileNotFoundError) and ended_before_it_began(path):
             raise ConfigError(
                 f"The run in {path} ended before it began, so there is nothing to continue; start "
                 "it again as before."
             ) from None
-        raise ConfigError(
-            f"{path} is no run's folder: it has no config.json. Name the folder that a run was "
-            "given with --out."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file} cannot be read as a run's configuration ({error}).") from error
+        raise
+    return RunFolder(path, stored.run, stored.config)
 
 
 def write_config(folder: RunFolder, base_digest: str, base_source: str) -> None:

@@ -1,0 +1,110 @@
+"""A finished run's folder, for who uses its final model; nothing here writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.config import RunConfig, parse_run_config
+from shared.errors import ConfigError
+
+NOTICE = "Research software, not a medical device: no clinical decision may rest on it."
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What config.json says: the run's id, its configuration, its base's digest ("" if unsaid)."""
+
+    run: str
+    config: RunConfig
+    base: str
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold on a patient's score (mean probability, not recalibrated), and its name."""
+
+    name: str
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a run chose on its validation patients.
+
+    `temperature` divides the logit of a patient's score (Guo et al., ICML 2017); None where no
+    finite one exists. The first of `points` is the one to decide by; there may be none.
+    """
+
+    temperature: float | None
+    points: tuple[OperatingPoint, ...]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run with a final model. `calibration` is None where the run wrote none."""
+
+    stored: StoredRun
+    model: Path
+    calibration: Calibration | None
+
+
+def read_stored_run(path: Path) -> StoredRun:
+    """Read `path`/config.json; ConfigError where it is missing or no run's configuration."""
+    file = path / "config.json"
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        base = str(stored.get("base", {}).get("digest", ""))
+        return StoredRun(str(stored["run"]), parse_run_config(stored["config"]), base)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} is no run's folder: it has no config.json. Name the folder that a run was "
+            "given with --out."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file} cannot be read as a run's configuration ({error}).") from error
+
+
+def read_finished_run(path: Path) -> FinishedRun:
+    """What the folder of a finished run says.
+
+    ConfigError where it is none, where the run has no final model yet, and where calibration.json
+    is damaged.
+    """
+    stored = read_stored_run(path)
+    model = path / "model.safetensors"
+    if not model.exists():
+        raise ConfigError(
+            f"{path} has no final model yet: continue the run with "
+            f"`fedthaw simulate --out {path} --resume`."
+        )
+    return FinishedRun(stored, model, _read_calibration(path / "calibration.json"))
+
+
+def _read_calibration(file: Path) -> Calibration | None:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        points = tuple(_point(item) for item in content["operating_points"])
+        return Calibration(_temperature(content["temperature"]), points)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{file} cannot be read as a run's calibration ({error}); put back the file that the "
+            "run wrote, or remove it: patients are then decided at 0.5."
+        ) from error
+
+
+def _point(item: dict[str, Any]) -> OperatingPoint:
+    point = OperatingPoint(str(item["name"]), float(item["threshold"]))
+    if not 0 < point.threshold < 1:
+        raise ValueError(f"the threshold {point.threshold:g} does not lie between 0 and 1")
+    return point
+
+
+def _temperature(value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise ValueError(f"the temperature {value:g} is not above 0")
+    return None if value is None else float(value)
