@@ -35,13 +35,18 @@ def predict_logits(
     for batch in _logits(model, samples, batch_size, features):
         logits += batch.float().cpu().tolist()
         on_step()
+    require_numbers(logits)
+    return logits
+
+
+def require_numbers(logits: Sequence[float]) -> None:
+    """Raise FedThawError where a logit is no number."""
     if np.isnan(logits).any():
         raise FedThawError(
             "The model gives scores that are no numbers: its training has diverged. Lower the "
             "learning rates (lr-head, lr-layer4, ...) of the run.",
             shareable="the model received has diverged; lower the run's learning rates",
         )
-    return logits
 
 
 def _logits(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
@@ -41,8 +43,13 @@ class Sample:
                 f"The preprocessed images in {self.cache.folder} were removed or damaged while "
                 "they were in use; start the site again, it prepares them anew."
             )
-        image = torch.from_numpy(pixels.astype("float32")).unsqueeze(0)
-        return image.div_(_LEVELS).mul_(2.0).sub_(1.0).mul_(RANGE)
+        return to_input(pixels)
+
+
+def to_input(pixels: NDArray[np.uint16]) -> Tensor:
+    """What the network sees of a size x size square of 0 to 65535; as `Sample.load`."""
+    image = torch.from_numpy(pixels.astype("float32")).unsqueeze(0)
+    return image.div_(_LEVELS).mul_(2.0).sub_(1.0).mul_(RANGE)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,119 @@
+"""`fedthaw predict`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from shared.errors import ConfigError, SiteError
+from shared.files import write_text_atomically
+from shared.finished import NOTICE, FinishedRun, read_finished_run
+
+if TYPE_CHECKING:
+    import torch
+
+    from client.predict.scores import Prediction
+
+app = typer.Typer(add_completion=False)
+NOTHING_SCORED = 2
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...", help="DICOM, PNG or JPEG files, or folders, which are searched."
+        ),
+    ],
+    explain: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a Grad-CAM of each image as PNG and DICOM there."),
+    ] = None,
+    operating_point: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One of the run's; default its first.")
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE", help="Write a row an image; - prints.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU.")] = Device.auto,
+) -> None:
+    """Score single images, and the patients whose they are, with a run's final model.
+
+    Example: fedthaw predict runs/first new/0001.dcm --explain explained
+
+    DICOM images are grouped by Patient ID; a PNG or JPEG is a patient of its own. Images that
+    admission would set aside are refused, listed and counted; exit code 2 when none was scored.
+    The output names patients and files. Research software, not a medical device.
+    """
+    if csv == "-" and json_output:
+        raise ConfigError("Both --csv - and --json would print; name a file after --csv.")
+    prediction = _predict(read_finished_run(run), images, explain, operating_point, device)
+    _show(prediction, csv, json_output)
+    if not prediction.images:
+        raise typer.Exit(NOTHING_SCORED)
+
+
+def _predict(
+    finished: FinishedRun, images: list[Path], explain: Path | None, point: str | None, name: Device
+) -> Prediction:
+    """Score with a bar on a terminal."""
+    from client.predict.files import find_files
+    from client.predict.predict import predict as score
+
+    device = _choose(name)
+    files = find_files(images)
+    if not files:
+        raise SiteError(
+            f"There is no DICOM, PNG or JPEG image in {', '.join(map(str, images))}; name others."
+        )
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("Scoring images", total=len(files))
+        return score(
+            finished, files, device, point=point, explain=explain,
+            on_image=lambda done: progress.update(bar, completed=done),
+        )  # fmt: skip
+
+
+def _show(prediction: Prediction, csv: str | None, json_output: bool) -> None:
+    from client.predict.output import print_prediction, to_csv, to_json
+
+    if csv is not None and csv != "-":
+        write_text_atomically(Path(csv), to_csv(prediction))
+    if json_output:
+        typer.echo(json.dumps(to_json(prediction), indent=1))
+    elif csv == "-":
+        sys.stdout.write(to_csv(prediction))
+        typer.echo(NOTICE, err=True)
+    else:
+        print_prediction(prediction)
+
+
+def _choose(name: Device) -> torch.device:
+    import torch
+
+    if name is Device.cuda and not torch.cuda.is_available():
+        raise ConfigError(
+            "--device is cuda, but PyTorch finds no GPU here; check the driver with nvidia-smi, or "
+            "use --device cpu."
+        )
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(automatic if name is Device.auto else str(name))

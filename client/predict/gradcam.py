@@ -1,0 +1,25 @@
+"""Grad-CAM: where in an image the network found what speaks for the positive class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from shared.model.backbones import StagedResNet
+
+
+def grad_cam(model: StagedResNet, features: Tensor) -> Tensor:
+    """Maps (N, h, w) in [0, 1] of layer4's output (N, C, h, w), each image's greatest value 1.
+
+    Selvaraju et al., arXiv:1610.02391, equations 1 and 2: the logit's gradient, averaged over the
+    positions, weights the channels; what is negative, and so speaks for the negative class, is 0.
+    A map is 0 everywhere where nothing speaks for the positive class. The model is in eval mode,
+    so an image's map does not depend on its batch, and its parameters get no gradient.
+    """
+    features = features.detach().requires_grad_(True)
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(model.rest(features, "head").sum(), features)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    maps = (weights * features.detach()).sum(dim=1).relu()
+    peaks = maps.amax(dim=(1, 2), keepdim=True)
+    return torch.where(peaks > 0, maps / peaks, torch.zeros_like(maps))

@@ -1,0 +1,150 @@
+"""From image files to scores, and on demand their explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from scipy.special import expit
+from torch import nn
+
+from client.data.dataset import to_input
+from client.data.report import SHARED
+from client.evaluate import require_numbers
+from client.predict.distance import (
+    described_layers,
+    divergence_of_noise,
+    measured_divergences,
+)
+from client.predict.explain import remove_explanation, write_explanation
+from client.predict.files import ReadImage, Refused, printable, read_in_batches
+from client.predict.gradcam import grad_cam
+from client.predict.notes import notes_on
+from client.predict.scores import (
+    ImageScore,
+    Prediction,
+    choose_point,
+    score_patients,
+    shared_pictures,
+)
+from shared.files import make_private_folder
+from shared.finished import FinishedRun
+from shared.model.backbones import StagedResNet
+from shared.model.final import load_final_model
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    model: StagedResNet
+    layers: tuple[nn.BatchNorm2d, ...]
+    noise: float
+    """The divergence that is a distance of 1."""
+    run: str
+    explain: Path | None
+
+
+def predict(
+    finished: FinishedRun,
+    files: Sequence[Path],
+    device: torch.device,
+    *,
+    point: str | None = None,
+    explain: Path | None = None,
+    on_image: Callable[[int], None] = lambda done: None,
+) -> Prediction:
+    """Score the files with the run's final model; `explain` is the folder for explanations.
+
+    `on_image(done)` follows the files. Raises ConfigError for an operating point that the run does
+    not know, FedThawError where the model gives no numbers, OSError where `explain` cannot be
+    written. A bad image is refused and never stops the others.
+    """
+    config, chosen = finished.stored.config, choose_point(finished.calibration, point)
+    model = load_final_model(finished).to(device)
+    model.requires_grad_(False)
+    if explain is not None:
+        make_private_folder(explain)
+    layers = described_layers(model, config)
+    noise = divergence_of_noise(model, layers, config.image_size) if layers else 1.0
+    scorer = _Scorer(model, layers, noise, finished.stored.run, explain)
+    images: list[ImageScore] = []
+    refused: list[Refused] = []
+    done = 0
+    for batch in read_in_batches(files, config.image_size, config.image_fit, BATCH):
+        refused += [item for item in batch if isinstance(item, Refused)]
+        read = [item for item in batch if isinstance(item, ReadImage)]
+        images += _score(scorer, read, len(images)) if read else []
+        done += len(batch)
+        on_image(done)
+    images, shared = _without_shared(images, explain)
+    images = _copies_told(images)
+    temperature = finished.calibration.temperature if finished.calibration else None
+    return Prediction(
+        run=finished.stored.run,
+        point=chosen,
+        temperature=temperature,
+        images=tuple(images),
+        patients=score_patients(images, chosen, temperature),
+        refused=(*refused, *shared),
+    )
+
+
+def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[ImageScore]:
+    """One batch through the network; `before` images have been scored."""
+    device = scorer.model.fc.weight.device
+    inputs = torch.stack([to_input(image.square) for image in read]).to(device)
+    with torch.no_grad(), measured_divergences(scorer.layers) as measured:
+        features = scorer.model.prefix(inputs, "head")
+        logits = scorer.model.rest(features, "head").double().cpu().tolist()
+    require_numbers(logits)
+    distances: list[float | None] = [None] * len(read)
+    if measured:
+        distances = (torch.stack(measured).mean(dim=0) / scorer.noise).cpu().tolist()
+    names: list[str | None] = [None] * len(read)
+    if scorer.explain is not None:
+        maps = grad_cam(scorer.model, features).cpu().numpy()
+        for place, image in enumerate(read):
+            names[place] = write_explanation(
+                scorer.explain, before + place + 1, image, maps[place], scorer.run
+            )
+    return [
+        ImageScore(
+            file=image.path,
+            patient=image.facts.patient_id or printable(image.path),
+            identified=image.facts.patient_id is not None,
+            fingerprint=image.fingerprint,
+            probability=float(expit(logits[place])),
+            distance=distances[place],
+            notes=notes_on(image.facts),
+            explanation=names[place],
+        )
+        for place, image in enumerate(read)
+    ]
+
+
+def _without_shared(
+    images: Sequence[ImageScore], explain: Path | None
+) -> tuple[list[ImageScore], list[Refused]]:
+    """Whose picture it is that stands under several Patient IDs, nobody knows."""
+    shared = shared_pictures(images)
+    for image in images:
+        if image.fingerprint in shared and explain is not None and image.explanation is not None:
+            remove_explanation(explain, image.explanation)
+    kept = [image for image in images if image.fingerprint not in shared]
+    return kept, [Refused(image.file, SHARED) for image in images if image.fingerprint in shared]
+
+
+def _copies_told(images: Sequence[ImageScore]) -> list[ImageScore]:
+    """A further copy of a patient's picture does not count again, as in admission."""
+    seen: set[tuple[tuple[bool, str], str]] = set()
+    told = []
+    for image in images:
+        key = (image.person, image.fingerprint)
+        copy = key in seen
+        note = ("copy of another file of the patient, counted once",) if copy else ()
+        told.append(replace(image, counts=not copy, notes=(*image.notes, *note)))
+        seen.add(key)
+    return told

@@ -1,0 +1,114 @@
+"""Scores of images and, from them, of patients."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import logit as logit_of
+
+from client.predict.files import Refused
+from shared.errors import ConfigError
+from shared.finished import Calibration, OperatingPoint
+from shared.metrics.calibration import apply_temperature
+
+UNCHOSEN = OperatingPoint("none chosen by the run", 0.5)
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """One image under the model."""
+
+    file: Path
+    patient: str
+    """DICOM Patient ID, else the file's name: such a file is a patient of its own."""
+    identified: bool
+    """Whether `patient` is a Patient ID."""
+    fingerprint: str
+    """Equal for one picture in differing files."""
+    probability: float
+    distance: float | None
+    """From the images of the training, 1 as far as noise; None where the model describes none."""
+    notes: tuple[str, ...] = ()
+    explanation: str | None = None
+    counts: bool = True
+    """False for a further copy of one of its patient's images."""
+
+    @property
+    def person(self) -> tuple[bool, str]:
+        """The patient, told apart from a file whose name is another's Patient ID."""
+        return self.identified, self.patient
+
+
+@dataclass(frozen=True)
+class PatientScore:
+    """All images of a patient. `calibrated` is None where the run fitted no temperature."""
+
+    person: tuple[bool, str]
+    """As `ImageScore.person`."""
+    images: int
+    probability: float
+    calibrated: float | None
+    positive: bool
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What came of the files that were named; `point` is what the patients are decided by."""
+
+    run: str
+    point: OperatingPoint
+    temperature: float | None
+    images: tuple[ImageScore, ...]
+    patients: tuple[PatientScore, ...]
+    refused: tuple[Refused, ...]
+
+
+def choose_point(calibration: Calibration | None, name: str | None) -> OperatingPoint:
+    """The run's operating point of that name, without one its first, or 0.5 where it chose none.
+
+    ConfigError for a name that the run does not know.
+    """
+    points = calibration.points if calibration else ()
+    if name is None:
+        return points[0] if points else UNCHOSEN
+    for point in points:
+        if point.name == name:
+            return point
+    known = ", ".join(point.name for point in points) or "none"
+    raise ConfigError(f"The run has no operating point '{name}'; it has: {known}.")
+
+
+def score_patients(
+    images: Sequence[ImageScore], point: OperatingPoint, temperature: float | None
+) -> tuple[PatientScore, ...]:
+    """The mean probability of a patient's images, each picture once, as evaluation takes it.
+
+    The temperature divides the logit of that mean, since it was fitted to such; the decision is by
+    the mean itself, on which thresholds are chosen.
+    """
+    probabilities: dict[tuple[bool, str], list[float]] = defaultdict(list)
+    for image in images:
+        if image.counts:
+            probabilities[image.person].append(image.probability)
+    scores = []
+    for person, values in probabilities.items():
+        mean = float(np.mean(values))
+        calibrated = None
+        if temperature is not None:
+            calibrated = float(apply_temperature(logit_of(mean), temperature))
+        positive = mean >= point.threshold
+        scores.append(PatientScore(person, len(values), mean, calibrated, positive))
+    return tuple(scores)
+
+
+def shared_pictures(images: Sequence[ImageScore]) -> frozenset[str]:
+    """Fingerprints of pictures that stand under more than one DICOM Patient ID."""
+    patients: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        if image.identified:
+            patients[image.fingerprint].add(image.patient)
+    return frozenset(picture for picture, named in patients.items() if len(named) > 1)

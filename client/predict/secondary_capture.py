@@ -1,0 +1,96 @@
+"""An explanation as a DICOM Secondary Capture Image (PS3.3 A.8.1) beside its source."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
+
+from client.predict.files import ReadImage
+from shared.digest import file_sha256
+from shared.finished import NOTICE
+
+_TYPE_2 = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
+    "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber",
+)  # fmt: skip
+"""Of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1); empty where unknown."""
+_WHERE_KNOWN = (
+    "SpecificCharacterSet", "IssuerOfPatientID", "PatientIdentityRemoved",
+    "DeidentificationMethod", "DeidentificationMethodCodeSequence", "PatientAge",
+    "StudyDescription", "LossyImageCompression", "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)  # fmt: skip
+"""Copied where the source has them; what was once compressed with loss stays so for ever."""
+
+
+def secondary_capture(picture: NDArray[np.uint8], source: ReadImage, run: str) -> Dataset:
+    """The picture (rows x columns x 3) as a dataset to be written with `enforce_file_format`.
+
+    Patient and study are those of `source` where it is DICOM, else empty, in a study of its own.
+    The UIDs follow from the run and the source's content: repeated, the same object is made, and
+    one that has been sent to an archive is recognised there.
+    """
+    header = _header(source)
+    digest = file_sha256(source.path)
+    capture, capture.file_meta = Dataset(), FileMetaDataset()
+    for keyword in _TYPE_2:
+        setattr(capture, keyword, "")
+    for keyword in (*_TYPE_2, *_WHERE_KNOWN):
+        if keyword in header:
+            with contextlib.suppress(Exception):  # a damaged value may raise anything
+                capture[keyword] = header[keyword]
+    study = str(header.get("StudyInstanceUID") or "") or _uid("study", digest)
+    for keyword, value in {
+        "SOPClassUID": SecondaryCaptureImageStorage,
+        "SOPInstanceUID": _uid("instance", run, digest),
+        "StudyInstanceUID": study,
+        "SeriesInstanceUID": _uid("series", run, study),
+        "SeriesNumber": None,
+        "SeriesDescription": "FedThaw explanation, not for diagnosis",
+        "Modality": "OT",
+        "InstanceNumber": header.get("InstanceNumber"),
+        "PatientOrientation": None,
+        "ImageType": ["DERIVED", "SECONDARY"],
+        "ConversionType": "WSD",  # PS3.3 C.8.6.1: made by a workstation
+        "Manufacturer": "FedThaw",
+        "BurnedInAnnotation": "YES",
+        "DerivationDescription": "Grad-CAM (arXiv:1610.02391) of a neural network",
+        "ImageComments": (
+            "Explanation of a model's score, no diagnosis: left what the network saw, right where "
+            f"it found what speaks for the positive class. Run {run}. {NOTICE}"
+        ),
+    }.items():
+        setattr(capture, keyword, value)
+    _refer_to(capture, header)
+    capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    capture.set_pixel_data(picture, "RGB", 8, generate_instance_uid=False)
+    return capture
+
+
+def _refer_to(capture: Dataset, header: Dataset) -> None:
+    """Source Image Sequence (PS3.3 C.7.6.1), where the source has a name."""
+    if header.get("SOPClassUID") and header.get("SOPInstanceUID"):
+        reference = Dataset()
+        reference.ReferencedSOPClassUID = header.SOPClassUID
+        reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
+        capture.SourceImageSequence = [reference]
+
+
+def _header(source: ReadImage) -> Dataset:
+    if source.facts.format != "DICOM":
+        return Dataset()
+    return dcmread(source.path, stop_before_pixels=True, force=True)
+
+
+def _uid(*sources: str) -> UID:
+    return generate_uid(entropy_srcs=["fedthaw explanation", *sources])
