@@ -19,6 +19,8 @@ from shared.errors import FedThawError
 COMMANDS = {
     "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
     "evaluate": ("server.cli.evaluate:app", "Evaluate a run's final model on a site's folder."),
+    "predict": ("client.cli.predict:app", "Score single images with a run's final model."),
+    "export": ("server.cli.export:app", "Write a run's final model for other programs."),
     "site": ("client.cli:app", "What a hospital does: check its folder, join a federation."),
     "submit": ("server.cli.submit:app", "Start a run at the coordinator's sites and follow it."),
     "stop": ("server.cli.submit:stop_app", "Stop a run; it can be continued."),

@@ -20,7 +20,8 @@ from shared.phantoms.hospitals import HOSPITALS
 
 FEDTHAW = str(Path(sys.executable).parent / "fedthaw")
 COMMANDS = [
-    (), ("simulate",), ("evaluate",), ("site", "check"), ("site", "phantoms"),
+    (), ("simulate",), ("evaluate",), ("predict",), ("export",),
+    ("site", "check"), ("site", "phantoms"),
     ("site", "init"), ("site", "key"), ("site", "approve"), ("site", "revoke"),
     ("server", "init"), ("server", "invite"), ("server", "register"), ("server", "remove"),
     ("server", "sites"), ("server", "renew"), ("server", "run"), ("server", "status"),

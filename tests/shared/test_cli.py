@@ -16,7 +16,9 @@ import typer
 from shared import cli
 from shared.errors import ConfigError, FedThawError, ProtocolError, RunError, SiteError
 
-COMMANDS = ["simulate", "evaluate", "site", "submit", "stop", "server", "health"]
+COMMANDS = [
+    "simulate", "evaluate", "predict", "export", "site", "submit", "stop", "server", "health",
+]  # fmt: skip
 
 failing = ModuleType("failing_command")
 failing_app = typer.Typer()

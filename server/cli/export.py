@@ -1,0 +1,40 @@
+"""`fedthaw export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from server.export import FORMATS, export
+from shared.errors import ConfigError
+from shared.finished import NOTICE, read_finished_run
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(name="export")
+def export_command(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to; default RUN/export.")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="NAMES", help=f"Of {', '.join(FORMATS)}.")
+    ] = "safetensors",
+) -> None:
+    """Write a run's final model for other programs, with how to load it and prepare its input.
+
+    Example: fedthaw export runs/first --format safetensors,onnx --out models/first
+
+    The safetensors file loads into torchvision's network. ONNX needs the extra `export`
+    (pip install 'fedthaw[export]').
+    """
+    wanted = [name.strip() for name in formats.split(",")]
+    for name in wanted:
+        if name not in FORMATS:
+            raise ConfigError(f"--format has '{name}'; it may name {' and '.join(FORMATS)}.")
+    for file in export(read_finished_run(run), out or run / "export", wanted):
+        typer.echo(str(file))
+    typer.echo(NOTICE, err=True)

@@ -1,0 +1,76 @@
+"""A network as an ONNX model; needs the packages of the extra `export`."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any, cast
+
+import onnx
+import onnxscript  # noqa: F401  (PyTorch's exporter wants it: say so before any work is done)
+import torch
+from torch import Tensor, nn
+
+from shared.finished import NOTICE, FinishedRun
+from shared.model.backbones import StagedResNet
+from shared.model.final import load_final_model
+
+OPSET = 20
+
+
+class _Scored(nn.Module):
+    """The network with its probability as a second output."""
+
+    def __init__(self, network: StagedResNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        logit = self.network(image)
+        return logit, torch.sigmoid(logit)
+
+
+def to_onnx(finished: FinishedRun, facts: Mapping[str, Any]) -> bytes:
+    """The final model as the bytes of an ONNX file; `facts` become its metadata.
+
+    `image` (batch, 1, S, S) float32 in [-1024, 1024] -> `logit` and `probability`, both (batch,).
+    WeightsError where the model is damaged.
+    """
+    network = _Scored(load_final_model(finished)).eval()
+    side = finished.stored.config.image_size
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(2, 1, side, side),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["logit", "probability"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _forget_origin(model)
+    model.producer_name = "fedthaw"
+    model.doc_string = NOTICE
+    onnx.helper.set_model_props(
+        model,
+        {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in facts.items()
+        },
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return cast(bytes, model.SerializeToString(deterministic=True))
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes of each node, such as the paths of this machine's files."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]
+    for tensor in graph.initializer:
+        del tensor.metadata_props[:]

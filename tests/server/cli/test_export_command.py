@@ -1,0 +1,154 @@
+"""`fedthaw export`: the files load elsewhere and give the same logits."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+import torchvision
+from safetensors.torch import load_file
+
+from shared.finished import NOTICE, read_finished_run
+from shared.model.final import load_final_model
+
+Here = Callable[..., tuple[int, str, str]]
+Write = Callable[..., Path]
+
+
+def images(number: int, size: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (2 * torch.rand(number, 1, size, size, generator=generator) - 1) * 1024
+
+
+def logits(run: Path, batch: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return load_final_model(read_finished_run(run))(batch)  # type: ignore[no-any-return]
+
+
+def run_code(readme: str, number: int, folder: Path, names: dict[str, Any]) -> dict[str, Any]:
+    """Run a block of the README as a reader would, in the folder."""
+    block = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)[number]
+    for name in ("model.safetensors", "model.onnx"):
+        block = block.replace(f'"{name}"', repr(str(folder / name)))
+    exec(block, names)
+    return names
+
+
+@pytest.mark.parametrize("backbone", ["micro", "resnet18"])
+def test_what_the_readme_says_gives_the_models_logits(
+    tmp_path: Path, write_finished: Write, here: Here, backbone: str
+) -> None:
+    run = write_finished(tmp_path / "run", backbone=backbone, image_size=64)
+    code, out, err = here("export", run, "--format", "safetensors,onnx")
+    folder = run / "export"
+    names = ["model.safetensors", "model.onnx", "model.json", "README.md"]
+    assert (code, err) == (0, NOTICE + "\n")
+    assert out.splitlines() == [str(folder / name) for name in names]
+    assert {path.name for path in folder.iterdir()} == set(names)
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert NOTICE in readme
+    network = run_code(readme, 0, folder, {})["network"]
+    session = run_code(readme, 1, folder, {"images": images(1, 64).numpy()})["session"]
+    for number in (1, 2, 5):
+        batch = images(number, 64, seed=number)
+        wanted = logits(run, batch)
+        with torch.no_grad():
+            torch.testing.assert_close(network(batch).reshape(-1), wanted, rtol=1e-4, atol=1e-4)
+        logit, probability = session.run(None, {"image": batch.numpy()})
+        np.testing.assert_allclose(logit, wanted, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(probability, torch.sigmoid(wanted), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_resnet50_in_torchvision_and_in_onnxruntime(
+    tmp_path: Path, write_finished: Write, here: Here
+) -> None:
+    run = write_finished(tmp_path / "run", backbone="resnet50", image_size=128)
+    assert here("export", run, "--format", "onnx,safetensors", "--out", tmp_path / "e")[0] == 0
+    network = torchvision.models.resnet50(num_classes=1)
+    network.conv1 = torch.nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+    network.load_state_dict(load_file(tmp_path / "e" / "model.safetensors"), strict=True)
+    network.eval()
+    session = onnxruntime.InferenceSession(tmp_path / "e" / "model.onnx")
+    for number in (1, 3):
+        batch = images(number, 128, seed=number)
+        wanted = logits(run, batch)
+        with torch.no_grad():
+            torch.testing.assert_close(network(batch)[:, 0], wanted, rtol=1e-4, atol=1e-4)
+        logit, _ = session.run(None, {"image": batch.numpy()})
+        np.testing.assert_allclose(logit, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_onnx_model_says_what_it_is(tmp_path: Path, write_finished: Write, here: Here) -> None:
+    calibration = {"temperature": 1.5, "operating_points": [{"name": "youden", "threshold": 0.3}]}
+    run = write_finished(tmp_path / "run", calibration)
+    for folder in ("a", "b"):
+        assert here("export", run, "--format", "onnx", "--out", tmp_path / folder)[0] == 0
+    files = [tmp_path / folder / "model.onnx" for folder in ("a", "b")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    model = onnx.load(files[0])
+    said = {item.key: item.value for item in model.metadata_props}
+    assert (said["run"], said["base"], said["notice"]) == ("r-1", "sha256:ab", NOTICE)
+    assert json.loads(said["operating_points"]) == calibration["operating_points"]
+    assert model.doc_string == NOTICE
+    (given,) = model.graph.input
+    shape = [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim]
+    assert (given.name, shape) == ("image", ["batch", 1, 32, 32])
+    assert [output.name for output in model.graph.output] == ["logit", "probability"]
+    root = str(Path(__file__).parents[3])
+    assert root.encode() not in files[0].read_bytes()
+    assert b"site-packages" not in files[0].read_bytes()
+
+
+def test_the_safetensors_file_is_a_copy(tmp_path: Path, write_finished: Write, here: Here) -> None:
+    run = write_finished(tmp_path / "run")
+    assert here("export", run, "--out", tmp_path / "e")[0] == 0
+    assert {path.name for path in (tmp_path / "e").iterdir()} == {
+        "model.safetensors", "model.json", "README.md",
+    }  # fmt: skip
+    copy = (tmp_path / "e" / "model.safetensors").read_bytes()
+    assert copy == (run / "model.safetensors").read_bytes()
+    assert "onnx" not in (tmp_path / "e" / "README.md").read_text(encoding="utf-8")
+    facts = json.loads((tmp_path / "e" / "model.json").read_text(encoding="utf-8"))
+    assert (facts["run"], facts["base"], facts["temperature"]) == ("r-1", "sha256:ab", None)
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript"])
+def test_a_missing_package_is_named(
+    tmp_path: Path, write_finished: Write, here: Here, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    run = write_finished(tmp_path / "run")
+    monkeypatch.delitem(sys.modules, "server.onnx_model", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    code, out, err = here("export", run, "--format", "safetensors,onnx")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"ONNX needs the package {package}" in err
+    assert "pip install 'fedthaw[export]'" in err
+    assert not (run / "export").exists()
+    assert here("export", run)[0] == 0
+
+
+@pytest.mark.parametrize("formats", ["", "pickle", "onnx,", "ONNX"])
+def test_an_unknown_format_is_refused(
+    tmp_path: Path, write_finished: Write, here: Here, formats: str
+) -> None:
+    code, _, err = here("export", write_finished(tmp_path / "run"), "--format", formats)
+    assert code == 2
+    assert "it may name safetensors and onnx" in err
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path, write_finished: Write, here: Here) -> None:
+    run = write_finished(tmp_path / "run")
+    (run / "model.safetensors").unlink()
+    code, _, err = here("export", run)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has no final model yet" in err
