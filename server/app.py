@@ -12,6 +12,7 @@ from flwr.serverapp import Grid, ServerApp
 from server.coordinate import coordinate
 from server.presence import registered_sites
 from server.record.choose import recorded, require_packages
+from server.report.leave import leave_report
 from server.run.environment import RUN_VARIABLE
 from server.run.failure import clear_failure, write_failure
 from server.run.log import said_in
@@ -31,7 +32,8 @@ def main(grid: Grid, context: Context) -> None:
     try:
         require_packages(config)
         with reporting(), progress_in(config.out), said_in(config.out), recorded(config):
-            coordinate(grid, config, registered_sites())
+            summary = coordinate(grid, config, registered_sites())
+            leave_report(Path(config.out or f"runs/{summary['run']}"))
         if config.out:
             clear_failure(Path(config.out))
     except FedThawError as error:

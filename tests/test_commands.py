@@ -20,7 +20,7 @@ from shared.phantoms.hospitals import HOSPITALS
 
 FEDTHAW = str(Path(sys.executable).parent / "fedthaw")
 COMMANDS = [
-    (), ("simulate",), ("evaluate",), ("predict",), ("export",),
+    (), ("simulate",), ("evaluate",), ("predict",), ("export",), ("report",),
     ("site", "check"), ("site", "phantoms"),
     ("site", "init"), ("site", "key"), ("site", "approve"), ("site", "revoke"),
     ("server", "init"), ("server", "invite"), ("server", "register"), ("server", "remove"),
@@ -151,6 +151,7 @@ def test_json_is_all_that_is_printed(
     assert (summary["sites"], summary["pooled"]["positives"]) == (["north"], 1)
     report = json.loads(here("site", "check", site, "--image-size", 32, "--json")[1])
     assert (report["site"], report["images_admitted"], report["problems"]) == ("north", 16, [])
+    assert "in 11 rounds" in (run / "report.html").read_text(encoding="utf-8")
     metrics = json.loads(here("evaluate", run, site, "--json")[1])
     assert set(metrics) == set(summary["pooled"])
 

@@ -1,0 +1,27 @@
+"""`fedthaw report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder; it need not be finished.")],
+    out: Annotated[Path | None, typer.Option(help="The page; default RUN/report.html.")] = None,
+    min_cell: Annotated[
+        int, typer.Option(min=1, help="The smallest count of a single site that is shown.")
+    ] = 5,
+) -> None:
+    """Write a run as one self-contained HTML page.
+
+    Example: fedthaw report runs/first --out first.html
+    """
+    from server.report.write import write_report
+
+    typer.echo(f"Report: {write_report(run, out, min_cell)}")

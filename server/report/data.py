@@ -1,0 +1,123 @@
+"""What the page tells of a run. It holds only what may be shown, so no section can tell more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from server.run.evaluation_file import CovariateCounts
+from shared.config import RunConfig
+from shared.metrics.histogram import Histogram
+from shared.metrics.summary import BinaryMetrics
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The model at a cohort's patients, "test" or "validation".
+
+    None is not to be shown; `counts` is None too where the run kept no scores.
+    """
+
+    name: str
+    pooled: BinaryMetrics | None
+    sites: Mapping[str, BinaryMetrics | None]
+    counts: Histogram | None
+    site_counts: Mapping[str, Histogram]
+    grade: CovariateCounts | None
+
+    @property
+    def title(self) -> str:
+        """The patients in words."""
+        return "held-out test patients" if self.name == "test" else f"{self.name} patients"
+
+
+@dataclass(frozen=True)
+class Round:
+    """A finished round. `auroc` is of the model that entered it; None is not to be shown."""
+
+    number: int
+    trainable: tuple[str, ...]
+    phase: str
+    loss: float | None
+    auroc: float | None
+    sites: tuple[str, ...]
+    refused: Mapping[str, str]
+    absent: tuple[str, ...]
+    attempts: int
+    bytes_down: int
+    bytes_up: int
+    bytes_full_exchange: int
+    seconds: float
+    wait_seconds: float
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What a site gave over all rounds; None is not to be shown."""
+
+    site: str
+    rounds: tuple[int, ...]
+    images: int | None
+    patients: int | None
+    weight: float | None
+    """Its share of the training images of the rounds it took part in, in the mean."""
+    train_seconds: float
+    evaluate_seconds: float
+    peak_memory_bytes: int
+    afresh: tuple[int, ...]
+    """Rounds in which it began with a new optimiser, though neither it nor the phase was new."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Bytes and seconds of the whole run; train and evaluate are summed over the sites."""
+
+    bytes_down: int
+    bytes_up: int
+    bytes_full_exchange: int
+    seconds: float
+    train_seconds: float
+    evaluate_seconds: float
+    wait_seconds: float
+    peak_memory_bytes: int
+
+    @property
+    def bytes_moved(self) -> int:
+        """In both directions."""
+        return self.bytes_down + self.bytes_up
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the run comes from: names, versions and digests."""
+
+    created: str
+    base_digest: str
+    base_source: str
+    versions: Mapping[str, str | None]
+    files: Mapping[str, str]
+    """SHA-256 of the run's files."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run, finished or not, as far as it may be shown."""
+
+    run: str
+    config: RunConfig
+    finished: bool
+    planned_rounds: int
+    rounds: tuple[Round, ...]
+    cohorts: tuple[Cohort, ...]
+    """The one to be judged by first."""
+    contributions: tuple[Contribution, ...]
+    missing: Mapping[str, str]
+    """Sites that are not in the final evaluation, and why."""
+    totals: Totals
+    origin: Origin
+    min_cell: int
+
+    @property
+    def cohort(self) -> Cohort | None:
+        """The one to be judged by, None where nothing was evaluated yet."""
+        return self.cohorts[0] if self.cohorts else None

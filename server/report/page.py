@@ -1,0 +1,58 @@
+"""The whole page from its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from server.report.data import Report
+from server.report.html import Html, element, joined, paragraph
+from server.report.sections.card import card_section
+from server.report.sections.cost import cost_section
+from server.report.sections.outcome import outcome
+from server.report.sections.performance import performance_section
+from server.report.sections.presence import presence_section
+from server.report.sections.reading import reading_section
+from server.report.sections.setup import setup_section
+from server.report.sections.sites import sites_section
+from server.report.sections.thawing import thawing_section
+from server.report.style import STYLE
+
+_SECTIONS: tuple[tuple[str, str, Callable[[Report], Html]], ...] = (
+    ("performance", "Performance", performance_section),
+    ("sites", "Sites", sites_section),
+    ("training", "Training", thawing_section),
+    ("sites-by-round", "Who took part", presence_section),
+    ("cost", "Bytes and time", cost_section),
+    ("card", "Model card", card_section),
+    ("setup", "Configuration", setup_section),
+    ("reading", "Reading this page", reading_section),
+)
+
+
+def run_page(report: Report) -> str:
+    """The page of a run, complete in itself: no script, and nothing that is fetched."""
+    links = [element("a", title, href=f"#{identifier}") for identifier, title, _ in _SECTIONS]
+    return page(
+        f"FedThaw run {report.run}",
+        outcome(report),
+        element("nav", *links, aria_label="Sections"),
+        element("main", *(build(report) for *_, build in _SECTIONS)),
+    )
+
+
+def page(title: str, *content: Html) -> str:
+    """An HTML document with the style sheet in it."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    head = joined(
+        Html('<meta charset="utf-8">'),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Html('<meta name="color-scheme" content="light dark">'),
+        # Whatever a file has smuggled in, a browser runs and fetches nothing.
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        element("title", title),
+        element("style", Html(STYLE)),
+    )
+    foot = element("footer", paragraph(f"Made by fedthaw {version('fedthaw')}."))
+    body = element("body", element("div", *content, foot, class_="page"))
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>{body}</html>\n'

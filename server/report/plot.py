@@ -1,0 +1,94 @@
+"""Plots as inline SVG whose colours and fonts are the page's, light or dark.
+
+matplotlib draws with the stand-in colours below; in its SVG they become the style sheet's.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its font cache
+
+import matplotlib as mpl  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from server.report.html import Html, element  # noqa: E402
+
+INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
+BLUE, ORANGE, GREEN, PURPLE = "#010102", "#010103", "#010104", "#010105"
+_VARIABLES = {
+    INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper",
+    BLUE: "blue", ORANGE: "orange", GREEN: "green", PURPLE: "purple",
+}  # fmt: skip
+LINES = ((0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)), (0, (8, 2)), (0, (2, 3)))
+"""Dashes of further lines, so that colour is not all that tells them apart."""
+
+WIDTH = 4.6
+"""Inches; a phone shows it about as large as it is."""
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "text.parse_math": False,
+    "font.size": 9.5, "axes.titlesize": 9.5, "axes.labelsize": 9.5, "legend.fontsize": 9,
+    "xtick.labelsize": 9, "ytick.labelsize": 9,
+    "text.color": INK, "axes.edgecolor": MUTED, "axes.labelcolor": INK,
+    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+    "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "none",
+    "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True,
+    "lines.linewidth": 1.6, "legend.frameon": False, "hatch.color": MUTED,
+    "figure.constrained_layout.use": True,
+}  # fmt: skip
+
+
+@contextmanager
+def drawing(height: float) -> Iterator[Figure]:
+    """A figure of the page's width, `height` inches high, to be drawn on within the context."""
+    with mpl.rc_context(_STYLE):
+        yield Figure(figsize=(WIDTH, height))
+
+
+def legend(axes: Axes, columns: int = 2) -> None:
+    """A legend above the axes, where it covers no data."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.5,
+        columnspacing=1.1, handlelength=1.9, handletextpad=0.5,
+    )  # fmt: skip
+
+
+def to_svg(figure: Figure, name: str, title: str, description: str) -> Html:
+    """The figure as an SVG element with a text alternative; `name` is unique on the page."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        # The reader's fonts show the text, and they have more letters than the one that measures.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        buffer = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    text = buffer.getvalue()
+    view = re.search(r'viewBox="([^"]+)"', text)
+    assert view is not None
+    inner = text[text.index(">", view.end()) + 1 : text.rindex("</svg>")]
+    inner = re.sub(r"<style.*?</style>", "", inner, flags=re.DOTALL)  # it would style the page
+    inner = re.sub(r"<metadata>.*?</metadata>", "", inner, flags=re.DOTALL)
+    inner = re.sub(r"<!--.*?-->", "", inner, flags=re.DOTALL)
+    inner = inner.replace("xlink:href=", "href=")
+    inner = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", inner)
+    inner = re.sub(r"font: ([0-9.]+px) [^;\"]+", r"font-size: \1", inner)
+    inner = re.sub(r"font-family: [^;\"]+;?", "", inner)
+    for stand_in, variable in _VARIABLES.items():
+        inner = inner.replace(stand_in, f"var(--{variable})")
+    return element(
+        "svg",
+        element("title", title, id=f"{name}-title"),
+        element("desc", description, id=f"{name}-desc"),
+        Html(inner),
+        class_="plot",
+        viewBox=view[1],
+        role="img",
+        aria_labelledby=f"{name}-title {name}-desc",
+    )

@@ -1,0 +1,171 @@
+"""From a run's folder to what the page may tell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from server.report.cohorts import all_cohorts, metrics_of
+from server.report.data import Contribution, Origin, Report, Round, Totals
+from server.report.sight import may_tell
+from server.run.evaluation_file import FILE as EVALUATION
+from server.run.evaluation_file import read_evaluation
+from server.run.folder import RunFolder, open_run
+from server.run.ledger import RoundRecord, SiteRound, read_rounds
+from shared.errors import RunError
+from shared.schedule import total_rounds
+
+
+def read_report(path: Path, min_cell: int) -> Report:
+    """What is in a run's folder, finished or not, without the counts below `min_cell`.
+
+    Raises ConfigError where it is no run's folder, RunError where a file in it is damaged.
+    """
+    folder = open_run(path)
+    records = read_rounds(folder.ledger)
+    summary = _summary(folder.summary) if folder.summary.exists() else None
+    cohorts = all_cohorts(summary, read_evaluation(path), records, min_cell)
+    silent = {name for cohort in cohorts for name, shown in cohort.sites.items() if shown is None}
+    for record in records:
+        silent |= {
+            n for n, site in record.sites.items() if metrics_of(site.metrics).positives is None
+        }
+    return Report(
+        run=folder.run,
+        config=folder.config,
+        finished=summary is not None,
+        planned_rounds=total_rounds(folder.config),
+        rounds=tuple(_round(record, min_cell) for record in records),
+        cohorts=cohorts,
+        contributions=tuple(_contributions(records, silent, min_cell)),
+        missing=dict(sorted(summary["missing"].items())) if summary else {},
+        totals=_totals(summary, records),
+        origin=_origin(folder),
+        min_cell=min_cell,
+    )
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = summary["pooled"].items(), summary["site"].items(), summary["bytes"]["down"]
+        summary.setdefault("missing", {})
+        return summary
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path} cannot be read as a run's summary ({type(error).__name__}: {error}); remove "
+            "it and continue the run with --resume, which writes it anew."
+        ) from error
+
+
+def _round(record: RoundRecord, min_cell: int) -> Round:
+    sites = {name: metrics_of(site.metrics) for name, site in record.sites.items()}
+    told = may_tell(sites, metrics_of(record.validation), min_cell)
+    covered = told.shows_total_positives and told.shows_total_negatives
+    return Round(
+        number=record.round,
+        trainable=tuple(record.plan["trainable"]),
+        phase=str(record.plan["phase"]),
+        # A mean over one site is that site's own value.
+        loss=record.loss if covered or len(sites) > 1 else None,
+        auroc=record.auroc if covered else None,
+        sites=tuple(sorted(sites)),
+        refused=dict(sorted(record.refused.items())),
+        absent=tuple(sorted(record.absent)),
+        attempts=record.attempts,
+        bytes_down=record.bytes_down,
+        bytes_up=record.bytes_up,
+        bytes_full_exchange=record.bytes_full_exchange,
+        seconds=record.seconds,
+        wait_seconds=record.wait_seconds,
+    )
+
+
+def _contributions(
+    records: Sequence[RoundRecord], silent: set[str], min_cell: int
+) -> list[Contribution]:
+    parts: dict[str, dict[int, SiteRound]] = {}
+    phases = {record.round for record in records if record.plan["position"] == 0}
+    for record in records:
+        for name, site in record.sites.items():
+            parts.setdefault(name, {})[record.round] = site
+    totals = {r.round: sum(site.images for site in r.sites.values()) for r in records}
+    # Beside the weights of all others, the only weight that is left out is no secret.
+    weighed = len(silent & set(parts)) != 1
+    return [
+        _contribution(name, own, totals if weighed else {}, phases, min_cell, name in silent)
+        for name, own in sorted(parts.items())
+    ]
+
+
+def _contribution(
+    name: str,
+    own: Mapping[int, SiteRound],
+    totals: Mapping[int, int],
+    phases: set[int],
+    min_cell: int,
+    hidden: bool,
+) -> Contribution:
+    newest, first = own[max(own)], min(own)
+    images, patients = (
+        None if hidden or value < min_cell else value for value in (newest.images, newest.patients)
+    )
+    weights = [site.images / totals[number] for number, site in own.items() if totals]
+    return Contribution(
+        site=name,
+        rounds=tuple(sorted(own)),
+        images=images,
+        patients=patients,
+        weight=sum(weights) / len(weights) if weights and images is not None else None,
+        train_seconds=sum(site.train_seconds for site in own.values()),
+        evaluate_seconds=sum(site.evaluate_seconds for site in own.values()),
+        peak_memory_bytes=max(site.peak_memory_bytes for site in own.values()),
+        afresh=tuple(
+            number
+            for number, site in sorted(own.items())
+            if site.continued_from == 0 and number > first and number not in phases
+        ),
+    )
+
+
+def _totals(summary: Mapping[str, Any] | None, records: Sequence[RoundRecord]) -> Totals:
+    if summary is not None:
+        size, seconds = summary["bytes"], summary["seconds"]
+        return Totals(
+            size["down"], size["up"], size["full_exchange"],
+            seconds["total"], seconds["train"], seconds["evaluate"], seconds["wait"],
+            summary["peak_memory_bytes"],
+        )  # fmt: skip
+    sites = [site for record in records for site in record.sites.values()]
+    return Totals(
+        bytes_down=sum(record.bytes_down for record in records),
+        bytes_up=sum(record.bytes_up for record in records),
+        bytes_full_exchange=sum(record.bytes_full_exchange for record in records),
+        seconds=sum(record.seconds for record in records),
+        train_seconds=sum(site.train_seconds for site in sites),
+        evaluate_seconds=sum(site.evaluate_seconds for site in sites),
+        wait_seconds=sum(record.wait_seconds for record in records),
+        peak_memory_bytes=max((site.peak_memory_bytes for site in sites), default=0),
+    )
+
+
+def _origin(folder: RunFolder) -> Origin:
+    document = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
+    base = document.get("base", {})
+    files = (folder.model, folder.summary, folder.path / EVALUATION, folder.ledger)
+    return Origin(
+        created=str(document.get("created", "")),
+        base_digest=str(base.get("digest", "")),
+        # Only the name of a local file: the page may go where its folders are nobody's business.
+        base_source=PurePath(str(base.get("source", ""))).name,
+        versions={str(k): v and str(v) for k, v in document.get("versions", {}).items()},
+        files={file.name: _sha256(file) for file in files if file.exists()},
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The page's sections: each takes the report and gives HTML."""

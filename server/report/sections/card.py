@@ -1,0 +1,127 @@
+"""The model card (Mitchell et al., FAT* 2019): what the model is for, and what is known of it."""
+
+from __future__ import annotations
+
+from server.report.data import Cohort, Report
+from server.report.html import Html, element, joined, section
+from server.report.numbers import NOT_SHOWN, count, interval, percent, share
+from shared.config import RunConfig
+
+_INPUTS = {"pad": "padded to a square", "crop": "cropped to a square", "stretch": "stretched"}
+
+
+def card_section(report: Report) -> Html:
+    """The model card as a list of terms."""
+    terms: list[tuple[str, str | None]] = [
+        ("Model", _model(report.config)),
+        (
+            "Intended use",
+            "Research on this finding in radiographs like those it was trained on, by people who "
+            "know how they were chosen. It is not a medical device: it has not been examined for "
+            "diagnosis, triage or treatment, and must not be used for them.",
+        ),
+        (
+            "What it predicts",
+            "The probability of the finding that the sites' site.toml name as positive. The "
+            "coordinator does not learn how a site defines it; ask the sites.",
+        ),
+        ("Training data", _training(report)),
+        ("Evaluation", _evaluation(report)),
+        ("Performance", _performance(report)),
+        ("Limits", _limits(report)),
+        (
+            "Privacy",
+            "Sites sent changes of weights and counts, never images, identifiers or scores of "
+            "patients. Weights can still reveal something of training data; nothing in this run "
+            "bounds how much.",
+        ),
+    ]
+    items = [joined(element("dt", name), element("dd", text)) for name, text in terms]
+    return section("card", "Model card", element("dl", *items, class_="card"))
+
+
+def _model(config: RunConfig) -> str:
+    return (
+        f"{config.backbone}, one greyscale image of {config.image_size} x {config.image_size} "
+        f"pixels, {_INPUTS[config.image_fit]}, to one logit. Base weights: {_weights(config)}. "
+        "A patient's score is the mean probability of that patient's images."
+    )
+
+
+def _weights(config: RunConfig) -> str:
+    return {
+        "xrv": "TorchXRayVision, chest radiographs",
+        "imagenet": "ImageNet",
+        "random": "none, it was trained from random weights",
+    }.get(config.weights, "a local file")
+
+
+def _training(report: Report) -> str:
+    if not report.contributions:
+        return "No round is finished yet."
+    shown = [own for own in report.contributions if own.images is not None]
+    hidden = len(report.contributions) - len(shown)
+    parts = [
+        f"{own.site}: {count(own.images)} images, {count(own.patients)} patients" for own in shown
+    ]
+    if hidden:
+        others = "site whose numbers are" if hidden == 1 else "sites whose numbers are"
+        parts.append(f"{hidden} {others} not shown")
+    return "; ".join(parts) + "."
+
+
+def _evaluation(report: Report) -> str:
+    told = [cohort.name for cohort in report.cohorts]
+    if not told:
+        return "Nothing has been evaluated yet."
+    validation = (
+        f"{percent(report.config.validation_fraction)} of each site's patients of either class, "
+        "chosen by patient and never trained on"
+    )
+    if "test" in told:
+        return (
+            f"On held-out test patients, who had no part in training or choosing. Validation is on "
+            f"{validation}. All scores were counted at the sites and added up."
+        )
+    return (
+        f"On validation patients: {validation}; there is no held-out test fold and no other "
+        "hospital in this, so it may flatter the model. Scores were counted at the sites and "
+        "added up. fedthaw evaluate takes the model to a cohort that had no part in it."
+    )
+
+
+def _performance(report: Report) -> str:
+    return " ".join(_one(cohort) for cohort in report.cohorts) or "Not known yet."
+
+
+def _one(cohort: Cohort) -> str:
+    def told(name: str, value: str) -> str:
+        return f"{name} {value}"
+
+    if cohort.pooled is None:
+        return f"At the {cohort.title}: {NOT_SHOWN}."
+    sites = [
+        told(name, NOT_SHOWN if own is None else share(own.auroc))
+        for name, own in cohort.sites.items()
+    ]
+    limits = interval(cohort.pooled.auroc_ci95)
+    return (
+        f"AUROC at the {cohort.title} of all sites: {share(cohort.pooled.auroc)} (95 % interval "
+        f"{limits}); by site: {', '.join(sites)}."
+    )
+
+
+def _limits(report: Report) -> str:
+    text = (
+        "Intervals tell of chance among these patients alone, not of other hospitals, devices or "
+        "years. Performance by sex, age or ethnicity is not known here: sites send counts by score "
+        "and class only."
+    )
+    if report.config.batch_norm == "local":
+        text += (
+            " With batch-norm=local each site keeps statistics of its own, so model.safetensors is "
+            "none of the models evaluated here."
+        )
+    if report.config.weights == "random":
+        text += " The model was not pretrained on radiographs."
+    return text

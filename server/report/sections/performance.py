@@ -1,0 +1,103 @@
+"""The final model at the patients it was evaluated on, as numbers and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from server.report.data import Cohort, Report
+from server.report.html import Html, element, joined, paragraph, section, table
+from server.report.numbers import NOT_DEFINED, interval, share
+from server.report.sections.curves import roc_figure
+from server.report.sections.reliability import reliability_figure
+from server.report.sections.scores import scores_figure
+from shared.metrics.binary import auroc
+from shared.metrics.histogram import Histogram
+from shared.metrics.interval import auroc_interval
+from shared.metrics.operating import (
+    OperatingPoint,
+    Share,
+    at_threshold,
+    threshold_at_sensitivity,
+    youden_threshold,
+)
+
+_MEASURES: tuple[tuple[str, Callable[[OperatingPoint], Share | None]], ...] = (
+    ("sensitivity", lambda point: point.sensitivity),
+    ("specificity", lambda point: point.specificity),
+    ("positive predictive value", lambda point: point.positive_predictive_value),
+    ("negative predictive value", lambda point: point.negative_predictive_value),
+)
+
+
+def performance_section(report: Report) -> Html:
+    """One part for each cohort; a sentence where nothing was evaluated."""
+    if not report.cohorts:
+        text = "No round is finished yet, so no model has been evaluated."
+        return section("performance", "Performance", paragraph(text))
+    parts = [_part(report, cohort) for cohort in report.cohorts]
+    return section("performance", "Performance", *parts)
+
+
+def _part(report: Report, cohort: Cohort) -> Html:
+    heading = element("h3", cohort.title[0].upper() + cohort.title[1:])
+    if cohort.pooled is None:
+        return joined(heading, paragraph("Not shown: it would tell of too few patients of a site."))
+    if cohort.counts is None:
+        text = (
+            "The run is not finished, so there are no curves of its final model yet."
+            if not report.finished
+            else "This run kept no scores (it has no evaluation.json), so there are no ROC curve, "
+            "reliability curve and score distribution."
+        )
+        return joined(heading, paragraph(text))
+    plots = joined(
+        roc_figure(cohort, cohort.counts, report.min_cell),
+        reliability_figure(cohort, cohort.counts, report.min_cell),
+        scores_figure(cohort, cohort.counts, report.min_cell),
+        element("div", _operating_points(report, cohort, cohort.counts), _grade(cohort)),
+    )
+    return joined(heading, element("div", plots, class_="plots"))
+
+
+def _operating_points(report: Report, cohort: Cohort, counts: Histogram) -> Html:
+    """What thresholds do; chosen ones only where they were chosen on other patients."""
+    chosen: list[tuple[str, float | None]] = [("as trained", 0.5)]
+    other = next((c.counts for c in report.cohorts if c.name == "validation"), None)
+    if cohort.name != "validation" and other is not None:
+        chosen += [
+            ("best sum at validation", youden_threshold(other)),
+            ("sensitivity 0.90 at validation", threshold_at_sensitivity(other, 0.9)),
+        ]
+    points = {
+        name: at_threshold(counts, threshold) for name, threshold in chosen if threshold is not None
+    }
+    rows: list[tuple[str, ...]] = [
+        ("probability", *(share(point.confusion.threshold) for point in points.values()))
+    ]
+    rows += [
+        (name, *(_with_interval(measure(point)) for point in points.values()))
+        for name, measure in _MEASURES
+    ]
+    note = (
+        "Predictive values hold for as many patients with the finding as there are among these. "
+        "Thresholds are never chosen on the patients they are judged by, which would flatter them."
+    )
+    caption = f"Operating points at the {cohort.title}, with exact 95 % intervals"
+    return joined(table(caption, ("threshold", *points), rows), paragraph(note, class_="note"))
+
+
+def _with_interval(value: Share | None) -> str:
+    if value is None:
+        return NOT_DEFINED
+    return f"{share(value.value)} ({interval(value.ci95)})"
+
+
+def _grade(cohort: Cohort) -> Html | None:
+    if cohort.grade is None:
+        return None
+    name = cohort.grade.name or "the sites' ordinal grade"
+    return paragraph(
+        f"For comparison, {name} alone has an AUROC of {share(auroc(cohort.grade.histogram))} (95 "
+        f"% interval {interval(auroc_interval(cohort.grade.histogram))}) at those of the "
+        f"{cohort.title} that have one."
+    )

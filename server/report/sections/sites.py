@@ -1,0 +1,91 @@
+"""The model at each site, and what each site contributed."""
+
+from __future__ import annotations
+
+from server.report.data import Cohort, Contribution, Report
+from server.report.html import Html, paragraph, section, table
+from server.report.numbers import (
+    NOT_SHOWN,
+    count,
+    duration,
+    interval,
+    megabytes,
+    percent,
+    ranges,
+    share,
+)
+from shared.metrics.summary import BinaryMetrics
+
+_METRICS = (
+    "AUROC", "95 % interval", "sensitivity", "specificity", "balanced accuracy", "F1",
+    "Brier score", "with the finding", "without",
+)  # fmt: skip
+
+
+def sites_section(report: Report) -> Html:
+    """Performance by site for every cohort, and the contributions."""
+    return section(
+        "sites",
+        "The sites",
+        *(_performance(cohort) for cohort in report.cohorts),
+        _why_hidden(report),
+        _contributions(report),
+    )
+
+
+def _performance(cohort: Cohort) -> Html:
+    rows = [("all sites", *_cells(cohort.pooled))]
+    rows += [(name, *_cells(metrics)) for name, metrics in cohort.sites.items()]
+    return table(f"Performance by site, {cohort.title}", ("site", *_METRICS), rows)
+
+
+def _cells(metrics: BinaryMetrics | None) -> tuple[str, ...]:
+    if metrics is None:
+        return (NOT_SHOWN,) * len(_METRICS)
+    return (
+        share(metrics.auroc),
+        interval(metrics.auroc_ci95),
+        share(metrics.sensitivity),
+        share(metrics.specificity),
+        share(metrics.balanced_accuracy),
+        share(metrics.f1),
+        share(metrics.brier),
+        count(metrics.positives),
+        count(metrics.negatives),
+    )
+
+
+def _why_hidden(report: Report) -> Html | None:
+    if all(None not in (c.pooled, *c.sites.values()) for c in report.cohorts):
+        return None
+    return paragraph(
+        f"Not shown: the site has fewer patients of a class than it allows to be shown, or fewer "
+        f"than {report.min_cell}, or its numbers could be computed from the totals less those of "
+        "the others. For all sites: the totals would tell of such a site.",
+        class_="note",
+    )
+
+
+def _contributions(report: Report) -> Html | None:
+    if not report.contributions:
+        return None
+    rows = [_contribution(own, len(report.rounds)) for own in report.contributions]
+    head = (
+        "site", "rounds", "training images", "training patients", "weight", "time training",
+        "time evaluating", "peak memory", "began afresh in rounds",
+    )  # fmt: skip
+    return table("What each site contributed", head, rows)
+
+
+def _contribution(own: Contribution, rounds: int) -> tuple[str, ...]:
+    return (
+        own.site,
+        f"{len(own.rounds)} of {rounds}",
+        count(own.images),
+        count(own.patients),
+        NOT_SHOWN if own.weight is None else percent(own.weight),
+        duration(own.train_seconds),
+        duration(own.evaluate_seconds),
+        megabytes(own.peak_memory_bytes),
+        ranges(own.afresh),
+    )

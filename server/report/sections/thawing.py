@@ -1,0 +1,148 @@
+"""Which stage trained when, and what loss and AUROC did meanwhile."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from server.report.data import Report, Round
+from server.report.html import Html, element, figure, paragraph, section, table
+from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, ranges, runs, share
+from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
+from shared.schedule import STAGES, plan_round
+
+
+def thawing_section(report: Report) -> Html:
+    """The timeline with its table; a sentence before the first round is finished."""
+    if not report.rounds:
+        return section("training", "Training", paragraph("No round is finished yet."))
+    return section(
+        "training",
+        "Training",
+        element("div", _timeline(report), _stages(report), class_="plots"),
+    )
+
+
+def _stages(report: Report) -> Html:
+    """What thawing is, and each stage's rounds and rate."""
+    plans = [plan_round(report.config, n) for n in range(1, report.planned_rounds + 1)]
+    rows = []
+    for stage in reversed(STAGES):
+        rounds = [plan.round for plan in plans if stage in plan.trainable]
+        rates = [plan.rates[stage] for plan in plans if stage in plan.trainable]
+        rows.append((stage, ranges(rounds), f"{max(rates):g}" if rates else "frozen"))
+    caption = "Stages as planned" if not report.finished else "Stages"
+    head = ("stage", "trains in rounds", "maximum learning rate")
+    return element(
+        "div",
+        paragraph(
+            "The network is thawed from its last stage to its first: in each round only the "
+            "stages that are marked train and travel; the others stay exactly as they were "
+            "pretrained, which every site proves by a digest in every round."
+        ),
+        table(caption, head, rows, text_columns=(1,)),
+    )
+
+
+def _timeline(report: Report) -> Html:
+    with drawing(5.4) as canvas:
+        stages, loss, auroc = canvas.subplots(3, 1, sharex=True, height_ratios=(1.25, 1, 1))
+        _draw_stages(stages, report)
+        _draw_loss(loss, report.rounds)
+        _draw_auroc(auroc, report)
+        auroc.set_xlabel("round")
+        auroc.set_xlim(-0.3, report.planned_rounds + 0.7)
+        auroc.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        svg = to_svg(
+            canvas,
+            "thawing",
+            "Thawing timeline with loss and AUROC",
+            f"Rounds in which each stage trained: {_by_stage(report.rounds)}.",
+        )
+    caption = (
+        "Top: rounds in which each stage trained"
+        + ("" if report.finished else " (outlined: planned)")
+        + ". Middle: training loss, the mean over the sites weighted by their images. Bottom: "
+        "AUROC at the validation patients after that many rounds. Rounds whose value would tell "
+        "of too few patients are left out."
+    )
+    return figure(svg, caption, _numbers(report))
+
+
+def _by_stage(rounds: tuple[Round, ...]) -> str:
+    return "; ".join(
+        f"{stage} {ranges(r.number for r in rounds if stage in r.trainable)}" for stage in STAGES
+    )
+
+
+def _draw_stages(axes: Axes, report: Report) -> None:
+    rows = {stage: row for row, stage in enumerate(STAGES)}
+    for stage, row in rows.items():
+        trained = [r.number for r in report.rounds if stage in r.trainable]
+        axes.broken_barh(_bars(trained), (row - 0.34, 0.68), facecolor=BLUE, linewidth=0)
+        planned = [
+            number
+            for number in range(len(report.rounds) + 1, report.planned_rounds + 1)
+            if stage in plan_round(report.config, number).trainable
+        ]
+        axes.broken_barh(
+            _bars(planned), (row - 0.34, 0.68), facecolor="none", edgecolor=BLUE, linewidth=0.6
+        )
+    axes.set_yticks(list(rows.values()), list(rows))
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", length=0)
+    if 0 < report.config.probe_rounds < report.planned_rounds:
+        at = report.config.probe_rounds + 0.5
+        axes.axvline(at, color=MUTED, linewidth=0.9, linestyle=":")
+        axes.set_title("left of the dotted line: probe rounds of the head alone", loc="left")
+
+
+def _bars(rounds: list[int]) -> list[tuple[float, float]]:
+    """Start and length of each run of rounds."""
+    return [(first - 0.5, last - first + 1) for first, last in runs(rounds)]
+
+
+def _draw_loss(axes: Axes, rounds: tuple[Round, ...]) -> None:
+    told = [(r.number, r.loss) for r in rounds if r.loss is not None]
+    axes.plot(*_columns(told), color=ORANGE, marker="o", markersize=2.5)
+    axes.set_ylabel("loss")
+    axes.set_ylim(bottom=0)
+
+
+def _draw_auroc(axes: Axes, report: Report) -> None:
+    # A round tells of the model that entered it, which is that after the round before.
+    told = [(r.number - 1, r.auroc) for r in report.rounds if r.auroc is not None]
+    validation = next((c for c in report.cohorts if c.name == "validation"), None)
+    if report.finished and validation and validation.pooled and validation.pooled.auroc is not None:
+        told.append((len(report.rounds), validation.pooled.auroc))
+    axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=":")
+    axes.plot(*_columns(told), color=GREEN, marker="o", markersize=2.5)
+    axes.set_ylabel("AUROC")
+    axes.set_ylim(min([0.45, *(y - 0.03 for _, y in told)]), 1.02)
+
+
+def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _numbers(report: Report) -> Html:
+    rows = [
+        (
+            str(r.number),
+            listed(reversed(r.trainable)),
+            NOT_SHOWN if r.loss is None else f"{r.loss:.4f}",
+            NOT_SHOWN if r.auroc is None else share(r.auroc),
+            str(len(r.sites)),
+            megabytes(r.bytes_down + r.bytes_up),
+            megabytes(r.bytes_full_exchange),
+            duration(r.seconds),
+            duration(r.wait_seconds),
+        )
+        for r in report.rounds
+    ]
+    head = (
+        "round", "stages that train", "loss", "AUROC before it", "sites", "moved",
+        "full exchange", "time", "of it waiting",
+    )  # fmt: skip
+    return table("Rounds", head, rows, text_columns=(1,))
