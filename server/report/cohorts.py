@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.report.data import Cohort
+from server.report.data import Cohort, GradeOutcome
 from server.report.sight import may_tell
 from server.run.evaluation_file import CohortCounts, EvaluationFile
 from server.run.ledger import RoundRecord
+from shared.metrics.disclosure import Suppression
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics, summarise, suppressed
 
@@ -38,7 +39,9 @@ def all_cohorts(
         for name in sorted(set(evaluation.cohorts) - {"validation"}):
             counts = evaluation.cohorts[name]
             sites = {n: _summarised(own) for n, own in counts.sites.items()}
-            found.append(_cohort(name, _summarised(counts.pooled), sites, evaluation, min_cell))
+            found.append(
+                _cohort(name, _summarised(counts.pooled), sites, evaluation, summary, min_cell)
+            )
     if summary is not None:
         pooled, by_site = summary["pooled"], summary["site"]
     elif records:
@@ -48,7 +51,7 @@ def all_cohorts(
     else:
         return tuple(found)
     sites = {str(name): metrics_of(own) for name, own in sorted(by_site.items())}
-    found.append(_cohort("validation", metrics_of(pooled), sites, evaluation, min_cell))
+    found.append(_cohort("validation", metrics_of(pooled), sites, evaluation, summary, min_cell))
     return tuple(found)
 
 
@@ -57,6 +60,7 @@ def _cohort(
     pooled: BinaryMetrics,
     sites: Mapping[str, BinaryMetrics],
     evaluation: EvaluationFile | None,
+    summary: Mapping[str, Any] | None,
     min_cell: int,
 ) -> Cohort:
     """The cohort without what may not be told, by its metrics or by its score counts."""
@@ -75,8 +79,35 @@ def _cohort(
             for n, own in kept.sites.items()
             if own is not None and n in sites and n not in told.hidden
         },
-        grade=evaluation.covariate.get(name) if evaluation is not None and covered else None,
+        grade=_grade((summary or {}).get("covariate", {}).get(name), pooled, told, min_cell),
     )
+
+
+def _grade(
+    document: Mapping[str, Any] | None, pooled: BinaryMetrics, told: Suppression, min_cell: int
+) -> GradeOutcome | None:
+    """The clinical grade's result, None where it may be that of too few patients.
+
+    Which sites have a grade is not known here, so beside hidden sites all patients must have one.
+    """
+    if document is None or not (told.shows_total_positives and told.shows_total_negatives):
+        return None
+    graded = document["positives"], document["negatives"]
+    if min(graded) < min_cell or (told.hidden and graded != (pooled.positives, pooled.negatives)):
+        return None
+    paired = document["difference"] or {}
+    return GradeOutcome(
+        auroc=document["auroc"],
+        auroc_ci95=_pair(document["auroc_ci95"]),
+        model_auroc=document["model_auroc"],
+        difference=paired.get("difference"),
+        difference_ci95=_pair(paired.get("ci95")),
+        p=paired.get("p"),
+    )
+
+
+def _pair(limits: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if limits is None else (limits[0], limits[1])
 
 
 def _summarised(counts: Histogram | None) -> BinaryMetrics:

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from server.run.evaluation_file import CovariateCounts
 from shared.config import RunConfig
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
+
+
+@dataclass(frozen=True)
+class GradeOutcome:
+    """The clinical grade and the model in the same patients; `difference` is model minus grade."""
+
+    auroc: float | None
+    auroc_ci95: tuple[float, float] | None
+    model_auroc: float | None
+    difference: float | None
+    difference_ci95: tuple[float, float] | None
+    p: float | None
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,7 @@ class Cohort:
     sites: Mapping[str, BinaryMetrics | None]
     counts: Histogram | None
     site_counts: Mapping[str, Histogram]
-    grade: CovariateCounts | None
+    grade: GradeOutcome | None
 
     @property
     def title(self) -> str:
@@ -69,6 +80,14 @@ class Contribution:
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """What all sites together trained on."""
+
+    images: int
+    patients: int
+
+
+@dataclass(frozen=True)
 class Totals:
     """Bytes and seconds of the whole run; train and evaluate are summed over the sites."""
 
@@ -111,6 +130,8 @@ class Report:
     cohorts: tuple[Cohort, ...]
     """The one to be judged by first."""
     contributions: tuple[Contribution, ...]
+    trained_on: TrainingData | None
+    """None where it is not to be shown, because it would tell of a single site."""
     missing: Mapping[str, str]
     """Sites that are not in the final evaluation, and why."""
     totals: Totals

@@ -15,8 +15,8 @@ def share(value: float | None, digits: int = 3) -> str:
 
 
 def percent(value: float) -> str:
-    """A share in whole percent."""
-    return f"{value:.0%}".replace("%", " %")
+    """A share in whole percent, with a space that does not break."""
+    return f"{value:.0%}".replace("%", "\u00a0%")
 
 
 def interval(limits: tuple[float, float] | None, digits: int = 3) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from server.report.cohorts import all_cohorts, metrics_of
-from server.report.data import Contribution, Origin, Report, Round, Totals
+from server.report.contributions import contributions_of, trained_on
+from server.report.data import Origin, Report, Round, Totals
 from server.report.sight import may_tell
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
 from server.run.folder import RunFolder, open_run
-from server.run.ledger import RoundRecord, SiteRound, read_rounds
+from server.run.ledger import RoundRecord, read_rounds
 from shared.errors import RunError
 from shared.schedule import total_rounds
 
@@ -27,7 +28,22 @@ def read_report(path: Path, min_cell: int) -> Report:
     folder = open_run(path)
     records = read_rounds(folder.ledger)
     summary = _summary(folder.summary) if folder.summary.exists() else None
-    cohorts = all_cohorts(summary, read_evaluation(path), records, min_cell)
+    try:
+        return _report(folder, records, summary, min_cell)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{folder.summary} cannot be read beside the other files of the run "
+            f"({type(error).__name__}: {error}); was it written by another version?"
+        ) from error
+
+
+def _report(
+    folder: RunFolder,
+    records: Sequence[RoundRecord],
+    summary: Mapping[str, Any] | None,
+    min_cell: int,
+) -> Report:
+    cohorts = all_cohorts(summary, read_evaluation(folder.path), records, min_cell)
     silent = {name for cohort in cohorts for name, shown in cohort.sites.items() if shown is None}
     for record in records:
         silent |= {
@@ -40,8 +56,9 @@ def read_report(path: Path, min_cell: int) -> Report:
         planned_rounds=total_rounds(folder.config),
         rounds=tuple(_round(record, min_cell) for record in records),
         cohorts=cohorts,
-        contributions=tuple(_contributions(records, silent, min_cell)),
-        missing=dict(sorted(summary["missing"].items())) if summary else {},
+        contributions=tuple(contributions_of(records, silent, min_cell)),
+        trained_on=trained_on(records, silent, min_cell),
+        missing=dict(sorted(summary.get("missing", {}).items())) if summary else {},
         totals=_totals(summary, records),
         origin=_origin(folder),
         min_cell=min_cell,
@@ -51,10 +68,8 @@ def read_report(path: Path, min_cell: int) -> Report:
 def _summary(path: Path) -> dict[str, Any]:
     try:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _ = summary["pooled"].items(), summary["site"].items(), summary["bytes"]["down"]
-        summary.setdefault("missing", {})
         return summary
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(
             f"{path} cannot be read as a run's summary ({type(error).__name__}: {error}); remove "
             "it and continue the run with --resume, which writes it anew."
@@ -81,53 +96,6 @@ def _round(record: RoundRecord, min_cell: int) -> Round:
         bytes_full_exchange=record.bytes_full_exchange,
         seconds=record.seconds,
         wait_seconds=record.wait_seconds,
-    )
-
-
-def _contributions(
-    records: Sequence[RoundRecord], silent: set[str], min_cell: int
-) -> list[Contribution]:
-    parts: dict[str, dict[int, SiteRound]] = {}
-    phases = {record.round for record in records if record.plan["position"] == 0}
-    for record in records:
-        for name, site in record.sites.items():
-            parts.setdefault(name, {})[record.round] = site
-    totals = {r.round: sum(site.images for site in r.sites.values()) for r in records}
-    # Beside the weights of all others, the only weight that is left out is no secret.
-    weighed = len(silent & set(parts)) != 1
-    return [
-        _contribution(name, own, totals if weighed else {}, phases, min_cell, name in silent)
-        for name, own in sorted(parts.items())
-    ]
-
-
-def _contribution(
-    name: str,
-    own: Mapping[int, SiteRound],
-    totals: Mapping[int, int],
-    phases: set[int],
-    min_cell: int,
-    hidden: bool,
-) -> Contribution:
-    newest, first = own[max(own)], min(own)
-    images, patients = (
-        None if hidden or value < min_cell else value for value in (newest.images, newest.patients)
-    )
-    weights = [site.images / totals[number] for number, site in own.items() if totals]
-    return Contribution(
-        site=name,
-        rounds=tuple(sorted(own)),
-        images=images,
-        patients=patients,
-        weight=sum(weights) / len(weights) if weights and images is not None else None,
-        train_seconds=sum(site.train_seconds for site in own.values()),
-        evaluate_seconds=sum(site.evaluate_seconds for site in own.values()),
-        peak_memory_bytes=max(site.peak_memory_bytes for site in own.values()),
-        afresh=tuple(
-            number
-            for number, site in sorted(own.items())
-            if site.continued_from == 0 and number > first and number not in phases
-        ),
     )
 
 

@@ -76,13 +76,14 @@ thead th { color: var(--muted); font-weight: 600; border-color: var(--line);
 tbody th { font-weight: 500; }
 .number { text-align: right; white-space: nowrap; }
 thead .number { white-space: normal; }
-th.text, td.text { overflow-wrap: anywhere; min-width: 5rem; }
+th.text, td.text { overflow-wrap: break-word; max-width: 22rem; }
+.ci { display: block; color: var(--muted); font-size: .8125rem; }
 code { font: .8125rem/1.4 ui-monospace, "Cascadia Mono", "Noto Sans Mono", monospace;
   overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   h1 { font-size: 1.4rem; } .outcome { font-size: 1.08rem; }
   .card { grid-template-columns: 1fr; gap: .1rem; } .card dd { margin-bottom: .7rem; }
-  .tiles { grid-template-columns: 1fr 1fr; gap: .5rem; } }
+  .tiles { grid-template-columns: 1fr 1fr; gap: .5rem; } .tiles .value { font-size: 1.2rem; } }
 """
 
 _PRINT = """

@@ -67,25 +67,27 @@ def _training(report: Report) -> str:
     if hidden:
         others = "site whose numbers are" if hidden == 1 else "sites whose numbers are"
         parts.append(f"{hidden} {others} not shown")
-    return "; ".join(parts) + "."
+    whole = report.trained_on
+    total = f"{count(whole.images)} images of {count(whole.patients)} patients: " if whole else ""
+    return f"{total}{'; '.join(parts)}."
 
 
 def _evaluation(report: Report) -> str:
     told = [cohort.name for cohort in report.cohorts]
     if not told:
         return "Nothing has been evaluated yet."
-    validation = (
-        f"{percent(report.config.validation_fraction)} of each site's patients of either class, "
-        "chosen by patient and never trained on"
-    )
+    part = percent(report.config.validation_fraction)
+    validation = f"patients of either class at each site, {part} of them, never trained on"
     if "test" in told:
         return (
-            f"On held-out test patients, who had no part in training or choosing. Validation is on "
-            f"{validation}. All scores were counted at the sites and added up."
+            f"On held-out test patients (fold {report.config.fold}, counted from 0, of "
+            f"{report.config.folds} at each site), who had no part in training or in choosing "
+            f"anything. Validation is on {part} of the others. Scores were counted at the sites "
+            "and added up. No other hospital is in this: fedthaw evaluate takes the model to one."
         )
     return (
-        f"On validation patients: {validation}; there is no held-out test fold and no other "
-        "hospital in this, so it may flatter the model. Scores were counted at the sites and "
+        f"On validation {validation}; there is no held-out test fold and no other hospital in "
+        "this, so it may flatter the model. Scores were counted at the sites and "
         "added up. fedthaw evaluate takes the model to a cohort that had no part in it."
     )
 

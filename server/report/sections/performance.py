@@ -10,9 +10,7 @@ from server.report.numbers import NOT_DEFINED, interval, share
 from server.report.sections.curves import roc_figure
 from server.report.sections.reliability import reliability_figure
 from server.report.sections.scores import scores_figure
-from shared.metrics.binary import auroc
 from shared.metrics.histogram import Histogram
-from shared.metrics.interval import auroc_interval
 from shared.metrics.operating import (
     OperatingPoint,
     Share,
@@ -65,8 +63,8 @@ def _operating_points(report: Report, cohort: Cohort, counts: Histogram) -> Html
     other = next((c.counts for c in report.cohorts if c.name == "validation"), None)
     if cohort.name != "validation" and other is not None:
         chosen += [
-            ("best sum at validation", youden_threshold(other)),
-            ("sensitivity 0.90 at validation", threshold_at_sensitivity(other, 0.9)),
+            ("best sensitivity + specificity", youden_threshold(other)),
+            ("sensitivity 0.90 or more", threshold_at_sensitivity(other, 0.9)),
         ]
     points = {
         name: at_threshold(counts, threshold) for name, threshold in chosen if threshold is not None
@@ -80,7 +78,8 @@ def _operating_points(report: Report, cohort: Cohort, counts: Histogram) -> Html
     ]
     note = (
         "Predictive values hold for as many patients with the finding as there are among these. "
-        "Thresholds are never chosen on the patients they are judged by, which would flatter them."
+        "Thresholds are not chosen on the patients they are judged by, which would flatter them"
+        + ("." if len(points) == 1 else ": all but the first were chosen at validation.")
     )
     caption = f"Operating points at the {cohort.title}, with exact 95 % intervals"
     return joined(table(caption, ("threshold", *points), rows), paragraph(note, class_="note"))
@@ -89,15 +88,23 @@ def _operating_points(report: Report, cohort: Cohort, counts: Histogram) -> Html
 def _with_interval(value: Share | None) -> str:
     if value is None:
         return NOT_DEFINED
-    return f"{share(value.value)} ({interval(value.ci95)})"
+    limits = element("span", f"({interval(value.ci95)})", class_="ci")
+    return joined(share(value.value), " ", limits)
 
 
 def _grade(cohort: Cohort) -> Html | None:
     if cohort.grade is None:
         return None
-    name = cohort.grade.name or "the sites' ordinal grade"
-    return paragraph(
-        f"For comparison, {name} alone has an AUROC of {share(auroc(cohort.grade.histogram))} (95 "
-        f"% interval {interval(auroc_interval(cohort.grade.histogram))}) at those of the "
-        f"{cohort.title} that have one."
+    grade = cohort.grade
+    text = (
+        f"For comparison, the sites' clinical grade alone has an AUROC of {share(grade.auroc)} "
+        f"(95 % interval {interval(grade.auroc_ci95)}) at those of the {cohort.title} that have "
+        f"one, and the model {share(grade.model_auroc)} at the same."
     )
+    if grade.difference is not None:
+        text += f" The difference is {grade.difference:+.3f}"
+        if grade.difference_ci95 is not None and grade.p is not None:
+            p = "p < 0.001" if grade.p < 0.001 else f"p = {grade.p:.3f}"
+            text += f" (95 % interval {interval(grade.difference_ci95)}; {p}, DeLong's test)"
+        text += "."
+    return paragraph(text)

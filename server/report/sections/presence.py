@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from server.report.data import Report, Round
 from server.report.html import Html, element, figure, paragraph, section, table
-from server.report.numbers import in_words, ranges
+from server.report.numbers import in_words, ranges, runs
 from server.report.plot import BLUE, MUTED, ORANGE, drawing, legend, to_svg
 
 SITES_DRAWN = 24
@@ -46,7 +46,7 @@ def _problems(report: Report) -> Html:
 
 def _presence(report: Report, names: list[str]) -> Html:
     states = (
-        ("took part", "s", BLUE, _rounds(report, names, lambda r: r.sites)),
+        ("took part", "", BLUE, _rounds(report, names, lambda r: r.sites)),
         ("refused or silent", "x", ORANGE, _rounds(report, names, lambda r: r.refused)),
         ("not connected", ".", MUTED, _rounds(report, names, lambda r: r.absent)),
     )
@@ -54,7 +54,11 @@ def _presence(report: Report, names: list[str]) -> Html:
     with drawing(0.95 + 0.22 * len(drawn)) as canvas:
         axes: Axes = canvas.subplots()
         size = max(2.0, min(6.0, 180 / max(len(report.rounds), 1)))
-        for label, marker, colour, rounds in states:
+        for row, name in enumerate(drawn):
+            bars = [(a - 0.45, b - a + 0.9) for a, b in runs(states[0][-1][name])]
+            label = None if row else "took part"
+            axes.broken_barh(bars, (row - 0.3, 0.6), facecolor=BLUE, linewidth=0, label=label)
+        for label, marker, colour, rounds in states[1:]:
             points = [(x, row) for row, name in enumerate(drawn) for x in rounds[name]]
             if points:
                 axes.plot(

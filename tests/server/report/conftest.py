@@ -149,6 +149,7 @@ def make_run_in() -> MakeRun:
         scores: bool = True,
         test: bool = False,
         prefix: str = "",
+        covariates: Mapping[str, Mapping[str, Any]] | None = None,
         reason: str = "no reply within 60 s",
         name: str = "r1",
         **changes: Any,
@@ -171,6 +172,7 @@ def make_run_in() -> MakeRun:
                 sites={n: _shown(n, own, hidden) for n, own in counts.items()},
                 missing={"absent": reason},
                 bytes_down=7, bytes_up=3, bytes_full_exchange=500, seconds=0.5, evaluate_seconds=1,
+                covariates=covariates or {},
             )  # fmt: skip
             write_summary(folder.summary, build_summary(name, "sha256:ab", records, final))
         if scores:

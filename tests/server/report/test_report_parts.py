@@ -67,7 +67,7 @@ def test_runs_hold_their_numbers_and_do_not_touch(rounds: set[int]) -> None:
         (numbers.duration(125.4), "2 min 5 s"),
         (numbers.duration(3540), "59 min"),
         (numbers.duration(7260), "2 h 1 min"),
-        (numbers.percent(0.856), "86 %"),
+        (numbers.percent(0.856), "86\u00a0%"),
         (numbers.in_words(1, "site", "sites"), "one site"),
         (numbers.in_words(12, "site", "sites"), "12 sites"),
         (numbers.listed(["a", "b", "c"]), "a, b and c"),

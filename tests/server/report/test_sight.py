@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.report.data import TrainingData
 from server.report.page import run_page
 from server.report.read import read_report
 from server.report.sight import may_tell
@@ -92,3 +93,18 @@ def test_a_single_site_that_hides_its_values_is_not_told_as_the_total(
 
 def test_a_page_tells_its_rule(make_run: Callable[..., Path]) -> None:
     assert "no count of a single site below 7 is on it" in run_page(read_report(make_run(), 7))
+
+
+def test_the_training_total_is_told_beside_two_silent_sites(make_run: Callable[..., Path]) -> None:
+    """Images are 7,011 to 7,311 and patients 6,013 to 6,313 in steps of 100."""
+    report = read_report(make_run(), 5)
+    assert report.trained_on == TrainingData(images=28_644, patients=24_652)
+    assert "28,644 images of 24,652 patients: east: 7,011 images" in run_page(report)
+
+
+def test_but_not_where_it_is_one_sites(
+    make_run: Callable[..., Path], site_counts: Mapping[str, Histogram]
+) -> None:
+    report = read_report(make_run({"south": site_counts["south"]}, frozenset({"south"})), 5)
+    assert report.trained_on is None
+    assert not {"7,011", "6,013"} & numbers_on(run_page(report))
