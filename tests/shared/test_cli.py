@@ -17,7 +17,8 @@ from shared import cli
 from shared.errors import ConfigError, FedThawError, ProtocolError, RunError, SiteError
 
 COMMANDS = [
-    "simulate", "evaluate", "predict", "export", "site", "submit", "stop", "server", "health",
+    "simulate", "evaluate", "report", "predict", "export", "site", "submit", "stop", "server",
+    "health",
 ]  # fmt: skip
 
 failing = ModuleType("failing_command")
