@@ -4,7 +4,7 @@ A whole ResNet-50's worth of float32 from every site. The running mean works in 
 does what it is compared with. Memory is that of a process of its own for each row, beyond what it
 holds before the round; speed is the best of several passes.
 
-    .venv/bin/python benchmarks/aggregation.py [--sites 4 32] [--strategies fedavg fedmedian]
+    .venv/bin/python -m benchmarks.aggregation [--sites 4 32] [--strategies fedavg fedmedian]
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import logging
 import multiprocessing
-import os
 import platform
 import tempfile
 import time
@@ -24,6 +23,7 @@ import numpy as np
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
 
+from benchmarks.machine import name_of_device, peak_resident
 from server.aggregation.mean import RunningMean
 from server.aggregation.strategy import build_aggregator
 from shared.config import RunConfig
@@ -41,19 +41,11 @@ def main() -> None:
         help="fedmedian, fedtrimmedavg and krum keep all updates on disk: 0.1 GB a site",
     )  # fmt: skip
     options = parser.parse_args()
-    print(f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+    print(f"{name_of_device('cpu')}, Python {platform.python_version()}, "
           f"numpy {np.__version__}, flwr {version('flwr')}; ResNet-50, "
           f"{sum(np.prod(s) for s in shapes().values()) / 1e6:.1f} M float32\n")  # fmt: skip
     print_speed()
     print_rounds([IN_MEMORY, *options.strategies], options.sites)
-
-
-def cpu() -> str:
-    """The processor's name, as far as the system tells."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
@@ -148,7 +140,7 @@ def round_of(name: str, sites: int, of: dict[str, tuple[int, ...]]) -> tuple[flo
     current: dict[str, NDArray[np.float32]] = {k: np.zeros(s, np.float32) for k, s in of.items()}
     with tempfile.TemporaryDirectory() as folder:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak is now's
-        before, started = peak_megabytes(), time.perf_counter()
+        before, started = peak_resident(), time.perf_counter()
         if name == IN_MEMORY:
             kept = [{key: array.copy() for key, array in arrays.items()} for _ in range(sites)]
             images = sum(100 + number for number in range(sites))
@@ -161,13 +153,7 @@ def round_of(name: str, sites: int, of: dict[str, tuple[int, ...]]) -> tuple[flo
                 for number in range(sites):
                     collector.add(f"site {number}", arrays, 100 + number)
                 collector.result()
-        return peak_megabytes() - before, time.perf_counter() - started
-
-
-def peak_megabytes() -> float:
-    """This process's most since the kernel was told to begin anew."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+        return (peak_resident() - before) / 1e6, time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Whole federations in the engine behind `fedthaw simulate`, each in a process of 
 smallest network on tiny phantoms, so that what is measured is the work around the training. Rounds
 count from the second on; starting is all until the first round, reading every image included.
 
-    .venv/bin/python benchmarks/scale.py [--sites 4 16] [--rounds 3]
+    .venv/bin/python -m benchmarks.scale [--sites 4 16] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.machine import name_of_device, peak_resident
 from server.simulation.inprocess import simulate_in_process
 from shared.config import RunConfig
 from shared.events import Event, RoundFinished, RoundStarted, RunStarted, listening
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="at least 2")
     parser.add_argument("--backbone", default="micro")
     given = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+    print(f"{name_of_device('cpu')}, Python {platform.python_version()}, "
           f"torch {version('torch')}, flwr {version('flwr')}, fedthaw {version('fedthaw')}; "
           f"{given.backbone}, weights=random, {PATTERN.patients} images of {SIDE} px a site, "
           "one thread\n")  # fmt: skip
@@ -92,7 +93,7 @@ def measure(place: Path, count: int, schedule: str, rounds: int, backbone: str) 
     begun = time.perf_counter()
     with listening(hear):
         simulate_in_process(config, count)
-    return Measured(times["ready"] - begun, times["round"], peak_megabytes(), kept)
+    return Measured(times["ready"] - begun, times["round"], peak_resident() / 1e6, kept)
 
 
 def write_sites(place: Path, count: int) -> list[Path]:
@@ -110,12 +111,6 @@ def write_sites(place: Path, count: int) -> list[Path]:
 def size_of(folder: Path) -> float:
     """Kilobytes of all files in it."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e3
-
-
-def peak_megabytes() -> float:
-    """The most that this process has held."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
 
 
 if __name__ == "__main__":
