@@ -9,14 +9,14 @@ import torch
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from client.handlers.compare import compare_on_site
+from client.handlers.compare import compare_on_site, count_on_site
 from client.handlers.describe import describe_site
 from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
 from client.workspace import Workspace, open_workspace
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
-from shared.protocol.compare import CompareRequest
+from shared.protocol.compare import CompareRequest, CountRequest
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.train import TrainRequest
@@ -57,6 +57,17 @@ def evaluate(message: Message, context: Context) -> Message:
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
         request = EvaluateRequest.from_content(message.content)
         return evaluate_on_site(workspace, config, request).to_content()
+
+    return _answer(message, context, work)
+
+
+@app.evaluate("count")
+def count(message: Message, context: Context) -> Message:
+    """Scores that were kept, counted over several runs."""
+
+    def work(workspace: Workspace, config: RunConfig) -> RecordDict:
+        request = CountRequest.from_content(message.content)
+        return count_on_site(workspace, request).to_content()
 
     return _answer(message, context, work)
 

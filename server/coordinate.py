@@ -18,6 +18,7 @@ from server.model_file import write_model
 from server.presence import Registry, nobody_registered
 from server.roster import Roster
 from server.rounds import run_round
+from server.run.calibration import calibrate, write_calibration
 from server.run.checkpoint import Checkpoint, checkpoint_rounds, load_checkpoint
 from server.run.evaluation_file import write_evaluation
 from server.run.folder import RunFolder, prepare_folder, stored_base, write_config
@@ -71,6 +72,8 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     final = evaluate_final(federation, end.delta, end.round, _took_part(records, names))
     write_model(folder.model, reference, end.delta, config)
     write_evaluation(folder.path, final.counts)
+    if (validation := final.counts.cohorts["validation"].pooled) is not None:
+        write_calibration(folder.path, calibrate(validation))
     summary = build_summary(folder.run, base.digest, records, final)
     write_summary(folder.summary, summary)
     return summary

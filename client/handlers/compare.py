@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from client.handlers.evaluate import scores_file
-from client.scores import PatientScore, load_scores
+from client.handlers.evaluate import must_suppress, scores_file
+from client.scores import PatientScore, count, count_graded, load_scores
 from client.workspace import Workspace
 from shared.errors import ProtocolError, SiteError
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.paired import PairedSums, placements
-from shared.protocol.compare import CompareReply, CompareRequest
-from shared.protocol.evaluate import Scope
+from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
+from shared.protocol.evaluate import EvaluateReply, Scope
 
 
 def compare_on_site(workspace: Workspace, request: CompareRequest) -> CompareReply:
@@ -37,6 +37,19 @@ def compare_on_site(workspace: Workspace, request: CompareRequest) -> CompareRep
     except ValueError as error:
         raise ProtocolError(f"the scorings cannot be compared: {error}") from error
     return CompareReply(workspace.name, sums)
+
+
+def count_on_site(workspace: Workspace, request: CountRequest) -> EvaluateReply:
+    """Patients by score and class over several runs, each patient in one of them."""
+    scores = _scores(workspace, request.runs, request.scope)
+    histogram = count(list(scores.values()))
+    return EvaluateReply(
+        site=workspace.name,
+        histogram=histogram,
+        suppress=must_suppress(histogram, workspace.min_cell),
+        seconds=0.0,
+        graded=count_graded(list(scores.values())),
+    )
 
 
 Scores = dict[tuple[str, str], PatientScore]

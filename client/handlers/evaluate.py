@@ -48,7 +48,7 @@ def evaluate_on_site(
     scores = evaluate_here(workspace, model, samples, config, kept)
     graded = count_graded(scores)
     if request.scope == "test" or (graded and request.scope == "validation"):
-        _keep(workspace, scores_file(folder, request.scope), scores)
+        _keep(workspace, request, scores)
     if request.final:
         forget_moments(folder, state)
     histogram = count(scores)
@@ -101,12 +101,17 @@ def _samples(workspace: Workspace, config: RunConfig, scope: Scope) -> tuple[Sam
     return everybody
 
 
-def _keep(workspace: Workspace, path: Path, scores: Sequence[PatientScore]) -> None:
-    try:
-        keep_scores(path, scores)
-    except OSError as error:
-        tell_owner(
-            workspace.name,
-            f"The scores of this run cannot be kept ({error.strerror}), so it cannot be compared "
-            "with others; make room in the cache.",
-        )
+def _keep(workspace: Workspace, request: EvaluateRequest, scores: Sequence[PatientScore]) -> None:
+    """Each owner's patients in that owner's cache: pooled sites keep theirs apart."""
+    for part in workspace.parts:
+        name = part.settings.name
+        own = [score for score in scores if score.site == name]
+        folder = part.settings.cache / "rounds" / request.run / name
+        try:
+            keep_scores(scores_file(folder, request.scope), own)
+        except OSError as error:
+            tell_owner(
+                name,
+                f"The scores of this run cannot be kept ({error.strerror}), so it cannot be "
+                "compared with others; make room in the cache.",
+            )

@@ -25,6 +25,7 @@ from shared.protocol.records import (
 )
 
 MESSAGE_TYPE = "evaluate.compare"
+COUNT_TYPE = "evaluate.count"
 _REQUEST, _POOLED, _REPORT = "compare", "pooled", "report"
 _FIELDS = ("patients", "a", "b", "aa", "bb", "ab")
 _INTEGER = re.compile(r"\d{1,200}")
@@ -77,6 +78,37 @@ class CompareRequest:
             runs_b=runs_b,
             pooled_a=histogram_from_metrics(pooled, "a-"),
             pooled_b=grades if grades is not None else histogram_from_metrics(pooled, "b-"),
+        )
+
+
+@dataclass(frozen=True)
+class CountRequest:
+    """Whose scores are counted: those that a site has kept of these runs, one run a fold."""
+
+    run: str
+    scope: Scope
+    runs: tuple[str, ...]
+
+    def to_content(self) -> RecordDict:
+        """Flower's records of this request."""
+        record = ConfigRecord(
+            {
+                "protocol": PROTOCOL_VERSION,
+                "run": self.run,
+                "scope": self.scope,
+                "runs": list(self.runs),
+            }
+        )
+        return RecordDict({_REQUEST: record})
+
+    @classmethod
+    def from_content(cls, content: RecordDict) -> CountRequest:
+        """Read a request; ProtocolError where it breaks the contract."""
+        record = settings_in(content, _REQUEST)
+        return cls(
+            run=name(record, "run"),
+            scope=read_scope(text(record, "scope")),
+            runs=names(record, "runs"),
         )
 
 

@@ -1,0 +1,48 @@
+"""calibration.json: temperature and operating points, chosen on validation patients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from shared.errors import RunError
+from shared.files import write_text_atomically
+from shared.metrics.calibration import fit_temperature
+from shared.metrics.histogram import Histogram
+from shared.metrics.operating import threshold_at_sensitivity, youden_threshold
+
+FILE = "calibration.json"
+SENSITIVITIES = (0.8, 0.9, 0.95)
+
+
+def calibrate(validation: Histogram) -> dict[str, Any]:
+    """What the final model's scores of all sites' validation patients suggest.
+
+    Thresholds are of the uncalibrated probability of a patient; null where a class is missing.
+    """
+    points = {"youden": youden_threshold(validation)} | {
+        f"sensitivity-{share:g}": threshold_at_sensitivity(validation, share)
+        for share in SENSITIVITIES
+    }
+    return {
+        "temperature": fit_temperature(validation),
+        "operating_points": [
+            {"name": name, "threshold": threshold}
+            for name, threshold in points.items()
+            if threshold is not None
+        ],
+        "positives": validation.total_positives,
+        "negatives": validation.total_negatives,
+    }
+
+
+def write_calibration(folder: Path, calibration: dict[str, Any]) -> None:
+    """Write the document into a run's folder; RunError where the disk does not take it."""
+    try:
+        write_text_atomically(folder / FILE, json.dumps(calibration, indent=1) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"The calibration cannot be written to {folder} ({error.strerror}); make room there "
+            "and continue with --resume."
+        ) from error
