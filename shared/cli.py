@@ -19,6 +19,7 @@ from shared.errors import FedThawError
 COMMANDS = {
     "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
     "evaluate": ("server.cli.evaluate:app", "Evaluate a run's final model on a site's folder."),
+    "study": ("server.cli.study:app", "Compare ways of training by cross-validation."),
     "report": ("server.cli.report:app", "Write a run as one self-contained HTML page."),
     "predict": ("client.cli.predict:app", "Score single images with a run's final model."),
     "export": ("server.cli.export:app", "Write a run's final model for other programs."),

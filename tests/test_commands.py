@@ -20,7 +20,7 @@ from shared.phantoms.hospitals import HOSPITALS
 
 FEDTHAW = str(Path(sys.executable).parent / "fedthaw")
 COMMANDS = [
-    (), ("simulate",), ("evaluate",), ("predict",), ("export",), ("report",),
+    (), ("simulate",), ("evaluate",), ("predict",), ("export",), ("report",), ("study",),
     ("site", "check"), ("site", "phantoms"),
     ("site", "init"), ("site", "key"), ("site", "approve"), ("site", "revoke"),
     ("server", "init"), ("server", "invite"), ("server", "register"), ("server", "remove"),

@@ -1,0 +1,1 @@
+"""A grid of arms over repeated cross-validation inside the federation."""

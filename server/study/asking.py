@@ -1,0 +1,74 @@
+"""Asking the sites of a study for counts and sums of the scores that they have kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from server.collect import Missing, Question, send_and_collect
+from server.replies import error_reason
+from server.simulation.inprocess import local_grid
+from shared.config import RunConfig
+from shared.errors import RunError
+from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.histogram import Histogram
+from shared.metrics.paired import PairedSums, placements
+from shared.protocol.compare import (
+    COUNT_TYPE,
+    MESSAGE_TYPE,
+    CompareReply,
+    CompareRequest,
+    CountRequest,
+)
+from shared.protocol.evaluate import EvaluateReply
+
+Runs = Sequence[str]
+"""The runs of one arm and repeat, one a fold."""
+
+
+@dataclass(frozen=True)
+class StudySites:
+    """The sites' folders behind a grid on this machine."""
+
+    grid: Grid
+    nodes: Mapping[str, int]
+    """By the site's name."""
+
+    def count(self, runs: Runs, sites: Sequence[str]) -> Histogram:
+        """The patients held out over the folds of one arm and repeat, by score and class."""
+        content = CountRequest(runs[0], "test", tuple(runs)).to_content()
+        replies = self._ask(content, COUNT_TYPE, sites)
+        found = [EvaluateReply.from_content(reply.content) for reply in replies]
+        return sum((reply.histogram for reply in found), start=Histogram.empty())
+
+    def compare(self, first: Runs, second: Runs, sites: Sequence[str]) -> PairedComparison | None:
+        """DeLong's test of two arms in the patients of these sites; None without both classes."""
+        pooled = self.count(first, sites), self.count(second, sites)
+        request = CompareRequest(first[0], "test", tuple(first), tuple(second), *pooled)
+        replies = self._ask(request.to_content(), MESSAGE_TYPE, sites)
+        sums = [CompareReply.from_content(reply.content).sums for reply in replies]
+        return delong_test(sum(sums, start=PairedSums.empty(placements(pooled[0]))))
+
+    def _ask(self, content: RecordDict, message_type: str, sites: Sequence[str]) -> list[Message]:
+        names = {self.nodes[name]: name for name in sites}
+        question = Question(message_type, "study", timeout=float("inf"))
+        replies = []
+        for node, reply in send_and_collect(self.grid, dict.fromkeys(names, content), question):
+            if isinstance(reply, Missing):
+                raise RunError(f"{names[node]} did not answer: {reply.reason}.")
+            if reply.has_error():
+                raise RunError(f"{names[node]} could not be asked: {error_reason(reply)}")
+            replies.append(reply)
+        return replies
+
+
+def open_sites(config: RunConfig, sites: Mapping[str, Path]) -> StudySites:
+    """A grid over these folders; `config` is that of any of the study's runs."""
+    folders = os.pathsep.join(str(path.absolute()) for path in sites.values())
+    grid = local_grid(replace(config, sites=folders, pooled=False), len(sites))
+    return StudySites(grid, dict(zip(sites, sorted(grid.get_node_ids()), strict=True)))

@@ -1,0 +1,123 @@
+"""The runs of a study: one for each arm, repeat and fold, each in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from server.study.plan import Arm, StudyPlan
+from shared.errors import RunError
+from shared.setting import Scalar
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the study."""
+
+    arm: Arm
+    repeat: int
+    fold: int
+
+    def folder(self, out: Path) -> Path:
+        """Where it lies."""
+        return out / self.arm.folder / f"repeat-{self.repeat}-fold-{self.fold}"
+
+
+def cells_of(plan: StudyPlan) -> Iterator[Cell]:
+    """All cells; a whole repeat of all arms before the next, so that early results are fair."""
+    for repeat in range(plan.repeats):
+        for fold in range(plan.folds):
+            for arm in plan.arms:
+                yield Cell(arm, repeat, fold)
+
+
+def run_cells(
+    plan: StudyPlan,
+    sites: Mapping[str, Path],
+    settings: Mapping[str, Scalar],
+    out: Path,
+    jobs: int,
+    on_done: Callable[[Cell, int, int], None],
+) -> None:
+    """Run what has no summary yet, `jobs` at a time, going on where a run was interrupted.
+
+    RunError names the first cell that failed; those that were done stay done.
+    """
+    cells = list(cells_of(plan))
+    waiting = [cell for cell in cells if not (cell.folder(out) / "summary.json").exists()]
+    done = len(cells) - len(waiting)
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {
+            pool.submit(_run, cell, plan.folds, sites, settings, out, jobs): cell
+            for cell in waiting
+        }
+        try:
+            for future in as_completed(futures):
+                future.result()
+                done += 1
+                on_done(futures[future], done, len(cells))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def summary_of(cell: Cell, out: Path) -> dict[str, Any]:
+    """The run's summary.json."""
+    text = (cell.folder(out) / "summary.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def sites_of(arm: Arm, sites: Mapping[str, Path]) -> dict[str, Path]:
+    """The folders of an arm's sites by name."""
+    return {name: path for name, path in sites.items() if not arm.sites or name in arm.sites}
+
+
+def _run(
+    cell: Cell,
+    folds: int,
+    sites: Mapping[str, Path],
+    settings: Mapping[str, Scalar],
+    out: Path,
+    jobs: int,
+) -> None:
+    folder = cell.folder(out)
+    if (folder / "config.json").exists():
+        words = ["--out", str(folder), "--resume"]
+    else:
+        own: dict[str, Scalar] = {
+            "threads": max(1, (os.cpu_count() or 1) // jobs),
+            **settings,
+            **cell.arm.settings,
+            "folds": folds,
+            "fold": cell.fold,
+            "seed": cell.repeat,
+        }
+        words = [*map(str, sites_of(cell.arm, sites).values()), "--out", str(folder)]
+        words += [w for key, value in own.items() for w in ("--set", f"{key}={_word(value)}")]
+        words += ["--pool"] if cell.arm.pooled else []
+    simulate_apart(cell, words)
+
+
+def simulate_apart(cell: Cell, words: Sequence[str]) -> None:
+    """Run `fedthaw simulate` in a process of its own: its memory goes with it; RunError."""
+    command = [sys.executable, "-c", "from shared.cli import main; main()", "simulate", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        why = said[-1].removeprefix("fedthaw: ") if said else f"exit code {done.returncode}"
+        raise RunError(
+            f"Arm '{cell.arm.name}', repeat {cell.repeat}, fold {cell.fold} failed: {why} What was "
+            "done before is kept: mend this and start the study again."
+        )
+
+
+def _word(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,103 @@
+"""A study's arms: named overrides of a run's settings, from a small TOML file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from shared.config import parse_run_config
+from shared.errors import ConfigError
+from shared.setting import Scalar
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,+=_.-]{0,60}")
+_SHIPPED = "server.study"
+RESERVED = {"folds", "fold", "seed", "out", "resume", "sites", "pooled"}
+"""What a study sets itself."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training."""
+
+    name: str
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    sites: tuple[str, ...] = ()
+    """Names of the sites that take part; empty: all."""
+    pooled: bool = False
+    """All data in one place."""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        return re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-").lower()
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Arms, the first of which the others are compared with, folds and repeats."""
+
+    arms: tuple[Arm, ...]
+    folds: int
+    repeats: int
+
+
+def shipped_arms() -> tuple[str, ...]:
+    """The names of the arms' files that come with FedThaw."""
+    files = resources.files(_SHIPPED).joinpath("arms").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+def read_arms(chosen: str) -> tuple[Arm, ...]:
+    """The arms of a TOML file, or of one that comes with FedThaw, by its name.
+
+    ConfigError where there is none, and for unknown keys, settings and names that clash.
+    """
+    path = Path(chosen)
+    if chosen in shipped_arms():
+        text = resources.files(_SHIPPED).joinpath("arms", f"{chosen}.toml").read_text("utf-8")
+    elif path.is_file():
+        text = path.read_text(encoding="utf-8")
+    else:
+        raise ConfigError(
+            f"There is no file {chosen}; name a TOML file with [[arm]] tables, or one of "
+            f"{', '.join(shipped_arms())}, which come with fedthaw."
+        )
+    try:
+        tables = tomllib.loads(text).get("arm", [])
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{chosen} is not valid TOML: {error}; correct it there.") from error
+    arms = tuple(_arm(chosen, table) for table in tables)
+    if not arms:
+        raise ConfigError(f'{chosen} has no arm; add tables such as [[arm]] name = "full".')
+    folders = [arm.folder for arm in arms]
+    for arm in arms:
+        if folders.count(arm.folder) > 1:
+            raise ConfigError(f"{chosen}: two arms are called '{arm.name}' or nearly so.")
+    return arms
+
+
+def _arm(file: str, table: Mapping[str, Any]) -> Arm:
+    if unknown := set(table) - {"name", "set", "sites", "pooled"}:
+        raise ConfigError(
+            f"{file}: unknown key '{min(unknown)}' in [[arm]]; known are name, set, sites, pooled."
+        )
+    name, settings = table.get("name"), table.get("set", {})
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{file}: an arm's name is {name!r}; it must be up to 61 letters, digits, spaces and "
+            "simple signs."
+        )
+    if reserved := RESERVED & set(settings):
+        raise ConfigError(f"{file}: {min(reserved)} of arm '{name}' is set by the study itself.")
+    parse_run_config(settings)  # ConfigError for what is no setting
+    sites = table.get("sites", [])
+    if not isinstance(sites, list) or not all(isinstance(site, str) for site in sites):
+        raise ConfigError(
+            f"{file}: sites of arm '{name}' is {sites!r}; it must be a list of names."
+        )
+    return Arm(name, dict(settings), tuple(sites), bool(table.get("pooled", False)))

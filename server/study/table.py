@@ -1,0 +1,116 @@
+"""A study's result as the paper prints it: for the terminal, Markdown, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from server.study.results import ArmResult, Comparison, StudyResult
+from shared.metrics.repeats import Spread
+
+ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",
+        "at chosen threshold", "F1", "MB a run")  # fmt: skip
+COMPARED = ("arm", "minus", "in", "difference", "95 % of patients", "p (DeLong)", "p (Holm)",
+            "p (signed rank)", "smallest possible")  # fmt: skip
+Rows = list[tuple[str, ...]]
+
+
+def arm_rows(result: StudyResult) -> Rows:
+    """A row for each arm; mean and standard deviation over the repeats."""
+    return [_arm_row(one) for one in result.arms]
+
+
+def comparison_rows(result: StudyResult) -> Rows:
+    """A row for each arm but the first."""
+    return [_comparison_row(result.arms[0], one) for one in result.comparisons]
+
+
+def print_study(result: StudyResult, console: Console) -> None:
+    """Both tables on the terminal."""
+    plan = result.plan
+    console.print(f"{plan.repeats} repeats of {plan.folds} folds; mean (deviation) over repeats.")
+    for heads, rows in ((ARMS, arm_rows(result)), (COMPARED, comparison_rows(result))):
+        if rows:
+            table = Table(*heads)
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+
+
+def to_markdown(result: StudyResult) -> str:
+    """Both tables as Markdown."""
+    return "\n".join(
+        _markdown(heads, rows)
+        for heads, rows in ((ARMS, arm_rows(result)), (COMPARED, comparison_rows(result)))
+        if rows
+    )
+
+
+def to_csv(heads: Sequence[str], rows: Rows) -> str:
+    """One table as CSV."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([tuple(heads), *rows])
+    return buffer.getvalue()
+
+
+def to_latex(result: StudyResult) -> str:
+    """The table of arms as a LaTeX tabular."""
+    lines = [r"\begin{tabular}{l" + "r" * (len(ARMS) - 1) + "}", r"\hline"]
+    lines += [" & ".join(map(_escaped, row)) + r" \\" for row in (ARMS, *arm_rows(result))]
+    lines.insert(3, r"\hline")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
+
+
+def _arm_row(one: ArmResult) -> tuple[str, ...]:
+    return (
+        one.arm.name,
+        f"{one.patients[0]}/{one.patients[1]}",
+        _spread(one.auroc),
+        _interval(one.auroc_ci95),
+        _spread(one.balanced_accuracy),
+        _spread(one.youden),
+        _spread(one.f1),
+        f"{one.megabytes:,.0f}",
+    )
+
+
+def _comparison_row(first: ArmResult, one: Comparison) -> tuple[str, ...]:
+    return (
+        one.arm.name,
+        first.arm.name,
+        ", ".join(one.sites),
+        f"{one.difference.mean:+.3f}",
+        _interval(one.ci95),
+        _p(one.p),
+        _p(one.p_holm),
+        _p(one.signed_rank.p),
+        _p(one.signed_rank.smallest_p),
+    )
+
+
+def _spread(values: Spread) -> str:
+    deviation = values.standard_deviation
+    return f"{values.mean:.3f}" + ("" if deviation is None else f" ({deviation:.3f})")
+
+
+def _interval(limits: tuple[float, float] | None) -> str:
+    return "-" if limits is None else f"{limits[0]:.3f} to {limits[1]:.3f}"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _markdown(heads: Sequence[str], rows: Rows) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    for sign in "%&_#":
+        text = text.replace(sign, "\\" + sign)
+    return text.replace("<", "$<$")

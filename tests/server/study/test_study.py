@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.run.evaluation_file import read_evaluation
+from server.study.plan import read_arms, shipped_arms
+from shared.errors import ConfigError
+from shared.metrics.binary import auroc
+from shared.metrics.histogram import Histogram
+
+Here = Callable[..., tuple[int, str, str]]
+TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",
+        "rounds=1", "augmentation=none", "lr-probe=0.05")  # fmt: skip
+ARMS = """
+[[arm]]
+name = "first"
+[[arm]]
+name = "the same again"
+[[arm]]
+name = "full, faster"
+set = { schedule = "full", lr-head = 0.01 }
+"""
+
+
+def words(sites: list[Path], out: Path, *more: object) -> list[object]:
+    settings = [word for one in TINY for word in ("--set", one)]
+    return ["study", *sites, "--folds", 2, "--repeats", 2, "--out", out, *settings, *more]
+
+
+def pooled(out: Path, arm: str, repeat: int) -> Histogram:
+    """The held-out counts of a repeat, added up over its folds from the runs' own files."""
+    total = Histogram.empty()
+    for fold in range(2):
+        found = read_evaluation(out / arm / f"repeat-{repeat}-fold-{fold}")
+        assert found is not None
+        counts = found.cohorts["test"].pooled
+        assert counts is not None
+        total += counts
+    return total
+
+
+def test_a_study_from_arms_to_tables(
+    two_sites: list[Path], runs: list[str], here: Here, tmp_path: Path
+) -> None:
+    arms, out = tmp_path / "arms.toml", tmp_path / "study"
+    arms.write_text(ARMS)
+    code, said, told = here(*words(two_sites, out, "--arms", arms, "--json"))
+    assert code == 0, told
+    assert len(runs) == 3 * 2 * 2
+    text = (out / "study.json").read_text()
+    assert said.endswith(text + "\n")
+    result: dict[str, Any] = json.loads(text)
+
+    for arm, folder in zip(result["arms"], ("first", "the-same-again", "full-faster"), strict=True):
+        areas = [auroc(pooled(out, folder, repeat)) for repeat in range(2)]
+        assert None not in areas
+        assert arm["auroc"]["mean"] == pytest.approx(sum(a or 0.0 for a in areas) / 2)
+        assert sum(arm["patients"]) == 28
+    same, faster = result["comparisons"]
+    # Two identical arms differ by nothing, in every repeat, and every test says so.
+    assert (same["difference"]["mean"], same["p"], same["p_holm"]) == (0.0, 1.0, 1.0)
+    assert same["signed_rank"]["p"] == 1.0
+    assert same["signed_rank"]["smallest_p"] == 0.5
+    difference = result["arms"][2]["auroc"]["mean"] - result["arms"][0]["auroc"]["mean"]
+    assert faster["difference"]["mean"] == pytest.approx(difference)
+    assert faster["p_holm"] == pytest.approx(min(1.0, 2 * faster["p"]))
+
+    with (out / "arms.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert [row["arm"] for row in rows] == ["first", "the same again", "full, faster"]
+    assert rows[0]["AUROC"] == rows[1]["AUROC"]
+    assert (out / "study.md").read_text().count("| first |") == 3
+    assert r"\begin{tabular}" in (out / "study.tex").read_text()
+
+
+def test_what_is_done_is_not_done_again(
+    two_sites: list[Path], runs: list[str], here: Here, tmp_path: Path
+) -> None:
+    arms, out = tmp_path / "arms.toml", tmp_path / "study"
+    arms.write_text(ARMS.split('[[arm]]\nname = "full', maxsplit=1)[0])
+    given = words(two_sites, out, "--arms", arms, "--repeats", 1)
+    assert here(*given)[0] == 0
+    before = (out / "study.json").read_bytes()
+    (out / "first" / "repeat-0-fold-1" / "summary.json").unlink()
+    runs.clear()
+    assert here(*given)[0] == 0
+    assert runs == ["first 0 1"]
+    assert (out / "study.json").read_bytes() == before
+    code, _, told = here(*words(two_sites, out, "--arms", arms, "--repeats", 3))
+    assert code == 2
+    assert "holds another study" in told
+
+
+def test_each_site_alone_and_all_data_in_one_place(
+    two_sites: list[Path], runs: list[str], here: Here, tmp_path: Path
+) -> None:
+    """Compared in the patients that both arms have: a site's own, or everybody's."""
+    arms, out = tmp_path / "arms.toml", tmp_path / "study"
+    arms.write_text('[[arm]]\nname = "federated"\n')
+    given = words(two_sites, out, "--arms", arms, "--repeats", 1, "--each-site")
+    code, _, told = here(*given)
+    assert code == 0, told
+    result = json.loads((out / "study.json").read_text())
+    assert [one["arm"]["name"] for one in result["arms"]] == [
+        "federated", "a alone", "b alone", "all data in one place",
+    ]  # fmt: skip
+    assert [one["sites"] for one in result["comparisons"]] == [["a"], ["b"], ["a", "b"]]
+    assert [sum(one["patients"]) for one in result["arms"]] == [28, 14, 14, 28]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "has no arm"),
+        ("[[arm]]\nname = 3", "an arm's name is 3"),
+        ("[[arm]]\nname = 'x'\nsets = {}", "unknown key 'sets'"),
+        ("[[arm]]\nname = 'x'\nset = { round = 3 }", "Unknown setting 'round'"),
+        ("[[arm]]\nname = 'x'\nset = { seed = 3 }", "seed of arm 'x' is set by the study"),
+        ("[[arm]]\nname = 'x y'\n[[arm]]\nname = 'x-y'", "two arms are called"),
+        ("[[arm]]\nname = 'x'\nsites = 'north'", "it must be a list of names"),
+        ("arm = ", "is not valid TOML"),
+    ],
+)
+def test_arms_that_are_none(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "arms.toml").write_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        read_arms(str(tmp_path / "arms.toml"))
+
+
+def test_arms_that_come_with_it() -> None:
+    assert "paper" in shipped_arms()
+    for name in shipped_arms():
+        assert len(read_arms(name)) > 1
+    with pytest.raises(ConfigError, match="paper"):
+        read_arms("nowhere.toml")
