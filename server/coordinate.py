@@ -69,7 +69,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     names = tuple(site.name for site in sites.values())
     emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
     end = _run_rounds(federation, folder, start, records, names)
-    final = evaluate_final(federation, end.delta, end.round, _took_part(records, names))
+    final = evaluate_final(federation, end.delta, end.round, _took_part(records, names), records)
     write_model(folder.model, reference, end.delta, config)
     write_evaluation(folder.path, final.counts)
     if (validation := final.counts.cohorts["validation"].pooled) is not None:
@@ -150,7 +150,7 @@ def _run_rounds(
         for round_number in range(start.round + 1, total_rounds(config) + 1):
             plan = policy(round_number, [record.auroc for record in records])
             expected = names if round_number == start.round + 1 else _took_part(records, names)
-            delta, record = run_round(federation, plan, state.delta, expected)
+            delta, record = run_round(federation, plan, state.delta, expected, records)
             warn_of_changes(record, records)
             records.append(record)
             strategy, feedback = federation.aggregator.state, federation.downlink.residual

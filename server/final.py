@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from flwr.app import RecordDict
 
 from server.collect import Missing, send_and_collect
-from server.evaluation import hidden_sites, metrics_by_site, pooled_metrics
+from server.evaluation import Evaluation, evaluation_of
 from server.federation import Federation
 from server.global_model import select
 from server.grades import compare_with_grades
 from server.replies import list_problems, read_evaluate_reply
-from server.run.evaluation_file import CohortCounts, EvaluationFile
+from server.run.evaluation_file import EvaluationFile
+from server.run.ledger import RoundRecord
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
 from server.waiting import wait_for_sites
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, Warned, emit
-from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
 from shared.schedule import stages_ever_thawed
 from shared.wire.arrays import Arrays, encode
@@ -40,12 +39,16 @@ class Answers:
 
 
 def evaluate_final(
-    federation: Federation, delta: Arrays, rounds: int, expected: Collection[str] = ()
+    federation: Federation,
+    delta: Arrays,
+    rounds: int,
+    expected: Collection[str] = (),
+    earlier: Sequence[RoundRecord] = (),
 ) -> FinalEvaluation:
     """The model after the last round at every site that is there; with folds, of both cohorts.
 
-    A site that fails is asked again `retries` times, then named as missing; RunError where fewer
-    than `min-sites` answered.
+    `earlier` are the run's rounds. A site that fails is asked again `retries` times, then named as
+    missing; RunError where fewer than `min-sites` answered.
     """
     started = time.monotonic()
     scopes: tuple[Scope, ...] = (
@@ -55,58 +58,42 @@ def evaluate_final(
         scope: _ask(federation, delta, rounds, scope, expected, last=scope == scopes[-1])
         for scope in scopes
     }
-    cohorts = {scope: one.replies for scope, one in answers.items()}
+    told = {
+        # The rounds before counted the validation patients, and no others.
+        scope: _evaluation(one.replies, earlier if scope == "validation" else ())
+        for scope, one in answers.items()
+    }
     covariates = {
         scope: compared
-        for scope, replies in cohorts.items()
-        if (compared := compare_with_grades(federation, scope, replies))
+        for scope, one in answers.items()
+        if (compared := compare_with_grades(federation, scope, one.replies, told[scope].hidden))
     }
-    of: dict[str, CohortCounts] = {
-        scope: CohortCounts(*_counts(replies)) for scope, replies in cohorts.items()
-    }
+    validation, test = told["validation"], told.get("test")
     return FinalEvaluation(
-        pooled=_pooled(cohorts["validation"]),
-        sites=_by_site(cohorts["validation"]),
-        test=HeldOutEvaluation(_pooled(cohorts["test"]), _by_site(cohorts["test"]))
-        if "test" in cohorts
-        else None,
+        pooled=validation.pooled,
+        sites=validation.sites,
+        test=HeldOutEvaluation(test.pooled, test.sites) if test else None,
         covariates={scope: compared.to_json() for scope, compared in covariates.items()},
-        counts=EvaluationFile(of, {scope: c.counts for scope, c in covariates.items()}),
+        counts=EvaluationFile(
+            {scope: one.counts for scope, one in told.items()},
+            {scope: compared.counts for scope, compared in covariates.items()},
+        ),
         missing={name: why for one in answers.values() for name, why in one.missing.items()},
         bytes_down=sum(one.bytes_down for one in answers.values()),
         bytes_up=sum(one.bytes_up for one in answers.values()),
         bytes_full_exchange=sum(one.asked for one in answers.values())
         * federation.full_model_bytes,
         seconds=time.monotonic() - started,
-        evaluate_seconds=sum(r.seconds for replies in cohorts.values() for r in replies.values()),
+        evaluate_seconds=sum(r.seconds for one in answers.values() for r in one.replies.values()),
     )
 
 
-Replies = Mapping[str, EvaluateReply]
-
-
-def _pooled(replies: Replies) -> dict[str, Any]:
-    return pooled_metrics(reply.histogram for reply in replies.values())
-
-
-def _by_site(replies: Replies) -> dict[str, Mapping[str, Any]]:
-    return metrics_by_site(_histograms(replies), _suppressing(replies))
-
-
-def _counts(replies: Replies) -> tuple[Histogram, dict[str, Histogram | None]]:
-    """Of all sites, and of each that may be shown."""
-    histograms = _histograms(replies)
-    hidden = hidden_sites(histograms, _suppressing(replies))
-    shown = {name: None if name in hidden else own for name, own in histograms.items()}
-    return sum(histograms.values(), start=Histogram.empty()), shown
-
-
-def _histograms(replies: Replies) -> dict[str, Histogram]:
-    return {name: reply.histogram for name, reply in replies.items()}
-
-
-def _suppressing(replies: Replies) -> set[str]:
-    return {name for name, reply in replies.items() if reply.suppress}
+def _evaluation(replies: Mapping[str, EvaluateReply], earlier: Sequence[RoundRecord]) -> Evaluation:
+    return evaluation_of(
+        {name: reply.histogram for name, reply in replies.items()},
+        {name for name, reply in replies.items() if reply.suppress},
+        earlier,
+    )
 
 
 def _ask(

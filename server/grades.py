@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ from shared.errors import ProtocolError
 from shared.events import Warned, emit
 from shared.metrics.binary import auroc
 from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.disclosure import MIN_CELL, below_limit, suppress
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.interval import auroc_interval
 from shared.protocol.compare import CompareRequest
 from shared.protocol.evaluate import EvaluateReply, Scope
+from shared.protocol.graded import Graded
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,20 @@ class GradeComparison:
 
 
 def compare_with_grades(
-    federation: Federation, scope: Scope, replies: Mapping[str, EvaluateReply]
+    federation: Federation,
+    scope: Scope,
+    replies: Mapping[str, EvaluateReply],
+    hidden: Collection[str] = (),
 ) -> GradeComparison | None:
-    """The comparison over the sites that have a grade; None where none has."""
+    """The comparison over the sites that have a grade; None where none has.
+
+    None, too, where it would tell the counts of a small one: `hidden` sites are not shown.
+    """
     graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
     if not graded:
+        return None
+    if not _may_be_told(graded, hidden):
+        emit(Warned("The clinical grade is not compared: too few patients have one at some site."))
         return None
     try:
         grades = sum((own.grades for own in graded.values()), start=GradeCounts((), (), ()))
@@ -74,3 +85,14 @@ def compare_with_grades(
         emit(Warned(f"Model and clinical grade are not compared: {str(error).rstrip('.')}."))
         paired = None
     return GradeComparison(grades, model, paired)
+
+
+def _may_be_told(graded: Mapping[str, Graded], hidden: Collection[str]) -> bool:
+    """Whether sums over these sites tell no small count to a reader who knows all other sites'."""
+    counts = {
+        name: (own.model.total_positives, own.model.total_negatives) for name, own in graded.items()
+    }
+    own = below_limit(counts, dict.fromkeys(counts, MIN_CELL)) | (set(hidden) & set(counts))
+    told = suppress(counts, own, MIN_CELL)
+    # Who else would have to be hidden may be known: a site's patients can all have a grade.
+    return told.hidden == own and told.shows_total_positives and told.shows_total_negatives

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.evaluation import metrics_by_site, pooled_metrics
+from server.evaluation import evaluation_of
 from server.federation import Federation
 from server.run.ledger import RoundRecord, SiteRound
 from shared.protocol.plan import plan_to_values
@@ -29,25 +29,33 @@ class Collected:
 
 
 def record_of(
-    federation: Federation, plan: Plan, asked: Sequence[Collected], seconds: float
+    federation: Federation,
+    plan: Plan,
+    asked: Sequence[Collected],
+    seconds: float,
+    earlier: Sequence[RoundRecord] = (),
 ) -> RoundRecord:
-    """The ledger's record: the last asking's replies, everybody's bytes and waiting."""
+    """The ledger's record: the last asking's replies, everybody's bytes and waiting.
+
+    What it shows of the sites tells nothing more beside the rounds before, `earlier`.
+    """
     result = asked[-1]
     replies = dict(sorted(result.replies.items()))
     images = sum(reply.images for reply in replies.values())
-    metrics = metrics_by_site(
+    evaluation = evaluation_of(
         {name: reply.histogram for name, reply in replies.items()},
         {name for name, reply in replies.items() if reply.suppress},
+        earlier,
     )
     return RoundRecord(
         round=plan.round,
         plan=plan_to_values(plan),
-        sites={name: _site_round(reply, metrics[name]) for name, reply in replies.items()},
+        sites={name: _site_round(reply, evaluation.sites[name]) for name, reply in replies.items()},
         refused=result.refused,
         absent=result.absent,
         attempts=len(asked),
         loss=sum(reply.loss * reply.images for reply in replies.values()) / images,
-        validation=pooled_metrics(reply.histogram for reply in replies.values()),
+        validation=evaluation.pooled,
         bytes_down=sum(one.bytes_down for one in asked),
         bytes_up=sum(one.bytes_up for one in asked),
         bytes_full_exchange=sum(one.messages for one in asked) * federation.full_model_bytes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,12 +28,17 @@ from shared.wire.size import serialized_size
 
 
 def run_round(
-    federation: Federation, plan: Plan, delta: Arrays, expected: Collection[str] = ()
+    federation: Federation,
+    plan: Plan,
+    delta: Arrays,
+    expected: Collection[str] = (),
+    earlier: Sequence[RoundRecord] = (),
 ) -> tuple[Arrays, RoundRecord]:
     """One round, repeated while too few sites answer: the new delta and the ledger's record.
 
-    `expected` are sites that are waited for a while where they are not connected. Raises RunError
-    when the round had too few usable replies `retries` + 1 times.
+    `expected` are sites that are waited for a while where they are not connected, `earlier` the
+    rounds before, beside which nothing must give a site's counts away. Raises RunError when
+    the round had too few usable replies `retries` + 1 times.
     """
     config, started = federation.config, time.monotonic()
     # Encoded once: a round that is asked again sends the same bytes.
@@ -50,7 +55,8 @@ def run_round(
             if len(asked) > config.retries:
                 raise RunError(_too_few(plan, config, asked[-1]))
     federation.downlink.residual = residual
-    return delta | aggregate, record_of(federation, plan, asked, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return delta | aggregate, record_of(federation, plan, asked, seconds, earlier)
 
 
 def _ask(

@@ -22,7 +22,9 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
         table.add_row(name, *_cells(metrics))
     console.print(table)
     if any(metrics["positives"] is None for metrics in summary["site"].values()):
-        console.print("-  class smaller than the site's min-cell, or metric undefined")
+        console.print(
+            "-  class smaller than the site's min-cell, a number that would tell it, or undefined"
+        )
     moved, full = (
         summary["bytes"]["down"] + summary["bytes"]["up"],
         summary["bytes"]["full_exchange"],

@@ -32,6 +32,7 @@ from shared.events import (
     has_listeners,
     listening,
 )
+from shared.metrics.disclosure import MIN_CELL
 
 _NAMED = 20
 """So many sites are named in one line; of more, it says how many."""
@@ -51,7 +52,10 @@ def describe(event: Event) -> str | None:
                 f"{size / 1e6:.2f} MB, {seconds:.1f} s"
             )
         case SiteJoined(site, images, patients):
-            return f"{site} takes part with {images} training images of {patients} patients"
+            return (
+                f"{site} takes part with {_at_least(images)} training images of "
+                f"{_at_least(patients)} patients"
+            )
         case SiteLost(site, back):
             if back:
                 return f"{site} is connected again"
@@ -69,6 +73,10 @@ def describe(event: Event) -> str | None:
         case Warned(text):
             return text
     return None
+
+
+def _at_least(count: int) -> str:
+    return str(count) if count >= MIN_CELL else f"fewer than {MIN_CELL}"
 
 
 @contextmanager

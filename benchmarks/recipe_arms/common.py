@@ -121,4 +121,4 @@ def external_auroc(job: Job, folder: Path) -> float:
     model.load_state_dict(load_file(model_path(folder)))
     model.to(workspace.device)
     histogram = evaluate_samples(model, workspace.all_samples(), config.batch_size)
-    return float(pooled_metrics([histogram])["auroc"])
+    return float(pooled_metrics([histogram]).auroc or 0.0)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from shared.metrics.disclosure import MIN_CELL
+
 app = typer.Typer(add_completion=False)
 
 
@@ -16,7 +18,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The page; default RUN/report.html.")] = None,
     min_cell: Annotated[
         int, typer.Option(min=1, help="The smallest count of a single site that is shown.")
-    ] = 5,
+    ] = MIN_CELL,
 ) -> None:
     """Write a run as one self-contained HTML page.
 
