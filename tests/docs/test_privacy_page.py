@@ -1,0 +1,97 @@
+"""docs/privacy.md names every field of every message, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, RecordDict
+
+from shared.config import RunConfig
+from shared.metrics.disclosure import MIN_CELL
+from shared.metrics.grades import GradeCounts
+from shared.metrics.histogram import SCORE_BINS, Histogram
+from shared.metrics.paired import ClassSums, PairedSums
+from shared.protocol.compare import CompareReply, CompareRequest
+from shared.protocol.describe import DescribeRequest, SiteDescription
+from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
+from shared.protocol.graded import Graded
+from shared.protocol.train import TrainReply, TrainRequest
+from shared.schedule import policy_for
+from shared.wire.arrays import to_record
+
+PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
+HISTOGRAM = Histogram.from_logits([-1.0, 1.0], [0, 1])
+GRADES = GradeCounts((1.0, 2.0), (0, 1), (1, 0))
+DELTA = to_record({"fc.bias": np.ones(1, np.float32)})
+SUMS = PairedSums(ClassSums(), ClassSums(), pooled_positives=1, pooled_negatives=1)
+
+MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
+    "describe": (
+        [DescribeRequest("r1").to_content()],
+        [SiteDescription("north", "sha256:ab", 8, 7).to_content()],
+    ),
+    "train": (
+        [TrainRequest("r1", "b", policy_for(RunConfig())(1, []), ("x",), DELTA).to_content()],
+        [
+            TrainReply(
+                "north", 1, "f", DELTA, 8, 7, 1, 0.5, HISTOGRAM, False, 1.0, 1.0, 0, 0
+            ).to_content()
+        ],
+    ),
+    "evaluate": (
+        [EvaluateRequest("r1", "b", "test", 1, ("head",), True, DELTA).to_content()],
+        [EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content()],
+    ),
+    "evaluate.compare": (
+        [
+            CompareRequest("r1", "test", ("r1",), (), HISTOGRAM, GRADES).to_content(),
+            CompareRequest("r1", "test", ("r1",), ("r2",), HISTOGRAM, HISTOGRAM).to_content(),
+        ],
+        [CompareReply("north", SUMS).to_content()],
+    ),
+}
+
+
+def sent(contents: list[RecordDict]) -> set[str]:
+    """`record.field` of everything in these messages; tensors by their record alone."""
+    return {
+        name if isinstance(record, ArrayRecord) else f"{name}.{key}"
+        for content in contents
+        for name, record in content.items()
+        for key in record
+    }
+
+
+def described(title: str) -> tuple[set[str], set[str]]:
+    """The fields that the page names under this title: to the site, and from it."""
+    section = PAGE.read_text(encoding="utf-8").split(f"\n### {title}\n")[1].split("\n#")[0]
+    down, up = section.split("From the site:")
+    records = r"`((?:[a-z]+\.[a-z-]+)|delta)`"
+    return set(re.findall(records, down)), set(re.findall(records, up))
+
+
+@pytest.mark.parametrize("title", MESSAGES)
+def test_the_page_names_every_field_of_a_message_and_no_other(title: str) -> None:
+    requests, replies = MESSAGES[title]
+    assert described(title) == (sent(requests), sent(replies))
+
+
+def test_the_page_describes_every_message_that_there_is() -> None:
+    protocol = PAGE.parents[1] / "shared" / "protocol"
+    texts = [path.read_text(encoding="utf-8") for path in protocol.glob("*.py")]
+    types = {found for text in texts for found in re.findall(r'^MESSAGE_TYPE = "(.+)"', text, re.M)}
+    assert types == set(MESSAGES) - {"describe"} | {"query"}
+    written = {n for text in texts for n in re.findall(r"^class (\w+)", text, re.M)}
+    assert {n for n in written if n.endswith(("Request", "Reply", "Description"))} == {
+        "DescribeRequest", "SiteDescription", "TrainRequest", "TrainReply",
+        "EvaluateRequest", "EvaluateReply", "CompareRequest", "CompareReply",
+    }  # fmt: skip
+
+
+def test_the_page_names_the_limits_that_the_code_has() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert f"`min-cell` in site.toml ({MIN_CELL})" in text
+    assert f"counted in {SCORE_BINS} bins" in text
