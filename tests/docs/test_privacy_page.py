@@ -14,7 +14,7 @@ from shared.metrics.disclosure import MIN_CELL
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums, PairedSums
-from shared.protocol.compare import CompareReply, CompareRequest
+from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
 from shared.protocol.describe import DescribeRequest, SiteDescription
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.protocol.graded import Graded
@@ -51,6 +51,10 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
             CompareRequest("r1", "test", ("r1",), ("r2",), HISTOGRAM, HISTOGRAM).to_content(),
         ],
         [CompareReply("north", SUMS).to_content()],
+    ),
+    "evaluate.count": (
+        [CountRequest("r1", "test", ("r1", "r2")).to_content()],
+        [EvaluateReply("north", HISTOGRAM, True, 0.0, Graded(GRADES, HISTOGRAM)).to_content()],
     ),
 }
 
