@@ -86,12 +86,16 @@ def test_the_page_names_every_field_of_a_message_and_no_other(title: str) -> Non
 def test_the_page_describes_every_message_that_there_is() -> None:
     protocol = PAGE.parents[1] / "shared" / "protocol"
     texts = [path.read_text(encoding="utf-8") for path in protocol.glob("*.py")]
-    types = {found for text in texts for found in re.findall(r'^MESSAGE_TYPE = "(.+)"', text, re.M)}
+    types = {
+        found
+        for text in texts
+        for found in re.findall(r'^(?:MESSAGE|COUNT)_TYPE = "(.+)"', text, re.M)
+    }
     assert types == set(MESSAGES) - {"describe"} | {"query"}
     written = {n for text in texts for n in re.findall(r"^class (\w+)", text, re.M)}
     assert {n for n in written if n.endswith(("Request", "Reply", "Description"))} == {
         "DescribeRequest", "SiteDescription", "TrainRequest", "TrainReply",
-        "EvaluateRequest", "EvaluateReply", "CompareRequest", "CompareReply",
+        "EvaluateRequest", "EvaluateReply", "CompareRequest", "CompareReply", "CountRequest",
     }  # fmt: skip
 
 
