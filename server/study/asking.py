@@ -40,10 +40,18 @@ class StudySites:
     """By the site's name."""
 
     def count(self, runs: Runs, sites: Sequence[str]) -> Histogram:
-        """The patients held out over the folds of one arm and repeat, by score and class."""
+        """The patients held out over the folds of one arm and repeat, by score and class.
+
+        RunError where one site alone is asked that must not be shown.
+        """
         content = CountRequest(runs[0], "test", tuple(runs)).to_content()
         replies = self._ask(content, COUNT_TYPE, sites)
         found = [EvaluateReply.from_content(reply.content) for reply in replies]
+        if len(found) == 1 and found[0].suppress:
+            raise RunError(
+                f"{found[0].site} alone has fewer patients of a class than its min-cell, so its "
+                "own results are not shown; leave out the arms of that site alone."
+            )
         return sum((reply.histogram for reply in found), start=Histogram.empty())
 
     def compare(self, first: Runs, second: Runs, sites: Sequence[str]) -> PairedComparison | None:

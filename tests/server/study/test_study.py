@@ -114,6 +114,20 @@ def test_each_site_alone_and_all_data_in_one_place(
     assert [sum(one["patients"]) for one in result["arms"]] == [28, 14, 14, 28]
 
 
+def test_a_site_below_its_min_cell_has_no_results_of_its_own(
+    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here
+) -> None:
+    folder = tmp_path / "sites"
+    sites = [write_site(folder, "a", 14, min_cell=8), write_site(folder, "b", 14, seed=1)]
+    arms = tmp_path / "arms.toml"
+    arms.write_text('[[arm]]\nname = "federated"\n[[arm]]\nname = "alone"\nsites = ["a"]\n')
+    given = words(sites, tmp_path / "study", "--arms", arms, "--repeats", 1)
+    code, _, told = here(*given)
+    assert code == 1
+    assert "a alone has fewer patients of a class than its min-cell" in told
+    assert not (tmp_path / "study" / "study.json").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
