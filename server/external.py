@@ -9,7 +9,7 @@ from typing import Any
 from flwr.app import ArrayRecord
 
 from server.collect import Missing, Question, send_and_collect
-from server.evaluation import evaluation_of
+from server.evaluation import pooled_metrics
 from server.replies import as_sentence, error_reason
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
@@ -24,10 +24,9 @@ from shared.replies import FAILED
 def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
     """The site's name and its metrics, as the object `pooled` of summary.json.
 
-    Its counts are null where a class is smaller than the site's min-cell.
-
-    The final model is itself the base of the one message that is sent, so nothing else of the run
-    (its pretrained weights, its sites) needs to be there.
+    Nothing is suppressed: who asks has the site's folder. The final model is itself the base of
+    the one message that is sent, so nothing else of the run (its pretrained weights, its sites)
+    needs to be there.
     ConfigError where the run is not finished.
     """
     folder = open_run(run)
@@ -60,8 +59,7 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
             raise kind(as_sentence(f"{site} could not be evaluated: {error_reason(reply)}"))
         content = EvaluateReply.from_content(reply.content)
         _warn_of_training_site(folder, content.site)
-        own = {content.site} if content.suppress else set()
-        return content.site, dict(evaluation_of({content.site: content.histogram}, own).pooled)
+        return content.site, pooled_metrics([content.histogram]).to_json()
     raise ProtocolError("the site did not answer")
 
 

@@ -62,7 +62,7 @@ def compare_with_grades(
     graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
     if not graded:
         return None
-    if not _may_be_told(graded, hidden):
+    if not may_be_compared(graded, hidden):
         emit(Warned("The clinical grade is not compared: too few patients have one at some site."))
         return None
     try:
@@ -87,7 +87,7 @@ def compare_with_grades(
     return GradeComparison(grades, model, paired)
 
 
-def _may_be_told(graded: Mapping[str, Graded], hidden: Collection[str]) -> bool:
+def may_be_compared(graded: Mapping[str, Graded], hidden: Collection[str]) -> bool:
     """Whether sums over these sites tell no small count to a reader who knows all other sites'."""
     counts = {
         name: (own.model.total_positives, own.model.total_negatives) for name, own in graded.items()

@@ -62,9 +62,9 @@ def test_a_site_below_its_own_limit_is_null_but_counts_in_the_pool(
     simulate: Callable[[RunConfig], dict[str, Any]],
 ) -> None:  # fmt: skip
     sites = [
-        write_site(tmp_path, "open", 30, min_cell=2, seed=2),
+        write_site(tmp_path, "open", 40, min_cell=2, seed=2),
         write_site(tmp_path, "shy", 20, seed=1),
-        write_site(tmp_path, "small", 20, min_cell=2),
+        write_site(tmp_path, "small", 30, min_cell=2),
     ]
     settings = sites[1] / "site.toml"
     settings.write_text(settings.read_text().replace("min-cell = 1", "min-cell = 3"))
@@ -72,14 +72,14 @@ def test_a_site_below_its_own_limit_is_null_but_counts_in_the_pool(
     summary = simulate(config)
     assert summary["site"]["shy"].keys() == summary["pooled"].keys()
     assert set(summary["site"]["shy"].values()) == {None}
-    assert summary["site"]["open"]["positives"] == 3
-    assert (summary["pooled"]["positives"], summary["pooled"]["negatives"]) == (7, 7)
+    assert summary["site"]["open"]["positives"] == 4
+    assert (summary["pooled"]["positives"], summary["pooled"]["negatives"]) == (9, 9)
     # Else the pooled counts minus those shown would be those of the site that shows none.
     assert set(summary["site"]["small"].values()) == {None}
     for record in read_rounds(Path(config.out) / "ledger.jsonl"):
         assert set(record.sites["shy"].metrics.values()) == {None}
         assert set(record.sites["small"].metrics.values()) == {None}
-        assert record.sites["open"].metrics["negatives"] == 3
+        assert record.sites["open"].metrics["negatives"] == 4
 
 
 def test_replies_hold_counts_and_nothing_of_a_patient(

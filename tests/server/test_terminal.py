@@ -51,6 +51,10 @@ LINES: list[tuple[Event, str | None]] = [
         SiteJoined("north", 40, 31),
         "north takes part with 40 training images of 31 patients",
     ),
+    (
+        SiteJoined("north", 5, 4),
+        "north takes part with 5 training images of fewer than 5 patients",
+    ),
     (SiteBusy("north", "training", 4), None),
     (StepDone("north"), None),
     (ReplyReceived("north", None), None),
