@@ -72,8 +72,8 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     final = evaluate_final(federation, end.delta, end.round, _took_part(records, names), records)
     write_model(folder.model, reference, end.delta, config)
     write_evaluation(folder.path, final.counts)
-    if (validation := final.counts.cohorts["validation"].pooled) is not None:
-        write_calibration(folder.path, calibrate(validation))
+    shown = {key: final.pooled[key] for key in ("positives", "negatives")}
+    write_calibration(folder.path, calibrate(final.validation) | shown)
     summary = build_summary(folder.run, base.digest, records, final)
     write_summary(folder.summary, summary)
     return summary

@@ -21,6 +21,8 @@ class Evaluation:
     sites: Mapping[str, Mapping[str, Any]]
     counts: CohortCounts
     hidden: frozenset[str]
+    total: Histogram
+    """To compute with; `counts` has it where it may be shown."""
 
 
 def pooled_metrics(histograms: Iterable[Histogram]) -> BinaryMetrics:
@@ -51,6 +53,7 @@ def evaluation_of(
         },
         counts=CohortCounts(total if both else None, shown),
         hidden=told.hidden,
+        total=total,
     )
 
 

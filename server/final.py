@@ -78,6 +78,7 @@ def evaluate_final(
             {scope: one.counts for scope, one in told.items()},
             {scope: compared.counts for scope, compared in covariates.items()},
         ),
+        validation=validation.total,
         missing={name: why for one in answers.values() for name, why in one.missing.items()},
         bytes_down=sum(one.bytes_down for one in answers.values()),
         bytes_up=sum(one.bytes_up for one in answers.values()),

@@ -12,6 +12,7 @@ from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.errors import RunError
 from shared.files import write_text_atomically
+from shared.metrics.histogram import Histogram
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class FinalEvaluation:
     covariates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By cohort: the clinical grade's AUROC and the model's beside it."""
     counts: EvaluationFile = field(default_factory=lambda: EvaluationFile({}))
+    validation: Histogram = field(default_factory=Histogram.empty)
+    """All sites' validation patients, to calibrate on; `counts` has what may be shown."""
 
 
 def build_summary(
