@@ -44,15 +44,22 @@ class StudySites:
 
         RunError where one site alone is asked that must not be shown.
         """
-        content = CountRequest(runs[0], "test", tuple(runs)).to_content()
-        replies = self._ask(content, COUNT_TYPE, sites)
-        found = [EvaluateReply.from_content(reply.content) for reply in replies]
+        found = self._counted(runs, sites)
         if len(found) == 1 and found[0].suppress:
             raise RunError(
                 f"{found[0].site} alone has fewer patients of a class than its min-cell, so its "
                 "own results are not shown; leave out the arms of that site alone."
             )
-        return sum((reply.histogram for reply in found), start=Histogram.empty())
+        return _sum(found)
+
+    def count_fold(self, run: str, sites: Sequence[str]) -> Histogram:
+        """The patients held out in one run, to be added up; few, and not to be shown by itself."""
+        return _sum(self._counted((run,), sites))
+
+    def _counted(self, runs: Runs, sites: Sequence[str]) -> list[EvaluateReply]:
+        content = CountRequest(runs[0], "test", tuple(runs)).to_content()
+        replies = self._ask(content, COUNT_TYPE, sites)
+        return [EvaluateReply.from_content(reply.content) for reply in replies]
 
     def compare(self, first: Runs, second: Runs, sites: Sequence[str]) -> PairedComparison | None:
         """DeLong's test of two arms in the patients of these sites; None without both classes."""
@@ -73,6 +80,10 @@ class StudySites:
                 raise RunError(f"{names[node]} could not be asked: {error_reason(reply)}")
             replies.append(reply)
         return replies
+
+
+def _sum(replies: Sequence[EvaluateReply]) -> Histogram:
+    return sum((reply.histogram for reply in replies), start=Histogram.empty())
 
 
 def open_sites(config: RunConfig, sites: Mapping[str, Path]) -> StudySites:

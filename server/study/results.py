@@ -135,7 +135,7 @@ def _at_chosen(
         calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
         points = {p["name"]: p["threshold"] for p in calibration["operating_points"]}
         # Asked for: a run's own file lacks what is not to be shown of few patients.
-        held_out = asked.count([str(summary_of(Cell(arm, repeat, fold), out)["run"])], names)
+        held_out = asked.count_fold(str(summary_of(Cell(arm, repeat, fold), out)["run"]), names)
         tables.append(confusion(held_out, points.get("youden", 0.5)))
     positives = sum(t.true_positives + t.false_negatives for t in tables)
     negatives = sum(t.true_negatives + t.false_positives for t in tables)
