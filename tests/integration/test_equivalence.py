@@ -64,7 +64,7 @@ def train_plainly(
 ) -> dict[str, Tensor]:
     """Two probe epochs and five of fine-tuning: one optimiser each, torch's own scheduler."""
     thaw(network, {"fc"})
-    probe = AdamW(network.fc.parameters(), lr=1e-3, weight_decay=1e-4)
+    probe = AdamW(network.fc.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
     for batch in epochs[1] + epochs[2]:
         step(network, probe, images[batch], labels[batch])
     groups = [
@@ -74,7 +74,7 @@ def train_plainly(
         }
         for name in MAXIMA
     ]
-    optimizer = AdamW(groups)
+    optimizer = AdamW(groups, fused=True)
     steps = sum(len(epochs[epoch]) for epoch in range(3, 8))
     scheduler = OneCycleLR(optimizer, max_lr=list(MAXIMA.values()), total_steps=steps)
     for epoch in range(3, 8):
@@ -124,7 +124,8 @@ def test_one_site_is_plain_local_training(
         if key.endswith("num_batches_tracked"):
             assert result[key] == 0
             continue
-        torch.testing.assert_close(result[key], value, rtol=2e-6, atol=2e-7)
+        # Frozen stages run with the channels last, so their sums are taken in another order.
+        torch.testing.assert_close(result[key], value, rtol=2e-6, atol=1e-6)
         if key.startswith(("layer2", "layer3", "layer4")):
             assert (value - start[key]).abs().max() > 1e-5
 

@@ -33,9 +33,9 @@ def test_a_run_that_is_interrupted_and_continued(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     sites = [
-        write_site(tmp_path, "north", 24),
-        write_site(tmp_path, "south", 12, seed=2),
-        write_site(tmp_path, "east", 12, seed=1, min_cell=9),
+        write_site(tmp_path, "north", 60),
+        write_site(tmp_path, "south", 40, seed=2),
+        write_site(tmp_path, "east", 20, seed=1, min_cell=9),
     ]
     said: list[Event] = []
 
