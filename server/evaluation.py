@@ -8,7 +8,8 @@ from typing import Any
 
 from server.run.evaluation_file import CohortCounts
 from server.run.ledger import RoundRecord
-from shared.metrics.disclosure import MIN_CELL, Suppression, suppress
+from shared.limits import MIN_CELL
+from shared.metrics.disclosure import Suppression, suppress
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics, summarise, suppressed
 

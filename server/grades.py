@@ -11,9 +11,10 @@ from server.federation import Federation
 from server.run.evaluation_file import CovariateCounts
 from shared.errors import ProtocolError
 from shared.events import Warned, emit
+from shared.limits import MIN_CELL
 from shared.metrics.binary import auroc
 from shared.metrics.delong import PairedComparison, delong_test
-from shared.metrics.disclosure import MIN_CELL, below_limit, suppress
+from shared.metrics.disclosure import below_limit, suppress
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.interval import auroc_interval

@@ -32,7 +32,7 @@ from shared.events import (
     has_listeners,
     listening,
 )
-from shared.metrics.disclosure import MIN_CELL
+from shared.limits import MIN_CELL
 
 _NAMED = 20
 """So many sites are named in one line; of more, it says how many."""

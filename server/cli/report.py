@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shared.metrics.disclosure import MIN_CELL
+from shared.limits import MIN_CELL
 
 app = typer.Typer(add_completion=False)
 

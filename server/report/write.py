@@ -8,10 +8,9 @@ from server.report.page import run_page
 from server.report.read import read_report
 from shared.errors import RunError
 from shared.files import write_text_atomically
+from shared.limits import MIN_CELL
 
 FILE = "report.html"
-MIN_CELL = 5
-"""The smallest count of a single site that the page tells, where nothing else is asked for."""
 
 
 def write_report(run: Path, out: Path | None = None, min_cell: int = MIN_CELL) -> Path:

@@ -16,9 +16,6 @@ from dataclasses import dataclass
 
 Counts = tuple[int, int]
 
-MIN_CELL = 5
-"""The limit at the coordinator and of a report; a site's own may be higher or lower."""
-
 
 @dataclass(frozen=True)
 class Suppression:

@@ -10,7 +10,7 @@ import pytest
 from flwr.app import ArrayRecord, RecordDict
 
 from shared.config import RunConfig
-from shared.metrics.disclosure import MIN_CELL
+from shared.limits import MIN_CELL
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums, PairedSums

@@ -1,0 +1,6 @@
+"""Limits that both sides know; no library is needed to read them."""
+
+from __future__ import annotations
+
+MIN_CELL = 5
+"""Patients of a class below which the coordinator shows no count of a site or of hidden sites."""
