@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
@@ -26,7 +25,7 @@ from server.run.ledger import RoundRecord, read_rounds, rewrite_rounds
 from server.run.lock import locked
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import build_summary, write_summary
-from server.waiting import wait_for_sites
+from server.waiting import simulated_sites, wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
 from shared.events import RoundFinished, RunStarted, Warned, emit, show_download
@@ -81,9 +80,8 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
 
 def _require_enough_sites(config: RunConfig) -> None:
     """ConfigError where a simulation has fewer sites than a round needs: none will join."""
-    folders = [folder for folder in config.sites.split(os.pathsep) if folder]
-    sites = 1 if config.pooled else len(folders)
-    if folders and sites < config.min_sites:
+    sites = simulated_sites(config)
+    if config.sites and sites < config.min_sites:
         raise ConfigError(
             f"min-sites is {config.min_sites}, but this simulation has only {sites} of them; "
             "lower min-sites, or name more site folders."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping
 
@@ -9,6 +10,7 @@ from server.collect import POLL_SECONDS
 from server.federation import Federation, patience, reply_timeout
 from server.presence import Presence
 from server.roster import admit, describe_refusals
+from shared.config import RunConfig
 from shared.errors import RunError, SiteError
 from shared.events import SiteJoined, Warned, emit
 from shared.protocol.describe import SiteDescription
@@ -19,11 +21,13 @@ def wait_for_sites(
 ) -> dict[int, SiteDescription]:
     """The admitted sites that are connected, once there are `min-sites` of them.
 
-    Those that are expected as well are waited for `reconnect-wait` seconds, or for as long as they
-    are connected and read their images. Waits no longer than a round may take; RunError then, with
-    what is known of the others.
+    In a simulation all of its sites: an engine starts them one by one, and a run that began with
+    the first ones would depend on chance. Those that are expected as well are waited for
+    `reconnect-wait` seconds, or for as long as they are connected and read their images. Waits no
+    longer than a round may take; RunError then, with what is known of the others.
     """
     config, roster = federation.config, federation.roster
+    needed = simulated_sites(config) or config.min_sites
     started = time.monotonic()
     told = False
     while True:
@@ -40,16 +44,23 @@ def wait_for_sites(
             presence.name in missing and roster.is_awaited(node) for node, presence in nodes.items()
         )
         in_time = waited < reply_timeout(config)
-        if len(sites) >= config.min_sites and not (
+        if len(sites) >= needed and not (
             missing and (waited < patience(config) or preparing) and in_time
         ):
             return sites
         if not in_time:
-            raise RunError(_too_few_connected(federation, len(sites)))
+            raise RunError(_too_few_connected(federation, len(sites), needed))
         if not told:
-            emit(Warned(_waiting(len(sites), config.min_sites, missing)))
+            emit(Warned(_waiting(len(sites), needed, missing)))
             told = True
         time.sleep(POLL_SECONDS if config.sites else 4 * POLL_SECONDS)
+
+
+def simulated_sites(config: RunConfig) -> int:
+    """How many sites a simulation has; 0 where it is none."""
+    if not config.sites:
+        return 0
+    return 1 if config.pooled else len([one for one in config.sites.split(os.pathsep) if one])
 
 
 def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
@@ -77,11 +88,13 @@ def _waiting(present: int, needed: int, missing: Collection[str]) -> str:
     return f"Waiting for sites: {present} are there, at least {needed} are needed.{names}"
 
 
-def _too_few_connected(federation: Federation, present: int) -> str:
-    config = federation.config
+def _too_few_connected(federation: Federation, present: int, needed: int) -> str:
     refusals = describe_refusals(federation.roster.refused)
+    least, advice = f"{needed} sites", "Flower's engine did not start the others in time."
+    if not federation.config.sites:
+        least = f"at least {needed} sites (min-sites)"
+        advice = "Start the clients of the others, or lower min-sites."
     return (
-        f"{present} of at least {config.min_sites} sites (min-sites) can take part. "
-        f"{refusals or 'Start the clients of the others, or lower min-sites.'} "
+        f"{present} of {least} can take part. {refusals or advice} "
         "What was done so far is kept; continue with --resume."
     )

@@ -14,13 +14,17 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder; it need not be finished.")],
-    out: Annotated[Path | None, typer.Option(help="The page; default RUN/report.html.")] = None,
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a run, which need not be finished, or of a study.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The page; default: report.html in that folder.")
+    ] = None,
     min_cell: Annotated[
         int, typer.Option(min=1, help="The smallest count of a single site that is shown.")
     ] = MIN_CELL,
 ) -> None:
-    """Write a run as one self-contained HTML page.
+    """Write a run or a study as one self-contained HTML page.
 
     Example: fedthaw report runs/first --out first.html
     """

@@ -65,13 +65,14 @@ def study(
 
         print_study(result, Console())
         typer.echo(f"Tables: {out}/study.md, arms.csv, comparisons.csv, study.tex", err=True)
+        typer.echo(f"Report: {out}/report.html", err=True)
 
 
 def _run(
     plan: StudyPlan, sites: Mapping[str, Path], settings: Mapping[str, Scalar], out: Path, jobs: int
 ) -> StudyResult:
     from server.study.cells import Cell, run_cells
-    from server.study.results import study_result
+    from server.study.gather import study_result
 
     def tell(cell: Cell, done: int, total: int) -> None:
         where = f"repeat {cell.repeat + 1}, fold {cell.fold + 1}"
@@ -123,6 +124,8 @@ def _keep_to_plan(out: Path, plan: StudyPlan, settings: Mapping[str, Scalar]) ->
 
 
 def _write(result: StudyResult, out: Path) -> None:
+    from server.report.write import write_report
+    from server.study.document import FILE, to_json
     from server.study.table import (
         ARMS,
         COMPARED,
@@ -134,7 +137,7 @@ def _write(result: StudyResult, out: Path) -> None:
     )
 
     documents = {
-        "study.json": json.dumps(asdict(result), indent=1) + "\n",
+        FILE: to_json(result),
         "study.md": to_markdown(result),
         "study.tex": to_latex(result),
         "arms.csv": to_csv(ARMS, arm_rows(result)),
@@ -142,3 +145,4 @@ def _write(result: StudyResult, out: Path) -> None:
     }
     for name, text in documents.items():
         (out / name).write_text(text, encoding="utf-8")
+    write_report(out)

@@ -1,4 +1,4 @@
-"""report.html: written when asked for, and at the end of a run."""
+"""report.html: written when asked for, and at the end of a run or study."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from server.report.page import run_page
 from server.report.read import read_report
+from server.report.study.data import read_study_report
+from server.report.study.page import study_page
 from shared.errors import RunError
 from shared.files import write_text_atomically
 from shared.limits import MIN_CELL
@@ -14,12 +16,14 @@ FILE = "report.html"
 
 
 def write_report(run: Path, out: Path | None = None, min_cell: int = MIN_CELL) -> Path:
-    """Write the page of a run, finished or not, and return where it is.
+    """Write the page of a run, finished or not, or of a finished study; return where it is.
 
-    Raises ConfigError where `run` is no run's folder, RunError where a file in it is damaged or
-    the page cannot be written.
+    A study's numbers are of all its sites together, and `min_cell` was applied when it was made.
+    Raises ConfigError where `run` is no such folder or the study is not finished, RunError where
+    a file in it is damaged or the page cannot be written.
     """
-    page = run_page(read_report(run, min_cell))
+    is_study = (run / "plan.json").is_file()
+    page = study_page(read_study_report(run)) if is_study else run_page(read_report(run, min_cell))
     path = out or run / FILE
     try:
         write_text_atomically(path, page)

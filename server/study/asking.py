@@ -39,31 +39,22 @@ class StudySites:
     nodes: Mapping[str, int]
     """By the site's name."""
 
-    def count(self, runs: Runs, sites: Sequence[str]) -> Histogram:
-        """The patients held out over the folds of one arm and repeat, by score and class.
+    def count(self, runs: Runs, sites: Sequence[str]) -> list[EvaluateReply]:
+        """The patients held out in these runs, by site; what is shown of them is up to the asker.
 
-        RunError where one site alone is asked that must not be shown.
+        A reply says whether its site must not be shown alone.
         """
-        found = self._counted(runs, sites)
-        if len(found) == 1 and found[0].suppress:
-            raise RunError(
-                f"{found[0].site} alone has fewer patients of a class than its min-cell, so its "
-                "own results are not shown; leave out the arms of that site alone."
-            )
-        return _sum(found)
-
-    def count_fold(self, run: str, sites: Sequence[str]) -> Histogram:
-        """The patients held out in one run, to be added up; few, and not to be shown by itself."""
-        return _sum(self._counted((run,), sites))
-
-    def _counted(self, runs: Runs, sites: Sequence[str]) -> list[EvaluateReply]:
         content = CountRequest(runs[0], "test", tuple(runs)).to_content()
         replies = self._ask(content, COUNT_TYPE, sites)
         return [EvaluateReply.from_content(reply.content) for reply in replies]
 
+    def count_all(self, runs: Runs, sites: Sequence[str]) -> Histogram:
+        """The patients of all these sites together."""
+        return sum((reply.histogram for reply in self.count(runs, sites)), start=Histogram.empty())
+
     def compare(self, first: Runs, second: Runs, sites: Sequence[str]) -> PairedComparison | None:
         """DeLong's test of two arms in the patients of these sites; None without both classes."""
-        pooled = self.count(first, sites), self.count(second, sites)
+        pooled = self.count_all(first, sites), self.count_all(second, sites)
         request = CompareRequest(first[0], "test", tuple(first), tuple(second), *pooled)
         replies = self._ask(request.to_content(), MESSAGE_TYPE, sites)
         sums = [CompareReply.from_content(reply.content).sums for reply in replies]
@@ -80,10 +71,6 @@ class StudySites:
                 raise RunError(f"{names[node]} could not be asked: {error_reason(reply)}")
             replies.append(reply)
         return replies
-
-
-def _sum(replies: Sequence[EvaluateReply]) -> Histogram:
-    return sum((reply.histogram for reply in replies), start=Histogram.empty())
 
 
 def open_sites(config: RunConfig, sites: Mapping[str, Path]) -> StudySites:

@@ -39,15 +39,29 @@ def print_study(result: StudyResult, console: Console) -> None:
             for row in rows:
                 table.add_row(*row)
             console.print(table)
+    if text := not_shown(result):
+        console.print(text)
+
+
+def not_shown(result: StudyResult) -> str:
+    """A sentence on the arms that are left out; empty where there are none."""
+    if not result.not_shown:
+        return ""
+    return (
+        f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would tell of "
+        "fewer patients of a site than its min-cell."
+    )
 
 
 def to_markdown(result: StudyResult) -> str:
     """Both tables as Markdown."""
-    return "\n".join(
+    tables = [
         _markdown(heads, rows)
         for heads, rows in ((ARMS, arm_rows(result)), (COMPARED, comparison_rows(result)))
         if rows
-    )
+    ]
+    text = not_shown(result)
+    return "\n".join([*tables, f"{text}\n"] if text else tables)
 
 
 def to_csv(heads: Sequence[str], rows: Rows) -> str:
@@ -72,7 +86,7 @@ def _arm_row(one: ArmResult) -> tuple[str, ...]:
         _spread(one.auroc),
         _interval(one.auroc_ci95),
         _spread(one.balanced_accuracy),
-        _spread(one.youden),
+        _youden(one),
         _spread(one.f1),
         f"{one.megabytes:,.0f}",
     )
@@ -90,6 +104,11 @@ def _comparison_row(first: ArmResult, one: Comparison) -> tuple[str, ...]:
         _p(one.signed_rank.p),
         _p(one.signed_rank.smallest_p),
     )
+
+
+def _youden(one: ArmResult) -> str:
+    at = next(point.balanced_accuracy for point in one.points if point.name == "youden")
+    return "-" if at is None else _spread(at)
 
 
 def _spread(values: Spread) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
+from numpy.typing import NDArray
 
 from server.aggregation.strategy import build_aggregator
 from server.federation import Federation
@@ -26,8 +27,14 @@ from server.presence import nobody_registered
 from server.roster import Roster
 from server.run.ledger import RoundRecord, SiteRound
 from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
+from server.study.held_out import Fold
+from server.study.plan import Arm, StudyPlan
+from server.study.results import StudyResult
+from server.study.statistics import arm_result, comparison
 from shared.config import RunConfig
-from shared.metrics.histogram import Histogram
+from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.histogram import Histogram, bin_of
+from shared.metrics.paired import PairedSums, placements
 from shared.metrics.summary import summarise, suppressed
 from shared.model.pretrained import load_base
 from shared.model.stages import batch_norm_statistics
@@ -253,3 +260,60 @@ def make_record() -> MakeRecord:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_study_result() -> Callable[..., StudyResult]:
+    """A study of invented scores: a first arm, a better one, and site a alone."""
+
+    def make(repeats: int = 2, folds: int = 2) -> StudyResult:
+        arms = (Arm("first"), Arm("second", {"schedule": "full"}), Arm("a alone", {}, ("a",)))
+        sizes, gains = (60, 60, 24), (1.0, 2.0, 0.5)
+        scored = [
+            [_scored(seed, size, gain, folds) for seed in range(repeats)]
+            for size, gain in zip(sizes, gains, strict=True)
+        ]
+        paired = [
+            [_paired(mine, first) for mine, first in zip(own, scored[0], strict=True)]
+            for own in scored[1:2]
+        ]
+        return StudyResult(
+            plan=StudyPlan((*arms, Arm("b alone", {}, ("b",))), folds, repeats),
+            sites=("a", "b"),
+            arms=tuple(
+                arm_result(arm, [_folds(one, folds) for one in own], 100.5)
+                for arm, own in zip(arms, scored, strict=True)
+            ),
+            comparisons=tuple(
+                dataclasses.replace(comparison(arms[1], ("a", "b"), own), p_holm=0.04)
+                for own in paired
+            ),
+            not_shown=("b alone",),
+        )
+
+    return make
+
+
+Scored = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+
+def _scored(seed: int, patients: int, gain: float, folds: int) -> Scored:
+    labels = np.arange(patients) // folds % 2
+    rng = np.random.default_rng(seed)
+    return (2 * labels - 1) * gain / 2 + rng.normal(size=patients), labels
+
+
+def _folds(scored: Scored, folds: int) -> list[Fold]:
+    logits, labels = scored
+    return [
+        Fold(Histogram.from_logits(logits[n::folds], labels[n::folds]), {"youden": 0.5}, 1.5)
+        for n in range(folds)
+    ]
+
+
+def _paired(mine: Scored, first: Scored) -> PairedComparison:
+    of_mine, of_first = (placements(Histogram.from_logits(*one)) for one in (mine, first))
+    bins = bin_of(mine[0]), bin_of(first[0])
+    found = delong_test(PairedSums.of(bins[0], bins[1], mine[1], of_mine, of_first))
+    assert found is not None
+    return found

@@ -78,6 +78,39 @@ def test_each_site_is_announced_once(
     ]  # fmt: skip
 
 
+def test_a_simulation_begins_with_all_of_its_sites(
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+) -> None:
+    """Engines start them one by one; the first two would do for min-sites."""
+    _, grid = make_sites()
+    grid.gone = frozenset({1003})
+
+    def started(now: float) -> None:
+        if now >= 3:
+            grid.gone = frozenset()
+
+    clock.at = started
+    federation = make_federation(grid, names=NAMES, min_sites=2, sites="north:east:south")
+    names, warnings = wait(federation)
+    assert names == ["east", "north", "south"]
+    assert warnings == ["Waiting for sites: 2 are there, at least 3 are needed."]
+    assert clock.now >= 3
+
+
+def test_a_simulated_site_that_never_comes(
+    make_sites: MakeSites,
+    make_federation: MakeFederation,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.federation.SIMULATION_TIMEOUT", 9.0)
+    _, grid = make_sites()
+    grid.gone = frozenset({1003})
+    federation = make_federation(grid, names=NAMES, min_sites=2, sites="north:east:south")
+    with pytest.raises(RunError, match="2 of 3 sites can take part"):
+        wait_for_sites(federation)
+
+
 def test_enough_are_there_and_nobody_else_is_expected(
     make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
 ) -> None:

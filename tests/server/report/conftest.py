@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from server.report.study.data import StudyReport
 from server.run.evaluation_file import CohortCounts, EvaluationFile, write_evaluation
 from server.run.folder import RunFolder, write_config
 from server.run.ledger import RoundRecord, SiteRound, append_round
 from server.run.summary import FinalEvaluation, build_summary, write_summary
+from server.study.results import StudyResult
 from shared.config import RunConfig
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import summarise, suppressed
@@ -246,3 +248,27 @@ def summary_of() -> Callable[[Path], dict[str, Any]]:
         return summary
 
     return read
+
+
+@pytest.fixture(scope="session")
+def make_study_report(make_study_result: Callable[..., StudyResult]) -> Callable[..., StudyReport]:
+    """A study's page before it is one; what files say may be replaced by `hostile`."""
+
+    def make(hostile: str = "", **arguments: Any) -> StudyReport:
+        result = make_study_result(**arguments)
+        if hostile:
+            named = dataclasses.replace(result.arms[0].arm, name=hostile)
+            first = dataclasses.replace(result.arms[0], arm=named)
+            result = dataclasses.replace(
+                result, arms=(first, *result.arms[1:]), sites=(hostile, "b"), not_shown=(hostile,)
+            )
+        return StudyReport(
+            name=hostile or "study",
+            result=result,
+            settings={"image-size": 128, "weights": hostile or "xrv"},
+            base_digest=hostile or "sha256:ab",
+            versions={"fedthaw": hostile or "0.1"},
+            result_digest="ab" * 32,
+        )
+
+    return make

@@ -13,6 +13,8 @@ import pytest
 
 from server.report.page import run_page
 from server.report.read import read_report
+from server.report.study.data import StudyReport
+from server.report.study.page import study_page
 
 HOSTILE = "<script src=//evil.example>alert('x')</script>\"' onload=\"x\" &amp; $\\frac{ \U0001f480"
 RUNS: dict[str, dict[str, Any]] = {
@@ -26,12 +28,22 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=RUNS)
+STUDIES: dict[str, dict[str, Any]] = {
+    "a study": {},
+    "a study of one repeat": {"repeats": 1},
+    "a hostile study": {"hostile": HOSTILE},
+}
+
+
+@pytest.fixture(scope="module", params=[*RUNS, *STUDIES])
 def page(
     request: pytest.FixtureRequest,
     make_run_in: Callable[..., Path],
+    make_study_report: Callable[..., StudyReport],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
+    if request.param in STUDIES:
+        return study_page(make_study_report(**STUDIES[request.param]))
     arguments = dict(RUNS[request.param])
     min_cell = arguments.pop("min_cell", 5)
     return run_page(

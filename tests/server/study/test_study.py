@@ -77,6 +77,11 @@ def test_a_study_from_arms_to_tables(
     assert rows[0]["AUROC"] == rows[1]["AUROC"]
     assert (out / "study.md").read_text().count("| first |") == 3
     assert r"\begin{tabular}" in (out / "study.tex").read_text()
+    page = (out / "report.html").read_text()
+    assert f"FedThaw study {out.name}" in page
+    assert "/" + arms.name not in page
+    assert here("report", out, "--out", tmp_path / "again.html")[0] == 0
+    assert (tmp_path / "again.html").read_text() == page
 
 
 def test_what_is_done_is_not_done_again(
@@ -114,17 +119,33 @@ def test_each_site_alone_and_all_data_in_one_place(
     assert [sum(one["patients"]) for one in result["arms"]] == [28, 14, 14, 28]
 
 
-def test_a_site_below_its_min_cell_has_no_results_of_its_own(
+def test_a_site_below_its_min_cell_is_not_shown_alone(
     tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here
 ) -> None:
+    """Nor is the other one, since all less that one is the first."""
     folder = tmp_path / "sites"
     sites = [write_site(folder, "a", 14, min_cell=8), write_site(folder, "b", 14, seed=1)]
+    arms, out = tmp_path / "arms.toml", tmp_path / "study"
+    arms.write_text('[[arm]]\nname = "federated"\n')
+    code, said, told = here(*words(sites, out, "--arms", arms, "--repeats", 1, "--each-site"))
+    assert code == 0, told
+    result = json.loads((out / "study.json").read_text())
+    assert [one["arm"]["name"] for one in result["arms"]] == ["federated", "all data in one place"]
+    assert [one["arm"]["name"] for one in result["comparisons"]] == ["all data in one place"]
+    assert result["not_shown"] == ["a alone", "b alone"]
+    for text in (said, (out / "study.md").read_text(), (out / "report.html").read_text()):
+        assert "Not shown: a alone, b alone" in text
+
+
+def test_the_arm_to_compare_with_must_be_shown(
+    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here
+) -> None:
+    sites = [write_site(tmp_path / "sites", "a", 14, min_cell=8)]
     arms = tmp_path / "arms.toml"
-    arms.write_text('[[arm]]\nname = "federated"\n[[arm]]\nname = "alone"\nsites = ["a"]\n')
-    given = words(sites, tmp_path / "study", "--arms", arms, "--repeats", 1)
-    code, _, told = here(*given)
+    arms.write_text('[[arm]]\nname = "alone"\n')
+    code, _, told = here(*words(sites, tmp_path / "study", "--arms", arms, "--repeats", 1))
     assert code == 1
-    assert "a alone has fewer patients of a class than its min-cell" in told
+    assert "Arm 'alone' is of sites with fewer patients of a class than their min-cell" in told
     assert not (tmp_path / "study" / "study.json").exists()
 
 

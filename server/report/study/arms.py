@@ -1,0 +1,106 @@
+"""Each arm at the held-out patients: areas, curves, table."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from server.report.html import Html, element, figure, paragraph, section, table
+from server.report.numbers import interval, megabytes, share
+from server.report.plot import (
+    BLUE,
+    GREEN,
+    INK,
+    LINES,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    drawing,
+    legend,
+    to_svg,
+)
+from server.report.study.data import StudyReport
+from server.report.study.forest import LETTERS, Row, forest
+from server.report.study.words import spread, with_interval
+from server.study.results import ArmResult
+from server.study.table import not_shown
+
+CURVES = 6
+
+
+def arms_section(report: StudyReport) -> Html:
+    """Areas under the curve as a forest plot, the curves of the first arms, and the table."""
+    arms = report.result.arms
+    left_out = not_shown(report.result)
+    return section(
+        "arms",
+        "The arms",
+        element("div", _areas(arms), _curves(arms), class_="plots"),
+        _table(arms),
+        paragraph(left_out, class_="note") if left_out else None,
+    )
+
+
+def _areas(arms: tuple[ArmResult, ...]) -> Html:
+    rows = [Row(one.arm.name, one.auroc.mean, one.auroc_ci95) for one in arms]
+    plot = forest(
+        rows, "AUROC at held-out patients", 0.5, "areas",
+        "The area under the ROC curve of each arm with its 95 % interval.",
+    )  # fmt: skip
+    caption = (
+        "Area under the ROC curve of each arm, mean over the repeats, with the 95 % interval of "
+        "other patients. Arms of other sites have other patients. Whether two arms differ is not "
+        "seen from whether these overlap: see the differences."
+    )
+    numbers = [(r.label, share(r.value), interval(r.interval)) for r in rows]
+    return figure(plot, caption, table("AUROC by arm", ("arm", "AUROC", "95 % interval"), numbers))
+
+
+def _curves(arms: tuple[ArmResult, ...]) -> Html:
+    drawn = arms[:CURVES]
+    colours = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
+    with drawing(4.6) as canvas:
+        axes: Axes = canvas.subplots()
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="chance")
+        for number, one in enumerate(drawn):
+            axes.plot(
+                *zip(*one.curve, strict=True) if one.curve else ((), ()),
+                color=colours[number], linewidth=1.4 if number else 2.2,
+                linestyle=LINES[number - 1] if number else "-", label=one.arm.name[:LETTERS],
+            )  # fmt: skip
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        axes.set_xlabel("false positive rate (1 - specificity)")
+        axes.set_ylabel("true positive rate (sensitivity)")
+        legend(axes)
+        svg = to_svg(
+            canvas, "roc", "ROC curves of the arms",
+            "True positive rate over false positive rate at held-out patients, by arm.",
+        )  # fmt: skip
+    caption = (
+        "ROC curves at held-out patients, of the scores of all folds and repeats together"
+        + (f"; the first {CURVES} of {len(arms)} arms." if len(arms) > CURVES else ".")
+        + " Points are joined until each step holds as many patients as may be shown."
+    )
+    rows = [(one.arm.name, share(x), share(y)) for one in drawn for x, y in one.curve]
+    head = ("arm", "false positive rate", "true positive rate")
+    return figure(svg, caption, table("Points of the ROC curves", head, rows))
+
+
+def _table(arms: tuple[ArmResult, ...]) -> Html:
+    head = (
+        "arm", "with the finding", "without", "AUROC", "balanced accuracy at 0.5", "F1 at 0.5",
+        "Brier score", "moved by a run",
+    )  # fmt: skip
+    rows = [
+        (
+            one.arm.name,
+            str(one.patients[0]),
+            str(one.patients[1]),
+            with_interval(one.auroc, one.auroc_ci95),
+            spread(one.balanced_accuracy),
+            spread(one.f1),
+            spread(one.brier),
+            megabytes(round(one.megabytes * 1e6)),
+        )
+        for one in arms
+    ]
+    return table("Arms; mean (standard deviation over repeats)", head, rows)

@@ -1,0 +1,57 @@
+"""A finished study as the page tells it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from server.study.cells import Cell
+from server.study.document import FILE, read_study
+from server.study.results import StudyResult
+from shared.errors import RunError
+from shared.setting import Scalar
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """The result, and how it was made. `settings` are those of all arms that are not defaults."""
+
+    name: str
+    result: StudyResult
+    settings: Mapping[str, Scalar]
+    base_digest: str
+    """Of the first arm's weights."""
+    versions: Mapping[str, str]
+    result_digest: str
+    """SHA-256 of study.json."""
+
+
+def read_study_report(folder: Path) -> StudyReport:
+    """What is in a study's folder. Raises ConfigError where it is not finished, RunError."""
+    result = read_study(folder)
+    first = Cell(result.plan.arms[0], 0, 0).folder(folder) / "config.json"
+    try:
+        plan: dict[str, Any] = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        run: dict[str, Any] = json.loads(first.read_text(encoding="utf-8"))
+        return StudyReport(
+            name=folder.absolute().name,
+            result=result,
+            settings={key: _named(key, value) for key, value in plan["settings"].items()},
+            base_digest=str(run.get("base", {}).get("digest", "")),
+            versions={str(k): str(v) for k, v in run.get("versions", {}).items() if v},
+            result_digest=hashlib.sha256((folder / FILE).read_bytes()).hexdigest(),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(
+            f"{folder} cannot be read as a study ({type(error).__name__}: {error}); plan.json and "
+            f"{first.relative_to(folder)} must be as the study wrote them."
+        ) from error
+
+
+def _named(key: str, value: Scalar) -> Scalar:
+    """Weights by their file's name: the page may go where its folders are nobody's business."""
+    return PurePath(str(value)).name if key == "weights" else value

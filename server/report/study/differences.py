@@ -1,0 +1,89 @@
+"""Each arm less the first one, in the same patients."""
+
+from __future__ import annotations
+
+from server.report.html import Html, element, figure, paragraph, section, table
+from server.report.numbers import interval, listed
+from server.report.study.data import StudyReport
+from server.report.study.forest import Row, forest
+from server.report.study.words import probability, with_interval
+from server.study.results import Comparison, StudyResult
+
+
+def differences_section(report: StudyReport) -> Html:
+    """A forest plot of differences, the table of tests, and what they can say."""
+    result = report.result
+    if not result.comparisons:
+        text = "There is one arm that may be shown, and so nothing to compare."
+        return section("differences", "Differences", paragraph(text))
+    return section(
+        "differences",
+        "Differences",
+        element("div", _plot(result), element("div", *_reading(result)), class_="plots"),
+        _table(result),
+    )
+
+
+def _plot(result: StudyResult) -> Html:
+    first = result.arms[0].arm.name
+    rows = [Row(_label(result, one), one.difference.mean, one.ci95) for one in result.comparisons]
+    axis = f"AUROC less that of {first[:24]}"
+    plot = forest(
+        rows, axis, 0.0, "difference-of-areas",
+        "For each arm, how much its AUROC is above or below that of the first, with intervals.",
+    )  # fmt: skip
+    caption = (
+        f"Right of the dotted line an arm is better than {first}. The lines are 95 % intervals of "
+        "other patients, from DeLong's paired test."
+    )
+    numbers = [(row.label, f"{row.value:+.3f}", interval(row.interval)) for row in rows]
+    head = ("arm", "difference", "95 % interval")
+    return figure(plot, caption, table("Differences of AUROC", head, numbers))
+
+
+def _label(result: StudyResult, one: Comparison) -> str:
+    """An arm that lacks sites is compared at those it has, and says so if its name does not."""
+    if len(one.sites) == len(result.sites) or all(site in one.arm.name for site in one.sites):
+        return one.arm.name
+    return f"{one.arm.name}, at {listed(one.sites)}"
+
+
+def _reading(result: StudyResult) -> tuple[Html, ...]:
+    smallest = result.comparisons[0].signed_rank
+    return (
+        paragraph(
+            "DeLong's test asks whether other patients of the same kind would show the same; its p "
+            "is the median over the repeats, and Holm's adjustment allows for the number of arms."
+        ),
+        paragraph(
+            "The signed-rank test asks whether another draw of folds and seeds would favour the "
+            f"same arm; {smallest.repeats} repeats cannot give it a p below "
+            f"{smallest.smallest_p:.3g}, whatever they show, and it says nothing of other "
+            "patients: the repeats share theirs."
+        ),
+        paragraph(
+            "An interval that holds zero does not say that two arms are alike; it says that so few "
+            "patients cannot tell which is better."
+        ),
+    )
+
+
+def _table(result: StudyResult) -> Html:
+    head = (
+        "arm", "at", "difference of AUROC", "p (DeLong)", "p (Holm)", "p (signed rank)",
+        "smallest possible",
+    )  # fmt: skip
+    rows = [
+        (
+            one.arm.name,
+            listed(one.sites) if len(one.sites) < len(result.sites) else "all sites",
+            with_interval(one.difference, one.ci95, signed=True),
+            probability(one.p),
+            probability(one.p_holm),
+            probability(one.signed_rank.p),
+            probability(one.signed_rank.smallest_p),
+        )
+        for one in result.comparisons
+    ]
+    caption = f"Differences to {result.arms[0].arm.name}; mean (standard deviation over repeats)"
+    return table(caption, head, rows, text_columns=(1,))

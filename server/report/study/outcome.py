@@ -1,0 +1,69 @@
+"""The head of a study's page: what came out, in one sentence and a few figures."""
+
+from __future__ import annotations
+
+from server.report.html import Html, element, joined, paragraph
+from server.report.numbers import in_words, interval, listed, megabytes, share
+from server.report.study.data import StudyReport
+from server.study.results import StudyResult
+
+
+def study_outcome(report: StudyReport) -> Html:
+    """Title, sentence, notice and key figures."""
+    return element(
+        "header",
+        paragraph("FedThaw, report of a study", class_="kicker"),
+        element("h1", report.name),
+        paragraph(study_sentence(report.result), class_="outcome"),
+        paragraph(
+            "For research. Not a medical device: no decision about a patient may rest on it.",
+            class_="notice",
+        ),
+        _figures(report.result),
+    )
+
+
+def study_sentence(result: StudyResult) -> str:
+    """The outcome of the study in a sentence or two."""
+    first = result.arms[0]
+    arms = in_words(len(result.arms), "way of training", "ways of training")
+    text = (
+        f"{arms[0].upper()}{arms[1:]} at {in_words(len(result.sites), 'site', 'sites')}, each "
+        f"judged at {sum(first.patients):,} patients that it was not trained on. "
+        f"{first.arm.name[0].upper()}{first.arm.name[1:]} has an AUROC of "
+        f"{share(first.auroc.mean, 2)}"
+    )
+    if first.auroc_ci95 is not None:
+        text += f" (95 % interval {interval(first.auroc_ci95, 2)})"
+    if not result.comparisons:
+        return f"{text}."
+    sure = [one for one in result.comparisons if one.p_holm is not None and one.p_holm < 0.05]
+    if not sure:
+        return f"{text}; no other arm can be told from it with these patients."
+    better = [one.arm.name for one in sure if one.difference.mean > 0]
+    worse = [one.arm.name for one in sure if one.difference.mean < 0]
+    told = [f"better: {', '.join(better)}"] if better else []
+    told += [f"worse: {', '.join(worse)}"] if worse else []
+    return f"{text}; of the others, beyond chance, {'; '.join(told)}."
+
+
+def _figures(result: StudyResult) -> Html:
+    first = result.arms[0]
+    limits = first.auroc_ci95
+    runs = len(result.plan.arms) * result.plan.folds * result.plan.repeats
+    tiles = (
+        (f"AUROC, {first.arm.name[:24]}", share(first.auroc.mean),
+         f"95 % interval {interval(limits)}" if limits else ""),
+        ("Patients", f"{sum(first.patients):,}",
+         f"{first.patients[0]:,} with the finding, {first.patients[1]:,} without"),
+        ("Sites", str(len(result.sites)), listed(result.sites)),
+        ("Arms", str(len(result.plan.arms)), f"{len(result.arms)} shown"),
+        ("Runs", f"{runs:,}", f"{result.plan.repeats} x {result.plan.folds} folds of each arm"),
+        ("Moved by a run", megabytes(round(first.megabytes * 1e6)), "first arm, on average"),
+    )  # fmt: skip
+    return element("dl", *(_tile(*tile) for tile in tiles), class_="tiles")
+
+
+def _tile(name: str, value: str, more: str) -> Html:
+    content = joined(element("dt", name), element("dd", value, class_="value"))
+    return element("div", content, element("dd", more) if more else None)

@@ -1,0 +1,38 @@
+"""How to read a study: how it was done, and what its intervals can and cannot say."""
+
+from __future__ import annotations
+
+from server.report.html import Html, element, joined, section
+from server.report.numbers import in_words
+from server.report.study.data import StudyReport
+from shared.limits import MIN_CELL
+
+
+def reading_section(report: StudyReport) -> Html:
+    """Terms and what they mean here."""
+    plan = report.result.plan
+    repeats = in_words(plan.repeats, "time", "times")
+    terms = (
+        ("Folds", f"Each site drew {plan.folds} groups of its own patients, all images of a "
+         "patient in one of them and either class spread evenly. Each group was held out once: a "
+         "federation was trained on the others, and its thresholds and temperature were chosen on "
+         f"validation patients among those. This was done {repeats}, with other draws."),
+        ("Held-out scores", "The scores of all folds of a repeat are counted together at the "
+         "sites, by class, and the counts added up. Folds are of different models, so a "
+         "difference in level between them costs AUROC: it judges the way of training with its "
+         "thresholds, not one model."),
+        ("95 % interval", "What would be seen with other patients of the same kind: DeLong's, its "
+         "limits averaged over the repeats. It does not allow for training on other patients; no "
+         "unbiased estimate of that can be had from cross-validation (Bengio and Grandvalet, "
+         "JMLR 2004;5:1089-1105). Averaging over repeats makes the value steadier than the "
+         "interval says."),
+        ("Standard deviation", "Over the repeats, of the same patients: how much the draw of "
+         "folds and the seed matter. It is no measure of certainty."),
+        ("Not shown", f"Steps and groups of fewer than {MIN_CELL} patients are joined. An arm "
+         "that would tell of fewer patients of a site than it allows, by itself or together with "
+         "others that are shown, is left out."),
+        ("Intended use", "Research on ways of training. It is not a medical device; no decision "
+         "about a patient may rest on any of its models."),
+    )  # fmt: skip
+    items = [joined(element("dt", name), element("dd", text)) for name, text in terms]
+    return section("reading", "Reading this page", element("dl", *items, class_="card"))

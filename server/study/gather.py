@@ -1,0 +1,121 @@
+"""From a study's runs to its result: what the sites count, and what may be shown of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+
+from server.run.calibration import FILE as CALIBRATION
+from server.run.folder import open_run
+from server.study.asking import StudySites, open_sites
+from server.study.cells import Cell, sites_of, summary_of
+from server.study.disclosure import ShownGroups
+from server.study.held_out import Fold
+from server.study.plan import Arm, StudyPlan
+from server.study.results import ArmResult, Comparison, StudyResult
+from server.study.statistics import arm_result, comparison
+from shared.errors import RunError
+from shared.limits import MIN_CELL
+from shared.metrics.repeats import holm
+
+Sites = Mapping[str, Path]
+
+
+def study_result(plan: StudyPlan, sites: Sites, out: Path) -> StudyResult:
+    """What the finished runs say; asks the sites for counts and sums.
+
+    RunError where the first arm, with which the others are compared, may not be shown.
+    """
+    first = Cell(plan.arms[0], 0, 0).folder(out)
+    asked = open_sites(open_run(first).config, sites)
+    shown = _shown_groups(plan, sites, out, asked)
+    arms = [arm for arm in plan.arms if shown.admit(sites_of(arm, sites))]
+    if not arms or arms[0] != plan.arms[0]:
+        raise RunError(
+            f"Arm '{plan.arms[0].name}' is of sites with fewer patients of a class than their "
+            "min-cell, so it is not shown, and nothing can be compared with it; put another arm "
+            "first, in another --out."
+        )
+    compared = [
+        _compare(plan, arm, sites, out, asked)
+        for arm in arms[1:]
+        if shown.admit(_common(plan, arm, sites))
+    ]
+    adjusted = holm([one.p for one in compared])
+    return StudyResult(
+        plan,
+        tuple(sites),
+        tuple(_arm_result(plan, arm, sites, out, asked) for arm in arms),
+        tuple(replace(one, p_holm=p) for one, p in zip(compared, adjusted, strict=True)),
+        tuple(arm.name for arm in plan.arms if arm not in arms),
+    )
+
+
+def _shown_groups(plan: StudyPlan, sites: Sites, out: Path, asked: StudySites) -> ShownGroups:
+    """Nothing shown yet. A site's patients are the same in every arm that it takes part in."""
+    counts: dict[str, tuple[int, int]] = {}
+    hidden = set()
+    for arm in plan.arms:
+        new = [name for name in sites_of(arm, sites) if name not in counts]
+        for name in new:
+            (reply,) = asked.count(_runs(plan, arm, 0, out), [name])
+            counts[name] = reply.histogram.total_positives, reply.histogram.total_negatives
+            if reply.suppress:
+                hidden.add(name)
+    return ShownGroups(counts, hidden, MIN_CELL)
+
+
+def _arm_result(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySites) -> ArmResult:
+    names = list(sites_of(arm, sites))
+    repeats = [
+        [_fold(Cell(arm, repeat, fold), out, names, asked) for fold in range(plan.folds)]
+        for repeat in range(plan.repeats)
+    ]
+    cells = [
+        Cell(arm, repeat, fold) for repeat in range(plan.repeats) for fold in range(plan.folds)
+    ]
+    moved = [summary_of(cell, out)["bytes"] for cell in cells]
+    try:
+        return arm_result(arm, repeats, mean(one["down"] + one["up"] for one in moved) / 1e6)
+    except ValueError as error:
+        raise RunError(
+            f"Arm '{arm.name}' has held-out patients of one class only; an AUROC needs both."
+        ) from error
+
+
+def _fold(cell: Cell, out: Path, names: Sequence[str], asked: StudySites) -> Fold:
+    """Counts are asked for: a run's own file lacks what is not to be shown of few patients."""
+    text = (cell.folder(out) / CALIBRATION).read_text(encoding="utf-8")
+    chosen = json.loads(text)
+    return Fold(
+        asked.count_all((str(summary_of(cell, out)["run"]),), names),
+        {point["name"]: float(point["threshold"]) for point in chosen["operating_points"]},
+        chosen["temperature"],
+    )
+
+
+def _compare(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySites) -> Comparison:
+    reference, common = plan.arms[0], _common(plan, arm, sites)
+    paired = []
+    for repeat in range(plan.repeats):
+        runs = _runs(plan, arm, repeat, out), _runs(plan, reference, repeat, out)
+        if common and (one := asked.compare(*runs, common)) is not None:
+            paired.append(one)
+    if not paired:
+        raise RunError(
+            f"Arm '{arm.name}' cannot be compared with '{reference.name}': their common sites "
+            f"({', '.join(common) or 'none'}) hold no patients of both classes."
+        )
+    return comparison(arm, tuple(common), paired)
+
+
+def _common(plan: StudyPlan, arm: Arm, sites: Sites) -> list[str]:
+    reference = sites_of(plan.arms[0], sites)
+    return [name for name in sites_of(arm, sites) if name in reference]
+
+
+def _runs(plan: StudyPlan, arm: Arm, repeat: int, out: Path) -> list[str]:
+    return [str(summary_of(Cell(arm, repeat, fold), out)["run"]) for fold in range(plan.folds)]

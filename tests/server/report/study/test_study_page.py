@@ -1,0 +1,90 @@
+"""A study's page says what its result says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from server.report.study.data import StudyReport
+from server.report.study.outcome import study_sentence
+from server.report.study.page import study_page
+from server.study.results import StudyResult
+
+MakeReport = Callable[..., StudyReport]
+
+
+@pytest.fixture
+def page_of(
+    read_page: Callable[[str], Any], tables: Callable[[Any], dict[str, list[list[str]]]]
+) -> Callable[[StudyReport], tuple[str, dict[str, list[list[str]]]]]:
+    def read(report: StudyReport) -> tuple[str, dict[str, list[list[str]]]]:
+        root = read_page(study_page(report))
+        return root.text, tables(root)
+
+    return read
+
+
+def test_arms_and_differences(make_study_report: MakeReport, page_of: Any) -> None:
+    report = make_study_report()
+    text, tables = page_of(report)
+    arms = tables["Arms; mean (standard deviation over repeats)"][1:]
+    assert [row[:3] for row in arms] == [
+        ["first", "30", "30"], ["second", "30", "30"], ["a alone", "12", "12"],
+    ]  # fmt: skip
+    for row, one in zip(arms, report.result.arms, strict=True):
+        assert one.auroc_ci95 is not None
+        low, high = one.auroc_ci95
+        assert row[3] == (
+            f"{one.auroc.mean:.3f} ({one.auroc.standard_deviation:.3f}) {low:.3f} to {high:.3f}"
+        )
+    (difference,) = tables["Differences to first; mean (standard deviation over repeats)"][1:]
+    (found,) = report.result.comparisons
+    assert difference[:2] == ["second", "all sites"]
+    assert difference[2].startswith(f"{found.difference.mean:+.3f}")
+    assert difference[4:] == ["0.040", f"{found.signed_rank.p:.3f}", "0.500"]
+    assert "Not shown: b alone; alone or beside the others" in text
+
+
+def test_thresholds_are_judged_at_held_out_patients(
+    make_study_report: MakeReport, page_of: Any
+) -> None:
+    report = make_study_report()
+    _, tables = page_of(report)
+    point = report.result.arms[1].points[0]
+    rows = tables["second: thresholds chosen at validation, judged at held-out patients"]
+    assert rows[1][0] == "best sensitivity + specificity"
+    assert point.sensitivity is not None
+    assert rows[1][1].startswith(f"{point.sensitivity.mean:.3f} (")
+
+
+def test_groups_of_few_patients_are_joined(make_study_report: MakeReport, page_of: Any) -> None:
+    _, tables = page_of(make_study_report(repeats=3))
+    rows = tables["Groups of the reliability curve"][1:]
+    assert min(float(row[2]) for row in rows) >= 5
+    curve = [row for row in tables["Points of the ROC curves"][1:] if row[0] == "a alone"]
+    # 24 patients in steps of five or more: four steps at most, and the beginning.
+    assert 2 <= len(curve) <= 5
+
+
+def test_the_sentence_claims_no_more_than_the_tests(
+    make_study_result: Callable[..., StudyResult],
+) -> None:
+    result = make_study_result()
+    first = result.arms[0].auroc.mean
+    assert f"First has an AUROC of {first:.2f} (95 % interval" in study_sentence(result)
+    assert study_sentence(result).endswith("beyond chance, better: second.")
+    unsure = replace(result, comparisons=(replace(result.comparisons[0], p_holm=0.05),))
+    assert study_sentence(unsure).endswith("no other arm can be told from it with these patients.")
+
+
+def test_only_the_name_of_a_weights_file_is_told(make_study_report: MakeReport) -> None:
+    report = make_study_report()
+    arms = report.result.plan.arms
+    secret = replace(arms[1], settings={"weights": "/srv/secret/base.pt"})
+    plan = replace(report.result.plan, arms=(arms[0], secret, *arms[2:]))
+    page = study_page(replace(report, result=replace(report.result, plan=plan)))
+    assert "weights=base.pt" in page
+    assert "secret" not in page
