@@ -21,6 +21,7 @@ from benchmarks.recipe_arms.table import print_conclusions, print_machine, print
 from shared.phantoms.hospitals import HOSPITALS, HospitalProfile, write_hospitals
 
 ON, OFF, STOCK, PLAIN = "everything on", "everything off", "stock Flower", "plain recipe"
+SIDE_BY_SIDE = "everything on, sites side by side"
 EVERYTHING_ON = ("feature-cache=auto", "precision=auto", "update-dtype=int8")
 EVERYTHING_OFF = ("feature-cache=off", "precision=float32", "update-dtype=float32")
 EXTERNAL = HospitalProfile(
@@ -33,7 +34,8 @@ def main() -> None:
     options = parse()
     out = options.out.absolute()
     data = options.data.absolute() if options.data else phantoms(out / "phantoms")
-    jobs = {arm: arm_jobs(arm, data, options) for arm in (ON, OFF, STOCK, PLAIN)}
+    arms = (SIDE_BY_SIDE, ON, OFF, STOCK, PLAIN)
+    jobs = {arm: arm_jobs(arm, data, options) for arm in arms}
     prepare(job(ON, "fedthaw", 0, (), data, options), out)
     results: dict[str, list[Result]] = {}
     for one in interleaved(jobs):
@@ -58,6 +60,7 @@ def parse() -> argparse.Namespace:
     add("--rounds", type=int, default=20, help="fine-tuning rounds")
     add("--probe-rounds", type=int, default=10)
     add("--seeds", type=int, default=3, help="runs with everything on, and as many with all off")
+    add("--side-by-side-seeds", type=int, default=1, help="on Flower's engine, as stock Flower")
     add("--stock-seeds", type=int, default=1)
     add("--plain-seeds", type=int, default=1)
     add(
@@ -86,6 +89,7 @@ def arm_jobs(arm: str, data: Path, options: argparse.Namespace) -> list[Job]:
     """An arm's runs, one for each of its seeds."""
     kinds: dict[str, tuple[Kind, int, tuple[str, ...]]] = {
         ON: ("fedthaw", options.seeds, tuple(options.on)),
+        SIDE_BY_SIDE: ("fedthaw", options.side_by_side_seeds, tuple(options.on)),
         OFF: ("fedthaw", options.seeds, tuple(options.off)),
         STOCK: ("stock", options.stock_seeds, ()),
         PLAIN: ("plain", options.plain_seeds, ()),
@@ -114,6 +118,7 @@ def job(
         sites=tuple(str(site) for site in sites if site.name != "external"),
         external=str(data / "external"), stock_clients=options.stock_clients,
         stock_rate=options.stock_rate, plain_workers=options.plain_workers,
+        side_by_side=arm == SIDE_BY_SIDE,
     )  # fmt: skip
 
 

@@ -135,8 +135,9 @@ class RunConfig:
     )
     feature_cache: str = setting(
         "auto",
-        "auto draws each image from a fixed set of augmented views and keeps what the frozen "
-        "stages make of them, where that is faster; off augments each draw anew",
+        "auto draws each image from a fixed set of augmented views while all below layer4 is "
+        "frozen, and keeps what the frozen stages make of them, where that is faster; off augments "
+        "each draw anew",
         choices=("auto", "off"),
     )
     feature_cache_views: int = setting(

@@ -28,6 +28,8 @@ class Job:
     stock_rate: float = 1e-4
     plain_workers: int = 0
     """Processes that load the plain recipe's images."""
+    side_by_side: bool = False
+    """FedThaw's sites train side by side too, on Flower's engine, with one thread each."""
 
     def config(self) -> RunConfig:
         """The settings as FedThaw reads them."""

@@ -71,6 +71,8 @@ def _fedthaw(job: Job, folder: Path, out: Path) -> Trained:
     settings = [
         word for setting in (*job.settings, f"seed={job.seed}") for word in ("--set", setting)
     ]
+    if job.side_by_side:
+        settings += ["--set", "threads=1", "--backend", "ray"]
     _call([str(FEDTHAW), "simulate", *job.sites, *settings, "--out", str(run_folder)], out)
     shutil.copy(run_folder / "model.safetensors", model_path(folder))
     summary = json.loads((run_folder / "summary.json").read_text(encoding="utf-8"))

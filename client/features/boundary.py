@@ -9,6 +9,9 @@ from client.train.step import first_trainable
 from shared.config import RunConfig
 from shared.schedule import STAGES, Plan, Stage, plan_round, stages_ever_thawed, total_rounds
 
+MOSTLY_FROZEN: tuple[Stage, ...] = ("layer4", "head")
+"""Before these lies most of a network's work, so that features of fixed views save most of it."""
+
 Passes = Mapping[Stage, int]
 """How often the images will be gone through from each boundary, this round included."""
 
@@ -23,20 +26,33 @@ def training_boundary(plan: Plan) -> Stage:
     return "layer4" if start == "head" and plan.cutmix_probability > 0 else start
 
 
+def draws_from_views(config: RunConfig, boundary: Stage) -> bool:
+    """Whether a round from this boundary takes its images from a fixed set of views.
+
+    Where little is frozen, features save little time, and images are augmented anew at each draw:
+    more pictures to learn from. Without augmentation there is one view anyway.
+    """
+    return config.augmentation == "none" or boundary in MOSTLY_FROZEN
+
+
 def evaluation_boundary(untouched: Collection[Stage]) -> Stage:
     """The first stage that is not the base's; the head where all are."""
     return next((stage for stage in STAGES if stage not in untouched), "head")
 
 
 def training_passes(config: RunConfig, plan: Plan) -> Passes:
-    """Passes over the training images in this round and, as planned now, in those after it."""
+    """Passes over the training images in this round and, as planned now, in those after it.
+
+    Of those that take fixed views: nothing is kept for the others.
+    """
     ahead = [
         plan,
         *(plan_round(config, r) for r in range(plan.round + 1, total_rounds(config) + 1)),
     ]
     passes = Counter({training_boundary(plan): 0})
     for later in ahead:
-        passes[training_boundary(later)] += config.local_epochs
+        if draws_from_views(config, boundary := training_boundary(later)):
+            passes[boundary] += config.local_epochs
     return _frozen_now(passes, training_boundary(plan))
 
 

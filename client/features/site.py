@@ -9,6 +9,7 @@ import torch
 from client.data.dataset import Sample
 from client.features.boundary import (
     Passes,
+    draws_from_views,
     evaluation_boundary,
     evaluation_passes,
     training_boundary,
@@ -41,7 +42,7 @@ def training_features(
     `untouched` stages are the base's; `model` must have the round's stages frozen already.
     """
     boundary = training_boundary(plan)
-    if not _is_base(config, boundary, untouched):
+    if not draws_from_views(config, boundary) or not _is_base(config, boundary, untouched):
         return None
     precision = choose_precision(config.precision, workspace.device)
     prefix = Prefix(model, precision, torch.float16)
