@@ -39,8 +39,8 @@ class Design:
     features: int = 20
     telling: int = 5
     shift: float = 0.45
-    noise: float = 0.5
-    """Share of a model's weights that is chance: another arm has another one."""
+    noise: tuple[float, float] = (0.5, 0.5)
+    """Share of a model's weights that is chance, in either arm."""
 
     @property
     def difference(self) -> Array:
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def simulate(design: Design, seed: int) -> Outcome:
-    """One study of two equal arms."""
+    """One study of two arms, equal unless one has more noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(design.patients) % 2
     images = rng.normal(size=(design.patients, design.features))
@@ -76,7 +76,7 @@ def simulate(design: Design, seed: int) -> Outcome:
         folds: tuple[list[Fold], list[Fold]] = ([], [])
         for train, test in splits.split(images, labels):
             for arm in (0, 1):
-                weights, middle = _learnt(images[train], labels[train], design, rng)
+                weights, middle = _learnt(images[train], labels[train], design.noise[arm], rng)
                 scored[arm][test] = (images[test] - middle) @ weights
                 folds[arm].append(_fold(scored[arm][test], labels[test]))
                 if arm == 0:
@@ -94,13 +94,13 @@ def simulate(design: Design, seed: int) -> Outcome:
 
 
 def _learnt(
-    images: Array, labels: NDArray[np.int64], design: Design, rng: np.random.Generator
+    images: Array, labels: NDArray[np.int64], noise: float, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Weights of a discriminant, in part chance, and the point that it calls even."""
     means = [images[labels == k].mean(axis=0) for k in (0, 1)]
     weights = means[1] - means[0]
     chance = rng.normal(size=weights.size) * np.linalg.norm(weights) / np.sqrt(weights.size)
-    return (1 - design.noise) * weights + design.noise * chance, (means[0] + means[1]) / 2
+    return (1 - noise) * weights + noise * chance, (means[0] + means[1]) / 2
 
 
 def _true_auroc(weights: Array, design: Design) -> float:

@@ -17,6 +17,8 @@ ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",
 COMPARED = ("arm", "minus", "in", "difference", "95 % of patients", "p (DeLong)", "p (Holm)",
             "p (signed rank)", "smallest possible")  # fmt: skip
 Rows = list[tuple[str, ...]]
+FEWEST_REPEATS = 3
+"""With fewer, single models' chance passes for a difference (`benchmarks/study_statistics.py`)."""
 
 
 def arm_rows(result: StudyResult) -> Rows:
@@ -39,18 +41,24 @@ def print_study(result: StudyResult, console: Console) -> None:
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-    if text := not_shown(result):
+    for text in remarks(result):
         console.print(text)
 
 
-def not_shown(result: StudyResult) -> str:
-    """A sentence on the arms that are left out; empty where there are none."""
-    if not result.not_shown:
-        return ""
-    return (
-        f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would tell of "
-        "fewer patients of a site than its min-cell."
-    )
+def remarks(result: StudyResult) -> list[str]:
+    """Sentences that belong to the tables: what is left out, and what to be careful with."""
+    found = []
+    if result.not_shown:
+        found.append(
+            f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would tell "
+            "of fewer patients of a site than its min-cell."
+        )
+    if result.plan.repeats < FEWEST_REPEATS:
+        found.append(
+            f"Fewer than {FEWEST_REPEATS} repeats: intervals are too short and p-values too small, "
+            "as single models differ by chance. Give --repeats 3 or more for a paper."
+        )
+    return found
 
 
 def to_markdown(result: StudyResult) -> str:
@@ -60,8 +68,7 @@ def to_markdown(result: StudyResult) -> str:
         for heads, rows in ((ARMS, arm_rows(result)), (COMPARED, comparison_rows(result)))
         if rows
     ]
-    text = not_shown(result)
-    return "\n".join([*tables, f"{text}\n"] if text else tables)
+    return "\n".join([*tables, *(f"{text}\n" for text in remarks(result))])
 
 
 def to_csv(heads: Sequence[str], rows: Rows) -> str:

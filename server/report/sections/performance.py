@@ -10,6 +10,7 @@ from server.report.numbers import NOT_DEFINED, interval, share
 from server.report.sections.curves import roc_figure
 from server.report.sections.reliability import reliability_figure
 from server.report.sections.scores import scores_figure
+from shared.metrics.calibration import fit_temperature
 from shared.metrics.histogram import Histogram
 from shared.metrics.operating import (
     OperatingPoint,
@@ -50,18 +51,30 @@ def _part(report: Report, cohort: Cohort) -> Html:
         return joined(heading, paragraph(text))
     plots = joined(
         roc_figure(cohort, cohort.counts, report.min_cell),
-        reliability_figure(cohort, cohort.counts, report.min_cell),
+        reliability_figure(cohort, cohort.counts, report.min_cell, _temperature(report, cohort)),
         scores_figure(cohort, cohort.counts, report.min_cell),
         element("div", _operating_points(report, cohort, cohort.counts), _grade(cohort)),
     )
     return joined(heading, element("div", plots, class_="plots"))
 
 
+def _validated(report: Report, cohort: Cohort) -> Histogram | None:
+    """Validation patients' scores, where the cohort is another one."""
+    if cohort.name == "validation":
+        return None
+    return next((c.counts for c in report.cohorts if c.name == "validation"), None)
+
+
+def _temperature(report: Report, cohort: Cohort) -> float | None:
+    other = _validated(report, cohort)
+    return None if other is None else fit_temperature(other)
+
+
 def _operating_points(report: Report, cohort: Cohort, counts: Histogram) -> Html:
     """What thresholds do; chosen ones only where they were chosen on other patients."""
     chosen: list[tuple[str, float | None]] = [("as trained", 0.5)]
-    other = next((c.counts for c in report.cohorts if c.name == "validation"), None)
-    if cohort.name != "validation" and other is not None:
+    other = _validated(report, cohort)
+    if other is not None:
         chosen += [
             ("best sensitivity + specificity", youden_threshold(other)),
             ("sensitivity 0.90 or more", threshold_at_sensitivity(other, 0.9)),

@@ -22,7 +22,7 @@ from server.report.study.data import StudyReport
 from server.report.study.forest import LETTERS, Row, forest
 from server.report.study.words import spread, with_interval
 from server.study.results import ArmResult
-from server.study.table import not_shown
+from server.study.table import remarks
 
 CURVES = 6
 
@@ -30,13 +30,12 @@ CURVES = 6
 def arms_section(report: StudyReport) -> Html:
     """Areas under the curve as a forest plot, the curves of the first arms, and the table."""
     arms = report.result.arms
-    left_out = not_shown(report.result)
     return section(
         "arms",
         "The arms",
         element("div", _areas(arms), _curves(arms), class_="plots"),
         _table(arms),
-        paragraph(left_out, class_="note") if left_out else None,
+        *(paragraph(text, class_="note") for text in remarks(report.result)),
     )
 
 

@@ -24,8 +24,11 @@ def reading_section(report: StudyReport) -> Html:
         ("95 % interval", "What would be seen with other patients of the same kind: DeLong's, its "
          "limits averaged over the repeats. It does not allow for training on other patients; no "
          "unbiased estimate of that can be had from cross-validation (Bengio and Grandvalet, "
-         "JMLR 2004;5:1089-1105). Averaging over repeats makes the value steadier than the "
-         "interval says."),
+         "JMLR 2004;5:1089-1105). In simulated studies of 60 and 160 patients it held the truth in "
+         "89 % of those of one repeat, in 95 % and 97 % of those of three and six."),
+        ("p-values", "In the same simulated studies two equal arms were told apart at 0.05 in 2 % "
+         "of those of three repeats and in one of a thousand of six, but in 8 to 11 % of those of "
+         "one repeat: single models differ by chance. So one repeat proves little."),
         ("Standard deviation", "Over the repeats, of the same patients: how much the draw of "
          "folds and the seed matter. It is no measure of certainty."),
         ("Not shown", f"Steps and groups of fewer than {MIN_CELL} patients are joined. An arm "

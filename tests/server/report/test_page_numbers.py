@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_curve
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from sklearn.metrics import brier_score_loss, log_loss, roc_curve
 
 from server.report.page import run_page
 from server.report.read import read_report
 from server.report.sections.scores import score_groups
-from shared.metrics.histogram import Histogram, bin_probabilities
+from shared.metrics.histogram import Histogram, bin_logits, bin_probabilities
 from shared.metrics.summary import summarise
 
 Tables = Callable[[Any], dict[str, list[list[str]]]]
@@ -74,6 +76,30 @@ def test_performance_at_test_patients(
     shares = {row[0]: row[1] for row in own[1:]}
     assert shares["sensitivity"].startswith(f"{summarise(total).sensitivity:.3f} (")
     assert shares["specificity"].startswith(f"{summarise(total).specificity:.3f} (")
+
+
+def test_test_patients_are_recalibrated_as_validation_patients_say(
+    make_run: Callable[..., Path], site_counts: Mapping[str, Histogram], tables_of: Any
+) -> None:
+    """The temperature of least log loss by a search; the Brier score is scikit-learn's."""
+    run = make_run(test=True)
+    total = sum(site_counts.values(), start=Histogram.empty())
+    logits = np.concatenate(
+        [np.repeat(bin_logits(), n) for n in (total.positives, total.negatives)]
+    )
+    labels = np.repeat([1, 0], [total.total_positives, total.total_negatives])
+    best = minimize_scalar(
+        lambda t: log_loss(labels, expit(logits / t)), bounds=(0.05, 20), method="bounded"
+    ).x
+    page = run_page(read_report(run, 5))
+    # The test patients are the validation patients twice.
+    before, after = (brier_score_loss(labels, expit(logits / t)) for t in (1.0, best))
+    assert f"takes the Brier score here from {before:.3f} to {after:.3f}." in page
+    found = tables_of(run)
+    kinds = {row[0] for row in found["Groups of the reliability curve, held-out test patients"][1:]}
+    assert kinds == {"as trained", f"at temperature {best:.2f}"}
+    kinds = {row[0] for row in found["Groups of the reliability curve, validation patients"][1:]}
+    assert kinds == {"as trained"}
 
 
 def test_rounds(make_run: Callable[..., Path], tables_of: Any) -> None:
