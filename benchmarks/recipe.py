@@ -44,7 +44,7 @@ def main() -> None:
                   f"{options.backbone}, {options.image_size} px, {options.probe_rounds} probe and "
                   f"{options.rounds} fine-tuning rounds")  # fmt: skip
     print_table({arm: results[arm] for arm in jobs if arm in results}, STOCK)
-    print_conclusions(results, ON, OFF, STOCK)
+    print_conclusions(results, (SIDE_BY_SIDE, ON), OFF, (STOCK, PLAIN))
 
 
 def parse() -> argparse.Namespace:

@@ -18,6 +18,7 @@ from server.run.failure import clear_failure, write_failure
 from server.run.log import said_in
 from server.run.orphan import end_with_parent
 from server.run.progress import progress_in
+from server.study.deployed import ask_for_study, is_study
 from server.terminal import reporting
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
@@ -27,19 +28,26 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the federation that the run configuration describes."""
+    """Run the federation that the run configuration describes, or ask its sites for a study."""
     config = _in_its_folder(parse_run_config(context.run_config))
     try:
-        require_packages(config)
-        with reporting(), progress_in(config.out), said_in(config.out), recorded(config):
-            summary = coordinate(grid, config, registered_sites())
-            leave_report(Path(config.out or f"runs/{summary['run']}"))
+        if is_study(config.out):
+            ask_for_study(grid, config, registered_sites())
+        else:
+            _train(grid, config)
         if config.out:
             clear_failure(Path(config.out))
     except FedThawError as error:
         if config.out:
             write_failure(Path(config.out), error)
         raise
+
+
+def _train(grid: Grid, config: RunConfig) -> None:
+    require_packages(config)
+    with reporting(), progress_in(config.out), said_in(config.out), recorded(config):
+        summary = coordinate(grid, config, registered_sites())
+        leave_report(Path(config.out or f"runs/{summary['run']}"))
 
 
 def _in_its_folder(config: RunConfig) -> RunConfig:

@@ -17,6 +17,8 @@ from shared.files import write_text_atomically
 from shared.setting import Scalar
 
 ORDER, STOP = "order.json", "stop"
+RESULTS = ("summary.json", "study.json")
+"""What a run or a study writes last."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Order:
     @property
     def state(self) -> str:
         """`complete`, `stopped`, `failed`, or `waiting` for being run or continued."""
-        if (self.folder / "summary.json").exists():
+        if any((self.folder / name).exists() for name in RESULTS):
             return "complete"
         if read_failure(self.folder) is not None:
             return "stopped" if (self.folder / STOP).exists() else "failed"

@@ -33,11 +33,13 @@ Runs = Sequence[str]
 
 @dataclass(frozen=True)
 class StudySites:
-    """The sites' folders behind a grid on this machine."""
+    """The sites behind a grid: folders of this machine, or hospitals."""
 
     grid: Grid
     nodes: Mapping[str, int]
     """By the site's name."""
+    seconds: float = float("inf")
+    """How long an answer may take."""
 
     def count(self, runs: Runs, sites: Sequence[str]) -> list[EvaluateReply]:
         """The patients held out in these runs, by site; what is shown of them is up to the asker.
@@ -62,7 +64,7 @@ class StudySites:
 
     def _ask(self, content: RecordDict, message_type: str, sites: Sequence[str]) -> list[Message]:
         names = {self.nodes[name]: name for name in sites}
-        question = Question(message_type, "study", timeout=float("inf"))
+        question = Question(message_type, "study", timeout=self.seconds)
         replies = []
         for node, reply in send_and_collect(self.grid, dict.fromkeys(names, content), question):
             if isinstance(reply, Missing):

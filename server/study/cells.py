@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,9 @@ from typing import Any
 from server.study.plan import Arm, StudyPlan
 from shared.errors import RunError
 from shared.setting import Scalar
+
+SUBMITTED = "submitted"
+"""A file in the folder of a study whose runs were submitted to a coordinator."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,19 @@ class Cell:
     fold: int
 
     def folder(self, out: Path) -> Path:
-        """Where it lies."""
+        """Where it lies: in the study's folder, or beside it where it was submitted."""
+        if (out / SUBMITTED).exists():
+            return out.parent / f"{out.name}-{self.arm.folder}-r{self.repeat}-f{self.fold}"
         return out / self.arm.folder / f"repeat-{self.repeat}-fold-{self.fold}"
+
+    def named(self) -> str:
+        """In words."""
+        return f"{self.arm.name}, repeat {self.repeat + 1}, fold {self.fold + 1}"
+
+    def settings(self, folds: int, shared: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """The run's own, those of all arms beneath them."""
+        own: dict[str, Scalar] = {"folds": folds, "fold": self.fold, "seed": self.repeat}
+        return {**shared, **self.arm.settings, **own}
 
 
 def cells_of(plan: StudyPlan) -> Iterator[Cell]:
@@ -75,9 +89,9 @@ def summary_of(cell: Cell, out: Path) -> dict[str, Any]:
     return document
 
 
-def sites_of(arm: Arm, sites: Mapping[str, Path]) -> dict[str, Path]:
-    """The folders of an arm's sites by name."""
-    return {name: path for name, path in sites.items() if not arm.sites or name in arm.sites}
+def names_of(arm: Arm, sites: Iterable[str]) -> list[str]:
+    """The sites of these that take part in an arm."""
+    return [name for name in sites if not arm.sites or name in arm.sites]
 
 
 def _run(
@@ -92,15 +106,9 @@ def _run(
     if (folder / "config.json").exists():
         words = ["--out", str(folder), "--resume"]
     else:
-        own: dict[str, Scalar] = {
-            "threads": max(1, (os.cpu_count() or 1) // jobs),
-            **settings,
-            **cell.arm.settings,
-            "folds": folds,
-            "fold": cell.fold,
-            "seed": cell.repeat,
-        }
-        words = [*map(str, sites_of(cell.arm, sites).values()), "--out", str(folder)]
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        own = {"threads": threads, **cell.settings(folds, settings)}
+        words = [str(sites[name]) for name in names_of(cell.arm, sites)] + ["--out", str(folder)]
         words += [w for key, value in own.items() for w in ("--set", f"{key}={_word(value)}")]
         words += ["--pool"] if cell.arm.pooled else []
     simulate_apart(cell, words)

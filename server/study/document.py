@@ -41,10 +41,25 @@ def read_study(folder: Path) -> StudyResult:
         ) from error
 
 
+def read_plan(path: Path) -> StudyPlan:
+    """The plan of a plan.json; RunError where it is damaged."""
+    try:
+        return _plan(json.loads(path.read_text(encoding="utf-8"))["plan"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(
+            f"{path} cannot be read as a study's plan ({type(error).__name__}: {error}); remove "
+            "the study's folder and begin it again."
+        ) from error
+
+
+def _plan(document: Mapping[str, Any]) -> StudyPlan:
+    arms = tuple(map(_arm, document["arms"]))
+    return StudyPlan(arms, int(document["folds"]), int(document["repeats"]))
+
+
 def _study(document: Mapping[str, Any]) -> StudyResult:
-    plan = document["plan"]
     return StudyResult(
-        plan=StudyPlan(tuple(map(_arm, plan["arms"])), int(plan["folds"]), int(plan["repeats"])),
+        plan=_plan(document["plan"]),
         sites=tuple(document["sites"]),
         arms=tuple(map(_arm_result, document["arms"])),
         comparisons=tuple(map(_comparison, document["comparisons"])),

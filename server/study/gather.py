@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
 from server.run.calibration import FILE as CALIBRATION
-from server.run.folder import open_run
-from server.study.asking import StudySites, open_sites
-from server.study.cells import Cell, sites_of, summary_of
+from server.study.asking import StudySites
+from server.study.cells import Cell, names_of, summary_of
 from server.study.disclosure import ShownGroups
 from server.study.held_out import Fold
 from server.study.plan import Arm, StudyPlan
@@ -21,18 +20,17 @@ from shared.errors import RunError
 from shared.limits import MIN_CELL
 from shared.metrics.repeats import holm
 
-Sites = Mapping[str, Path]
+Sites = Sequence[str]
 
 
-def study_result(plan: StudyPlan, sites: Sites, out: Path) -> StudyResult:
+def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> StudyResult:
     """What the finished runs say; asks the sites for counts and sums.
 
     RunError where the first arm, with which the others are compared, may not be shown.
     """
-    first = Cell(plan.arms[0], 0, 0).folder(out)
-    asked = open_sites(open_run(first).config, sites)
+    sites = tuple(asked.nodes)
     shown = _shown_groups(plan, sites, out, asked)
-    arms = [arm for arm in plan.arms if shown.admit(sites_of(arm, sites))]
+    arms = [arm for arm in plan.arms if shown.admit(names_of(arm, sites))]
     if not arms or arms[0] != plan.arms[0]:
         raise RunError(
             f"Arm '{plan.arms[0].name}' is of sites with fewer patients of a class than their "
@@ -47,7 +45,7 @@ def study_result(plan: StudyPlan, sites: Sites, out: Path) -> StudyResult:
     adjusted = holm([one.p for one in compared])
     return StudyResult(
         plan,
-        tuple(sites),
+        sites,
         tuple(_arm_result(plan, arm, sites, out, asked) for arm in arms),
         tuple(replace(one, p_holm=p) for one, p in zip(compared, adjusted, strict=True)),
         tuple(arm.name for arm in plan.arms if arm not in arms),
@@ -59,7 +57,7 @@ def _shown_groups(plan: StudyPlan, sites: Sites, out: Path, asked: StudySites) -
     counts: dict[str, tuple[int, int]] = {}
     hidden = set()
     for arm in plan.arms:
-        new = [name for name in sites_of(arm, sites) if name not in counts]
+        new = [name for name in names_of(arm, sites) if name not in counts]
         for name in new:
             (reply,) = asked.count(_runs(plan, arm, 0, out), [name])
             counts[name] = reply.histogram.total_positives, reply.histogram.total_negatives
@@ -69,7 +67,7 @@ def _shown_groups(plan: StudyPlan, sites: Sites, out: Path, asked: StudySites) -
 
 
 def _arm_result(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySites) -> ArmResult:
-    names = list(sites_of(arm, sites))
+    names = names_of(arm, sites)
     repeats = [
         [_fold(Cell(arm, repeat, fold), out, names, asked) for fold in range(plan.folds)]
         for repeat in range(plan.repeats)
@@ -113,8 +111,8 @@ def _compare(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySit
 
 
 def _common(plan: StudyPlan, arm: Arm, sites: Sites) -> list[str]:
-    reference = sites_of(plan.arms[0], sites)
-    return [name for name in sites_of(arm, sites) if name in reference]
+    reference = names_of(plan.arms[0], sites)
+    return [name for name in names_of(arm, sites) if name in reference]
 
 
 def _runs(plan: StudyPlan, arm: Arm, repeat: int, out: Path) -> list[str]:

@@ -47,8 +47,8 @@ def read_study_report(folder: Path) -> StudyReport:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(
-            f"{folder} cannot be read as a study ({type(error).__name__}: {error}); plan.json and "
-            f"{first.relative_to(folder)} must be as the study wrote them."
+            f"{folder} cannot be read as a study ({type(error).__name__}: {error}); its plan.json "
+            f"and {first} must be as the study wrote them."
         ) from error
 
 

@@ -133,6 +133,13 @@ class Deployment:
         flags = [word for one in words for word in ("--set", one)]
         return self.start("submit", "submit", "--home", self.home, "--name", name, *flags)
 
+    def study(self, *more: object, **settings: object) -> Process:
+        """Start a study of two folds, at the coordinator unless `more` names folders."""
+        chosen = SETTINGS | {"weights": self.base, "min-sites": len(self.sites)} | settings
+        words = [f"{key.replace('_', '-')}={value}" for key, value in chosen.items()]
+        flags = [word for one in words for word in ("--set", one)]
+        return self.start("study", "study", *more, "--folds", 2, "--repeats", 1, *flags)
+
     def finish(self, submitted: Process, code: int = 0, seconds: float = SECONDS) -> str:
         """Wait until a submitted run has ended, which it does with this exit code."""
         try:

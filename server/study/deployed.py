@@ -1,0 +1,133 @@
+"""A study at a coordinator's sites: its runs are submitted, and after them its questions.
+
+The study's own order lies in a folder with a plan. Its process, which the coordinator starts after
+those of the runs, asks the sites for counts and sums instead of training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from flwr.serverapp import Grid
+
+from server.collect import POLL_SECONDS
+from server.link.orders import STOP, Order, read_order, write_order
+from server.presence import Registry, connected
+from server.run.failure import clear_failure, read_failure
+from server.study.asking import StudySites
+from server.study.cells import SUBMITTED, Cell, cells_of, summary_of
+from server.study.gather import study_result
+from server.study.plan import StudyPlan
+from server.study.writing import plan_of, write_study
+from shared.config import RunConfig
+from shared.deployment.names import is_site_name
+from shared.errors import ConfigError, RunError
+
+
+def require_all_sites(plan: StudyPlan) -> None:
+    """ConfigError for arms of some sites or of data in one place: a coordinator's runs take all."""
+    for arm in plan.arms:
+        if arm.sites or arm.pooled:
+            raise ConfigError(
+                f"Arm '{arm.name}' is of some sites alone or of all data in one place; at a "
+                "coordinator every run takes all sites that are there. Leave the arm out, or give "
+                "folders of sites to simulate."
+            )
+
+
+def submit_study(study: Order, runs: Sequence[tuple[Cell, RunConfig]]) -> list[Order]:
+    """Submit what is not complete: the runs in order, then the study's questions.
+
+    `study` has the folder, the bundle and the configuration that the sites answer under. A run
+    that was begun goes on with its own bundle.
+    """
+    study.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (study.folder / SUBMITTED).touch()
+    for cell, _ in runs:
+        _require_short(cell.folder(study.folder).name, cell)
+    wanted = [Order(cell.folder(study.folder), "", study.bundle, config) for cell, config in runs]
+    now, orders = datetime.now(UTC), []
+    for number, order in enumerate([*wanted, study]):
+        if order.state == "complete":
+            continue
+        begun = (order.folder / "config.json").exists()
+        kept = read_order(order.folder) if begun else order
+        clear_failure(order.folder)
+        (order.folder / STOP).unlink(missing_ok=True)
+        submitted = (now + timedelta(microseconds=number)).isoformat()
+        orders.append(Order(kept.folder, submitted, kept.bundle, kept.config))
+        write_order(orders[-1])
+    return orders
+
+
+def _require_short(name: str, cell: Cell) -> None:
+    if not is_site_name(name):
+        raise ConfigError(
+            f"The study's name and that of arm '{cell.arm.name}' make the run name {name} of "
+            f"{len(name)} signs; 64 are allowed. Shorten one of them."
+        )
+
+
+def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> None:
+    """What the study's own process does: ask, and write the result into the study's folder.
+
+    RunError where a run is not complete or a site that took part is not there in time.
+    """
+    out = Path(config.out)
+    plan = plan_of(out)
+    assert plan is not None
+    cells = list(cells_of(plan))
+    for cell in cells:
+        if not (cell.folder(out) / "summary.json").exists():
+            failure = read_failure(cell.folder(out))
+            raise RunError(
+                f"The run {cell.folder(out).name} is not complete"
+                + (f" ({failure.sentence})" if failure else "")
+                + "; give the study's command again, which goes on with it."
+            )
+    sites = _sites(cells, out)
+    nodes = _wait_for(sites, grid, config, registry)
+    asked = StudySites(grid, nodes, seconds=config.round_timeout)
+    write_study(study_result(plan, out, asked), out)
+
+
+def is_study(folder: str) -> bool:
+    """Whether the process of this folder is to ask instead of to train."""
+    return bool(folder) and plan_of(Path(folder)) is not None
+
+
+def _sites(cells: list[Cell], out: Path) -> tuple[str, ...]:
+    """The sites of the first run, which must be those of all."""
+    sites = tuple(sorted(summary_of(cells[0], out)["site"]))
+    for cell in cells:
+        summary = summary_of(cell, out)
+        if tuple(sorted(summary["site"])) != sites or summary.get("missing"):
+            raise RunError(
+                f"The run {cell.folder(out).name} ended with other sites "
+                f"({', '.join(sorted(summary['site'])) or 'none'}) than "
+                f"{cells[0].folder(out).name} ({', '.join(sites)}); folds can be added up only "
+                "where all sites took part in all of them. Remove its folder and give the study's "
+                "command again, with min-sites as many as there are."
+            )
+    return sites
+
+
+def _wait_for(
+    sites: tuple[str, ...], grid: Grid, config: RunConfig, registry: Registry
+) -> dict[str, int]:
+    """The sites' nodes by name."""
+    deadline = time.monotonic() + config.round_timeout
+    while True:
+        nodes = {one.name: node for node, one in connected(grid, registry).items()}
+        missing = [name for name in sites if name not in nodes]
+        if not missing:
+            return {name: nodes[name] for name in sites}
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"{', '.join(missing)} took part in the study's runs and cannot be asked now; "
+                "start the client there and give the study's command again."
+            )
+        time.sleep(POLL_SECONDS)

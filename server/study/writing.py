@@ -1,0 +1,62 @@
+"""A study's files: its plan before, its tables and its page afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from server.study.document import FILE, read_plan, to_json
+from server.study.plan import StudyPlan
+from server.study.results import StudyResult
+from shared.errors import ConfigError
+from shared.files import write_text_atomically
+from shared.setting import Scalar
+
+PLAN = "plan.json"
+
+
+def keep_to_plan(out: Path, plan: StudyPlan, settings: Mapping[str, Scalar]) -> None:
+    """Write the study's plan, or ConfigError where the folder holds another one."""
+    text = json.dumps({"plan": asdict(plan), "settings": dict(settings)}, indent=1) + "\n"
+    path = out / PLAN
+    if path.exists():
+        if path.read_text(encoding="utf-8") != text:
+            raise ConfigError(
+                f"{out} holds another study (other arms, folds, repeats or settings: see "
+                f"{PLAN}); choose another folder."
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(path, text)
+
+
+def plan_of(out: Path) -> StudyPlan | None:
+    """The plan that lies in a folder; None where it is no study's. RunError for a damaged one."""
+    return read_plan(out / PLAN) if (out / PLAN).is_file() else None
+
+
+def write_study(result: StudyResult, out: Path) -> None:
+    """Write the tables, then study.json, which says that the study is complete, and the page."""
+    from server.report.write import write_report
+    from server.study.table import (
+        ARMS,
+        COMPARED,
+        arm_rows,
+        comparison_rows,
+        to_csv,
+        to_latex,
+        to_markdown,
+    )
+
+    documents = {
+        "study.md": to_markdown(result),
+        "study.tex": to_latex(result),
+        "arms.csv": to_csv(ARMS, arm_rows(result)),
+        "comparisons.csv": to_csv(COMPARED, comparison_rows(result)),
+        FILE: to_json(result),
+    }
+    for name, text in documents.items():
+        write_text_atomically(out / name, text)
+    write_report(out)
