@@ -38,8 +38,10 @@ def plan_of(out: Path) -> StudyPlan | None:
 
 
 def write_study(result: StudyResult, out: Path) -> None:
-    """Write the tables, then study.json, which says that the study is complete, and the page."""
-    from server.report.write import write_report
+    """Write the tables and the page, and last study.json: with it the study is complete."""
+    from server.report.study.data import report_of
+    from server.report.study.page import study_page
+    from server.report.write import FILE as PAGE
     from server.study.table import (
         ARMS,
         COMPARED,
@@ -50,13 +52,14 @@ def write_study(result: StudyResult, out: Path) -> None:
         to_markdown,
     )
 
+    document = to_json(result)
     documents = {
         "study.md": to_markdown(result),
         "study.tex": to_latex(result),
         "arms.csv": to_csv(ARMS, arm_rows(result)),
         "comparisons.csv": to_csv(COMPARED, comparison_rows(result)),
-        FILE: to_json(result),
+        PAGE: study_page(report_of(out, result, document.encode("utf-8"))),
+        FILE: document,
     }
     for name, text in documents.items():
         write_text_atomically(out / name, text)
-    write_report(out)

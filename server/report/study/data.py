@@ -33,6 +33,11 @@ class StudyReport:
 def read_study_report(folder: Path) -> StudyReport:
     """What is in a study's folder. Raises ConfigError where it is not finished, RunError."""
     result = read_study(folder)
+    return report_of(folder, result, (folder / FILE).read_bytes())
+
+
+def report_of(folder: Path, result: StudyResult, document: bytes) -> StudyReport:
+    """A result of the runs in a folder; `document` is its study.json. Raises RunError."""
     first = Cell(result.plan.arms[0], 0, 0).folder(folder) / "config.json"
     try:
         plan: dict[str, Any] = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
@@ -43,7 +48,7 @@ def read_study_report(folder: Path) -> StudyReport:
             settings={key: _named(key, value) for key, value in plan["settings"].items()},
             base_digest=str(run.get("base", {}).get("digest", "")),
             versions={str(k): str(v) for k, v in run.get("versions", {}).items() if v},
-            result_digest=hashlib.sha256((folder / FILE).read_bytes()).hexdigest(),
+            result_digest=hashlib.sha256(document).hexdigest(),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(

@@ -12,6 +12,7 @@ import pytest
 from shared import cli
 
 pytestmark = pytest.mark.slow
+SECONDS = 400.0
 ARMS = '[[arm]]\nname = "first"\n[[arm]]\nname = "faster"\nset = { lr-head = 0.01 }\n'
 
 
@@ -31,13 +32,14 @@ def test_a_study_of_two_hospitals(
     arms.write_text(ARMS)
     # In the order that the coordinator has them in.
     folders = sorted(deployment.sites)
-    deployment.finish(deployment.study(*folders, "--arms", arms, "--out", simulated, rounds=1))
+    alone = deployment.study(*folders, "--arms", arms, "--out", simulated, rounds=1)
+    deployment.finish(alone, seconds=SECONDS)
     expected = result_in(simulated)
 
     deployment.serve()
     clients = deployment.clients()
     given = ("--home", deployment.home, "--arms", arms)
-    said = deployment.finish(deployment.study(*given, rounds=1))
+    said = deployment.finish(deployment.study(*given, rounds=1), seconds=SECONDS)
     assert "5/5: counts and comparisons" in said
     study = deployment.run_folder("study")
     assert result_in(study) == expected
@@ -52,7 +54,7 @@ def test_a_study_of_two_hospitals(
     process = deployment.study(*given, rounds=1)
     deployment.wait(lambda: "Submitted 2 of 5 orders" in process.said, process)
     deployment.client(deployment.sites[0])
-    deployment.finish(process)
+    deployment.finish(process, seconds=SECONDS)
     assert result_in(study) == expected
 
 
