@@ -74,7 +74,7 @@ class Comparison:
     ci95: Interval | None
     """DeLong's paired interval, its limits averaged over the repeats."""
     p: float | None
-    """DeLong's, the median over the repeats: of patients."""
+    """DeLong's, of patients: the mean difference over the repeats by the mean standard error."""
     p_holm: float | None
     """Adjusted for the number of arms."""
     signed_rank: SignedRank

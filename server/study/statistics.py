@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from statistics import mean, median
+from statistics import mean
 
 from server.study.held_out import (
     Rates,
@@ -54,16 +55,29 @@ def arm_result(arm: Arm, repeats: Sequence[Repeat], megabytes: float) -> ArmResu
 def comparison(arm: Arm, sites: tuple[str, ...], paired: Sequence[PairedComparison]) -> Comparison:
     """An arm against the first, from one paired comparison a repeat."""
     differences = [one.difference for one in paired]
-    values = [one.p for one in paired if one.p is not None]
     return Comparison(
         arm=arm,
         sites=sites,
         difference=spread(differences),
         ci95=mean_interval([one.ci95 for one in paired if one.ci95 is not None]),
-        p=median(values) if values else None,
+        p=_p(paired),
         p_holm=None,
         signed_rank=signed_rank(differences),
     )
+
+
+def _p(paired: Sequence[PairedComparison]) -> float | None:
+    """Two-sided, of the mean difference over the mean standard error, as the mean interval is.
+
+    1 where all differences are zero; None where there is no standard error.
+    """
+    if all(one.difference == 0 for one in paired):
+        return 1.0
+    errors = [one.standard_error for one in paired if one.standard_error is not None]
+    if len(errors) < len(paired) or mean(errors) == 0:
+        return None
+    z = mean(one.difference for one in paired) / mean(errors)
+    return math.erfc(abs(z) / math.sqrt(2))
 
 
 def mean_interval(intervals: Sequence[Interval]) -> Interval | None:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -32,17 +33,30 @@ def comparison_rows(result: StudyResult) -> Rows:
 
 
 def print_study(result: StudyResult, console: Console) -> None:
-    """Both tables on the terminal."""
-    plan = result.plan
+    """Both tables on the terminal, with the columns that fit; study.md has all."""
+    plan, first = result.plan, result.arms[0].arm.name
     console.print(f"{plan.repeats} repeats of {plan.folds} folds; mean (deviation) over repeats.")
-    for heads, rows in ((ARMS, arm_rows(result)), (COMPARED, comparison_rows(result))):
-        if rows:
-            table = Table(*heads)
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
+    console.print(_narrow(ARMS, arm_rows(result), left_out=("at chosen threshold", "F1")))
+    if result.comparisons:
+        smallest = _p(result.comparisons[0].signed_rank.smallest_p)
+        console.print(
+            f"Less {first}, at the sites that both have. Signed rank over the repeats: {smallest} "
+            "is the least that so many can give."
+        )
+        left_out = ("minus", "in", "smallest possible")
+        console.print(_narrow(COMPARED, comparison_rows(result), left_out))
     for text in remarks(result):
         console.print(text)
+
+
+def _narrow(heads: Sequence[str], rows: Rows, left_out: Sequence[str]) -> Table:
+    kept = [column for column, head in enumerate(heads) if head not in left_out]
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for column in kept:
+        table.add_column(heads[column], justify="right" if column else "left")
+    for row in rows:
+        table.add_row(*(row[column] for column in kept))
+    return table
 
 
 def remarks(result: StudyResult) -> list[str]:

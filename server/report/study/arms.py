@@ -55,7 +55,8 @@ def _areas(arms: tuple[ArmResult, ...]) -> Html:
 
 
 def _curves(arms: tuple[ArmResult, ...]) -> Html:
-    drawn = arms[:CURVES]
+    # Those of all sites first; the sort keeps the order of the others.
+    drawn = sorted(arms, key=lambda one: -sum(one.patients))[:CURVES]
     colours = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
     with drawing(4.6) as canvas:
         axes: Axes = canvas.subplots()
@@ -76,7 +77,7 @@ def _curves(arms: tuple[ArmResult, ...]) -> Html:
         )  # fmt: skip
     caption = (
         "ROC curves at held-out patients, of the scores of all folds and repeats together"
-        + (f"; the first {CURVES} of {len(arms)} arms." if len(arms) > CURVES else ".")
+        + (f"; {CURVES} of {len(arms)} arms." if len(arms) > CURVES else ".")
         + " Points are joined until each step holds as many patients as may be shown."
     )
     rows = [(one.arm.name, share(x), share(y)) for one in drawn for x, y in one.curve]

@@ -53,7 +53,8 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
     return (
         paragraph(
             "DeLong's test asks whether other patients of the same kind would show the same; its p "
-            "is the median over the repeats, and Holm's adjustment allows for the number of arms."
+            "is of the mean difference and the mean standard error over the repeats, and Holm's "
+            "adjustment allows for the number of arms."
         ),
         paragraph(
             "The signed-rank test asks whether another draw of folds and seeds would favour the "

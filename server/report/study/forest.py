@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from server.report.html import Html
-from server.report.plot import BLUE, INK, MUTED, drawing, to_svg
+from server.report.plot import BLUE, MUTED, drawing, to_svg
 
 LETTERS = 24
 """Longer labels are cut; the table beside the plot has them whole."""
@@ -31,7 +31,7 @@ def forest(rows: Sequence[Row], axis: str, middle: float, name: str, description
         for number, row in enumerate(rows):
             if row.interval is not None:
                 axes.plot(row.interval, (number, number), color=BLUE, linewidth=1.6)
-            axes.plot(row.value, number, "s", color=BLUE if number else INK, markersize=5)
+            axes.plot(row.value, number, "s", color=BLUE, markersize=5)
         axes.set_yticks(range(len(rows)), [_cut(row.label) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
