@@ -16,6 +16,7 @@ from server.simulation.inprocess import local_grid
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.paired import PairedSums, placements
 from shared.protocol.compare import (
@@ -41,38 +42,55 @@ class StudySites:
     seconds: float = float("inf")
     """How long an answer may take."""
 
-    def count(self, runs: Runs, sites: Sequence[str]) -> list[EvaluateReply]:
+    def count(self, runs: Runs, sites: Sequence[str]) -> dict[str, EvaluateReply]:
         """The patients held out in these runs, by site; what is shown of them is up to the asker.
 
         A reply says whether its site must not be shown alone.
         """
         content = CountRequest(runs[0], "test", tuple(runs)).to_content()
         replies = self._ask(content, COUNT_TYPE, sites)
-        return [EvaluateReply.from_content(reply.content) for reply in replies]
+        return {name: EvaluateReply.from_content(m.content) for name, m in replies.items()}
 
     def count_all(self, runs: Runs, sites: Sequence[str]) -> Histogram:
         """The patients of all these sites together."""
-        return sum((reply.histogram for reply in self.count(runs, sites)), start=Histogram.empty())
+        return sum(
+            (reply.histogram for reply in self.count(runs, sites).values()), start=Histogram.empty()
+        )
 
     def compare(self, first: Runs, second: Runs, sites: Sequence[str]) -> PairedComparison | None:
         """DeLong's test of two arms in the patients of these sites; None without both classes."""
         pooled = self.count_all(first, sites), self.count_all(second, sites)
-        request = CompareRequest(first[0], "test", tuple(first), tuple(second), *pooled)
-        replies = self._ask(request.to_content(), MESSAGE_TYPE, sites)
-        sums = [CompareReply.from_content(reply.content).sums for reply in replies]
-        return delong_test(sum(sums, start=PairedSums.empty(placements(pooled[0]))))
+        return self._test(
+            CompareRequest(first[0], "test", tuple(first), tuple(second), *pooled), sites
+        )
 
-    def _ask(self, content: RecordDict, message_type: str, sites: Sequence[str]) -> list[Message]:
+    def compare_grade(
+        self, runs: Runs, sites: Sequence[str], model: Histogram, grades: GradeCounts
+    ) -> PairedComparison | None:
+        """DeLong's test of an arm against the grade; `model` and `grades` are of all who have one.
+
+        `sites` are those with a grade. None without both classes.
+        """
+        return self._test(CompareRequest(runs[0], "test", tuple(runs), (), model, grades), sites)
+
+    def _test(self, request: CompareRequest, sites: Sequence[str]) -> PairedComparison | None:
+        replies = self._ask(request.to_content(), MESSAGE_TYPE, sites)
+        sums = [CompareReply.from_content(reply.content).sums for reply in replies.values()]
+        return delong_test(sum(sums, start=PairedSums.empty(placements(request.pooled_a))))
+
+    def _ask(
+        self, content: RecordDict, message_type: str, sites: Sequence[str]
+    ) -> dict[str, Message]:
         names = {self.nodes[name]: name for name in sites}
         question = Question(message_type, "study", timeout=self.seconds)
-        replies = []
+        replies = {}
         for node, reply in send_and_collect(self.grid, dict.fromkeys(names, content), question):
             if isinstance(reply, Missing):
                 raise RunError(f"{names[node]} did not answer: {reply.reason}.")
             if reply.has_error():
                 raise RunError(f"{names[node]} could not be asked: {error_reason(reply)}")
-            replies.append(reply)
-        return replies
+            replies[names[node]] = reply
+        return {name: replies[name] for name in sites}
 
 
 def open_sites(config: RunConfig, sites: Mapping[str, Path]) -> StudySites:

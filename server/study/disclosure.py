@@ -23,6 +23,7 @@ class ShownGroups:
 
     def __init__(self, counts: Mapping[str, Counts], hidden: Collection[str], min_cell: int):
         """`counts` are positives and negatives by site, `hidden` the sites never shown alone."""
+        self.hidden = frozenset(hidden)
         self._names = list(counts)
         self._rows: list[NDArray[np.float64]] = []
         self._guarded = [self._row(group) for group in _guarded(counts, hidden, min_cell)]

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from server.study.plan import Arm, StudyPlan
-from server.study.results import ArmResult, Comparison, Group, Interval, PointResult, StudyResult
+from server.study.results import (
+    ArmResult,
+    Comparison,
+    GradeResult,
+    Group,
+    Interval,
+    PointResult,
+    StudyResult,
+)
 from shared.errors import ConfigError, RunError
 from shared.metrics.repeats import SignedRank, Spread
 
@@ -64,6 +72,19 @@ def _study(document: Mapping[str, Any]) -> StudyResult:
         arms=tuple(map(_arm_result, document["arms"])),
         comparisons=tuple(map(_comparison, document["comparisons"])),
         not_shown=tuple(document["not_shown"]),
+        grade=document["grade"] and _grade(document["grade"]),
+    )
+
+
+def _grade(document: Mapping[str, Any]) -> GradeResult:
+    return GradeResult(
+        patients=(int(document["patients"][0]), int(document["patients"][1])),
+        auroc=float(document["auroc"]),
+        auroc_ci95=_interval(document["auroc_ci95"]),
+        model_auroc=Spread(**document["model_auroc"]),
+        difference=Spread(**document["difference"]),
+        ci95=_interval(document["ci95"]),
+        p=document["p"],
     )
 
 

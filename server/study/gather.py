@@ -12,9 +12,10 @@ from server.run.calibration import FILE as CALIBRATION
 from server.study.asking import StudySites
 from server.study.cells import Cell, names_of, summary_of
 from server.study.disclosure import ShownGroups
+from server.study.grade import compare_grade
 from server.study.held_out import Fold
 from server.study.plan import Arm, StudyPlan
-from server.study.results import ArmResult, Comparison, StudyResult
+from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
 from server.study.statistics import arm_result, comparison
 from shared.errors import RunError
 from shared.limits import MIN_CELL
@@ -49,7 +50,16 @@ def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> StudyResult:
         tuple(_arm_result(plan, arm, sites, out, asked) for arm in arms),
         tuple(replace(one, p_holm=p) for one, p in zip(compared, adjusted, strict=True)),
         tuple(arm.name for arm in plan.arms if arm not in arms),
+        _grade(plan, sites, out, asked, shown),
     )
+
+
+def _grade(
+    plan: StudyPlan, sites: Sites, out: Path, asked: StudySites, shown: ShownGroups
+) -> GradeResult | None:
+    first = plan.arms[0]
+    runs = [_runs(plan, first, repeat, out) for repeat in range(plan.repeats)]
+    return compare_grade(runs, names_of(first, sites), shown.hidden, asked)
 
 
 def _shown_groups(plan: StudyPlan, sites: Sites, out: Path, asked: StudySites) -> ShownGroups:
@@ -59,7 +69,7 @@ def _shown_groups(plan: StudyPlan, sites: Sites, out: Path, asked: StudySites) -
     for arm in plan.arms:
         new = [name for name in names_of(arm, sites) if name not in counts]
         for name in new:
-            (reply,) = asked.count(_runs(plan, arm, 0, out), [name])
+            reply = asked.count(_runs(plan, arm, 0, out), [name])[name]
             counts[name] = reply.histogram.total_positives, reply.histogram.total_negatives
             if reply.suppress:
                 hidden.add(name)

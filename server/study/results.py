@@ -82,6 +82,22 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class GradeResult:
+    """The sites' clinical grade, and the first arm in the same held-out patients."""
+
+    patients: tuple[int, int]
+    """Positive and negative, who have a grade."""
+    auroc: float
+    auroc_ci95: Interval | None
+    model_auroc: Spread
+    difference: Spread
+    """Model minus grade."""
+    ci95: Interval | None
+    p: float | None
+    """As of `Comparison`."""
+
+
+@dataclass(frozen=True)
 class StudyResult:
     """All arms that may be shown, and all but the first compared with it."""
 
@@ -91,3 +107,5 @@ class StudyResult:
     comparisons: tuple[Comparison, ...]
     not_shown: tuple[str, ...]
     """Arms that would tell of too few patients of a site, alone or beside the others."""
+    grade: GradeResult | None = None
+    """None where no site names a grade, or where it would tell of too few patients."""

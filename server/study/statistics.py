@@ -15,7 +15,14 @@ from server.study.held_out import (
     recalibrated,
 )
 from server.study.plan import Arm
-from server.study.results import ArmResult, Comparison, Group, Interval, PointResult
+from server.study.results import (
+    ArmResult,
+    Comparison,
+    GradeResult,
+    Group,
+    Interval,
+    PointResult,
+)
 from shared.limits import MIN_CELL
 from shared.metrics.binary import auroc, balanced_accuracy, f1
 from shared.metrics.curve import roc_points
@@ -59,11 +66,30 @@ def comparison(arm: Arm, sites: tuple[str, ...], paired: Sequence[PairedComparis
         arm=arm,
         sites=sites,
         difference=spread(differences),
-        ci95=mean_interval([one.ci95 for one in paired if one.ci95 is not None]),
+        ci95=_ci95(paired),
         p=_p(paired),
         p_holm=None,
         signed_rank=signed_rank(differences),
     )
+
+
+def grade_result(grade: Histogram, paired: Sequence[PairedComparison]) -> GradeResult:
+    """The grade's patients by level, against the first arm, from one comparison a repeat."""
+    area = auroc(grade)
+    assert area is not None  # else there is nothing paired
+    return GradeResult(
+        patients=(grade.total_positives, grade.total_negatives),
+        auroc=area,
+        auroc_ci95=auroc_interval(grade),
+        model_auroc=spread([one.auroc_a for one in paired]),
+        difference=spread([one.difference for one in paired]),
+        ci95=_ci95(paired),
+        p=_p(paired),
+    )
+
+
+def _ci95(paired: Sequence[PairedComparison]) -> Interval | None:
+    return mean_interval([one.ci95 for one in paired if one.ci95 is not None])
 
 
 def _p(paired: Sequence[PairedComparison]) -> float | None:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from server.study.results import ArmResult, Comparison, StudyResult
+from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
 from shared.metrics.repeats import Spread
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",
@@ -61,7 +61,7 @@ def _narrow(heads: Sequence[str], rows: Rows, left_out: Sequence[str]) -> Table:
 
 def remarks(result: StudyResult) -> list[str]:
     """Sentences that belong to the tables: what is left out, and what to be careful with."""
-    found = []
+    found = [_grade(result.arms[0], result.grade)] if result.grade else []
     if result.not_shown:
         found.append(
             f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would tell "
@@ -73,6 +73,15 @@ def remarks(result: StudyResult) -> list[str]:
             "as single models differ by chance. Give --repeats 3 or more for a paper."
         )
     return found
+
+
+def _grade(first: ArmResult, grade: GradeResult) -> str:
+    return (
+        f"The clinical grade alone has an AUROC of {grade.auroc:.3f} (95 % interval "
+        f"{_interval(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have one; "
+        f"{first.arm.name} has {_spread(grade.model_auroc)} there, a difference of "
+        f"{grade.difference.mean:+.3f} ({_interval(grade.ci95)}; p {_p(grade.p)}, DeLong)."
+    )
 
 
 def to_markdown(result: StudyResult) -> str:

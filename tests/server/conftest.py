@@ -30,7 +30,7 @@ from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from server.study.held_out import Fold
 from server.study.plan import Arm, StudyPlan
 from server.study.results import StudyResult
-from server.study.statistics import arm_result, comparison
+from server.study.statistics import arm_result, comparison, grade_result
 from shared.config import RunConfig
 from shared.metrics.delong import PairedComparison, delong_test
 from shared.metrics.histogram import Histogram, bin_of
@@ -289,6 +289,9 @@ def make_study_result() -> Callable[..., StudyResult]:
                 for own in paired
             ),
             not_shown=("b alone",),
+            grade=grade_result(
+                Histogram.from_logits([-1.0, 0.0, 1.0, 1.0], [0, 1, 0, 1]), paired[0]
+            ),
         )
 
     return make

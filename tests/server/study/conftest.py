@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shared import cli
@@ -14,6 +16,22 @@ from shared import cli
 def two_sites(tmp_path: Path, write_site: Callable[..., Path]) -> list[Path]:
     """Folders of two small sites."""
     return [write_site(tmp_path / "sites", name, 14, seed=n) for n, name in enumerate(("a", "b"))]
+
+
+@pytest.fixture
+def graded(two_sites: list[Path]) -> list[Path]:
+    """The same with a clinical grade of 1 to 4 that knows a little; two patients have none."""
+    for seed, site in enumerate(two_sites):
+        rng = np.random.default_rng(seed)
+        grades = {f"P{n}": str(int(rng.integers(1, 4)) + n % 2) for n in range(14)} | {"P3": ""}
+        with (site / "labels.csv").open() as table:
+            rows = list(csv.DictReader(table))
+        lines = ["patient,file,outcome,grade"]
+        lines += [f"{r['patient']},{r['file']},{r['outcome']},{grades[r['patient']]}" for r in rows]
+        (site / "labels.csv").write_text("\n".join(lines) + "\n")
+        toml = (site / "site.toml").read_text()
+        (site / "site.toml").write_text(toml.replace("[compute]", 'covariate = "grade"\n[compute]'))
+    return two_sites
 
 
 @pytest.fixture
