@@ -53,6 +53,15 @@ def test_the_help_of_each_command_has_an_example(here: Here, words: tuple[str, .
     assert ESCAPE not in out
 
 
+@pytest.mark.parametrize("words", [w for w in COMMANDS if w], ids=" ".join)
+def test_the_help_says_what_each_argument_is(here: Here, words: tuple[str, ...]) -> None:
+    """Some versions of click and typer do not go together, and it would be empty."""
+    _, out, _ = here(*words, "--help")
+    for panel in re.findall(r"Arguments ─.*?╰", out, flags=re.DOTALL):
+        for row in re.findall(r"^│ [* ] {1,5}\w.*│$", panel, flags=re.MULTILINE):
+            assert re.search(r"[A-Z][a-z']* -*[a-z]+", row), row
+
+
 def test_help_names_every_command(here: Here) -> None:
     assert {words[0] for words in COMMANDS if words} == set(cli.COMMANDS)
     for group in ("site", "server"):
