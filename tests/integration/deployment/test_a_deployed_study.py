@@ -32,7 +32,7 @@ def test_a_study_of_two_hospitals(
     arms.write_text(ARMS)
     # In the order that the coordinator has them in.
     folders = sorted(deployment.sites)
-    alone = deployment.study(*folders, "--arms", arms, "--out", simulated, rounds=1)
+    alone = deployment.study(*folders, "--jobs", 2, "--arms", arms, "--out", simulated, rounds=1)
     deployment.finish(alone, seconds=SECONDS)
     expected = result_in(simulated)
 
