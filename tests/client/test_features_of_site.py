@@ -66,10 +66,20 @@ def test_each_purpose_is_measured_once_and_later_rounds_compute_nothing_frozen(
     assert calls == {"measured": 2, "prefix": after_first}
 
 
-def test_a_site_that_joins_late_or_is_started_again(
+def test_rounds_that_augment_anew_keep_nothing_to_train_from(
     requests: SimpleNamespace, open_site: OpenSite, calls: Counter[str]
 ) -> None:
     workspace, config = open_site(local_epochs=30)
+    requests.train(workspace, config, 3)
+    decided = {k.boundary for k in workspace.feature_decisions if k.storage == "float16"}
+    assert decided == set()
+    assert calls["measured"] == 1  # what is evaluated
+
+
+def test_a_site_that_joins_late_or_is_started_again(
+    requests: SimpleNamespace, open_site: OpenSite, calls: Counter[str]
+) -> None:
+    workspace, config = open_site(local_epochs=30, augmentation="none")
     late = requests.train(workspace, config, 3)
     assert calls["measured"] == 2
     decided = {k.boundary for k in workspace.feature_decisions if k.storage == "float16"}
