@@ -16,6 +16,7 @@ from client.data.cache import ImageCache
 from client.data.cohort import Cohort
 from client.data.dataset import Sample
 from client.data.split import Folds, split_patients
+from client.device import choose_device
 from client.features.keep import Decisions
 from client.features.store import FeatureStore
 from client.settings import SiteSettings, load_site
@@ -121,7 +122,7 @@ def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[
     own = node_config.get("site")
     if isinstance(own, str) and own:
         return (Path(own),)
-    folders = tuple(part for part in config.sites.split(os.pathsep) if part)
+    folders = config.site_folders
     partition = node_config.get("partition-id")
     if not folders or not isinstance(partition, int):
         raise ConfigError(
@@ -243,21 +244,3 @@ def shared_model(backbone: str, dropout: float, device: torch.device) -> StagedR
     model = build_backbone(backbone, dropout)
     model.to(device)
     return model
-
-
-def choose_device(settings: SiteSettings) -> torch.device:
-    """The device that site.toml names; `auto` takes a GPU where there is one."""
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise SiteError(
-            f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
-            'no GPU here; check the driver with nvidia-smi, or set device = "auto".'
-        )
-    device = torch.device(settings.device)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SiteError(
-            f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
-            f"{torch.cuda.device_count()} GPUs here, numbered from 0; name one of them."
-        )
-    return device

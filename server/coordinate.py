@@ -25,7 +25,7 @@ from server.run.ledger import RoundRecord, read_rounds, rewrite_rounds
 from server.run.lock import locked
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import build_summary, write_summary
-from server.waiting import simulated_sites, wait_for_sites
+from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
 from shared.events import RoundFinished, RunStarted, Warned, emit, show_download
@@ -80,8 +80,8 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
 
 def _require_enough_sites(config: RunConfig) -> None:
     """ConfigError where a simulation has fewer sites than a round needs: none will join."""
-    sites = simulated_sites(config)
-    if config.sites and sites < config.min_sites:
+    sites = config.simulated_sites
+    if 0 < sites < config.min_sites:
         raise ConfigError(
             f"min-sites is {config.min_sites}, but this simulation has only {sites} of them; "
             "lower min-sites, or name more site folders."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Mapping
 
@@ -10,7 +9,6 @@ from server.collect import POLL_SECONDS
 from server.federation import Federation, patience, reply_timeout
 from server.presence import Presence
 from server.roster import admit, describe_refusals
-from shared.config import RunConfig
 from shared.errors import RunError, SiteError
 from shared.events import SiteJoined, Warned, emit
 from shared.protocol.describe import SiteDescription
@@ -27,7 +25,7 @@ def wait_for_sites(
     longer than a round may take; RunError then, with what is known of the others.
     """
     config, roster = federation.config, federation.roster
-    needed = simulated_sites(config) or config.min_sites
+    needed = config.simulated_sites or config.min_sites
     started = time.monotonic()
     told = False
     while True:
@@ -54,13 +52,6 @@ def wait_for_sites(
             emit(Warned(_waiting(len(sites), needed, missing)))
             told = True
         time.sleep(POLL_SECONDS if config.sites else 4 * POLL_SECONDS)
-
-
-def simulated_sites(config: RunConfig) -> int:
-    """How many sites a simulation has; 0 where it is none."""
-    if not config.sites:
-        return 0
-    return 1 if config.pooled else len([one for one in config.sites.split(os.pathsep) if one])
 
 
 def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import tomllib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,6 +208,16 @@ class RunConfig:
                 "lower-case hexadecimal digits, as sha256sum prints them."
             )
 
+    @property
+    def site_folders(self) -> tuple[str, ...]:
+        """A simulation's site folders; none where the sites are elsewhere."""
+        return tuple(folder for folder in self.sites.split(os.pathsep) if folder)
+
+    @property
+    def simulated_sites(self) -> int:
+        """How many sites a simulation has, one where all data is pooled; 0 where it is none."""
+        return min(len(self.site_folders), 1) if self.pooled else len(self.site_folders)
+
     def to_flat(self) -> dict[str, Scalar]:
         """The mapping that Flower carries and config.json keeps."""
         return {key_of(f.name): getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -222,41 +232,17 @@ def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
     values: dict[str, Any] = {}
     for key, value in flat.items():
         if key not in known:
-            raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}")
+            raise unknown_setting(key)
         values[known[key].name] = coerced(known[key], value)
     return RunConfig(**values)
 
 
-def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
-    """Parse `KEY=VALUE` words of a command line; numbers and true/false are read as TOML.
-
-    Raises ConfigError where a word has no `=`, and for an unknown key.
-    """
-    known = {key_of(f.name): f for f in dataclasses.fields(RunConfig)}
-    flat: dict[str, Scalar] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"'{assignment}' is no setting; write KEY=VALUE, e.g. rounds=20.")
-        if key not in known:
-            raise ConfigError(f"Unknown setting '{key}'{_suggestion(key, known)}")
-        flat[key] = text if isinstance(known[key].default, str) else _read_scalar(key, text)
-    return flat
-
-
-def _read_scalar(key: str, text: str) -> Scalar:
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-    if not isinstance(value, bool | int | float | str):
-        raise ConfigError(f"{key} is '{text}'; it must be one number, true/false or text.")
-    return value
-
-
-def _suggestion(key: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key.replace("_", "-"), list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else "."
+def unknown_setting(key: str) -> ConfigError:
+    """The error for a key that is no setting, with the one that may have been meant."""
+    known = [key_of(f.name) for f in dataclasses.fields(RunConfig)]
+    close = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
+    meant = f"; did you mean '{close[0]}'?" if close else "."
+    return ConfigError(f"Unknown setting '{key}'{meant}")
 
 
 def _is_sha256(text: str) -> bool:

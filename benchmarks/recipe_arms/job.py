@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.config import RunConfig, parse_overrides, parse_run_config
+from shared.config import RunConfig, parse_run_config
+from shared.overrides import parse_overrides
 
 Kind = Literal["fedthaw", "stock", "plain"]
 

@@ -14,10 +14,11 @@ from benchmarks.torchvision_network import torchvision_network
 from client.train.optimizer import build_optimizer
 from client.train.precision import choose_precision
 from client.train.step import Learner
-from shared.config import RunConfig, parse_overrides, parse_run_config
+from shared.config import RunConfig, parse_run_config
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.freezing import set_trainable
 from shared.model.stages import stage_of
+from shared.overrides import parse_overrides
 from shared.schedule import STAGES, Plan, maximum_rate
 
 

@@ -16,8 +16,9 @@ from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.record.choose import require_packages
 from server.run.folder import ended_before_it_began, open_run, prepare_folder
 from server.run.lock import locked
-from shared.config import RunConfig, parse_overrides, parse_run_config
+from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.overrides import parse_overrides
 from shared.replies import own_sites
 from shared.setting import Scalar
 
@@ -109,7 +110,7 @@ def _run(config: RunConfig, backend: Backend) -> None:
     else:
         from server.simulation.inprocess import simulate_in_process as engine
     with own_sites():
-        engine(config, 1 if config.pooled else len(config.sites.split(os.pathsep)))
+        engine(config, config.simulated_sites)
 
 
 def _resolve(

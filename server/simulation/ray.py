@@ -85,7 +85,7 @@ def _of_a_cluster(config: RunConfig, nodes: int) -> str:
 def _follow(place: Path, environment: dict[str, str], config: RunConfig, run: str) -> None:
     """Tell the ledger's rounds as they come, until Flower says that the run has ended."""
     folder, rounds = Path(config.out), total_rounds(config)
-    names = tuple(Path(site).name for site in config.sites.split(os.pathsep))
+    names = tuple(Path(site).name for site in config.site_folders)
     done = len(read_rounds(folder / "ledger.jsonl")) if config.resume else 0
     asked, begun = time.monotonic(), False
     while True:

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from client.data.split import split_patients
+from client.device import choose_device
 from client.settings import load_site
 from client.workspace import (
     Workspace,
-    choose_device,
     open_workspace,
     shared_model,
     site_folders,

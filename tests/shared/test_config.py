@@ -13,8 +13,9 @@ from flwr.common.serde import user_config_from_proto, user_config_to_proto
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.config import RunConfig, parse_overrides, parse_run_config
+from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.overrides import parse_overrides
 from shared.setting import key_of
 
 FIELDS = dataclasses.fields(RunConfig)

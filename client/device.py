@@ -1,0 +1,26 @@
+"""The device that a site trains on."""
+
+from __future__ import annotations
+
+import torch
+
+from client.settings import SiteSettings
+from shared.errors import SiteError
+
+
+def choose_device(settings: SiteSettings) -> torch.device:
+    """The device that site.toml names; `auto` takes a GPU where there is one."""
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        raise SiteError(
+            f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
+            'no GPU here; check the driver with nvidia-smi, or set device = "auto".'
+        )
+    device = torch.device(settings.device)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SiteError(
+            f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
+            f"{torch.cuda.device_count()} GPUs here, numbered from 0; name one of them."
+        )
+    return device
