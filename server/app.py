@@ -18,7 +18,8 @@ from server.run.failure import clear_failure, write_failure
 from server.run.log import said_in
 from server.run.orphan import end_with_parent
 from server.run.progress import progress_in
-from server.study.deployed import ask_for_study, is_study
+from server.study.deployed import ask_for_study
+from server.study.document import is_study
 from server.terminal import reporting
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
@@ -31,8 +32,9 @@ def main(grid: Grid, context: Context) -> None:
     """Run the federation that the run configuration describes, or ask its sites for a study."""
     config = _in_its_folder(parse_run_config(context.run_config))
     try:
-        if is_study(config.out):
-            ask_for_study(grid, config, registered_sites())
+        if config.out and is_study(Path(config.out)):
+            with reporting(), said_in(config.out):
+                ask_for_study(grid, config, registered_sites())
         else:
             _train(grid, config)
         if config.out:

@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 
 from server.cli.paths import COORDINATOR, HomeOption
-from server.study.plan import Arm, StudyPlan, read_arms, shipped_arms
-from shared.config import parse_overrides, parse_run_config
+from server.study.plan import Arm, StudyPlan, read_arms, require_free, shipped_arms
+from shared.config import parse_run_config
 from shared.errors import ConfigError
+from shared.overrides import parse_overrides
 from shared.setting import Scalar
 
 app = typer.Typer(add_completion=False)
@@ -53,6 +54,7 @@ def study(
     interrupted.
     """
     shared_settings = parse_overrides(settings or [])
+    require_free(shared_settings, "--set")
     if sites:
         named = _named(sites)
         chosen = (*read_arms(arms), *(_each_site(list(named)) if each_site else ()))

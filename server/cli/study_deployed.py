@@ -9,20 +9,19 @@ from pathlib import Path
 
 import typer
 
-from server.cli.paths import NAMED_WEIGHTS, with_absolute_weights
+from server.cli.ordering import config_of, keep_bundle, tell_bundle, tell_unless_served
 from server.link.follow import POLL_SECONDS
-from server.link.home import Home, open_home
-from server.link.lock import is_served
+from server.link.home import open_home
 from server.link.orders import Order, read_order
+from server.record.choose import require_packages
 from server.run.failure import read_failure
 from server.study.cells import Cell, cells_of
 from server.study.deployed import require_all_sites, submit_study
+from server.study.document import is_study
 from server.study.plan import StudyPlan
 from server.study.writing import keep_to_plan
-from shared.config import RunConfig, parse_run_config
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError, RunError, UserError
-from shared.files import make_private_folder, write_private
 from shared.setting import Scalar
 
 
@@ -37,19 +36,18 @@ def submit_and_follow(
     opened = open_home(home)
     os.umask(0o077)
     out = opened.runs / checked_site_name(name)
-    if (out / "order.json").exists() and not (out / "plan.json").exists():
+    if out.exists() and not is_study(out):
         raise ConfigError(f"There is a run {name} already; choose another --name.")
-    runs = [(cell, _config(cell, plan, settings)) for cell in cells_of(plan)]
-    keep_to_plan(out, plan, settings)
+    runs = [(cell, config_of(cell.settings(plan.folds, settings))) for cell in cells_of(plan)]
     _, first = runs[0]
-    orders = submit_study(Order(out, "", _bundle(opened), first), runs)
+    require_packages(first)
+    keep_to_plan(out, plan, settings)
+    bundle = keep_bundle(opened)
+    tell_bundle(bundle, new=True)
+    orders = submit_study(Order(out, "", bundle, first), runs)
     typer.echo(f"Submitted {len(orders)} of {len(runs) + 1} orders of {name}.", err=True)
-    if orders and not is_served(opened):
-        typer.echo(
-            "No server process is running here: the study begins when `fedthaw server run "
-            f"--home {home}` is started.",
-            err=True,
-        )
+    if orders:
+        tell_unless_served(opened, "study")
     try:
         _follow(orders, [cell for cell, _ in runs], out)
     except KeyboardInterrupt:
@@ -58,26 +56,6 @@ def submit_and_follow(
         )
         raise typer.Exit(130) from None
     return out
-
-
-def _config(cell: Cell, plan: StudyPlan, settings: Mapping[str, Scalar]) -> RunConfig:
-    config = with_absolute_weights(parse_run_config(cell.settings(plan.folds, settings)))
-    if config.weights not in NAMED_WEIGHTS and not Path(config.weights).is_file():
-        raise ConfigError(
-            f"There is no weights file {config.weights}; the coordinator needs the same one as its "
-            "sites."
-        )
-    return config
-
-
-def _bundle(home: Home) -> str:
-    from shared.bundle import build_bundle
-
-    bundle = build_bundle()
-    make_private_folder(home.path / "bundles")
-    write_private(home.path / "bundles" / f"{bundle.digest}.fab", bundle.content)
-    typer.echo(f"Bundle: {bundle.digest}", err=True)
-    return bundle.digest
 
 
 def _follow(orders: Sequence[Order], cells: Sequence[Cell], out: Path) -> None:

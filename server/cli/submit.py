@@ -12,24 +12,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli.paths import (
-    COORDINATOR,
-    NAMED_WEIGHTS,
-    HomeOption,
-    default_folder,
-    with_absolute_weights,
-)
+from server.cli.ordering import config_of, keep_bundle, tell_bundle, tell_unless_served
+from server.cli.paths import COORDINATOR, HomeOption, default_folder
 from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, open_home
-from server.link.lock import is_served
 from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.record.choose import require_packages
 from server.run.failure import clear_failure
-from shared.config import parse_overrides, parse_run_config
+from shared.config import parse_run_config
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
-from shared.files import make_private_folder, write_private
+from shared.files import write_private
+from shared.overrides import parse_overrides
 from shared.setting import Scalar
 
 app = typer.Typer(add_completion=False)
@@ -68,39 +63,12 @@ def submit(
     overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
     order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
     require_packages(order.config)
-    typer.echo(f"Bundle: {order.bundle}", err=True)
-    if not resume:
-        typer.echo(
-            "Each site's owner allows it once, there: fedthaw site approve FOLDER HASH (or "
-            "--installed where the same fedthaw is installed)",
-            err=True,
-        )
-    clear_failure(order.folder)
-    (order.folder / STOP).unlink(missing_ok=True)
+    tell_bundle(order.bundle, new=not resume)
     said = end_of_log(order)
-    write_order(order)
-    if not is_served(opened):
-        typer.echo(
-            "No server process is running here: the run begins when `fedthaw server run "
-            f"--home {home}` is started.",
-            err=True,
-        )
-    before = [other.name for other in read_orders(opened.runs) if other.state == "waiting"]
-    before.remove(order.name)
-    queue = f" It begins after {', '.join(before)}." if before else ""
-    typer.echo(f"Submitted {order.name}.{queue}", err=True)
-    if detach:
-        return
-    try:
-        follow(opened, order, said)
-    except KeyboardInterrupt:
-        typer.echo(
-            f"No longer watching; {order.name} goes on. `fedthaw server status` shows it, "
-            f"`fedthaw stop {order.name}` ends it.",
-            err=True,
-        )
-        raise typer.Exit(130) from None
-    _show(order.folder, json_output)
+    _place(opened, order)
+    if not detach:
+        _follow(opened, order, said)
+        _show(order.folder, json_output)
 
 
 @stop_app.command()
@@ -119,15 +87,32 @@ def stop(
     typer.echo(f"Stopping {run}; `fedthaw submit --resume {run}` continues it.", err=True)
 
 
-def _new(home: Home, name: str | None, overrides: dict[str, Scalar]) -> Order:
-    from shared.bundle import build_bundle
+def _place(home: Home, order: Order) -> None:
+    """Put it where the server process finds it, and tell which orders are before it."""
+    clear_failure(order.folder)
+    (order.folder / STOP).unlink(missing_ok=True)
+    write_order(order)
+    tell_unless_served(home, "run")
+    before = [other.name for other in read_orders(home.runs) if other.state == "waiting"]
+    before.remove(order.name)
+    queue = f" It begins after {', '.join(before)}." if before else ""
+    typer.echo(f"Submitted {order.name}.{queue}", err=True)
 
-    config = with_absolute_weights(parse_run_config(_allowed(overrides)))
-    if config.weights not in NAMED_WEIGHTS and not Path(config.weights).is_file():
-        raise ConfigError(
-            f"There is no weights file {config.weights}; the coordinator needs the same one as its "
-            "sites."
+
+def _follow(home: Home, order: Order, said: int) -> None:
+    try:
+        follow(home, order, said)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"No longer watching; {order.name} goes on. `fedthaw server status` shows it, "
+            f"`fedthaw stop {order.name}` ends it.",
+            err=True,
         )
+        raise typer.Exit(130) from None
+
+
+def _new(home: Home, name: str | None, overrides: dict[str, Scalar]) -> Order:
+    config = config_of(_allowed(overrides))
     chosen = checked_site_name(name) if name else default_folder().name
     folder = home.runs / chosen
     if folder.exists():
@@ -135,10 +120,7 @@ def _new(home: Home, name: str | None, overrides: dict[str, Scalar]) -> Order:
             f"There is a run {chosen} already; continue it with --resume {chosen}, or choose "
             "another --name."
         )
-    bundle = build_bundle()
-    make_private_folder(home.path / "bundles")
-    write_private(home.path / "bundles" / f"{bundle.digest}.fab", bundle.content)
-    return Order(folder, _now(), bundle.digest, config)
+    return Order(folder, _now(), keep_bundle(home), config)
 
 
 def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar]) -> Order:

@@ -8,6 +8,7 @@ from server.report.page import run_page
 from server.report.read import read_report
 from server.report.study.data import read_study_report
 from server.report.study.page import study_page
+from server.study.document import is_study
 from shared.errors import RunError
 from shared.files import write_text_atomically
 from shared.limits import MIN_CELL
@@ -22,8 +23,10 @@ def write_report(run: Path, out: Path | None = None, min_cell: int = MIN_CELL) -
     Raises ConfigError where `run` is no such folder or the study is not finished, RunError where
     a file in it is damaged or the page cannot be written.
     """
-    is_study = (run / "plan.json").is_file()
-    page = study_page(read_study_report(run)) if is_study else run_page(read_report(run, min_cell))
+    if is_study(run):
+        page = study_page(read_study_report(run))
+    else:
+        page = run_page(read_report(run, min_cell))
     path = out or run / FILE
     try:
         write_text_atomically(path, page)

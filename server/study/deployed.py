@@ -19,9 +19,10 @@ from server.presence import Registry, connected
 from server.run.failure import clear_failure, read_failure
 from server.study.asking import StudySites
 from server.study.cells import SUBMITTED, Cell, cells_of, summary_of
+from server.study.document import read_plan
 from server.study.gather import study_result
 from server.study.plan import StudyPlan
-from server.study.writing import plan_of, write_study
+from server.study.writing import write_study
 from shared.config import RunConfig
 from shared.deployment.names import is_site_name
 from shared.errors import ConfigError, RunError
@@ -77,8 +78,7 @@ def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> None:
     RunError where a run is not complete or a site that took part is not there in time.
     """
     out = Path(config.out)
-    plan = plan_of(out)
-    assert plan is not None
+    plan = read_plan(out)
     cells = list(cells_of(plan))
     for cell in cells:
         if not (cell.folder(out) / "summary.json").exists():
@@ -92,11 +92,6 @@ def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> None:
     nodes = _wait_for(sites, grid, config, registry)
     asked = StudySites(grid, nodes, seconds=config.round_timeout)
     write_study(study_result(plan, out, asked), out)
-
-
-def is_study(folder: str) -> bool:
-    """Whether the process of this folder is to ask instead of to train."""
-    return bool(folder) and plan_of(Path(folder)) is not None
 
 
 def _sites(cells: list[Cell], out: Path) -> tuple[str, ...]:

@@ -21,7 +21,12 @@ from server.study.results import (
 from shared.errors import ConfigError, RunError
 from shared.metrics.repeats import SignedRank, Spread
 
-FILE = "study.json"
+FILE, PLAN = "study.json", "plan.json"
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder is a study's, finished or not."""
+    return (folder / PLAN).is_file()
 
 
 def to_json(result: StudyResult) -> str:
@@ -49,8 +54,9 @@ def read_study(folder: Path) -> StudyResult:
         ) from error
 
 
-def read_plan(path: Path) -> StudyPlan:
-    """The plan of a plan.json; RunError where it is damaged."""
+def read_plan(folder: Path) -> StudyPlan:
+    """The plan that a study began with; RunError where it is damaged."""
+    path = folder / PLAN
     try:
         return _plan(json.loads(path.read_text(encoding="utf-8"))["plan"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

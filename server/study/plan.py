@@ -81,6 +81,15 @@ def read_arms(chosen: str) -> tuple[Arm, ...]:
     return arms
 
 
+def require_free(settings: Mapping[str, Scalar], place: str) -> None:
+    """ConfigError where settings name what a study sets itself; `place` tells where they stand."""
+    if reserved := RESERVED & set(settings):
+        raise ConfigError(
+            f"{place}: {min(reserved)} is set by the study itself (repeat 1 has seed 0, and so "
+            "on); leave it out."
+        )
+
+
 def _arm(file: str, table: Mapping[str, Any]) -> Arm:
     if unknown := set(table) - {"name", "set", "sites", "pooled"}:
         raise ConfigError(
@@ -92,8 +101,7 @@ def _arm(file: str, table: Mapping[str, Any]) -> Arm:
             f"{file}: an arm's name is {name!r}; it must be up to 61 letters, digits, spaces and "
             "simple signs."
         )
-    if reserved := RESERVED & set(settings):
-        raise ConfigError(f"{file}: {min(reserved)} of arm '{name}' is set by the study itself.")
+    require_free(settings, f"{file}, arm '{name}'")
     parse_run_config(settings)  # ConfigError for what is no setting
     sites = table.get("sites", [])
     if not isinstance(sites, list) or not all(isinstance(site, str) for site in sites):

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from server.study.document import FILE, read_plan, to_json
+from server.study.document import FILE, PLAN, to_json
 from server.study.plan import StudyPlan
 from server.study.results import StudyResult
 from shared.errors import ConfigError
 from shared.files import write_text_atomically
 from shared.setting import Scalar
-
-PLAN = "plan.json"
 
 
 def keep_to_plan(out: Path, plan: StudyPlan, settings: Mapping[str, Scalar]) -> None:
@@ -30,11 +28,6 @@ def keep_to_plan(out: Path, plan: StudyPlan, settings: Mapping[str, Scalar]) -> 
         return
     out.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, text)
-
-
-def plan_of(out: Path) -> StudyPlan | None:
-    """The plan that lies in a folder; None where it is no study's. RunError for a damaged one."""
-    return read_plan(out / PLAN) if (out / PLAN).is_file() else None
 
 
 def write_study(result: StudyResult, out: Path) -> None:

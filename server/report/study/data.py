@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from server.study.cells import Cell
-from server.study.document import FILE, read_study
+from server.study.document import FILE, PLAN, read_study
 from server.study.results import StudyResult
 from shared.errors import RunError
 from shared.setting import Scalar
@@ -40,7 +40,7 @@ def report_of(folder: Path, result: StudyResult, document: bytes) -> StudyReport
     """A result of the runs in a folder; `document` is its study.json. Raises RunError."""
     first = Cell(result.plan.arms[0], 0, 0).folder(folder) / "config.json"
     try:
-        plan: dict[str, Any] = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        plan: dict[str, Any] = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         run: dict[str, Any] = json.loads(first.read_text(encoding="utf-8"))
         return StudyReport(
             name=folder.absolute().name,

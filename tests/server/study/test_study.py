@@ -156,7 +156,7 @@ def test_the_arm_to_compare_with_must_be_shown(
         ("[[arm]]\nname = 3", "an arm's name is 3"),
         ("[[arm]]\nname = 'x'\nsets = {}", "unknown key 'sets'"),
         ("[[arm]]\nname = 'x'\nset = { round = 3 }", "Unknown setting 'round'"),
-        ("[[arm]]\nname = 'x'\nset = { seed = 3 }", "seed of arm 'x' is set by the study"),
+        ("[[arm]]\nname = 'x'\nset = { seed = 3 }", "arm 'x': seed is set by the study"),
         ("[[arm]]\nname = 'x y'\n[[arm]]\nname = 'x-y'", "two arms are called"),
         ("[[arm]]\nname = 'x'\nsites = 'north'", "it must be a list of names"),
         ("arm = ", "is not valid TOML"),

@@ -1,0 +1,58 @@
+"""What every order to a coordinator needs: a configuration with its weights, and a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from server.cli.paths import NAMED_WEIGHTS, with_absolute_weights
+from server.link.home import Home
+from server.link.lock import is_served
+from shared.config import RunConfig, parse_run_config
+from shared.errors import ConfigError
+from shared.files import make_private_folder, write_private
+from shared.setting import Scalar
+
+
+def config_of(settings: Mapping[str, Scalar]) -> RunConfig:
+    """The configuration of a run at the coordinator's sites; ConfigError without its weights."""
+    config = with_absolute_weights(parse_run_config(settings))
+    if config.weights not in NAMED_WEIGHTS and not Path(config.weights).is_file():
+        raise ConfigError(
+            f"There is no weights file {config.weights}; the coordinator needs the same one as its "
+            "sites."
+        )
+    return config
+
+
+def keep_bundle(home: Home) -> str:
+    """Put the installed fedthaw into the coordinator's folder as a bundle; its digest."""
+    from shared.bundle import build_bundle
+
+    bundle = build_bundle()
+    make_private_folder(home.path / "bundles")
+    write_private(home.path / "bundles" / f"{bundle.digest}.fab", bundle.content)
+    return bundle.digest
+
+
+def tell_bundle(digest: str, new: bool) -> None:
+    """Say which code the sites will run, and of a new order how their owners allow it."""
+    typer.echo(f"Bundle: {digest}", err=True)
+    if new:
+        typer.echo(
+            "Each site's owner allows it once, there: fedthaw site approve FOLDER HASH (or "
+            "--installed where the same fedthaw is installed)",
+            err=True,
+        )
+
+
+def tell_unless_served(home: Home, what: str) -> None:
+    """Say so where no server process is there to take the order; `what` is to begin."""
+    if not is_served(home):
+        typer.echo(
+            f"No server process is running here: the {what} begins when `fedthaw server run "
+            f"--home {home.path}` is started.",
+            err=True,
+        )

@@ -1,0 +1,164 @@
+"""`fedthaw study` at a coordinator, whose server process is played by what waits for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from server.link.orders import read_orders
+from server.presence import Presence
+from server.run.failure import write_failure
+from server.simulation.inprocess import local_grid, simulate_in_process
+from server.study import deployed
+from server.study.deployed import ask_for_study
+from server.study.document import is_study, read_study
+from server.study.results import StudyResult
+from shared import bundle
+from shared.bundle import Bundle
+from shared.errors import FedThawError, RunError, SiteError
+from shared.replies import own_sites
+
+Here = Callable[..., tuple[int, str, str]]
+TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",
+        "rounds=1", "augmentation=none", "lr-probe=0.05", "min-sites=2")  # fmt: skip
+ARMS = '[[arm]]\nname = "first"\n[[arm]]\nname = "full"\nset = { schedule = "full" }\n'
+IN_ORDER = ["s-first-r0-f0", "s-full-r0-f0", "s-first-r0-f1", "s-full-r0-f1", "s"]
+
+
+@pytest.fixture
+def command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The command line, at a coordinator without a server process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bundle, "build_bundle", lambda: Bundle(b"code", "0" * 64))
+    assert here("server", "init", "--name", "hub")[0] == 0
+    (tmp_path / "arms.toml").write_text(ARMS)
+    settings = [word for one in TINY for word in ("--set", one)]
+    return ["study", "--arms", "arms.toml", "--folds", 2, "--repeats", 1, *settings]
+
+
+def but_for_bytes(result: StudyResult) -> StudyResult:
+    """Messages name their run, and names differ in length."""
+    return replace(result, arms=tuple(replace(arm, megabytes=0.0) for arm in result.arms))
+
+
+def play_server(monkeypatch: pytest.MonkeyPatch, take: Callable[[], None]) -> None:
+    monkeypatch.setattr(
+        "server.cli.study_deployed.time", SimpleNamespace(sleep=lambda _seconds: take())
+    )
+
+
+def test_its_runs_and_then_its_questions(
+    command: list[object],
+    two_sites: list[Path],
+    runs: list[str],
+    here: Here,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The result is that of the same study simulated."""
+    home, taken = tmp_path / "coordinator", []
+
+    def take() -> None:
+        waiting = [one for one in read_orders(home / "runs") if one.state == "waiting"]
+        if not waiting:
+            return
+        order = waiting[0]
+        taken.append(order.name)
+        sites = os.pathsep.join(map(str, two_sites))
+        config = replace(order.config, out=str(order.folder), sites=sites)
+        if not is_study(order.folder):
+            simulate_in_process(config, len(two_sites))
+            return
+        grid = local_grid(config, len(two_sites))
+        nodes = sorted(grid.get_node_ids())
+        there = {node: Presence(site.name, "") for node, site in zip(nodes, two_sites, strict=True)}
+        monkeypatch.setattr(deployed, "connected", lambda *_: there)
+        ask_for_study(grid, config, dict)
+
+    play_server(monkeypatch, take)
+    with own_sites():
+        code, said, told = here(*command, "--name", "s", "--json")
+    assert code == 0, told
+    assert taken == IN_ORDER
+    assert "Submitted 5 of 5 orders of s." in told
+    assert f"Bundle: {'0' * 64}" in told
+    assert "fedthaw site approve FOLDER HASH" in told
+    assert "the study begins when `fedthaw server run" in told
+    assert "5/5: counts and comparisons" in told
+    result = read_study(home / "runs" / "s")
+    assert json.loads(said) == json.loads((home / "runs" / "s" / "study.json").read_text())
+    simulated = [command[0], *two_sites, *command[1:], "--out", "simulated"]
+    assert here(*simulated)[0] == 0
+    assert len(runs) == 4
+    assert but_for_bytes(result) == but_for_bytes(read_study(tmp_path / "simulated"))
+
+    code, _, told = here(*command, "--name", "s")
+    assert (code, taken) == (0, IN_ORDER)
+    assert "Submitted 0 of 5 orders" in told
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(SiteError, 2), (RunError, 1)])
+def test_a_run_that_failed_ends_the_command(
+    command: list[object],
+    here: Here,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[FedThawError],
+    expected: int,
+) -> None:
+    def take() -> None:
+        write_failure(tmp_path / "coordinator" / "runs" / "s-full-r0-f0", kind("It broke."))
+
+    play_server(monkeypatch, take)
+    code, _, told = here(*command, "--name", "s")
+    assert code == expected
+    assert "full, repeat 1, fold 1: It broke." in told
+    assert "give the study's command again" in told
+
+
+def test_whoever_stops_watching_stops_nothing(
+    command: list[object], here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    play_server(monkeypatch, leave)
+    code, _, told = here(*command, "--name", "s")
+    assert code == 130
+    assert "s goes on" in told
+    orders = read_orders(tmp_path / "coordinator" / "runs")
+    assert [(order.name, order.state) for order in orders] == [(one, "waiting") for one in IN_ORDER]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--each-site",), "are for simulated studies"),
+        (("--jobs", 2), "are for simulated studies"),
+        (("--set", "seed=3"), "--set: seed is set by the study itself"),
+        (("--set", "weights=absent.st"), "There is no weights file"),
+        (("--name", "n" * 60), "Shorten one of them"),
+        (("--name", "../x"), "../x"),
+    ],
+)
+def test_what_will_not_do_leaves_no_order(
+    command: list[object], here: Here, tmp_path: Path, more: tuple[object, ...], sentence: str
+) -> None:
+    code, _, told = here(*command, *more)
+    assert code == 2
+    assert sentence in told
+    assert not read_orders(tmp_path / "coordinator" / "runs")
+
+
+def test_the_name_of_a_run_is_taken(command: list[object], here: Here, tmp_path: Path) -> None:
+    assert here("submit", "--detach", "--name", "s", "--set", "weights=random")[0] == 0
+    code, _, told = here(*command, "--name", "s")
+    assert code == 2
+    assert "There is a run s already" in told
+    assert not is_study(tmp_path / "coordinator" / "runs" / "s")
