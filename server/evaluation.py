@@ -10,7 +10,7 @@ from server.run.evaluation_file import CohortCounts
 from server.run.ledger import RoundRecord
 from shared.limits import MIN_CELL
 from shared.metrics.disclosure import Suppression, suppress
-from shared.metrics.histogram import Histogram
+from shared.metrics.histogram import Histogram, summed
 from shared.metrics.summary import BinaryMetrics, summarise, suppressed
 
 
@@ -28,7 +28,7 @@ class Evaluation:
 
 def pooled_metrics(histograms: Iterable[Histogram]) -> BinaryMetrics:
     """Metrics of all patients together, whether they may be shown or not."""
-    return summarise(_sum(histograms))
+    return summarise(summed(histograms))
 
 
 def evaluation_of(
@@ -44,7 +44,7 @@ def evaluation_of(
     """
     told = _told(histograms, own, earlier)
     both = told.shows_total_positives and told.shows_total_negatives
-    total = _sum(histograms.values())
+    total = summed(histograms.values())
     shown = {name: None if name in told.hidden else one for name, one in histograms.items()}
     return Evaluation(
         pooled=_without_totals(summarise(total), told).to_json(),
@@ -105,7 +105,3 @@ def _without_totals(metrics: BinaryMetrics, told: Suppression) -> BinaryMetrics:
         metrics, positives=positives, negatives=negatives,
         sensitivity=None, specificity=None, auroc_ci95=None,
     )  # fmt: skip
-
-
-def _sum(histograms: Iterable[Histogram]) -> Histogram:
-    return sum(histograms, start=Histogram.empty())

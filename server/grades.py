@@ -16,7 +16,7 @@ from shared.metrics.binary import auroc
 from shared.metrics.delong import PairedComparison, delong_test
 from shared.metrics.disclosure import below_limit, suppress
 from shared.metrics.grades import GradeCounts
-from shared.metrics.histogram import Histogram
+from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
 from shared.protocol.compare import CompareRequest
 from shared.protocol.evaluate import EvaluateReply, Scope
@@ -63,15 +63,10 @@ def compare_with_grades(
     graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
     if not graded:
         return None
-    if not may_be_compared(graded, hidden):
-        emit(Warned("The clinical grade is not compared: too few patients have one at some site."))
+    pooled = pool_graded(graded, hidden)
+    if pooled is None:
         return None
-    try:
-        grades = sum((own.grades for own in graded.values()), start=GradeCounts((), (), ()))
-    except ValueError as error:
-        emit(Warned(f"The sites' clinical grades are not compared: {error}"))
-        return None
-    model = sum((own.model for own in graded.values()), start=Histogram.empty())
+    grades, model = pooled.grades, pooled.model
     request = CompareRequest(
         run=federation.run,
         scope=scope,
@@ -86,6 +81,19 @@ def compare_with_grades(
         emit(Warned(f"Model and clinical grade are not compared: {str(error).rstrip('.')}."))
         paired = None
     return GradeComparison(grades, model, paired)
+
+
+def pool_graded(graded: Mapping[str, Graded], hidden: Collection[str]) -> Graded | None:
+    """All sites' patients who have a grade; None where they may not be compared, and says why."""
+    if not may_be_compared(graded, hidden):
+        emit(Warned("The clinical grade is not compared: too few patients have one at some site."))
+        return None
+    try:
+        grades = sum((own.grades for own in graded.values()), start=GradeCounts((), (), ()))
+    except ValueError as error:
+        emit(Warned(f"The sites' clinical grades are not compared: {error}"))
+        return None
+    return Graded(grades, summed(own.model for own in graded.values()))
 
 
 def may_be_compared(graded: Mapping[str, Graded], hidden: Collection[str]) -> bool:

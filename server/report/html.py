@@ -78,6 +78,12 @@ def table(
     return element("div", whole, class_="scroll", role="region", aria_label=caption, tabindex="0")
 
 
+def tile(name: str, value: str, more: str) -> Html:
+    """A key figure: what it is, its value, and a remark below it."""
+    content = joined(element("dt", name), element("dd", value, class_="value"))
+    return element("div", content, element("dd", more) if more else None)
+
+
 def figure(plot: Html, caption: str, numbers: Html) -> Html:
     """A plot, what it shows, and its numbers to unfold."""
     details = element("details", element("summary", "The numbers"), numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from server.report.data import Report
@@ -32,19 +32,23 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Report], Html]], ...] = (
 
 def run_page(report: Report) -> str:
     """The page of a run, complete in itself: no script, and nothing that is fetched."""
-    links = [element("a", title, href=f"#{identifier}") for identifier, title, _ in _SECTIONS]
-    return page(
-        f"FedThaw run {report.run}",
-        outcome(report),
+    sections = [(name, title, build(report)) for name, title, build in _SECTIONS]
+    return page(f"FedThaw run {report.run}", outcome(report), sections)
+
+
+def page(title: str, head: Html, sections: Sequence[tuple[str, str, Html]]) -> str:
+    """An HTML document with the style sheet in it, and links to its sections.
+
+    A section is its identifier, its title and what is in it.
+    """
+    links = [element("a", name, href=f"#{identifier}") for identifier, name, _ in sections]
+    content = (
+        head,
         element("nav", *links, aria_label="Sections"),
-        element("main", *(build(report) for *_, build in _SECTIONS)),
+        element("main", *(body for *_, body in sections)),
     )
-
-
-def page(title: str, *content: Html) -> str:
-    """An HTML document with the style sheet in it."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-    head = joined(
+    meta = joined(
         Html('<meta charset="utf-8">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         Html('<meta name="color-scheme" content="light dark">'),
@@ -55,4 +59,4 @@ def page(title: str, *content: Html) -> str:
     )
     foot = element("footer", paragraph(f"Made by fedthaw {version('fedthaw')}."))
     body = element("body", element("div", *content, foot, class_="page"))
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>{body}</html>\n'
+    return f'<!doctype html>\n<html lang="en"><head>{meta}</head>{body}</html>\n'

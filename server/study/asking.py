@@ -17,7 +17,7 @@ from shared.config import RunConfig
 from shared.errors import RunError
 from shared.metrics.delong import PairedComparison, delong_test
 from shared.metrics.grades import GradeCounts
-from shared.metrics.histogram import Histogram
+from shared.metrics.histogram import Histogram, summed
 from shared.metrics.paired import PairedSums, placements
 from shared.protocol.compare import (
     COUNT_TYPE,
@@ -53,9 +53,7 @@ class StudySites:
 
     def count_all(self, runs: Runs, sites: Sequence[str]) -> Histogram:
         """The patients of all these sites together."""
-        return sum(
-            (reply.histogram for reply in self.count(runs, sites).values()), start=Histogram.empty()
-        )
+        return summed(reply.histogram for reply in self.count(runs, sites).values())
 
     def compare(self, first: Runs, second: Runs, sites: Sequence[str]) -> PairedComparison | None:
         """DeLong's test of two arms in the patients of these sites; None without both classes."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from server.grades import may_be_compared
+from server.grades import pool_graded
 from server.study.asking import StudySites
 from server.study.results import GradeResult
 from server.study.statistics import grade_result
-from shared.events import Warned, emit
 from shared.metrics.delong import PairedComparison
 from shared.metrics.grades import GradeCounts
-from shared.metrics.histogram import Histogram
 
 
 def compare_grade(
@@ -30,15 +28,11 @@ def compare_grade(
     for runs in repeats:
         replies = asked.count(runs, sites)
         graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
-        if not graded or not may_be_compared(graded, hidden):
+        pooled = pool_graded(graded, hidden) if graded else None
+        if pooled is None:
             return None
-        try:
-            grades = sum((own.grades for own in graded.values()), start=GradeCounts((), (), ()))
-        except ValueError as error:
-            emit(Warned(f"The sites' clinical grades are not compared: {error}"))
-            return None
-        model = sum((own.model for own in graded.values()), start=Histogram.empty())
-        found = asked.compare_grade(runs, list(graded), model, grades)
+        grades = pooled.grades
+        found = asked.compare_grade(runs, list(graded), pooled.model, grades)
         if found is None:
             return None
         paired.append(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shared.metrics.binary import Confusion, brier, confusion
 from shared.metrics.calibration import apply_temperature
-from shared.metrics.histogram import SCORE_BINS, Histogram, bin_logits, bin_of
+from shared.metrics.histogram import SCORE_BINS, Histogram, bin_logits, bin_of, summed
 
 AS_TRAINED = 0.5
 """The threshold where a run could choose none: its validation patients were all of one class."""
@@ -35,12 +35,12 @@ Repeat = Sequence[Fold]
 
 def pooled(repeat: Repeat) -> Histogram:
     """Every patient's score, by class."""
-    return _sum(fold.counts for fold in repeat)
+    return summed(fold.counts for fold in repeat)
 
 
 def recalibrated(repeat: Repeat) -> Histogram:
     """Every patient's score after its own fold's temperature; where there is none, as it was."""
-    return _sum(_tempered(fold.counts, fold.temperature or 1.0) for fold in repeat)
+    return summed(_tempered(fold.counts, fold.temperature or 1.0) for fold in repeat)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,3 @@ def _tempered(counts: Histogram, temperature: float) -> Histogram:
 
 def _ratio(those: int, others: int) -> float | None:
     return those / (those + others) if those + others else None
-
-
-def _sum(counts: Iterable[Histogram]) -> Histogram:
-    return sum(counts, start=Histogram.empty())

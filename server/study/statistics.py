@@ -27,7 +27,7 @@ from shared.limits import MIN_CELL
 from shared.metrics.binary import auroc, balanced_accuracy, f1
 from shared.metrics.curve import roc_points
 from shared.metrics.delong import PairedComparison
-from shared.metrics.histogram import Histogram
+from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
 from shared.metrics.proportion import wilson_interval
 from shared.metrics.reliability import reliability_curve
@@ -136,7 +136,7 @@ def _point(repeats: Sequence[Repeat], name: str) -> PointResult:
 
 def _curve(whole: Sequence[Histogram]) -> tuple[tuple[float, float], ...]:
     """Each patient stands in it once a repeat, so a step holds that many times `MIN_CELL`."""
-    points = roc_points(_sum(whole), MIN_CELL * len(whole))
+    points = roc_points(summed(whole), MIN_CELL * len(whole))
     return tuple((point.false_positive_rate, point.true_positive_rate) for point in points)
 
 
@@ -149,7 +149,7 @@ def _groups(whole: Sequence[Histogram]) -> tuple[Group, ...]:
             share_positive=one.share_positive,
             share_ci95=_wilson(one.share_positive, one.patients / repeats),
         )
-        for one in reliability_curve(_sum(whole), min_cell=MIN_CELL * repeats)
+        for one in reliability_curve(summed(whole), min_cell=MIN_CELL * repeats)
     )
 
 
@@ -157,7 +157,3 @@ def _wilson(share: float, patients: float) -> Interval:
     """For the number of patients that there are, not for as many as they were scored."""
     whole = round(patients)
     return wilson_interval(round(share * whole), whole)
-
-
-def _sum(whole: Sequence[Histogram]) -> Histogram:
-    return sum(whole, start=Histogram.empty())

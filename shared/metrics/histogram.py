@@ -7,7 +7,7 @@ narrow where probabilities are near 0 or 1; ordinal grades are counted one bin a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,3 +195,8 @@ def _counts(name: str, values: ArrayLike) -> NDArray[np.int64]:
     copy = counts.astype(np.int64)
     copy.setflags(write=False)
     return copy
+
+
+def summed(histograms: Iterable[Histogram]) -> Histogram:
+    """All patients of several histograms of model scores together; none of none."""
+    return sum(histograms, start=Histogram.empty())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.report.data import Cohort, Report
-from server.report.html import Html, element, joined, paragraph
+from server.report.html import Html, element, paragraph, tile
 from server.report.numbers import (
     NOT_DEFINED,
     NOT_SHOWN,
@@ -91,15 +91,10 @@ def _figures(report: Report) -> Html:
         ("Moved", megabytes(moved), f"{percent(moved / full)} of a full exchange" if full else ""),
         ("Time", duration(totals.seconds), "at the coordinator"),
     )  # fmt: skip
-    return element("dl", *(_tile(*tile) for tile in tiles), class_="tiles")
+    return element("dl", *(tile(*one) for one in tiles), class_="tiles")
 
 
 def _total(cohort: Cohort | None) -> str:
     if cohort is None or cohort.pooled is None:
         return NOT_SHOWN
     return count((cohort.pooled.positives or 0) + (cohort.pooled.negatives or 0))
-
-
-def _tile(name: str, value: str, more: str) -> Html:
-    content = joined(element("dt", name), element("dd", value, class_="value"))
-    return element("div", content, element("dd", more) if more else None)

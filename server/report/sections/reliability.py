@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from matplotlib.axes import Axes
-
 from server.report.data import Cohort
-from server.report.html import Html, figure, table
-from server.report.numbers import interval, share
-from server.report.plot import BLUE, MUTED, ORANGE, drawing, legend, to_svg
+from server.report.html import Html, figure
+from server.report.numbers import share
+from server.report.reliability import reliability_plot, reliability_table
 from shared.metrics.binary import brier
 from shared.metrics.calibration import apply_temperature, recalibration
 from shared.metrics.histogram import Histogram, bin_logits
-from shared.metrics.reliability import ReliabilityGroup, reliability_curve
+from shared.metrics.reliability import reliability_curve
 
 
 def reliability_figure(
@@ -29,38 +25,11 @@ def reliability_figure(
         curves[f"at temperature {temperature:.2f}"] = reliability_curve(
             counts, min_cell=min_cell, probabilities=tempered
         )
-    with drawing(4.3) as canvas:
-        axes: Axes = canvas.subplots()
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="ideal")
-        for (label, groups), colour, style in zip(
-            curves.items(), (BLUE, ORANGE), ("o-", "s--"), strict=False
-        ):
-            _draw(axes, groups, label, colour, style)
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-        axes.set_xlabel("mean probability given by the model")
-        axes.set_ylabel("share of patients with the finding")
-        legend(axes, columns=3)
-        svg = to_svg(
-            canvas,
-            f"reliability-{cohort.name}",
-            f"Reliability curve of {cohort.title}",
-            "For groups of patients: the share with the finding over the probability given.",
-        )
+    name, title = f"reliability-{cohort.name}", f"Reliability curve of {cohort.title}"
+    svg = reliability_plot(curves, name, title)
     caption = _caption(cohort, counts, min_cell) + _after(counts, temperature)
-    return figure(svg, caption, _numbers(cohort, curves))
-
-
-def _draw(
-    axes: Axes, groups: tuple[ReliabilityGroup, ...], label: str, colour: str, style: str
-) -> None:
-    x = [group.mean_probability for group in groups]
-    y = [group.share_positive for group in groups]
-    below = [group.share_positive - group.share_ci95[0] for group in groups]
-    above = [group.share_ci95[1] - group.share_positive for group in groups]
-    axes.errorbar(
-        x, y, yerr=[below, above], fmt=style, color=colour, markersize=5, linewidth=1.4,
-        elinewidth=1, capsize=3, label=label,
-    )  # fmt: skip
+    numbers = reliability_table(curves, f"Groups of the reliability curve, {cohort.title}")
+    return figure(svg, caption, numbers)
 
 
 def _caption(cohort: Cohort, counts: Histogram, min_cell: int) -> str:
@@ -85,19 +54,3 @@ def _after(counts: Histogram, temperature: float | None) -> str:
         " The temperature was fitted to validation patients; it takes the Brier score here from "
         f"{share(brier(counts))} to {share(brier(counts, tempered))}."
     )
-
-
-def _numbers(cohort: Cohort, curves: Mapping[str, tuple[ReliabilityGroup, ...]]) -> Html:
-    rows = [
-        (
-            label,
-            share(group.mean_probability),
-            str(group.patients),
-            share(group.share_positive),
-            interval(group.share_ci95),
-        )
-        for label, groups in curves.items()
-        for group in groups
-    ]
-    head = ("scores", "mean probability", "patients", "share with the finding", "95 % interval")
-    return table(f"Groups of the reliability curve, {cohort.title}", head, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.report.html import Html, element, joined, paragraph
+from server.report.html import Html, element, paragraph, tile
 from server.report.numbers import in_words, interval, listed, megabytes, share
 from server.report.study.data import StudyReport
 from server.study.results import StudyResult
@@ -61,9 +61,4 @@ def _figures(result: StudyResult) -> Html:
         ("Runs", f"{runs:,}", f"{result.plan.repeats} x {result.plan.folds} folds of each arm"),
         ("Moved by a run", megabytes(round(first.megabytes * 1e6)), "first arm, on average"),
     )  # fmt: skip
-    return element("dl", *(_tile(*tile) for tile in tiles), class_="tiles")
-
-
-def _tile(name: str, value: str, more: str) -> Html:
-    content = joined(element("dt", name), element("dd", value, class_="value"))
-    return element("div", content, element("dd", more) if more else None)
+    return element("dl", *(tile(*one) for one in tiles), class_="tiles")

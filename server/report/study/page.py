@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from server.report.html import Html, element
+from server.report.html import Html
 from server.report.page import page
 from server.report.study.arms import arms_section
 from server.report.study.data import StudyReport
@@ -25,10 +25,5 @@ _SECTIONS: tuple[tuple[str, str, Callable[[StudyReport], Html]], ...] = (
 
 def study_page(report: StudyReport) -> str:
     """The page of a study, complete in itself: no script, and nothing that is fetched."""
-    links = [element("a", title, href=f"#{identifier}") for identifier, title, _ in _SECTIONS]
-    return page(
-        f"FedThaw study {report.name}",
-        study_outcome(report),
-        element("nav", *links, aria_label="Sections"),
-        element("main", *(build(report) for *_, build in _SECTIONS)),
-    )
+    sections = [(name, title, build(report)) for name, title, build in _SECTIONS]
+    return page(f"FedThaw study {report.name}", study_outcome(report), sections)
