@@ -32,8 +32,8 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
     folder = open_run(run)
     if not folder.model.exists():
         raise ConfigError(
-            f"{run} has no final model yet: continue the run with "
-            f"`fedthaw simulate --out {run} --resume`."
+            f"{run} has no final model yet: continue the run with `fedthaw simulate --out {run} "
+            f"--resume`, or a coordinator's with `fedthaw submit --resume {run.name}`."
         )
     weights = str(folder.model.absolute())
     config = replace(folder.config, weights=weights, weights_sha256="", sites="", pooled=False)

@@ -111,7 +111,10 @@ def run(command: Callable[..., object], arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _complain("Interrupted. A run that had begun goes on with --resume.", INTERRUPTED)
+        return _complain(
+            "Interrupted. A run that had begun goes on with --resume, a study with the same command.",
+            INTERRUPTED,
+        )
     except FedThawError as error:
         if debug:
             raise

@@ -77,8 +77,8 @@ def read_finished_run(path: Path) -> FinishedRun:
     model = path / "model.safetensors"
     if not model.exists():
         raise ConfigError(
-            f"{path} has no final model yet: continue the run with "
-            f"`fedthaw simulate --out {path} --resume`."
+            f"{path} has no final model yet: continue the run with `fedthaw simulate --out {path} "
+            f"--resume`, or a coordinator's with `fedthaw submit --resume {path.name}`."
         )
     return FinishedRun(stored, model, _read_calibration(path / "calibration.json"))
 

@@ -28,8 +28,8 @@ def export_command(
 
     Example: fedthaw export runs/first --format safetensors,onnx --out models/first
 
-    The safetensors file loads into torchvision's network. ONNX needs the extra `export`
-    (pip install 'fedthaw[export]').
+    The safetensors file loads into torchvision's network. ONNX needs the packages
+    onnx and onnxscript, which fedthaw's extra `export` brings.
     """
     wanted = [name.strip() for name in formats.split(",")]
     for name in wanted:

@@ -107,6 +107,8 @@ def _picture(document: dict[str, Any], console: Console) -> RenderableType:
         for run in runs
         if (note := run.get("progress", {}).get("note")) and run["state"] == "running"
     ]
+    if document["warning"]:
+        serving = f"{serving}\n{document['warning']}"
     return Group(serving, _sites(document["sites"]), _runs(runs), *rounds, *notes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from server.link.expiry import expiry_warning
 from server.link.home import Home
 from server.link.lock import is_served
 from server.link.orders import Order, read_orders
@@ -22,6 +23,7 @@ def overview(home: Home) -> dict[str, Any]:
     connected = known.get("sites", {})
     return {
         "serving": serving,
+        "warning": expiry_warning(home),
         "sites": {
             site.name: connected.get(site.name, {"connected": False, "since": None})
             for site in read_registry(home)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from server.link.expiry import expiry_warning
 from server.link.gate import App, gate_for_runs, gate_for_sites
 from server.link.home import Home
 from server.link.listening import bind, new_server, renew
@@ -26,6 +29,7 @@ from shared.errors import ConfigError
 log = logging.getLogger("fedthaw.server")
 
 _SECONDS = 0.5
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,12 @@ async def _supervise(
     """Follow what changes in the folder: registered sites, the certificate, submitted runs."""
     seen = {path: _changed(path) for path in (home.registry, home.certificate)}
     written: dict[str, Any] = {}
+    warned = -math.inf
     while not stop.is_set():
+        if time.monotonic() >= warned + _DAY:
+            warned = time.monotonic()
+            if warning := expiry_warning(home):
+                log.warning(warning)
         if _changed(home.registry) != seen[home.registry]:
             seen[home.registry] = _changed(home.registry)
             _let_in(home, link)

@@ -102,13 +102,15 @@ def _run(
     out: Path,
     jobs: int,
 ) -> None:
-    folder = cell.folder(out)
+    folder, names = cell.folder(out), names_of(cell.arm, sites)
     if (folder / "config.json").exists():
         words = ["--out", str(folder), "--resume"]
     else:
         threads = max(1, (os.cpu_count() or 1) // jobs)
         own = {"threads": threads, **cell.settings(folds, settings)}
-        words = [str(sites[name]) for name in names_of(cell.arm, sites)] + ["--out", str(folder)]
+        if "min-sites" in own:  # of the whole federation; an arm may have fewer
+            own["min-sites"] = min(int(own["min-sites"]), 1 if cell.arm.pooled else len(names))
+        words = [str(sites[name]) for name in names] + ["--out", str(folder)]
         words += [w for key, value in own.items() for w in ("--set", f"{key}={_word(value)}")]
         words += ["--pool"] if cell.arm.pooled else []
     simulate_apart(cell, words)

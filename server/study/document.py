@@ -20,6 +20,7 @@ from server.study.results import (
 )
 from shared.errors import ConfigError, RunError
 from shared.metrics.repeats import SignedRank, Spread
+from shared.setting import Scalar
 
 FILE, PLAN = "study.json", "plan.json"
 
@@ -55,10 +56,16 @@ def read_study(folder: Path) -> StudyResult:
 
 
 def read_plan(folder: Path) -> StudyPlan:
-    """The plan that a study began with; RunError where it is damaged."""
+    """The plan of a study; RunError where it is damaged."""
+    return read_plan_and_settings(folder)[0]
+
+
+def read_plan_and_settings(folder: Path) -> tuple[StudyPlan, dict[str, Scalar]]:
+    """The plan of a study, and the settings of all its arms; RunError where it is damaged."""
     path = folder / PLAN
     try:
-        return _plan(json.loads(path.read_text(encoding="utf-8"))["plan"])
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return _plan(document["plan"]), dict(document["settings"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(
             f"{path} cannot be read as a study's plan ({type(error).__name__}: {error}); remove "

@@ -31,18 +31,21 @@ def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> StudyResult:
     """
     sites = tuple(asked.nodes)
     shown = _shown_groups(plan, sites, out, asked)
-    arms = [arm for arm in plan.arms if shown.admit(names_of(arm, sites))]
-    if not arms or arms[0] != plan.arms[0]:
+    first, *others = plan.arms
+    if not shown.admit(names_of(first, sites)):
         raise RunError(
-            f"Arm '{plan.arms[0].name}' is of sites with fewer patients of a class than their "
-            "min-cell, so it is not shown, and nothing can be compared with it; put another arm "
-            "first, in another --out."
+            f"Arm '{first.name}' is of sites with fewer patients of a class than their min-cell, "
+            "so it is not shown, and nothing can be compared with it; put another arm first and "
+            "give the command again, which keeps the runs."
         )
-    compared = [
-        _compare(plan, arm, sites, out, asked)
-        for arm in arms[1:]
-        if shown.admit(_common(plan, arm, sites))
-    ]
+    # Each arm with its comparison, so that arms which are added later hide nothing shown before.
+    arms, to_compare = [first], []
+    for arm in others:
+        if shown.admit(names_of(arm, sites)):
+            arms.append(arm)
+            if shown.admit(_common(plan, arm, sites)):
+                to_compare.append(arm)
+    compared = [_compare(plan, arm, sites, out, asked) for arm in to_compare]
     adjusted = holm([one.p for one in compared])
     return StudyResult(
         plan,

@@ -67,6 +67,12 @@ def remarks(result: StudyResult) -> list[str]:
             f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would tell "
             "of fewer patients of a site than its min-cell."
         )
+    compared = {one.arm.name for one in result.comparisons}
+    if alone := [one.arm.name for one in result.arms[1:] if one.arm.name not in compared]:
+        found.append(
+            f"Not compared: {', '.join(alone)}; the patients in common with "
+            f"{result.arms[0].arm.name} would tell the same."
+        )
     if result.plan.repeats < FEWEST_REPEATS:
         found.append(
             f"Fewer than {FEWEST_REPEATS} repeats: intervals are too short and p-values too small, "

@@ -212,7 +212,8 @@ def outcome_of_signal(fedthaw: Fedthaw) -> Callable[..., Outcome]:
         assert outcome.code == expected[kind]
         if kind is signal.SIGINT:
             assert outcome.last_line == (
-                "fedthaw: Interrupted. A run that had begun goes on with --resume."
+                "fedthaw: Interrupted. A run that had begun goes on with --resume, a study with the "
+                "same command."
             )
         return outcome
 

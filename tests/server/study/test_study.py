@@ -97,9 +97,40 @@ def test_what_is_done_is_not_done_again(
     assert here(*given)[0] == 0
     assert runs == ["first 0 1"]
     assert (out / "study.json").read_bytes() == before
-    code, _, told = here(*words(two_sites, out, "--arms", arms, "--repeats", 3))
-    assert code == 2
-    assert "holds another study" in told
+
+
+def test_a_study_grows_by_repeats_and_arms(
+    two_sites: list[Path], runs: list[str], here: Here, tmp_path: Path
+) -> None:
+    """And by nothing that would take back what it has shown."""
+    arms, out = tmp_path / "arms.toml", tmp_path / "study"
+    one, _, third = ARMS.split("[[arm]]")[1:]
+    arms.write_text(f"[[arm]]{one}")
+    assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
+    arms.write_text(f"[[arm]]{one}[[arm]]{third}")
+    runs.clear()
+    assert here(*words(two_sites, out, "--arms", arms, "--repeats", 2))[0] == 0
+    assert sorted(runs) == ["first 1 0", "first 1 1", *(f"full, faster {n}" for n in
+                            ("0 0", "0 1", "1 0", "1 1"))]  # fmt: skip
+    grown = (out / "study.json").read_bytes()
+    again = tmp_path / "again"
+    assert here(*words(two_sites, again, "--arms", arms, "--repeats", 2))[0] == 0
+    assert (again / "study.json").read_bytes() == grown
+
+    runs.clear()
+    for text, more, said in (
+        (f"[[arm]]{third}[[arm]]{one}", (), "keep them first and in this order"),
+        (f"[[arm]]{one}", (), "has a result with the arms first, full, faster"),
+        (f"[[arm]]{one}[[arm]]{third.replace('0.01', '0.02')}", (), "another arm 'full, faster'"),
+        (f"[[arm]]{one}[[arm]]{third}", ("--folds", 3), "other folds or settings"),
+        (f"[[arm]]{one}[[arm]]{third}", ("--set", "rounds=2"), "other folds or settings"),
+    ):
+        arms.write_text(text)
+        code, _, told = here(*words(two_sites, out, "--arms", arms, *more))
+        assert code == 2
+        assert said in told
+    assert not runs
+    assert (out / "study.json").read_bytes() == grown
 
 
 def test_each_site_alone_and_all_data_in_one_place(
@@ -108,7 +139,9 @@ def test_each_site_alone_and_all_data_in_one_place(
     """Compared in the patients that both arms have: a site's own, or everybody's."""
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text('[[arm]]\nname = "federated"\n')
-    given = words(two_sites, out, "--arms", arms, "--repeats", 1, "--each-site")
+    given = words(
+        two_sites, out, "--arms", arms, "--repeats", 1, "--each-site", "--set", "min-sites=2"
+    )
     code, _, told = here(*given)
     assert code == 0, told
     result = json.loads((out / "study.json").read_text())
@@ -147,6 +180,25 @@ def test_the_arm_to_compare_with_must_be_shown(
     assert code == 1
     assert "Arm 'alone' is of sites with fewer patients of a class than their min-cell" in told
     assert not (tmp_path / "study" / "study.json").exists()
+
+
+def test_another_arm_may_be_first_before_there_is_a_result(
+    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here
+) -> None:
+    folder = tmp_path / "sites"
+    sites = [write_site(folder, "a", 14, min_cell=8), write_site(folder, "b", 14, seed=1)]
+    arms, alone = tmp_path / "arms.toml", '[[arm]]\nname = "alone"\nsites = ["a"]\n'
+    arms.write_text(f'{alone}[[arm]]\nname = "all"\n')
+    given = words(sites, tmp_path / "study", "--arms", arms, "--repeats", 1)
+    code, _, told = here(*given)
+    assert code == 1
+    assert "put another arm first" in told
+    runs.clear()
+    arms.write_text(f'[[arm]]\nname = "all"\n{alone}')
+    code, said, told = here(*given)
+    assert code == 0, told
+    assert not runs
+    assert "Not shown: alone" in said
 
 
 @pytest.mark.parametrize(
