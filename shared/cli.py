@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import os
 import sys
@@ -20,6 +21,7 @@ COMMANDS = {
     "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
     "evaluate": ("server.cli.evaluate:app", "Evaluate a run's final model on a site's folder."),
     "study": ("server.cli.study:app", "Compare ways of training by cross-validation."),
+    "settings": ("server.cli.settings:app", "List the settings of a run."),
     "report": ("server.cli.report:app", "Write a run as one self-contained HTML page."),
     "predict": ("client.cli.predict:app", "Score single images with a run's final model."),
     "export": ("server.cli.export:app", "Write a run's final model for other programs."),
@@ -32,6 +34,9 @@ COMMANDS = {
 """Command -> (module:typer app, one line of help)."""
 
 FAILED, INTERRUPTED = 1, 130
+INTERRUPTION = (
+    "Interrupted. A run that had begun goes on with --resume, a study with the same command."
+)
 
 
 class LazyGroup(TyperGroup):
@@ -111,10 +116,7 @@ def run(command: Callable[..., object], arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _complain(
-            "Interrupted. A run that had begun goes on with --resume, a study with the same command.",
-            INTERRUPTED,
-        )
+        return _complain(INTERRUPTION, INTERRUPTED)
     except FedThawError as error:
         if debug:
             raise
@@ -141,7 +143,16 @@ def _load(name: str) -> click.Command:
     module, _, attribute = COMMANDS[name][0].partition(":")
     command = typer.main.get_command(getattr(importlib.import_module(module), attribute))
     command.name = name
+    _unwrap_help(command)
     return command
+
+
+def _unwrap_help(command: click.Command) -> None:
+    """Let the terminal break the lines of a paragraph: Typer keeps the docstring's breaks."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        _unwrap_help(inner)
 
 
 def _what(error: OSError) -> str:

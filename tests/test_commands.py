@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from shared.phantoms.hospitals import HOSPITALS
 FEDTHAW = str(Path(sys.executable).parent / "fedthaw")
 COMMANDS = [
     (), ("simulate",), ("evaluate",), ("predict",), ("export",), ("report",), ("study",),
+    ("settings",),
     ("site", "check"), ("site", "phantoms"),
     ("site", "init"), ("site", "key"), ("site", "approve"), ("site", "revoke"),
     ("server", "init"), ("server", "invite"), ("server", "register"), ("server", "remove"),
@@ -60,6 +62,19 @@ def test_the_help_says_what_each_argument_is(here: Here, words: tuple[str, ...])
     for panel in re.findall(r"Arguments ─.*?╰", out, flags=re.DOTALL):
         for row in re.findall(r"^│ [* ] {1,5}\w.*│$", panel, flags=re.MULTILINE):
             assert re.search(r"[A-Z][a-z']* -*[a-z]+", row), row
+
+
+@pytest.mark.parametrize("words", [("study",), ("site", "approve")], ids=" ".join)
+def test_paragraphs_of_help_fill_their_lines(
+    here: Here, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line breaks where the next word has no room, not where the source's line did."""
+    monkeypatch.setenv("COLUMNS", "60")
+    text = here(*words, "--help")[1].split("╭")[0]
+    lines = [line.strip() for line in text.splitlines()]
+    broken = [pair for pair in pairwise(lines) if all(pair)]
+    assert broken
+    assert all(len(line) + 1 + len(after.split()[0]) > 58 for line, after in broken)
 
 
 def test_help_names_every_command(here: Here) -> None:

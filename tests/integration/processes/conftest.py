@@ -211,10 +211,7 @@ def outcome_of_signal(fedthaw: Fedthaw) -> Callable[..., Outcome]:
         expected = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: cli.INTERRUPTED}
         assert outcome.code == expected[kind]
         if kind is signal.SIGINT:
-            assert outcome.last_line == (
-                "fedthaw: Interrupted. A run that had begun goes on with --resume, a study with the "
-                "same command."
-            )
+            assert outcome.last_line == f"fedthaw: {cli.INTERRUPTION}"
         return outcome
 
     return end

@@ -1,0 +1,59 @@
+"""`fedthaw settings`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shared.config import RunConfig
+from shared.setting import Scalar, key_of
+
+app = typer.Typer(add_completion=False)
+_OWN_OPTIONS = {"sites", "out", "resume", "pooled"}
+"""What a command sets from its own arguments."""
+
+
+@app.command()
+def settings(
+    json_output: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """List a run's settings: defaults, what is allowed, and what each does.
+
+    Example: fedthaw settings
+
+    Give one as --set KEY=VALUE to simulate, submit or study.
+    """
+    items = [item for item in dataclasses.fields(RunConfig) if item.name not in _OWN_OPTIONS]
+    if json_output:
+        typer.echo(json.dumps({key_of(item.name): _document(item) for item in items}, indent=1))
+        return
+    table = Table("setting", "default", "allowed", "what it is", box=SIMPLE, padding=(0, 1, 0, 0))
+    for item in items:
+        # As Text, since brackets in a string would be markup to rich.
+        help_text = Text(item.metadata["help"])
+        table.add_row(key_of(item.name), _word(item.default), _allowed(item), help_text)
+    Console().print(table)
+
+
+def _document(item: dataclasses.Field[Any]) -> dict[str, Any]:
+    return {"default": item.default, **item.metadata}
+
+
+def _allowed(item: dataclasses.Field[Any]) -> str:
+    low, high = item.metadata["minimum"], item.metadata["maximum"]
+    if item.metadata["choices"]:
+        return ", ".join(item.metadata["choices"])
+    if low is not None:
+        return f"{low:g} to {high:,.12g}"
+    return "true, false" if isinstance(item.default, bool) else ""
+
+
+def _word(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
