@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# How many tests run at a time; most of them wait for processes to start.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: demo test test-slow check format bench bench-pediatric clean
 
@@ -9,10 +12,10 @@ demo: $(READY)  ## four synthetic hospitals, federated; a few minutes
 	$(BIN)/fedthaw simulate
 
 test: $(READY)  ## the quick tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(READY)  ## real processes, kill -9, Flower's engine, the demo
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: $(READY)  ## lint, format, strict types, images
 	$(BIN)/ruff check .

@@ -65,8 +65,9 @@ def written_commands(
     """The words after `fedthaw` of each command line in a script, a unit or a README."""
 
     def read(path: Path) -> list[list[str]]:
-        # `run --rm site WORDS` of docker compose starts the service whose entry point is fedthaw.
-        pattern = r"(?:(?:^|[\s/`])fedthaw|--rm (?:-v \S+ )?site) ([a-z][^`]*)"
+        # `run --rm site WORDS` of docker compose starts the service whose entry point is fedthaw,
+        # and so does `docker run --rm` with an image.
+        pattern = r"(?:(?:^|[\s/`])fedthaw|--rm (?:-v \S+ )?(?:site|fedthaw-server)) ([a-z][^`]*)"
         lines = joined_lines(path)
         if path.suffix == ".md":  # fenced blocks and spans of code, not sentences
             code = re.finditer(r"`([^`\n]+)`|(?<=\n)(docker .+)", "\n".join(lines))

@@ -46,6 +46,7 @@ def test_none_is_overlooked(all_commands: dict[str, Words]) -> None:
         "README.md": {
             ("server", "status"), ("submit", "--set"), ("server", "register"), ("site", "check"),
             ("site", "init"), ("site", "key"), ("site", "approve"), ("health", "HOST:PORT"),
+            ("server", "init"), ("server", "invite"),
         },
         "systemd/fedthaw-server.service": {("server", "init"), ("server", "run")},
         "systemd/fedthaw-site@.service": {

@@ -17,8 +17,8 @@ from shared import cli
 from shared.errors import ConfigError, FedThawError, ProtocolError, RunError, SiteError
 
 COMMANDS = [
-    "simulate", "evaluate", "study", "report", "predict", "export", "site", "submit", "stop",
-    "server", "health",
+    "simulate", "evaluate", "study", "settings", "report", "predict", "export", "site", "submit",
+    "stop", "server", "health",
 ]  # fmt: skip
 
 failing = ModuleType("failing_command")

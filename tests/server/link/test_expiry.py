@@ -24,7 +24,10 @@ def test_there_is_nothing_to_say_a_month_before(tmp_path: Path) -> None:
     assert expiry_warning(made(tmp_path, 31)) is None
 
 
-def test_a_certificate_that_ends_soon_can_be_renewed(tmp_path: Path, here: Here) -> None:
+def test_a_certificate_that_ends_soon_can_be_renewed(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     home = made(tmp_path, 8)
     said = expiry_warning(home)
     assert said is not None
