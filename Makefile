@@ -4,7 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # How many tests run at a time; most of them wait for processes to start.
 JOBS ?= 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+# Two processes that train at once must not spin while they wait for their threads.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: demo test test-slow check format bench bench-pediatric clean
 
