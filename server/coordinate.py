@@ -10,6 +10,7 @@ from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from server.aggregation.strategy import build_aggregator
+from server.changes import warn_of_changes
 from server.federation import Federation
 from server.final import evaluate_final
 from server.global_model import Reference, build_reference, full_state, initial_delta
@@ -176,28 +177,3 @@ def _keep(folder: RunFolder, state: Checkpoint, record: RoundRecord, keep: set[i
 def _took_part(records: Sequence[RoundRecord], names: Collection[str]) -> Collection[str]:
     """Whom the next round waits for: who took part in the last one, at first who was there."""
     return records[-1].sites.keys() if records else names
-
-
-def warn_of_changes(record: RoundRecord, earlier: Sequence[RoundRecord]) -> None:
-    """Say when a site trains on other data than before, or has lost what it remembered."""
-    for name, site in record.sites.items():
-        before = next((r for r in reversed(earlier) if name in r.sites), None)
-        if before is None:
-            continue
-        then = before.sites[name]
-        if (site.images, site.patients) != (then.images, then.patients):
-            emit(
-                Warned(
-                    f"{name} trains on {site.images} images of {site.patients} patients; in round "
-                    f"{before.round} it was {then.images} of {then.patients}. Its training and "
-                    "validation patients may have mixed: start a new run for a clean evaluation."
-                )
-            )
-        if site.continued_from != before.round and before.plan["phase"] == record.plan["phase"]:
-            emit(
-                Warned(
-                    f"{name} has lost its optimiser's state of round {before.round} (its cache was "
-                    f"cleared or moved) and went on from round {site.continued_from}; the run is "
-                    "sound, but not the same bytes as an undisturbed one."
-                )
-            )

@@ -32,7 +32,7 @@ from shared.events import (
     has_listeners,
     listening,
 )
-from shared.limits import MIN_CELL
+from shared.limits import shown_count
 
 _NAMED = 20
 """So many sites are named in one line; of more, it says how many."""
@@ -53,8 +53,8 @@ def describe(event: Event) -> str | None:
             )
         case SiteJoined(site, images, patients):
             return (
-                f"{site} takes part with {_at_least(images)} training images of "
-                f"{_at_least(patients)} patients"
+                f"{site} takes part with {shown_count(images)} training images of "
+                f"{shown_count(patients)} patients"
             )
         case SiteLost(site, back):
             if back:
@@ -73,10 +73,6 @@ def describe(event: Event) -> str | None:
         case Warned(text):
             return text
     return None
-
-
-def _at_least(count: int) -> str:
-    return str(count) if count >= MIN_CELL else f"fewer than {MIN_CELL}"
 
 
 @contextmanager

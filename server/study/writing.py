@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from server.link.orders import ORDER
 from server.study.document import FILE, PLAN, read_plan_and_settings, to_json
 from server.study.plan import StudyPlan
 from server.study.results import StudyResult
@@ -26,6 +27,8 @@ def keep_to_plan(out: Path, plan: StudyPlan, settings: Mapping[str, Scalar]) -> 
         if path.read_text(encoding="utf-8") == text:
             return
         _require_growth(out, plan, settings)
+        # In this order: a coordinator that saw an order without a result would begin to ask.
+        (out / ORDER).unlink(missing_ok=True)
         (out / FILE).unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, text)

@@ -102,6 +102,35 @@ def test_its_runs_and_then_its_questions(
     assert (code, taken) == (0, IN_ORDER)
     assert "Submitted 0 of 5 orders" in told
 
+    before = read_orders(home / "runs")
+    with own_sites():
+        assert here(*command, "--name", "s", "--repeats", 2)[0] == 0
+    assert taken == [*IN_ORDER, *(name.replace("r0", "r1") for name in IN_ORDER)]
+    assert len(read_orders(home / "runs")) == len(before) + 4
+
+
+def test_a_study_that_grows_is_not_asked_about_before_its_runs(
+    command: list[object], here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the command works, a server process finds no order for a study without a result."""
+    out = tmp_path / "coordinator" / "runs" / "s"
+
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    play_server(monkeypatch, leave)
+    assert here(*command, "--name", "s")[0] == 130
+    (out / "study.json").touch()
+    seen: list[bool] = []
+
+    def look(*arguments: object) -> list[object]:
+        seen.append((out / "order.json").exists() and not (out / "study.json").exists())
+        return []
+
+    monkeypatch.setattr("server.cli.study_deployed.submit_study", look)
+    assert here(*command, "--name", "s", "--repeats", 2)[0] == 2  # no result yet
+    assert seen == [False]
+
 
 @pytest.mark.parametrize(("kind", "expected"), [(SiteError, 2), (RunError, 1)])
 def test_a_run_that_failed_ends_the_command(

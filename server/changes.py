@@ -1,0 +1,38 @@
+"""What differs at a site between two of its rounds, said when it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.run.ledger import RoundRecord
+from shared.events import Warned, emit
+from shared.limits import shown_count
+
+
+def warn_of_changes(record: RoundRecord, earlier: Sequence[RoundRecord]) -> None:
+    """Say when a site trains on other data than before, or has lost what it remembered."""
+    for name, site in record.sites.items():
+        before = next((r for r in reversed(earlier) if name in r.sites), None)
+        if before is None:
+            continue
+        then = before.sites[name]
+        if (site.images, site.patients) != (then.images, then.patients):
+            emit(
+                Warned(
+                    f"{name} trains on {_data(site.images, site.patients)}; in round "
+                    f"{before.round} it was {_data(then.images, then.patients)}. Its training and "
+                    "validation patients may have mixed: start a new run for a clean evaluation."
+                )
+            )
+        if site.continued_from != before.round and before.plan["phase"] == record.plan["phase"]:
+            emit(
+                Warned(
+                    f"{name} has lost its optimiser's state of round {before.round} (its cache was "
+                    f"cleared or moved) and went on from round {site.continued_from}; the run is "
+                    "sound, but not the same bytes as an undisturbed one."
+                )
+            )
+
+
+def _data(images: int, patients: int) -> str:
+    return f"{shown_count(images)} images of {shown_count(patients)} patients"
