@@ -19,9 +19,11 @@ from scipy.special import ndtr
 from sklearn.model_selection import StratifiedKFold
 
 from server.study.held_out import Fold, Repeat
+from server.study.paired import PairedRepeats
 from server.study.plan import Arm
 from server.study.statistics import arm_result, comparison
-from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.binary import auroc
+from shared.metrics.delong import delong_test
 from shared.metrics.histogram import Histogram, bin_of
 from shared.metrics.paired import PairedSums, placements
 
@@ -69,7 +71,7 @@ def simulate(design: Design, seed: int) -> Outcome:
     images = rng.normal(size=(design.patients, design.features))
     images += labels[:, None] * design.difference
     repeats: tuple[list[Repeat], list[Repeat]] = ([], [])
-    paired, true = [], []
+    scorings, true = [], []
     for repeat in range(design.repeats):
         splits = StratifiedKFold(design.folds, shuffle=True, random_state=seed * 1000 + repeat)
         scored = [np.zeros(design.patients), np.zeros(design.patients)]
@@ -83,12 +85,13 @@ def simulate(design: Design, seed: int) -> Outcome:
                     true.append(_true_auroc(weights, design))
         for arm in (0, 1):
             repeats[arm].append(folds[arm])
-        paired.append(_paired(scored, labels))
+        scorings.append(scored)
     first = arm_result(Arm("first"), repeats[0], 0.0)
-    told = comparison(Arm("second"), ("all",), paired)
+    told = comparison(Arm("second"), ("all",), _paired(scorings, labels))
     rank = told.signed_rank
     return Outcome(
-        float(np.mean(true)), first.auroc.mean, first.auroc_ci95, told.p, paired[0].p,
+        float(np.mean(true)), first.auroc.mean, first.auroc_ci95, told.p,
+        _paired(scorings[:1], labels).p,
         rank.p <= rank.smallest_p,
     )  # fmt: skip
 
@@ -113,12 +116,15 @@ def _fold(logits: Array, labels: NDArray[np.int64]) -> Fold:
     return Fold(Histogram.from_logits(logits, labels), {}, None)
 
 
-def _paired(scored: Sequence[Array], labels: NDArray[np.int64]) -> PairedComparison:
-    a, b = scored
-    of_a, of_b = (placements(Histogram.from_logits(one, labels)) for one in scored)
-    found = delong_test(PairedSums.of(bin_of(a), bin_of(b), labels, of_a, of_b))
-    assert found is not None
-    return found
+def _paired(repeats: Sequence[Sequence[Array]], labels: NDArray[np.int64]) -> PairedRepeats:
+    """As the sites and the coordinator do it, of the scores of both arms in each repeat."""
+    bins = [[bin_of(scored[arm]) for scored in repeats] for arm in (0, 1)]
+    counted = [[Histogram.from_logits(scored[arm], labels) for scored in repeats] for arm in (0, 1)]
+    places = [[placements(one) for one in of_arm] for of_arm in counted]
+    means = delong_test(PairedSums.of_repeats(bins[0], bins[1], labels, places[0], places[1]))
+    assert means is not None
+    areas = [(auroc(a) or 0.0, auroc(b) or 0.0) for a, b in zip(*counted, strict=True)]
+    return PairedRepeats(tuple(areas), means)
 
 
 def main() -> None:

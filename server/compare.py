@@ -22,7 +22,7 @@ def ask_for_sums(
     nodes = {n: s.name for n, s in federation.roster.sites.items() if s.name in sites}
     if missing := set(sites) - set(nodes.values()):
         raise ProtocolError(f"{', '.join(sorted(missing))} is not connected")
-    total = PairedSums.empty(placements(request.pooled_a))
+    total = PairedSums.empty(placements(request.pooled_a[0]), request.repeats)
     contents = dict.fromkeys(nodes, request.to_content())
     for node, message in send_and_collect(
         federation.grid, contents, federation.question(MESSAGE_TYPE, "compare"),

@@ -70,9 +70,9 @@ def compare_with_grades(
     request = CompareRequest(
         run=federation.run,
         scope=scope,
-        runs_a=(federation.run,),
+        runs_a=((federation.run,),),
         runs_b=(),
-        pooled_a=model,
+        pooled_a=(model,),
         pooled_b=grades,
     )
     try:

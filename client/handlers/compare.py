@@ -9,7 +9,6 @@ from client.scores import PatientScore, count, count_graded, load_scores
 from client.workspace import Workspace
 from shared.errors import ProtocolError, SiteError
 from shared.metrics.grades import GradeCounts
-from shared.metrics.histogram import Histogram
 from shared.metrics.paired import PairedSums, placements
 from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
 from shared.protocol.evaluate import EvaluateReply, Scope
@@ -17,22 +16,24 @@ from shared.protocol.evaluate import EvaluateReply, Scope
 
 def compare_on_site(workspace: Workspace, request: CompareRequest) -> CompareReply:
     """Add up this site's patients' places under both scorings; nothing of one patient leaves."""
-    first = _scores(workspace, request.runs_a, request.scope)
-    if isinstance(request.pooled_b, Histogram):
-        second = _scores(workspace, request.runs_b, request.scope)
-        bins = _same_patients(first, second)
-        of_b = request.pooled_b
-    else:
+    repeats_a = [_scores(workspace, runs, request.scope) for runs in request.runs_a]
+    first = repeats_a[0]
+    if isinstance(request.pooled_b, GradeCounts):
         first = {key: score for key, score in first.items() if score.grade is not None}
-        bins = _grade_bins(first, request.pooled_b)
-        of_b = request.pooled_b.histogram()
+        repeats_a = [{key: one[key] for key in first if key in one} for one in repeats_a]
+        repeats_b = [_grade_bins(first, request.pooled_b)] * request.repeats
+        pooled_b = [request.pooled_b.histogram()] * request.repeats
+    else:
+        scored_b = [_scores(workspace, runs, request.scope) for runs in request.runs_b]
+        repeats_b = [_bins_of_same(first, scores) for scores in scored_b]
+        pooled_b = list(request.pooled_b)
     try:
-        sums = PairedSums.of(
-            [score.bin for score in first.values()],
-            [bins[key] for key in first],
+        sums = PairedSums.of_repeats(
+            [_bins_of_same(first, scores) for scores in repeats_a],
+            repeats_b,
             [score.label for score in first.values()],
-            placements(request.pooled_a),
-            placements(of_b),
+            [placements(one) for one in request.pooled_a],
+            [placements(one) for one in pooled_b],
         )
     except ValueError as error:
         raise ProtocolError(f"the scorings cannot be compared: {error}") from error
@@ -73,19 +74,20 @@ def _scores(workspace: Workspace, runs: Sequence[str], scope: Scope) -> Scores:
     return found
 
 
-def _same_patients(first: Scores, second: Scores) -> dict[tuple[str, str], int]:
+def _bins_of_same(first: Scores, second: Scores) -> list[int]:
+    """The second's bins in the order of the first, whose patients must be the same."""
     if first.keys() != second.keys() or any(first[key].label != second[key].label for key in first):
         raise SiteError(
-            "The two runs scored other patients: images or outcomes of this site have changed "
+            "The runs scored other patients: images or outcomes of this site have changed "
             "between them, so they cannot be compared.",
             shareable="its patients or outcomes have changed between the runs compared",
         )
-    return {key: score.bin for key, score in second.items()}
+    return [second[key].bin for key in first]
 
 
-def _grade_bins(first: Scores, pooled: GradeCounts) -> dict[tuple[str, str], int]:
+def _grade_bins(first: Scores, pooled: GradeCounts) -> list[int]:
     levels = {level: number for number, level in enumerate(pooled.levels)}
-    bins = {key: levels.get(score.grade or 0.0) for key, score in first.items()}
-    if None in bins.values():
+    bins = [levels.get(score.grade or 0.0) for score in first.values()]
+    if None in bins:
         raise ProtocolError("the coordinator's grades lack one of this site's")
-    return {key: number for key, number in bins.items() if number is not None}
+    return [number for number in bins if number is not None]

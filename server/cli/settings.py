@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.config import RunConfig
-from shared.setting import Scalar, key_of
+from shared.setting import key_of
 
 app = typer.Typer(add_completion=False)
 _OWN_OPTIONS = {"sites", "out", "resume", "pooled"}
@@ -38,7 +38,7 @@ def settings(
     for item in items:
         # As Text, since brackets in a string would be markup to rich.
         help_text = Text(item.metadata["help"])
-        table.add_row(key_of(item.name), _word(item.default), _allowed(item), help_text)
+        table.add_row(key_of(item.name), _default(item), _allowed(item), help_text)
     Console().print(table)
 
 
@@ -55,5 +55,5 @@ def _allowed(item: dataclasses.Field[Any]) -> str:
     return "true, false" if isinstance(item.default, bool) else ""
 
 
-def _word(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _default(item: dataclasses.Field[Any]) -> str:
+    return str(item.default).lower() if isinstance(item.default, bool) else str(item.default)

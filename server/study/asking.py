@@ -13,9 +13,11 @@ from flwr.serverapp import Grid
 from server.collect import Missing, Question, send_and_collect
 from server.replies import error_reason
 from server.simulation.inprocess import local_grid
+from server.study.paired import PairedRepeats
 from shared.config import RunConfig
 from shared.errors import RunError
-from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.binary import auroc
+from shared.metrics.delong import delong_test
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.paired import PairedSums, placements
@@ -55,26 +57,46 @@ class StudySites:
         """The patients of all these sites together."""
         return summed(reply.histogram for reply in self.count(runs, sites).values())
 
-    def compare(self, first: Runs, second: Runs, sites: Sequence[str]) -> PairedComparison | None:
-        """DeLong's test of two arms in the patients of these sites; None without both classes."""
-        pooled = self.count_all(first, sites), self.count_all(second, sites)
-        return self._test(
-            CompareRequest(first[0], "test", tuple(first), tuple(second), *pooled), sites
+    def compare(
+        self, first: Sequence[Runs], second: Sequence[Runs], sites: Sequence[str]
+    ) -> PairedRepeats | None:
+        """Two arms in the patients of these sites, an entry a repeat; None without both classes."""
+        of_first = tuple(self.count_all(runs, sites) for runs in first)
+        of_second = tuple(self.count_all(runs, sites) for runs in second)
+        request = CompareRequest(
+            first[0][0], "test", _tuples(first), _tuples(second), of_first, of_second
         )
+        return self._test(request, of_second, sites)
 
     def compare_grade(
-        self, runs: Runs, sites: Sequence[str], model: Histogram, grades: GradeCounts
-    ) -> PairedComparison | None:
-        """DeLong's test of an arm against the grade; `model` and `grades` are of all who have one.
+        self,
+        repeats: Sequence[Runs],
+        sites: Sequence[str],
+        models: Sequence[Histogram],
+        grades: GradeCounts,
+    ) -> PairedRepeats | None:
+        """An arm against the grade; `models`, one a repeat, and `grades` are of all who have one.
 
         `sites` are those with a grade. None without both classes.
         """
-        return self._test(CompareRequest(runs[0], "test", tuple(runs), (), model, grades), sites)
+        request = CompareRequest(repeats[0][0], "test", _tuples(repeats), (), tuple(models), grades)
+        return self._test(request, [grades.histogram()] * len(repeats), sites)
 
-    def _test(self, request: CompareRequest, sites: Sequence[str]) -> PairedComparison | None:
+    def _test(
+        self, request: CompareRequest, pooled_b: Sequence[Histogram], sites: Sequence[str]
+    ) -> PairedRepeats | None:
+        areas = [
+            (a, b)
+            for of_a, of_b in zip(request.pooled_a, pooled_b, strict=True)
+            if (a := auroc(of_a)) is not None and (b := auroc(of_b)) is not None
+        ]
+        if len(areas) < request.repeats:
+            return None
         replies = self._ask(request.to_content(), MESSAGE_TYPE, sites)
         sums = [CompareReply.from_content(reply.content).sums for reply in replies.values()]
-        return delong_test(sum(sums, start=PairedSums.empty(placements(request.pooled_a))))
+        empty = PairedSums.empty(placements(request.pooled_a[0]), request.repeats)
+        means = delong_test(sum(sums, start=empty))
+        return PairedRepeats(tuple(areas), means) if means else None
 
     def _ask(
         self, content: RecordDict, message_type: str, sites: Sequence[str]
@@ -89,6 +111,10 @@ class StudySites:
                 raise RunError(f"{names[node]} could not be asked: {error_reason(reply)}")
             replies[names[node]] = reply
         return {name: replies[name] for name in sites}
+
+
+def _tuples(repeats: Sequence[Runs]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(runs) for runs in repeats)
 
 
 def open_sites(config: RunConfig, sites: Mapping[str, Path]) -> StudySites:

@@ -61,8 +61,7 @@ def _grade(
     plan: StudyPlan, sites: Sites, out: Path, asked: StudySites, shown: ShownGroups
 ) -> GradeResult | None:
     first = plan.arms[0]
-    runs = [_runs(plan, first, repeat, out) for repeat in range(plan.repeats)]
-    return compare_grade(runs, names_of(first, sites), shown.hidden, asked)
+    return compare_grade(_all_runs(plan, first, out), names_of(first, sites), shown.hidden, asked)
 
 
 def _shown_groups(plan: StudyPlan, sites: Sites, out: Path, asked: StudySites) -> ShownGroups:
@@ -110,12 +109,9 @@ def _fold(cell: Cell, out: Path, names: Sequence[str], asked: StudySites) -> Fol
 
 def _compare(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySites) -> Comparison:
     reference, common = plan.arms[0], _common(plan, arm, sites)
-    paired = []
-    for repeat in range(plan.repeats):
-        runs = _runs(plan, arm, repeat, out), _runs(plan, reference, repeat, out)
-        if common and (one := asked.compare(*runs, common)) is not None:
-            paired.append(one)
-    if not paired:
+    runs = _all_runs(plan, arm, out), _all_runs(plan, reference, out)
+    paired = asked.compare(*runs, common) if common else None
+    if paired is None:
         raise RunError(
             f"Arm '{arm.name}' cannot be compared with '{reference.name}': their common sites "
             f"({', '.join(common) or 'none'}) hold no patients of both classes."
@@ -126,6 +122,10 @@ def _compare(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySit
 def _common(plan: StudyPlan, arm: Arm, sites: Sites) -> list[str]:
     reference = names_of(plan.arms[0], sites)
     return [name for name in names_of(arm, sites) if name in reference]
+
+
+def _all_runs(plan: StudyPlan, arm: Arm, out: Path) -> list[list[str]]:
+    return [_runs(plan, arm, repeat, out) for repeat in range(plan.repeats)]
 
 
 def _runs(plan: StudyPlan, arm: Arm, repeat: int, out: Path) -> list[str]:

@@ -8,8 +8,8 @@ from server.grades import pool_graded
 from server.study.asking import StudySites
 from server.study.results import GradeResult
 from server.study.statistics import grade_result
-from shared.metrics.delong import PairedComparison
 from shared.metrics.grades import GradeCounts
+from shared.metrics.histogram import Histogram
 
 
 def compare_grade(
@@ -23,17 +23,16 @@ def compare_grade(
     None, too, where a class is missing among those who have one, and where it would tell of too
     few of them.
     """
-    paired: list[PairedComparison] = []
+    models: list[Histogram] = []
     grades = GradeCounts((), (), ())
+    graded: tuple[str, ...] = ()
     for runs in repeats:
         replies = asked.count(runs, sites)
-        graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
-        pooled = pool_graded(graded, hidden) if graded else None
+        own = {name: reply.graded for name, reply in replies.items() if reply.graded}
+        pooled = pool_graded(own, hidden) if own else None
         if pooled is None:
             return None
-        grades = pooled.grades
-        found = asked.compare_grade(runs, list(graded), pooled.model, grades)
-        if found is None:
-            return None
-        paired.append(found)
-    return grade_result(grades.histogram(), paired)
+        models.append(pooled.model)
+        grades, graded = pooled.grades, tuple(own)
+    paired = asked.compare_grade(repeats, graded, models, grades)
+    return grade_result(grades.histogram(), paired) if paired else None

@@ -72,9 +72,9 @@ class Comparison:
     sites: tuple[str, ...]
     difference: Spread
     ci95: Interval | None
-    """DeLong's paired interval, its limits averaged over the repeats."""
+    """From DeLong's variance over patients, and that of the difference between the repeats."""
     p: float | None
-    """DeLong's, of patients: the mean difference over the repeats by the mean standard error."""
+    """Of the same two variances."""
     p_holm: float | None
     """Adjusted for the number of arms."""
     signed_rank: SignedRank

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
 
@@ -14,6 +13,7 @@ from server.study.held_out import (
     rates_at,
     recalibrated,
 )
+from server.study.paired import PairedRepeats
 from server.study.plan import Arm
 from server.study.results import (
     ArmResult,
@@ -26,7 +26,6 @@ from server.study.results import (
 from shared.limits import MIN_CELL
 from shared.metrics.binary import auroc, balanced_accuracy, f1
 from shared.metrics.curve import roc_points
-from shared.metrics.delong import PairedComparison
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
 from shared.metrics.proportion import wilson_interval
@@ -59,51 +58,32 @@ def arm_result(arm: Arm, repeats: Sequence[Repeat], megabytes: float) -> ArmResu
     )
 
 
-def comparison(arm: Arm, sites: tuple[str, ...], paired: Sequence[PairedComparison]) -> Comparison:
-    """An arm against the first, from one paired comparison a repeat."""
-    differences = [one.difference for one in paired]
+def comparison(arm: Arm, sites: tuple[str, ...], paired: PairedRepeats) -> Comparison:
+    """An arm against the first."""
     return Comparison(
         arm=arm,
         sites=sites,
-        difference=spread(differences),
-        ci95=_ci95(paired),
-        p=_p(paired),
+        difference=spread(paired.differences),
+        ci95=paired.ci95,
+        p=paired.p,
         p_holm=None,
-        signed_rank=signed_rank(differences),
+        signed_rank=signed_rank(paired.differences),
     )
 
 
-def grade_result(grade: Histogram, paired: Sequence[PairedComparison]) -> GradeResult:
-    """The grade's patients by level, against the first arm, from one comparison a repeat."""
+def grade_result(grade: Histogram, paired: PairedRepeats) -> GradeResult:
+    """The grade's patients by level, against the first arm."""
     area = auroc(grade)
     assert area is not None  # else there is nothing paired
     return GradeResult(
         patients=(grade.total_positives, grade.total_negatives),
         auroc=area,
         auroc_ci95=auroc_interval(grade),
-        model_auroc=spread([one.auroc_a for one in paired]),
-        difference=spread([one.difference for one in paired]),
-        ci95=_ci95(paired),
-        p=_p(paired),
+        model_auroc=spread([model for model, _ in paired.areas]),
+        difference=spread(paired.differences),
+        ci95=paired.ci95,
+        p=paired.p,
     )
-
-
-def _ci95(paired: Sequence[PairedComparison]) -> Interval | None:
-    return mean_interval([one.ci95 for one in paired if one.ci95 is not None])
-
-
-def _p(paired: Sequence[PairedComparison]) -> float | None:
-    """Two-sided, of the mean difference over the mean standard error, as the mean interval is.
-
-    1 where all differences are zero; None where there is no standard error.
-    """
-    if all(one.difference == 0 for one in paired):
-        return 1.0
-    errors = [one.standard_error for one in paired if one.standard_error is not None]
-    if len(errors) < len(paired) or mean(errors) == 0:
-        return None
-    z = mean(one.difference for one in paired) / mean(errors)
-    return math.erfc(abs(z) / math.sqrt(2))
 
 
 def mean_interval(intervals: Sequence[Interval]) -> Interval | None:

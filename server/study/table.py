@@ -15,7 +15,7 @@ from shared.metrics.repeats import Spread
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",
         "at chosen threshold", "F1", "MB a run")  # fmt: skip
-COMPARED = ("arm", "minus", "in", "difference", "95 % of patients", "p (DeLong)", "p (Holm)",
+COMPARED = ("arm", "minus", "in", "difference", "95 % interval", "p", "p (Holm)",
             "p (signed rank)", "smallest possible")  # fmt: skip
 Rows = list[tuple[str, ...]]
 FEWEST_REPEATS = 3

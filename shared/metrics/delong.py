@@ -16,6 +16,9 @@ from shared.metrics.proportion import normal_quantile
 class PairedComparison:
     """AUROC of scoring A minus that of B among the same patients, -1 to 1, and what it is worth.
 
+    Of several repeats these are the mean AUROCs, and the standard error is that of the mean for
+    chance in the choice of patients; chance from repeat to repeat is not in it.
+
     `ci95` is the difference -+ 1.96 standard errors, cut to [-1, 1]; `p` is two-sided. Where the
     standard error is zero, the normal approximation does not hold and there is no `ci95`: p is 1
     (z 0) for a difference of zero, and without a value otherwise, so that a perfect separation of
@@ -39,7 +42,7 @@ def delong_test(sums: PairedSums) -> PairedComparison | None:
     site took part in the first step only, or do not belong to them.
     """
     _require_whole(sums)
-    pairs = 2 * sums.pooled_positives * sums.pooled_negatives
+    pairs = 2 * sums.pooled_positives * sums.pooled_negatives * sums.repeats
     if pairs == 0:
         return None
     a, b = sums.positives.a / pairs, sums.positives.b / pairs
@@ -91,7 +94,7 @@ def _deviations(sums: ClassSums) -> tuple[int, int, int]:
 def _variance(sums: PairedSums, of_positives: int, of_negatives: int) -> float:
     """A (co)variance of AUROCs from the deviations of either class; 0 exactly where these are."""
     positives, negatives = sums.pooled_positives, sums.pooled_negatives
-    scale = (2 * positives * negatives) ** 2
+    scale = (2 * positives * negatives * sums.repeats) ** 2
     return of_positives / (scale * (positives - 1)) + of_negatives / (scale * (negatives - 1))
 
 

@@ -5,6 +5,10 @@ the sites' histograms of either scoring are added up, and `placements` are taken
 Then each site adds up its patients' placement values (`PairedSums.of`), and `delong_test`
 follows from the sum over the sites. Scorings may differ in their bins: scores against grades.
 
+Where the patients are scored anew in several repeats, as in repeated cross-validation, a patient's
+value is the sum over the repeats: the test is then of the mean difference, and what chance does to
+single repeats of a patient averages out.
+
 Placement values times 2 N and 2 P are integers, and so are all sums of them: they are the same
 in whatever order sites are added. They are Python's integers and may exceed 64 bits.
 """
@@ -12,6 +16,7 @@ in whatever order sites are added. They are Python's integers and may exceed 64 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -55,7 +60,8 @@ def placements(histogram: Histogram) -> Placements:
 class ClassSums:
     """Placement values of one class's patients under scorings A and B, added up; integers.
 
-    The patients, the sums of V_A and V_B, and those of V_A^2, V_B^2 and V_A V_B.
+    The patients, the sums of V_A and V_B, and those of V_A^2, V_B^2 and V_A V_B. A patient's values
+    are those of all repeats together.
     """
 
     patients: int = 0
@@ -92,14 +98,15 @@ class ClassSums:
 class PairedSums:
     """A commutative monoid: what a site adds up in the second step, and the sum over sites.
 
-    `pooled_positives` and `pooled_negatives` are P and N of the placements that were used; only
-    sums with the same can be added.
+    `pooled_positives` and `pooled_negatives` are P and N of the placements that were used,
+    `repeats` how often the patients were scored; only sums with the same can be added.
     """
 
     positives: ClassSums
     negatives: ClassSums
     pooled_positives: int
     pooled_negatives: int
+    repeats: int = 1
 
     @classmethod
     def of(
@@ -110,55 +117,83 @@ class PairedSums:
         placements_a: Placements,
         placements_b: Placements,
     ) -> PairedSums:
-        """Add up a site's patients: their bins under A and B, and labels 0 or 1.
+        """Add up a site's patients, scored once: their bins under A and B, and labels 0 or 1.
 
-        All three of shape (patients,). Raises ValueError for differing shapes, other labels,
-        bins that the placements have not, and placements of differing patients.
+        All three of shape (patients,). Raises ValueError as `of_repeats` does.
         """
-        _require_same_patients(placements_a, placements_b)
-        a, b = _bins("A", bins_a, placements_a), _bins("B", bins_b, placements_b)
-        positive = is_positive(labels, a) & is_positive(labels, b)
-        of_positives = placements_a.of_positives, placements_b.of_positives
-        of_negatives = placements_a.of_negatives, placements_b.of_negatives
+        return cls.of_repeats([bins_a], [bins_b], labels, [placements_a], [placements_b])
+
+    @classmethod
+    def of_repeats(
+        cls,
+        bins_a: Sequence[ArrayLike],
+        bins_b: Sequence[ArrayLike],
+        labels: ArrayLike,
+        placements_a: Sequence[Placements],
+        placements_b: Sequence[Placements],
+    ) -> PairedSums:
+        """Add up a site's patients, scored once a repeat; one entry a repeat, labels 0 or 1.
+
+        Bins and labels are of shape (patients,). Raises ValueError for differing shapes, other
+        labels, bins that the placements have not, and placements of differing patients.
+        """
+        _require_same_patients([*placements_a, *placements_b])
+        values = zip(
+            _values("A", bins_a, labels, placements_a),
+            _values("B", bins_b, labels, placements_b),
+            strict=True,
+        )
+        counted: tuple[Counter[tuple[int, int]], ...] = (Counter(), Counter())
+        for pair, sick in zip(values, is_positive(labels, np.asarray(bins_a[0])), strict=True):
+            counted[int(sick)][pair] += 1
+        negatives, positives = map(ClassSums.of, counted)
         return cls(
-            ClassSums.of(_pairs(a[positive], b[positive], *of_positives)),
-            ClassSums.of(_pairs(a[~positive], b[~positive], *of_negatives)),
-            placements_a.positives,
-            placements_a.negatives,
+            positives,
+            negatives,
+            placements_a[0].positives,
+            placements_a[0].negatives,
+            len(placements_a),
         )
 
     @classmethod
-    def empty(cls, pooled: Placements) -> PairedSums:
-        """No patients: the neutral element of `+` for sums from these placements."""
-        return cls(ClassSums(), ClassSums(), pooled.positives, pooled.negatives)
+    def empty(cls, pooled: Placements, repeats: int = 1) -> PairedSums:
+        """No patients: the neutral element of `+` for sums from such placements."""
+        return cls(ClassSums(), ClassSums(), pooled.positives, pooled.negatives, repeats)
 
     def __add__(self, other: PairedSums) -> PairedSums:
-        """Both sites' patients. Raises ValueError where their placements' P or N differ."""
-        own = self.pooled_positives, self.pooled_negatives
-        others = other.pooled_positives, other.pooled_negatives
+        """Both sites' patients. Raises ValueError where P, N or the number of repeats differ."""
+        own = self.pooled_positives, self.pooled_negatives, self.repeats
+        others = other.pooled_positives, other.pooled_negatives, other.repeats
         if own != others:
             raise ValueError(
-                f"Sums of placements among {own} and {others} positives and negatives cannot be "
-                "added; all sites must use the same placements."
+                f"Sums of placements among {own} and {others} positives, negatives and repeats "
+                "cannot be added; all sites must use the same placements."
             )
         return PairedSums(self.positives + other.positives, self.negatives + other.negatives, *own)
 
 
-def _pairs(
-    a: NDArray[np.int64],
-    b: NDArray[np.int64],
-    values_a: tuple[int, ...],
-    values_b: tuple[int, ...],
-) -> Counter[tuple[int, int]]:
-    bins = zip(a.tolist(), b.tolist(), strict=True)
-    return Counter((values_a[in_a], values_b[in_b]) for in_a, in_b in bins)
+def _values(
+    name: str, bins: Sequence[ArrayLike], labels: ArrayLike, placements: Sequence[Placements]
+) -> list[int]:
+    """Each patient's placement values, added up over the repeats."""
+    totals: list[int] = []
+    for own, pooled in zip(bins, placements, strict=True):
+        found = _bins(name, own, pooled)
+        values = [
+            (pooled.of_positives if sick else pooled.of_negatives)[number]
+            for number, sick in zip(found.tolist(), is_positive(labels, found), strict=True)
+        ]
+        totals = [a + b for a, b in zip(totals, values, strict=True)] if totals else values
+    return totals
 
 
-def _require_same_patients(a: Placements, b: Placements) -> None:
-    if (a.positives, a.negatives) != (b.positives, b.negatives):
+def _require_same_patients(placements: Sequence[Placements]) -> None:
+    found = sorted({(one.positives, one.negatives) for one in placements})
+    if len(found) > 1:
+        (some, none), (more, fewer) = found[:2]
         raise ValueError(
-            f"Scoring A has {a.positives} positives and {a.negatives} negatives, B {b.positives} "
-            f"and {b.negatives}; both must be of the same patients."
+            f"One scoring has {some} positives and {none} negatives, another {more} and {fewer}; "
+            "all must be of the same patients."
         )
 
 

@@ -13,7 +13,7 @@ from shared.metrics.histogram import Histogram
 from shared.metrics.paired import ClassSums, PairedSums
 from shared.protocol.evaluate import Scope, read_scope
 from shared.protocol.graded import grades_from_metrics, grades_to_values
-from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
+from shared.protocol.histogram import histograms_from_metrics, histograms_to_values
 from shared.protocol.records import (
     PROTOCOL_VERSION,
     metrics_in,
@@ -22,28 +22,39 @@ from shared.protocol.records import (
     settings_in,
     text,
     texts,
+    whole,
 )
 
 MESSAGE_TYPE = "evaluate.compare"
 COUNT_TYPE = "evaluate.count"
 _REQUEST, _POOLED, _REPORT = "compare", "pooled", "report"
 _FIELDS = ("patients", "a", "b", "aa", "bb", "ab")
+MOST_REPEATS = 1000
 _INTEGER = re.compile(r"\d{1,200}")
 
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """Which runs' scores are compared (one run a fold), or one side with the clinical grade."""
+    """Which runs' scores are compared, or one side with the clinical grade.
+
+    `runs_a` and `runs_b` have an entry a repeat, in which there is a run a fold; `pooled_a` and
+    `pooled_b` have the patients by score of each repeat.
+    """
 
     run: str
     """Any of them; it names what the message belongs to."""
     scope: Scope
-    runs_a: tuple[str, ...]
-    runs_b: tuple[str, ...]
+    runs_a: tuple[tuple[str, ...], ...]
+    runs_b: tuple[tuple[str, ...], ...]
     """Empty where B is the grade."""
-    pooled_a: Histogram
+    pooled_a: tuple[Histogram, ...]
     """All sites' patients by score, those compared and no others."""
-    pooled_b: Histogram | GradeCounts
+    pooled_b: tuple[Histogram, ...] | GradeCounts
+
+    @property
+    def repeats(self) -> int:
+        """How often the patients were scored."""
+        return len(self.runs_a)
 
     def to_content(self) -> RecordDict:
         """Flower's records of this request."""
@@ -52,32 +63,34 @@ class CompareRequest:
                 "protocol": PROTOCOL_VERSION,
                 "run": self.run,
                 "scope": self.scope,
-                "runs-a": list(self.runs_a),
-                "runs-b": list(self.runs_b),
+                "repeats": self.repeats,
+                "runs-a": [run for runs in self.runs_a for run in runs],
+                "runs-b": [run for runs in self.runs_b for run in runs],
             }
         )
-        values: dict[str, list[int] | list[float]] = dict(histogram_to_values(self.pooled_a, "a-"))
-        if isinstance(self.pooled_b, Histogram):
-            values |= histogram_to_values(self.pooled_b, "b-")
-        else:
+        values: dict[str, list[int] | list[float]] = dict(histograms_to_values(self.pooled_a, "a-"))
+        if isinstance(self.pooled_b, GradeCounts):
             values |= grades_to_values(self.pooled_b)
+        else:
+            values |= histograms_to_values(self.pooled_b, "b-")
         return RecordDict({_REQUEST: record, _POOLED: MetricRecord(dict(values))})
 
     @classmethod
     def from_content(cls, content: RecordDict) -> CompareRequest:
         """Read a request; ProtocolError where it breaks the contract."""
         record, pooled = settings_in(content, _REQUEST), metrics_in(content, _POOLED)
-        runs_b = names(record, "runs-b")
+        repeats = _repeats(record)
+        runs_b = _by_repeat(names(record, "runs-b"), repeats)
         grades = None if runs_b else grades_from_metrics(pooled)
         if not runs_b and grades is None:
             raise ProtocolError("the message compares with neither runs nor a grade")
         return cls(
             run=name(record, "run"),
             scope=read_scope(text(record, "scope")),
-            runs_a=names(record, "runs-a"),
+            runs_a=_by_repeat(names(record, "runs-a"), repeats),
             runs_b=runs_b,
-            pooled_a=histogram_from_metrics(pooled, "a-"),
-            pooled_b=grades if grades is not None else histogram_from_metrics(pooled, "b-"),
+            pooled_a=histograms_from_metrics(pooled, repeats, "a-"),
+            pooled_b=grades or histograms_from_metrics(pooled, repeats, "b-"),
         )
 
 
@@ -127,6 +140,7 @@ class CompareReply:
             "positives": _digits(self.sums.positives),
             "negatives": _digits(self.sums.negatives),
             "pooled": [str(self.sums.pooled_positives), str(self.sums.pooled_negatives)],
+            "repeats": self.sums.repeats,
         }
         return RecordDict({_REPORT: ConfigRecord(dict(values))})
 
@@ -142,8 +156,24 @@ class CompareReply:
                 ClassSums(*_integers(report, "negatives", len(_FIELDS))),
                 pooled_positives=pooled[0],
                 pooled_negatives=pooled[1],
+                repeats=_repeats(report),
             ),
         )
+
+
+def _repeats(record: ConfigRecord) -> int:
+    repeats = whole(record, "repeats", minimum=1)
+    if repeats > MOST_REPEATS:
+        raise ProtocolError(f"'repeats' is {repeats}; at most {MOST_REPEATS} are compared")
+    return repeats
+
+
+def _by_repeat(runs: tuple[str, ...], repeats: int) -> tuple[tuple[str, ...], ...]:
+    """As many runs for each repeat; ProtocolError where they cannot be shared out."""
+    folds, left = divmod(len(runs), repeats)
+    if left:
+        raise ProtocolError(f"{len(runs)} runs are no whole number for each of {repeats} repeats")
+    return tuple(runs[n * folds : (n + 1) * folds] for n in range(repeats)) if folds else ()
 
 
 def _digits(sums: ClassSums) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from flwr.app import MetricRecord
 
@@ -18,10 +20,35 @@ def histogram_to_values(histogram: Histogram, prefix: str = "") -> dict[str, lis
     }
 
 
+def histograms_to_values(histograms: Sequence[Histogram], prefix: str = "") -> dict[str, list[int]]:
+    """Several histograms, one behind the other in the same lists."""
+    values: dict[str, list[int]] = {f"{prefix}positives": [], f"{prefix}negatives": []}
+    for histogram in histograms:
+        for key, own in histogram_to_values(histogram, prefix).items():
+            values[key] += own
+    return values
+
+
+def histograms_from_metrics(
+    metrics: MetricRecord, number: int, prefix: str = ""
+) -> tuple[Histogram, ...]:
+    """Read so many of them; ProtocolError where their counts are not counts."""
+    positives = counts(metrics, f"{prefix}positives", SCORE_BINS * number)
+    negatives = counts(metrics, f"{prefix}negatives", SCORE_BINS * number)
+    starts = range(0, SCORE_BINS * number, SCORE_BINS)
+    return tuple(
+        _histogram(positives[start : start + SCORE_BINS], negatives[start : start + SCORE_BINS])
+        for start in starts
+    )
+
+
 def histogram_from_metrics(metrics: MetricRecord, prefix: str = "") -> Histogram:
     """Read a histogram; ProtocolError where its counts are not counts."""
-    positives = counts(metrics, f"{prefix}positives", SCORE_BINS)
-    negatives = counts(metrics, f"{prefix}negatives", SCORE_BINS)
+    (found,) = histograms_from_metrics(metrics, 1, prefix)
+    return found
+
+
+def _histogram(positives: Sequence[int], negatives: Sequence[int]) -> Histogram:
     try:
         return Histogram(np.array(positives), np.array(negatives))
     except ValueError as error:

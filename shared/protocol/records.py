@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from shared.errors import ProtocolError
 from shared.wire.packing import unpack
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 

@@ -47,8 +47,10 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
     ),
     "evaluate.compare": (
         [
-            CompareRequest("r1", "test", ("r1",), (), HISTOGRAM, GRADES).to_content(),
-            CompareRequest("r1", "test", ("r1",), ("r2",), HISTOGRAM, HISTOGRAM).to_content(),
+            CompareRequest("r1", "test", (("r1",),), (), (HISTOGRAM,), GRADES).to_content(),
+            CompareRequest(
+                "r1", "test", (("r1",),), (("r2",),), (HISTOGRAM,), (HISTOGRAM,)
+            ).to_content(),
         ],
         [CompareReply("north", SUMS).to_content()],
     ),

@@ -28,11 +28,13 @@ from server.roster import Roster
 from server.run.ledger import RoundRecord, SiteRound
 from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from server.study.held_out import Fold
+from server.study.paired import PairedRepeats
 from server.study.plan import Arm, StudyPlan
 from server.study.results import StudyResult
 from server.study.statistics import arm_result, comparison, grade_result
 from shared.config import RunConfig
-from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.binary import auroc
+from shared.metrics.delong import delong_test
 from shared.metrics.histogram import Histogram, bin_of
 from shared.metrics.paired import PairedSums, placements
 from shared.metrics.summary import summarise, suppressed
@@ -273,10 +275,7 @@ def make_study_result() -> Callable[..., StudyResult]:
             [_scored(seed, size, gain, folds) for seed in range(repeats)]
             for size, gain in zip(sizes, gains, strict=True)
         ]
-        paired = [
-            [_paired(mine, first) for mine, first in zip(own, scored[0], strict=True)]
-            for own in scored[1:2]
-        ]
+        paired = [_paired(own, scored[0]) for own in scored[1:2]]
         return StudyResult(
             plan=StudyPlan((*arms, Arm("b alone", {}, ("b",))), folds, repeats),
             sites=("a", "b"),
@@ -314,9 +313,11 @@ def _folds(scored: Scored, folds: int) -> list[Fold]:
     ]
 
 
-def _paired(mine: Scored, first: Scored) -> PairedComparison:
-    of_mine, of_first = (placements(Histogram.from_logits(*one)) for one in (mine, first))
-    bins = bin_of(mine[0]), bin_of(first[0])
-    found = delong_test(PairedSums.of(bins[0], bins[1], mine[1], of_mine, of_first))
+def _paired(mine: list[Scored], first: list[Scored]) -> PairedRepeats:
+    counted = [[Histogram.from_logits(*one) for one in arm] for arm in (mine, first)]
+    bins = [[bin_of(logits) for logits, _ in arm] for arm in (mine, first)]
+    places = [[placements(one) for one in arm] for arm in counted]
+    found = delong_test(PairedSums.of_repeats(bins[0], bins[1], mine[0][1], places[0], places[1]))
     assert found is not None
-    return found
+    areas = [(auroc(a) or 0.0, auroc(b) or 0.0) for a, b in zip(*counted, strict=True)]
+    return PairedRepeats(tuple(areas), found)

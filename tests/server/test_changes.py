@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from shared.events import Event, Warned, listening
 MakeRecord = Callable[..., RoundRecord]
 
 
-def changed(record: RoundRecord, **values: int) -> RoundRecord:
+def changed(record: RoundRecord, **values: Any) -> RoundRecord:
     """The same round with other values of east."""
     east = dataclasses.replace(record.sites["east"], **values)
     return dataclasses.replace(record, sites={**record.sites, "east": east})

@@ -34,7 +34,7 @@ def _plot(result: StudyResult) -> Html:
     )  # fmt: skip
     caption = (
         f"Right of the dotted line an arm is better than {first}. The lines are 95 % intervals of "
-        "other patients, from DeLong's paired test."
+        "other patients and seeds."
     )
     numbers = [(row.label, f"{row.value:+.3f}", interval(row.interval)) for row in rows]
     head = ("arm", "difference", "95 % interval")
@@ -52,9 +52,10 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
     smallest = result.comparisons[0].signed_rank
     return (
         paragraph(
-            "DeLong's test asks whether other patients of the same kind would show the same; its p "
-            "is of the mean difference and the mean standard error over the repeats, and Holm's "
-            "adjustment allows for the number of arms."
+            "The first p asks whether other patients of the same kind and other seeds would show "
+            "the same: the mean difference over the repeats by its standard error, from DeLong's "
+            "variance of each patient's mean place under both arms and the variance between the "
+            "repeats. Holm's adjustment allows for the number of arms."
         ),
         paragraph(
             "The signed-rank test asks whether another draw of folds and seeds would favour the "
@@ -71,7 +72,7 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
 
 def _table(result: StudyResult) -> Html:
     head = (
-        "arm", "at", "difference of AUROC", "p (DeLong)", "p (Holm)", "p (signed rank)",
+        "arm", "at", "difference of AUROC", "p", "p (Holm)", "p (signed rank)",
         "smallest possible",
     )  # fmt: skip
     rows = [

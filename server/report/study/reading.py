@@ -27,8 +27,8 @@ def reading_section(report: StudyReport) -> Html:
          "JMLR 2004;5:1089-1105). In simulated studies of 60 and 160 patients it held the truth in "
          "89 % of those of one repeat, in 95 % and 97 % of those of three and six."),
         ("p-values", "In the same simulated studies two equal arms were told apart at 0.05 in "
-         "fewer than one of a hundred of those of three or six repeats, but in 8 to 11 % of those "
-         "of one repeat: single models differ by chance. So one repeat proves little."),
+         "1 to 4 % of those of three or six repeats, but in 8 to 11 % of those of one repeat: "
+         "single models differ by chance. So one repeat proves little."),
         ("Standard deviation", "Over the repeats, of the same patients: how much the draw of "
          "folds and the seed matter. It is no measure of certainty."),
         ("Not shown", f"Steps and groups of fewer than {MIN_CELL} patients are joined. An arm "

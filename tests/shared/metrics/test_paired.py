@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -96,6 +96,49 @@ def test_the_comparison_equals_delongs_definition(cohort: Cohort) -> None:
         low, high = defined(result.ci95)
         assert -1 <= low <= result.difference <= high <= 1
         assert low == pytest.approx(max(-1, result.difference - 1.959963984540054 * error))
+
+
+@given(st.data(), st.integers(1, 4), st.lists(st.integers(0, 1), max_size=15))
+def test_of_several_repeats_a_patients_values_are_averaged(
+    data: st.DataObject, repeats: int, labelled: list[int]
+) -> None:
+    """As if each patient's place were the mean of those in all repeats."""
+    labels, sites = np.array(labelled, dtype=np.int64), np.arange(len(labelled)) % 3
+    bins = st.lists(st.integers(0, 3), min_size=len(labels), max_size=len(labels))
+    drawn = [[data.draw(bins) for _ in range(repeats)] for _ in "AB"]
+    scorings = [[np.array(one, dtype=np.int64) for one in own] for own in drawn]
+    pooled = [[placements(histogram(one, labels, 4)) for one in own] for own in scorings]
+    sums = PairedSums.empty(pooled[0][0], repeats)
+    for site in range(3):
+        here = [[one[sites == site] for one in own] for own in scorings]
+        sums += PairedSums.of_repeats(here[0], here[1], labels[sites == site], *pooled)
+    result = delong_test(sums)
+    if not 0 < labels.sum() < len(labels):
+        assert result is None
+        return
+    result = defined(result)
+    areas = [np.mean([roc_auc_score(labels, one) for one in own]) for own in scorings]
+    assert (result.auroc_a, result.auroc_b) == pytest.approx(tuple(areas), abs=1e-12)
+    if min(labels.sum(), (1 - labels).sum()) < 2:
+        assert result.standard_error is None
+        return
+    variance = sum(
+        np.var(_mean_places(scorings[0], own, sign) - _mean_places(scorings[1], own, sign), ddof=1)
+        / own.sum()
+        for own, sign in ((labels == 1, 1), (labels == 0, -1))
+    )
+    assert result.standard_error == pytest.approx(math.sqrt(variance), rel=1e-6, abs=1e-7)
+
+
+def _mean_places(scorings: list[Integers], own: NDArray[np.bool_], sign: int) -> Any:
+    """Of each patient of a class: the share of the other class on the right side, by repeat."""
+    return np.mean(
+        [
+            [np.mean(np.heaviside(sign * (x - scores[~own]), 0.5)) for x in scores[own]]
+            for scores in scorings
+        ],
+        axis=0,
+    )
 
 
 @given(cohorts())
@@ -232,8 +275,10 @@ def test_sums_of_other_patients_are_noticed() -> None:
 def test_sums_from_other_placements_cannot_be_added() -> None:
     one = PairedSums.empty(placements(Histogram(np.array([1, 2]), np.array([2, 0]))))
     two = PairedSums.empty(placements(Histogram(np.array([1, 1]), np.array([2, 0]))))
-    with pytest.raises(ValueError, match=r"\(3, 2\) and \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"\(3, 2, 1\) and \(2, 2, 1\)"):
         one + two
+    with pytest.raises(ValueError, match=r"\(3, 2, 1\) and \(3, 2, 4\)"):
+        one + replace(one, repeats=4)
 
 
 @pytest.mark.parametrize(
@@ -256,5 +301,7 @@ def test_a_site_with_wrong_patients_is_refused(
 
 def test_placements_of_different_patients_are_refused() -> None:
     a, b = placements(Histogram.empty(2)), placements(Histogram(np.array([1, 0]), np.array([0, 0])))
-    with pytest.raises(ValueError, match="Scoring A has 0 positives and 0 negatives, B 1 and 0"):
+    with pytest.raises(
+        ValueError, match="One scoring has 0 positives and 0 negatives, another 1 and 0"
+    ):
         PairedSums.of([], [], [], a, b)

@@ -17,11 +17,15 @@ from shared.protocol.graded import Graded
 
 MODEL = Histogram.from_logits(np.array([-1.0, 0.5, 2.0]), np.array([0, 1, 1]))
 GRADES = GradeCounts((1.0, 2.5), (0, 2), (1, 0))
-REQUEST = CompareRequest("run-1", "test", ("run-1", "run-2"), ("run-3",), MODEL, MODEL)
+OTHER = Histogram.from_logits(np.array([-2.0, 1.5, 0.0]), np.array([0, 1, 1]))
+REQUEST = CompareRequest(
+    "run-1", "test", (("run-1", "run-2"), ("run-4", "run-5")), (("run-3",), ("run-6",)),
+    (MODEL, OTHER), (OTHER, MODEL),
+)  # fmt: skip
 HUGE = 10**40
 REPLY = CompareReply(
     "north",
-    PairedSums(ClassSums(2, 1, 2, 3, 4, HUGE), ClassSums(1, 5, 6, 7, 8, 9), 2, 1),
+    PairedSums(ClassSums(2, 1, 2, 3, 4, HUGE), ClassSums(1, 5, 6, 7, 8, 9), 2, 1, 2),
 )
 
 
@@ -43,10 +47,12 @@ def test_requests_and_replies_survive_the_wire(
         ("positives", ["1", "2", "3", "4", "5", "-6"], "no list of 6 whole numbers"),
         ("negatives", ["1", "2", "3", "4", "5", "9" * 201], "no list of 6 whole numbers"),
         ("pooled", ["1", "x"], "no list of 2 whole numbers"),
+        ("repeats", 0, "repeats"),
+        ("repeats", 1001, "at most 1000"),
         ("site", "../north", "no plain name"),
     ],
 )
-def test_a_reply_that_is_none(key: str, value: str | list[str], sentence: str) -> None:
+def test_a_reply_that_is_none(key: str, value: str | int | list[str], sentence: str) -> None:
     content = REPLY.to_content()
     content.config_records["report"][key] = value
     with pytest.raises(ProtocolError, match=sentence):
@@ -57,6 +63,14 @@ def test_a_request_names_plain_runs_and_one_thing_to_compare_with() -> None:
     content = REQUEST.to_content()
     content.config_records["compare"]["runs-a"] = ["../../etc"]
     with pytest.raises(ProtocolError, match="no plain name"):
+        CompareRequest.from_content(content)
+    content = REQUEST.to_content()
+    content.config_records["compare"]["runs-a"] = ["run-1", "run-2", "run-3"]
+    with pytest.raises(ProtocolError, match="3 runs are no whole number for each of 2 repeats"):
+        CompareRequest.from_content(content)
+    content = REQUEST.to_content()
+    content.config_records["compare"]["repeats"] = 1
+    with pytest.raises(ProtocolError, match="has not"):
         CompareRequest.from_content(content)
     content = REQUEST.to_content()
     content.config_records["compare"]["runs-b"] = []

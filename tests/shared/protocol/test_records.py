@@ -66,10 +66,10 @@ def test_records_by_name_and_kind() -> None:
         arrays_in(content, "loose")
 
 
-@pytest.mark.parametrize("version", [0, 3, 5, "4", None])
+@pytest.mark.parametrize("version", [0, 4, 6, "5", None])
 def test_another_protocol(version: int | str | None) -> None:
     record = ConfigRecord() if version is None else ConfigRecord({"protocol": version})
-    sentence = f"speaks protocol {version!r}, this program 4; install the same fedthaw"
+    sentence = f"speaks protocol {version!r}, this program 5; install the same fedthaw"
     with pytest.raises(ProtocolError, match=re.escape(sentence)):
         settings_in(RecordDict({"settings": record}), "settings")
 
