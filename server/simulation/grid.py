@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from server.simulation.interrupt import Check, no_check
 from shared.config import RunConfig
 
 RUN_ID = 1
@@ -24,11 +25,14 @@ SiteApp = Callable[[Message, Context], Message]
 class InProcessGrid(Grid):
     """Nodes are contexts of this process; a message is answered when its reply is pulled.
 
-    Every message is copied, as the wire would do. Not thread-safe.
+    Every message is copied, as the wire would do. `check` is called after each answer, and raises
+    what is to end the run. Not thread-safe.
     """
 
-    def __init__(self, site_app: SiteApp, contexts: Sequence[Context]) -> None:
-        self._site_app = site_app
+    def __init__(
+        self, site_app: SiteApp, contexts: Sequence[Context], check: Check = no_check
+    ) -> None:
+        self._site_app, self._check = site_app, check
         self._contexts = {context.node_id: context for context in contexts}
         self._waiting: dict[str, Message] = {}
         self._numbers = itertools.count(1)
@@ -92,9 +96,11 @@ class InProcessGrid(Grid):
         context = self._contexts[message.metadata.dst_node_id]
         received = copy.deepcopy(message)
         try:
-            return copy.deepcopy(self._site_app(received, context))
+            reply = copy.deepcopy(self._site_app(received, context))
         except Exception as error:
-            return Message(Error(CLIENT_FAILED, type(error).__name__), reply_to=message)
+            reply = Message(Error(CLIENT_FAILED, type(error).__name__), reply_to=message)
+        self._check()
+        return reply
 
 
 def site_contexts(config: RunConfig, count: int) -> list[Context]:

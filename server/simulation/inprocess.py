@@ -10,6 +10,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
 from server.simulation.grid import InProcessGrid, coordinator_context, site_contexts
+from server.simulation.interrupt import Check, kept_interrupts, no_check
 from shared.config import RunConfig
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
@@ -17,21 +18,28 @@ SITE_MODULE, COORDINATOR_MODULE = "client.app", "server.app"
 
 
 def local_grid(
-    config: RunConfig, nodes: int, node_config: Mapping[str, str] | None = None
+    config: RunConfig,
+    nodes: int,
+    node_config: Mapping[str, str] | None = None,
+    check: Check = no_check,
 ) -> InProcessGrid:
-    """A grid whose nodes are the folders of `config.sites`, or what `node_config` says of them."""
+    """A grid whose nodes are the folders of `config.sites`, or what `node_config` says of them.
+
+    `check` is called after each answer, and raises what is to end the run.
+    """
     _quieten_flower()
     site_app: ClientApp = importlib.import_module(SITE_MODULE).app
     contexts = site_contexts(config, nodes)
     for context in contexts:
         context.node_config.update(node_config or {})
-    return InProcessGrid(site_app, contexts)
+    return InProcessGrid(site_app, contexts, check)
 
 
 def simulate_in_process(config: RunConfig, nodes: int) -> None:
     """Run the federation of `config.sites` to its end; the result is in the run's folder."""
     coordinator_app: ServerApp = importlib.import_module(COORDINATOR_MODULE).app
-    coordinator_app(local_grid(config, nodes), coordinator_context(config))
+    with kept_interrupts() as check:
+        coordinator_app(local_grid(config, nodes, check=check), coordinator_context(config))
 
 
 def _quieten_flower() -> None:
