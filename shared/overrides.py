@@ -10,6 +10,9 @@ from shared.config import RunConfig, unknown_setting
 from shared.errors import ConfigError
 from shared.setting import Scalar, key_of
 
+OWN_OPTIONS = frozenset({"sites", "out", "resume", "pooled"})
+"""What the commands set from arguments and options of their own."""
+
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
     """Parse `KEY=VALUE` words; numbers and true/false are read as TOML.

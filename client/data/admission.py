@@ -57,10 +57,7 @@ def admit(
     cache.remove_leftovers()
     files = read_images(settings.images, cache, image_fit, on_image)
     outcomes = classify(settings, table.rows)
-    if settings.image is None:
-        matching = match_by_patient(table.rows, files)
-    else:
-        matching = match_by_image(settings, table.rows, files)
+    matching = _match(settings, table.rows, files)
     fates = _sort(table.rows, outcomes, matching, files)
     cohort = Cohort(settings.name, tuple(radiograph for _, radiograph in fates.admitted))
     facts = [file.picture.facts for file, _ in fates.admitted if file.picture.facts is not None]
@@ -93,6 +90,14 @@ def admit(
         max_rejected=settings.max_rejected,
     )
     return Admission(cohort, report)
+
+
+def _match(
+    settings: SiteSettings, rows: Sequence[LabelRow], files: Sequence[ImageFile]
+) -> Matching:
+    if settings.image is None:
+        return match_by_patient(rows, files)
+    return match_by_image(settings, rows, files)
 
 
 def require_trainable(admission: Admission) -> None:

@@ -37,15 +37,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     plan, folder = request.plan, workspace.state_folder(request.run)
     samples = training_samples(workspace, config)
     before = load_state(folder, plan.round)
-    model = rebuild_model(
-        workspace,
-        config,
-        base=request.base,
-        thawed=plan.thawed,
-        delta=request.delta,
-        statistics=before.statistics,
-        update_dtype=config.update_dtype,
-    )
+    model = _received_model(workspace, config, request, before)
     manifest = agreed_manifest(model, config, plan.trainable, request.expects)
     keys = tuple(spec.name for spec in manifest)
     untouched = base_stages(model, workspace.base)
@@ -60,9 +52,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     received = snapshot(model, keys)
     trained = _train(workspace, model, samples.train, config, request, before, untouched)
 
-    still = base_stages(model, workspace.base, untouched - set(plan.trainable))
-    if digest_of_frozen(model, workspace.base, plan.trainable, still) != frozen:
-        raise FedThawError("A frozen stage changed while training; please report this fault.")
+    _require_frozen(workspace, model, plan.trainable, untouched, frozen)
     delta = difference(snapshot(model, keys), received)
     require_finite(delta, plan.round)
     statistics = local_statistics(model, plan.trainable, config.batch_norm)
@@ -85,6 +75,34 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         peak_memory=peak_memory(workspace.device),
         continued_from=before.round if before.phase == plan.phase else 0,
     )
+
+
+def _received_model(
+    workspace: Workspace, config: RunConfig, request: TrainRequest, before: SiteState
+) -> StagedResNet:
+    """The federation's model of this round, with this site's own statistics where it keeps them."""
+    return rebuild_model(
+        workspace,
+        config,
+        base=request.base,
+        thawed=request.plan.thawed,
+        delta=request.delta,
+        statistics=before.statistics,
+        update_dtype=config.update_dtype,
+    )
+
+
+def _require_frozen(
+    workspace: Workspace,
+    model: StagedResNet,
+    trainable: Collection[Stage],
+    untouched: Collection[Stage],
+    digest: str,
+) -> None:
+    """FedThawError where the frozen stages are no longer those of before the training."""
+    still = base_stages(model, workspace.base, set(untouched) - set(trainable))
+    if digest_of_frozen(model, workspace.base, trainable, still) != digest:
+        raise FedThawError("A frozen stage changed while training; please report this fault.")
 
 
 def _train(

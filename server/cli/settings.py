@@ -13,11 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.config import RunConfig
+from shared.overrides import OWN_OPTIONS
 from shared.setting import key_of
 
 app = typer.Typer(add_completion=False)
-_OWN_OPTIONS = {"sites", "out", "resume", "pooled"}
-"""What a command sets from its own arguments."""
 
 
 @app.command()
@@ -30,7 +29,7 @@ def settings(
 
     Give one as --set KEY=VALUE to simulate, submit or study.
     """
-    items = [item for item in dataclasses.fields(RunConfig) if item.name not in _OWN_OPTIONS]
+    items = [item for item in dataclasses.fields(RunConfig) if item.name not in OWN_OPTIONS]
     if json_output:
         typer.echo(json.dumps({key_of(item.name): _document(item) for item in items}, indent=1))
         return

@@ -18,7 +18,7 @@ from server.run.folder import ended_before_it_began, open_run, prepare_folder
 from server.run.lock import locked
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
-from shared.overrides import parse_overrides
+from shared.overrides import OWN_OPTIONS, parse_overrides
 from shared.replies import own_sites
 from shared.setting import Scalar
 
@@ -117,7 +117,7 @@ def _resolve(
     sites: list[Path], overrides: dict[str, Scalar], out: Path | None, resume: bool, pool: bool
 ) -> RunConfig:
     """The whole configuration of this simulation, all paths absolute."""
-    reserved = {"sites", "out", "resume", "pooled"} & set(overrides)
+    reserved = OWN_OPTIONS & set(overrides)
     if reserved:
         raise ConfigError(
             f"{', '.join(sorted(reserved))} cannot be set with --set here; name the site folders "

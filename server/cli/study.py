@@ -61,19 +61,20 @@ def study(
         plan = StudyPlan(_checked(chosen, named, shared_settings), folds, repeats)
         _simulate(plan, named, shared_settings, out, jobs)
     else:
-        if each_site or jobs > 1:
-            raise ConfigError(
-                "--each-site and --jobs are for simulated studies; name site folders, or leave "
-                "them out."
-            )
         from server.cli.study_deployed import submit_and_follow
 
+        _require_no_simulation(each_site, jobs)
         plan = StudyPlan(_checked(read_arms(arms), None, shared_settings), folds, repeats)
         out = submit_and_follow(plan, shared_settings, home, name)
-    if json_output:
-        typer.echo((out / "study.json").read_text(encoding="utf-8"))
-    else:
-        _show(out)
+    _show(out, json_output)
+
+
+def _require_no_simulation(each_site: bool, jobs: int) -> None:
+    if each_site or jobs > 1:
+        raise ConfigError(
+            "--each-site and --jobs are for simulated studies; name site folders, or leave them "
+            "out."
+        )
 
 
 def _simulate(
@@ -96,10 +97,13 @@ def _simulate(
         write_study(study_result(plan, out, open_sites(first.config, sites)), out)
 
 
-def _show(out: Path) -> None:
+def _show(out: Path, json_output: bool) -> None:
     from server.study.document import read_study
     from server.study.table import print_study
 
+    if json_output:
+        typer.echo((out / "study.json").read_text(encoding="utf-8"))
+        return
     print_study(read_study(out), Console())
     typer.echo(f"Tables: {out}/study.md, arms.csv, comparisons.csv, study.tex", err=True)
     typer.echo(f"Report: {out}/report.html", err=True)

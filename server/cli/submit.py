@@ -24,7 +24,7 @@ from shared.config import parse_run_config
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
 from shared.files import write_private
-from shared.overrides import parse_overrides
+from shared.overrides import OWN_OPTIONS, parse_overrides
 from shared.setting import Scalar
 
 app = typer.Typer(add_completion=False)
@@ -143,7 +143,7 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
 
 
 def _allowed(overrides: dict[str, Scalar]) -> dict[str, Scalar]:
-    reserved = {"sites", "out", "resume", "pooled"} & set(overrides)
+    reserved = OWN_OPTIONS & set(overrides)
     if reserved:
         raise ConfigError(
             f"{', '.join(sorted(reserved))} cannot be set here: the sites are those that are "

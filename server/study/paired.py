@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, variance
 
 from server.study.results import Interval
-from shared.metrics.delong import PairedComparison
-from shared.metrics.proportion import normal_quantile
+from shared.metrics.delong import PairedComparison, normal_inference
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class PairedRepeats:
         """The mean difference -+ 1.96 standard errors, cut to [-1, 1]; None where that is zero."""
         if not self.standard_error:
             return None
-        half, difference = normal_quantile(0.95) * self.standard_error, mean(self.differences)
-        return max(difference - half, -1.0), min(difference + half, 1.0)
+        ci95, _, _ = normal_inference(mean(self.differences), self.standard_error)
+        return ci95
 
     @property
     def p(self) -> float | None:
@@ -49,5 +48,5 @@ class PairedRepeats:
             return 1.0
         if not self.standard_error:
             return None
-        z = mean(self.differences) / self.standard_error
-        return math.erfc(abs(z) / math.sqrt(2))
+        _, _, p = normal_inference(mean(self.differences), self.standard_error)
+        return p

@@ -12,11 +12,12 @@ from typing import Any
 
 from shared.config import parse_run_config
 from shared.errors import ConfigError
+from shared.overrides import OWN_OPTIONS
 from shared.setting import Scalar
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,+=_.-]{0,60}")
 _SHIPPED = "server.study"
-RESERVED = {"folds", "fold", "seed", "out", "resume", "sites", "pooled"}
+RESERVED = OWN_OPTIONS | {"folds", "fold", "seed"}
 """What a study sets itself."""
 
 

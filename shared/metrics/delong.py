@@ -54,9 +54,15 @@ def delong_test(sums: PairedSums) -> PairedComparison | None:
     if error == 0:
         z, p = (0.0, 1.0) if difference == 0 else (None, None)
         return PairedComparison(a, b, difference, error, z=z, p=p)
+    ci95, z, p = normal_inference(difference, error)
+    return PairedComparison(a, b, difference, error, ci95, z, p)
+
+
+def normal_inference(difference: float, error: float) -> tuple[tuple[float, float], float, float]:
+    """95 % interval cut to [-1, 1], z and two-sided p of a difference of areas; `error` > 0."""
     half_width, z = normal_quantile(0.95) * error, difference / error
     ci95 = max(difference - half_width, -1.0), min(difference + half_width, 1.0)
-    return PairedComparison(a, b, difference, error, ci95, z, math.erfc(abs(z) / math.sqrt(2)))
+    return ci95, z, math.erfc(abs(z) / math.sqrt(2))
 
 
 def delong_covariance(sums: PairedSums) -> NDArray[np.float64] | None:

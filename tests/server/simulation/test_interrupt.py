@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 from flwr.app import Context, Message, RecordDict
@@ -12,6 +13,14 @@ from flwr.app import Context, Message, RecordDict
 from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from server.simulation.interrupt import kept_interrupts, no_check
 from shared.config import RunConfig
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """What a shell starts in the background may ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def swallow(message: Message, context: Context) -> Message:
@@ -81,3 +90,11 @@ def test_a_thread_that_gets_no_signals_has_no_check() -> None:
     thread.start()
     thread.join()
     assert found == [True]
+
+
+def test_whoever_ignores_interrupts_goes_on_ignoring_them() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with kept_interrupts() as check:
+        os.kill(os.getpid(), signal.SIGINT)
+        check()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -1,0 +1,72 @@
+"""What `submit` and a study at a coordinator have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from server.cli.ordering import config_of, keep_bundle, tell_bundle, tell_unless_served
+from server.link.home import Home, create_home
+from server.link.lock import only_one
+from shared import bundle
+from shared.bundle import Bundle
+from shared.errors import ConfigError
+
+DIGEST = hashlib.sha256(b"code").hexdigest()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setattr(bundle, "build_bundle", lambda: Bundle(b"code", DIGEST))
+    return create_home(tmp_path / "coordinator", ["hub.example.org"], 8443)
+
+
+@pytest.mark.parametrize("name", ["xrv", "imagenet", "random"])
+def test_weights_with_a_name_are_no_file(name: str) -> None:
+    assert config_of({"weights": name}).weights == name
+
+
+def test_a_weights_file_is_named_from_wherever_the_run_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"no weights file {tmp_path}/base\.pt"):
+        config_of({"weights": "base.pt"})
+    (tmp_path / "base.pt").touch()
+    assert config_of({"weights": "base.pt"}).weights == str(tmp_path / "base.pt")
+
+
+def test_a_bundle_is_kept_by_its_digest_for_the_owner_alone(home: Home) -> None:
+    before = os.umask(0)
+    try:
+        assert keep_bundle(home) == DIGEST
+    finally:
+        os.umask(before)
+    kept = home.path / "bundles" / f"{DIGEST}.fab"
+    assert kept.read_bytes() == b"code"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_owners_are_told_how_to_allow_new_code_only(
+    capsys: pytest.CaptureFixture[str], new: bool
+) -> None:
+    tell_bundle(DIGEST, new)
+    out, err = capsys.readouterr()
+    assert (out, DIGEST in err, "fedthaw site approve" in err) == ("", True, new)
+
+
+def test_without_a_server_process_its_command_is_told(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_unless_served(home, "study")
+    said = capsys.readouterr().err
+    assert f"the study begins when `fedthaw server run --home {home.path}` is started" in said
+    with only_one(home):
+        tell_unless_served(home, "study")
+    assert capsys.readouterr().err == ""
