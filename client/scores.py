@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,10 @@ from client.data.dataset import Sample
 from client.data.kept_file import write_kept
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
 from shared.metrics.histogram import Histogram, bin_of
+from shared.protocol.evaluate import Scope
 from shared.protocol.graded import Graded
+
+_SCORES = "scores-"
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,14 +80,29 @@ def count_graded(scores: Sequence[PatientScore]) -> Graded | None:
     )
 
 
+def scores_file(folder: Path, scope: Scope) -> Path:
+    """Where a site keeps its patients' scores under a run's final model, to compare them later."""
+    return folder / f"{_SCORES}{scope}.json"
+
+
+def is_scores_file(path: Path) -> bool:
+    """Whether the file is such a one."""
+    return path.name.startswith(_SCORES)
+
+
 def keep_scores(path: Path, scores: Sequence[PatientScore]) -> None:
     """Write scores for this user alone. Raises OSError."""
     write_kept(path, json.dumps([asdict(score) for score in scores]).encode())
 
 
 def load_scores(path: Path) -> list[PatientScore] | None:
-    """Scores that were kept, None where there are none that can be read."""
+    """Scores that were kept, None where there are none that can be read.
+
+    The file counts as of now: what is still asked for is not forgotten.
+    """
     try:
-        return [PatientScore(**entry) for entry in json.loads(path.read_bytes())]
+        scores = [PatientScore(**entry) for entry in json.loads(path.read_bytes())]
+        os.utime(path)
     except (OSError, ValueError, TypeError):
         return None
+    return scores

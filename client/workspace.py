@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from client.base import site_base
 from client.data.admission import Admission, admit, require_trainable
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort
@@ -22,9 +23,9 @@ from client.features.store import FeatureStore
 from client.settings import SiteSettings, load_site
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
-from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners, show_download
+from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners
 from shared.model.backbones import StagedResNet, build_backbone
-from shared.model.pretrained import Base, load_base
+from shared.model.pretrained import Base
 
 log = logging.getLogger("fedthaw.site")
 
@@ -50,13 +51,13 @@ class Workspace:
         return max(part.settings.min_cell for part in self.parts)
 
     @property
-    def runs_folder(self) -> Path:
-        """Where this site keeps what it remembers, a folder for each run."""
-        return self.parts[0].settings.cache / "rounds"
+    def runs_folders(self) -> frozenset[Path]:
+        """Where its owners keep what is remembered of runs, a folder for each run."""
+        return frozenset(part.settings.cache / "rounds" for part in self.parts)
 
     def state_folder(self, run: str) -> Path:
-        """Where this site keeps what it remembers of a run."""
-        return self.runs_folder / run / self.name
+        """Where this site keeps what it remembers of a run; pooled ones in the first's cache."""
+        return self.parts[0].settings.cache / "rounds" / run / self.name
 
     def all_samples(self) -> tuple[Sample, ...]:
         """Every admitted image."""
@@ -71,6 +72,10 @@ class Part:
     admission: Admission
     cache: ImageCache
     features: FeatureStore
+
+    def run_folder(self, run: str) -> Path:
+        """Where this owner's patients' scores under a run lie."""
+        return self.settings.cache / "rounds" / run / self.settings.name
 
     def samples(self, cohort: Cohort) -> tuple[Sample, ...]:
         """The images of a cohort of this site."""
@@ -168,7 +173,7 @@ def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> 
     return Workspace(
         name=POOLED_NAME if config.pooled else settings[0].name,
         parts=parts,
-        base=_base(config, weights or settings[0].weights),
+        base=site_base(config, weights or settings[0].weights),
         device=choose_device(settings[0]),
     )
 
@@ -231,11 +236,6 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
         validation += part.samples(split.validation)
         test += part.samples(split.test)
     return TrainingSamples(tuple(train), tuple(validation), tuple(test))
-
-
-@functools.lru_cache(maxsize=2)
-def _base(config: RunConfig, site_weights: str | None) -> Base:
-    return load_base(config, site_weights, show_download)
 
 
 @functools.lru_cache(maxsize=2)

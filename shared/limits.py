@@ -4,6 +4,9 @@ from __future__ import annotations
 
 MIN_CELL = 5
 """Patients of a class below which the coordinator shows no count of a site or of hidden sites."""
+DAYS_KEPT = 30
+"""How long a site keeps what it remembers of a run: its state since the last round of a run that
+was given up, and its patients' scores since they were last asked for."""
 
 
 def shown_count(count: int) -> str:

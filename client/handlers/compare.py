@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from client.handlers.evaluate import must_suppress, scores_file
-from client.scores import PatientScore, count, count_graded, load_scores
+from client.handlers.evaluate import must_suppress
+from client.scores import PatientScore, count, count_graded, load_scores, scores_file
 from client.workspace import Workspace
 from shared.errors import ProtocolError, SiteError
+from shared.limits import DAYS_KEPT
 from shared.metrics.grades import GradeCounts
 from shared.metrics.paired import PairedSums, placements
 from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
@@ -60,17 +61,25 @@ def _scores(workspace: Workspace, runs: Sequence[str], scope: Scope) -> Scores:
     """The scores of several runs, one a fold, each patient in one of them."""
     found: Scores = {}
     for run in runs:
-        scores = load_scores(scores_file(workspace.state_folder(run), scope))
-        if scores is None:
-            raise SiteError(
-                f"{workspace.name} has no scores of run {run} any more (its cache was cleared, or "
-                "they are over 30 days old); run it again to compare it.",
-                shareable="it has no scores of one of the runs any more; run that again",
-            )
-        for score in scores:
+        for score in _scores_of_run(workspace, run, scope):
             if score.key in found:
                 raise ProtocolError("a patient is scored by two of the runs to be pooled")
             found[score.key] = score
+    return found
+
+
+def _scores_of_run(workspace: Workspace, run: str, scope: Scope) -> list[PatientScore]:
+    """Of all owners, whose data may be pooled."""
+    found = []
+    for part in workspace.parts:
+        scores = load_scores(scores_file(part.run_folder(run), scope))
+        if scores is None:
+            raise SiteError(
+                f"{part.settings.name} has no scores of run {run} any more (its cache was cleared, "
+                f"or they are over {DAYS_KEPT} days old); run it again to compare it.",
+                shareable="it has no scores of one of the runs any more; run that again",
+            )
+        found += scores
     return found
 
 

@@ -6,11 +6,13 @@ from client.train.state import forget_old_runs
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.protocol.describe import SiteDescription
+from shared.replies import reader_owns_the_site
 
 
 def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDescription:
     """Name, base and amount of training data; SiteError where the cohort cannot be trained on."""
-    forget_old_runs(workspace.runs_folder, keep=run)
+    for folder in workspace.runs_folders:
+        forget_old_runs(folder, run, keep_scores=reader_owns_the_site())
     samples = training_samples(workspace, config)
     return SiteDescription(
         name=workspace.name,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from client.data.dataset import Sample
 from client.evaluate import score_samples
 from client.exchange import rebuild_model
 from client.features.feature_set import FeatureSet
 from client.features.site import evaluation_features
-from client.scores import PatientScore, count, count_graded, keep_scores
+from client.scores import PatientScore, count, count_graded, keep_scores, scores_file
 from client.train.frozen import base_stages
 from client.train.state import forget_moments, load_state
 from client.workspace import Workspace, tell_owner, training_samples
@@ -80,11 +79,6 @@ def must_suppress(histogram: Histogram, min_cell: int) -> bool:
     return min(histogram.total_positives, histogram.total_negatives) < min_cell
 
 
-def scores_file(folder: Path, scope: Scope) -> Path:
-    """Where a site keeps its patients' scores under a run's final model, to compare them later."""
-    return folder / f"scores-{scope}.json"
-
-
 def _samples(workspace: Workspace, config: RunConfig, scope: Scope) -> tuple[Sample, ...]:
     if scope != "all":
         samples = training_samples(workspace, config)
@@ -106,9 +100,8 @@ def _keep(workspace: Workspace, request: EvaluateRequest, scores: Sequence[Patie
     for part in workspace.parts:
         name = part.settings.name
         own = [score for score in scores if score.site == name]
-        folder = part.settings.cache / "rounds" / request.run / name
         try:
-            keep_scores(scores_file(folder, request.scope), own)
+            keep_scores(scores_file(part.run_folder(request.run), request.scope), own)
         except OSError as error:
             tell_owner(
                 name,

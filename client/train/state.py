@@ -17,14 +17,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from client.scores import is_scores_file
 from shared.errors import SiteError
 from shared.files import remove_leftovers, write_atomically
+from shared.limits import DAYS_KEPT
 
 KEPT_ROUNDS = 3
 """While a round is under way, the coordinator may not have the one before it on disk yet, and so
 go back to the one before that: three are what a site may have to choose from."""
-DAYS_KEPT = 30
-"""How long a run that has not ended may be paused before its state is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,24 @@ def forget_moments(folder: Path, state: SiteState) -> None:
             empty.rmdir()
 
 
-def forget_old_runs(runs: Path, keep: str) -> None:
-    """Remove what is left of runs that were given up: nothing of them was written for weeks."""
+def forget_old_runs(runs: Path, keep: str, keep_scores: bool) -> None:
+    """Remove what is left of runs of which nothing was written or asked for, for `DAYS_KEPT` days.
+
+    With `keep_scores` the patients' scores stay: a study may go on after any time.
+    """
     oldest = time.time() - DAYS_KEPT * 24 * 3600
     for run in runs.iterdir() if runs.is_dir() else ():
         if run.name == keep or not run.is_dir():
             continue
-        times = [path.stat().st_mtime for path in (run, *run.rglob("*"))]
-        if max(times) < oldest:
+        paths = [run, *run.rglob("*")]
+        if max(path.stat().st_mtime for path in paths) >= oldest:
+            continue
+        if not keep_scores:
             shutil.rmtree(run, ignore_errors=True)
+            continue
+        for path in paths:
+            if path.is_file() and not is_scores_file(path):
+                path.unlink(missing_ok=True)
 
 
 def _make_private(folder: Path) -> None:

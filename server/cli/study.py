@@ -84,14 +84,19 @@ def _simulate(
     from server.study.asking import open_sites
     from server.study.cells import Cell, run_cells
     from server.study.gather import study_result
-    from server.study.writing import keep_to_plan, write_study
+    from server.study.kept_scores import require_kept_scores
+    from server.study.plan_file import KeptPlan, is_new, keep_to_plan
+    from server.study.writing import write_study
     from shared.replies import own_sites
 
     def tell(cell: Cell, done: int, total: int) -> None:
         typer.echo(f"{done}/{total}: {cell.named()}", err=True)
 
-    keep_to_plan(out, plan, settings)
+    wanted = KeptPlan(plan, dict(settings), tuple(sites))
+    is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
     with own_sites():
+        require_kept_scores(plan, sites, out)
+        keep_to_plan(out, wanted)
         run_cells(plan, sites, settings, out, jobs, tell)
         first = open_run(Cell(plan.arms[0], 0, 0).folder(out))
         write_study(study_result(plan, out, open_sites(first.config, sites)), out)
@@ -111,6 +116,12 @@ def _show(out: Path, json_output: bool) -> None:
 
 def _named(sites: list[Path]) -> dict[str, Path]:
     """The folders by their sites' names, which are the folders' names here."""
+    for site in sites:
+        if not (site / "site.toml").is_file():
+            raise ConfigError(
+                f"{site} is no site's folder: there is no site.toml in it; name folders as for "
+                "`fedthaw simulate`."
+            )
     named = {site.absolute().name: site.absolute() for site in sites}
     if len(named) < len(sites):
         raise ConfigError("Two site folders have the same name; rename one of them.")
@@ -125,7 +136,14 @@ def _each_site(sites: list[str]) -> list[Arm]:
 def _checked(
     arms: tuple[Arm, ...], sites: Mapping[str, Path] | None, settings: Mapping[str, Scalar]
 ) -> tuple[Arm, ...]:
+    folders = [arm.folder for arm in arms]
     for arm in arms:
+        if folders.count(arm.folder) > 1:
+            raise ConfigError(
+                f"Two arms are called '{arm.name}' or nearly so, and would share the folder "
+                f"'{arm.folder}'; rename one of them (an arm of one site alone is named after the "
+                "site's folder)."
+            )
         if sites is not None and (unknown := set(arm.sites) - set(sites)):
             raise ConfigError(
                 f"Arm '{arm.name}' names the site {min(unknown)}, but the folders given are "

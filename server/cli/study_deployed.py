@@ -16,10 +16,10 @@ from server.link.orders import Order, read_order
 from server.record.choose import require_packages
 from server.run.failure import read_failure
 from server.study.cells import Cell, cells_of
-from server.study.deployed import require_all_sites, submit_study
+from server.study.deployed import require_all_sites, require_scores_are_kept, submit_study
 from server.study.document import is_study
 from server.study.plan import StudyPlan
-from server.study.writing import keep_to_plan
+from server.study.plan_file import KeptPlan, keep_to_plan
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError, RunError, UserError
 from shared.setting import Scalar
@@ -41,7 +41,9 @@ def submit_and_follow(
     runs = [(cell, config_of(cell.settings(plan.folds, settings))) for cell in cells_of(plan)]
     _, first = runs[0]
     require_packages(first)
-    keep_to_plan(out, plan, settings)
+    wanted = KeptPlan(plan, dict(settings))
+    require_scores_are_kept(out, wanted)
+    keep_to_plan(out, wanted)
     bundle = keep_bundle(opened)
     tell_bundle(bundle, new=True)
     orders = submit_study(Order(out, "", bundle, first), runs)

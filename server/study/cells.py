@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from server.study.plan import Arm, StudyPlan
-from shared.errors import RunError
+from shared.errors import RunError, UserError
 from shared.setting import Scalar
 
 SUBMITTED = "submitted"
@@ -62,10 +62,10 @@ def run_cells(
 ) -> None:
     """Run what has no summary yet, `jobs` at a time, going on where a run was interrupted.
 
-    RunError names the first cell that failed; those that were done stay done.
+    The error names the first cell that failed; those that were done stay done.
     """
     cells = list(cells_of(plan))
-    waiting = [cell for cell in cells if not (cell.folder(out) / "summary.json").exists()]
+    waiting = [cell for cell in cells if not is_done(cell, out)]
     done = len(cells) - len(waiting)
     with ThreadPoolExecutor(jobs) as pool:
         futures = {
@@ -80,6 +80,11 @@ def run_cells(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def is_done(cell: Cell, out: Path) -> bool:
+    """Whether the run has ended well."""
+    return (cell.folder(out) / "summary.json").exists()
 
 
 def summary_of(cell: Cell, out: Path) -> dict[str, Any]:
@@ -117,15 +122,19 @@ def _run(
 
 
 def simulate_apart(cell: Cell, words: Sequence[str]) -> None:
-    """Run `fedthaw simulate` in a process of its own: its memory goes with it; RunError."""
+    """Run `fedthaw simulate` in a process of its own: its memory goes with it.
+
+    Raises UserError where that ended with the user's mistake, RunError for other failures.
+    """
     command = [sys.executable, "-c", "from shared.cli import main; main()", "simulate", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines()
         why = said[-1].removeprefix("fedthaw: ") if said else f"exit code {done.returncode}"
-        raise RunError(
-            f"Arm '{cell.arm.name}', repeat {cell.repeat}, fold {cell.fold} failed: {why} What was "
-            "done before is kept: mend this and start the study again."
+        kind = UserError if done.returncode == UserError.exit_code else RunError
+        raise kind(
+            f"{cell.named()} failed: {why} What was done before is kept: mend this and start the "
+            "study again."
         )
 
 

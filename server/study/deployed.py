@@ -18,14 +18,16 @@ from server.link.orders import STOP, Order, read_order, write_order
 from server.presence import Registry, connected
 from server.run.failure import clear_failure, read_failure
 from server.study.asking import StudySites
-from server.study.cells import SUBMITTED, Cell, cells_of, summary_of
-from server.study.document import read_plan
+from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of
+from server.study.document import FILE
 from server.study.gather import study_result
 from server.study.plan import StudyPlan
+from server.study.plan_file import KeptPlan, is_new, read_plan
 from server.study.writing import write_study
 from shared.config import RunConfig
 from shared.deployment.names import is_site_name
 from shared.errors import ConfigError, RunError
+from shared.limits import DAYS_KEPT
 
 
 def require_all_sites(plan: StudyPlan) -> None:
@@ -37,6 +39,20 @@ def require_all_sites(plan: StudyPlan) -> None:
                 "coordinator every run takes all sites that are there. Leave the arm out, or give "
                 "folders of sites to simulate."
             )
+
+
+def require_scores_are_kept(out: Path, wanted: KeptPlan) -> None:
+    """ConfigError where a study is to grow whose sites have forgotten the scores it begins with."""
+    result = out / FILE
+    if not result.exists() or not is_new(out, wanted):
+        return
+    asked = datetime.fromtimestamp(result.stat().st_mtime, UTC)
+    if datetime.now(UTC) - asked > timedelta(days=DAYS_KEPT):
+        raise ConfigError(
+            f"The study {out.name} cannot grow any more: sites keep scores for {DAYS_KEPT} days "
+            f"after they were asked for them, and its result is of {asked:%d %B %Y}. Choose "
+            "another --name, under which all its runs are trained."
+        )
 
 
 def submit_study(study: Order, runs: Sequence[tuple[Cell, RunConfig]]) -> list[Order]:
@@ -81,7 +97,7 @@ def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> None:
     plan = read_plan(out)
     cells = list(cells_of(plan))
     for cell in cells:
-        if not (cell.folder(out) / "summary.json").exists():
+        if not is_done(cell, out):
             failure = read_failure(cell.folder(out))
             raise RunError(
                 f"The run {cell.folder(out).name} is not complete"

@@ -20,7 +20,6 @@ from server.study.results import (
 )
 from shared.errors import ConfigError, RunError
 from shared.metrics.repeats import SignedRank, Spread
-from shared.setting import Scalar
 
 FILE, PLAN = "study.json", "plan.json"
 
@@ -55,32 +54,15 @@ def read_study(folder: Path) -> StudyResult:
         ) from error
 
 
-def read_plan(folder: Path) -> StudyPlan:
-    """The plan of a study; RunError where it is damaged."""
-    return read_plan_and_settings(folder)[0]
-
-
-def read_plan_and_settings(folder: Path) -> tuple[StudyPlan, dict[str, Scalar]]:
-    """The plan of a study, and the settings of all its arms; RunError where it is damaged."""
-    path = folder / PLAN
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return _plan(document["plan"]), dict(document["settings"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(
-            f"{path} cannot be read as a study's plan ({type(error).__name__}: {error}); remove "
-            "the study's folder and begin it again."
-        ) from error
-
-
-def _plan(document: Mapping[str, Any]) -> StudyPlan:
+def plan_of(document: Mapping[str, Any]) -> StudyPlan:
+    """A plan as JSON has it. Raises KeyError, TypeError, ValueError."""
     arms = tuple(map(_arm, document["arms"]))
     return StudyPlan(arms, int(document["folds"]), int(document["repeats"]))
 
 
 def _study(document: Mapping[str, Any]) -> StudyResult:
     return StudyResult(
-        plan=_plan(document["plan"]),
+        plan=plan_of(document["plan"]),
         sites=tuple(document["sites"]),
         arms=tuple(map(_arm_result, document["arms"])),
         comparisons=tuple(map(_comparison, document["comparisons"])),

@@ -56,30 +56,39 @@ def shipped_arms() -> tuple[str, ...]:
 def read_arms(chosen: str) -> tuple[Arm, ...]:
     """The arms of a TOML file, or of one that comes with FedThaw, by its name.
 
-    ConfigError where there is none, and for unknown keys, settings and names that clash.
+    ConfigError where there is none, and for what is unknown or of another kind in it.
     """
     path = Path(chosen)
     if chosen in shipped_arms():
         text = resources.files(_SHIPPED).joinpath("arms", f"{chosen}.toml").read_text("utf-8")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = _read_text(path)
     else:
         raise ConfigError(
             f"There is no file {chosen}; name a TOML file with [[arm]] tables, or one of "
             f"{', '.join(shipped_arms())}, which come with fedthaw."
         )
+    arms = tuple(_arm(chosen, table) for table in _tables(chosen, text))
+    if not arms:
+        raise ConfigError(f'{chosen} has no arm; add tables such as [[arm]] name = "full".')
+    return arms
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}; save it so.") from error
+
+
+def _tables(file: str, text: str) -> list[Mapping[str, Any]]:
     try:
         tables = tomllib.loads(text).get("arm", [])
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{chosen} is not valid TOML: {error}; correct it there.") from error
-    arms = tuple(_arm(chosen, table) for table in tables)
-    if not arms:
-        raise ConfigError(f'{chosen} has no arm; add tables such as [[arm]] name = "full".')
-    folders = [arm.folder for arm in arms]
-    for arm in arms:
-        if folders.count(arm.folder) > 1:
-            raise ConfigError(f"{chosen}: two arms are called '{arm.name}' or nearly so.")
-    return arms
+        raise ConfigError(f"{file} is not valid TOML: {error}; correct it there.") from error
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{file}: each arm is a table of its own, with [[arm]] above it.")
+    return tables
 
 
 def require_free(settings: Mapping[str, Scalar], place: str) -> None:
@@ -102,6 +111,11 @@ def _arm(file: str, table: Mapping[str, Any]) -> Arm:
             f"{file}: an arm's name is {name!r}; it must be up to 61 letters, digits, spaces and "
             "simple signs."
         )
+    if not isinstance(settings, dict):
+        raise ConfigError(
+            f"{file}: set of arm '{name}' is {settings!r}; it must be a table such as "
+            "{ rounds = 20 }."
+        )
     require_free(settings, f"{file}, arm '{name}'")
     parse_run_config(settings)  # ConfigError for what is no setting
     sites = table.get("sites", [])
@@ -109,4 +123,9 @@ def _arm(file: str, table: Mapping[str, Any]) -> Arm:
         raise ConfigError(
             f"{file}: sites of arm '{name}' is {sites!r}; it must be a list of names."
         )
-    return Arm(name, dict(settings), tuple(sites), bool(table.get("pooled", False)))
+    pooled = table.get("pooled", False)
+    if not isinstance(pooled, bool):
+        raise ConfigError(
+            f"{file}: pooled of arm '{name}' is {pooled!r}; it must be true or false."
+        )
+    return Arm(name, settings, tuple(sites), pooled)

@@ -17,7 +17,7 @@ from shared.model.backbones import HEAD_BIAS, StagedResNet, architecture_of, bui
 from shared.model.checkpoints import HEAD_KEYS, fit_to_backbone, read_checkpoint, strip_prefix
 from shared.model.freezing import state_digest
 from shared.model.imagenet import INPUT_MAXIMUM, fold_first_convolution
-from shared.model.sources import Progress, fetch, published_weights, require_sha256
+from shared.model.sources import Progress, fetch, in_place, published_weights, require_sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,16 @@ def load_base(
     expected: dict[str, Tensor] = build_backbone(config.backbone).state_dict()
     fitted, has_head = fit_to_backbone(state, expected, str(path))
     return Base(fitted, state_digest(fitted), source, sha256, has_head)
+
+
+def checkpoint_in_place(config: RunConfig, site_weights: str | None = None) -> Path | None:
+    """The file that `load_base` would read; None where there is none, or it is to be fetched."""
+    chosen = site_weights or config.weights
+    if chosen == "random":
+        return None
+    if chosen in ("xrv", "imagenet"):
+        return in_place(published_weights(chosen, config.backbone))
+    return Path(os.path.expanduser(chosen))
 
 
 def initial_head(backbone: str, seed: int) -> dict[str, Tensor]:

@@ -104,12 +104,17 @@ def fetch(published: Published, sha256: str = "", on_progress: Progress | None =
     empty for any) and the digits in the file's name are checked; a download that does not pass,
     or is no weights file, is not kept. WeightsError says what to do by hand.
     """
-    for folder in (published.folder(), cache_folder()):
-        path = folder / published.file
-        if path.is_file():
-            require_sha256(path, sha256 or published.sha256_prefix, str(path))
-            return path
-    return _download(published, sha256, on_progress)
+    path = in_place(published)
+    if path is None:
+        return _download(published, sha256, on_progress)
+    require_sha256(path, sha256 or published.sha256_prefix, str(path))
+    return path
+
+
+def in_place(published: Published) -> Path | None:
+    """The published checkpoint's path where this machine has it."""
+    paths = (folder / published.file for folder in (published.folder(), cache_folder()))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def require_sha256(path: Path, expected: str, name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from client.data.split import split_patients
 from client.device import choose_device
@@ -21,6 +22,7 @@ from client.workspace import (
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
 from shared.events import Event, SiteNote, listening
+from shared.model.backbones import build_backbone
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 WriteSite = Callable[..., Path]
@@ -90,6 +92,21 @@ def test_what_was_wrong_is_read_again_once_mended(
         open_workspace(node, config)
     (folder / "site.toml").write_text(text)
     assert open_workspace(node, config).name == "north"
+
+
+def test_a_base_that_its_owner_has_replaced_is_read_anew(
+    tmp_path: Path, write_site: WriteSite, micro_config: MakeConfig
+) -> None:
+    """At the same path; a site's process stays while the coordinator asks again."""
+    path = tmp_path / "base.safetensors"
+    node = {"site": str(write_site(tmp_path, "north"))}
+    config = micro_config(weights=str(path))
+    digests = []
+    for seed in (1, 2, 2):
+        save_file(build_backbone("micro", seed=seed).state_dict(), path)
+        digests.append(open_workspace(node, config, anew=True).base.digest)
+    assert digests[0] != digests[1]
+    assert digests[1] == digests[2]
 
 
 def test_training_and_validation_patients_are_the_splits(open_site: OpenSite) -> None:

@@ -148,6 +148,16 @@ def check_grades(
     assert compared["difference"]["standard_error"] == pytest.approx(error, abs=0.02)
 
 
+def test_pooled_data_is_compared_with_the_grade_too(
+    graded_sites: list[Path], federated: MakeConfig, simulate: Simulate
+) -> None:
+    """Each owner's scores lie in that owner's cache, and all are asked."""
+    config = federated("run", graded_sites, rounds=0, folds=3, pooled=True, min_sites=1)
+    compared = simulate(config)["covariate"]["test"]
+    patients = central(Path(config.out) / "model.safetensors", graded_sites, config)
+    check_grades(compared, patients)
+
+
 def test_what_is_kept_at_a_site_are_its_own_patients(
     graded_sites: list[Path], federated: MakeConfig, simulate: Simulate
 ) -> None:

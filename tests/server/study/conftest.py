@@ -11,6 +11,20 @@ import pytest
 
 from shared import cli
 
+TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",
+        "rounds=1", "augmentation=none", "lr-probe=0.05")  # fmt: skip
+
+
+@pytest.fixture
+def words() -> Callable[..., list[object]]:
+    """The command line of a small study: `words(sites, out, *more)`."""
+
+    def line(sites: Sequence[Path], out: Path, *more: object) -> list[object]:
+        settings = [word for one in TINY for word in ("--set", one)]
+        return ["study", *sites, "--folds", 2, "--repeats", 2, "--out", out, *settings, *more]
+
+    return line
+
 
 @pytest.fixture
 def two_sites(tmp_path: Path, write_site: Callable[..., Path]) -> list[Path]:

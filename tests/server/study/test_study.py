@@ -20,8 +20,7 @@ from shared.metrics.binary import auroc
 from shared.metrics.histogram import Histogram
 
 Here = Callable[..., tuple[int, str, str]]
-TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",
-        "rounds=1", "augmentation=none", "lr-probe=0.05")  # fmt: skip
+Words = Callable[..., list[object]]
 ARMS = """
 [[arm]]
 name = "first"
@@ -31,11 +30,6 @@ name = "the same again"
 name = "full, faster"
 set = { schedule = "full", lr-head = 0.01 }
 """
-
-
-def words(sites: list[Path], out: Path, *more: object) -> list[object]:
-    settings = [word for one in TINY for word in ("--set", one)]
-    return ["study", *sites, "--folds", 2, "--repeats", 2, "--out", out, *settings, *more]
 
 
 def pooled(out: Path, arm: str, repeat: int) -> Histogram:
@@ -88,7 +82,7 @@ def slow_p(out: Path, arm: str, first: str) -> float:
 
 
 def test_a_study_from_arms_to_tables(
-    two_sites: list[Path], runs: list[str], here: Here, tmp_path: Path
+    two_sites: list[Path], runs: list[str], here: Here, words: Words, tmp_path: Path
 ) -> None:
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text(ARMS)
@@ -128,7 +122,7 @@ def test_a_study_from_arms_to_tables(
 
 
 def test_what_is_done_is_not_done_again(
-    two_sites: list[Path], runs: list[str], here: Here, tmp_path: Path
+    two_sites: list[Path], runs: list[str], here: Here, words: Words, tmp_path: Path
 ) -> None:
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text(ARMS.split('[[arm]]\nname = "full', maxsplit=1)[0])
@@ -143,7 +137,7 @@ def test_what_is_done_is_not_done_again(
 
 
 def test_a_study_grows_by_repeats_and_arms(
-    two_sites: list[Path], runs: list[str], here: Here, tmp_path: Path
+    two_sites: list[Path], runs: list[str], here: Here, words: Words, tmp_path: Path
 ) -> None:
     """And by nothing that would take back what it has shown."""
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
@@ -177,7 +171,7 @@ def test_a_study_grows_by_repeats_and_arms(
 
 
 def test_each_site_alone_and_all_data_in_one_place(
-    two_sites: list[Path], runs: list[str], here: Here, tmp_path: Path
+    two_sites: list[Path], runs: list[str], here: Here, words: Words, tmp_path: Path
 ) -> None:
     """Compared in the patients that both arms have: a site's own, or everybody's."""
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
@@ -196,7 +190,7 @@ def test_each_site_alone_and_all_data_in_one_place(
 
 
 def test_a_site_below_its_min_cell_is_not_shown_alone(
-    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here
+    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here, words: Words
 ) -> None:
     """Nor is the other one, since all less that one is the first."""
     folder = tmp_path / "sites"
@@ -214,7 +208,7 @@ def test_a_site_below_its_min_cell_is_not_shown_alone(
 
 
 def test_the_arm_to_compare_with_must_be_shown(
-    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here
+    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here, words: Words
 ) -> None:
     sites = [write_site(tmp_path / "sites", "a", 14, min_cell=8)]
     arms = tmp_path / "arms.toml"
@@ -226,7 +220,7 @@ def test_the_arm_to_compare_with_must_be_shown(
 
 
 def test_another_arm_may_be_first_before_there_is_a_result(
-    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here
+    tmp_path: Path, write_site: Callable[..., Path], runs: list[str], here: Here, words: Words
 ) -> None:
     folder = tmp_path / "sites"
     sites = [write_site(folder, "a", 14, min_cell=8), write_site(folder, "b", 14, seed=1)]
@@ -252,7 +246,10 @@ def test_another_arm_may_be_first_before_there_is_a_result(
         ("[[arm]]\nname = 'x'\nsets = {}", "unknown key 'sets'"),
         ("[[arm]]\nname = 'x'\nset = { round = 3 }", "Unknown setting 'round'"),
         ("[[arm]]\nname = 'x'\nset = { seed = 3 }", "arm 'x': seed is set by the study"),
-        ("[[arm]]\nname = 'x y'\n[[arm]]\nname = 'x-y'", "two arms are called"),
+        ("[[arm]]\nname = 'x'\nset = ['rounds=3']", "it must be a table"),
+        ("[[arm]]\nname = 'x'\npooled = 'false'", "it must be true or false"),
+        ("arm = 3", r"a table of its own, with \[\[arm\]\] above it"),
+        ("[arm]\nname = 'x'", r"a table of its own, with \[\[arm\]\] above it"),
         ("[[arm]]\nname = 'x'\nsites = 'north'", "it must be a list of names"),
         ("arm = ", "is not valid TOML"),
     ],
@@ -261,6 +258,16 @@ def test_arms_that_are_none(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "arms.toml").write_text(text)
     with pytest.raises(ConfigError, match=sentence):
         read_arms(str(tmp_path / "arms.toml"))
+
+
+def test_arms_as_other_editors_write_them(tmp_path: Path) -> None:
+    """With a byte order mark; in Latin-1 they are refused in a sentence."""
+    path = tmp_path / "arms.toml"
+    path.write_bytes("[[arm]]\nname = 'x'\n# größer\n".encode("utf-8-sig"))
+    assert [arm.name for arm in read_arms(str(path))] == ["x"]
+    path.write_bytes("[[arm]]\nname = 'x'\n# größer\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match="cannot be read as UTF-8 text"):
+        read_arms(str(path))
 
 
 def test_arms_that_come_with_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,26 @@ def test_a_study_that_grows_is_not_asked_about_before_its_runs(
     monkeypatch.setattr("server.cli.study_deployed.submit_study", look)
     assert here(*command, "--name", "s", "--repeats", 2)[0] == 2  # no result yet
     assert seen == [False]
+
+
+def test_a_study_whose_scores_are_forgotten_grows_no_more(
+    command: list[object], here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = tmp_path / "coordinator" / "runs" / "s" / "study.json"
+
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    play_server(monkeypatch, leave)
+    assert here(*command, "--name", "s")[0] == 130
+    result.touch()
+    month = time.time() - 31 * 24 * 3600
+    os.utime(result, (month, month))
+    code, _, told = here(*command, "--name", "s", "--repeats", 2)
+    assert code == 2
+    assert "s cannot grow any more: sites keep scores for 30 days" in told
+    assert result.exists()
+    assert len(read_orders(tmp_path / "coordinator" / "runs")) == len(IN_ORDER)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [(SiteError, 2), (RunError, 1)])

@@ -1,0 +1,115 @@
+"""plan.json: what a study is, kept before its first run, so that nothing else is added to it.
+
+A study may grow by arms and repeats: its runs stay, and its result is to be made anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from server.link.orders import ORDER
+from server.study.document import FILE, PLAN, plan_of
+from server.study.plan import StudyPlan
+from shared.errors import ConfigError, RunError
+from shared.files import write_text_atomically
+from shared.setting import Scalar
+
+
+@dataclass(frozen=True)
+class KeptPlan:
+    """A study as its folder has it."""
+
+    plan: StudyPlan
+    settings: Mapping[str, Scalar]
+    """Of all arms."""
+    sites: tuple[str, ...] | None = None
+    """Names of the folders of a simulated study; None: whichever sites a coordinator has."""
+    shown: int = 0
+    """So many of the arms have been in a result, which cannot be taken back."""
+
+
+def keep_to_plan(out: Path, wanted: KeptPlan) -> None:
+    """Write the study's plan, or ConfigError where the folder holds what this is not.
+
+    Where the plan has grown, the result is removed, to be made anew.
+    """
+    if not is_new(out, wanted):
+        return
+    shown = 0
+    if (out / PLAN).exists():
+        shown = _shown(out, read_kept_plan(out))
+        # In this order: a coordinator that saw an order without a result would begin to ask.
+        (out / ORDER).unlink(missing_ok=True)
+        (out / FILE).unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(replace(wanted, shown=shown)), indent=1) + "\n"
+    write_text_atomically(out / PLAN, text)
+
+
+def is_new(out: Path, wanted: KeptPlan) -> bool:
+    """Whether this is a new study or one that has grown, rather than the one in the folder.
+
+    Raises ConfigError where the folder holds a run, or a study that this cannot grow from.
+    """
+    if not (out / PLAN).exists():
+        if (out / "config.json").exists():
+            raise ConfigError(f"{out} holds a run, not a study; choose another folder.")
+        return True
+    kept = read_kept_plan(out)
+    if replace(kept, shown=0) == replace(wanted, shown=0):
+        return False
+    _require_growth(out, kept, wanted)
+    return True
+
+
+def _require_growth(out: Path, kept: KeptPlan, wanted: KeptPlan) -> None:
+    before, plan = kept.plan, wanted.plan
+    known = {arm.folder: arm for arm in before.arms}
+    other = [arm for arm in plan.arms if known.get(arm.folder, arm) != arm]
+    if before.folds != plan.folds or kept.settings != wanted.settings or other:
+        what = f"another arm '{other[0].name}'" if other else "other folds or settings"
+        raise ConfigError(f"{out} holds a study with {what}: see {PLAN}; choose another folder.")
+    if kept.sites is not None and set(kept.sites) != set(wanted.sites or ()):
+        raise ConfigError(
+            f"{out} holds a study of the folders {', '.join(sorted(kept.sites))}, and "
+            f"{', '.join(sorted(wanted.sites or ())) or 'none'} are given; name the same again, "
+            "or choose another folder."
+        )
+    # What was shown once cannot be taken back, so what is shown now must be chosen beside it.
+    shown = before.arms[: _shown(out, kept)]
+    if plan.arms[: len(shown)] != shown:
+        raise ConfigError(
+            f"{out} has a result with the arms {', '.join(arm.name for arm in shown)}; keep "
+            "them first and in this order, and add others after them, or choose another folder."
+        )
+
+
+def _shown(out: Path, kept: KeptPlan) -> int:
+    return len(kept.plan.arms) if (out / FILE).exists() else kept.shown
+
+
+def read_plan(folder: Path) -> StudyPlan:
+    """The plan of a study; RunError where it is damaged."""
+    return read_kept_plan(folder).plan
+
+
+def read_kept_plan(folder: Path) -> KeptPlan:
+    """All that is kept of a study's plan; RunError where it is damaged."""
+    path = folder / PLAN
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        sites = document.get("sites")
+        return KeptPlan(
+            plan_of(document["plan"]),
+            dict(document["settings"]),
+            None if sites is None else tuple(map(str, sites)),
+            int(document.get("shown", 0)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(
+            f"{path} cannot be read as a study's plan ({type(error).__name__}: {error}); remove "
+            "the study's folder and begin it again."
+        ) from error

@@ -1,0 +1,172 @@
+"""What a study's folder takes further runs for, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+Here = Callable[..., tuple[int, str, str]]
+Words = Callable[..., list[object]]
+ONE = '[[arm]]\nname = "first"\n'
+TWO = ONE + '[[arm]]\nname = "full"\nset = { schedule = "full" }\n'
+
+
+@pytest.fixture
+def arms(tmp_path: Path) -> Path:
+    """A file with one arm."""
+    path = tmp_path / "arms.toml"
+    path.write_text(ONE)
+    return path
+
+
+def test_other_sites_are_another_study(
+    two_sites: list[Path],
+    runs: list[str],
+    here: Here,
+    words: Words,
+    arms: Path,
+    tmp_path: Path,
+    write_site: Callable[..., Path],
+) -> None:
+    """One less would show by difference what it has; in another order they are the same."""
+    out = tmp_path / "study"
+    given = ("--arms", arms, "--repeats", 1)
+    assert here(*words(two_sites, out, *given))[0] == 0
+    result = (out / "study.json").read_bytes()
+    third = write_site(tmp_path / "sites", "c", 14, seed=2)
+    for sites in (two_sites[:1], [*two_sites, third]):
+        code, _, told = here(*words(sites, out, *given))
+        assert code == 2
+        assert f"a study of the folders a, b, and {', '.join(s.name for s in sites)} are" in told
+    assert (out / "study.json").read_bytes() == result
+    runs.clear()
+    assert here(*words(two_sites[::-1], out, *given))[0] == 0
+    assert not runs
+
+
+def test_nothing_is_begun_beside_runs_that_cannot_be_counted(
+    two_sites: list[Path], runs: list[str], here: Here, words: Words, arms: Path, tmp_path: Path
+) -> None:
+    """It says which folders to remove, and the result that there was stays."""
+    out = tmp_path / "study"
+    assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
+    result = (out / "study.json").read_bytes()
+    cell = out / "first" / "repeat-0-fold-1"
+    run = json.loads((cell / "summary.json").read_text())["run"]
+    for kept in Path(os.environ["FEDTHAW_CACHE"]).rglob(f"{run}/b/scores-test.json"):
+        kept.unlink()
+    arms.write_text(TWO)
+    runs.clear()
+    grown = words(two_sites, out, "--arms", arms, "--repeats", 1)
+    code, _, told = here(*grown)
+    assert code == 2
+    assert "1 of the 2 finished runs cannot be counted any more: b could not be asked" in told
+    assert str(cell) in told
+    assert not runs
+    assert (out / "study.json").read_bytes() == result
+    shutil.rmtree(cell)
+    assert here(*grown)[0] == 0
+    assert sorted(runs) == ["first 0 1", "full 0 0", "full 0 1"]
+
+
+def test_a_simulated_study_may_go_on_after_any_time(
+    two_sites: list[Path], runs: list[str], here: Here, words: Words, arms: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
+    for path in Path(os.environ["FEDTHAW_CACHE"]).rglob("*"):
+        os.utime(path, (0, 0))
+    assert here("simulate", *two_sites, "--out", tmp_path / "run", *_settings(words))[0] == 0
+    arms.write_text(TWO)
+    assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
+
+
+def _settings(words: Words) -> list[object]:
+    line = words([], Path("out"))
+    return line[line.index("--set") :]
+
+
+def test_what_was_shown_is_remembered_while_a_study_grows(
+    two_sites: list[Path],
+    here: Here,
+    words: Words,
+    runs: list[str],
+    arms: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "study"
+    assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
+    arms.write_text(TWO)
+
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken_off:
+        broken_off.setattr("server.study.cells.simulate_apart", broken)
+        assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 130
+    assert not (out / "study.json").exists()
+    arms.write_text(TWO.removeprefix(ONE) + ONE)
+    code, _, told = here(*words(two_sites, out, "--arms", arms, "--repeats", 1))
+    assert code == 2
+    assert "has a result with the arms first; keep them first" in told
+    arms.write_text(TWO)
+    assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
+
+
+def test_a_runs_folder_is_none(
+    two_sites: list[Path], here: Here, words: Words, arms: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert here("simulate", *two_sites, "--out", out, *_settings(words))[0] == 0
+    page = (out / "report.html").read_bytes()
+    code, _, told = here(*words(two_sites, out, "--arms", arms))
+    assert code == 2
+    assert "holds a run, not a study" in told
+    assert not (out / "plan.json").exists()
+    assert (out / "report.html").read_bytes() == page
+
+
+def test_folders_that_are_no_sites(
+    two_sites: list[Path], here: Here, words: Words, arms: Path, tmp_path: Path
+) -> None:
+    code, _, told = here(*words([*two_sites, tmp_path / "nrth"], tmp_path / "s", "--arms", arms))
+    assert code == 2
+    assert "nrth is no site's folder" in told
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("text", [ONE + '[[arm]]\nname = "First"\n', '[[arm]]\nname = "a alone"\n'])
+def test_two_arms_in_one_folder(
+    two_sites: list[Path], here: Here, words: Words, arms: Path, tmp_path: Path, text: str
+) -> None:
+    """Those that --each-site adds count too."""
+    arms.write_text(text)
+    code, _, told = here(*words(two_sites, tmp_path / "s", "--arms", arms, "--each-site"))
+    assert code == 2
+    assert "Two arms are called" in told
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("ended", [1, 2])
+def test_a_run_that_failed_ends_the_study_as_it_ended(
+    two_sites: list[Path],
+    here: Here,
+    words: Words,
+    arms: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ended: int,
+) -> None:
+    done = SimpleNamespace(returncode=ended, stderr="fedthaw: It broke.\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    code, _, told = here(*words(two_sites, tmp_path / "s", "--arms", arms))
+    assert code == ended
+    assert "first, repeat 1, fold 1 failed: It broke." in told
