@@ -108,18 +108,18 @@ def _position(file: Path, column: str, header: list[str]) -> int:
 
 
 def _read_csv(file: Path, data: bytes, wanted: list[str]) -> Iterator[list[str]]:
-    text = _decode(data)
-    first, _, rest = text.partition("\n")
-    if first.strip().lower() in {f"sep={delimiter}" for delimiter in _DELIMITERS}:
-        text = rest  # Excel's own hint, no part of the table
+    # Untranslated: fields may hold line ends, and old programs end lines with CR alone.
+    text = list(io.StringIO(_decode(data), newline=""))
+    if text and text[0].strip().lower() in {f"sep={delimiter}" for delimiter in _DELIMITERS}:
+        del text[0]  # Excel's own hint, no part of the table
 
     def columns(delimiter: str) -> tuple[int, int]:
-        header = _strip(next(csv.reader(io.StringIO(text), delimiter=delimiter), []))
+        header = _strip(next(csv.reader(text, delimiter=delimiter), []))
         return sum(column in header for column in wanted), len(header)
 
     try:
         delimiter = max(_DELIMITERS, key=columns)
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        lines = list(csv.reader(text, delimiter=delimiter))
     except csv.Error as error:
         raise SiteError(f"{file} is not a readable CSV table: {error}.") from error
     return iter([_strip(line) for line in lines])
