@@ -44,13 +44,12 @@ class PatientScore:
 
 
 def score_patients(samples: Sequence[Sample], logits: Sequence[float]) -> list[PatientScore]:
-    """A patient's score is the mean probability of that patient's images; the grade the highest."""
+    """A patient's score is the mean probability of that patient's images."""
     images: dict[tuple[str, str], list[tuple[Sample, float]]] = defaultdict(list)
     for sample, logit in zip(samples, logits, strict=True):
         images[sample.patient].append((sample, float(expit(logit))))
     scores = []
     for (site, patient), own in images.items():
-        grades = [s.radiograph.covariate for s, _ in own if s.radiograph.covariate is not None]
         mean = np.mean([probability for _, probability in own])
         scores.append(
             PatientScore(
@@ -58,7 +57,7 @@ def score_patients(samples: Sequence[Sample], logits: Sequence[float]) -> list[P
                 patient=patient,
                 bin=int(bin_of(logit_of(mean))),
                 label=own[0][0].radiograph.label,
-                grade=max(grades, default=None),
+                grade=own[0][0].radiograph.covariate,
             )
         )
     return scores
@@ -69,10 +68,13 @@ def count(scores: Sequence[PatientScore]) -> Histogram:
     return Histogram.from_bins([s.bin for s in scores], [s.label for s in scores])
 
 
-def count_graded(scores: Sequence[PatientScore]) -> Graded | None:
-    """The patients who have a grade; None where nobody has, or where grades are measurements."""
+def count_graded(scores: Sequence[PatientScore], *, is_grade: bool) -> Graded | None:
+    """The patients who have a grade; None where nobody has, or where grades are measurements.
+
+    `is_grade` is of the site's whole cohort: few patients have few values of anything.
+    """
     graded = [(s, s.grade) for s in scores if s.grade is not None]
-    if not graded or len({grade for _, grade in graded}) > MOST_LEVELS:
+    if not is_grade or not graded or len({grade for _, grade in graded}) > MOST_LEVELS:
         return None
     return Graded(
         GradeCounts.of((grade, score.label) for score, grade in graded),

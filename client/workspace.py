@@ -24,6 +24,7 @@ from client.settings import SiteSettings, load_site
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
 from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners
+from shared.metrics.grades import is_grade
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.pretrained import Base
 
@@ -54,6 +55,11 @@ class Workspace:
     def runs_folders(self) -> frozenset[Path]:
         """Where its owners keep what is remembered of runs, a folder for each run."""
         return frozenset(part.settings.cache / "rounds" for part in self.parts)
+
+    @property
+    def covariate_is_grade(self) -> bool:
+        """Whether patients may be counted by it; all admitted ones tell, not those of a split."""
+        return is_grade([v for p in self.parts for v in p.admission.cohort.covariates().values()])
 
     def state_folder(self, run: str) -> Path:
         """Where this site keeps what it remembers of a run; pooled ones in the first's cache."""

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort, Radiograph
+from client.data.covariates import Covariates, covariates_of
 from client.data.facts import ImageFacts
 from client.data.findings import UNKNOWN
+from client.data.identity import coinciding, shared_patient_ids
 from client.data.labels import LabelRow, read_labels
 from client.data.matching import Matching, Outcomes, classify, match_by_image, match_by_patient
 from client.data.reading import ImageFile, read_images
 from client.data.report import SHARED, AdmissionReport
 from client.settings import SiteSettings
 from shared.errors import SiteError
+from shared.metrics.grades import is_grade
 
 _SECONDS_A_DAY = 86_400
 
@@ -37,7 +40,6 @@ class _Sorted:
     rejected: tuple[tuple[str, str], ...]
     fates: Counter[str]
     rejected_share: float
-    covariate_conflicts: int
 
 
 def admit(
@@ -58,9 +60,11 @@ def admit(
     files = read_images(settings.images, cache, image_fit, on_image)
     outcomes = classify(settings, table.rows)
     matching = _match(settings, table.rows, files)
-    fates = _sort(table.rows, outcomes, matching, files)
+    covariates = covariates_of(table.rows, outcomes.classes)
+    fates = _sort(table.rows, outcomes, covariates, matching, files)
     cohort = Cohort(settings.name, tuple(radiograph for _, radiograph in fates.admitted))
     facts = [file.picture.facts for file, _ in fates.admitted if file.picture.facts is not None]
+    grades = cohort.covariates().values()
     pictures = {file.digest: file.picture for file in files if file.picture.reason is None}
     stored = [p.stored_at for p in pictures.values() if p.stored_at is not None]
     report = AdmissionReport(
@@ -74,11 +78,17 @@ def admit(
         images_of_contradictory_patients=fates.fates["contradictory"],
         label_rows=len(table.rows),
         labels_without_image=matching.labels_without_image,
+        labels_nearly_matched=matching.labels_nearly_matched,
         labels_without_patient=table.without_patient,
         missing_outcomes=outcomes.missing,
         excluded_outcomes=outcomes.excluded,
         contradictory_patients=len(outcomes.contradictory),
-        unreadable_covariates=table.unreadable_covariates + fates.covariate_conflicts,
+        coinciding_patients=coinciding(cohort.patients()),
+        shared_patient_ids=shared_patient_ids(fates.admitted),
+        unreadable_covariates=table.unreadable_covariates,
+        contradictory_covariates=len(covariates.contradictory & cohort.patients().keys()),
+        covariate_values=len(set(grades)),
+        covariate_is_grade=is_grade(grades),
         counts=cohort.counts(),
         **_tallies(facts),
         cached=len(stored),
@@ -107,13 +117,17 @@ def require_trainable(admission: Admission) -> None:
 
 
 def _sort(
-    rows: Sequence[LabelRow], outcomes: Outcomes, matching: Matching, files: Sequence[ImageFile]
+    rows: Sequence[LabelRow],
+    outcomes: Outcomes,
+    covariates: Covariates,
+    matching: Matching,
+    files: Sequence[ImageFile],
 ) -> _Sorted:
     shared = _shared_pictures(rows, matching, files)
     admitted: dict[str, tuple[ImageFile, Radiograph]] = {}
     rejected: list[tuple[str, str]] = []
     fates: Counter[str] = Counter()
-    conflicts = relevant = 0
+    relevant = 0
     for file, numbers, could_match in zip(files, matching.rows, matching.could_match, strict=True):
         reason = file.picture.reason or (SHARED if _identity(file) in shared else None)
         usable = [number for number in numbers if outcomes.classes[number] is not None]
@@ -129,18 +143,17 @@ def _sort(
         elif _identity(file) in admitted:
             fates["duplicate"] += 1
         else:
-            covariates = {rows[number].covariate for number in usable} - {None}
-            conflicts += len(covariates) > 1
+            patient = rows[numbers[0]].patient
             radiograph = Radiograph(
                 digest=file.digest,
-                patient=rows[numbers[0]].patient,
+                patient=patient,
                 label=int(outcomes.classes[usable[0]] == 1),
-                covariate=covariates.pop() if len(covariates) == 1 else None,
+                covariate=covariates.of_patient.get(patient),
             )
             admitted[_identity(file)] = (file, radiograph)
     labelled = relevant + len(files) - len(rejected) - fates["without label"]
     share = relevant / labelled if labelled else 0.0
-    return _Sorted(tuple(admitted.values()), tuple(rejected), fates, share, conflicts)
+    return _Sorted(tuple(admitted.values()), tuple(rejected), fates, share)
 
 
 def _identity(file: ImageFile) -> str:

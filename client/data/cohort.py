@@ -70,6 +70,10 @@ class Cohort:
         images = [radiograph.label for radiograph in self.radiographs]
         return ClassCounts(patients.count(1), patients.count(0), images.count(1), images.count(0))
 
+    def covariates(self) -> dict[str, float]:
+        """Patient -> covariate, of those who have one."""
+        return {r.patient: r.covariate for r in self.radiographs if r.covariate is not None}
+
     def subset(self, patients: Collection[str]) -> Cohort:
         """The radiographs of these patients, in the same order."""
         chosen = frozenset(patients)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from shared.metrics.grades import MOST_LEVELS
+
 if TYPE_CHECKING:
     from client.data.report import AdmissionReport
 
@@ -26,7 +28,7 @@ def problems_of(report: AdmissionReport) -> list[str]:
     problems = [*_ambiguities(site, report), *_too_many_rejected(site, report)]
     if report.counts.patients == 0:
         return [*problems, f"{site} has no image with a usable outcome: {_why_none(report)}."]
-    return [*problems, *_too_few_patients(site, report)]
+    return [*problems, *_one_under_two_names(site, report), *_too_few_patients(site, report)]
 
 
 def _ambiguities(site: str, report: AdmissionReport) -> Iterator[str]:
@@ -40,6 +42,17 @@ def _ambiguities(site: str, report: AdmissionReport) -> Iterator[str]:
             f"{site} has images whose name and folder are those of different patients: "
             f"{_named(report.ambiguous_files)}; rename them, or name as `image` in [data] of "
             "site.toml a column that gives each image's path relative to the images folder."
+        )
+
+
+def _one_under_two_names(site: str, report: AdmissionReport) -> Iterator[str]:
+    if report.coinciding_patients:
+        yield (
+            f"{site} has {report.coinciding_patients} patients whose identifiers differ from "
+            "another's in leading zeros or a final .0 alone, as 7, 007 and 7.0 do: one patient "
+            "taken for two may be in training and in validation at once. Write a patient's "
+            "identifier in one way; if they are different patients, put a letter before those of "
+            "one source (matched by DICOM Patient ID, the table needs an `image` column for that)."
         )
 
 
@@ -86,11 +99,17 @@ def _excluded(report: AdmissionReport) -> str:
 
 def warnings_of(report: AdmissionReport) -> list[str]:
     """What the site's owner should look at; training goes on."""
-    patients = {"with contradictory outcomes, set aside": report.contradictory_patients}
     groups = {
         "image(s)": _image_findings(report),
         "row(s)": _row_findings(report),
-        "patient(s)": patients,
+        "patient(s)": {
+            "with contradictory outcomes, set aside": report.contradictory_patients,
+            "whose rows differ in the covariate, which count as without one": (
+                report.contradictory_covariates
+            ),
+        },
+        "DICOM Patient ID(s)": _patient_id_findings(report),
+        "value(s)": _covariate_findings(report),
     }
     return [
         f"{number} {noun} {text}."
@@ -125,14 +144,34 @@ def _image_findings(report: AdmissionReport) -> dict[str, int]:
 def _row_findings(report: AdmissionReport) -> dict[str, int]:
     return {
         "without an image": report.labels_without_image,
+        "of these would have one but for leading zeros or a final .0 in the patient; write it as "
+        "the images have it (as text, where a spreadsheet takes it for a number)": (
+            report.labels_nearly_matched
+        ),
         "without a patient": report.labels_without_patient,
         "without an outcome": report.missing_outcomes,
         f"with an outcome in neither list: {_listed(report.excluded_outcomes)}": sum(
             report.excluded_outcomes.values()
         ),
-        "with a covariate that is no number, or that differs within a patient": (
-            report.unreadable_covariates
-        ),
+        "with a covariate that is no number": report.unreadable_covariates,
+    }
+
+
+def _patient_id_findings(report: AdmissionReport) -> dict[str, int]:
+    return {
+        "stand under several patients of the table; unless they were written over the true ones, "
+        "give each person one identifier, or training and validation may share a patient": (
+            report.shared_patient_ids
+        )
+    }
+
+
+def _covariate_findings(report: AdmissionReport) -> dict[str, int]:
+    measured = 0 if report.covariate_is_grade else report.covariate_values
+    return {
+        f"of the covariate, too many for a grade (at most {MOST_LEVELS}, and half as many as "
+        "patients): it is taken for a measurement, which would tell patients apart, so nothing of "
+        "it is sent or compared": measured
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from client.data.discover import IMAGE_SUFFIXES
 from client.data.facts import NO_IMAGE
+from client.data.identity import bare
 from client.data.labels import LabelRow
 from client.data.reading import ImageFile
 from client.settings import SiteSettings
@@ -31,6 +32,7 @@ class Matching:
     `could_match` says of each file whether it has a row or, being unreadable, might have one.
     `ambiguous_images` are entries of the image column that several files answer to,
     `ambiguous_files` files whose name and folders are those of several patients.
+    `labels_nearly_matched` of the rows without an image would have one but for zeros (`bare`).
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -38,6 +40,7 @@ class Matching:
     labels_without_image: int
     ambiguous_images: tuple[str, ...] = ()
     ambiguous_files: tuple[str, ...] = ()
+    labels_nearly_matched: int = 0
 
 
 def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
@@ -94,12 +97,14 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
     matched: list[tuple[int, ...]] = []
     could_match: list[bool] = []
     ambiguous: list[str] = []
+    without_row: set[str] = set()
     with_image: set[int] = set()
     for file in files:
         names = _patients_named(file)
         known = [name for name in dict.fromkeys(names) if name in of_patient]
         matched.append(tuple(of_patient[known[0]]) if len(known) == 1 else ())
         with_image.update(number for name in known for number in of_patient[name])
+        without_row.update(() if known else map(bare, names))
         if len(known) > 1 and file.picture.reason is None:
             ambiguous.append(file.relative)
         # A damaged file that tells no patient may belong to anyone; a report or plan in the
@@ -110,6 +115,11 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
         could_match=tuple(could_match),
         labels_without_image=len(rows) - len(with_image),
         ambiguous_files=tuple(ambiguous),
+        labels_nearly_matched=sum(
+            bare(row.patient) in without_row
+            for number, row in enumerate(rows)
+            if number not in with_image
+        ),
     )
 
 

@@ -22,7 +22,8 @@ class AdmissionReport:
     not used or that contradicts another of its patient: these six add up to `images_found`.
     Files of equal pixels are duplicates, or all rejected where they are of several patients.
     `rejected` lists (path relative to the images folder, reason) and is left out of `to_json`,
-    since file names may identify patients. The tallies are over admitted images.
+    since file names may identify patients. The tallies are over admitted images, what is told of
+    identifiers and covariates over admitted patients.
     """
 
     site: str
@@ -35,11 +36,17 @@ class AdmissionReport:
     images_of_contradictory_patients: int
     label_rows: int
     labels_without_image: int
+    labels_nearly_matched: int
     labels_without_patient: int
     missing_outcomes: int
     excluded_outcomes: Mapping[str, int]
     contradictory_patients: int
+    coinciding_patients: int
+    shared_patient_ids: int
     unreadable_covariates: int
+    contradictory_covariates: int
+    covariate_values: int
+    covariate_is_grade: bool
     counts: ClassCounts
     formats: Mapping[str, int]
     photometric_interpretations: Mapping[str, int]

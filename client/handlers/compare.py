@@ -20,6 +20,8 @@ def compare_on_site(workspace: Workspace, request: CompareRequest) -> CompareRep
     repeats_a = [_scores(workspace, runs, request.scope) for runs in request.runs_a]
     first = repeats_a[0]
     if isinstance(request.pooled_b, GradeCounts):
+        if not workspace.covariate_is_grade:
+            raise ProtocolError("this site has no clinical grade to compare with")
         first = {key: score for key, score in first.items() if score.grade is not None}
         repeats_a = [{key: one[key] for key in first if key in one} for one in repeats_a]
         repeats_b = [_grade_bins(first, request.pooled_b)] * request.repeats
@@ -50,7 +52,7 @@ def count_on_site(workspace: Workspace, request: CountRequest) -> EvaluateReply:
         histogram=histogram,
         suppress=must_suppress(histogram, workspace.min_cell),
         seconds=0.0,
-        graded=count_graded(list(scores.values())),
+        graded=count_graded(list(scores.values()), is_grade=workspace.covariate_is_grade),
     )
 
 

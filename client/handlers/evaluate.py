@@ -45,7 +45,7 @@ def evaluate_on_site(
             workspace, config, model, untouched, request.after_round, samples
         )
     scores = evaluate_here(workspace, model, samples, config, kept)
-    graded = count_graded(scores)
+    graded = count_graded(scores, is_grade=workspace.covariate_is_grade)
     if request.scope == "test" or (graded and request.scope == "validation"):
         _keep(workspace, request, scores)
     if request.final:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import isfinite
 
@@ -11,6 +11,16 @@ from shared.metrics.histogram import Histogram
 
 MOST_LEVELS = 20
 """More grades than that are no grades but measurements, which would tell patients apart."""
+
+
+def is_grade(values: Collection[float]) -> bool:
+    """Whether the values of a site's patients, one a patient, are those of a grade.
+
+    Else they are a measurement, which tells patients apart: more than MOST_LEVELS of them differ,
+    or, where patients are few, more than half as many as there are patients.
+    """
+    levels = len(set(values))
+    return levels <= min(MOST_LEVELS, len(values) // 2)
 
 
 @dataclass(frozen=True)

@@ -115,11 +115,12 @@ def test_without_image_column_patients_are_matched(make_site: Make) -> None:
 
 
 @pytest.mark.usefixtures("mixed")
-def test_rows_of_a_patient_that_differ_in_covariate_are_counted(make_site: Make) -> None:
+def test_a_patient_whose_rows_differ_in_covariate_is_counted(make_site: Make) -> None:
     table = ONE_ROW_EACH + "P2,severe,4\nP2,,7\n"
     admission = admit(make_site(table, 'covariate = "irds"'), 16, "pad")
     assert [r.covariate for r in admission.cohort.radiographs if r.patient == "P2"] == [None]
-    assert admission.report.unreadable_covariates == 1
+    report = admission.report
+    assert (report.contradictory_covariates, report.unreadable_covariates) == (1, 0)
 
 
 @pytest.mark.usefixtures("mixed")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from shared.metrics.binary import auroc, auroc_bounds
-from shared.metrics.grades import MOST_LEVELS, GradeCounts
+from shared.metrics.grades import MOST_LEVELS, GradeCounts, is_grade
 
 PATIENTS = st.lists(
     st.tuples(st.sampled_from([1.0, 1.5, 2.0, 3.0, 4.0]), st.integers(0, 1)), max_size=40
@@ -49,6 +49,20 @@ def test_counts_that_are_none(
 ) -> None:
     with pytest.raises(ValueError, match=why):
         GradeCounts(levels, positives, negatives)
+
+
+@pytest.mark.parametrize(
+    ("values", "grade"),
+    [
+        ([], True),
+        ([1.0, 1.0, 2.0, 2.0], True),
+        ([1.0, 2.0, 3.0, 3.0], False),  # three values of four patients tell two of them apart
+        ([float(n % 20) for n in range(1000)], True),
+        ([float(n % 21) for n in range(1000)], False),
+    ],
+)
+def test_few_values_of_many_patients_are_a_grade(values: list[float], grade: bool) -> None:
+    assert is_grade(values) is grade
 
 
 def test_nobody_graded_has_no_histogram() -> None:
