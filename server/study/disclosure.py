@@ -24,6 +24,7 @@ class ShownGroups:
     def __init__(self, counts: Mapping[str, Counts], hidden: Collection[str], min_cell: int):
         """`counts` are positives and negatives by site, `hidden` the sites never shown alone."""
         self.hidden = frozenset(hidden)
+        self._counts, self._min_cell = counts, min_cell
         self._names = list(counts)
         self._rows: list[NDArray[np.float64]] = []
         self._guarded = [self._row(group) for group in _guarded(counts, hidden, min_cell)]
@@ -35,6 +36,11 @@ class ShownGroups:
             return False
         self._rows = rows
         return True
+
+    def hides_few(self, group: Collection[str]) -> bool:
+        """Whether the hidden sites among these are a single one, or hold too few patients."""
+        hidden = self.hidden & set(group)
+        return bool(hidden) and _few(self._counts, hidden, self._min_cell)
 
     def _row(self, group: Collection[str]) -> NDArray[np.float64]:
         return np.array([float(name in group) for name in self._names])
@@ -50,8 +56,13 @@ def _guarded(
         group
         for size in sizes
         for group in combinations(names, size)
-        if size == 1 or min(sum(counts[name][k] for name in group) for k in (0, 1)) < min_cell
+        if _few(counts, group, min_cell)
     ]
+
+
+def _few(counts: Mapping[str, Counts], group: Collection[str], min_cell: int) -> bool:
+    smallest = min(sum(counts[name][k] for name in group) for k in (0, 1))
+    return len(group) == 1 or smallest < min_cell
 
 
 def _spanned(rows: Sequence[NDArray[np.float64]], row: NDArray[np.float64]) -> bool:

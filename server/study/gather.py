@@ -61,7 +61,7 @@ def _grade(
     plan: StudyPlan, sites: Sites, out: Path, asked: StudySites, shown: ShownGroups
 ) -> GradeResult | None:
     first = plan.arms[0]
-    return compare_grade(_all_runs(plan, first, out), names_of(first, sites), shown.hidden, asked)
+    return compare_grade(_all_runs(plan, first, out), names_of(first, sites), shown, asked)
 
 
 def _shown_groups(plan: StudyPlan, sites: Sites, out: Path, asked: StudySites) -> ShownGroups:

@@ -44,3 +44,20 @@ def test_the_grade_is_compared_in_those_who_have_one(
     for text in (" ".join(said.split()), (out / "study.md").read_text(),
                  (out / "report.html").read_text()):  # fmt: skip
         assert sentence in text
+
+
+def test_the_grade_gives_no_site_away_that_has_none(
+    graded: list[Path], runs: list[str], here: Here, tmp_path: Path, write_site: Callable[..., Path]
+) -> None:
+    small = write_site(tmp_path / "sites", "c", 8, seed=3, min_cell=5)
+    arms, out = tmp_path / "arms.toml", tmp_path / "study"
+    arms.write_text('[[arm]]\nname = "first"\n')
+    settings = [word for one in TINY for word in ("--set", one)]
+    code, _, told = here(
+        "study", *graded, small, "--arms", arms, "--folds", 2, "--repeats", 1, "--out", out,
+        *settings,
+    )  # fmt: skip
+    assert code == 0, told
+    study = json.loads((out / "study.json").read_text())
+    assert sum(study["arms"][0]["patients"]) == 36
+    assert study["grade"] is None
