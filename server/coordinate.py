@@ -73,7 +73,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     write_model(folder.model, reference, end.delta, config)
     write_evaluation(folder.path, final.counts)
     shown = {key: final.pooled[key] for key in ("positives", "negatives")}
-    write_calibration(folder.path, calibrate(final.validation) | shown)
+    write_calibration(folder.path, calibrate(final.validation, shown))
     summary = build_summary(folder.run, base.digest, records, final)
     write_summary(folder.summary, summary)
     return summary

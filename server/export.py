@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.errors import ConfigError
 from shared.files import write_atomically, write_text_atomically
-from shared.finished import NOTICE, FinishedRun
+from shared.finished import NOTICE, Calibration, FinishedRun
 
 FORMATS = ("safetensors", "onnx")
 
@@ -19,7 +19,8 @@ _README = """# The final model of FedThaw's run {run}
 {notice}
 
 A torchvision {backbone} with one grey input channel and one logit, the sigmoid of which is the
-probability of the positive class. `model.json` has these facts and the base's digest for programs.
+image's score for the positive class. `model.json` has these facts and the base's digest for
+programs.
 
 ## Preparing an image
 
@@ -29,8 +30,13 @@ probability of the positive class. `model.json` has these facts and the base's d
 3. `(2 * x - 1) * 1024`, as TorchXRayVision's networks want it: float32, shape
    (n, 1, {size}, {size}).
 
-A patient's score is the mean probability of the patient's images.
+A patient's score is the mean score of the patient's images. {decided}
 """
+_DECIDED = """The `operating_points` of `model.json` are thresholds
+on it. It is no probability where training drew the classes equally often (`sampling=balanced`): the
+probability among patients like the run's validation patients is
+sigmoid(intercept + slope * logit(score)), by the `recalibration` of `model.json`, where that is not
+null."""
 _SAFETENSORS = """
 ## model.safetensors
 
@@ -112,12 +118,21 @@ def _facts(finished: FinishedRun) -> dict[str, Any]:
         "backbone": config.backbone,
         "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
         "image-fit": config.image_fit,
+        "caution": finished.caution,
         "temperature": calibration.temperature if calibration else None,
+        "recalibration": _recalibration(calibration),
         "operating_points": [
             {"name": point.name, "threshold": point.threshold}
             for point in (calibration.points if calibration else ())
         ],
     }
+
+
+def _recalibration(calibration: Calibration | None) -> dict[str, float] | None:
+    if calibration is None or calibration.recalibration is None:
+        return None
+    intercept, slope = calibration.recalibration
+    return {"intercept": intercept, "slope": slope}
 
 
 def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
@@ -132,6 +147,7 @@ def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
                 fit=config.image_fit,
                 fits=_FITS[config.image_fit],
                 size=config.image_size,
+                decided=finished.caution or _DECIDED,
             ),
             _SAFETENSORS.format(network=network.format(backbone=config.backbone))
             if "safetensors" in formats

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.schedule import statistics_stay_at_sites
 
 NOTICE = "Research software, not a medical device: no clinical decision may rest on it."
+LOCAL_STATISTICS = (
+    "With batch-norm=local the sites kept the BatchNorm statistics of the thawed stages, and this "
+    "model has the base's: it is none of those that the run evaluated."
+)
 
 
 @dataclass(frozen=True)
@@ -40,15 +46,22 @@ class Calibration:
 
     temperature: float | None
     points: tuple[OperatingPoint, ...]
+    recalibration: tuple[float, float] | None = None
+    """Intercept and slope on the logit of a patient's score, which make it a probability."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run with a final model. `calibration` is None where the run wrote none."""
+    """A run with a final model.
+
+    `calibration` is None where the run wrote none, and where it was chosen on the scores of other
+    models than this one; `caution` says the latter.
+    """
 
     stored: StoredRun
     model: Path
     calibration: Calibration | None
+    caution: str | None = None
 
 
 def read_stored_run(path: Path) -> StoredRun:
@@ -80,6 +93,8 @@ def read_finished_run(path: Path) -> FinishedRun:
             f"{path} has no final model yet: continue the run with `fedthaw simulate --out {path} "
             f"--resume`, or a coordinator's with `fedthaw submit --resume {path.name}`."
         )
+    if statistics_stay_at_sites(stored.config):
+        return FinishedRun(stored, model, None, LOCAL_STATISTICS)
     return FinishedRun(stored, model, _read_calibration(path / "calibration.json"))
 
 
@@ -87,7 +102,8 @@ def _read_calibration(file: Path) -> Calibration | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         points = tuple(_point(item) for item in content["operating_points"])
-        return Calibration(_temperature(content["temperature"]), points)
+        temperature = _temperature(content["temperature"])
+        return Calibration(temperature, points, _recalibration(content.get("recalibration")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -108,3 +124,12 @@ def _temperature(value: float | None) -> float | None:
     if value is not None and not 0 < value < float("inf"):
         raise ValueError(f"the temperature {value:g} is not above 0")
     return None if value is None else float(value)
+
+
+def _recalibration(item: dict[str, Any] | None) -> tuple[float, float] | None:
+    if item is None:
+        return None
+    intercept, slope = float(item["intercept"]), float(item["slope"])
+    if not (math.isfinite(intercept) and 0 < slope < math.inf):
+        raise ValueError(f"the intercept {intercept:g} or the slope {slope:g} is none")
+    return intercept, slope

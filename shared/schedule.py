@@ -114,6 +114,12 @@ def stages_ever_thawed(config: RunConfig, after_round: int) -> tuple[Stage, ...]
     return tuple(stage for stage in STAGES if stage in trained or stage == "head")
 
 
+def statistics_stay_at_sites(config: RunConfig) -> bool:
+    """Whether sites evaluate with BatchNorm statistics that the final model does not have."""
+    thawed = stages_ever_thawed(config, total_rounds(config))
+    return config.batch_norm == "local" and thawed != ("head",)
+
+
 def maximum_rate(config: RunConfig, stage: Stage, *, probing: bool) -> float:
     """The peak learning rate of a stage; below layer2 (schedule full) that of layer2."""
     if stage == "head":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -65,6 +66,7 @@ def predict(
     """
     if csv == "-" and json_output:
         raise ConfigError("Both --csv - and --json would print; name a file after --csv.")
+    os.umask(0o077)  # what it writes names patients: nobody else on this machine reads it
     prediction = _predict(read_finished_run(run), images, explain, operating_point, device)
     _show(prediction, csv, json_output)
     if not prediction.images:
@@ -102,7 +104,8 @@ def _show(prediction: Prediction, csv: str | None, json_output: bool) -> None:
         typer.echo(json.dumps(to_json(prediction), indent=1))
     elif csv == "-":
         sys.stdout.write(to_csv(prediction))
-        typer.echo(NOTICE, err=True)
+        for line in filter(None, (prediction.caution, NOTICE)):
+            typer.echo(line, err=True)
     else:
         print_prediction(prediction)
 

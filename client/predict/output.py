@@ -37,7 +37,9 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
             "name": prediction.point.name,
             "threshold": prediction.point.threshold,
         },
+        "caution": prediction.caution,
         "temperature": prediction.temperature,
+        "recalibration": _recalibration(prediction.recalibration),
         "patients": [
             {
                 "patient": patient.person[1],
@@ -64,6 +66,10 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
             {"file": printable(item.path), "reason": item.reason} for item in prediction.refused
         ],
     }
+
+
+def _recalibration(fit: tuple[float, float] | None) -> dict[str, float] | None:
+    return None if fit is None else dict(zip(("intercept", "slope"), fit, strict=True))
 
 
 def to_csv(prediction: Prediction) -> str:
@@ -148,9 +154,10 @@ def _lines(prediction: Prediction) -> list[str]:
     if not prediction.images:
         return lines
     point = prediction.point
+    if prediction.caution:
+        lines.append(prediction.caution)
     lines.append(f"Threshold {point.threshold:.3f} (operating point: {point.name}).")
-    if prediction.temperature is None:
-        lines.append("Not calibrated: the run has no temperature.")
+    lines.append(_meaning(prediction))
     if all(image.distance is None for image in prediction.images):
         lines.append("No distance: the run's BatchNorm statistics describe no images.")
     if far := sum(is_unlike(image) is True for image in prediction.images):
@@ -159,6 +166,22 @@ def _lines(prediction: Prediction) -> list[str]:
             "distrust their scores."
         )
     return [*lines, NOTICE]
+
+
+def _meaning(prediction: Prediction) -> str:
+    """What the two columns are worth as probabilities."""
+    if prediction.recalibration is not None:
+        return (
+            "Calibrated: the chance among patients like the run's validation patients. Where the "
+            "finding is rarer or more frequent than there, it is another."
+        )
+    why = "that was fitted to other models' scores"
+    if prediction.caution is None:
+        why = "the run has no intercept and slope for it (recalibration in calibration.json)"
+    return (
+        f"Not calibrated: {why}. Training that draws both classes equally often leaves "
+        "probabilities of a rare finding too high."
+    )
 
 
 def _word(value: bool | None) -> str:

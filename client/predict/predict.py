@@ -25,12 +25,12 @@ from client.predict.notes import notes_on
 from client.predict.scores import (
     ImageScore,
     Prediction,
-    choose_point,
+    point_of,
     score_patients,
     shared_pictures,
 )
 from shared.files import make_private_folder
-from shared.finished import FinishedRun
+from shared.finished import Calibration, FinishedRun
 from shared.model.backbones import StagedResNet
 from shared.model.final import load_final_model
 
@@ -62,7 +62,7 @@ def predict(
     not know, FedThawError where the model gives no numbers, OSError where `explain` cannot be
     written. A bad image is refused and never stops the others.
     """
-    config, chosen = finished.stored.config, choose_point(finished.calibration, point)
+    config, chosen = finished.stored.config, point_of(finished, point)
     model = load_final_model(finished).to(device)
     model.requires_grad_(False)
     if explain is not None:
@@ -81,14 +81,16 @@ def predict(
         on_image(done)
     images, shared = _without_shared(images, explain)
     images = _copies_told(images)
-    temperature = finished.calibration.temperature if finished.calibration else None
+    calibration = finished.calibration or Calibration(None, ())
     return Prediction(
         run=finished.stored.run,
         point=chosen,
-        temperature=temperature,
+        temperature=calibration.temperature,
+        recalibration=calibration.recalibration,
         images=tuple(images),
-        patients=score_patients(images, chosen, temperature),
+        patients=score_patients(images, chosen, calibration.recalibration),
         refused=(*refused, *shared),
+        caution=finished.caution,
     )
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 from scipy.special import logit as logit_of
 
 from client.predict.files import Refused
 from shared.errors import ConfigError
-from shared.finished import Calibration, OperatingPoint
-from shared.metrics.calibration import apply_temperature
+from shared.finished import Calibration, FinishedRun, OperatingPoint
 
 UNCHOSEN = OperatingPoint("none chosen by the run", 0.5)
 
@@ -45,7 +45,7 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class PatientScore:
-    """All images of a patient. `calibrated` is None where the run fitted no temperature."""
+    """All images of a patient. `calibrated` is None where the run has no recalibration."""
 
     person: tuple[bool, str]
     """As `ImageScore.person`."""
@@ -62,9 +62,22 @@ class Prediction:
     run: str
     point: OperatingPoint
     temperature: float | None
+    recalibration: tuple[float, float] | None
     images: tuple[ImageScore, ...]
     patients: tuple[PatientScore, ...]
     refused: tuple[Refused, ...]
+    caution: str | None = None
+    """Why what the run chose does not hold for its final model, which is not used then."""
+
+
+def point_of(finished: FinishedRun, name: str | None) -> OperatingPoint:
+    """As `choose_point`; ConfigError also for any name where the run's are of other models."""
+    if name is not None and finished.caution:
+        raise ConfigError(
+            f"{finished.caution} Its operating point '{name}' is not this model's; leave out "
+            f"--operating-point, and patients are decided at {UNCHOSEN.threshold:g}."
+        )
+    return choose_point(finished.calibration, name)
 
 
 def choose_point(calibration: Calibration | None, name: str | None) -> OperatingPoint:
@@ -83,12 +96,14 @@ def choose_point(calibration: Calibration | None, name: str | None) -> Operating
 
 
 def score_patients(
-    images: Sequence[ImageScore], point: OperatingPoint, temperature: float | None
+    images: Sequence[ImageScore],
+    point: OperatingPoint,
+    recalibration: tuple[float, float] | None,
 ) -> tuple[PatientScore, ...]:
     """The mean probability of a patient's images, each picture once, as evaluation takes it.
 
-    The temperature divides the logit of that mean, since it was fitted to such; the decision is by
-    the mean itself, on which thresholds are chosen.
+    Intercept and slope of the `recalibration` are on the logit of that mean, since they were fitted
+    to such; the decision is by the mean itself, on which thresholds are chosen.
     """
     probabilities: dict[tuple[bool, str], list[float]] = defaultdict(list)
     for image in images:
@@ -98,8 +113,9 @@ def score_patients(
     for person, values in probabilities.items():
         mean = float(np.mean(values))
         calibrated = None
-        if temperature is not None:
-            calibrated = float(apply_temperature(logit_of(mean), temperature))
+        if recalibration is not None:
+            intercept, slope = recalibration
+            calibrated = float(expit(intercept + slope * logit_of(mean)))
         positive = mean >= point.threshold
         scores.append(PatientScore(person, len(values), mean, calibrated, positive))
     return tuple(scores)

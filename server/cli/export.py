@@ -35,6 +35,8 @@ def export_command(
     for name in wanted:
         if name not in FORMATS:
             raise ConfigError(f"--format has '{name}'; it may name {' and '.join(FORMATS)}.")
-    for file in export(read_finished_run(run), out or run / "export", wanted):
+    finished = read_finished_run(run)
+    for file in export(finished, out or run / "export", wanted):
         typer.echo(str(file))
-    typer.echo(NOTICE, err=True)
+    for line in filter(None, (finished.caution, NOTICE)):
+        typer.echo(line, err=True)

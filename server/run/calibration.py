@@ -1,14 +1,16 @@
-"""calibration.json: temperature and operating points, chosen on validation patients."""
+"""calibration.json: recalibration and operating points, chosen on validation patients."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from shared.errors import RunError
 from shared.files import write_text_atomically
-from shared.metrics.calibration import fit_temperature
+from shared.metrics.calibration import fit_temperature, probable_recalibration
 from shared.metrics.histogram import Histogram
 from shared.metrics.operating import threshold_at_sensitivity, youden_threshold
 
@@ -16,24 +18,27 @@ FILE = "calibration.json"
 SENSITIVITIES = (0.8, 0.9, 0.95)
 
 
-def calibrate(validation: Histogram) -> dict[str, Any]:
+def calibrate(validation: Histogram, shown: Mapping[str, int | None]) -> dict[str, Any]:
     """What the final model's scores of all sites' validation patients suggest.
 
     Thresholds are of the uncalibrated probability of a patient; null where a class is missing.
+    `shown` has the numbers of positives and negatives as they may be told; without one of them the
+    intercept, which depends on their ratio, is not told either.
     """
+    fit = None if None in shown.values() else probable_recalibration(validation)
     points = {"youden": youden_threshold(validation)} | {
         f"sensitivity-{share:g}": threshold_at_sensitivity(validation, share)
         for share in SENSITIVITIES
     }
     return {
         "temperature": fit_temperature(validation),
+        "recalibration": asdict(fit) if fit else None,
         "operating_points": [
             {"name": name, "threshold": threshold}
             for name, threshold in points.items()
             if threshold is not None
         ],
-        "positives": validation.total_positives,
-        "negatives": validation.total_negatives,
+        **shown,
     }
 
 

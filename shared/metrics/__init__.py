@@ -26,6 +26,7 @@ from shared.metrics.calibration import (
     apply_temperature,
     calibration_in_the_large,
     fit_temperature,
+    probable_recalibration,
     recalibration,
 )
 from shared.metrics.curve import PrecisionRecallPoint, RocPoint, precision_recall_points, roc_points
@@ -112,6 +113,7 @@ __all__ = [
     "newcombe_interval",
     "placements",
     "precision_recall_points",
+    "probable_recalibration",
     "recalibration",
     "reliability_curve",
     "roc_band",

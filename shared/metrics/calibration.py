@@ -20,6 +20,8 @@ from shared.metrics.scores import require_scores
 # What divides logits by more than 20, or multiplies them by more, is no calibration but another
 # model: 20 leaves no probability between the outermost bins outside 0.4 to 0.6.
 TEMPERATURES = 1 / 20, 20.0
+FEWEST = 10
+"""Patients of either class below which intercept and slope are chance's more than the model's."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,19 @@ def recalibration(histogram: Histogram) -> Recalibration | None:
         return None
     intercept, slope = _logistic_regression(histogram)
     return Recalibration(intercept, slope)
+
+
+def probable_recalibration(histogram: Histogram) -> Recalibration | None:
+    """The `recalibration` where it may make probabilities of other patients' scores.
+
+    None where a class has fewer than `FEWEST` patients, and where the slope leaves `TEMPERATURES`:
+    scores that positives do not have higher tell no probability. Raises as `recalibration`.
+    """
+    fit = recalibration(histogram)
+    if fit is None or min(histogram.total_positives, histogram.total_negatives) < FEWEST:
+        return None
+    lowest, highest = TEMPERATURES
+    return fit if lowest <= fit.slope <= highest else None
 
 
 def fit_temperature(histogram: Histogram) -> float | None:

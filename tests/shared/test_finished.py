@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from shared.errors import ConfigError, WeightsError
-from shared.finished import Calibration, OperatingPoint, read_finished_run
+from shared.finished import LOCAL_STATISTICS, Calibration, OperatingPoint, read_finished_run
 from shared.model.final import load_final_model
 
 Write = Callable[..., Path]
@@ -25,12 +25,40 @@ def test_what_the_folder_says(tmp_path: Path, write_finished: Write) -> None:
     assert (finished.stored.config.backbone, finished.stored.config.image_size) == ("micro", 48)
     points = (OperatingPoint("youden", 0.3), OperatingPoint("sensitive", 0.1))
     assert finished.calibration == Calibration(1.5, points)
+    assert finished.caution is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "foreign"),
+    [
+        ({}, True),
+        ({"schedule": "full"}, True),
+        # The head has no BatchNorm: nothing stayed at the sites.
+        ({"schedule": "probe"}, False),
+        ({"batch_norm": "frozen"}, False),
+    ],
+)
+def test_what_was_chosen_on_other_models_is_not_this_ones(
+    tmp_path: Path, write_finished: Write, changes: dict[str, Any], *, foreign: bool
+) -> None:
+    chosen = {"temperature": 1.5, "operating_points": POINTS}
+    run = write_finished(tmp_path / "run", chosen, **({"batch_norm": "local"} | changes))
+    finished = read_finished_run(run)
+    assert (finished.calibration is None) == foreign
+    assert finished.caution == (LOCAL_STATISTICS if foreign else None)
 
 
 def test_without_a_calibration_there_is_none(tmp_path: Path, write_finished: Write) -> None:
     assert read_finished_run(write_finished(tmp_path / "a")).calibration is None
     empty = write_finished(tmp_path / "b", {"temperature": None, "operating_points": []})
     assert read_finished_run(empty).calibration == Calibration(None, ())
+
+
+def test_intercept_and_slope(tmp_path: Path, write_finished: Write) -> None:
+    fit = {"intercept": -1.25, "slope": 0.5}
+    document: dict[str, Any] = {"temperature": None, "operating_points": [], "recalibration": fit}
+    run = write_finished(tmp_path / "run", document)
+    assert read_finished_run(run).calibration == Calibration(None, (), (-1.25, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +71,12 @@ def test_without_a_calibration_there_is_none(tmp_path: Path, write_finished: Wri
         {"temperature": None, "operating_points": [{"name": "x", "threshold": 1.5}]},
         {"temperature": None, "operating_points": [{"threshold": 0.5}]},
         {"temperature": None, "operating_points": [{"name": "x", "threshold": None}]},
+        {"temperature": None, "operating_points": [], "recalibration": {"intercept": 0}},
+        {
+            "temperature": None,
+            "operating_points": [],
+            "recalibration": {"intercept": 0, "slope": -1},
+        },
     ],
 )
 def test_a_damaged_calibration_is_refused(

@@ -22,13 +22,14 @@ from safetensors.torch import load_file
 from client.data.admission import admit
 from client.data.image import decode, fit_square
 from client.settings import load_site
-from shared.finished import NOTICE
+from shared.finished import LOCAL_STATISTICS, NOTICE
 from shared.model.backbones import build_backbone
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 
 Here = Callable[..., tuple[int, str, str]]
-CALIBRATION = {
+CALIBRATION: dict[str, Any] = {
     "temperature": 2.0,
+    "recalibration": {"intercept": -1.5, "slope": 0.5},
     "operating_points": [
         {"name": "youden", "threshold": 0.4}, {"name": "sensitive", "threshold": 0.05},
     ],
@@ -77,8 +78,10 @@ def test_patients_have_the_mean_of_their_images(run: Path, hospital: Path, here:
         assert patient["probability"] == pytest.approx(mean)
         assert patient["positive"] == (mean >= 0.4)
         assert patient["calibrated"] == pytest.approx(
-            1 / (1 + np.exp(-np.log(mean / (1 - mean)) / 2))
+            1 / (1 + np.exp(1.5 - np.log(mean / (1 - mean)) / 2))
         )
+    assert (found["temperature"], found["caution"]) == (2.0, None)
+    assert found["recalibration"] == CALIBRATION["recalibration"]
 
 
 def test_csv_and_json_say_the_same(tmp_path: Path, run: Path, hospital: Path, here: Here) -> None:
@@ -117,8 +120,58 @@ def test_a_run_without_calibration_says_so(run: Path, hospital: Path, here: Here
     code, out, _ = here("predict", run, hospital / "images" / "E0001_1.dcm")
     assert code == 0
     assert "Threshold 0.500 (operating point: none chosen by the run)." in out
-    assert "Not calibrated: the run has no temperature." in out
+    assert "Not calibrated: the run has no intercept and slope" in out
     assert out.rstrip().endswith(NOTICE)
+
+
+def test_a_temperature_alone_makes_no_probability(
+    tmp_path: Path, write_finished: Callable[..., Path], hospital: Path, here: Here
+) -> None:
+    """As runs before `recalibration` have it: balanced sampling is still in the scores."""
+    older = {key: value for key, value in CALIBRATION.items() if key != "recalibration"}
+    run = write_finished(tmp_path / "older", older, image_size=64)
+    found = json.loads(here("predict", run, hospital / "images" / "E0001_1.dcm", "--json")[1])
+    assert (found["temperature"], found["recalibration"]) == (2.0, None)
+    assert [patient["calibrated"] for patient in found["patients"]] == [None]
+
+
+def test_thresholds_of_other_models_are_not_applied(
+    tmp_path: Path, write_finished: Callable[..., Path], hospital: Path, here: Here
+) -> None:
+    run = write_finished(tmp_path / "local", CALIBRATION, image_size=64, batch_norm="local")
+    image = hospital / "images" / "E0001_1.dcm"
+    found = json.loads(here("predict", run, image, "--json")[1])
+    assert found["caution"] == LOCAL_STATISTICS
+    assert found["operating_point"]["threshold"] == 0.5
+    (patient,) = found["patients"]
+    assert (patient["calibrated"], patient["positive"]) == (None, patient["probability"] >= 0.5)
+    for words in ((), ("--csv", "-")):
+        code, out, err = here("predict", run, image, *words)
+        assert code == 0
+        assert LOCAL_STATISTICS in out + err
+    code, out, err = here("predict", run, image, "--operating-point", "youden")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "operating point 'youden' is not this model's" in err
+
+
+def test_what_is_written_is_the_users_alone(
+    tmp_path: Path, run: Path, hospital: Path, here: Here
+) -> None:
+    """It names patients, and shows them."""
+    explained = tmp_path / "explained"
+    explained.mkdir(mode=0o755)
+    before = os.umask(0)
+    try:
+        code, _, _ = here(
+            "predict", run, hospital / "images" / "E0001_1.dcm", "--csv", tmp_path / "scores.csv",
+            "--explain", explained,
+        )  # fmt: skip
+    finally:
+        os.umask(before)
+    assert code == 0
+    written = [tmp_path / "scores.csv", *explained.iterdir()]
+    assert len(written) == 3
+    assert [path.stat().st_mode & 0o077 for path in written] == [0, 0, 0]
 
 
 def test_what_admission_sets_aside_is_refused_in_its_words(

@@ -34,20 +34,20 @@ def image(
 
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), PROBABILITIES), min_size=1),
-    st.floats(0.05, 20), PROBABILITIES,
+    st.tuples(st.floats(-5, 5), st.floats(0.05, 20)), PROBABILITIES,
 )  # fmt: skip
 def test_the_mean_probability_decides(
-    drawn: list[tuple[str, float]], temperature: float, threshold: float
+    drawn: list[tuple[str, float]], recalibration: tuple[float, float], threshold: float
 ) -> None:
     point = OperatingPoint("p", threshold)
-    scores = score_patients([image(*pair) for pair in drawn], point, temperature)
+    scores = score_patients([image(*pair) for pair in drawn], point, recalibration)
     assert [score.person[1] for score in scores] == list(dict.fromkeys(name for name, _ in drawn))
     for score in scores:
         own = [probability for name, probability in drawn if name == score.person[1]]
         mean = sum(own) / len(own)
         assert score.images == len(own)
         assert score.probability == pytest.approx(mean)
-        odds = (mean / (1 - mean)) ** (1 / temperature)
+        odds = np.exp(recalibration[0]) * (mean / (1 - mean)) ** recalibration[1]
         assert score.calibrated == pytest.approx(odds / (1 + odds))
         if abs(mean - threshold) > 1e-9:
             assert score.positive == (mean > threshold)
@@ -59,7 +59,7 @@ def test_a_score_at_the_threshold_is_positive() -> None:
 
 
 def test_certain_scores_stay_what_they_are() -> None:
-    scores = score_patients([image("a", 1.0), image("b", 0.0)], YOUDEN, 2.0)
+    scores = score_patients([image("a", 1.0), image("b", 0.0)], YOUDEN, (-1.0, 2.0))
     assert [score.calibrated for score in scores] == [1.0, 0.0]
 
 

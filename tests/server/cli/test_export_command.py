@@ -17,7 +17,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from shared.finished import NOTICE, read_finished_run
+from shared.finished import LOCAL_STATISTICS, NOTICE, read_finished_run
 from shared.model.final import load_final_model
 
 Here = Callable[..., tuple[int, str, str]]
@@ -120,6 +120,34 @@ def test_the_safetensors_file_is_a_copy(tmp_path: Path, write_finished: Write, h
     assert "onnx" not in (tmp_path / "e" / "README.md").read_text(encoding="utf-8")
     facts = json.loads((tmp_path / "e" / "model.json").read_text(encoding="utf-8"))
     assert (facts["run"], facts["base"], facts["temperature"]) == ("r-1", "sha256:ab", None)
+
+
+def test_intercept_and_slope_are_told(tmp_path: Path, write_finished: Write, here: Here) -> None:
+    fit = {"intercept": -1.5, "slope": 0.5}
+    calibration = {"temperature": 1.5, "recalibration": fit, "operating_points": []}
+    run = write_finished(tmp_path / "run", calibration)
+    assert here("export", run)[0] == 0
+    facts = json.loads((run / "export" / "model.json").read_text(encoding="utf-8"))
+    assert (facts["recalibration"], facts["caution"]) == (fit, None)
+    readme = (run / "export" / "README.md").read_text(encoding="utf-8")
+    assert "sigmoid(intercept + slope * logit(score))" in readme
+
+
+def test_thresholds_of_other_models_are_not_exported(
+    tmp_path: Path, write_finished: Write, here: Here
+) -> None:
+    calibration = {"temperature": 1.5, "operating_points": [{"name": "youden", "threshold": 0.3}]}
+    run = write_finished(tmp_path / "run", calibration, batch_norm="local")
+    code, _, err = here("export", run)
+    assert (code, err) == (0, f"{LOCAL_STATISTICS}\n{NOTICE}\n")
+    facts = json.loads((run / "export" / "model.json").read_text(encoding="utf-8"))
+    assert facts["caution"] == LOCAL_STATISTICS
+    assert (facts["temperature"], facts["recalibration"], facts["operating_points"]) == (
+        None, None, [],
+    )  # fmt: skip
+    readme = (run / "export" / "README.md").read_text(encoding="utf-8")
+    assert LOCAL_STATISTICS in readme
+    assert "operating_points" not in readme
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])

@@ -18,6 +18,7 @@ from shared.metrics.calibration import (
     apply_temperature,
     calibration_in_the_large,
     fit_temperature,
+    probable_recalibration,
     recalibration,
 )
 from shared.metrics.histogram import SCORE_BINS, Histogram, bin_logits
@@ -26,6 +27,7 @@ T = TypeVar("T")
 FITS: list[Callable[[Histogram], object]] = [
     calibration_in_the_large,
     recalibration,
+    probable_recalibration,
     fit_temperature,
 ]
 
@@ -71,6 +73,19 @@ def test_recalibration_is_the_logistic_regression_of_the_raw_scores(
     expected = minimize(lambda w: loss(w[0] + w[1] * logits, labels), [0, 0], tol=1e-10)
     assert (result.intercept, result.slope) == pytest.approx(tuple(expected.x), abs=0.01)
     assert (result.intercept, result.slope) == pytest.approx((intercept, slope), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("intercept", "slope", "patients", "usable"),
+    [(0.4, 0.5, 4000, True), (0, -0.7, 4000, False), (0, 1, 12, False)],
+)
+def test_a_recalibration_of_few_or_inverted_scores_is_none_for_others(
+    intercept: float, slope: float, patients: int, *, usable: bool
+) -> None:
+    histogram = Histogram.from_logits(*cohort(intercept, slope, patients))
+    fit = recalibration(histogram)
+    assert fit is not None
+    assert probable_recalibration(histogram) == (fit if usable else None)
 
 
 @pytest.mark.parametrize("shift", [0, 0.8, -2])

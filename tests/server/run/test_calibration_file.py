@@ -1,0 +1,87 @@
+"""calibration.json: what a finished run says of its scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+
+from server.run.calibration import FILE, calibrate, write_calibration
+from shared.finished import read_finished_run
+from shared.metrics.histogram import Histogram, bin_logits
+
+PREVALENCE = 0.2
+
+
+def balanced_model(patients: int = 3000) -> Histogram:
+    """Scores of a network that saw both classes equally often: odds too high by 4, right else."""
+    generator = np.random.default_rng(5)
+    shift = logit(0.5) - logit(PREVALENCE)
+    truth = generator.normal(logit(PREVALENCE), 0.8, patients)
+    labels = (generator.random(patients) < expit(truth)).astype(np.int64)
+    return Histogram.from_logits(truth + shift, labels)
+
+
+def totals(histogram: Histogram) -> dict[str, int | None]:
+    return {"positives": histogram.total_positives, "negatives": histogram.total_negatives}
+
+
+def test_a_score_of_half_among_few_positives_is_no_even_chance() -> None:
+    """A temperature cannot mend it: it leaves 0.5 where it is."""
+    validation = balanced_model()
+    document = calibrate(validation, totals(validation))
+    fit = document["recalibration"]
+    assert expit(fit["intercept"]) == pytest.approx(PREVALENCE, abs=0.03)
+    calibrated = expit(fit["intercept"] + fit["slope"] * bin_logits())
+    patients = validation.positives + validation.negatives
+    mean = np.dot(patients, calibrated) / patients.sum()
+    assert mean == pytest.approx(validation.total_positives / patients.sum())
+    labels = np.repeat([1, 0], [validation.total_positives, validation.total_negatives])
+    scores = np.concatenate(
+        [np.repeat(bin_logits(), n) for n in (validation.positives, validation.negatives)]
+    )
+    oracle = LogisticRegression(C=1e12).fit(scores[:, None], labels)
+    assert fit["intercept"] == pytest.approx(oracle.intercept_[0], abs=1e-3)
+    assert fit["slope"] == pytest.approx(oracle.coef_[0, 0], abs=1e-3)
+    assert set(document) == {
+        "temperature", "recalibration", "operating_points", "positives", "negatives",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        ([-2.0] * 30 + [1.0] * 30, [0] * 30 + [1] * 30),  # the classes lie apart
+        ([-1.0, 1.0] * 40, [0] * 80),
+        ([-1.0, 1.0, 1.2] * 9, [0, 1, 0] * 9),  # nine positives
+        ([1.0, -1.0, -0.5, 0.6] * 20, [0, 1, 0, 1] * 20),  # positives have the lower scores
+    ],
+)
+def test_where_nothing_can_be_said_nothing_is(logits: list[float], labels: list[int]) -> None:
+    validation = Histogram.from_logits(logits, labels)
+    assert calibrate(validation, totals(validation))["recalibration"] is None
+
+
+def test_hidden_totals_hide_what_follows_from_their_ratio() -> None:
+    validation = balanced_model()
+    shown = totals(validation) | {"positives": None}
+    document = calibrate(validation, shown)
+    assert (document["recalibration"], document["positives"]) == (None, None)
+    assert document["operating_points"]
+
+
+def test_it_is_read_back(tmp_path: Path) -> None:
+    validation = balanced_model()
+    document = calibrate(validation, totals(validation))
+    write_calibration(tmp_path, document)
+    config = {"run": "r", "config": {"backbone": "micro"}, "base": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "model.safetensors").touch()
+    found = read_finished_run(tmp_path).calibration
+    assert found is not None
+    assert found.recalibration == tuple(document["recalibration"].values())
+    assert (tmp_path / FILE).exists()
