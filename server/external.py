@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid
 from shared.errors import ConfigError, ProtocolError, RunError, SiteError
 from shared.events import Warned, emit
+from shared.finished import LOCAL_STATISTICS
 from shared.model.pretrained import load_base
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
 from shared.replies import FAILED
+from shared.schedule import statistics_stay_at_sites
 
 
 def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
@@ -58,17 +61,24 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
             kind = SiteError if reply.error.code == FAILED else RunError
             raise kind(as_sentence(f"{site} could not be evaluated: {error_reason(reply)}"))
         content = EvaluateReply.from_content(reply.content)
-        _warn_of_training_site(folder, content.site)
+        _warn_of_training_site(folder, site, content.site)
+        if statistics_stay_at_sites(folder.config):
+            emit(Warned(LOCAL_STATISTICS))
         return content.site, pooled_metrics([content.histogram]).to_json()
     raise ProtocolError("the site did not answer")
 
 
-def _warn_of_training_site(folder: RunFolder, site: str) -> None:
+def _warn_of_training_site(folder: RunFolder, site: Path, name: str) -> None:
     """A cohort that the model has been trained on flatters it."""
-    if any(site in record.sites for record in read_rounds(folder.ledger)):
-        emit(
-            Warned(
-                f"A site called {site} took part in this run: if it is this one, its training "
-                "patients are among those evaluated here, and the metrics flatter the model."
-            )
-        )
+    how = "its training patients are among those evaluated here, and the metrics flatter the model."
+    trained_on = [Path(one).resolve() for one in folder.config.site_folders]
+    if site.resolve() in trained_on:
+        emit(Warned(f"{name} took part in this run: {how}"))
+    elif name in _names(folder, trained_on):
+        emit(Warned(f"A site called {name} took part in this run: if it is this one, {how}"))
+
+
+def _names(folder: RunFolder, trained_on: Sequence[Path]) -> set[str]:
+    """The sites by their names; where all data was in one place the ledger does not have them."""
+    names = {name for record in read_rounds(folder.ledger) for name in record.sites}
+    return names | {path.name for path in trained_on}

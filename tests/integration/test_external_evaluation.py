@@ -10,6 +10,8 @@ import pytest
 from server.external import evaluate_external
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
+from shared.events import Event, Warned, listening
+from shared.finished import LOCAL_STATISTICS
 from shared.replies import own_sites
 
 MakeConfig = Callable[..., RunConfig]
@@ -74,6 +76,40 @@ def test_what_stands_in_the_way_of_an_external_evaluation_is_said(
     (finished / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"no final model yet.*--resume"):
         evaluate_external(finished, tmp_path / "west")
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_who_was_trained_on_is_said_to_flatter(
+    tmp_path: Path, write_site: WriteSite, three_sites: tuple[Path, ...], federated: MakeConfig,
+    simulate: Callable[[RunConfig], dict[str, Any]], *, together: bool,
+) -> None:  # fmt: skip
+    """Of data in one place the ledger has no site's name."""
+    config = federated(rounds=0, pooled=together, min_sites=1)
+    simulate(config)
+    own = three_sites[0]
+    namesake = write_site(tmp_path / "elsewhere", own.name, 8)
+    stranger = write_site(tmp_path / "elsewhere", "west", 8)
+    said = {path: warnings_of(Path(config.out), path) for path in (own, namesake, stranger)}
+    assert f"{own.name} took part in this run: its training patients" in said[own][0]
+    assert said[namesake][0].startswith(f"A site called {own.name} took part")
+    assert [len(told) for told in said.values()] == [1, 1, 0]
+
+
+def test_a_model_with_the_statistics_of_no_site_is_said_to_be_one(
+    tmp_path: Path, write_site: WriteSite, federated: MakeConfig,
+    simulate: Callable[[RunConfig], dict[str, Any]],
+) -> None:  # fmt: skip
+    config = federated(rounds=3, batch_norm="local")
+    simulate(config)
+    site = write_site(tmp_path / "elsewhere", "west", 8)
+    assert warnings_of(Path(config.out), site) == [LOCAL_STATISTICS]
+
+
+def warnings_of(run: Path, site: Path) -> list[str]:
+    heard: list[Event] = []
+    with listening(heard.append):
+        evaluate_external(run, site)
+    return [event.text for event in heard if isinstance(event, Warned)]
 
 
 def test_a_run_without_its_pretrained_file_can_still_be_evaluated(
