@@ -11,11 +11,13 @@ from typing import Any
 from server.report.cohorts import all_cohorts, metrics_of
 from server.report.contributions import contributions_of, trained_on
 from server.report.data import Origin, Report, Round, Totals
+from server.report.reasons import told
 from server.report.sight import may_tell
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import RoundRecord, read_rounds
+from shared.config import RunConfig
 from shared.errors import RunError
 from shared.schedule import total_rounds
 
@@ -54,11 +56,11 @@ def _report(
         config=folder.config,
         finished=summary is not None,
         planned_rounds=total_rounds(folder.config),
-        rounds=tuple(_round(record, min_cell) for record in records),
+        rounds=tuple(_round(record, folder.config, min_cell) for record in records),
         cohorts=cohorts,
         contributions=tuple(contributions_of(records, silent, min_cell)),
         trained_on=trained_on(records, silent, min_cell),
-        missing=dict(sorted(summary.get("missing", {}).items())) if summary else {},
+        missing=told(summary.get("missing", {}), folder.config) if summary else {},
         totals=_totals(summary, records),
         origin=_origin(folder),
         min_cell=min_cell,
@@ -76,10 +78,10 @@ def _summary(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _round(record: RoundRecord, min_cell: int) -> Round:
+def _round(record: RoundRecord, config: RunConfig, min_cell: int) -> Round:
     sites = {name: metrics_of(site.metrics) for name, site in record.sites.items()}
-    told = may_tell(sites, metrics_of(record.validation), min_cell)
-    covered = told.shows_total_positives and told.shows_total_negatives
+    sight = may_tell(sites, metrics_of(record.validation), min_cell)
+    covered = sight.shows_total_positives and sight.shows_total_negatives
     return Round(
         number=record.round,
         trainable=tuple(record.plan["trainable"]),
@@ -88,7 +90,7 @@ def _round(record: RoundRecord, min_cell: int) -> Round:
         loss=record.loss if covered or len(sites) > 1 else None,
         auroc=record.auroc if covered else None,
         sites=tuple(sorted(sites)),
-        refused=dict(sorted(record.refused.items())),
+        refused=told(record.refused, config),
         absent=tuple(sorted(record.absent)),
         attempts=record.attempts,
         bytes_down=record.bytes_down,
