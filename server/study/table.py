@@ -86,7 +86,8 @@ def _grade(first: ArmResult, grade: GradeResult) -> str:
         f"The clinical grade alone has an AUROC of {grade.auroc:.3f} (95 % interval "
         f"{_interval(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have one; "
         f"{first.arm.name} has {_spread(grade.model_auroc)} there, a difference of "
-        f"{grade.difference.mean:+.3f} ({_interval(grade.ci95)}; p {_p(grade.p)}, DeLong)."
+        f"{grade.difference.mean:+.3f} ({_interval(grade.ci95)}; p {_p(grade.p)}, from DeLong's "
+        "variance over patients and that between the repeats)."
     )
 
 

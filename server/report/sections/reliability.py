@@ -7,7 +7,11 @@ from server.report.html import Html, figure
 from server.report.numbers import share
 from server.report.reliability import reliability_plot, reliability_table
 from shared.metrics.binary import brier
-from shared.metrics.calibration import apply_temperature, recalibration
+from shared.metrics.calibration import (
+    apply_temperature,
+    calibration_in_the_large,
+    recalibration,
+)
 from shared.metrics.histogram import Histogram, bin_logits
 from shared.metrics.reliability import reliability_curve
 
@@ -37,13 +41,15 @@ def _caption(cohort: Cohort, counts: Histogram, min_cell: int) -> str:
         f"Reliability of {cohort.title}: on the dotted line a probability of 0.3 comes true in "
         f"three of ten. Groups of ten equal widths, joined until each holds {min_cell} patients."
     )
-    fit = recalibration(counts)
-    if fit is None:
-        return f"{text} Calibration slope and intercept cannot be estimated from these patients."
-    return (
-        f"{text} Calibration slope {fit.slope:.2f} (1 is ideal, below it scores are too extreme), "
-        f"intercept {fit.intercept:.2f} (0 is ideal)."
+    fit, shift = recalibration(counts), calibration_in_the_large(counts)
+    if shift is None:
+        return f"{text} Calibration cannot be estimated from patients of one class."
+    text += (
+        f" Calibration-in-the-large {shift:+.2f} (0 is ideal, below it probabilities are too high)"
     )
+    if fit is None:
+        return f"{text}; the calibration slope cannot be estimated from these patients."
+    return f"{text}, slope {fit.slope:.2f} (1 is ideal, below it scores are too extreme)."
 
 
 def _after(counts: Histogram, temperature: float | None) -> str:

@@ -28,8 +28,8 @@ def study_sentence(result: StudyResult) -> str:
     first = result.arms[0]
     arms = in_words(len(result.arms), "way of training", "ways of training")
     text = (
-        f"{arms[0].upper()}{arms[1:]} at {in_words(len(result.sites), 'site', 'sites')}, each "
-        f"judged at {sum(first.patients):,} patients that it was not trained on. "
+        f"{arms[0].upper()}{arms[1:]} at {in_words(len(result.sites), 'site', 'sites')}, "
+        f"{_judged(result)} that it was not trained on. "
         f"{first.arm.name[0].upper()}{first.arm.name[1:]} has an AUROC of "
         f"{share(first.auroc.mean, 2)}"
     )
@@ -45,6 +45,13 @@ def study_sentence(result: StudyResult) -> str:
     told = [f"better: {', '.join(better)}"] if better else []
     told += [f"worse: {', '.join(worse)}"] if worse else []
     return f"{text}; of the others, beyond chance, {'; '.join(told)}."
+
+
+def _judged(result: StudyResult) -> str:
+    """Arms of some of the sites are judged at the patients of these."""
+    first = result.arms[0]
+    alike = all(one.patients == first.patients for one in result.arms)
+    return f"{'each' if alike else 'the first'} judged at {sum(first.patients):,} patients"
 
 
 def _figures(result: StudyResult) -> Html:

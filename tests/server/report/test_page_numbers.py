@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss, roc_curve
 
@@ -100,6 +100,21 @@ def test_test_patients_are_recalibrated_as_validation_patients_say(
     assert kinds == {"as trained", f"at temperature {best:.2f}"}
     kinds = {row[0] for row in found["Groups of the reliability curve, validation patients"][1:]}
     assert kinds == {"as trained"}
+
+
+def test_calibration_in_the_large_is_that_of_the_mean(
+    make_run: Callable[..., Path], site_counts: Mapping[str, Histogram]
+) -> None:
+    """The shift that makes the mean probability the share of positives; not Cox's intercept."""
+    total = sum(site_counts.values(), start=Histogram.empty())
+    patients = total.positives + total.negatives
+    shift = brentq(
+        lambda a: np.dot(patients, expit(bin_logits() + a)) - total.total_positives, -20, 20
+    )
+    page = run_page(read_report(make_run(), 5))
+    assert f"Calibration-in-the-large {shift:+.2f} (0 is ideal" in page
+    assert re.search(r"slope \d\.\d\d \(1 is ideal", page)
+    assert "intercept" not in page
 
 
 def test_rounds(make_run: Callable[..., Path], tables_of: Any) -> None:

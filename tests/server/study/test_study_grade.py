@@ -40,6 +40,7 @@ def test_the_grade_is_compared_in_those_who_have_one(
     difference = grade["model_auroc"]["mean"] - grade["auroc"]
     assert grade["difference"]["mean"] == pytest.approx(difference)
     assert grade["difference"]["repeats"] == 2
+    assert "DeLong's variance over patients and that between" in (out / "study.md").read_text()
     sentence = f"The clinical grade alone has an AUROC of {grade['auroc']:.3f}"
     for text in (" ".join(said.split()), (out / "study.md").read_text(),
                  (out / "report.html").read_text()):  # fmt: skip

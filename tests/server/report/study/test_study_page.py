@@ -80,6 +80,16 @@ def test_the_sentence_claims_no_more_than_the_tests(
     assert study_sentence(unsure).endswith("no other arm can be told from it with these patients.")
 
 
+def test_the_sentence_tells_whose_patients_they_are(
+    make_study_result: Callable[..., StudyResult],
+) -> None:
+    """An arm of one site is judged at that site's patients."""
+    result = make_study_result()
+    assert "two sites, the first judged at 60 patients that it" in study_sentence(result)
+    alike = replace(result, arms=result.arms[:2])
+    assert "two sites, each judged at 60 patients that it" in study_sentence(alike)
+
+
 def test_only_the_name_of_a_weights_file_is_told(make_study_report: MakeReport) -> None:
     report = make_study_report()
     arms = report.result.plan.arms
