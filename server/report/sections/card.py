@@ -23,7 +23,8 @@ def card_section(report: Report) -> Html:
         (
             "What it predicts",
             "The probability of the finding that the sites' site.toml name as positive. The "
-            "coordinator does not learn how a site defines it; ask the sites.",
+            "coordinator does not learn how a site defines it; ask the sites."
+            + _sampled(report.config),
         ),
         ("Training data", _training(report)),
         ("Evaluation", _evaluation(report)),
@@ -38,6 +39,15 @@ def card_section(report: Report) -> Html:
     ]
     items = [joined(element("dt", name), element("dd", text)) for name, text in terms]
     return section("card", "Model card", element("dl", *items, class_="card"))
+
+
+def _sampled(config: RunConfig) -> str:
+    if config.sampling != "balanced":
+        return ""
+    return (
+        " Training drew both classes equally often, so it is too high where the finding is rare; "
+        "recalibration in calibration.json mends that for patients like the validation patients."
+    )
 
 
 def _model(config: RunConfig) -> str:

@@ -117,6 +117,14 @@ def test_calibration_in_the_large_is_that_of_the_mean(
     assert "intercept" not in page
 
 
+@pytest.mark.parametrize(("sampling", "said"), [("balanced", True), ("shuffle", False)])
+def test_balanced_sampling_is_said_to_raise_probabilities(
+    make_run: Callable[..., Path], sampling: str, *, said: bool
+) -> None:
+    page = run_page(read_report(make_run(sampling=sampling), 5))
+    assert ("it is too high where the finding is rare" in page) is said
+
+
 def test_rounds(make_run: Callable[..., Path], tables_of: Any) -> None:
     run = make_run()
     lines = [json.loads(line) for line in (run / "ledger.jsonl").read_text("utf-8").splitlines()]
