@@ -32,11 +32,11 @@ def ask_for_sums(
             raise ProtocolError(f"{nodes[node]} did not answer: {message.reason}")
         if message.has_error():
             raise ProtocolError(f"{nodes[node]} failed: {error_reason(message)}")
-        reply = CompareReply.from_content(message.content)
+        try:
+            reply = CompareReply.from_content(message.content)
+            total += reply.sums
+        except (ProtocolError, ValueError) as error:
+            raise ProtocolError(f"{nodes[node]} answered otherwise than asked: {error}") from error
         if reply.site != nodes[node]:
             raise ProtocolError(f"{nodes[node]} answered in another site's name")
-        try:
-            total += reply.sums
-        except ValueError as error:
-            raise ProtocolError(str(error)) from error
     return total

@@ -11,6 +11,7 @@ from shared.errors import ProtocolError
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.paired import ClassSums, PairedSums
+from shared.metrics.possible import require_possible
 from shared.protocol.evaluate import Scope, read_scope
 from shared.protocol.graded import grades_from_metrics, grades_to_values
 from shared.protocol.histogram import histograms_from_metrics, histograms_to_values
@@ -149,16 +150,18 @@ class CompareReply:
         """Read a reply; ProtocolError where it breaks the contract."""
         report = settings_in(content, _REPORT)
         pooled = _integers(report, "pooled", 2)
-        return cls(
-            site=name(report, "site"),
-            sums=PairedSums(
-                ClassSums(*_integers(report, "positives", len(_FIELDS))),
-                ClassSums(*_integers(report, "negatives", len(_FIELDS))),
-                pooled_positives=pooled[0],
-                pooled_negatives=pooled[1],
-                repeats=_repeats(report),
-            ),
+        sums = PairedSums(
+            ClassSums(*_integers(report, "positives", len(_FIELDS))),
+            ClassSums(*_integers(report, "negatives", len(_FIELDS))),
+            pooled_positives=pooled[0],
+            pooled_negatives=pooled[1],
+            repeats=_repeats(report),
         )
+        try:
+            require_possible(sums)
+        except ValueError as error:
+            raise ProtocolError(f"the sums are none: {error}") from error
+        return cls(name(report, "site"), sums)
 
 
 def _repeats(record: ConfigRecord) -> int:

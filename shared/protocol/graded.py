@@ -8,8 +8,12 @@ from flwr.app import MetricRecord
 
 from shared.errors import ProtocolError
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
-from shared.metrics.histogram import Histogram
-from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
+from shared.metrics.histogram import MAX_COUNT, Histogram
+from shared.protocol.histogram import (
+    MOST_OF_A_SITE,
+    histogram_from_metrics,
+    histogram_to_values,
+)
 from shared.protocol.records import counts
 
 _PREFIX, _LEVELS = "graded-", "grade-levels"
@@ -33,15 +37,18 @@ def grades_to_values(grades: GradeCounts) -> dict[str, list[int] | list[float]]:
     }
 
 
-def grades_from_metrics(metrics: MetricRecord) -> GradeCounts | None:
-    """Read them, None where there are no grades; ProtocolError where they are none."""
+def grades_from_metrics(metrics: MetricRecord, most: int = MAX_COUNT) -> GradeCounts | None:
+    """Read them, None where there are no grades.
+
+    ProtocolError where they are none, or a count is above `most`.
+    """
     if _LEVELS not in metrics:
         return None
     levels = metrics[_LEVELS]
     if not isinstance(levels, list) or not 0 < len(levels) <= MOST_LEVELS:
         raise ProtocolError(f"'{_LEVELS}' is no list of 1 to {MOST_LEVELS} grades")
-    positives = counts(metrics, _POSITIVES, len(levels))
-    negatives = counts(metrics, _NEGATIVES, len(levels))
+    positives = counts(metrics, _POSITIVES, len(levels), most)
+    negatives = counts(metrics, _NEGATIVES, len(levels), most)
     try:
         values = tuple(float(level) for level in levels)
         return GradeCounts(values, tuple(positives), tuple(negatives))
@@ -56,7 +63,7 @@ def graded_to_values(graded: Graded) -> dict[str, list[int] | list[float]]:
 
 def graded_from_metrics(metrics: MetricRecord) -> Graded | None:
     """Read them, None where the site has no grade; ProtocolError where they contradict."""
-    if (grades := grades_from_metrics(metrics)) is None:
+    if (grades := grades_from_metrics(metrics, MOST_OF_A_SITE)) is None:
         return None
     model = histogram_from_metrics(metrics, _PREFIX)
     if (model.total_positives, model.total_negatives) != (

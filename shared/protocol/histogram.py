@@ -8,8 +8,12 @@ import numpy as np
 from flwr.app import MetricRecord
 
 from shared.errors import ProtocolError
-from shared.metrics.histogram import SCORE_BINS, Histogram
+from shared.metrics.histogram import MAX_COUNT, SCORE_BINS, Histogram
 from shared.protocol.records import counts
+
+MOST_OF_A_SITE = 10**6
+"""Patients of one site in one bin: so far below MAX_COUNT that no sum over sites exceeds that,
+whatever one of them says."""
 
 
 def histogram_to_values(histogram: Histogram, prefix: str = "") -> dict[str, list[int]]:
@@ -30,11 +34,11 @@ def histograms_to_values(histograms: Sequence[Histogram], prefix: str = "") -> d
 
 
 def histograms_from_metrics(
-    metrics: MetricRecord, number: int, prefix: str = ""
+    metrics: MetricRecord, number: int, prefix: str = "", most: int = MAX_COUNT
 ) -> tuple[Histogram, ...]:
-    """Read so many of them; ProtocolError where their counts are not counts."""
-    positives = counts(metrics, f"{prefix}positives", SCORE_BINS * number)
-    negatives = counts(metrics, f"{prefix}negatives", SCORE_BINS * number)
+    """Read so many of them; ProtocolError where their counts are not counts, or above `most`."""
+    positives = counts(metrics, f"{prefix}positives", SCORE_BINS * number, most)
+    negatives = counts(metrics, f"{prefix}negatives", SCORE_BINS * number, most)
     starts = range(0, SCORE_BINS * number, SCORE_BINS)
     return tuple(
         _histogram(positives[start : start + SCORE_BINS], negatives[start : start + SCORE_BINS])
@@ -43,8 +47,8 @@ def histograms_from_metrics(
 
 
 def histogram_from_metrics(metrics: MetricRecord, prefix: str = "") -> Histogram:
-    """Read a histogram; ProtocolError where its counts are not counts."""
-    (found,) = histograms_from_metrics(metrics, 1, prefix)
+    """Read that of one site; ProtocolError where its counts are none that a site can have."""
+    (found,) = histograms_from_metrics(metrics, 1, prefix, MOST_OF_A_SITE)
     return found
 
 

@@ -14,6 +14,9 @@ PROTOCOL_VERSION = 5
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
+MOST = 1e12
+"""No loss and no number of seconds is greater; their weighted sums stay finite, as JSON wants."""
+
 
 def arrays_in(content: RecordDict, record: str) -> ArrayRecord:
     """The tensors of that name, unpacked."""
@@ -109,20 +112,24 @@ def whole(record: ConfigRecord | MetricRecord, key: str, *, minimum: int = 0) ->
 
 
 def real(record: ConfigRecord | MetricRecord, key: str) -> float:
-    """A finite number that is not negative."""
+    """A finite number that is not negative, nor above MOST."""
     value = record.get(key)
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ProtocolError(f"'{key}' is missing or no number")
     if not math.isfinite(value) or value < 0:
         raise ProtocolError(f"'{key}' is {value}; it must be finite and not negative")
+    if value > MOST:
+        raise ProtocolError(f"'{key}' is {value:g}; at most {MOST:g} is possible")
     return float(value)
 
 
-def counts(record: MetricRecord, key: str, length: int) -> list[int]:
-    """A list of `length` counts."""
+def counts(record: MetricRecord, key: str, length: int, maximum: int) -> list[int]:
+    """A list of `length` counts, none above `maximum`."""
     value = record.get(key)
     if not isinstance(value, list) or len(value) != length:
         raise ProtocolError(f"'{key}' is missing or has not {length} counts")
     if not all(isinstance(item, int) and item >= 0 for item in value):
         raise ProtocolError(f"'{key}' holds something that is no count")
+    if max(value, default=0) > maximum:
+        raise ProtocolError(f"'{key}' holds a count above {maximum}")
     return [int(item) for item in value]

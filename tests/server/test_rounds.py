@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -165,6 +167,39 @@ def test_a_refused_reply_is_left_out_and_named(
         weights=[30, 10],
     )
     np.testing.assert_allclose(merged["fc.bias"], delta["fc.bias"] + mean, rtol=1e-5)
+
+
+HOSTILE: list[tuple[str, object]] = [
+    ("positives", [2**31 - 1] * 514),
+    ("negatives", [2**31 - 1] * 514),
+    ("loss", 1e308),
+    ("train-seconds", 1e308),
+    ("evaluate-seconds", 1.7e308),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), HOSTILE, ids=[key for key, _ in HOSTILE])
+def test_numbers_that_would_end_the_run_are_refused(
+    make_sites: MakeSites,
+    make_federation: MakeFederation,
+    delta: Arrays,
+    key: str,
+    value: object,
+) -> None:
+    """Each could be one site's alone; added to those of the others they are no longer numbers."""
+    sites, grid = make_sites()
+
+    def spoil(name: str, asked: Message, reply: RecordDict) -> RecordDict:
+        if name == "east" and asked.metadata.message_type == "train":
+            cast(Any, reply.metric_records["metrics"])[key] = value
+        return reply
+
+    sites.spoil = spoil
+    federation = make_federation(grid, min_sites=2)
+    _, record = run_round(federation, plan_round(federation.config, 1), delta)
+    assert list(record.sites) == ["north", "south"]
+    assert record.refused["east"].startswith(f"'{key}'")
+    json.dumps(dataclasses.asdict(record), allow_nan=False)
 
 
 def test_a_silent_site_is_waited_for_and_named(

@@ -14,6 +14,7 @@ from shared.metrics.paired import ClassSums, PairedSums
 from shared.protocol.compare import CompareReply, CompareRequest
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.graded import Graded
+from shared.protocol.histogram import MOST_OF_A_SITE
 
 MODEL = Histogram.from_logits(np.array([-1.0, 0.5, 2.0]), np.array([0, 1, 1]))
 GRADES = GradeCounts((1.0, 2.5), (0, 2), (1, 0))
@@ -25,8 +26,15 @@ REQUEST = CompareRequest(
 HUGE = 10**40
 REPLY = CompareReply(
     "north",
-    PairedSums(ClassSums(2, 1, 2, 3, 4, HUGE), ClassSums(1, 5, 6, 7, 8, 9), 2, 1, 2),
+    PairedSums(
+        ClassSums(2, 3, 2 * HUGE, 5, 2 * HUGE**2, 3 * HUGE),
+        ClassSums(1, 5, 6, 25, 36, 30),
+        2,
+        HUGE,
+        2,
+    ),
 )
+"""Two positives at places 1 and 2 under A and HUGE under B, and a negative at 5 and 6."""
 
 
 def test_requests_and_replies_survive_the_wire(
@@ -47,6 +55,10 @@ def test_requests_and_replies_survive_the_wire(
         ("positives", ["1", "2", "3", "4", "5", "-6"], "no list of 6 whole numbers"),
         ("negatives", ["1", "2", "3", "4", "5", "9" * 201], "no list of 6 whole numbers"),
         ("pooled", ["1", "x"], "no list of 2 whole numbers"),
+        ("positives", ["2", "9" * 200, "0", "9" * 200, "0", "0"], "the sums are none"),
+        ("positives", ["2", "3", "3", "2", "5", "3"], "the sums are none"),
+        ("positives", ["2", "3", "3", "5", "5", "7"], "the sums are none"),
+        ("negatives", ["0", "0", "0", "0", "0", "9"], "the sums are none"),
         ("repeats", 0, "repeats"),
         ("repeats", 1001, "at most 1000"),
         ("site", "../north", "no plain name"),
@@ -78,6 +90,16 @@ def test_a_request_names_plain_runs_and_one_thing_to_compare_with() -> None:
         CompareRequest.from_content(content)
 
 
+def test_pooled_counts_may_be_more_than_one_site_has() -> None:
+    """Or one site that says too much would keep the others from answering."""
+    many = Histogram([2 * MOST_OF_A_SITE] * 514, [1] * 514)  # type: ignore[arg-type]
+    request = dataclasses.replace(REQUEST, pooled_a=(many, MODEL))
+    assert CompareRequest.from_content(request.to_content()) == request
+    grades = GradeCounts((1.0, 2.5), (0, 2 * MOST_OF_A_SITE), (1, 0))
+    request = dataclasses.replace(REQUEST, runs_b=(), pooled_b=grades)
+    assert CompareRequest.from_content(request.to_content()) == request
+
+
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
@@ -86,6 +108,8 @@ def test_a_request_names_plain_runs_and_one_thing_to_compare_with() -> None:
         ("grade-levels", [float(n) for n in range(21)], "no list of 1 to 20 grades"),
         ("grade-positives", [0, 1], "not of the same number of patients"),
         ("grade-negatives", [0], "missing or has not 2 counts"),
+        ("grade-positives", [MOST_OF_A_SITE + 1, 0], "holds a count above 1000000"),
+        ("graded-positives", [MOST_OF_A_SITE + 1] + [0] * 513, "holds a count above 1000000"),
     ],
 )
 def test_grades_that_are_none(key: str, value: list[float], sentence: str) -> None:

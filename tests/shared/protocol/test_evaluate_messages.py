@@ -10,13 +10,17 @@ import pytest
 from flwr.app import MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
-from shared.metrics.histogram import MAX_COUNT, SCORE_BINS, Histogram
+from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.protocol.evaluate import (
     EvaluateReply,
     EvaluateRequest,
     Scope,
 )
-from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
+from shared.protocol.histogram import (
+    MOST_OF_A_SITE,
+    histogram_from_metrics,
+    histogram_to_values,
+)
 from shared.wire.arrays import to_record
 
 Content = Callable[[RecordDict], RecordDict]
@@ -99,7 +103,7 @@ def test_a_reply_with_a_name_that_leaves_its_folder() -> None:
 @pytest.mark.parametrize(
     "positives",
     [[], [0] * (SCORE_BINS - 1), [0] * (SCORE_BINS + 1), [-1] + [0] * (SCORE_BINS - 1),
-     [0.5] * SCORE_BINS, [MAX_COUNT + 1] + [0] * (SCORE_BINS - 1)],
+     [0.5] * SCORE_BINS, [MOST_OF_A_SITE + 1] + [0] * (SCORE_BINS - 1)],
     ids=["none", "too few", "too many", "negative", "no counts", "more than there are people"],
 )  # fmt: skip
 def test_counts_that_are_none(positives: list[int]) -> None:

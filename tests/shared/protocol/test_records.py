@@ -10,6 +10,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
 from shared.protocol.records import (
+    MOST,
     PROTOCOL_VERSION,
     arrays_in,
     counts,
@@ -86,7 +87,7 @@ def test_values_of_the_right_type() -> None:
     assert reals(record, "i") == [0.0, 2.0]
     assert whole(record, "w", minimum=3) == 3
     assert real(record, "w") == 3.0
-    assert counts(MetricRecord({"c": [0, 5]}), "c", 2) == [0, 5]
+    assert counts(MetricRecord({"c": [0, 5]}), "c", 2, 5) == [0, 5]
 
 
 @pytest.mark.parametrize("value", [[-1.0], [float("nan")], [float("inf")], [True], ["1"]])
@@ -105,4 +106,16 @@ def test_whole_numbers_have_a_minimum(value: object) -> None:
 @pytest.mark.parametrize("value", [[1], [1, 2, 3], [1, -1], [0.5, 1.0]])
 def test_counts_have_a_length_and_are_counts(value: list[int]) -> None:
     with pytest.raises(ProtocolError, match=r"^'c' "):
-        counts(MetricRecord({"c": value}), "c", 2)
+        counts(MetricRecord({"c": value}), "c", 2, 9)
+
+
+def test_counts_have_a_maximum() -> None:
+    with pytest.raises(ProtocolError, match="'c' holds a count above 4"):
+        counts(MetricRecord({"c": [0, 5]}), "c", 2, 4)
+
+
+@pytest.mark.parametrize("value", [1.1e12, 1e308, 2**63])
+def test_numbers_whose_sums_would_not_be_finite(value: float) -> None:
+    with pytest.raises(ProtocolError, match="at most 1e\\+12 is possible"):
+        real(MetricRecord({"r": value}), "r")
+    assert real(MetricRecord({"r": MOST}), "r") == MOST
