@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from server.inbox import pull
 from server.presence import Presence, connected
 
 POLL_SECONDS = 0.05
@@ -69,7 +70,7 @@ def send_and_collect(
     while pending:
         found = False
         by_identifier = {asked.identifier: node for node, asked in pending.items()}
-        for reply in list(grid.pull_messages(list(by_identifier))):
+        for reply in pull(grid, list(by_identifier)):
             node = by_identifier.get(reply.metadata.reply_to_message_id)
             if node in pending:
                 found = True

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from server.inbox import pull
 from server.presence import Presence
 from server.replies import as_sentence, error_reason
 from shared.errors import ProtocolError
@@ -80,7 +81,7 @@ def _answered(grid: Grid, roster: Roster) -> dict[int, Message]:
         if asked.identifier is not None
     }
     answers: dict[int, Message] = {}
-    while awaited and (replies := list(grid.pull_messages(list(awaited)))):
+    while awaited and (replies := pull(grid, list(awaited))):
         for reply in replies:
             node = awaited.pop(reply.metadata.reply_to_message_id, None)
             if node is not None:
