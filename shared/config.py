@@ -202,11 +202,25 @@ class RunConfig:
             )
         if self.rounds + self.probe_rounds == 0:
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
+        if self._normalises_single_values():
+            raise ConfigError(
+                "batch-size is 1 and image-size 32: layer4's feature maps are then single values, "
+                "of which BatchNorm takes no statistics; set batch-size to 2 or more, image-size to "
+                "33 or more, or batch-norm=frozen."
+            )
         if self.weights_sha256 and not _is_sha256(self.weights_sha256):
             raise ConfigError(
                 f"weights-sha256 is '{self.weights_sha256}'; it must be 64 "
                 "lower-case hexadecimal digits, as sha256sum prints them."
             )
+
+    def _normalises_single_values(self) -> bool:
+        """Whether layer4 trains on one image a step, of whose sides it leaves a 32nd."""
+        thaws = self.schedule == "full" or (
+            self.schedule == "progressive" and self.unfreeze_layer4 < 1
+        )
+        trains = self.rounds > 0 and thaws and self.batch_norm != "frozen"
+        return trains and self.batch_size == 1 and self.image_size <= 32
 
     @property
     def site_folders(self) -> tuple[str, ...]:

@@ -9,18 +9,21 @@ import re
 from typing import Any
 
 import pytest
+import torch
 from flwr.common.serde import user_config_from_proto, user_config_to_proto
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.model.backbones import build_backbone
 from shared.overrides import parse_overrides
 from shared.setting import key_of
 
 FIELDS = dataclasses.fields(RunConfig)
 NUMBERS = [item for item in FIELDS if type(item.default) in (int, float)]
 THAWING = ("unfreeze-layer4", "unfreeze-layer3", "unfreeze-layer2")
+NEVER: dict[str, object] = dict.fromkeys(THAWING, 1.0)
 WRONG_VALUES: dict[type, list[object]] = {
     bool: [1, 0.0, "true", None],
     int: [1.5, 1.0, True, "3", None],
@@ -115,6 +118,34 @@ def test_settings_that_contradict_each_other(flat: dict[str, object], sentence: 
         parse_run_config(flat)
 
 
+@pytest.mark.parametrize("backbone", ["micro", "resnet18"])
+@pytest.mark.parametrize("size", [32, 33])
+def test_single_images_must_leave_layer4_something_to_normalise(backbone: str, size: int) -> None:
+    """As the network itself has it."""
+    settings = {"backbone": backbone, "image-size": size, "batch-size": 1}
+    network = build_backbone(backbone).train()
+    if size > 32:
+        network(torch.zeros(1, 1, size, size))
+        parse_run_config(settings)
+        return
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        network(torch.zeros(1, 1, size, size))
+    with pytest.raises(ConfigError, match="batch-size is 1 and image-size 32"):
+        parse_run_config(settings)
+    with pytest.raises(ConfigError, match="batch-size is 1 and image-size 32"):
+        parse_run_config({**settings, "schedule": "full", "unfreeze-layer4": 0.0})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"schedule": "probe"}, {"batch-norm": "frozen"}, {"rounds": 0}, {"batch-size": 2}, NEVER],
+)
+def test_single_images_may_be_small_where_layer4_keeps_its_statistics(
+    more: dict[str, object],
+) -> None:
+    parse_run_config({"image-size": 32, "batch-size": 1, **more})
+
+
 def test_an_empty_configuration_is_the_recipe() -> None:
     assert parse_run_config({}) == RunConfig()
 
@@ -144,6 +175,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
     values = {item.name: draw(_values(item)) for item in FIELDS}
     names = [key.replace("-", "_") for key in THAWING]
     values |= dict(zip(names, sorted(values[name] for name in names), strict=True))
+    assume(values["batch_size"] > 1 or values["image_size"] > 32)
     assume(values["rounds"] + values["probe_rounds"] > 0)
     assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])
     return RunConfig(**values)
