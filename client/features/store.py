@@ -131,14 +131,17 @@ class FeatureStore:
     def make_room(self, needed: int, keep: Collection[FeatureKey]) -> bool:
         """Whether `needed` bytes more fit, after what was not used for longest was removed.
 
-        Never what is to keep. Raises OSError.
+        Never what is to keep, and nothing at all where that would not be enough. Raises OSError.
         """
         make_private_folder(self.root)
         sizes, kept = self._sizes(), {key.folder for key in keep}
         free = shutil.disk_usage(self.root).free - _LEFT_FREE
         excess = needed - min(free, self.limit - sum(sizes.values()))
-        self._remove([name for name in sizes if name not in kept], excess)
-        return excess <= sum(size for name, size in sizes.items() if name not in kept)
+        others = [name for name in sizes if name not in kept]
+        if excess > sum(sizes[name] for name in others):
+            return False
+        self._remove(others, excess)
+        return True
 
     def tidy(self) -> None:
         """Remove what killed processes left half written, and what is beyond the limit."""
