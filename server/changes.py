@@ -24,14 +24,21 @@ def warn_of_changes(record: RoundRecord, earlier: Sequence[RoundRecord]) -> None
                     "validation patients may have mixed: start a new run for a clean evaluation."
                 )
             )
-        if site.continued_from != before.round and before.plan["phase"] == record.plan["phase"]:
-            emit(
-                Warned(
-                    f"{name} has lost its optimiser's state of round {before.round} (its cache was "
-                    f"cleared or moved) and went on from round {site.continued_from}; the run is "
-                    "sound, but not the same bytes as an undisturbed one."
-                )
-            )
+        if before.plan["phase"] == record.plan["phase"]:
+            _compare_memory(name, site.continued_from, before.round)
+
+
+def _compare_memory(name: str, continued_from: int, last: int) -> None:
+    """Say when a site went on from another round than the last in which its training was used."""
+    if continued_from == last:
+        return
+    what = (
+        f"has lost its optimiser's state of round {last} (its cache was cleared or moved) and went "
+        f"on from round {continued_from}"
+        if continued_from < last
+        else f"went on from round {continued_from}, its training of which was not used"
+    )
+    emit(Warned(f"{name} {what}; the run is sound, but not the same bytes as an undisturbed one."))
 
 
 def _data(images: int, patients: int) -> str:

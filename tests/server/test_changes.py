@@ -66,3 +66,13 @@ def test_a_lost_memory_is_told_unless_a_new_phase_begins_without_it(
     probe = make_record(10)
     assert probe.plan["phase"] != fine_tuning.plan["phase"]
     assert all("east" not in one for one in said(fine_tuning, probe))
+
+
+def test_a_reply_that_was_not_used_is_no_memory_that_was_lost(make_record: MakeRecord) -> None:
+    """East trained in round 2 and was refused, or its reply came too late."""
+    second = make_record(2)
+    without = dataclasses.replace(second, sites={"north": second.sites["north"]})
+    third = changed(make_record(3), continued_from=2)
+    (text,) = said(third, make_record(1), without)
+    assert text.startswith("east went on from round 2, its training of which was not used; the run")
+    assert "lost" not in text
