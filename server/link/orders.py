@@ -34,7 +34,7 @@ class Order:
 
     @property
     def name(self) -> str:
-        """The run's identity: the name of its folder."""
+        """What it was submitted as: the name of its folder."""
         return self.folder.name
 
     @property

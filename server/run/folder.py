@@ -82,7 +82,9 @@ def prepare_folder(config: RunConfig) -> RunFolder:
     path = Path(config.out) if config.out else Path("runs") / run
     try:
         if (path / "order.json").exists():
-            run = path.name  # it was submitted under this name
+            # The name that it was submitted under, and never the same again: where a folder is
+            # removed and its name given anew, sites still have what they kept of the run before.
+            run = f"{path.name}-{secrets.token_hex(3)}"
         return _prepare(path, run, config)
     except OSError as error:
         raise ConfigError(

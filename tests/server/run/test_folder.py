@@ -105,6 +105,19 @@ def test_a_continued_run_is_the_one_that_began(begun: RunFolder) -> None:
     assert continued.config == begun.config
 
 
+def test_a_submitted_run_is_never_taken_for_an_earlier_one_of_its_name(tmp_path: Path) -> None:
+    """Whose folder was removed, while its sites still have what they kept of it."""
+    config = RunConfig(out=str(tmp_path / "trial"))
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "trial" / "order.json").touch()
+    first, second = prepare_folder(config), prepare_folder(config)
+    assert first.run != second.run
+    for folder in (first, second):
+        assert re.fullmatch(r"trial-[0-9a-f]{6}", folder.run)
+    write_config(second, BASE, "random")
+    assert prepare_folder(resumed(second)).run == second.run
+
+
 def test_settings_of_the_machine_may_change(begun: RunFolder) -> None:
     assert sorted(RESUMABLE_CHANGES) == [
         "min_sites", "out", "reconnect_wait", "resume", "retries", "round_timeout",
