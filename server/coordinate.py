@@ -19,11 +19,12 @@ from server.presence import Registry, nobody_registered
 from server.roster import Roster
 from server.rounds import run_round
 from server.run.calibration import calibrate, write_calibration
-from server.run.checkpoint import Checkpoint, checkpoint_rounds, load_checkpoint
+from server.run.checkpoint import Checkpoint
 from server.run.evaluation_file import write_evaluation
 from server.run.folder import RunFolder, prepare_folder, stored_base, write_config
-from server.run.ledger import RoundRecord, read_rounds, rewrite_rounds
+from server.run.ledger import RoundRecord
 from server.run.lock import locked
+from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import build_summary, write_summary
 from server.waiting import wait_for_sites
@@ -108,31 +109,14 @@ def _federation(
 
 
 def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, list[RoundRecord]]:
-    """Where to go on: the newest round that has both a whole checkpoint and its ledger line."""
-    records = read_rounds(folder.ledger)
-    damaged = []
-    for round_number in reversed(checkpoint_rounds(folder.path)):
-        if round_number > len(records):
-            continue
-        checkpoint = load_checkpoint(folder.path, round_number)
-        if checkpoint is not None:
-            break
-        damaged.append(round_number)
-    else:
+    """Where to go on, with what the aggregation and the requests remember of it."""
+    checkpoint, records = restore(folder)
+    if checkpoint is None:
         delta = initial_delta(federation.reference, folder.config)
         checkpoint = Checkpoint(round=0, delta=delta, strategy={})
-    if checkpoint.round < len(records):
-        damage = f" (damaged: {', '.join(map(str, sorted(damaged)))})" if damaged else ""
-        emit(
-            Warned(
-                f"The ledger has {len(records)} rounds, but the newest whole checkpoint is of "
-                f"round {checkpoint.round}{damage}; the run goes on after that one."
-            )
-        )
-    rewrite_rounds(folder.ledger, records[: checkpoint.round])
     federation.aggregator.state = dict(checkpoint.strategy)
     federation.downlink.residual = dict(checkpoint.feedback)
-    return checkpoint, records[: checkpoint.round]
+    return checkpoint, records
 
 
 def _run_rounds(

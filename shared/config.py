@@ -205,8 +205,8 @@ class RunConfig:
         if self._normalises_single_values():
             raise ConfigError(
                 "batch-size is 1 and image-size 32: layer4's feature maps are then single values, "
-                "of which BatchNorm takes no statistics; set batch-size to 2 or more, image-size to "
-                "33 or more, or batch-norm=frozen."
+                "of which BatchNorm takes no statistics; set batch-size to 2 or more, image-size "
+                "to 33 or more, or batch-norm=frozen."
             )
         if self.weights_sha256 and not _is_sha256(self.weights_sha256):
             raise ConfigError(

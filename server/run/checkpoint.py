@@ -48,15 +48,25 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path, round_number: int) -> Checkpoint | None:
-    """The checkpoint of that round, None where it is missing or damaged."""
+    """The checkpoint of that round, None where it is missing or damaged.
+
+    Raises RunError where it cannot be read at this moment: it may be whole.
+    """
+    path = _path(folder, round_number)
     try:
-        with safe_open(_path(folder, round_number), framework="numpy") as file:
-            tensors: dict[str, NDArray[np.float32]] = {
-                key: file.get_tensor(key)
-                for key in file.keys()  # noqa: SIM118 (not a mapping)
-            }
-    except (OSError, SafetensorError):
+        if not path.is_file():
+            return None
+        # First as any file: safetensors calls it missing, whatever keeps it from being opened.
+        with path.open("rb") as file:
+            file.read(1)
+        tensors = _read(path)
+    except SafetensorError:
         return None
+    except OSError as error:
+        raise RunError(
+            f"The checkpoint {path} cannot be read ({error.strerror or error}). It may be "
+            "whole, so nothing was changed: mend its access, and continue with --resume."
+        ) from error
     delta, strategy = _part(tensors, "delta"), _part(tensors, "strategy")
     return Checkpoint(round_number, delta, strategy, _part(tensors, "feedback"))
 
@@ -76,6 +86,15 @@ def prune_checkpoints(folder: Path, keep: set[int]) -> None:
 
 def _path(folder: Path, round_number: int) -> Path:
     return folder / f"round-{round_number:04d}.safetensors"
+
+
+def _read(path: Path) -> Arrays:
+    with safe_open(path, framework="numpy") as file:
+        tensors: dict[str, NDArray[np.float32]] = {
+            key: file.get_tensor(key)
+            for key in file.keys()  # noqa: SIM118 (not a mapping)
+        }
+    return tensors
 
 
 def _part(tensors: Arrays, prefix: str) -> Arrays:

@@ -14,6 +14,9 @@ from typing import Any
 from shared.errors import RunError
 from shared.files import write_text_atomically
 
+UNDONE = "ledger-undone.jsonl"
+"""Lines of rounds that a continued run went back on."""
+
 
 @dataclass(frozen=True)
 class SiteRound:
@@ -73,12 +76,17 @@ def append_round(path: Path, record: RoundRecord) -> None:
 def read_rounds(path: Path) -> list[RoundRecord]:
     """All complete lines in order; a torn last line, left by a crash, is passed over.
 
-    RunError where an earlier line is damaged or the rounds are out of order.
+    RunError where the file cannot be read, an earlier line is damaged or rounds are out of order.
     """
-    if not path.exists():
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise RunError(
+            f"The ledger {path} cannot be read ({error.strerror}); mend its access."
+        ) from error
     records: list[RoundRecord] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             records.append(_parse(json.loads(line)))
@@ -123,6 +131,17 @@ def rewrite_rounds(path: Path, records: Sequence[RoundRecord]) -> None:
         write_text_atomically(path, "".join(lines))
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def cut_rounds(path: Path, records: Sequence[RoundRecord], keep: int) -> list[RoundRecord]:
+    """Go back to the first `keep` rounds; those after them are added to UNDONE, beside the ledger.
+
+    RunError where the disk does not take it.
+    """
+    for record in records[keep:]:
+        append_round(path.with_name(UNDONE), record)
+    rewrite_rounds(path, records[:keep])
+    return list(records[:keep])
 
 
 def _unwritable(path: Path, error: OSError) -> RunError:

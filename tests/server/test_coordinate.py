@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -206,22 +207,74 @@ def test_a_damaged_checkpoint_is_passed_over(run: Run, tmp_path: Path) -> None:
     _, events = run("cut", resume=True)
     assert [event.text for event in events if isinstance(event, Warned)] == [
         "The ledger has 3 rounds, but the newest whole checkpoint is of round 2 (damaged: 3); "
-        "the run goes on after that one."
+        "the run goes on after that one. The lines of the rounds after it are kept in "
+        "ledger-undone.jsonl."
     ]
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
+    (undone,) = (tmp_path / "cut" / "ledger-undone.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(undone)["round"] == 3
 
 
 def test_checkpoints_that_are_gone(run: Run, tmp_path: Path) -> None:
+    """What was done is not thrown away: they may be on a disk that is not there now."""
     run("whole")
     with pytest.raises(KeyboardInterrupt):
         run("cut", interrupt(4))
-    for path in (tmp_path / "cut").glob("round-*.safetensors"):
+    folder, kept = tmp_path / "cut", tmp_path / "kept"
+    ledger = (folder / "ledger.jsonl").read_bytes()
+    shutil.copytree(folder, kept)
+    for path in folder.glob("round-*.safetensors"):
         path.unlink()
+    with pytest.raises(RunError, match=r"has 3 rounds, but no whole checkpoint is in .*; put the"):
+        run("cut", resume=True)
+    for path in kept.glob("round-*.safetensors"):
+        (folder / path.name).write_bytes(b"")
+    with pytest.raises(
+        RunError, match=r"no whole checkpoint is in .* \(damaged: .*2, 3\); put the"
+    ):
+        run("cut", resume=True)
+    assert (folder / "ledger.jsonl").read_bytes() == ledger
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    run("cut", resume=True)
+    assert results(folder) == results(tmp_path / "whole")
+
+
+def test_a_ledger_that_was_cut_off_by_hand(run: Run, tmp_path: Path) -> None:
+    """As whoever reads a damaged one is told to."""
+    run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", interrupt(5))
+    folder = tmp_path / "cut"
+    for number in (1, 2):
+        (folder / f"round-{number:04d}.safetensors").unlink(missing_ok=True)
+    ledger = folder / "ledger.jsonl"
+    ledger.write_text("".join(ledger.read_text("utf-8").splitlines(True)[:2]), encoding="utf-8")
     _, events = run("cut", resume=True)
-    assert [event.text for event in events if isinstance(event, Warned)] == [
-        "The ledger has 3 rounds, but the newest whole checkpoint is of round 0; "
-        "the run goes on after that one."
-    ]
+    assert next(e for e in events if isinstance(e, RunStarted)).done == 0
+    assert results(folder) == results(tmp_path / "whole")
+
+
+def test_a_checkpoint_that_cannot_be_opened_now(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be whole: nothing is done, so that nothing is lost."""
+    run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", interrupt(4))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "cut").iterdir()}
+    opened = Path.open
+
+    def fail(path: Path, *words: Any, **more: Any) -> Any:
+        if path.name == "round-0003.safetensors":
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return opened(path, *words, **more)
+
+    with monkeypatch.context() as stale:
+        stale.setattr(Path, "open", fail)
+        with pytest.raises(RunError, match=r"round-0003\.safetensors cannot be read \(Stale file"):
+            run("cut", resume=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "cut").iterdir()} == before
+    run("cut", resume=True)
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -10,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from server.run.ledger import RoundRecord, append_round, read_rounds, rewrite_rounds
+from server.run.ledger import (
+    UNDONE,
+    RoundRecord,
+    append_round,
+    cut_rounds,
+    read_rounds,
+    rewrite_rounds,
+)
 from shared.errors import RunError
 
 MakeRecord = Callable[..., RoundRecord]
@@ -120,3 +128,24 @@ def test_a_disk_that_fills_up_while_rewriting(ledger: Path, fill_disk: Callable[
 @pytest.mark.parametrize("auroc", [0.0, 0.5, None])
 def test_the_validation_auroc(auroc: float | None, make_record: MakeRecord) -> None:
     assert make_record(1, auroc).auroc == auroc
+
+
+def test_rounds_that_are_gone_back_on_are_kept_beside(ledger: Path) -> None:
+    """Each time: what was set aside before stays."""
+    first, second, third = read_rounds(ledger)
+    assert cut_rounds(ledger, [first, second, third], 2) == [first, second]
+    assert cut_rounds(ledger, [first, second], 1) == [first]
+    assert read_rounds(ledger) == [first]
+    undone = (ledger.parent / UNDONE).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["round"] for line in undone] == [3, 2]
+    assert cut_rounds(ledger, [first], 1) == [first]
+    assert len((ledger.parent / UNDONE).read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_a_ledger_that_cannot_be_read_now(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(RunError, match=r"ledger\.jsonl cannot be read \(Input/output error\)"):
+        read_rounds(ledger)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,3 +137,18 @@ def test_the_rest_is_removed(tmp_path: Path) -> None:
     prune_checkpoints(tmp_path, {2, 5, 9})
     assert checkpoint_rounds(tmp_path) == [2, 5]
     assert (tmp_path / "model.safetensors").exists()
+
+
+def test_a_checkpoint_that_cannot_be_opened_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, state(1))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", fail)
+        with pytest.raises(RunError, match=r"cannot be read \(Too many open files\)\. It may be"):
+            load_checkpoint(tmp_path, 1)
+    assert_equal(load_checkpoint(tmp_path, 1), state(1))
