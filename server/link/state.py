@@ -16,9 +16,9 @@ from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
 from flwr.server.superlink.linkstate import InMemoryLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
 from flwr.supercore.fab import Fab
-from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.superlink.federation import NoOpFederationManager
 
+from server.link.store import PartStore
 from shared.setting import Scalar
 
 REPLY_LIMIT = 2**28
@@ -43,7 +43,7 @@ class Link(InMemoryLinkState):
     """Flower's link state; thread-safe as that is."""
 
     def __init__(self) -> None:
-        super().__init__(NoOpFederationManager(), ObjectStoreFactory().store())
+        super().__init__(NoOpFederationManager(), PartStore())
         self.closing = False
         """The process is about to end: whoever waits for a message is sent away."""
         self._uploaded: dict[str, int] = {}
