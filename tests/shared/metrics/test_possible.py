@@ -62,9 +62,7 @@ def test_numbers_that_no_float_holds() -> None:
     mine, _ = sums_of([(0, 1, 0, True), (2, 3, 1, True), (1, 1, 1, True), (3, 0, 0, True)])
     require_possible(mine)
     huge = 10**200
-    changed = {
-        key: replace(getattr(mine, key), a=huge, aa=huge * huge)
-        for key in ("positives", "negatives")
-    }
+    positives = replace(mine.positives, a=huge, aa=huge**2)
+    negatives = replace(mine.negatives, a=huge, aa=huge**2)
     with pytest.raises(ValueError, match="no patients have such sums"):
-        require_possible(replace(mine, **changed))
+        require_possible(replace(mine, positives=positives, negatives=negatives))
