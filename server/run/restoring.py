@@ -43,7 +43,7 @@ def restore(folder: RunFolder) -> tuple[Checkpoint | None, list[RoundRecord]]:
 
 def _newest_whole(folder: RunFolder, rounds: Sequence[int]) -> tuple[Checkpoint | None, list[int]]:
     """The last of these checkpoints that is whole, None where none is; and the damaged ones."""
-    damaged = []
+    damaged: list[int] = []
     for number in reversed(rounds):
         checkpoint = load_checkpoint(folder.path, number)
         if checkpoint is not None:
