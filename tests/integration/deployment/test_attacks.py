@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import socket
@@ -16,6 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
+from flwr.app import Message, RecordDict
+from flwr.common.serde import message_to_proto
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import Metadata, ObjectTree, PushObjectRequest
@@ -24,6 +27,7 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
 from client.node import connection as node
 from client.node.calls import Connection
+from client.node.transfer import push, receive
 from server.link.gate import BODY_LIMIT
 from shared.deployment.keys import load_private_key
 
@@ -288,6 +292,33 @@ def test_replies_that_are_oversized_malformed_or_in_another_name(
         assert 400 <= garbage.status_code < 500
         assert garbage.status_code != 401
     assert server.popen.poll() is None
+
+
+def test_replies_that_cannot_be_read(deploy: Deploy) -> None:
+    """Their site is refused by its name, and the run goes on with the others."""
+    deployment = deploy()
+    deployment.serve()
+    with connected_as(deployment, deployment.sites[0]) as north:
+        deployment.client(deployment.sites[1])
+        submitted = deployment.submit(min_sites=1, rounds=1, reconnect_wait=1)
+        while submitted.popen.poll() is None:
+            if (received := receive(north)) is not None:
+                push(north, *_unreadable(received[0]), seconds=0.1)
+    said = deployment.finish(submitted)
+    assert "north cannot take part: its reply cannot be read (JSONDecodeError)." in said
+    assert [list(line["sites"]) for line in deployment.rounds()] == [["east"]] * 2
+
+
+def _unreadable(message: Message) -> tuple[MessageProto, ObjectTree, dict[str, bytes]]:
+    """A reply whose parts have the names and lengths that they should have, and no more."""
+    content = b"RecordDict  1\0{"
+    inner = hashlib.sha256(content).hexdigest()
+    head = f"Message {inner} 0\0".encode()
+    outer = hashlib.sha256(head).hexdigest()
+    reply = Message(RecordDict(), reply_to=message)
+    reply.metadata.__dict__["_message_id"] = outer
+    tree = ObjectTree(object_id=outer, children=[ObjectTree(object_id=inner)])
+    return message_to_proto(reply), tree, {inner: content, outer: head}
 
 
 def test_a_site_that_calls_itself_by_another_name(deploy: Deploy) -> None:
