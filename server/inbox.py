@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from flwr.app import Error, Message
 from flwr.app.message import make_message
@@ -15,10 +16,12 @@ from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, pull_objects
-from flwr.superlink.grid import HttpGrid
 
 from server.unpacking import unpacked
 from shared.errors import ProtocolError
+
+if TYPE_CHECKING:  # it brings a database that a simulation need not wait for
+    from flwr.superlink.grid import HttpGrid
 
 
 def pull(grid: Grid, asked: Sequence[str]) -> list[Message]:
@@ -27,11 +30,13 @@ def pull(grid: Grid, asked: Sequence[str]) -> list[Message]:
     Flower's grid of a deployment raises what it stumbles over in a reply, when the reply is gone
     already and nobody can tell whose it was; here an error reply says it in that site's place.
     """
-    if not isinstance(grid, HttpGrid):
+    # Only in a deployment sites are somebody else's.
+    if not hasattr(grid, "_runtime_client"):
         return list(grid.pull_messages(asked))
-    answer = grid._runtime_client.PullMessages(PullAppMessagesRequest(message_ids=asked))
+    deployed = cast("HttpGrid", grid)
+    answer = deployed._runtime_client.PullMessages(PullAppMessagesRequest(message_ids=asked))
     return [
-        _received(grid, reply, tree)
+        _received(deployed, reply, tree)
         for reply, tree in zip(answer.messages_list, answer.message_object_trees, strict=True)
     ]
 

@@ -241,10 +241,11 @@ def test_one_broken_reply_keeps_no_other_from_being_heard(server: Server) -> Non
     present = {node: Presence(None, "") for node in contents}
     question = Question("train", "1", 5)
     replies = dict(send_and_collect(Connected(server), contents, question, look=lambda: present))
-    assert isinstance(replies[NORTH], Message)
-    assert isinstance(replies[EAST], Message)
-    assert error_reason(replies[NORTH]) == "its reply cannot be read (JSONDecodeError)"
-    assert replies[EAST].content == CONTENT
+    north, east = replies[NORTH], replies[EAST]
+    assert isinstance(north, Message)
+    assert isinstance(east, Message)
+    assert error_reason(north) == "its reply cannot be read (JSONDecodeError)"
+    assert east.content == CONTENT
 
 
 def test_a_site_that_cannot_be_read_is_refused_by_its_name(server: Server) -> None:
