@@ -63,7 +63,9 @@ def _check_mlflow(deployment: Any, client: Any, loss: float) -> None:
     number = json.loads((deployment.run_folder("run") / "mlflow.json").read_bytes())["run_id"]
     deployment.wait(lambda: client.get_run(number).info.status == "FINISHED")
     found = client.get_run(number)
-    assert (found.info.run_name, found.data.metrics["loss"]) == ("run", loss)
+    name = json.loads((deployment.run_folder("run") / "config.json").read_bytes())["run"]
+    assert name.startswith("run-")
+    assert (found.info.run_name, found.data.metrics["loss"]) == (name, loss)
     assert not any((deployment.home / "flower" / "empty").iterdir())
 
 
