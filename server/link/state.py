@@ -13,12 +13,14 @@ from importlib.metadata import version
 
 from flwr.app import Message
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate import InMemoryLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
 from flwr.supercore.fab import Fab
 from flwr.superlink.federation import NoOpFederationManager
 
 from server.link.store import PartStore
+from server.link.trees import is_consistent, is_known
 from shared.setting import Scalar
 
 REPLY_LIMIT = 2**28
@@ -47,7 +49,7 @@ class Link(InMemoryLinkState):
         self.closing = False
         """The process is about to end: whoever waits for a message is sent away."""
         self._uploaded: dict[str, int] = {}
-        """Bytes received by push session."""
+        """Bytes received by reply."""
         self._announced: dict[str, _Room] = {}
         """By message, replies that the coordinator has not fetched."""
         # Of its own, and taken last: Flower takes its two locks in either order.
@@ -129,6 +131,32 @@ class Link(InMemoryLinkState):
                 return super().get_message_res({identifier}, run_id)
         return []
 
+    def store_message_and_object_tree(
+        self, message: Message, object_tree: ObjectTree, session_id: str
+    ) -> tuple[bool, list[str]]:
+        """Take a message in; whether it may come, and which of its parts are wanted."""
+        with self.lock:
+            if not self._may_come(message, object_tree):
+                return False, []
+            return super().store_message_and_object_tree(message, object_tree, session_id)
+
+    def _may_come(self, message: Message, tree: ObjectTree) -> bool:
+        """Not a reply under a request's name, and one that is there already only as it was.
+
+        A site repeats a reply where it did not hear that it was taken. With other parts it would
+        begin anew, beside what the first ones are counted as.
+        """
+        if not message.metadata.reply_to_message_id:
+            return True
+        if not is_consistent(tree, self.object_store):
+            return False
+        name = message.metadata.message_id
+        before = self.message_res_store.get(name)
+        if before is None:
+            return name not in self.message_ins_store
+        same_site = before.metadata.src_node_id == message.metadata.src_node_id
+        return same_site and is_known(tree, self.object_store)
+
     def store_object(
         self, run_id: int, session_id: str, object_id: str, object_content: bytes
     ) -> bool:
@@ -138,15 +166,29 @@ class Link(InMemoryLinkState):
             if session is None:
                 return False
             roots = set(session.root_object_ids)
-            size = self._uploaded.get(session_id, 0) + len(object_content)
-            if roots & self.message_res_store.keys() and size > self._room_of(roots):
+            if self._are_requests(roots):
+                return super().store_object(run_id, session_id, object_id, object_content)
+            # By reply: a session ends, and another one begins, whenever the site announces it.
+            size = sum(self._uploaded.get(root, 0) for root in roots) + len(object_content)
+            if size > self._room_of(roots):
                 return False
             stored = super().store_object(run_id, session_id, object_id, object_content)
             if stored:
-                self._uploaded[session_id] = size
-            if session_id not in self._object_push_sessions:
-                self._uploaded.pop(session_id, None)
+                self._forget_uploads()
+                self._uploaded.update(dict.fromkeys(roots, size))
             return stored
+
+    def _are_requests(self, roots: set[str]) -> bool:
+        """Whether these are messages of the run's own process; they may be as large as they are."""
+        return roots <= self.message_ins_store.keys() and not roots & self.message_res_store.keys()
+
+    def _forget_uploads(self) -> None:
+        """No longer count what belongs to replies that have been fetched or given up."""
+        self._uploaded = {
+            root: size
+            for root, size in self._uploaded.items()
+            if root in self.message_res_store or root in self._object_push_session_by_root
+        }
 
     def _room_of(self, roots: set[str]) -> int:
         """The bytes that these replies may have; a part of them has just come."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.fab import Fab
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,6 +130,108 @@ def test_what_was_announced_fits_to_the_byte(wire: Any) -> None:
     assert wire.link.announce(wire.north, reply.name, reply.size)
     assert all(wire.fill(reply, wire.open(reply)))
     assert len(wire.link.get_message_res({request.name}, wire.run)) == 1
+
+
+def take(wire: Any, parcel: Any, tree: ObjectTree | None = None) -> tuple[str, bool, list[str]]:
+    """What comes of a reply that is pushed: its session, whether it is taken, what is wanted."""
+    session = wire.link.start_session(wire.run)
+    taken, wanted = wire.link.store_message_and_object_tree(
+        parcel.message, tree or parcel.tree, session
+    )
+    wire.wanted[session] = wanted
+    return session, taken, wanted
+
+
+def with_child(tree: ObjectTree, name: str) -> ObjectTree:
+    return ObjectTree(
+        object_id=tree.object_id, children=[*tree.children, ObjectTree(object_id=name)]
+    )
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_reply_that_is_there_takes_no_further_parts(wire: Any, whole: bool) -> None:
+    """They would be kept beside what it may have; the same reply again is an honest repetition."""
+    reply = wire.answer(wire.put(wire.ask(wire.north)))
+    wire.fill(reply, wire.open(reply), leave=0 if whole else 1)
+    held = len(wire.link.object_store)
+    _, taken, wanted = take(wire, reply, with_child(reply.tree, "ab" * 32))
+    assert (taken, wanted) == (False, [])
+    assert len(wire.link.object_store) == held
+    _, taken, wanted = take(wire, reply)
+    assert (taken, len(wanted)) == (True, 0 if whole else 1)
+
+
+def test_an_upload_goes_on_after_a_cut_connection(wire: Any) -> None:
+    """The reply is announced anew in its exact size, and what had come is not sent again."""
+    request = wire.put(wire.ask(wire.north))
+    reply = wire.answer(request)
+    assert wire.link.announce(wire.north, reply.name, reply.size)
+    wire.fill(reply, wire.open(reply), leave=1)
+    assert wire.link.announce(wire.north, reply.name, reply.size)
+    session, taken, wanted = take(wire, reply)
+    assert (taken, len(wanted)) == (True, 1)
+    assert all(wire.fill(reply, session))
+    assert len(wire.link.get_message_res({request.name}, wire.run)) == 1
+
+
+def test_what_has_come_counts_when_a_reply_is_announced_again(wire: Any) -> None:
+    reply = wire.answer(wire.put(wire.ask(wire.north)))
+    for leave in (1, 0):
+        assert wire.link.announce(wire.north, reply.name, reply.size - 1)
+        session, _, wanted = take(wire, reply)
+        taken = wire.fill(reply, session, leave=leave)
+    assert (wanted, taken) == ([reply.name], [False])
+
+
+def test_parts_under_another_root_have_the_limit_too(
+    wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they are said to belong to, unless it is a request of the run's own process."""
+    reply = wire.answer(wire.put(wire.ask(wire.north)))
+    monkeypatch.setattr("server.link.state.REPLY_LIMIT", 10)
+    elsewhere = next(iter(reply.tree.children))
+    session, _, wanted = take(wire, reply, elsewhere)
+    assert wanted
+    assert wire.fill(reply, session) == [False] * len(wanted)
+    large = wire.ask(wire.east, "a request of more than ten bytes")
+    assert all(wire.fill(large, wire.open(large)))
+
+
+def test_no_reply_comes_under_a_requests_name(wire: Any) -> None:
+    """It would be taken for the request, which has no limit."""
+    request = wire.put(wire.ask(wire.north))
+    reply = wire.answer(request)
+    reply.message.metadata.__dict__["_message_id"] = request.name
+    assert take(wire, reply, request.tree)[1:] == (False, [])
+
+
+def test_nobody_goes_on_with_the_reply_of_another_site(wire: Any) -> None:
+    """Its upload would be broken off."""
+    reply = wire.answer(wire.put(wire.ask(wire.north)))
+    session = wire.open(reply)
+    forged = wire.answer(wire.put(wire.ask(wire.east)))
+    forged.message.metadata.__dict__["_message_id"] = reply.name
+    assert take(wire, forged, reply.tree)[1:] == (False, [])
+    assert all(wire.fill(reply, session))
+
+
+@pytest.mark.parametrize("what", ["twice", "known", "no digest"])
+def test_a_tree_that_cannot_be_forgotten_is_not_taken(wire: Any, what: str) -> None:
+    """Flower would leave the children behind that it hears of after their parent."""
+    reply = wire.answer(wire.put(wire.ask(wire.north)))
+    leaf = ObjectTree(object_id="ab" * 32)
+    if what == "twice":
+        added = [leaf, with_child(leaf, "cd" * 32)]
+    elif what == "known":
+        first, _ = wire.exchange(wire.east)
+        known = next(iter(first.tree.children))
+        added = [with_child(known, "cd" * 32)]
+    else:
+        added = [ObjectTree(object_id="no digest")]
+    held = len(wire.link.object_store)
+    tree = ObjectTree(object_id=reply.name, children=[*reply.tree.children, *added])
+    assert take(wire, reply, tree)[1:] == (False, [])
+    assert len(wire.link.object_store) == held
 
 
 def test_parts_that_nobody_asked_for_are_not_kept(wire: Any) -> None:
