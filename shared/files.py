@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
+import shlex
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_AGAIN_SECONDS = 0.05
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -63,6 +68,23 @@ def is_private(path: Path) -> bool:
     return not path.stat().st_mode & 0o077
 
 
+def why_not_ours(path: Path) -> str | None:
+    """A sentence for who works as another user than the one that the folder belongs to, else None.
+
+    What root writes there its owner could neither read nor replace. Raises OSError.
+    """
+    owner = path.stat().st_uid
+    if owner == os.geteuid():
+        return None
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    return (
+        f"{path} belongs to {name}; run this as that user: sudo -u {shlex.quote(name)} fedthaw ..."
+    )
+
+
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Wait until no other process or thread holds this lock file, and hold it meanwhile.
@@ -78,17 +100,27 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def lock_at_once(path: Path, refusal: Exception) -> Iterator[None]:
-    """As `file_lock`, but raises `refusal` where somebody else holds it."""
+def lock_at_once(path: Path, refusal: Exception, patience: float = 0.0) -> Iterator[None]:
+    """As `file_lock`, but raises `refusal` where somebody else holds it for `patience` seconds."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + patience
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise refusal from None
+        while not _is_taken(handle):
+            if time.monotonic() >= deadline:
+                raise refusal
+            time.sleep(_AGAIN_SECONDS)
         yield
     finally:
         os.close(handle)
+
+
+def _is_taken(handle: int) -> bool:
+    """Take the lock, unless somebody else holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

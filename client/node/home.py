@@ -16,7 +16,13 @@ from shared.deployment.keys import (
 )
 from shared.deployment.names import parse_address, to_address
 from shared.errors import ConfigError, SiteError
-from shared.files import file_lock, is_private, make_private_folder, write_private
+from shared.files import (
+    file_lock,
+    is_private,
+    make_private_folder,
+    why_not_ours,
+    write_private,
+)
 
 VARIABLE = "FEDTHAW_SITE_HOME"
 
@@ -84,7 +90,7 @@ def create_site_home(home: SiteHome, name: str) -> bool:
     """Make the folder and the key of the site of this name; whether a new key was made.
 
     A key that is there is never replaced. Raises SiteError where it or the folder is open to
-    others, and where the folder cannot be made.
+    others or another user's, and where the folder cannot be made.
     """
     try:
         make_private_folder(home.path)
@@ -112,7 +118,7 @@ def accept_invitation(home: SiteHome, invitation: Invitation) -> None:
 
 
 def open_site_home(home: SiteHome, *, joined: bool = True) -> SiteHome:
-    """The same home, checked: it and its key are there and open to nobody else.
+    """The same home, checked: it and its key are there, this user's, and open to nobody else.
 
     `joined` asks for a coordinator's address and authority too. Raises SiteError.
     """
@@ -166,5 +172,7 @@ def _damaged(file: Path) -> SiteError:
 
 
 def _require_private(home: SiteHome) -> None:
+    if reason := why_not_ours(home.path):
+        raise SiteError(reason)
     if not is_private(home.path):
         raise SiteError(f"{home.path} is open to others on this machine: chmod 700 {home.path}")

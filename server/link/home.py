@@ -11,7 +11,7 @@ from server.link.authority import checked_names, create_authority, issue_certifi
 from shared.deployment.invitation import Invitation
 from shared.deployment.names import checked_site_name, to_address
 from shared.errors import ConfigError
-from shared.files import is_private, make_private_folder, write_private
+from shared.files import is_private, make_private_folder, why_not_ours, write_private
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ def create_home(path: Path, names: Sequence[str], port: int, days: int = 365) ->
         )
     if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
         raise ConfigError(f"{path} exists and is not empty; name a new folder.")
+    if home.path.exists() and (reason := why_not_ours(home.path)):
+        raise ConfigError(reason)
     make_private_folder(home.path)
     home.path.chmod(0o700)  # it may have been there, empty
     authority, authority_key = create_authority(f"FedThaw of {settings.names[0]}")
@@ -115,9 +117,12 @@ def create_home(path: Path, names: Sequence[str], port: int, days: int = 365) ->
 def open_home(path: Path) -> Home:
     """The coordinator's folder at `path`.
 
-    Raises ConfigError where there is none, and where others on this machine can enter it.
+    Raises ConfigError where there is none, where it is another user's, and where others on this
+    machine can enter it.
     """
     home = Home(path.expanduser().absolute())
+    if home.path.is_dir() and (reason := why_not_ours(home.path)):
+        raise ConfigError(reason)
     needed = (home.settings, home.ca_certificate, home.ca_key, home.certificate, home.key)
     if missing := [file.name for file in needed if not file.is_file()]:
         raise ConfigError(

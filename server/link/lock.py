@@ -9,11 +9,14 @@ from server.link.home import Home
 from shared.errors import ConfigError
 from shared.files import lock_at_once
 
+_PATIENCE = 1.0
+"""Seconds: commands that look whether it is served hold the lock for an instant."""
+
 
 def only_one(home: Home) -> AbstractContextManager[None]:
     """Hold the folder; ConfigError where another process does."""
     refusal = ConfigError(f"Another process serves {home.path} already; end that one.")
-    return lock_at_once(home.lock, refusal)
+    return lock_at_once(home.lock, refusal, _PATIENCE)
 
 
 def is_served(home: Home) -> bool:

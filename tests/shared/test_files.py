@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ import pytest
 from shared.files import (
     file_lock,
     is_private,
+    lock_at_once,
     make_private_folder,
     remove_leftovers,
+    why_not_ours,
     write_atomically,
     write_private,
     write_text_atomically,
@@ -196,3 +199,43 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
         list(pool.map(enter, range(8)))
     assert most == [1]
     assert mode(tmp_path / "lock") == 0o600
+
+
+def test_a_lock_that_is_held_is_waited_for_as_long_as_asked(tmp_path: Path) -> None:
+    path, refusal = tmp_path / "lock", RuntimeError("held")
+    with lock_at_once(path, refusal):
+        begun = time.monotonic()
+        with pytest.raises(RuntimeError, match="held"), lock_at_once(path, refusal):
+            pass
+        assert time.monotonic() - begun < 0.25
+        with pytest.raises(RuntimeError, match="held"), lock_at_once(path, refusal, 0.3):
+            pass
+        assert time.monotonic() - begun >= 0.3
+    with lock_at_once(path, refusal):
+        pass
+
+
+def test_a_folder_of_another_user_is_named_with_that_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert why_not_ours(tmp_path) is None
+    mine = pwd.getpwuid(os.geteuid()).pw_name
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    reason = f"{tmp_path} belongs to {mine}; run this as that user: sudo -u {mine} fedthaw ..."
+    assert why_not_ours(tmp_path) == reason
+
+
+def test_a_user_without_a_name_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the user of a container is on its host."""
+
+    def unknown(number: int) -> object:
+        raise KeyError(number)
+
+    owner = tmp_path.stat().st_uid
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    reason = why_not_ours(tmp_path)
+    assert reason is not None
+    assert f"belongs to #{owner};" in reason
+    assert f"sudo -u '#{owner}' fedthaw" in reason

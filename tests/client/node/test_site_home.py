@@ -156,3 +156,16 @@ def test_what_is_damaged(joined: SiteHome, file: str, text: str) -> None:
     (joined.path / file).write_text(text, encoding="utf-8")
     with pytest.raises(SiteError, match=f"{joined.path / file} is damaged; `fedthaw site init"):
         open_site_home(joined)
+
+
+def test_another_users_folder_is_left_alone(
+    joined: SiteHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What root writes into it would be closed to the site."""
+    before = {path: path.read_bytes() for path in joined.path.iterdir()}
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    for use in (lambda: open_site_home(joined), lambda: create_site_home(joined, "north")):
+        with pytest.raises(SiteError, match=rf"{joined.path} belongs to .*: sudo -u "):
+            use()
+    assert {path: path.read_bytes() for path in joined.path.iterdir()} == before

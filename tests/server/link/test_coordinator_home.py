@@ -137,3 +137,18 @@ def test_a_renewed_certificate_is_of_the_same_authority(home: Home) -> None:
     assert remaining_days(certificate) == pytest.approx(90, abs=0.1)
     assert names_of(certificate)[0] == "hub.example.net"
     assert read_settings(home).names == ("hub.example.net",)
+
+
+def test_another_users_folder_is_left_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What root writes into it would be closed to the server."""
+    before = contents(home)
+    empty = home.path.parent / "empty"
+    empty.mkdir()
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    with pytest.raises(ConfigError, match=rf"{home.path} belongs to .*: sudo -u "):
+        open_home(home.path)
+    with pytest.raises(ConfigError, match=rf"{empty} belongs to .*: sudo -u "):
+        create_home(empty, ["hub"], 1, 1)
+    assert contents(home) == before
+    assert list(empty.iterdir()) == []
