@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from shared.deployment.names import is_loopback, parse_address, to_address
+from shared.deployment.proxies import past_the_proxy
 from shared.errors import ConfigError, SiteError
 from shared.health import HealthOption, health_service
 from shared.logs import speak
@@ -48,6 +49,9 @@ def run(
     home = open_site_home(site_home(folder), joined=server is None and ca is None)
     address = to_address(*parse_address(server)) if server else read_server(home)
     authority = _authority(folder, address, None if insecure else ca or home.authority)
+    host = parse_address(address)[0]
+    if is_loopback(host):
+        os.environ.update(past_the_proxy(host, os.environ))
     speak("fedthaw.site")
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes

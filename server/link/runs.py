@@ -22,6 +22,8 @@ from server.link.state import Link
 from server.run.environment import HOME_VARIABLE, RUN_VARIABLE
 from server.run.failure import write_failure
 from server.run.ledger import read_rounds
+from shared.deployment.names import LOOPBACK, to_address
+from shared.deployment.proxies import past_the_proxy
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError, RunError
 from shared.files import write_private
@@ -108,6 +110,7 @@ def _spawn(runs: Runs, order: Order, token: str) -> subprocess.Popen[bytes]:
     environment = (
         os.environ
         | KEEPING
+        | past_the_proxy(LOOPBACK, os.environ)
         | {
             "FLWR_HOME": str(runs.home.flower),
             "FLWR_TELEMETRY_ENABLED": "0",
@@ -120,7 +123,7 @@ def _spawn(runs: Runs, order: Order, token: str) -> subprocess.Popen[bytes]:
     command = [
         str(Path(sys.executable).parent / "flwr-serverapp"), "--insecure",
         "--token-file", str(order.folder / TOKEN), "--parent-pid", str(os.getpid()),
-        "--runtime-api-address", f"127.0.0.1:{runs.port}",
+        "--runtime-api-address", to_address(LOOPBACK, runs.port),
     ]  # fmt: skip
     # In a file: other users of this machine see the words of a command.
     write_private(order.folder / TOKEN, token.encode("ascii"))

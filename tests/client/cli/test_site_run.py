@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -112,3 +113,28 @@ def test_the_log_tells_what_has_left(here: Here, site: Path) -> None:
         assert told in out
     lines = here("site", "log", site, "--json", "--last", 1)[1].splitlines()
     assert [json.loads(line)["type"] for line in lines] == ["evaluate"]
+
+
+def test_what_the_coordinator_has_named_is_shown_as_it_is(here: Here, site: Path) -> None:
+    """It names rounds and messages; neither markup nor a command to the owner's terminal."""
+    named = {"round": "[bold]3[/bold]", "type": "\x1b[2Jtrain\nx", "to": "[/nothing]"}
+    record(site_home(site).audit, ENTRY | named)
+    code, out, _ = here("site", "log", site)
+    assert code == 0
+    for told in ("[bold]3[/bold]", " [2Jtrain x", "[/nothing]"):
+        assert told in out
+    assert "\x1b" not in out
+    record(site_home(site).audit, ENTRY | {"round": "Q" * 5000})
+    assert here("site", "log", site)[1].count("Q") == 200
+
+
+@pytest.mark.usefixtures("started")
+def test_a_coordinator_on_this_machine_is_asked_without_a_proxy(
+    here: Here, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    monkeypatch.setenv("no_proxy", "example.org")
+    assert here("site", "run", site)[0] == 0
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "example.org"
+    assert here("site", "run", site, "--server", "127.0.0.1:9", "--insecure")[0] == 0
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "example.org,127.0.0.1"

@@ -278,3 +278,15 @@ def test_the_token_is_private_and_no_word_of_the_command(
     assert seen["env"]["FLWR_TELEMETRY_ENABLED"] == "0"
     assert list(Path(seen["cwd"]).iterdir()) == []
     assert f"127.0.0.1:{runs.port}" in seen["command"]
+
+
+def test_a_runs_process_asks_no_proxy_for_this_machine(
+    runs: Runs, submit: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **more: seen.update(more))
+    monkeypatch.setenv("no_proxy", "hospital.example.org")
+    submit("first")
+    advance(runs)
+    for name in ("no_proxy", "NO_PROXY"):
+        assert seen["env"][name] == "hospital.example.org,127.0.0.1"
