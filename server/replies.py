@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flwr.app import Message
 
 from shared.errors import ProtocolError
+from shared.plain import one_line
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
@@ -18,8 +19,8 @@ REASON_LIMIT = 2000
 
 def error_reason(reply: Message) -> str:
     """Why a site failed, in its own words: one printable line, as it goes to terminals and logs."""
-    said = "".join(c if c.isprintable() else " " for c in reply.error.reason or "")
-    return said[:REASON_LIMIT].strip().rstrip(".") or "it failed without a reason"
+    said = one_line(reply.error.reason or "", REASON_LIMIT)
+    return said.strip().rstrip(".") or "it failed without a reason"
 
 
 def read_train_reply(reply: Message, site: SiteDescription, plan: Plan, frozen: str) -> TrainReply:

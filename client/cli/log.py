@@ -9,6 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from shared.plain import one_line
+
+_LONGEST_CELL = 200
 
 
 def log(
@@ -42,18 +47,23 @@ def _print(entries: list[dict[str, Any]]) -> None:
         table.add_column(title, overflow="fold", justify="right" if title == "bytes" else "left")
     for entry in entries:
         content = entry.get("content", {})
-        tensors = content.get("delta", {})
-        table.add_row(
+        cells = (
             entry["at"].replace("+00:00", ""),
             entry["to"],
             entry["type"],
             entry["round"],
             f"{entry['bytes']:,}",
-            _tensors(tensors),
+            _tensors(content.get("delta", {})),
             _also(content),
         )
+        table.add_row(*map(_cell, cells))
     console = Console()
     console.print(table) if console.is_terminal else Console(width=160).print(table)
+
+
+def _cell(value: object) -> Text:
+    """As it is: some of it is the coordinator's, and neither markup nor a command to a terminal."""
+    return Text(one_line(str(value), _LONGEST_CELL))
 
 
 def _tensors(tensors: dict[str, str]) -> str:

@@ -40,4 +40,5 @@ def read_lines(folder: Path, start: int) -> tuple[list[str], int]:
     except OSError:
         return [], start
     end = text.rfind(b"\n") + 1
-    return text[:end].decode("utf-8", errors="replace").splitlines(), start + end
+    # At these alone: what a site has said may hold others that Python counts as line breaks.
+    return text[:end].decode("utf-8", errors="replace").split("\n")[:-1], start + end

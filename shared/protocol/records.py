@@ -11,6 +11,8 @@ from shared.errors import ProtocolError
 from shared.wire.packing import unpack
 
 PROTOCOL_VERSION = 5
+LONGEST_TEXT = 500
+"""Characters; digests and words have far fewer."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -33,8 +35,9 @@ def settings_in(content: RecordDict, record: str) -> ConfigRecord:
         raise ProtocolError(f"the message has no record '{record}'")
     version = found.get("protocol")
     if version != PROTOCOL_VERSION:
+        spoken = f"protocol {version}" if type(version) is int else "another protocol"
         raise ProtocolError(
-            f"the message speaks protocol {version!r}, this program {PROTOCOL_VERSION}; "
+            f"the message speaks {spoken}, this program {PROTOCOL_VERSION}; "
             "install the same fedthaw at the coordinator and at all sites"
         )
     return found
@@ -49,7 +52,14 @@ def metrics_in(content: RecordDict, record: str) -> MetricRecord:
 
 
 def text(record: ConfigRecord, key: str) -> str:
-    """A text value."""
+    """A text value that may be shown: printable, and of a sentence's length."""
+    value = _text(record, key)
+    if len(value) > LONGEST_TEXT or not value.isprintable():
+        raise ProtocolError(f"'{key}' is no printable text of at most {LONGEST_TEXT} characters")
+    return value
+
+
+def _text(record: ConfigRecord, key: str) -> str:
     value = record.get(key)
     if not isinstance(value, str):
         raise ProtocolError(f"'{key}' is missing or no text")
@@ -58,7 +68,7 @@ def text(record: ConfigRecord, key: str) -> str:
 
 def name(record: ConfigRecord, key: str) -> str:
     """A text that may become part of a path or of a table: letters, digits, '_', '.', '-'."""
-    value = text(record, key)
+    value = _text(record, key)
     if not _NAME.fullmatch(value):
         raise ProtocolError(f"'{key}' is no plain name of letters, digits, '_', '.' and '-'")
     return value

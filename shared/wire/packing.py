@@ -7,6 +7,7 @@ of a ResNet-50 cost seconds of round trips. As one block they travel in a few pi
 from __future__ import annotations
 
 import json
+import re
 from itertools import accumulate
 from typing import Any
 
@@ -18,7 +19,12 @@ INDEX, BLOCK = "index", "block"
 TENSORS_LIMIT = 10_000
 INDEX_LIMIT = 2**20
 """Bytes of an index; read as Python's lists it takes up to 40 times as many."""
+SIDES_LIMIT = 32
+"""Of a tensor, as in NumPy."""
 _FORM = "fedthaw.packed"
+# They stand in sentences that go to terminals and logs.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
 Entry = tuple[str, str, list[int], str, int]
 
@@ -83,11 +89,18 @@ def _is_entry(entry: Any) -> bool:
         return False
     name, dtype, shape, stype, size = entry
     return (
-        all(isinstance(text, str) for text in (name, dtype, stype))
+        _is_text(name, _NAME)
+        and _is_text(dtype, _WORD)
+        and _is_text(stype, _WORD)
         and isinstance(shape, list)
+        and len(shape) <= SIDES_LIMIT
         and all(_is_count(side) for side in shape)
         and _is_count(size)
     )
+
+
+def _is_text(value: Any, pattern: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _is_count(value: Any) -> bool:

@@ -45,3 +45,10 @@ def test_no_line_is_told_twice_or_half(tmp_path: Path, text: str, cuts: list[int
         told += lines
     assert told == list(text)
     assert start == len(data)
+
+
+def test_a_line_ends_at_a_line_break_alone(tmp_path: Path) -> None:
+    """Python's own splitting takes others, which a site's text may hold."""
+    for text in ("one\u2028line", "one\x0bline", "one\x85line"):
+        (tmp_path / FILE).write_text(f"{text}\nnext\n", encoding="utf-8")
+        assert read_lines(tmp_path, 0)[0] == [text, "next"]

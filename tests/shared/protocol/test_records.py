@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,10 +68,15 @@ def test_records_by_name_and_kind() -> None:
         arrays_in(content, "loose")
 
 
-@pytest.mark.parametrize("version", [0, 4, 6, "5", None])
-def test_another_protocol(version: int | str | None) -> None:
+@pytest.mark.parametrize(
+    ("version", "spoken"),
+    [(0, "protocol 0"), (4, "protocol 4"), (6, "protocol 6")]
+    + [(one, "another protocol") for one in ("5", "\x1b[2J" * 100, [5] * 999, 4.0, True, None)],
+)
+def test_another_protocol(version: Any, spoken: str) -> None:
+    """What is no number is not shown: it goes to the coordinator's terminal."""
     record = ConfigRecord() if version is None else ConfigRecord({"protocol": version})
-    sentence = f"speaks protocol {version!r}, this program 5; install the same fedthaw"
+    sentence = f"speaks {spoken}, this program 5; install the same fedthaw"
     with pytest.raises(ProtocolError, match=re.escape(sentence)):
         settings_in(RecordDict({"settings": record}), "settings")
 
@@ -88,6 +94,19 @@ def test_values_of_the_right_type() -> None:
     assert whole(record, "w", minimum=3) == 3
     assert real(record, "w") == 3.0
     assert counts(MetricRecord({"c": [0, 5]}), "c", 2, 5) == [0, 5]
+
+
+def test_texts_may_be_shown() -> None:
+    for value in ("", "sha256:ab", "Grüße, \\ [red]", "x" * 500):
+        assert text(ConfigRecord({"t": value}), "t") == value
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 501, "a\nb", "a\r", "\x1b[2J", "a\0", "a\u2028b", "\u202e"]
+)
+def test_texts_that_could_do_harm(value: str) -> None:
+    with pytest.raises(ProtocolError, match="'t' is no printable text of at most 500 characters"):
+        text(ConfigRecord({"t": value}), "t")
 
 
 @pytest.mark.parametrize("value", [[-1.0], [float("nan")], [float("inf")], [True], ["1"]])

@@ -23,7 +23,7 @@ from shared.wire.packing import BLOCK, INDEX, INDEX_LIMIT, TENSORS_LIMIT, pack, 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 shapes = npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 tensors = st.dictionaries(
-    st.text(st.characters(codec="utf-8"), max_size=12),
+    st.text("abcXYZ019._-", min_size=1, max_size=12),
     npst.arrays(np.float32, shapes, elements=finite),
     max_size=5,
 )
@@ -129,6 +129,16 @@ HOSTILE: dict[str, Any] = {
     "beyond any machine": with_entry(4, 10**300),
     "nothing, but a block": [],
     "too many tensors": [[str(n), "", [], "", 0] for n in range(TENSORS_LIMIT + 1)],
+    "an empty name": with_entry(0, ""),
+    "a name that clears a terminal": with_entry(0, "\x1b[2J"),
+    "a name with a line break": with_entry(0, "w\n"),
+    "a name that is markup": with_entry(0, "[red]w"),
+    "a long name": with_entry(0, "w" * 201),
+    "a format that clears a terminal": with_entry(1, "\x1b[2J"),
+    "a long format": with_entry(1, "f" * 33),
+    "a kind that clears a terminal": with_entry(3, "\x1b[2J"),
+    "a long kind": with_entry(3, "k" * 33),
+    "many sides": with_entry(2, [1] * 33),
     "many empty lists": b"[" + b"[]," * 2_000_000 + b"[]]",
     "a huge name": [["x" * 2 * INDEX_LIMIT, *GOOD[1:]]],
 }
@@ -163,7 +173,7 @@ def test_the_longest_index_of_the_smallest_lists() -> None:
 
 
 def test_as_many_tensors_as_there_may_be() -> None:
-    record = packed([[str(n), "", [], "", 0] for n in range(TENSORS_LIMIT)], b"")
+    record = packed([[str(n), "zero", [], "fedthaw.zero", 0] for n in range(TENSORS_LIMIT)], b"")
     assert len(unpack(record)) == TENSORS_LIMIT
 
 
