@@ -16,8 +16,8 @@ from shared.memory import keep_freed_memory
 def run(
     home: HomeOption = COORDINATOR,
     host: Annotated[
-        str, typer.Option(help="The address of this machine that sites reach; default all.")
-    ] = "0.0.0.0",  # noqa: S104 (sites are on other machines; control is not on this port)
+        str | None, typer.Option(help="The address of this machine that sites reach; default all.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Default: the one of `server init`.")
     ] = None,

@@ -9,23 +9,32 @@ what the run's own process needs. Nothing lets Flower's control interface throug
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections import Counter
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from google.protobuf.message import DecodeError
 
+from server.link.asgi import (
+    Answer,
+    App,
+    Receive,
+    Scope,
+    Send,
+    closing,
+    declared_length,
+    read_body,
+    refuse,
+    replay,
+)
 from server.link.identity import identify
 from server.link.state import REPLY_LIMIT, Link
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 BODY_LIMIT = 2**25
-"""Bytes of one request; tensors are cut into pieces of 4 MB."""
+"""Bytes of one request of the run's own process."""
+PIECE_LIMIT = 2**23
+"""Bytes of one part of a site's reply; tensors are cut into pieces of 4 MB, by Flower of 5 MB."""
 SMALL_BODY_LIMIT = 2**20
 """Bytes of a request that carries no tensors."""
 SITE_PATHS = frozenset(
@@ -47,6 +56,11 @@ RUN_PATHS = frozenset(
 PIECE_PATHS = frozenset({"/v1/fleet/push-object", "/v1/fleet/pull-object"})
 TRANSFERS_AT_ONCE = 24
 """Pieces that are handled at once; each exists several times while it is."""
+REQUESTS_AT_ONCE = 16
+"""Of one site, from a request's first byte to the last one of its answer: two pieces, a question
+and a heartbeat, and what a cut connection has left behind."""
+IDLE_SECONDS = 30.0
+"""How long the rest of a request may keep its site waiting, as long as that itself would wait."""
 UNANNOUNCED = 2**27
 """Bytes that a reply may have whose site does not announce them, as Flower's own SuperNode."""
 _POLL_SECONDS = 0.02
@@ -57,94 +71,90 @@ def gate_for_runs(app: App) -> App:
 
     async def gated(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in RUN_PATHS:
-            await _refuse(send, 404, "not found")
+            await refuse(send, 404, "not found")
             return
         # As a whole: Flower's layers would each handle every piece of 64 kB.
-        body = await _body(receive, BODY_LIMIT)
+        body = await read_body(receive, BODY_LIMIT)
         if body is None:
-            await _refuse(send, 413, f"more than {BODY_LIMIT} bytes")
+            await refuse(send, 413, f"more than {BODY_LIMIT} bytes")
         else:
-            await app(scope, _replay(body, receive), send)
+            await app(scope, replay(body, receive), send)
 
     return gated
 
 
 def gate_for_sites(app: App, link: Link) -> App:
-    """The SuperLink as sites see it; the rest of the world sees that it is there (/health)."""
-    transfers = asyncio.Semaphore(TRANSFERS_AT_ONCE)
+    """The SuperLink as sites see it; the rest of the world sees that it is there (/health).
+
+    A stranger's connection ends with the first answer: it would be kept open for nobody.
+    """
+    inner = _Sites(app, link)
+    under_way: Counter[int] = Counter()
 
     async def gated(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
         if scope["type"] != "http" or path not in SITE_PATHS | {"/health"}:
-            await _refuse(send, 404, "not found")
+            await refuse(closing(send), 404, "not found")
             return
         if path == "/health":
-            await app(scope, receive, send)
+            await app(scope, receive, closing(send))
             return
         node = identify(dict(scope["headers"]), link)
         if node is None:
-            await _refuse(send, 401, "no registered site's signature of this moment")
+            await refuse(closing(send), 401, "no registered site's signature of this moment")
             return
-        limit = BODY_LIMIT if path == "/v1/fleet/push-object" else SMALL_BODY_LIMIT
-        if _declared_length(scope) > limit or (body := await _body(receive, limit)) is None:
-            await _refuse(send, 413, f"more than {limit} bytes")
+        if under_way[node] >= REQUESTS_AT_ONCE:
+            await refuse(closing(send), 503, f"{REQUESTS_AT_ONCE} requests are under way")
             return
-        if path == "/v1/fleet/pull-messages":
-            await _wait_for_message(scope, node, link)
-            if link.closing:
-                await _refuse(send, 503, "the server is being ended")
-                return
-        elif path == "/v1/fleet/push-messages" and (
-            refusal := _refusal_of_reply(scope, body, node, link)
-        ):
-            await _refuse(send, *refusal)
-            return
-        if path in PIECE_PATHS:
-            async with transfers:
-                await app(scope, _replay(body, receive), send)
-        else:
-            await app(scope, _replay(body, receive), send)
+        under_way[node] += 1
+        try:
+            await inner.serve(node, scope, receive, send)
+        finally:
+            under_way[node] -= 1
 
     return gated
 
 
-def _declared_length(scope: Scope) -> int:
-    """Bytes of the body; a request that does not say how many is taken for too large.
+class _Sites:
+    """What a registered site reaches."""
 
-    The server itself ends a request that sends more than it declares.
-    """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0 if scope["method"] in ("GET", "HEAD") else BODY_LIMIT + 1
+    def __init__(self, app: App, link: Link) -> None:
+        self._app, self._link = app, link
+        self._transfers = asyncio.Semaphore(TRANSFERS_AT_ONCE)
 
+    async def serve(self, node: int, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of this site; returns when the answer has left."""
+        path = scope["path"]
+        limit = PIECE_LIMIT if path == "/v1/fleet/push-object" else SMALL_BODY_LIMIT
+        length = declared_length(scope)
+        try:
+            fits = length is not None and length <= limit
+            body = await read_body(receive, limit, IDLE_SECONDS) if fits else None
+        except TimeoutError:
+            await refuse(closing(send), 503, "the rest of the request did not come")
+            return
+        if body is None:
+            await refuse(send, 413, f"more than {limit} bytes")
+        elif refusal := await self._refusal(node, scope, body):
+            await refuse(send, *refusal)
+        else:
+            answer = Answer(send)
+            slot: AbstractAsyncContextManager[object] = (
+                self._transfers if path in PIECE_PATHS else nullcontext()
+            )
+            async with slot:
+                await self._app(scope, replay(body, receive), answer.take)
+            await answer.finish()
 
-async def _body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body, None where it is too large."""
-    parts: list[bytes] = []
-    length = 0
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        length += len(parts[-1])
-        if length > limit:
-            return None
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give the body that was read already, then what comes after it."""
-    given = False
-
-    async def again() -> MutableMapping[str, Any]:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
+    async def _refusal(self, node: int, scope: Scope, body: bytes) -> tuple[int, str] | None:
+        """Why the request is not let in, after it was held for as long as it may be."""
+        if scope["path"] == "/v1/fleet/push-messages":
+            return _refusal_of_reply(scope, body, node, self._link)
+        if scope["path"] == "/v1/fleet/pull-messages":
+            await _wait_for_message(scope, node, self._link)
+            if self._link.closing:
+                return 503, "the server is being ended"
+        return None
 
 
 async def _wait_for_message(scope: Scope, node: int, link: Link) -> None:
@@ -166,7 +176,7 @@ def _refusal_of_reply(scope: Scope, body: bytes, node: int, link: Link) -> tuple
     """Why a reply is not let in now: in another site's name, too large, or not yet.
 
     Flower checks that a request comes from `node`, and that a reply's sender is who was asked, but
-    not that both are the same.
+    neither that both are the same, nor that the parts are those of the reply.
     """
     try:
         request = PushMessagesRequest.FromString(body)
@@ -174,20 +184,17 @@ def _refusal_of_reply(scope: Scope, body: bytes, node: int, link: Link) -> tuple
         return None  # Flower says what is wrong with it
     if any(message.metadata.src_node_id != node for message in request.messages_list):
         return 403, "a site replies in its own name only"
-    if len(request.message_object_trees) != 1:
+    if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
         return 400, "one reply at a time"
+    name = request.message_object_trees[0].object_id
+    if request.messages_list[0].metadata.message_id != name:
+        return 400, "the parts are those of another message"
     try:
         size = int(dict(scope["headers"]).get(SIZE_HEADER.encode(), UNANNOUNCED))
     except ValueError:
         return 400, f"{SIZE_HEADER} must be a number of bytes"
     if not 0 < size <= REPLY_LIMIT:
         return 413, f"a reply may have {REPLY_LIMIT} bytes"
-    if not link.announce(node, request.message_object_trees[0].object_id, size):
+    if not link.announce(node, name, size):
         return 503, "other replies are being taken; try again"
     return None
-
-
-async def _refuse(send: Send, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text.encode()})

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from server.link.gate import App
+from server.link.asgi import App
 from server.link.home import Home
-from shared.errors import ConfigError
+from shared.deployment.names import to_address
+from shared.errors import ConfigError, FedThawError
 
 log = logging.getLogger("fedthaw.server")
+
+FIRST_REQUEST_SECONDS = 30.0
+"""After so long a connection is closed on which nothing was asked; any stranger can open one."""
+UNREAD_SECONDS = 60
+"""After so long a connection is closed whose other end takes nothing of what was sent."""
 
 
 def renew(home: Home, context: ssl.SSLContext) -> None:
@@ -34,7 +44,8 @@ def new_server(app: App, tls: Home | None) -> uvicorn.Server:
         secrets = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
     config = uvicorn.Config(
         app,
-        lifespan="off", log_config=None, access_log=False, server_header=False,
+        http=cast("type[asyncio.Protocol]", _impatient),
+        lifespan="off", ws="none", log_config=None, access_log=False, server_header=False,
         limit_concurrency=4096, timeout_keep_alive=75, timeout_graceful_shutdown=1, **secrets,
     )  # fmt: skip
     config.load()
@@ -54,20 +65,53 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket at this address, port 0 for a free one; ConfigError where it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
+def _impatient(**given: Any) -> asyncio.Protocol:
+    """The web server's handler of a connection; by itself it waits for a first request for ever."""
+    handler: Any = AutoHTTPProtocol(**given)
+    asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, _close_unless_asked, handler)
+    return cast("asyncio.Protocol", handler)
+
+
+def _close_unless_asked(handler: Any) -> None:
+    # Without a transport it is within the handshake, which has a time limit of its own.
+    if handler.transport is not None and handler.cycle is None:
+        handler.transport.close()
+
+
+def raise_file_limit() -> None:
+    """Let this process have as many connections as the system grants it; the default is 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def bind(host: str | None, port: int) -> socket.socket:
+    """A socket at this address, port 0 for a free one; None is every address of this machine.
+
+    Raises ConfigError where it cannot be had, FedThawError where the machine does not have this
+    address yet.
+    """
+    dual = host is None and socket.has_dualstack_ipv6()
+    place = host or ("::" if dual else "0.0.0.0")  # noqa: S104 (sites are on other machines)
+    bound = socket.socket(socket.AF_INET6 if ":" in place else socket.AF_INET)
+    if dual:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted connections take it over. Without it every small answer waits 40 ms for an
-    # acknowledgement, and a message has hundreds of parts.
+    # Accepted connections take these over. Without the first every small answer waits 40 ms for
+    # an acknowledgement, and a message has hundreds of parts.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * UNREAD_SECONDS)
     try:
-        bound.bind((host, port))
+        bound.bind((place, port))
     except OSError as error:
         bound.close()
-        raise ConfigError(
-            f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port, or "
-            "end what listens there."
-        ) from error
+        what = f"{to_address(place, port)} cannot be listened on ({error.strerror})"
+        if error.errno == errno.EADDRNOTAVAIL:
+            # At the start of the machine its network may come later than this process.
+            raise FedThawError(
+                f"{what}: this machine does not have the address, or not yet; give one that it "
+                "has with --host, or leave --host out."
+            ) from error
+        raise ConfigError(f"{what}; choose another --port, or end what listens there.") from error
     return bound

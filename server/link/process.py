@@ -5,38 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import signal
-import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import uvicorn
 
-from server.link.expiry import expiry_warning
-from server.link.gate import App, gate_for_runs, gate_for_sites
+from server.link.asgi import App
+from server.link.gate import gate_for_runs, gate_for_sites
 from server.link.home import Home
-from server.link.listening import bind, new_server, renew
+from server.link.listening import bind, new_server, raise_file_limit
 from server.link.lock import only_one
-from server.link.registry import read_registry
-from server.link.runs import Runs, advance, end
+from server.link.runs import Runs, end
 from server.link.state import Link
-from server.link.status import status_of, write_status
-from shared.deployment.names import LOOPBACK, is_loopback
+from server.link.supervision import Known, let_in, look_after
+from shared.deployment.names import LOOPBACK, is_loopback, to_address
 from shared.errors import ConfigError
 
 log = logging.getLogger("fedthaw.server")
 
 _SECONDS = 0.5
-_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
 class Listening:
     """Where the process listens, and how."""
 
-    host: str
+    host: str | None
+    """None for all addresses of this machine."""
     port: int
     encrypted: bool = True
 
@@ -47,11 +42,14 @@ def serve(home: Home, listening: Listening) -> None:
     Raises ConfigError where the address is taken or another process serves this folder, and for
     plain HTTP on anything but the loopback.
     """
-    if not listening.encrypted and not is_loopback(listening.host):
+    host = listening.host
+    if not listening.encrypted and (host is None or not is_loopback(host)):
         raise ConfigError(
-            f"--insecure is for trying things on this machine, not for --host {listening.host}; "
-            f"use --host {LOOPBACK}, or leave --insecure out."
+            "--insecure is for trying things on this machine, not for "
+            f"{'all its addresses' if host is None else f'--host {host}'}; use --host {LOOPBACK}, "
+            "or leave --insecure out."
         )
+    raise_file_limit()
     # uvloop where it is there: most of what the process does is encrypted bytes.
     loop = uvicorn.Config(_nothing).get_loop_factory()
     with only_one(home), asyncio.Runner(loop_factory=loop) as runner:
@@ -65,7 +63,9 @@ async def _nothing(*_: object) -> None:
 async def _serve(home: Home, listening: Listening) -> None:
     link = Link()
     app = _superlink(link)
-    _let_in(home, link)
+    # Before they are read: what changes while the process starts is read again.
+    known = Known(home)
+    let_in(home, link)
     outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
     sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None)
     local = new_server(gate_for_runs(app), None)
@@ -81,39 +81,16 @@ async def _serve(home: Home, listening: Listening) -> None:
     try:
         while not sites.started or not local.started:
             await asyncio.sleep(0.02)
-        log.info("Listening for sites on %s:%s.", listening.host, outer.getsockname()[1])
-        await _supervise(home, link, runs, sites, stop)
+        log.info("Listening for sites on %s.", to_address(*outer.getsockname()[:2]))
+        while not stop.is_set():
+            look_after(known, link, runs, sites.config.ssl)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _SECONDS)
     finally:
         link.closing = True
         end(runs)
         sites.should_exit = local.should_exit = True
         await asyncio.gather(*serving, return_exceptions=True)
-
-
-async def _supervise(
-    home: Home, link: Link, runs: Runs, sites: uvicorn.Server, stop: asyncio.Event
-) -> None:
-    """Follow what changes in the folder: registered sites, the certificate, submitted runs."""
-    seen = {path: _changed(path) for path in (home.registry, home.certificate)}
-    written: dict[str, Any] = {}
-    warned = -math.inf
-    while not stop.is_set():
-        if time.monotonic() >= warned + _DAY:
-            warned = time.monotonic()
-            if warning := expiry_warning(home):
-                log.warning(warning)
-        if _changed(home.registry) != seen[home.registry]:
-            seen[home.registry] = _changed(home.registry)
-            _let_in(home, link)
-        if _changed(home.certificate) != seen[home.certificate] and sites.config.ssl is not None:
-            seen[home.certificate] = _changed(home.certificate)
-            renew(home, sites.config.ssl)
-        advance(runs)
-        if (status := status_of(link, runs)) != written:
-            written = status
-            write_status(home, status)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _SECONDS)
 
 
 def _superlink(link: Link) -> App:
@@ -125,19 +102,3 @@ def _superlink(link: Link) -> App:
     app.state.enable_supernode_auth = True
     served: App = app
     return served
-
-
-def _let_in(home: Home, link: Link) -> None:
-    try:
-        sites = read_registry(home)
-    except ConfigError as error:
-        log.error("%s The sites of before stay registered.", error)
-        return
-    link.set_sites({site.key.raw: site.name for site in sites})
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import is_valid_sha256_hash, iterate_object_tree
 from flwr.supercore.object_store import ObjectStore
+from flwr.supercore.object_store.object_store import NoObjectInStoreError
 
 
 def is_consistent(tree: ObjectTree, store: ObjectStore) -> bool:
@@ -21,8 +22,11 @@ def is_consistent(tree: ObjectTree, store: ObjectStore) -> bool:
         name, children = part.object_id, _children(part)
         if not is_valid_sha256_hash(name):
             return False
-        if name not in seen and name in store:
-            seen[name] = _children(store.get_object_tree(name))
+        try:
+            if name not in seen and name in store:
+                seen[name] = _children(store.get_object_tree(name))
+        except NoObjectInStoreError:  # what is there is larger than any message
+            return False
         if seen.setdefault(name, children) != children:
             return False
     return True

@@ -74,3 +74,8 @@ def test_systemd_reads_it(docker_folder: Path, tmp_path: Path, name: str) -> Non
         capture_output=True, text=True, check=False, env=os.environ | {"SYSTEMD_LOG_LEVEL": "info"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_strangers_do_not_use_up_the_servers_connections(docker_folder: Path) -> None:
+    unit = _read(docker_folder / "systemd" / "fedthaw-server.service")
+    assert int(unit["LimitNOFILE"][0]) >= 2**16

@@ -28,7 +28,7 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from client.node import connection as node
 from client.node.calls import Connection
 from client.node.transfer import push, receive
-from server.link.gate import BODY_LIMIT
+from server.link.gate import BODY_LIMIT, REQUESTS_AT_ONCE
 from shared.deployment.keys import load_private_key
 
 pytestmark = pytest.mark.slow
@@ -282,6 +282,14 @@ def test_replies_that_are_oversized_malformed_or_in_another_name(
         with pytest.raises(httpx.HTTPStatusError) as refused:
             north.client.PushMessages(request)
         assert refused.value.response.status_code == 403
+        forged.metadata.src_node_id = north.node.node_id
+        request = PushMessagesRequest(
+            node=north.node, messages_list=[forged],
+            message_object_trees=[ObjectTree(object_id="2" * 64)],
+        )  # fmt: skip
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            north.client.PushMessages(request)
+        assert refused.value.response.status_code == 400
         flood = PushObjectRequest(node=north.node, run_id=1, object_content=bytes(BODY_LIMIT + 1))
         with pytest.raises(httpx.HTTPStatusError) as refused:
             north.client.PushObject(flood)
@@ -352,3 +360,34 @@ def test_no_path_and_no_identifier_leaves_a_site(deploy: Deploy) -> None:
         assert "4711" not in text
         assert str(north) not in text
     assert "an unexpected RuntimeError; the site's own log says more" in said
+
+
+def test_requests_that_stall(deploy: Deploy) -> None:
+    """One site's key opens so many and no more, and everybody else is served meanwhile."""
+    deployment = deploy()
+    server = deployment.serve()
+    context = ssl.create_default_context(cafile=deployment.home / "ca.crt")
+    with (
+        contextlib.ExitStack() as opened,
+        connected_as(deployment, deployment.sites[0]) as north,
+        connected_as(deployment, deployment.sites[1]) as east,
+    ):
+        head = "POST /v1/fleet/push-object HTTP/1.1\r\nHost: hub\r\nContent-Length: 4000000\r\n"
+        head += "".join(f"{key}: {value}\r\n" for key, value in signed_by(north).items())
+        stalled = []
+        for _ in range(2 * REQUESTS_AT_ONCE):
+            raw = opened.enter_context(socket.create_connection(("127.0.0.1", deployment.port)))
+            secured = opened.enter_context(context.wrap_socket(raw, server_hostname="127.0.0.1"))
+            secured.sendall(f"{head}\r\nhalf".encode())
+            stalled.append(secured)
+        refused = []
+        for one in stalled:
+            one.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                refused.append(one.recv(100).split(b"\r\n")[0])
+        assert refused == [b"HTTP/1.1 503 Service Unavailable"] * REQUESTS_AT_ONCE
+        request = GetRunRequest(node=east.node, run_id=1)
+        with pytest.raises(httpx.HTTPStatusError) as answered:
+            east.client.GetRun(request)
+        assert answered.value.response.status_code not in (401, 503)
+    assert server.popen.poll() is None

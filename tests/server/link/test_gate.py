@@ -15,12 +15,15 @@ from flwr.proto.node_pb2 import Node
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.link.asgi import App
 from server.link.gate import (
     BODY_LIMIT,
+    PIECE_LIMIT,
+    REQUESTS_AT_ONCE,
     RUN_PATHS,
     SITE_PATHS,
+    TRANSFERS_AT_ONCE,
     UNANNOUNCED,
-    App,
     gate_for_runs,
     gate_for_sites,
 )
@@ -155,22 +158,32 @@ def test_anyone_may_ask_whether_it_is_there(behind: Behind) -> None:
     assert call(gate, "/health", method="HEAD", length=None)[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/health", "/docs", "/v1/fleet/get-run"])
+def test_a_strangers_connection_ends_with_the_answer(
+    behind: Behind, who: dict[str, int | None], path: str
+) -> None:
+    """Else thousands of them could be kept open for nothing."""
+    who["node"] = None
+    sent = asyncio.run(stall(gate_for_sites(behind, Link()), path, 0, ""))
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
 def test_a_large_request_is_refused_before_it_is_read(behind: Behind) -> None:
     gate = gate_for_sites(behind, Link())
-    assert call(gate, "/v1/fleet/push-object", b"small", length=BODY_LIMIT + 1)[0] == 413
-    assert call(gate, "/v1/fleet/push-object", b"small", length=BODY_LIMIT)[0] == 200
+    assert call(gate, "/v1/fleet/push-object", b"small", length=PIECE_LIMIT + 1)[0] == 413
+    assert call(gate, "/v1/fleet/push-object", b"small", length=PIECE_LIMIT)[0] == 200
     assert len(behind.seen) == 1
 
 
 @pytest.mark.parametrize("which", ["sites", "runs"])
 def test_a_request_that_turns_out_large_is_refused(behind: Behind, which: str) -> None:
     """Whatever it declared; at the sites' gate who declares nothing is refused at once."""
-    half = bytes(BODY_LIMIT // 2)
-    path, gate = (
-        ("/v1/fleet/push-object", gate_for_sites(behind, Link()))
+    path, gate, limit = (
+        ("/v1/fleet/push-object", gate_for_sites(behind, Link()), PIECE_LIMIT)
         if which == "sites"
-        else ("/v1/runtime/push-object", gate_for_runs(behind))
+        else ("/v1/runtime/push-object", gate_for_runs(behind), BODY_LIMIT)
     )
+    half = bytes(limit // 2)
     assert call(gate, path, half, half, b"1", length=5)[0] == 413
     assert behind.seen == []
     assert call(gate, path, half, half)[0] == 200
@@ -246,6 +259,30 @@ def test_an_unannounced_reply_takes_room_too(wire: Any, behind: Behind) -> None:
     assert push(gate_for_sites(behind, wire.link), body)[0] == 200
     assert not wire.link.announce(99, "another", REPLY_LIMIT)
     assert wire.link.announce(99, "another", REPLY_LIMIT - UNANNOUNCED)
+
+
+def test_parts_are_those_of_the_reply(wire: Any, behind: Behind) -> None:
+    """The limit is the reply's; parts of another message would have none."""
+    reply, body = reply_of(wire, wire.north)
+    request = PushMessagesRequest.FromString(body)
+    request.message_object_trees[0].object_id = "ab" * 32
+    gate = gate_for_sites(behind, wire.link)
+    status, text = push(gate, request.SerializeToString(), reply.size)
+    assert (status, text) == (400, "the parts are those of another message")
+    assert behind.seen == []
+    assert wire.link.announce(99, "another", REPLY_LIMIT)  # it took no room
+
+
+@pytest.mark.parametrize("messages", [0, 2])
+def test_one_reply_comes_at_a_time(wire: Any, behind: Behind, messages: int) -> None:
+    reply, body = reply_of(wire, wire.north)
+    request = PushMessagesRequest.FromString(body)
+    copies = [request.messages_list[0]] * messages
+    del request.messages_list[:]
+    request.messages_list.extend(copies)
+    gate = gate_for_sites(behind, wire.link)
+    assert push(gate, request.SerializeToString(), reply.size) == (400, "one reply at a time")
+    assert behind.seen == []
 
 
 def test_a_reply_waits_for_room(wire: Any, behind: Behind) -> None:
@@ -355,9 +392,18 @@ def test_a_question_is_answered_at_once_where_a_message_waits(
     assert asyncio.run(now())[0] == 200
 
 
+# Many requests at once
+
+
+@pytest.fixture
+def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request is of the node that its header `node` names."""
+    monkeypatch.setattr("server.link.gate.identify", lambda headers, link: int(headers[b"node"]))
+
+
+@pytest.mark.usefixtures("everybody")
 def test_pieces_are_handled_a_few_at_a_time_and_heartbeats_beside_them() -> None:
     """Uploads of many sites at once must not fill the memory, nor make the sites look away."""
-    from server.link.gate import TRANSFERS_AT_ONCE
 
     async def crowd() -> tuple[int, int]:
         busy = most = 0
@@ -375,12 +421,86 @@ def test_pieces_are_handled_a_few_at_a_time_and_heartbeats_beside_them() -> None
 
         gate = gate_for_sites(slow, Link())
         pieces = [
-            asyncio.create_task(ask(gate, "/v1/fleet/push-object"))
-            for _ in range(2 * TRANSFERS_AT_ONCE)
+            asyncio.create_task(ask(gate, "/v1/fleet/push-object", headers={"node": str(node)}))
+            for node in range(2 * TRANSFERS_AT_ONCE)
         ]
-        beat = await asyncio.wait_for(ask(gate, "/v1/fleet/send-node-heartbeat"), 5)
+        beat = ask(gate, "/v1/fleet/send-node-heartbeat", headers={"node": "1"})
+        answer = await asyncio.wait_for(beat, 5)
         go.set()
         done = await asyncio.gather(*pieces)
-        return most, sum(status == 200 for status, _ in [*done, beat])
+        return most, sum(status == 200 for status, _ in [*done, answer])
 
     assert asyncio.run(crowd()) == (TRANSFERS_AT_ONCE, 2 * TRANSFERS_AT_ONCE + 1)
+
+
+async def stall(gate: App, path: str, node: int, where: str) -> list[Any]:
+    """A request that never gets to its end, in its `body` or in its `answer`; what was sent."""
+    sent: list[Any] = []
+    queue = [{"type": "http.request", "body": b"half", "more_body": where == "body"}]
+
+    async def receive() -> Any:
+        return queue.pop(0) if queue else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        # As uvicorn: what it is given after a body waits until the body has left.
+        if where == "answer" and message.get("body") == b"":
+            await asyncio.Event().wait()
+
+    headers = {"node": str(node), "content-length": "8", WAIT_HEADER: "20"}
+    given = [(key.lower().encode(), value.encode()) for key, value in headers.items()]
+    await gate({"type": "http", "path": path, "method": "POST", "headers": given}, receive, send)
+    return sent
+
+
+@pytest.mark.usefixtures("everybody")
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [("/v1/fleet/push-object", "body"), (PULL, "message"), ("/v1/fleet/pull-object", "answer")],
+)
+def test_one_site_has_so_many_requests_under_way(behind: Behind, path: str, where: str) -> None:
+    """Whatever they wait for: the rest of themselves, a message, or that their answer is read."""
+
+    async def crowd() -> None:
+        gate = gate_for_sites(behind, Link())
+        waiting = [stall(gate, path, 1, where) for _ in range(REQUESTS_AT_ONCE)]
+        tasks = [asyncio.create_task(one) for one in waiting]
+        await asyncio.sleep(0.05)
+        beat = "/v1/fleet/send-node-heartbeat"
+        refusal = (503, f"{REQUESTS_AT_ONCE} requests are under way")
+        assert await ask(gate, beat, headers={"node": "1"}) == refusal
+        assert (await ask(gate, beat, headers={"node": "2"}))[0] == 200
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (await ask(gate, beat, headers={"node": "1"}))[0] == 200
+
+    asyncio.run(crowd())
+
+
+@pytest.mark.usefixtures("everybody")
+def test_an_answer_that_is_not_read_keeps_no_piece_of_others_waiting(behind: Behind) -> None:
+    async def crowd() -> None:
+        gate = gate_for_sites(behind, Link())
+        path = "/v1/fleet/pull-object"
+        unread = [stall(gate, path, node, "answer") for node in range(TRANSFERS_AT_ONCE)]
+        tasks = [asyncio.create_task(one) for one in unread]
+        await asyncio.sleep(0.05)
+        assert (await asyncio.wait_for(ask(gate, path, headers={"node": "99"}), 5))[0] == 200
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(crowd())
+
+
+@pytest.mark.usefixtures("everybody")
+def test_a_request_whose_rest_does_not_come_is_given_up(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.link.gate.IDLE_SECONDS", 0.05)
+    given_up = stall(gate_for_sites(behind, Link()), "/v1/fleet/push-object", 1, "body")
+    sent = asyncio.run(asyncio.wait_for(given_up, 5))
+    assert sent[0]["status"] == 503
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert behind.seen == []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -63,9 +64,9 @@ def test_a_status_that_cannot_be_written_ends_nothing(home: Home) -> None:
     assert home.status.is_dir()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "hub.example.org", "10.0.0.7", "::"])
-def test_nothing_is_served_in_the_open_to_other_machines(home: Home, host: str) -> None:
-    with pytest.raises(ConfigError, match=f"not for --host {host}"):
+@pytest.mark.parametrize("host", ["0.0.0.0", "hub.example.org", "10.0.0.7", "::", None])
+def test_nothing_is_served_in_the_open_to_other_machines(home: Home, host: str | None) -> None:
+    with pytest.raises(ConfigError, match=f"not for (--host {host}|all its addresses);"):
         serve(home, Listening(host, 1, encrypted=False))
     assert list(home.path.iterdir()) == []
 
@@ -89,16 +90,11 @@ def test_a_port_that_is_taken_is_named(home: Home) -> None:
     assert not is_served(home)
 
 
-def test_the_sites_of_before_stay_where_the_registry_is_damaged(
-    wire: Any, home: Home, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nobody is let in by a file in doubt, and nobody is sent away by it."""
-    from server.link.process import _let_in
-
-    home.registry.write_text("damaged", encoding="utf-8")
-    _let_in(home, wire.link)
-    assert wire.link.get_node_id_by_public_key(b"the key of north") is not None
-    assert "stay registered" in caplog.text
-    home.registry.write_text(json.dumps([]), encoding="utf-8")
-    _let_in(home, wire.link)
-    assert wire.link.get_node_id_by_public_key(b"the key of north") is None
+def test_a_server_that_starts_waits_while_somebody_looks(home: Home) -> None:
+    """Whoever asks whether the folder is served holds its lock for an instant."""
+    home.lock.touch()
+    with home.lock.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        Timer(0.3, fcntl.flock, (handle, fcntl.LOCK_UN)).start()
+        with only_one(home):
+            assert is_served(home)

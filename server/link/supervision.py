@@ -1,0 +1,93 @@
+"""What the server process follows in the coordinator's folder while it serves."""
+
+from __future__ import annotations
+
+import logging
+import math
+import ssl
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from server.link.expiry import expiry_warning
+from server.link.home import Home
+from server.link.listening import renew
+from server.link.registry import read_registry
+from server.link.runs import Runs, advance
+from server.link.state import Link
+from server.link.status import status_of, write_status
+from shared.errors import ConfigError
+
+log = logging.getLogger("fedthaw.server")
+
+_DAY = 86_400.0
+
+
+@dataclass
+class Known:
+    """What was seen of the folder last, and said of it; made before anything in it is read."""
+
+    home: Home
+    seen: dict[Path, int] = field(init=False)
+    status: dict[str, Any] = field(default_factory=dict)
+    warned: float = -math.inf
+    complaint: str = ""
+
+    def __post_init__(self) -> None:
+        """Note how the files are now."""
+        self.seen = {path: changed(path) for path in (self.home.registry, self.home.certificate)}
+
+
+def look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None) -> None:
+    """Take up registered sites, the certificate, submitted runs; call this every half second.
+
+    A file that cannot be read or written is said once, and tried again.
+    """
+    try:
+        _look_after(known, link, runs, tls)
+    except OSError as error:
+        if str(error) != known.complaint:
+            log.error("%s; trying again.", error)
+        known.complaint = str(error)
+    else:
+        known.complaint = ""
+
+
+def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None) -> None:
+    home = known.home
+    if time.monotonic() >= known.warned + _DAY:
+        known.warned = time.monotonic()
+        if warning := expiry_warning(home):
+            log.warning(warning)
+    if _is_new(known, home.registry):
+        let_in(home, link)
+    if _is_new(known, home.certificate) and tls is not None:
+        renew(home, tls)
+    advance(runs)
+    if (status := status_of(link, runs)) != known.status:
+        known.status = status
+        write_status(home, status)
+
+
+def let_in(home: Home, link: Link) -> None:
+    """Let the registered sites in; where the registry cannot be read, those of before."""
+    try:
+        sites = read_registry(home)
+    except (ConfigError, OSError) as error:
+        log.error("%s The sites of before stay registered.", str(error).rstrip(".") + ".")
+        return
+    link.set_sites({site.key.raw: site.name for site in sites})
+
+
+def _is_new(known: Known, path: Path) -> bool:
+    before, known.seen[path] = known.seen[path], changed(path)
+    return known.seen[path] != before
+
+
+def changed(path: Path) -> int:
+    """When the file, its owner or its mode was changed last, in nanoseconds; 0 without a file."""
+    try:
+        return path.stat().st_ctime_ns
+    except OSError:
+        return 0
