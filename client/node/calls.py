@@ -37,7 +37,7 @@ class RunOver(FedThawError):
 
 
 class Stopped(FedThawError):
-    """The site's client is being ended while it waits for the network."""
+    """The site's client is being ended while it waits for the network, or for its worker."""
 
 
 class Trouble(StrEnum):

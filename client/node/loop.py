@@ -37,6 +37,7 @@ from client.node.transfer import (
     push,
     receive,
 )
+from shared.deployment.wire import WAIT_LIMIT
 from shared.errors import FedThawError, SiteError
 from shared.files import lock_at_once
 from shared.replies import FAILED
@@ -78,6 +79,7 @@ def run_site(
     with _only_one(home), connect(server, authority, key, stop) as connection:
         site = Site(folder, home, connection)
         threading.Thread(target=beat, args=(connection,), daemon=True).start()
+        threading.Thread(target=_tell_end, args=(stop,), daemon=True).start()
         try:
             while not stop.is_set():
                 activate(connection)
@@ -92,6 +94,12 @@ def run_site(
             if site.worker is not None:
                 end_worker(site.worker)
             deactivate(connection)
+
+
+def _tell_end(stop: threading.Event) -> None:
+    """Say at once that the end was heard; runs in a thread of its own."""
+    stop.wait()
+    log.info("Ending; what the coordinator is being asked is waited for, up to %.0f s.", WAIT_LIMIT)
 
 
 def _serve(site: Site, stop: threading.Event) -> None:
@@ -164,7 +172,7 @@ def _work(site: Site, digest: str, content: bytes, received: Received, context: 
         if site.worker is None:
             site.worker = start_worker(digest, unpack(site.home, digest, content))
         try:
-            return let_work(site.worker, received, context)
+            return let_work(site.worker, received, context, site.connection.stop)
         except WorkerDied as error:
             site.worker = None
             log.error("The working process died in attempt %d: %s.", attempt, error)
@@ -187,7 +195,8 @@ def _send(site: Site, reply: Reply, seconds: float) -> None:
     try:
         record(site.home.audit, entry)
     except OSError as error:
-        raise SiteError(
+        # No SiteError, whose exit code is final for systemd: a full disk passes.
+        raise FedThawError(
             f"The audit log {site.home.audit} cannot be written ({error.strerror}); nothing is "
             "sent before that is mended."
         ) from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection as PipeEnd
@@ -16,6 +19,7 @@ from flwr.common.serde import context_to_proto
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree
 
+from client.node.calls import Stopped
 from client.node.transfer import Received
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError
@@ -23,6 +27,7 @@ from shared.memory import KEEPING
 
 WORKER = Path(__file__).with_name("worker.py")
 END_SECONDS = 5.0
+_LOOK_SECONDS = 0.2
 
 
 class WorkerDied(FedThawError):
@@ -56,27 +61,59 @@ def start_worker(bundle: str, folder: Path) -> Worker:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES)},
+            # Ctrl-C is for the site's client, which ends its worker itself.
+            start_new_session=True,
         )
     return Worker(bundle, process, ours)
 
 
-def let_work(worker: Worker, received: Received, context: Context) -> Reply:
-    """The app's reply to a message; WorkerDied where the process ended instead."""
-    pipe = worker.pipe
-    root = received.tree.object_id
-    identifiers = [root, *(name for name in received.parts if name != root)]
+def let_work(worker: Worker, received: Received, context: Context, stop: threading.Event) -> Reply:
+    """The app's reply to a message.
+
+    Raises WorkerDied where the process ended instead, and Stopped where `stop` is set before there
+    is a reply: the process is ended then.
+    """
     try:
-        pipe.send_bytes(context_to_proto(context).SerializeToString())
-        pipe.send_bytes(" ".join(identifiers).encode("ascii"))
-        for identifier in identifiers:
-            pipe.send_bytes(received.parts[identifier])
-        message = MessageProto.FromString(pipe.recv_bytes())
-        tree = ObjectTree.FromString(pipe.recv_bytes())
-        names = pipe.recv_bytes().decode("ascii").split()
-        return Reply(message, tree, {name: pipe.recv_bytes() for name in names})
+        with _killed_at(stop, worker.process):
+            return _exchange(worker.pipe, received, context)
     except (EOFError, OSError) as error:
         end_worker(worker)
+        if stop.is_set():
+            raise Stopped("the site is being ended") from error
         raise WorkerDied(_how(worker.process.returncode)) from error
+
+
+def _exchange(pipe: PipeEnd, received: Received, context: Context) -> Reply:
+    root = received.tree.object_id
+    identifiers = [root, *(name for name in received.parts if name != root)]
+    pipe.send_bytes(context_to_proto(context).SerializeToString())
+    pipe.send_bytes(" ".join(identifiers).encode("ascii"))
+    for identifier in identifiers:
+        pipe.send_bytes(received.parts[identifier])
+    message = MessageProto.FromString(pipe.recv_bytes())
+    tree = ObjectTree.FromString(pipe.recv_bytes())
+    names = pipe.recv_bytes().decode("ascii").split()
+    return Reply(message, tree, {name: pipe.recv_bytes() for name in names})
+
+
+@contextmanager
+def _killed_at(stop: threading.Event, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill the process when `stop` is set meanwhile, so that nobody waits for its pipe any more."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_SECONDS):
+            if stop.is_set():
+                _kill(process)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def end_worker(worker: Worker) -> None:
@@ -85,8 +122,15 @@ def end_worker(worker: Worker) -> None:
     try:
         worker.process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
-        worker.process.kill()
+        _kill(worker.process)
         worker.process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With whatever it has started: it leads a group of its own."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _how(code: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +13,12 @@ import pytest
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
+from client.node.calls import Stopped
 from client.node.resident import Worker, WorkerDied, end_worker, let_work, start_worker
 from client.node.transfer import Received
 
 APP = """
-import os, sys
+import os, sys, time
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 app = ClientApp()
@@ -30,6 +33,7 @@ def query(message, context):
         os.kill(os.getpid(), asked["signal"])
     if asked["exit"]:
         os._exit(asked["exit"])
+    time.sleep(asked["seconds"])
     told = ConfigRecord({
         "site": context.node_config["site"],
         "rounds": context.run_config["rounds"],
@@ -61,11 +65,13 @@ def worker(folder: Path) -> Iterator[Worker]:
     end_worker(started)
 
 
-def ask(make_received: MakeReceived, worker: Worker, **what: int) -> tuple[Message, RecordDict]:
-    values = {"signal": 0, "exit": 0} | what
+def ask(
+    make_received: MakeReceived, worker: Worker, stop: threading.Event | None = None, **what: int
+) -> tuple[Message, RecordDict]:
+    values = {"signal": 0, "exit": 0, "seconds": 0} | what
     received = make_received(RecordDict({"ask": MetricRecord({**values})}))
     context = Context(7, 42, {"site": "/data/north"}, RecordDict(), {"rounds": 3})
-    reply = let_work(worker, received, context)
+    reply = let_work(worker, received, context, stop or threading.Event())
     message = inflate_object_from_contents(reply.tree.object_id, dict(reply.parts))
     assert isinstance(message, Message)
     assert reply.message.metadata.reply_to_message_id == received.tree.object_id
@@ -102,7 +108,7 @@ def test_a_death_is_told_with_its_cause(
     worker: Worker, make_received: MakeReceived, what: dict[str, int], said: str
 ) -> None:
     with pytest.raises(WorkerDied, match=said):
-        ask(make_received, worker, **what)
+        ask(make_received, worker, None, **what)
     with pytest.raises(WorkerDied, match=said):  # and nothing hangs afterwards
         ask(make_received, worker)
 
@@ -126,3 +132,23 @@ def test_a_worker_that_hangs_is_killed(worker: Worker, monkeypatch: pytest.Monke
     monkeypatch.setattr("client.node.resident.END_SECONDS", 0.1)
     end_worker(worker)
     assert worker.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("after", [0.0, 1.5])
+def test_who_ends_the_site_does_not_wait_for_its_work(
+    worker: Worker, make_received: MakeReceived, after: float
+) -> None:
+    """Neither while the work is handed over, nor within it; and it is no death to be told of."""
+    stop = threading.Event()
+    threading.Timer(after, stop.set).start()
+    begun = time.monotonic()
+    with pytest.raises(Stopped):
+        ask(make_received, worker, stop, seconds=60)
+    assert time.monotonic() - begun < after + 10
+    assert worker.process.returncode == -signal.SIGKILL
+
+
+def test_ctrl_c_is_for_the_sites_client(worker: Worker) -> None:
+    """A terminal sends it to its whole session; the worker is in none of it."""
+    assert os.getsid(worker.process.pid) == worker.process.pid != os.getsid(0)
+    assert os.getpgid(worker.process.pid) == worker.process.pid

@@ -16,12 +16,12 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from client.node import loop
 from client.node.approvals import approve, revoke
 from client.node.audit import read
-from client.node.calls import RunOver, Unrecognised
+from client.node.calls import RunOver, Stopped, Unrecognised
 from client.node.home import SiteHome
 from client.node.loop import Site
 from client.node.resident import Reply, Worker, WorkerDied
 from client.node.transfer import Received
-from shared.errors import SiteError
+from shared.errors import FedThawError, SiteError
 from shared.replies import FAILED
 
 DIGEST = "d" * 64
@@ -45,7 +45,7 @@ def site(made_home: SiteHome, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(
         loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, fab_hash=DIGEST)
     )
-    connection = SimpleNamespace(node=Node(node_id=42), server="hub:1")
+    connection = SimpleNamespace(node=Node(node_id=42), server="hub:1", stop=threading.Event())
     return Site(made_home.path.parent, made_home, connection)  # type: ignore[arg-type]
 
 
@@ -116,7 +116,7 @@ def test_the_work_is_sent_after_it_is_written_down(
 ) -> None:
     contexts = []
 
-    def work(worker: Worker, received: Received, context: Any) -> Reply:
+    def work(worker: Worker, received: Received, context: Any, stop: threading.Event) -> Reply:
         contexts.append(context)
         return make_reply(RecordDict(), "query")
 
@@ -132,8 +132,10 @@ def test_nothing_is_sent_that_cannot_be_written_down(
     site: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.home.audit.mkdir()
-    with pytest.raises(SiteError, match="cannot be written"):
+    with pytest.raises(FedThawError, match="cannot be written") as caught:
         serve(site, received, monkeypatch)
+    # Room on a disk comes back, and who starts the site again does so for this exit code.
+    assert caught.value.exit_code == 1
     assert sent == []
 
 
@@ -231,6 +233,35 @@ def test_a_lost_connection_is_not_answered_on(
     with pytest.raises(Unrecognised):
         serve(site, received, monkeypatch)
     assert sent == []
+
+
+def test_an_end_within_the_work_is_not_answered(
+    trusted: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coordinator waits for the site instead, as for any that is away."""
+    stops: list[threading.Event] = []
+
+    def work(worker: Worker, received: Received, context: Any, stop: threading.Event) -> Reply:
+        stops.append(stop)
+        raise Stopped("the site is being ended")
+
+    monkeypatch.setattr(loop, "let_work", work)
+    with pytest.raises(Stopped):
+        serve(trusted, received, monkeypatch)
+    assert stops == [trusted.connection.stop]
+    assert sent == []
+    assert not trusted.home.audit.exists()
+
+
+def test_the_end_is_said_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="fedthaw.site")
+    stop = threading.Event()
+    teller = threading.Thread(target=loop._tell_end, args=(stop,))
+    teller.start()
+    assert "Ending" not in caplog.text
+    stop.set()
+    teller.join(5)
+    assert "Ending" in caplog.text
 
 
 def test_the_owner_is_told_once(

@@ -6,6 +6,7 @@ part in every round, the deployed run's model has its very bytes.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,33 @@ def test_a_killed_site_that_stays_away(deploy: Deploy, moment: str) -> None:
     assert all(one["absent"] == ["north"] for one in without[1:])
     assert "The connection to north is lost" in said
     assert "begins without north" in said
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_site_that_is_ended_while_it_trains(
+    deploy: Deploy, undisturbed: Undisturbed, kind: signal.Signals
+) -> None:
+    """At once, and with a good-bye: the run waits for it, and nothing there is a failure."""
+    deployment = deploy()
+    deployment.serve()
+    north, east = deployment.sites
+    seen = deployment.folder / "seen"
+    fault = {"site": "north", "round": 2, "act": "wait", "seen": seen}
+    ended = deployment.client(north, faults=fault)
+    deployment.client(east)
+    submitted = deployment.submit()
+    deployment.wait(seen.exists, submitted)
+    ended.popen.send_signal(kind)
+    assert ended.popen.wait(10) == 0
+    assert "Ending" in ended.said
+    assert "Traceback" not in ended.said
+    assert "died" not in ended.said
+    deployment.client(north)
+    said = deployment.finish(submitted)
+    assert "The connection to north is lost" in said
+    assert not any(one["refused"] for one in deployment.rounds())
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
 
 
 def test_a_working_process_that_is_killed(deploy: Deploy, undisturbed: Undisturbed) -> None:
