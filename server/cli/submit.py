@@ -17,7 +17,9 @@ from server.cli.paths import COORDINATOR, HomeOption, default_folder
 from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, open_home
+from server.link.lock import is_served
 from server.link.orders import STOP, Order, read_order, read_orders, write_order
+from server.link.status import read_status
 from server.record.choose import require_packages
 from server.run.failure import clear_failure
 from shared.config import parse_run_config
@@ -63,9 +65,12 @@ def submit(
     overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
     order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
     require_packages(order.config)
-    tell_bundle(order.bundle, new=not resume)
     said = end_of_log(order)
-    _place(opened, order)
+    if resume and _is_running(opened, order):
+        typer.echo(f"{order.name} is running already.", err=True)
+    else:
+        tell_bundle(order.bundle, new=not resume)
+        _place(opened, order)
     if not detach:
         _follow(opened, order, said)
         _show(order.folder, json_output)
@@ -93,8 +98,11 @@ def _place(home: Home, order: Order) -> None:
     (order.folder / STOP).unlink(missing_ok=True)
     write_order(order)
     tell_unless_served(home, "run")
-    before = [other.name for other in read_orders(home.runs) if other.state == "waiting"]
-    before.remove(order.name)
+    before = [
+        other.name
+        for other in read_orders(home.runs)
+        if other.state == "waiting" and other.name != order.name
+    ]
     queue = f" It begins after {', '.join(before)}." if before else ""
     typer.echo(f"Submitted {order.name}.{queue}", err=True)
 
@@ -132,6 +140,11 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
     order = read_order(home.runs / checked_site_name(run))
     if order.state == "complete":
         raise ConfigError(f"The run {run} is complete; its result is in {order.folder}.")
+    if _is_running(home, order) and (overrides or (order.folder / STOP).exists()):
+        raise ConfigError(
+            f"The run {run} is still running; wait until `fedthaw server status` says stopped "
+            f"(`fedthaw stop {run}` asks it to stop), and continue it then."
+        )
     free = {item.replace("_", "-") for item in RESUMABLE_CHANGES} - {"resume", "out"}
     if fixed := sorted(_allowed(overrides).keys() - free):
         raise ConfigError(
@@ -140,6 +153,12 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
         )
     config = parse_run_config({**order.config.to_flat(), **overrides})
     return replace(order, submitted=_now(), config=config)
+
+
+def _is_running(home: Home, order: Order) -> bool:
+    """Whether the server works on it at this moment; no longer once it has an end or a failure."""
+    current = read_status(home).get("run") if is_served(home) else None
+    return order.state == "waiting" and current == order.name
 
 
 def _allowed(overrides: dict[str, Scalar]) -> dict[str, Scalar]:

@@ -12,6 +12,7 @@ import pytest
 from server.link.home import Home
 from server.link.lock import only_one
 from server.link.orders import STOP, read_order
+from server.link.status import write_status
 from server.run.failure import write_failure
 from shared import bundle
 from shared.bundle import Bundle
@@ -98,6 +99,36 @@ def test_a_continued_run_keeps_its_bundle_and_its_settings(
     assert (order.config.rounds, order.config.min_sites) == (3, 5)
 
 
+def test_a_run_that_goes_on_is_not_ordered_anew(here: Here, home: Path) -> None:
+    """Its process reads its settings once; and one that is to stop may or may not have heard."""
+    submit(here, "--name", "first", "--set", "rounds=3")
+    folder = home / "runs" / "first"
+    before = (folder / "order.json").read_bytes()
+    resume = ("--resume", "first")
+    with only_one(Home(home)):
+        write_status(Home(home), {"run": "first"})
+        code, _, err = submit(here, *resume, "--set", "min-sites=5")
+        assert code == 2
+        assert "still running; wait until `fedthaw server status` says stopped" in err
+        code, _, err = submit(here, *resume)
+        assert (code, err) == (0, "first is running already.\n")
+        (folder / STOP).touch()
+        assert submit(here, *resume)[0] == 2
+        assert (folder / STOP).exists()
+        assert (folder / "order.json").read_bytes() == before
+        # Its process is ending: what it leaves is continued with what is given.
+        write_failure(folder, RunError("it was stopped"))
+        assert submit(here, *resume, "--set", "min-sites=5")[0] == 0
+    assert read_order(folder).config.min_sites == 5
+
+
+def test_a_process_that_has_ended_runs_nothing(here: Here, home: Path) -> None:
+    submit(here, "--name", "first", "--set", "rounds=3")
+    write_status(Home(home), {"run": "first"})
+    assert submit(here, "--resume", "first", "--set", "min-sites=5")[0] == 0
+    assert read_order(home / "runs" / "first").config.min_sites == 5
+
+
 def test_a_complete_run_is_not_continued(here: Here, home: Path) -> None:
     submit(here, "--name", "first")
     (home / "runs" / "first" / "summary.json").write_text("{}")
@@ -138,7 +169,6 @@ def test_following_ends_as_the_run_did(
 
 
 def test_status_shows_sites_and_runs(here: Here, home: Path) -> None:
-    from server.link.status import write_status
     from shared.deployment.keys import generate_private_key, public_key_line
 
     here("server", "register", "north", public_key_line(generate_private_key()))
@@ -175,7 +205,7 @@ def test_run_passes_on_what_it_was_told(
     assert here("server", "run")[0] == 0
     assert here("server", "run", "--host", "127.0.0.1", "--port", 9, "--insecure")[0] == 0
     assert served == [
-        process.Listening("0.0.0.0", 8443),
+        process.Listening(None, 8443),
         process.Listening("127.0.0.1", 9, encrypted=False),
     ]
     (home / "server.key").chmod(0o644)
