@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
-from flwr.app import Message, RecordDict
+from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from server.collect import Missing, Question, send_and_collect
@@ -15,7 +16,7 @@ from server.replies import error_reason
 from server.simulation.inprocess import local_grid
 from server.study.paired import PairedRepeats
 from shared.config import RunConfig
-from shared.errors import RunError
+from shared.errors import ProtocolError, RunError
 from shared.metrics.binary import auroc
 from shared.metrics.delong import delong_test
 from shared.metrics.grades import GradeCounts
@@ -30,6 +31,7 @@ from shared.protocol.compare import (
 )
 from shared.protocol.evaluate import EvaluateReply
 
+T = TypeVar("T")
 Runs = Sequence[str]
 """The runs of one arm and repeat, one a fold."""
 
@@ -50,8 +52,7 @@ class StudySites:
         A reply says whether its site must not be shown alone.
         """
         content = CountRequest(runs[0], "test", tuple(runs)).to_content()
-        replies = self._ask(content, COUNT_TYPE, sites)
-        return {name: EvaluateReply.from_content(m.content) for name, m in replies.items()}
+        return self._ask(content, COUNT_TYPE, sites, EvaluateReply.from_content)
 
     def count_all(self, runs: Runs, sites: Sequence[str]) -> Histogram:
         """The patients of all these sites together."""
@@ -92,15 +93,26 @@ class StudySites:
         ]
         if len(areas) < request.repeats:
             return None
-        replies = self._ask(request.to_content(), MESSAGE_TYPE, sites)
-        sums = [CompareReply.from_content(reply.content).sums for reply in replies.values()]
         empty = PairedSums.empty(placements(request.pooled_a[0]), request.repeats)
-        means = delong_test(sum(sums, start=empty))
+
+        def read(content: RecordDict) -> PairedSums:
+            # Added to nothing: ValueError where they are of other repeats or other pooled patients.
+            return empty + CompareReply.from_content(content).sums
+
+        sums = self._ask(request.to_content(), MESSAGE_TYPE, sites, read)
+        try:
+            means = delong_test(sum(sums.values(), start=empty))
+        except ValueError as error:
+            raise RunError(f"{', '.join(sums)} answered for other patients: {error}") from error
         return PairedRepeats(tuple(areas), means) if means else None
 
     def _ask(
-        self, content: RecordDict, message_type: str, sites: Sequence[str]
-    ) -> dict[str, Message]:
+        self,
+        content: RecordDict,
+        message_type: str,
+        sites: Sequence[str],
+        read: Callable[[RecordDict], T],
+    ) -> dict[str, T]:
         names = {self.nodes[name]: name for name in sites}
         question = Question(message_type, "study", timeout=self.seconds)
         replies = {}
@@ -109,7 +121,10 @@ class StudySites:
                 raise RunError(f"{names[node]} did not answer: {reply.reason}.")
             if reply.has_error():
                 raise RunError(f"{names[node]} could not be asked: {error_reason(reply)}")
-            replies[names[node]] = reply
+            try:
+                replies[names[node]] = read(reply.content)
+            except (ProtocolError, ValueError) as error:
+                raise RunError(f"{names[node]} answered otherwise than asked: {error}") from error
         return {name: replies[name] for name in sites}
 
 
