@@ -20,9 +20,10 @@ from client.data.split import Folds, split_patients
 from client.device import choose_device
 from client.features.keep import Decisions
 from client.features.store import FeatureStore
+from client.folders import require_own_weights, site_folders
 from client.settings import SiteSettings, load_site
 from shared.config import RunConfig
-from shared.errors import ConfigError, SiteError
+from shared.errors import SiteError
 from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners
 from shared.metrics.grades import is_grade
 from shared.model.backbones import StagedResNet, build_backbone
@@ -116,7 +117,7 @@ def open_workspace(
     if not anew and folders in _kept and _kept[folders][0] == wanted:
         return _kept[folders][1]
     _kept.pop(folders, None)
-    _require_own_weights(node_config, load_site(folders[0]).weights, config.weights)
+    require_own_weights(node_config, load_site(folders[0]).weights, config.weights)
     workspace = _open(folders, *wanted)
     if not any(part.admission.report.problems for part in workspace.parts):
         # Else not kept: what the owner mends is read with the next message.
@@ -126,44 +127,6 @@ def open_workspace(
 
 _kept: dict[tuple[Path, ...], tuple[tuple[RunConfig, str | None], Workspace]] = {}
 """The last workspace of each node of this process, with what it was opened for."""
-
-
-def site_folders(node_config: Mapping[str, object], config: RunConfig) -> tuple[Path, ...]:
-    """The folders that this node stands for; ConfigError where nothing names them."""
-    own = node_config.get("site")
-    if isinstance(own, str) and own:
-        return (Path(own),)
-    folders = config.site_folders
-    partition = node_config.get("partition-id")
-    if not folders or not isinstance(partition, int):
-        raise ConfigError(
-            "This node knows no site folder: start it with `fedthaw site run`, or in a simulation "
-            "set sites=FOLDER:FOLDER in the run configuration."
-        )
-    if config.pooled:
-        return tuple(map(Path, folders))
-    if partition >= len(folders):
-        raise ConfigError(
-            f"The simulation has more nodes than the {len(folders)} folders in `sites`; "
-            f"set the number of SuperNodes to {len(folders)}."
-        )
-    return (Path(folders[partition]),)
-
-
-def _require_own_weights(node_config: Mapping[str, object], own: str | None, asked: str) -> None:
-    """SiteError where a coordinator elsewhere names a file of this machine.
-
-    Which files a site has is none of its business, and its path is seldom right here.
-    """
-    if node_config.get("deployed") and own is None and asked not in ("xrv", "imagenet", "random"):
-        raise SiteError(
-            f"The run's weights are a file, {asked} at the coordinator; name this site's copy of "
-            "it as weights in [compute] of site.toml.",
-            shareable=(
-                "it must name its own copy of the run's weights file in its site.toml ([compute] "
-                "weights)"
-            ),
-        )
 
 
 def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> Workspace:

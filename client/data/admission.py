@@ -13,7 +13,7 @@ from client.data.covariates import Covariates, covariates_of
 from client.data.facts import ImageFacts
 from client.data.findings import UNKNOWN
 from client.data.identity import coinciding, shared_patient_ids
-from client.data.labels import LabelRow, read_labels
+from client.data.labels import LabelRow, LabelTable, read_labels
 from client.data.matching import Matching, Outcomes, classify, match_by_image, match_by_patient
 from client.data.reading import ImageFile, read_images
 from client.data.report import SHARED, AdmissionReport
@@ -63,11 +63,25 @@ def admit(
     covariates = covariates_of(table.rows, outcomes.classes)
     fates = _sort(table.rows, outcomes, covariates, matching, files)
     cohort = Cohort(settings.name, tuple(radiograph for _, radiograph in fates.admitted))
+    report = _report(settings, table, files, outcomes, matching, covariates, fates, cohort)
+    return Admission(cohort, report)
+
+
+def _report(
+    settings: SiteSettings,
+    table: LabelTable,
+    files: Sequence[ImageFile],
+    outcomes: Outcomes,
+    matching: Matching,
+    covariates: Covariates,
+    fates: _Sorted,
+    cohort: Cohort,
+) -> AdmissionReport:
     facts = [file.picture.facts for file, _ in fates.admitted if file.picture.facts is not None]
     grades = cohort.covariates().values()
     pictures = {file.digest: file.picture for file in files if file.picture.reason is None}
     stored = [p.stored_at for p in pictures.values() if p.stored_at is not None]
-    report = AdmissionReport(
+    return AdmissionReport(
         site=settings.name,
         images_found=len(files),
         images_admitted=len(fates.admitted),
@@ -99,7 +113,6 @@ def admit(
         rejected_share=fates.rejected_share,
         max_rejected=settings.max_rejected,
     )
-    return Admission(cohort, report)
 
 
 def _match(

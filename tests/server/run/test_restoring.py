@@ -1,0 +1,65 @@
+"""Where a continued run goes on, from what its folder still has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.run.checkpoint import Checkpoint, checkpoint_rounds, save_checkpoint
+from server.run.folder import RunFolder
+from server.run.ledger import UNDONE, RoundRecord, append_round, read_rounds
+from server.run.restoring import restore
+from shared.config import RunConfig
+from shared.errors import RunError
+
+MakeRecord = Callable[..., RoundRecord]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_record: MakeRecord) -> RunFolder:
+    """Three rounds in the ledger, checkpoints of the last two."""
+    run = RunFolder(tmp_path, "run-1", RunConfig())
+    for number in (1, 2, 3):
+        append_round(run.ledger, make_record(number))
+    for number in (2, 3):
+        delta = {"fc.bias": np.full(1, number, np.float32)}
+        save_checkpoint(tmp_path, Checkpoint(round=number, delta=delta, strategy={}))
+    return run
+
+
+def checkpoint_file(folder: RunFolder, number: int) -> Path:
+    return folder.path / f"round-{number:04d}.safetensors"
+
+
+def test_a_run_that_begins_has_nothing(tmp_path: Path) -> None:
+    assert restore(RunFolder(tmp_path, "run-1", RunConfig())) == (None, [])
+
+
+def test_it_goes_on_after_the_last_round(folder: RunFolder) -> None:
+    checkpoint, records = restore(folder)
+    assert checkpoint is not None
+    assert checkpoint.round == 3
+    assert [record.round for record in records] == [1, 2, 3]
+    assert not (folder.path / UNDONE).exists()
+
+
+def test_a_damaged_checkpoint_costs_its_round_and_keeps_the_line(folder: RunFolder) -> None:
+    checkpoint_file(folder, 3).write_bytes(b"torn")
+    checkpoint, records = restore(folder)
+    assert checkpoint is not None
+    assert (checkpoint.round, len(records)) == (2, 2)
+    assert [record.round for record in read_rounds(folder.ledger)] == [1, 2]
+    assert '"round": 3' in (folder.path / UNDONE).read_text(encoding="utf-8")
+
+
+def test_what_would_lose_everything_is_refused_and_changes_nothing(folder: RunFolder) -> None:
+    for number in (2, 3):
+        checkpoint_file(folder, number).write_bytes(b"torn")
+    before = folder.ledger.read_bytes()
+    with pytest.raises(RunError, match=r"has 3 rounds, but no whole checkpoint .*damaged: 2, 3"):
+        restore(folder)
+    assert folder.ledger.read_bytes() == before
+    assert checkpoint_rounds(folder.path) == [2, 3]
