@@ -59,6 +59,28 @@ class Process:
         return self.popen.wait(30)
 
 
+@dataclass(frozen=True)
+class Gate:
+    """Holds a site in its training of certain rounds, each until the test opens it."""
+
+    site: str
+    rounds: tuple[int, ...]
+    path: Path
+
+    @property
+    def faults(self) -> dict[str, object]:
+        """What the site's process is started with."""
+        return {"site": self.site, "hold": self.rounds, "gate": self.path}
+
+    def holds(self, round_number: int) -> bool:
+        """Whether the site has come to this round, and has not been let go on."""
+        held = Path(f"{self.path}-{round_number}-held").exists()
+        return held and not Path(f"{self.path}-{round_number}-open").exists()
+
+    def open(self, round_number: int) -> None:
+        Path(f"{self.path}-{round_number}-open").touch()
+
+
 @dataclass
 class Deployment:
     """The folders and processes of one federation."""
@@ -123,6 +145,16 @@ class Deployment:
     ) -> Process:
         """Start a site's process."""
         return self.start(folder.name, "site", "run", folder, *more, faults=faults)
+
+    def gate(self, site: Path, *rounds: int) -> Gate:
+        """For the site's `faults`: nothing that a test does meanwhile depends on who is faster."""
+        return Gate(site.name, rounds, self.folder / "gate")
+
+    def answered(self, site: Path) -> list[str]:
+        """The kinds of messages that a site has answered, from its own record."""
+        record = site / "federation" / "audit.jsonl"
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+        return [json.loads(line)["type"] for line in lines]
 
     def clients(self) -> dict[str, Process]:
         return {site.name: self.client(site) for site in self.sites}

@@ -158,9 +158,12 @@ def test_control_is_not_to_be_reached(
     paths += ["/v1/fleet/register-node", "/docs", "/openapi.json", "/", "/v1/fleet/../control/x"]
     for path in paths:
         assert client.post(public + path, headers=PROTOBUF).status_code == 404, path
-    deployment.clients()
-    deployment.submit(rounds=30)
-    deployment.wait(lambda: len(deployment.rounds()) >= 1)
+    north, east = deployment.sites
+    gate = deployment.gate(north, 2)
+    deployment.client(north, faults=gate.faults)
+    deployment.client(east)
+    submitted = deployment.submit()
+    deployment.wait(lambda: gate.holds(2), submitted)
     inner = _port_of_the_run(deployment)
     for path in [f"/v1/control/{name}" for name in CONTROL] + ["/v1/runtime/acquire-task"]:
         answer = httpx.post(f"http://127.0.0.1:{inner}{path}", headers=PROTOBUF)
@@ -336,8 +339,10 @@ def test_a_site_that_calls_itself_by_another_name(deploy: Deploy) -> None:
     toml.write_text(toml.read_text().replace('name = "east"', 'name = "north"'))
     deployment.serve()
     deployment.clients()
-    said = deployment.finish(deployment.submit(round_timeout=12, reconnect_wait=1), code=1)
-    assert "registered as 'east' calls itself 'north'" in said
+    submitted = deployment.submit()
+    sentence = "registered as 'east' calls itself 'north'"
+    deployment.wait(lambda: sentence in submitted.said, submitted)
+    assert not deployment.rounds()
 
 
 def test_no_path_and_no_identifier_leaves_a_site(deploy: Deploy) -> None:
@@ -350,7 +355,7 @@ def test_no_path_and_no_identifier_leaves_a_site(deploy: Deploy) -> None:
         north, faults={"site": "north", "round": 1, "act": "raise", "times": 99, "text": secret}
     )
     deployment.client(east)
-    submitted = deployment.submit(round_timeout=20)
+    submitted = deployment.submit()
     said = deployment.finish(submitted, code=1)
     assert secret in client.said
     kept = [path for path in deployment.home.rglob("*") if path.is_file()]

@@ -18,12 +18,6 @@ Deploy = Callable[..., Any]
 Undisturbed = Callable[..., str]
 
 
-UNHURRIED: dict[str, object] = {
-    "site": "north", "round": 0, "act": "slow", "seconds": 1.5, "times": 99,
-}  # fmt: skip
-"""A site whose rounds take long enough for another one to start meanwhile."""
-
-
 def everybody(rounds: list[dict[str, Any]]) -> list[list[str]]:
     return [sorted(one["sites"]) for one in rounds]
 
@@ -164,10 +158,14 @@ def test_a_killed_process_of_a_run(deploy: Deploy, undisturbed: Undisturbed) -> 
     """The server starts it again by itself."""
     deployment = deploy()
     deployment.serve()
-    deployment.clients()
+    north, east = deployment.sites
+    gate = deployment.gate(north, 3)
+    deployment.client(north, faults=gate.faults)
+    deployment.client(east)
     submitted = deployment.submit()
-    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
+    deployment.wait(lambda: gate.holds(3), submitted)
     deployment.kill_run()
+    gate.open(3)
     deployment.finish(submitted)
     assert everybody(deployment.rounds()) == [["east", "north"]] * 5
     assert deployment.model() == undisturbed()
@@ -181,11 +179,13 @@ def test_a_network_that_is_cut_for_a_minute(
     north, east = deployment.sites
     wire = proxy(deployment.port)
     through = ("--server", f"127.0.0.1:{wire.port}", "--ca", deployment.home / "ca.crt")
-    client = deployment.client(north, *through)
+    gate = deployment.gate(north, 3)
+    client = deployment.client(north, *through, faults=gate.faults)
     deployment.client(east)
     submitted = deployment.submit(reconnect_wait=200)
-    deployment.wait(lambda: len(deployment.rounds()) >= 1, submitted)
+    deployment.wait(lambda: gate.holds(3), submitted)
     wire.cut(60.0)
+    gate.open(3)
     said = deployment.finish(submitted, seconds=200)
     assert "Not connected to" in client.said
     assert "again." in client.said
@@ -196,18 +196,24 @@ def test_a_network_that_is_cut_for_a_minute(
 
 
 def test_a_site_that_joins_in_round_five(deploy: Deploy) -> None:
+    """It is asked who it is when that round begins, and nobody waits for its answer."""
     deployment = deploy(3)
     deployment.serve()
     north, east, west = deployment.sites
-    deployment.client(north, faults=UNHURRIED)
+    gate = deployment.gate(north, 4, 5)
+    deployment.client(north, faults=gate.faults)
     deployment.client(east)
     submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=9)
-    deployment.wait(lambda: len(deployment.rounds()) >= 3, submitted)
-    deployment.client(west)
+    deployment.wait(lambda: gate.holds(4), submitted)
+    joining = deployment.client(west)
+    deployment.wait(lambda: "Connected to" in joining.said, joining)
+    gate.open(4)
+    deployment.wait(lambda: deployment.answered(west) == ["query"], submitted)
+    gate.open(5)
     deployment.finish(submitted)
     took_part = ["west" in one["sites"] for one in deployment.rounds()]
     assert took_part == sorted(took_part)
-    assert took_part[:3] == [False] * 3
+    assert took_part[:5] == [False] * 5
     assert took_part[-1]
 
 
@@ -217,14 +223,19 @@ def test_a_site_that_is_registered_while_the_run_goes_on(deploy: Deploy) -> None
     deployment.command("server", "remove", "west", "--home", deployment.home)
     deployment.serve()
     north, east, west = deployment.sites
-    deployment.client(north, faults=UNHURRIED)
+    gate = deployment.gate(north, 2, 3)
+    deployment.client(north, faults=gate.faults)
     deployment.client(east)
     stranger = deployment.client(west)
-    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=14)
-    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
-    assert "does not know this site's key" in stranger.said
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=9)
+    deployment.wait(lambda: gate.holds(2), submitted)
+    deployment.wait(lambda: "does not know this site's key" in stranger.said, stranger)
     key = west / "federation" / "key.pub"
     deployment.command("server", "register", "west", key, "--home", deployment.home)
+    deployment.wait(lambda: "Connected to" in stranger.said, stranger)
+    gate.open(2)
+    deployment.wait(lambda: deployment.answered(west) == ["query"], submitted)
+    gate.open(3)
     deployment.finish(submitted)
     assert "west" in deployment.rounds()[-1]["sites"]
 
@@ -232,17 +243,26 @@ def test_a_site_that_is_registered_while_the_run_goes_on(deploy: Deploy) -> None
 def test_a_site_that_is_away_for_three_rounds(deploy: Deploy) -> None:
     deployment = deploy(3)
     deployment.serve()
-    clients = deployment.clients()
-    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=14)
-    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
-    clients["west"].end()
-    left = len(deployment.rounds())
-    deployment.wait(lambda: len(deployment.rounds()) >= left + 4, submitted)
-    deployment.client(deployment.sites[2])
+    north, east, west = deployment.sites
+    gate = deployment.gate(north, 3, 7, 8)
+    deployment.client(north, faults=gate.faults)
+    deployment.client(east)
+    leaving = deployment.client(west)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=10)
+    deployment.wait(lambda: gate.holds(3), submitted)
+    leaving.end()
+    gate.open(3)
+    deployment.wait(lambda: gate.holds(7), submitted)
+    before = len(deployment.answered(west))
+    returning = deployment.client(west)
+    deployment.wait(lambda: "Connected to" in returning.said, returning)
+    gate.open(7)
+    deployment.wait(lambda: len(deployment.answered(west)) > before, submitted)
+    gate.open(8)
     deployment.finish(submitted)
     took_part = ["west" in one["sites"] for one in deployment.rounds()]
-    assert took_part.count(False) >= 3
-    assert took_part[0]
+    assert took_part[:2] == [True] * 2
+    assert took_part[3:7] == [False] * 4
     assert took_part[-1]
 
 
@@ -250,13 +270,16 @@ def test_a_site_that_is_too_slow(deploy: Deploy) -> None:
     deployment = deploy(3)
     deployment.serve()
     north, east, west = deployment.sites
-    deployment.client(north, faults={"site": "north", "round": 2, "act": "slow", "seconds": 40})
+    gate = deployment.gate(north, 2)
+    deployment.client(north, faults=gate.faults)
     for site in (east, west):
         deployment.client(site)
-    submitted = deployment.submit(min_sites=2, round_timeout=25)
+    submitted = deployment.submit(min_sites=2, round_timeout=40)
+    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
+    gate.open(2)
     deployment.finish(submitted)
     rounds = deployment.rounds()
-    assert rounds[1]["refused"] == {"north": "no reply within 25 s"}
+    assert rounds[1]["refused"] == {"north": "no reply within 40 s"}
     assert sorted(rounds[1]["sites"]) == ["east", "west"]
     assert everybody(rounds)[0] == ["east", "north", "west"]
 
@@ -267,7 +290,7 @@ def test_too_few_sites_and_then_enough(deploy: Deploy, undisturbed: Undisturbed)
     deployment.serve()
     north, east = deployment.sites
     deployment.client(north)
-    said = deployment.finish(deployment.submit(round_timeout=25, reconnect_wait=2), code=1)
+    said = deployment.finish(deployment.submit(round_timeout=35, reconnect_wait=2), code=1)
     assert "1 of at least 2 sites (min-sites) can take part" in said
     deployment.client(east)
     again = deployment.start(
@@ -281,12 +304,16 @@ def test_too_few_sites_and_then_enough(deploy: Deploy, undisturbed: Undisturbed)
 def test_a_run_that_is_stopped_and_resumed(deploy: Deploy, undisturbed: Undisturbed) -> None:
     deployment = deploy()
     deployment.serve()
-    deployment.clients()
+    north, east = deployment.sites
+    gate = deployment.gate(north, 3)
+    deployment.client(north, faults=gate.faults)
+    deployment.client(east)
     submitted = deployment.submit()
-    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
+    deployment.wait(lambda: gate.holds(3), submitted)
     deployment.command("stop", "run", "--home", deployment.home)
     assert "The run was stopped" in deployment.finish(submitted, code=1)
-    assert len(deployment.rounds()) < 5
+    assert len(deployment.rounds()) == 2
+    gate.open(3)
     again = deployment.start("resume", "submit", "--home", deployment.home, "--resume", "run")
     deployment.finish(again)
     assert deployment.model() == undisturbed()

@@ -2,8 +2,9 @@
 
 `FEDTHAW_TEST_FAULTS` is a JSON object:
 `site`, `round`, `times`, `act`: when this site trains this round (0: any), so many times, it
-raises, sends NaN (`nan`), takes `seconds` (`slow`), waits for ever (`wait`), or kills its own
-process (`die`);
+raises, sends NaN (`nan`), waits for ever (`wait`), or kills its own process (`die`);
+`site`, `hold`, `gate`: when this site trains one of these rounds, it makes the file GATE-ROUND-held
+and waits until there is a file GATE-ROUND-open;
 `final`: the final evaluation waits for ever;
 `upload`: a site's client waits for ever when it sends so manieth part of its replies;
 `aggregate`: the coordinator waits for ever when it combines the replies of this round;
@@ -48,9 +49,6 @@ def _spoil_training(train: Callable[..., Any]) -> Callable[..., Any]:
         left[0] -= 1
         if FAULTS["act"] == "wait":
             _wait()
-        if FAULTS["act"] == "slow":
-            time.sleep(FAULTS["seconds"])
-            return train(workspace, config, request)
         if FAULTS["act"] == "die":
             if Path(FAULTS["seen"]).exists():
                 return train(workspace, config, request)
@@ -64,6 +62,18 @@ def _spoil_training(train: Callable[..., Any]) -> Callable[..., Any]:
     return spoilt
 
 
+def _hold_training(train: Callable[..., Any]) -> Callable[..., Any]:
+    def held(workspace: Any, config: Any, request: Any) -> Any:
+        if workspace.name == FAULTS["site"] and request.plan.round in FAULTS["hold"]:
+            gate = f"{FAULTS['gate']}-{request.plan.round}"
+            Path(f"{gate}-held").touch()
+            while not Path(f"{gate}-open").exists():
+                time.sleep(0.05)
+        return train(workspace, config, request)
+
+    return held
+
+
 def _without_numbers(delta: Any) -> Any:
     """The tensors, the first of them of NaN; imported here, since nothing is there at first."""
     import numpy as np
@@ -74,7 +84,8 @@ def _without_numbers(delta: Any) -> Any:
 
 
 def _spoil_train(module: ModuleType) -> None:
-    vars(module)["train_on_site"] = _spoil_training(vars(module)["train_on_site"])
+    spoil = _hold_training if "hold" in FAULTS else _spoil_training
+    vars(module)["train_on_site"] = spoil(vars(module)["train_on_site"])
 
 
 def _spoil_evaluate(module: ModuleType) -> None:
@@ -107,7 +118,7 @@ def _spoil_aggregation(module: ModuleType) -> None:
 
 
 _SPOILT: dict[str, Callable[[ModuleType], None]] = {}
-if "act" in FAULTS:
+if "act" in FAULTS or "hold" in FAULTS:
     _SPOILT["client.handlers.train"] = _spoil_train
 if FAULTS.get("final"):
     _SPOILT["client.handlers.evaluate"] = _spoil_evaluate
