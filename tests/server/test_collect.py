@@ -65,7 +65,7 @@ def test_who_is_silent_is_waited_for_until_the_time_is_up(make_sites: MakeSites)
     replies = dict(send_and_collect(grid, contents, Question("query", "describe", 0.3)))
     assert list(replies) == [1001, 1003, 1002]
     assert replies[1002] == Missing("no reply within 0.3 s")
-    assert 0.3 <= time.monotonic() - started < 2
+    assert 0.3 <= time.monotonic() - started < 10
 
 
 def test_a_late_reply_is_not_taken_for_another(make_sites: MakeSites) -> None:

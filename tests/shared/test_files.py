@@ -207,7 +207,8 @@ def test_a_lock_that_is_held_is_waited_for_as_long_as_asked(tmp_path: Path) -> N
         begun = time.monotonic()
         with pytest.raises(RuntimeError, match="held"), lock_at_once(path, refusal):
             pass
-        assert time.monotonic() - begun < 0.25
+        assert time.monotonic() - begun < 5
+        begun = time.monotonic()
         with pytest.raises(RuntimeError, match="held"), lock_at_once(path, refusal, 0.3):
             pass
         assert time.monotonic() - begun >= 0.3

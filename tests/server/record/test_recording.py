@@ -97,7 +97,8 @@ def test_one_that_never_answers_holds_nothing_up(
     began = time.monotonic()
     for _ in range(1000):
         recording.wake()
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 5  # 200 if each of them waited
+    began = time.monotonic()
     recording.end(DONE)
     assert time.monotonic() - began < 5
     told = [Warned("MLflow does not answer: what it shows of the run ends early.")]
