@@ -78,6 +78,9 @@ class Connection:
     lost: str = ""
     """Why the coordinator is not reached: the network, or what its owner was told last."""
     unrecognised: bool = False
+    asking: bool = False
+    """Whether the coordinator holds this site's question for a message."""
+    closed: threading.Event = field(default_factory=threading.Event)
 
 
 def call(connection: Connection, request: Callable[[], _T]) -> _T:

@@ -29,11 +29,14 @@ from client.node.calls import (
     Trouble,
     Unrecognised,
     call,
+    log,
     tell_back,
     tell_lost,
 )
-from shared.deployment.wire import HEARTBEAT_SECONDS
+from shared.deployment.wire import HEARTBEAT_SECONDS, WAIT_LIMIT
 from shared.errors import SiteError
+
+_LOOK_SECONDS = 0.1
 
 
 @contextmanager
@@ -55,8 +58,12 @@ def connect(
         ],
         verify=_trusting(authority) if authority else False,
     )
+    connection = Connection(server, client, headers, public_key_to_bytes(key.public_key()), stop)
     with client:
-        yield Connection(server, client, headers, public_key_to_bytes(key.public_key()), stop)
+        try:
+            yield connection
+        finally:
+            connection.closed.set()
 
 
 def activate(connection: Connection) -> None:
@@ -83,6 +90,20 @@ def deactivate(connection: Connection) -> None:
         connection.client.DeactivateNode(DeactivateNodeRequest(node_id=connection.node.node_id))
     except (httpx.HTTPError, RuntimeError, ValueError):
         return
+
+
+def leave(connection: Connection) -> None:
+    """Take back an open question once the site is to end; runs in a thread of its own.
+
+    The coordinator answers who has said good-bye at once, where an idle site would have to wait for
+    a message, or for the patience with which it has asked.
+    """
+    connection.stop.wait()
+    log.info("Ending; a coordinator that is not reached is waited for, up to %.0f s.", WAIT_LIMIT)
+    while not connection.closed.wait(_LOOK_SECONDS):
+        if connection.asking:
+            deactivate(connection)
+            return
 
 
 def beat(connection: Connection) -> None:

@@ -25,7 +25,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.node.audit import record
 from client.node.bundles import approved_bundle, unpack
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
-from client.node.connection import activate, beat, connect, deactivate
+from client.node.connection import activate, beat, connect, deactivate, leave
 from client.node.contents import describe
 from client.node.home import SiteHome
 from client.node.resident import Reply, Worker, WorkerDied, end_worker, let_work, start_worker
@@ -37,7 +37,6 @@ from client.node.transfer import (
     push,
     receive,
 )
-from shared.deployment.wire import WAIT_LIMIT
 from shared.errors import FedThawError, SiteError
 from shared.files import lock_at_once
 from shared.replies import FAILED
@@ -79,7 +78,7 @@ def run_site(
     with _only_one(home), connect(server, authority, key, stop) as connection:
         site = Site(folder, home, connection)
         threading.Thread(target=beat, args=(connection,), daemon=True).start()
-        threading.Thread(target=_tell_end, args=(stop,), daemon=True).start()
+        threading.Thread(target=leave, args=(connection,), daemon=True).start()
         try:
             while not stop.is_set():
                 activate(connection)
@@ -94,12 +93,6 @@ def run_site(
             if site.worker is not None:
                 end_worker(site.worker)
             deactivate(connection)
-
-
-def _tell_end(stop: threading.Event) -> None:
-    """Say at once that the end was heard; runs in a thread of its own."""
-    stop.wait()
-    log.info("Ending; what the coordinator is being asked is waited for, up to %.0f s.", WAIT_LIMIT)
 
 
 def _serve(site: Site, stop: threading.Event) -> None:

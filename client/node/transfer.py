@@ -41,7 +41,11 @@ def receive(connection: Connection) -> tuple[Message, ObjectTree] | None:
     if connection.unrecognised:
         raise Unrecognised("The coordinator no longer recognises this connection.")
     request = PullMessagesRequest(node=connection.node)
-    response = call(connection, lambda: connection.client.PullMessages(request))
+    connection.asking = True
+    try:
+        response = call(connection, lambda: connection.client.PullMessages(request))
+    finally:
+        connection.asking = False
     if not response.messages_list:
         return None
     return message_from_proto(response.messages_list[0]), response.message_object_trees[0]

@@ -158,13 +158,16 @@ class _Sites:
 
 
 async def _wait_for_message(scope: Scope, node: int, link: Link) -> None:
-    """Hold a site's question until there is a message for it, or its patience ends."""
+    """Hold a site's question until there is a message for it, it leaves, or its patience ends."""
     try:
         seconds = min(float(dict(scope["headers"]).get(WAIT_HEADER.encode(), b"0")), WAIT_LIMIT)
     except ValueError:
         return
-    deadline = _now() + seconds
+    deadline, was_there = _now() + seconds, link.is_there(node)
     while not (link.closing or link.has_message_for(node)) and _now() < deadline:
+        # Only who leaves meanwhile is sent away: who is not there as yet would ask again at once.
+        if was_there and not link.is_there(node):
+            return
         await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -83,6 +83,12 @@ class Link(InMemoryLinkState):
                 node.status = NodeStatus.OFFLINE
             return super().activate_node(node_id, heartbeat_interval)
 
+    def is_there(self, node_id: int) -> bool:
+        """Whether a site is active: it has said that it is there, and no good-bye since."""
+        with self.lock:
+            node = self.nodes.get(node_id)
+            return node is not None and node.status == NodeStatus.ONLINE
+
     # Messages
 
     def has_message_for(self, node_id: int) -> bool:

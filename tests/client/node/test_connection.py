@@ -26,7 +26,7 @@ from flwr.proto.message_pb2 import PullObjectResponse, PushObjectRequest, PushOb
 from client.node import calls
 from client.node import connection as opening
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
-from client.node.connection import activate, beat, connect
+from client.node.connection import activate, beat, connect, leave
 from client.node.resident import Reply
 from client.node.transfer import Received, fetch_parts, push, receive
 from shared.deployment.keys import generate_private_key
@@ -222,6 +222,50 @@ def test_a_coordinator_that_has_forgotten_the_site_is_noticed(
     coordinator.answers = [NOTHING]
     with pytest.raises(Unrecognised):
         receive(coordinator.connection)
+
+
+# The end
+
+
+def test_an_open_question_is_taken_back_at_the_end(
+    coordinator: Coordinator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The coordinator hears good-bye while it holds the question, which it then answers."""
+    connection, good_bye = coordinator.connection, threading.Event()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        coordinator.asked.append(request)
+        if request.url.path.endswith("/deactivate-node"):
+            good_bye.set()
+        else:
+            connection.stop.set()
+            assert good_bye.wait(20)
+        return NOTHING
+
+    connection.client._client = httpx.Client(transport=httpx.MockTransport(answer))
+    leaving = threading.Thread(target=leave, args=(connection,))
+    leaving.start()
+    assert "Ending" not in caplog.text
+    assert receive(connection) is None
+    leaving.join(20)
+    assert [request.url.path.rpartition("/")[2] for request in coordinator.asked] == [
+        "pull-messages", "deactivate-node",
+    ]  # fmt: skip
+    assert "Ending" in caplog.text
+
+
+def test_nothing_is_taken_back_where_no_question_is_open(coordinator: Coordinator) -> None:
+    """A reply on its way would be refused after a good-bye."""
+    connection = coordinator.connection
+    connection.stop.set()
+    leaving = threading.Thread(target=leave, args=(connection,))
+    leaving.start()
+    leaving.join(0.3)
+    assert leaving.is_alive()
+    connection.closed.set()
+    leaving.join(20)
+    assert not leaving.is_alive()
+    assert coordinator.asked == []
 
 
 # Messages

@@ -253,17 +253,6 @@ def test_an_end_within_the_work_is_not_answered(
     assert not trusted.home.audit.exists()
 
 
-def test_the_end_is_said_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="fedthaw.site")
-    stop = threading.Event()
-    teller = threading.Thread(target=loop._tell_end, args=(stop,))
-    teller.start()
-    assert "Ending" not in caplog.text
-    stop.set()
-    teller.join(5)
-    assert "Ending" in caplog.text
-
-
 def test_the_owner_is_told_once(
     site: Site,
     sent: list[Any],

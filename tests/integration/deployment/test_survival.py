@@ -7,6 +7,7 @@ part in every round, the deployed run's model has its very bytes.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,17 @@ def test_a_site_that_is_ended_while_it_trains(
     assert not any(one["refused"] for one in deployment.rounds())
     assert everybody(deployment.rounds()) == [["east", "north"]] * 5
     assert deployment.model() == undisturbed()
+
+
+def test_a_site_that_is_ended_while_nothing_is_asked_of_it(deploy: Deploy) -> None:
+    """It does not wait for an answer to its question, which is 20 s away."""
+    deployment = deploy()
+    deployment.serve()
+    idle = deployment.client(deployment.sites[0])
+    deployment.wait(lambda: "Connected to" in idle.said, idle)
+    begun = time.monotonic()
+    assert idle.end() == 0
+    assert time.monotonic() - begun < 10
 
 
 def test_a_working_process_that_is_killed(deploy: Deploy, undisturbed: Undisturbed) -> None:

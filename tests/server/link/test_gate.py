@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -330,6 +331,24 @@ def test_a_question_waits_for_a_message(wire: Any, behind: Behind, public_keys: 
     status, _ = asyncio.run(waiting(gate, asked, lambda: wire.fill(request, session)))
     assert status == 200
     assert behind.seen == [(PULL, asked["chunks"][0])]
+
+
+def test_who_says_good_bye_is_answered_at_once(wire: Any, behind: Behind, public_keys: Any) -> None:
+    gate = gate_for_sites(behind, wire.link)
+    asked = question(wire.north, public_keys[0], 20)
+    good_bye = partial(wire.link.deactivate_node, wire.north)
+    status, _ = asyncio.run(waiting(gate, asked, good_bye))
+    assert status == 200
+
+
+def test_who_is_not_there_as_yet_is_held_too(wire: Any, behind: Behind, public_keys: Any) -> None:
+    """It would ask again at once, over and over."""
+    wire.link.deactivate_node(wire.north)
+    gate = gate_for_sites(behind, wire.link)
+    asked = question(wire.north, public_keys[0], 20)
+    put = partial(wire.put, wire.ask(wire.north))
+    status, _ = asyncio.run(waiting(gate, asked, put))
+    assert status == 200
 
 
 def test_a_message_to_another_site_wakes_nobody(
