@@ -13,6 +13,7 @@ from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import Warned, emit
 from shared.files import write_atomically
+from shared.schedule import statistics_stay_at_sites
 from shared.wire.arrays import Arrays
 
 
@@ -31,7 +32,7 @@ def write_model(path: Path, reference: Reference, delta: Arrays, config: RunConf
     }
     # One entry: safetensors writes several in an order that differs from process to process.
     metadata = {"network": json.dumps(network)}
-    if config.batch_norm == "local":
+    if statistics_stay_at_sites(config):
         emit(
             Warned(
                 "With batch-norm=local the BatchNorm statistics of the thawed stages stay at the "

@@ -137,6 +137,20 @@ def test_the_model_is_base_plus_delta(reference: Reference, delta: Arrays, tmp_p
     assert all(np.array_equal(written[key].numpy(), expected[key].numpy()) for key in expected)
 
 
+@pytest.mark.parametrize(("batch_norm", "rounds", "told"), [
+    ("average", 20, False), ("local", 20, True), ("local", 0, False),
+])  # fmt: skip
+def test_a_model_that_no_site_has_evaluated_is_called_so(
+    reference: Reference, delta: Arrays, tmp_path: Path, batch_norm: str, rounds: int, told: bool
+) -> None:
+    """Where only the head was trained, every site has the base's statistics."""
+    config = RunConfig(batch_norm=batch_norm, rounds=rounds)
+    events: list[Event] = []
+    with listening(events.append):
+        write_model(tmp_path / "model.safetensors", reference, delta, config)
+    assert bool(events) is told
+
+
 def test_a_full_disk(
     reference: Reference, delta: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from server.report.data import Cohort, Report
 from server.report.html import Html, element, joined, section
 from server.report.numbers import NOT_SHOWN, count, interval, percent, share
 from shared.config import RunConfig
+from shared.schedule import statistics_stay_at_sites
 
 _INPUTS = {"pad": "padded to a square", "crop": "cropped to a square", "stretch": "stretched"}
 
@@ -129,7 +130,7 @@ def _limits(report: Report) -> str:
         "years. Performance by sex, age or ethnicity is not known here: sites send counts by score "
         "and class only."
     )
-    if report.config.batch_norm == "local":
+    if statistics_stay_at_sites(report.config):
         text += (
             " With batch-norm=local each site keeps statistics of its own, so model.safetensors is "
             "none of the models evaluated here."
