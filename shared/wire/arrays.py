@@ -6,6 +6,7 @@ is lost by that; `to_record` leaves them as NumPy has them, as Flower's own stra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,12 @@ from shared.wire.codec import decode_tensor, encode_tensor
 from shared.wire.formats.choice import NumberFormat
 
 Arrays = dict[str, NDArray[np.float32]]
+
+LARGEST_VALUE = 1e15
+"""Far beyond any weight or variance of a network; a square of it is a float32 still.
+
+One site's broken numbers must not make the average one that no site can train from.
+"""
 
 _LISTED = 5
 _NOTHING: Mapping[str, NDArray[np.float32]] = {}
@@ -89,20 +96,32 @@ def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
     """Unpack a received record in the order of the manifest, into arrays of the receiver's own.
 
     Raises ProtocolError for missing or extra keys, another shape, number format or length, and
-    values that are not finite. Lengths are checked before anything is decoded.
+    values that are not finite or beyond `LARGEST_VALUE`. Lengths are checked before anything is
+    decoded.
     """
     expected = {spec.name: spec for spec in manifest}
     _compare_names(set(record.keys()), set(expected))
     arrays: Arrays = {}
     for name, spec in expected.items():
         array = decode_tensor(name, record[name], spec.shape, spec.format)
-        if not np.isfinite(array).all():
-            raise ProtocolError(
-                f"{name} holds values that are not finite (NaN or infinite): the training there "
-                "has diverged, so lower the learning rates (lr-head, lr-layer4, ...) in a new run"
-            )
+        _check_values(name, array)
         arrays[name] = array
     return arrays
+
+
+def _check_values(name: str, array: NDArray[np.float32]) -> None:
+    """ProtocolError for what no training leaves that goes well."""
+    extremes = (float(array.min(initial=0)), float(array.max(initial=0)))
+    largest = max(map(abs, extremes))
+    if all(map(math.isfinite, extremes)) and largest <= LARGEST_VALUE:
+        return
+    what = f"as large as {largest:.2g}"
+    if not all(map(math.isfinite, extremes)):
+        what = "that are not finite (NaN or infinite)"
+    raise ProtocolError(
+        f"{name} holds values {what}: the training there has diverged, so lower the learning rates "
+        "(lr-head, lr-layer4, ...) in a new run"
+    )
 
 
 def _compare_names(received: set[str], expected: set[str]) -> None:

@@ -27,11 +27,11 @@ ARRAYS = {
     "head.bias": np.array([1.5, -2.5], dtype=np.float32),
 }
 
-finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+taken = st.floats(-(2.0**49), 2.0**49, width=32)
 shapes = npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 tensors = st.dictionaries(
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=12),
-    npst.arrays(np.float32, shapes, elements=finite),
+    npst.arrays(np.float32, shapes, elements=taken),
     max_size=4,
 )
 
@@ -124,6 +124,20 @@ def test_values_that_are_not_finite(value: float) -> None:
     arrays = ARRAYS | {"head.bias": np.array([0, value], np.float32)}
     with pytest.raises(ProtocolError, match=r"head\.bias holds values that are not finite"):
         from_record(to_record(arrays), MANIFEST)
+
+
+@pytest.mark.parametrize("value", [1.1e15, -3.4e38])
+def test_values_that_no_training_leaves(value: float) -> None:
+    """The average with them would be one that no site can train from."""
+    arrays = ARRAYS | {"head.bias": np.array([0, value], np.float32)}
+    with pytest.raises(ProtocolError, match=re.escape(f"holds values as large as {abs(value):g}")):
+        from_record(to_record(arrays), MANIFEST)
+
+
+def test_large_values_are_taken() -> None:
+    arrays = ARRAYS | {"head.bias": np.array([-1e15, 1e15], np.float32)}
+    received = from_record(to_record(arrays), MANIFEST)
+    assert np.array_equal(received["head.bias"], arrays["head.bias"])
 
 
 @pytest.mark.parametrize(
