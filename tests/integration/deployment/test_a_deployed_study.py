@@ -11,7 +11,7 @@ import pytest
 
 from shared import cli
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SECONDS = 400.0
 ARMS = '[[arm]]\nname = "first"\n[[arm]]\nname = "faster"\nset = { lr-head = 0.01 }\n'
 

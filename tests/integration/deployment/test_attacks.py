@@ -309,12 +309,14 @@ def test_replies_that_cannot_be_read(deploy: Deploy) -> None:
     """Their site is refused by its name, and the run goes on with the others."""
     deployment = deploy()
     deployment.serve()
+    gate = deployment.gate(deployment.sites[1], 1)
     with connected_as(deployment, deployment.sites[0]) as north:
-        deployment.client(deployment.sites[1])
+        deployment.client(deployment.sites[1], faults=gate.faults)
         submitted = deployment.submit(min_sites=1, rounds=1, reconnect_wait=1)
         while submitted.popen.poll() is None:
             if (received := receive(north)) is not None:
                 push(north, *_unreadable(received[0]), seconds=0.1)
+                gate.open(1)
     said = deployment.finish(submitted)
     assert "north cannot take part: its reply cannot be read (JSONDecodeError)." in said
     assert [list(line["sites"]) for line in deployment.rounds()] == [["east"]] * 2

@@ -12,13 +12,13 @@ HOSPITALS = ["east", "north", "south", "west"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_demo_learns_from_four_synthetic_hospitals(
     tmp_path: Path, fedthaw: Any, here: Any
 ) -> None:
     run = tmp_path / "demo"
     process = fedthaw.start("simulate", "--out", "demo")
-    out, err = process.communicate(timeout=840)
+    out, err = process.communicate(timeout=1740)
     assert process.returncode == 0, err
     assert "Traceback" not in err
     made = f"No site folder given: making four synthetic hospitals in {tmp_path}/phantoms."

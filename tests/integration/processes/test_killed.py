@@ -107,6 +107,7 @@ def test_ended_between_rounds(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_again_and_again(
     tmp_path: Path, sites: Any, tiny: Any, fedthaw: Any, here: Any, wait_until: Any,
     rounds_in: Any, outcome_of_signal: Any, model_of: Any,
