@@ -70,7 +70,7 @@ def table(
     ]
     whole = element(
         "table",
-        element("caption", caption),
+        element("caption", element("span", caption)),
         element("thead", element("tr", *columns)),
         element("tbody", *body),
     )

@@ -68,6 +68,8 @@ table { border-collapse: collapse; min-width: min(100%, 18rem);
   font-size: .875rem; line-height: 1.4;
   font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding-bottom: .35rem; }
+/* As wide as what is seen of a table, and there while the table is scrolled. */
+caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 2rem); }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--grid);
   vertical-align: top; text-align: left; }
 th:last-child, td:last-child { padding-right: 0; }
