@@ -28,7 +28,8 @@ from server.link.asgi import (
     replay,
 )
 from server.link.identity import identify
-from server.link.state import REPLY_LIMIT, Link
+from server.link.room import REPLY_LIMIT
+from server.link.state import Link
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
 
 BODY_LIMIT = 2**25

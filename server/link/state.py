@@ -6,9 +6,6 @@ it is written to disk: a site's update exists at the coordinator only until it i
 
 from __future__ import annotations
 
-import threading
-import time
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from flwr.app import Message
@@ -19,26 +16,10 @@ from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
 from flwr.supercore.fab import Fab
 from flwr.superlink.federation import NoOpFederationManager
 
+from server.link.room import ReplyRoom
 from server.link.store import PartStore
 from server.link.trees import is_consistent, is_known
 from shared.setting import Scalar
-
-REPLY_LIMIT = 2**28
-"""Bytes that one reply may have; a whole ResNet-50 in float32 has 94 MB."""
-HELD_LIMIT = 3 * 2**28
-"""Bytes of replies that are on their way or wait for the coordinator: eight whole networks. One
-more upload is then asked to wait, so that this process's memory does not grow with the sites."""
-_FORGOTTEN_SECONDS = 30.0
-"""After so long a reply that was announced and of which nothing came is no longer counted."""
-
-
-@dataclass(frozen=True)
-class _Room:
-    """What a site's reply takes here, and when a part of it came last."""
-
-    node: int
-    size: int
-    since: float
 
 
 class Link(InMemoryLinkState):
@@ -50,10 +31,8 @@ class Link(InMemoryLinkState):
         """The process is about to end: whoever waits for a message is sent away."""
         self._uploaded: dict[str, int] = {}
         """Bytes received by reply."""
-        self._announced: dict[str, _Room] = {}
-        """By message, replies that the coordinator has not fetched."""
-        # Of its own, and taken last: Flower takes its two locks in either order.
-        self._announced_lock = threading.Lock()
+        # Its lock is taken last: Flower takes its own two in either order.
+        self._room = ReplyRoom()
 
     # Sites
 
@@ -132,8 +111,7 @@ class Link(InMemoryLinkState):
                     continue
                 if self.message_res_store[reply].metadata.delivered_at:
                     continue
-                with self._announced_lock:
-                    self._announced.pop(reply, None)
+                self._room.give_back(reply)
                 return super().get_message_res({identifier}, run_id)
         return []
 
@@ -176,7 +154,7 @@ class Link(InMemoryLinkState):
                 return super().store_object(run_id, session_id, object_id, object_content)
             # By reply: a session ends, and another one begins, whenever the site announces it.
             size = sum(self._uploaded.get(root, 0) for root in roots) + len(object_content)
-            if size > self._room_of(roots):
+            if size > self._room.of(roots):
                 return False
             stored = super().store_object(run_id, session_id, object_id, object_content)
             if stored:
@@ -196,33 +174,9 @@ class Link(InMemoryLinkState):
             if root in self.message_res_store or root in self._object_push_session_by_root
         }
 
-    def _room_of(self, roots: set[str]) -> int:
-        """The bytes that these replies may have; a part of them has just come."""
-        with self._announced_lock:
-            rooms = {root: self._announced[root] for root in roots & self._announced.keys()}
-            for root, room in rooms.items():
-                self._announced[root] = replace(room, since=time.monotonic())
-        return sum(room.size for room in rooms.values()) if rooms else REPLY_LIMIT
-
     def announce(self, node: int, message_id: str, size: int) -> bool:
-        """Make room for a site's reply of so many bytes; False where the site must wait.
-
-        A site has one reply under way: what it announced before is given up. Where nothing else is
-        held, a reply is let in however large, up to REPLY_LIMIT.
-        """
-        now = time.monotonic()
-        with self._announced_lock:
-            self._announced = {
-                one: room
-                for one, room in self._announced.items()
-                if room.node != node
-                and (self._is_whole(one) or now - room.since < _FORGOTTEN_SECONDS)
-            }
-            held = sum(room.size for room in self._announced.values())
-            if size > REPLY_LIMIT or (held and held + size > HELD_LIMIT):
-                return False
-            self._announced[message_id] = _Room(node, size, now)
-            return True
+        """Make room for a site's reply of so many bytes; False where the site must wait."""
+        return self._room.announce(node, message_id, size, self._is_whole)
 
     def _is_whole(self, reply: str) -> bool:
         """Whether all of a reply is there and waits for the coordinator."""
@@ -252,5 +206,4 @@ class Link(InMemoryLinkState):
         """Forget what is left of a run's messages; its sites drop what they still do for it."""
         if not self.stop_run(number):
             self.cleanup_run(number)
-        with self._announced_lock:
-            self._announced.clear()
+        self._room.clear()

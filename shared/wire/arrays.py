@@ -111,13 +111,13 @@ def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
 
 def _check_values(name: str, array: NDArray[np.float32]) -> None:
     """ProtocolError for what no training leaves that goes well."""
-    extremes = (float(array.min(initial=0)), float(array.max(initial=0)))
-    largest = max(map(abs, extremes))
-    if all(map(math.isfinite, extremes)) and largest <= LARGEST_VALUE:
+    low, high = float(array.min(initial=0)), float(array.max(initial=0))
+    if low >= -LARGEST_VALUE and high <= LARGEST_VALUE:  # neither holds for a NaN
         return
-    what = f"as large as {largest:.2g}"
-    if not all(map(math.isfinite, extremes)):
-        what = "that are not finite (NaN or infinite)"
+    finite = math.isfinite(low) and math.isfinite(high)
+    what = (
+        f"as large as {max(-low, high):.2g}" if finite else "that are not finite (NaN or infinite)"
+    )
     raise ProtocolError(
         f"{name} holds values {what}: the training there has diverged, so lower the learning rates "
         "(lr-head, lr-layer4, ...) in a new run"

@@ -156,8 +156,14 @@ class Deployment:
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
         return [json.loads(line)["type"] for line in lines]
 
-    def clients(self) -> dict[str, Process]:
-        return {site.name: self.client(site) for site in self.sites}
+    def clients(self, gate: Gate | None = None) -> dict[str, Process]:
+        """Start every site's process, the gate's held by it."""
+        return {
+            site.name: self.client(
+                site, faults=gate.faults if gate is not None and gate.site == site.name else None
+            )
+            for site in self.sites
+        }
 
     def submit(self, name: str = "run", **settings: object) -> Process:
         chosen = SETTINGS | {"weights": self.base, "min-sites": len(self.sites)} | settings

@@ -158,10 +158,8 @@ def test_control_is_not_to_be_reached(
     paths += ["/v1/fleet/register-node", "/docs", "/openapi.json", "/", "/v1/fleet/../control/x"]
     for path in paths:
         assert client.post(public + path, headers=PROTOBUF).status_code == 404, path
-    north, east = deployment.sites
-    gate = deployment.gate(north, 2)
-    deployment.client(north, faults=gate.faults)
-    deployment.client(east)
+    gate = deployment.gate(deployment.sites[0], 2)
+    deployment.clients(gate)
     submitted = deployment.submit()
     deployment.wait(lambda: gate.holds(2), submitted)
     inner = _port_of_the_run(deployment)

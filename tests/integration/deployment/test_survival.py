@@ -170,10 +170,8 @@ def test_a_killed_process_of_a_run(deploy: Deploy, undisturbed: Undisturbed) -> 
     """The server starts it again by itself."""
     deployment = deploy()
     deployment.serve()
-    north, east = deployment.sites
-    gate = deployment.gate(north, 3)
-    deployment.client(north, faults=gate.faults)
-    deployment.client(east)
+    gate = deployment.gate(deployment.sites[0], 3)
+    deployment.clients(gate)
     submitted = deployment.submit()
     deployment.wait(lambda: gate.holds(3), submitted)
     deployment.kill_run()
@@ -255,11 +253,9 @@ def test_a_site_that_is_registered_while_the_run_goes_on(deploy: Deploy) -> None
 def test_a_site_that_is_away_for_three_rounds(deploy: Deploy) -> None:
     deployment = deploy(3)
     deployment.serve()
-    north, east, west = deployment.sites
+    north, _, west = deployment.sites
     gate = deployment.gate(north, 3, 7, 8)
-    deployment.client(north, faults=gate.faults)
-    deployment.client(east)
-    leaving = deployment.client(west)
+    leaving = deployment.clients(gate)["west"]
     submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=10)
     deployment.wait(lambda: gate.holds(3), submitted)
     leaving.end()
@@ -281,11 +277,8 @@ def test_a_site_that_is_away_for_three_rounds(deploy: Deploy) -> None:
 def test_a_site_that_is_too_slow(deploy: Deploy) -> None:
     deployment = deploy(3)
     deployment.serve()
-    north, east, west = deployment.sites
-    gate = deployment.gate(north, 2)
-    deployment.client(north, faults=gate.faults)
-    for site in (east, west):
-        deployment.client(site)
+    gate = deployment.gate(deployment.sites[0], 2)
+    deployment.clients(gate)
     submitted = deployment.submit(min_sites=2, round_timeout=40)
     deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
     gate.open(2)
@@ -316,10 +309,8 @@ def test_too_few_sites_and_then_enough(deploy: Deploy, undisturbed: Undisturbed)
 def test_a_run_that_is_stopped_and_resumed(deploy: Deploy, undisturbed: Undisturbed) -> None:
     deployment = deploy()
     deployment.serve()
-    north, east = deployment.sites
-    gate = deployment.gate(north, 3)
-    deployment.client(north, faults=gate.faults)
-    deployment.client(east)
+    gate = deployment.gate(deployment.sites[0], 3)
+    deployment.clients(gate)
     submitted = deployment.submit()
     deployment.wait(lambda: gate.holds(3), submitted)
     deployment.command("stop", "run", "--home", deployment.home)

@@ -14,7 +14,8 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.task_identity import TaskIdentity
 
-from server.link.state import REPLY_LIMIT, Link
+from server.link.room import REPLY_LIMIT
+from server.link.state import Link
 
 NORTH, EAST = b"the key of north", b"the key of east"
 
@@ -125,8 +126,8 @@ def public_keys() -> tuple[bytes, bytes]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let so many seconds pass for whoever asks time.monotonic in the state's module."""
-    from server.link import state
+    """Let so many seconds pass for whoever asks time.monotonic where replies get room."""
+    from server.link import room
 
     now = [1000.0]
 
@@ -135,7 +136,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         def monotonic() -> float:
             return now[0]
 
-    monkeypatch.setattr(state, "time", Time)
+    monkeypatch.setattr(room, "time", Time)
 
     def forward(seconds: float) -> None:
         now[0] += seconds
@@ -146,4 +147,4 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 @pytest.fixture(autouse=True)
 def _room_for_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one of the largest replies fills it."""
-    monkeypatch.setattr("server.link.state.HELD_LIMIT", REPLY_LIMIT)
+    monkeypatch.setattr("server.link.room.HELD_LIMIT", REPLY_LIMIT)

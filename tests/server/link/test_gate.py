@@ -28,7 +28,8 @@ from server.link.gate import (
     gate_for_runs,
     gate_for_sites,
 )
-from server.link.state import REPLY_LIMIT, Link
+from server.link.room import REPLY_LIMIT
+from server.link.state import Link
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER
 
 SECRET = "/v1/control/start-run"

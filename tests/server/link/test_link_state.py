@@ -11,7 +11,8 @@ from flwr.supercore.fab import Fab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.link.state import REPLY_LIMIT, Link
+from server.link.room import REPLY_LIMIT
+from server.link.state import Link
 
 KEYS = [b"one", b"two", b"three"]
 
@@ -188,7 +189,7 @@ def test_parts_under_another_root_have_the_limit_too(
 ) -> None:
     """Whatever they are said to belong to, unless it is a request of the run's own process."""
     reply = wire.answer(wire.put(wire.ask(wire.north)))
-    monkeypatch.setattr("server.link.state.REPLY_LIMIT", 10)
+    monkeypatch.setattr("server.link.room.REPLY_LIMIT", 10)
     elsewhere = next(iter(reply.tree.children))
     session, _, wanted = take(wire, reply, elsewhere)
     assert wanted
