@@ -74,7 +74,8 @@ def send_and_collect(
             node = by_identifier.get(reply.metadata.reply_to_message_id)
             if node in pending:
                 found = True
-                del pending[node]
+                if pending.pop(node).lost_since is not None:
+                    on_loss(node, True)
                 yield node, reply
         if found:
             continue

@@ -140,8 +140,10 @@ def test_a_node_that_comes_back_in_time_is_waited_for(make_sites: MakeSites, clo
     assert sites.heard == [("north", "query")]
 
 
-def test_a_reply_of_a_node_that_is_away_counts(make_sites: MakeSites, clock: Clock) -> None:
-    """It had answered before it was lost."""
+def test_a_reply_of_a_node_that_is_away_says_that_it_is_back(
+    make_sites: MakeSites, clock: Clock
+) -> None:
+    """It comes before the next look at who is there."""
     _, grid = make_sites()
     grid.silent = frozenset({1001})
 
@@ -153,6 +155,7 @@ def test_a_reply_of_a_node_that_is_away_counts(make_sites: MakeSites, clock: Clo
     looks = Looks({1001: "one"}, {})
     ((node, reply),) = ask(grid, (1001,), looks, patience=10)
     assert (node, isinstance(reply, Message)) == (1001, True)
+    assert looks.heard == [(1001, False), (1001, True)]
 
 
 def test_what_was_given_up_is_never_yielded_again(make_sites: MakeSites, clock: Clock) -> None:
