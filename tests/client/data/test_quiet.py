@@ -16,7 +16,7 @@ def test_filters_return_when_threads_overlap() -> None:
     def work() -> None:
         with quiet_libraries():
             inside.set()
-            leave.wait(5)
+            leave.wait(60)
             warnings.warn("still quiet", UserWarning, stacklevel=1)
 
     thread = threading.Thread(target=work)
@@ -24,9 +24,9 @@ def test_filters_return_when_threads_overlap() -> None:
         warnings.simplefilter("error")
         with quiet_libraries():
             thread.start()
-            assert inside.wait(5)
+            assert inside.wait(60)
         leave.set()
-        thread.join(5)
+        thread.join(60)
         with pytest.raises(UserWarning, match="loud"):
             warnings.warn("loud", UserWarning, stacklevel=1)
     assert list(warnings.filters) == before

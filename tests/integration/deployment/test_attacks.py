@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import select
 import shutil
 import socket
 import ssl
@@ -101,7 +102,7 @@ def test_a_site_that_is_removed_is_out_at_once(deploy: Deploy) -> None:
     site = deployment.client(deployment.sites[1])
     deployment.wait(lambda: "Connected to" in site.said, site)
     deployment.command("server", "remove", "east", "--home", deployment.home)
-    deployment.wait(lambda: "does not know this site's key" in site.said, site, seconds=40)
+    deployment.wait(lambda: "does not know this site's key" in site.said, site)
 
 
 def test_a_key_of_another_federation(deploy: Deploy, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_plain_http(deploy: Deploy) -> None:
     exposed = deployment.start(
         "exposed", "server", "run", "--home", deployment.home, "--insecure", "--host", "0.0.0.0"
     )
-    assert exposed.popen.wait(30) == 2
+    assert exposed.popen.wait(120) == 2
     assert "--insecure is for trying things on this machine" in exposed.said
 
 
@@ -379,20 +380,31 @@ def test_requests_that_stall(deploy: Deploy) -> None:
     ):
         head = "POST /v1/fleet/push-object HTTP/1.1\r\nHost: hub\r\nContent-Length: 4000000\r\n"
         head += "".join(f"{key}: {value}\r\n" for key, value in signed_by(north).items())
-        stalled = []
+        stalled: list[ssl.SSLSocket] = []
         for _ in range(2 * REQUESTS_AT_ONCE):
             raw = opened.enter_context(socket.create_connection(("127.0.0.1", deployment.port)))
             secured = opened.enter_context(context.wrap_socket(raw, server_hostname="127.0.0.1"))
             secured.sendall(f"{head}\r\nhalf".encode())
             stalled.append(secured)
-        refused = []
-        for one in stalled:
-            one.settimeout(1)
-            with contextlib.suppress(TimeoutError):
-                refused.append(one.recv(100).split(b"\r\n")[0])
-        assert refused == [b"HTTP/1.1 503 Service Unavailable"] * REQUESTS_AT_ONCE
+        answers: dict[socket.socket, bytes] = {}
+        while len(answers) < REQUESTS_AT_ONCE:
+            silent = [one for one in stalled if one not in answers]
+            ready = select.select(silent, [], [], 60)[0]
+            assert ready
+            answers |= {one: line for one in ready if (line := _first_line(one)) is not None}
+        assert set(answers.values()) == {b"HTTP/1.1 503 Service Unavailable"}
+        assert not any(_first_line(one) for one in stalled if one not in answers)
         request = GetRunRequest(node=east.node, run_id=1)
         with pytest.raises(httpx.HTTPStatusError) as answered:
             east.client.GetRun(request)
         assert answered.value.response.status_code not in (401, 503)
     assert server.popen.poll() is None
+
+
+def _first_line(secured: ssl.SSLSocket) -> bytes | None:
+    """What has come, None where it is of TLS alone (a session's tickets)."""
+    secured.settimeout(0)
+    try:
+        return secured.recv(100).split(b"\r\n")[0]
+    except ssl.SSLWantReadError:
+        return None

@@ -91,13 +91,13 @@ def test_a_site_that_is_ended_while_it_trains(
     submitted = deployment.submit()
     deployment.wait(seen.exists, submitted)
     ended.popen.send_signal(kind)
-    assert ended.popen.wait(10) == 0
+    assert ended.popen.wait(30) == 0
     assert "Ending" in ended.said
     assert "Traceback" not in ended.said
     assert "died" not in ended.said
+    deployment.wait(lambda: "The connection to north is lost" in submitted.said, submitted)
     deployment.client(north)
-    said = deployment.finish(submitted)
-    assert "The connection to north is lost" in said
+    deployment.finish(submitted)
     assert not any(one["refused"] for one in deployment.rounds())
     assert everybody(deployment.rounds()) == [["east", "north"]] * 5
     assert deployment.model() == undisturbed()
@@ -155,13 +155,13 @@ def test_a_killed_coordinator(deploy: Deploy, undisturbed: Undisturbed, moment: 
     submitted = deployment.submit()
     deployment.wait(seen.exists, submitted)
     server.kill()
+    deployment.wait(lambda: "The server process has ended" in submitted.said, submitted)
     if at_the_site:
         # Both are killed: the site's fault would go on waiting.
         clients[0].kill()
         deployment.client(deployment.sites[0])
     deployment.serve()
-    said = deployment.finish(submitted)
-    assert "The server process has ended" in said
+    deployment.finish(submitted)
     assert everybody(deployment.rounds()) == [["east", "north"]] * 5
     assert deployment.model() == undisturbed()
 
@@ -213,7 +213,7 @@ def test_a_site_that_joins_in_round_five(deploy: Deploy) -> None:
     gate = deployment.gate(north, 4, 5)
     deployment.client(north, faults=gate.faults)
     deployment.client(east)
-    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=9)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=12)
     deployment.wait(lambda: gate.holds(4), submitted)
     joining = deployment.client(west)
     deployment.wait(lambda: "Connected to" in joining.said, joining)
@@ -237,7 +237,7 @@ def test_a_site_that_is_registered_while_the_run_goes_on(deploy: Deploy) -> None
     deployment.client(north, faults=gate.faults)
     deployment.client(east)
     stranger = deployment.client(west)
-    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=9)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=12)
     deployment.wait(lambda: gate.holds(2), submitted)
     deployment.wait(lambda: "does not know this site's key" in stranger.said, stranger)
     key = west / "federation" / "key.pub"
@@ -256,7 +256,7 @@ def test_a_site_that_is_away_for_three_rounds(deploy: Deploy) -> None:
     north, _, west = deployment.sites
     gate = deployment.gate(north, 3, 7, 8)
     leaving = deployment.clients(gate)["west"]
-    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=10)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=14)
     deployment.wait(lambda: gate.holds(3), submitted)
     leaving.end()
     gate.open(3)
@@ -279,12 +279,12 @@ def test_a_site_that_is_too_slow(deploy: Deploy) -> None:
     deployment.serve()
     gate = deployment.gate(deployment.sites[0], 2)
     deployment.clients(gate)
-    submitted = deployment.submit(min_sites=2, round_timeout=40)
-    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted)
+    submitted = deployment.submit(min_sites=2, round_timeout=60)
+    deployment.wait(lambda: len(deployment.rounds()) >= 2, submitted, seconds=200)
     gate.open(2)
     deployment.finish(submitted)
     rounds = deployment.rounds()
-    assert rounds[1]["refused"] == {"north": "no reply within 40 s"}
+    assert rounds[1]["refused"] == {"north": "no reply within 60 s"}
     assert sorted(rounds[1]["sites"]) == ["east", "west"]
     assert everybody(rounds)[0] == ["east", "north", "west"]
 
@@ -295,7 +295,7 @@ def test_too_few_sites_and_then_enough(deploy: Deploy, undisturbed: Undisturbed)
     deployment.serve()
     north, east = deployment.sites
     deployment.client(north)
-    said = deployment.finish(deployment.submit(round_timeout=35, reconnect_wait=2), code=1)
+    said = deployment.finish(deployment.submit(round_timeout=60, reconnect_wait=2), code=1)
     assert "1 of at least 2 sites (min-sites) can take part" in said
     deployment.client(east)
     again = deployment.start(

@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
 PORTS = (39091, 39093)
 """Flower's local SuperLink listens there, wherever FLWR_HOME is."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def in_use(port: int) -> bool:
@@ -55,7 +55,7 @@ def test_flwr_run_gives_the_same_model(
     ]  # fmt: skip
     try:
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280,
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=840,
             check=False,
         )  # fmt: skip
     finally:

@@ -321,7 +321,7 @@ async def waiting(gate: App, asked: dict[str, Any], then: Callable[[], object]) 
     done, _ = await asyncio.wait([task], timeout=0.15)
     assert not done
     then()
-    return await asyncio.wait_for(task, 5)
+    return await asyncio.wait_for(task, 15)
 
 
 def test_a_question_waits_for_a_message(wire: Any, behind: Behind, public_keys: Any) -> None:

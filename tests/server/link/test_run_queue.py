@@ -44,7 +44,7 @@ class Processes:
 
     def end(self, code: int = 1) -> None:
         """The process of the current run ends by itself."""
-        self.running[-1].communicate(str(code).encode(), timeout=20)
+        self.running[-1].communicate(str(code).encode(), timeout=60)
 
 
 @pytest.fixture
