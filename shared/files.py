@@ -14,13 +14,19 @@ from pathlib import Path
 _AGAIN_SECONDS = 0.05
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[Path], object], *, instead_of: Path | None = None
+) -> None:
     """Let `write` fill a temporary neighbour of `path`, flush it to disk, then put it in place.
 
-    OSError (disk full, no permission) leaves `path` as it was and no temporary file behind.
+    The temporary file is `instead_of` where that is given, a file of the same folder that nobody
+    needs any more: `write` may write over it. It is gone afterwards, whatever happens. OSError
+    (disk full, no permission) leaves `path` as it was and no temporary file behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if instead_of is not None:
+            os.replace(instead_of, temporary)
         write(temporary)
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from client.scores import is_scores_file
 from shared.errors import SiteError
 from shared.files import remove_leftovers, write_atomically
 from shared.limits import DAYS_KEPT
+from shared.tensor_file import write_over
 
 KEPT_ROUNDS = 3
 """While a round is under way, the coordinator may not have the one before it on disk yet, and so
@@ -56,24 +56,32 @@ def load_state(folder: Path, before_round: int) -> SiteState:
 
 
 def save_state(folder: Path, state: SiteState) -> None:
-    """Write the state of a finished round and drop those that nobody will ask for again.
+    """Write the state of a finished round over one of those that nobody will ask for again.
 
     Raises SiteError where the cache cannot be written.
     """
-    tensors = {f"optimizer/{key}": value for key, value in state.optimizer.items()}
-    tensors |= {f"statistics/{key}": value for key, value in state.statistics.items()}
-    tensors |= {f"residual/{key}": value for key, value in state.residual.items()}
+    parts = {
+        "optimizer": state.optimizer, "statistics": state.statistics, "residual": state.residual,
+    }  # fmt: skip
+    tensors = {
+        f"{part}/{key}": value.numpy()
+        for part, held in parts.items()
+        for key, value in held.items()
+    }
     path = folder / f"{state.round:04d}.safetensors"
     try:
         _make_private(folder)
-        write_atomically(path, lambda p: save_file(tensors, p, {"phase": state.phase}))
-    except (OSError, SafetensorError) as error:
+        write_atomically(
+            path,
+            lambda temporary: write_over(temporary, tensors, {"phase": state.phase}),
+            instead_of=_prune(folder, state.round),
+        )
+    except OSError as error:
         raise SiteError(
             f"The state of round {state.round} cannot be written to {folder} ({error}); make room "
             "there, or name another place as [compute] cache in site.toml.",
             shareable="its cache cannot be written; the site's own log says why",
         ) from error
-    _prune(folder, state.round)
 
 
 def forget_moments(folder: Path, state: SiteState) -> None:
@@ -142,11 +150,16 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _prune(folder: Path, newest: int) -> None:
+def _prune(folder: Path, coming: int) -> Path | None:
+    """Remove the states that nobody will ask for once this round is there; one of them is left.
+
+    That one is returned, to be written over.
+    """
     remove_leftovers(folder)
     states = _states(folder)
-    kept = sorted((number for number in states if number <= newest), reverse=True)[:KEPT_ROUNDS]
-    for number, path in states.items():
-        # A later round belongs to a past that the coordinator has gone back on.
-        if number not in kept:
-            path.unlink(missing_ok=True)
+    kept = sorted(number for number in states if number < coming)[1 - KEPT_ROUNDS :]
+    # A later round belongs to a past that the coordinator has gone back on.
+    needless = [path for number, path in states.items() if number not in (*kept, coming)]
+    for path in needless[1:]:
+        path.unlink(missing_ok=True)
+    return needless[0] if needless else None

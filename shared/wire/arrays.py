@@ -15,6 +15,7 @@ from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from shared.errors import ProtocolError
+from shared.parallel import map_tensors
 from shared.wire.codec import decode_tensor, encode_tensor
 from shared.wire.formats.choice import NumberFormat
 
@@ -80,16 +81,18 @@ def encode(
     residual, at most half a step of the number format. float32 loses nothing and has none.
     KeyError where an array is missing; ProtocolError where a format cannot carry the values.
     """
-    tensors: dict[str, Array] = {}
-    lost: Arrays = {}
-    for spec in manifest:
+
+    def pack(spec: TensorSpec) -> tuple[Array, NDArray[np.float32] | None]:
         wanted = arrays[spec.name]
         if spec.format != "float32" and spec.name in residual:
             wanted = wanted + residual[spec.name]
-        tensors[spec.name], received = encode_tensor(spec.name, wanted, spec.format)
-        if received is not None:
-            lost[spec.name] = np.subtract(wanted, received, out=received)
-    return Encoded(ArrayRecord(tensors), lost)
+        tensor, received = encode_tensor(spec.name, wanted, spec.format)
+        return tensor, received if received is None else np.subtract(wanted, received, out=received)
+
+    names = [spec.name for spec in manifest]
+    packed = dict(zip(names, map_tensors(pack, manifest), strict=True))
+    lost = {name: left for name, (_, left) in packed.items() if left is not None}
+    return Encoded(ArrayRecord({name: tensor for name, (tensor, _) in packed.items()}), lost)
 
 
 def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
@@ -101,12 +104,13 @@ def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
     """
     expected = {spec.name: spec for spec in manifest}
     _compare_names(set(record.keys()), set(expected))
-    arrays: Arrays = {}
-    for name, spec in expected.items():
-        array = decode_tensor(name, record[name], spec.shape, spec.format)
-        _check_values(name, array)
-        arrays[name] = array
-    return arrays
+
+    def unpack(spec: TensorSpec) -> NDArray[np.float32]:
+        array = decode_tensor(spec.name, record[spec.name], spec.shape, spec.format)
+        _check_values(spec.name, array)
+        return array
+
+    return dict(zip(expected, map_tensors(unpack, expected.values()), strict=True))
 
 
 def _check_values(name: str, array: NDArray[np.float32]) -> None:

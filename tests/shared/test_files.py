@@ -49,6 +49,32 @@ def test_the_old_content_is_there_until_the_new_one_is_complete(file: Path) -> N
     assert file.read_text(encoding="utf-8") == "half"
 
 
+def test_a_file_that_nobody_needs_is_used_up(file: Path) -> None:
+    """The writer finds what it held, and may write over it; a failure loses it and nothing else."""
+    file.write_text("old")
+    needless = file.with_name("needless")
+    needless.write_text("once")
+    number = needless.stat().st_ino
+
+    def write(temporary: Path) -> None:
+        assert temporary.read_text() == "once"
+        assert file.read_text() == "old"
+        temporary.write_text("new")
+
+    write_atomically(file, write, instead_of=needless)
+    assert (file.read_text(), file.stat().st_ino) == ("new", number)
+    assert not needless.exists()
+    needless.write_text("again")
+    with pytest.raises(OSError, match="full"):
+        write_atomically(file, _full, instead_of=needless)
+    assert file.read_text() == "new"
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def _full(temporary: Path) -> None:
+    raise OSError("the disk is full")
+
+
 def test_a_writer_that_fails_changes_nothing(file: Path) -> None:
     def fill_the_disk(temporary: Path) -> None:
         temporary.write_text("half", encoding="utf-8")

@@ -103,6 +103,28 @@ def test_the_newest_rounds_are_kept(tmp_path: Path) -> None:
     assert numbers(tmp_path) == [f"{number:04d}.safetensors" for number in (5, 6, 7)]
 
 
+def test_a_state_is_written_over_one_that_nobody_asks_for_again(tmp_path: Path) -> None:
+    """Its place on the disk is taken over, and no tensor that was loaded from another changes."""
+    for number in range(1, 5):
+        save_state(tmp_path, state_of(number))
+    before = load_state(tmp_path, 5)
+    oldest = (tmp_path / "0002.safetensors").stat().st_ino
+    save_state(tmp_path, state_of(5))
+    assert (tmp_path / "0005.safetensors").stat().st_ino == oldest
+    assert torch.equal(load_state(tmp_path, 6).residual["layer4.0.conv1.weight"],
+                       state_of(5).residual["layer4.0.conv1.weight"])  # fmt: skip
+    assert torch.equal(before.optimizer["exp_avg/fc.weight"], torch.full((1, 4), 4.0))
+
+
+def test_a_round_that_is_asked_again_is_never_written_over_itself(tmp_path: Path) -> None:
+    """Were it not finished, neither would be there."""
+    save_state(tmp_path, state_of(1))
+    save_state(tmp_path, state_of(2))
+    with files_of_at_most(64), pytest.raises(SiteError):
+        save_state(tmp_path, state_of(2, "probe"))
+    assert load_state(tmp_path, 3).phase == "fine-tune"
+
+
 def test_rounds_that_the_coordinator_went_back_on_are_dropped(tmp_path: Path) -> None:
     for number in range(1, 8):
         save_state(tmp_path, state_of(number))
