@@ -13,10 +13,10 @@ from client.workspace import Workspace, shared_model
 from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError
 from shared.model.backbones import StagedResNet
-from shared.model.stages import batch_norm_statistics, exchanged_keys, stage_of
+from shared.model.manifest import manifest_of_stages
+from shared.model.stages import batch_norm_statistics, stage_of
 from shared.schedule import Stage
 from shared.wire.arrays import Arrays, Manifest, TensorSpec, encode, from_record
-from shared.wire.formats.choice import format_of
 
 
 def rebuild_model(
@@ -39,9 +39,10 @@ def rebuild_model(
             f"{_short(workspace.base.digest)}; all must load the same `weights`"
         )
     model = shared_model(config.backbone, config.dropout, workspace.device)
-    model.load_state_dict(dict(workspace.base.state))
-    tensors = model.state_dict(keep_vars=False)
-    arrays = from_record(delta, specs(model, thawed, config.batch_norm, update_dtype))
+    tensors = model.state_dict()
+    for name, value in workspace.base.state.items():
+        tensors[name].copy_(value)
+    arrays = from_record(delta, manifest_of_stages(model, thawed, config.batch_norm, update_dtype))
     for name, array in arrays.items():
         tensors[name] += tensors[name].new_tensor(array)
     for name, value in statistics.items():
@@ -49,25 +50,11 @@ def rebuild_model(
     return model
 
 
-def specs(
-    model: StagedResNet,
-    stages: Collection[Stage],
-    batch_norm: str,
-    update_dtype: str = "float32",
-) -> tuple[TensorSpec, ...]:
-    """What is exchanged of these stages, in the network's order."""
-    state = model.state_dict()
-    shapes = {key: tuple(state[key].shape) for key in exchanged_keys(model, stages, batch_norm)}
-    return tuple(
-        TensorSpec(key, shape, format_of(update_dtype, shape)) for key, shape in shapes.items()
-    )
-
-
 def agreed_manifest(
     model: StagedResNet, config: RunConfig, stages: Collection[Stage], expects: Sequence[str]
 ) -> tuple[TensorSpec, ...]:
     """What to send back; ProtocolError unless the coordinator expects just this."""
-    manifest = specs(model, stages, config.batch_norm, config.update_dtype)
+    manifest = manifest_of_stages(model, stages, config.batch_norm, config.update_dtype)
     lines = [spec.to_line() for spec in manifest]
     if lines != list(expects):
         differing = sorted(set(lines) ^ set(expects))

@@ -18,11 +18,10 @@ from torch import Tensor
 from shared.config import RunConfig
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.freezing import frozen_digest
+from shared.model.manifest import manifest_of_stages
 from shared.model.pretrained import Base, initial_head
-from shared.model.stages import exchanged_keys
 from shared.schedule import Stage
 from shared.wire.arrays import Arrays, TensorSpec
-from shared.wire.formats.choice import format_of
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,7 @@ class Reference:
         self, stages: Collection[Stage], update_dtype: str = "float32"
     ) -> tuple[TensorSpec, ...]:
         """What is exchanged of these stages, in the network's order."""
-        keys = exchanged_keys(self.network, stages, self.batch_norm)
-        shapes = {key: tuple(self.base.state[key].shape) for key in keys}
-        return tuple(
-            TensorSpec(key, shape, format_of(update_dtype, shape)) for key, shape in shapes.items()
-        )
+        return manifest_of_stages(self.network, stages, self.batch_norm, update_dtype)
 
 
 def build_reference(config: RunConfig, base: Base) -> Reference:

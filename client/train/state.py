@@ -136,7 +136,11 @@ def _states(folder: Path) -> dict[int, Path]:
 
 def _read(path: Path, round_number: int) -> SiteState:
     with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        # Copies: safetensors maps the file, which may be written over while they are in use.
+        tensors = {
+            key: file.get_tensor(key).clone()
+            for key in file.keys()  # noqa: SIM118 (no mapping)
+        }
         phase = (file.metadata() or {}).get("phase", "")
     optimizer, statistics = _part(tensors, "optimizer"), _part(tensors, "statistics")
     return SiteState(round_number, phase, optimizer, statistics, _part(tensors, "residual"))

@@ -63,7 +63,7 @@ def train_round(
     total = torch.zeros((), dtype=torch.float64, device=device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step, (inputs, labels) in enumerate(batches):
-            torch.manual_seed(derive_seed(config.seed, stream, plan.round, "step", step))
+            _seed(derive_seed(config.seed, stream, plan.round, "step", step), device)
             set_rates(learner.optimizer, plan, config, step, len(draws))
             loss = learner.step(inputs, labels)
             require_finite(loss, plan)
@@ -72,6 +72,18 @@ def train_round(
     seen = sum(len(batch) for batch in draws)
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     return Trained(len(draws), total.item() / seen, read_moments(learner.optimizer, parameters))
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed what a step draws from.
+
+    Where there is no GPU, `torch.manual_seed` takes milliseconds to note a traceback for the day
+    that one is used; a step of the head takes no longer.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 def _learner(

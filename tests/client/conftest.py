@@ -15,12 +15,13 @@ from client.data.cache import ImageCache
 from client.data.cohort import Radiograph
 from client.data.dataset import Sample
 from client.data.facts import ImageFacts
-from client.exchange import rebuild_model, specs
+from client.exchange import rebuild_model
 from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
 from client.workspace import Workspace, open_workspace, shared_model
 from shared.config import RunConfig
 from shared.model.backbones import StagedResNet, build_backbone
+from shared.model.manifest import manifest_of_stages
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.schedule import plan_round, stages_ever_thawed
@@ -89,7 +90,7 @@ def delta_of(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -
     network = shared_model(config.backbone, config.dropout, workspace.device)
     arrays: Arrays = {
         spec.name: np.full(spec.shape, 0.1 if spec.name == "fc.weight" else 0.0, np.float32)
-        for spec in specs(network, stages, config.batch_norm)
+        for spec in manifest_of_stages(network, stages, config.batch_norm)
     }
     return encode(arrays, manifest_of(arrays)).record
 
@@ -103,7 +104,7 @@ def train(
 ) -> TrainReply:
     plan = plan_round(config, round_number)
     network = shared_model(config.backbone, config.dropout, workspace.device)
-    manifest = specs(network, plan.trainable, config.batch_norm, config.update_dtype)
+    manifest = manifest_of_stages(network, plan.trainable, config.batch_norm, config.update_dtype)
     fields = {
         "run": run,
         "base": workspace.base.digest,

@@ -13,11 +13,11 @@ from client.exchange import (
     local_statistics,
     rebuild_model,
     snapshot,
-    specs,
 )
 from client.workspace import Workspace
 from shared.config import RunConfig
 from shared.errors import ProtocolError
+from shared.model.manifest import manifest_of_stages
 from shared.schedule import STAGES
 from shared.wire.arrays import Arrays, to_record
 
@@ -138,7 +138,7 @@ def test_the_site_names_what_it_will_send(open_site: OpenSite) -> None:
         workspace, config, base=workspace.base.digest, thawed=THAWED, delta=to_record(delta),
         statistics={},
     )  # fmt: skip
-    lines = [spec.to_line() for spec in specs(model, THAWED, config.batch_norm)]
+    lines = [spec.to_line() for spec in manifest_of_stages(model, THAWED, config.batch_norm)]
     assert lines[-2:] == ["fc.weight float32 1x64", "fc.bias float32 1"]
     manifest = agreed_manifest(model, config, THAWED, lines)
     assert [spec.name for spec in manifest] == list(delta)

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from client.evaluate import evaluate_samples
-from client.exchange import specs
 from client.handlers.describe import describe_site
 from client.memory import peak_memory
 from client.workspace import Workspace, shared_model, training_samples
@@ -17,6 +16,7 @@ from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError, SiteError
 from shared.events import Event, SiteBusy, StepDone, listening
 from shared.model.backbones import StagedResNet
+from shared.model.manifest import manifest_of_stages
 from shared.protocol.records import arrays_in
 from shared.wire.arrays import from_record
 
@@ -58,7 +58,7 @@ def test_the_reply_is_what_training_changed(requests: SimpleNamespace, open_site
     reply = requests.train(workspace, config, 2)
     start_model = requests.received(workspace, config, ("head",))
     start = start_model.state_dict()
-    delta = from_record(reply.delta, specs(start_model, ("layer4", "head"), "average"))
+    delta = from_record(reply.delta, manifest_of_stages(start_model, ("layer4", "head"), "average"))
     weights = {key: start[key].numpy() + array for key, array in delta.items()}
     again = requests.train(workspace, config, 2)
     # The one network of the process still holds the trained weights.

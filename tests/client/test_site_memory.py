@@ -97,7 +97,7 @@ def test_a_full_disk_is_the_sites_error(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/secret/0001.safetensors")
 
-    monkeypatch.setattr("client.train.state.save_file", full)
+    monkeypatch.setattr("client.train.state.write_over", full)
     with pytest.raises(SiteError, match="make room there") as caught:
         requests.train(workspace, config, 1)
     assert "secret" not in caught.value.shareable

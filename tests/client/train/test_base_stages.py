@@ -9,7 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from client.train.frozen import base_stages, digest_of_base, digest_of_frozen
+from client.train.frozen import (
+    base_stages,
+    digest_of_base,
+    digest_of_frozen,
+)
 from shared.model.backbones import StagedResNet
 from shared.model.freezing import frozen_digest, state_digest
 from shared.model.pretrained import Base
