@@ -8,7 +8,7 @@ import pwd
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _AGAIN_SECONDS = 0.05
@@ -26,7 +26,8 @@ def write_atomically(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if instead_of is not None:
-            os.replace(instead_of, temporary)
+            with suppress(FileNotFoundError):  # somebody else has used it up
+                os.replace(instead_of, temporary)
         write(temporary)
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())

@@ -69,6 +69,8 @@ def test_a_file_that_nobody_needs_is_used_up(file: Path) -> None:
         write_atomically(file, _full, instead_of=needless)
     assert file.read_text() == "new"
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+    write_atomically(file, lambda path: path.write_text("last"), instead_of=needless)
+    assert file.read_text() == "last"
 
 
 def _full(temporary: Path) -> None:
