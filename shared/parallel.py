@@ -11,7 +11,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 THREADS = min(4, os.cpu_count() or 1)
-"""More gain nothing: what is done with a message's tensors is bounded by memory."""
+"""At most four: the other cores of a hospital's machine have other work."""
 
 
 def map_tensors(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -161,7 +161,7 @@ def _prune(folder: Path, coming: int) -> Path | None:
     """
     remove_leftovers(folder)
     states = _states(folder)
-    kept = sorted(number for number in states if number < coming)[1 - KEPT_ROUNDS :]
+    kept = sorted(number for number in states if number < coming)[-(KEPT_ROUNDS - 1) :]
     # A later round belongs to a past that the coordinator has gone back on.
     needless = [path for number, path in states.items() if number not in (*kept, coming)]
     for path in needless[1:]:
