@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
 from client.data.dataset import to_input
-from client.data.image import decode, fit_square
+from client.imaging.image import decode, fit_square
 from client.predict.distance import (
     UNLIKE,
     described_layers,

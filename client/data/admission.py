@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort, Radiograph
 from client.data.covariates import Covariates, covariates_of
-from client.data.facts import ImageFacts
 from client.data.findings import UNKNOWN
 from client.data.identity import coinciding, shared_patient_ids
 from client.data.labels import LabelRow, LabelTable, read_labels
 from client.data.matching import Matching, Outcomes, classify, match_by_image, match_by_patient
 from client.data.reading import ImageFile, read_images
 from client.data.report import SHARED, AdmissionReport
+from client.imaging.facts import ImageFacts
 from client.settings import SiteSettings
 from shared.errors import SiteError
 from shared.metrics.grades import is_grade

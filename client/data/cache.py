@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from client.data.facts import ImageFacts
 from client.data.kept_file import PARTIAL, remove_partial, write_kept
+from client.imaging.facts import ImageFacts
 from shared.errors import SiteError
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from client.imaging.format import DICOM_SUFFIXES, image_format
 from shared.errors import SiteError
 
 # Suffixes that promise an image. Such a file is a candidate whatever it contains, so that a
 # damaged one is reported instead of overlooked.
-_DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".dic", ".ima"})
 _RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif"})
 _REFUSED_SUFFIXES = frozenset({".jp2", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
-IMAGE_SUFFIXES = _DICOM_SUFFIXES | _RASTER_SUFFIXES | _REFUSED_SUFFIXES
+IMAGE_SUFFIXES = DICOM_SUFFIXES | _RASTER_SUFFIXES | _REFUSED_SUFFIXES
 _IGNORED = frozenset({"thumbs.db", "desktop.ini", "dicomdir", "__macosx"})
 
 
@@ -35,23 +35,6 @@ def find_images(folder: Path) -> tuple[Path, ...]:
         paths = (Path(parent, name) for name in files if not _ignored(name))
         found.extend(path for path in paths if _is_candidate(path))
     return tuple(sorted(found, key=lambda path: path.relative_to(folder).as_posix()))
-
-
-def image_format(path: Path) -> str | None:
-    """`"DICOM"`, `"PNG"`, `"JPEG"`, or None, by the file's first bytes.
-
-    A file with a DICOM suffix but without the preamble of PS3.10 7.1 counts as DICOM unless it
-    is one of the others. Raises OSError for a file that cannot be read.
-    """
-    with path.open("rb") as file:
-        head = file.read(132)
-    if head[128:132] == b"DICM":
-        return "DICOM"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    return "DICOM" if head and path.suffix.lower() in _DICOM_SUFFIXES else None
 
 
 def _is_candidate(path: Path) -> bool:

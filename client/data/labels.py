@@ -12,7 +12,7 @@ from pathlib import Path
 
 import openpyxl
 
-from client.data.quiet import quiet_libraries
+from client.imaging.quiet import quiet_libraries
 from client.settings import SiteSettings, normalised_value
 from shared.errors import SiteError
 

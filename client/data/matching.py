@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from client.data.discover import IMAGE_SUFFIXES
-from client.data.facts import NO_IMAGE
 from client.data.identity import bare
 from client.data.labels import LabelRow
 from client.data.reading import ImageFile
+from client.imaging.facts import NO_IMAGE
 from client.settings import SiteSettings
 
 

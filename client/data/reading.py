@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from client.data import image
 from client.data.cache import ImageCache, fingerprint_of
-from client.data.dicom import read_patient_id
 from client.data.discover import find_images
-from client.data.facts import ImageFacts
+from client.imaging import image
+from client.imaging.dicom import read_patient_id
+from client.imaging.facts import ImageFacts
 from shared.errors import ImageRejected
 
 # Decoding a radiograph of 15 megapixels takes some 200 MB for a moment.

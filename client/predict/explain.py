@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from client.data.quiet import quiet_libraries
+from client.imaging.quiet import quiet_libraries
 from client.predict.files import ReadImage, printable
 from client.predict.overlay import side_by_side
 from client.predict.secondary_capture import secondary_capture

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from client.data import image
 from client.data.cache import fingerprint_of
 from client.data.discover import find_images
-from client.data.facts import ImageFacts
+from client.imaging import image
+from client.imaging.facts import ImageFacts
 from shared.errors import ImageRejected, SiteError
 
 # Decoding a radiograph of 15 megapixels takes some 200 MB for a moment.

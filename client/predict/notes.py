@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from client.data.facts import ImageFacts
 from client.data.findings import CHEST, FRONTAL_VIEWS, RADIOGRAPHY
+from client.imaging.facts import ImageFacts
 
 
 def notes_on(facts: ImageFacts) -> tuple[str, ...]:

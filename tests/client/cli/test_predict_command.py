@@ -20,7 +20,7 @@ from pydicom.data import get_testdata_file
 from safetensors.torch import load_file
 
 from client.data.admission import admit
-from client.data.image import decode, fit_square
+from client.imaging.image import decode, fit_square
 from client.settings import load_site
 from shared.finished import LOCAL_STATISTICS, NOTICE
 from shared.model.backbones import build_backbone

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from client.data import image
 from client.data.admission import Admission, admit, require_trainable
 from client.data.cache import ImageCache
-from client.data.image import decode, fit_square
+from client.imaging import image
+from client.imaging.image import decode, fit_square
 from client.settings import SiteSettings
 from shared.errors import SiteError
 

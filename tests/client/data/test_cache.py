@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.data.cache import ImageCache
-from client.data.facts import ImageFacts
+from client.imaging.facts import ImageFacts
 from shared.errors import SiteError
 
 DIGEST = "ab" + "0" * 62

@@ -22,7 +22,7 @@ from client.data.dataset import (
     batch_positions,
     draw_epoch,
 )
-from client.data.facts import ImageFacts
+from client.imaging.facts import ImageFacts
 from shared.errors import SiteError
 
 FACTS = ImageFacts("PNG", "L", 8, 32, 32)

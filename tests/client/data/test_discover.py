@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from numpy.typing import NDArray
 
-from client.data.discover import find_images, image_format
+from client.data.discover import find_images
+from client.imaging.format import image_format
 from shared.errors import SiteError
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from client.data.facts import ImageFacts
+from client.imaging.facts import ImageFacts
 from client.predict.notes import notes_on
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.data.image import decode, fit_square
+from client.imaging.image import decode, fit_square
 from client.predict.files import ReadImage, Refused, find_files, read_in_batches
 from shared.errors import SiteError
 

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from client.data.dataset import to_input
-from client.data.image import fit_square
+from client.imaging.image import fit_square
 from client.predict.distance import (
     described_layers,
     divergence_of_noise,

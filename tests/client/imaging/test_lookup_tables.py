@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from client.data.dicom import read_dicom
+from client.imaging.dicom import read_dicom
 from shared.errors import ImageRejected
 
 Write = Callable[..., Path]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms  # torchvision ships no types
 
-from client.data.dicom import read_dicom
-from client.data.discover import image_format
-from client.data.facts import DecodedImage, ImageFacts
-from client.data.raster import read_raster
+from client.imaging.dicom import read_dicom
+from client.imaging.facts import DecodedImage, ImageFacts
+from client.imaging.format import image_format
+from client.imaging.raster import read_raster
 from shared.errors import ImageRejected
 
 __all__ = ["FITS", "DecodedImage", "ImageFacts", "decode", "fit_square"]

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from client.data.dicom import read_dicom
-from client.data.raster import read_raster
+from client.imaging.dicom import read_dicom
+from client.imaging.raster import read_raster
 from shared.errors import ImageRejected
 
 Ramp = Callable[..., NDArray[Any]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from client.data.dicom import read_dicom
+from client.imaging.dicom import read_dicom
 from shared.errors import ImageRejected
 
 Write = Callable[..., Path]

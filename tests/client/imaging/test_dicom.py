@@ -16,7 +16,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
 
-from client.data.dicom import read_dicom, read_patient_id
+from client.imaging.dicom import read_dicom, read_patient_id
 
 Write = Callable[..., Path]
 Ramp = Callable[..., NDArray[Any]]

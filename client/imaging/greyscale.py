@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_rescale, apply_windowing
 
-from client.data.facts import check_contrast
+from client.imaging.facts import check_contrast
 from shared.errors import ImageRejected
 
 _OPTIONAL = (

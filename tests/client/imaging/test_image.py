@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from client.data.image import FITS, decode, fit_square
+from client.imaging.image import FITS, decode, fit_square
 from shared.errors import ImageRejected
 
 

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from client.data.quiet import quiet_libraries
+from client.imaging.quiet import quiet_libraries
 
 
 def test_filters_return_when_threads_overlap() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from client.data.facts import DecodedImage, ImageFacts, check_contrast, check_size
-from client.data.quiet import quiet_libraries
+from client.imaging.facts import DecodedImage, ImageFacts, check_contrast, check_size
+from client.imaging.quiet import quiet_libraries
 from shared.errors import ImageRejected
 
 # JPEG's chroma rounding moves the channels of a grey picture apart by a few levels.

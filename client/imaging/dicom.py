@@ -22,9 +22,9 @@ from pydicom.uid import (
     JPEGExtended12Bit,
 )
 
-from client.data.facts import NO_IMAGE, DecodedImage, ImageFacts, check_size
-from client.data.greyscale import to_display
-from client.data.quiet import quiet_libraries
+from client.imaging.facts import NO_IMAGE, DecodedImage, ImageFacts, check_size
+from client.imaging.greyscale import to_display
+from client.imaging.quiet import quiet_libraries
 from shared.errors import ImageRejected
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")

@@ -23,8 +23,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from client.data import dicom
-from client.data.dicom import read_dicom, read_patient_id
+from client.imaging import dicom
+from client.imaging.dicom import read_dicom, read_patient_id
 from shared.errors import ImageRejected
 
 Write = Callable[..., Path]

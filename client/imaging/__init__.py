@@ -1,0 +1,1 @@
+"""One image file, DICOM, PNG or JPEG, to a greyscale radiograph and its facts."""
