@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shared.audit.cli import (
+    AllOption,
+    Entries,
+    LastOption,
+    SyslogOption,
+    VerifyOption,
+    check_log,
+    show_log,
+)
 from shared.plain import one_line
 
 _LONGEST_CELL = 200
@@ -18,43 +26,51 @@ _LONGEST_CELL = 200
 
 def log(
     folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
-    last: Annotated[int, typer.Option(min=1, help="How many messages, the latest ones.")] = 20,
+    last: LastOption = 20,
+    everything: AllOption = False,
     json_output: Annotated[
-        bool, typer.Option("--json", help="Everything that was sent, a JSON object a line.")
+        bool, typer.Option("--json", help="All that is known of each, a JSON object a line.")
     ] = False,
+    verify: VerifyOption = False,
+    syslog: SyslogOption = None,
 ) -> None:
-    """Show what this site has sent: when, to whom, for which run, how much and what.
+    """Show what was asked of this site and what it sent: when, for which run, how much and what.
 
     Example: fedthaw site log hospitals/north --last 5
+
+    Export all of it with --all --json > FILE, or with --all --syslog ADDRESS.
     """
-    from client.node.audit import read
     from client.node.home import open_site_home, site_home
 
     home = open_site_home(site_home(folder), joined=False)
-    entries = list(read(home.audit))[-last:]
-    if json_output:
-        for entry in entries:
-            typer.echo(json.dumps(entry))
-    elif not entries:
-        typer.echo("Nothing has left this site yet.", err=True)
-    else:
-        _print(entries)
+    if verify:
+        check_log(home.audit, json_output)
+        return
+    show_log(
+        home.audit,
+        None if everything else last,
+        json_output=json_output,
+        syslog=syslog,
+        program="fedthaw-site",
+        nothing="Nothing has left this site yet.",
+        show=_print,
+    )
 
 
-def _print(entries: list[dict[str, Any]]) -> None:
+def _print(entries: Entries) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("when (UTC)", "to", "message", "round", "bytes", "tensors", "also"):
         table.add_column(title, overflow="fold", justify="right" if title == "bytes" else "left")
     for entry in entries:
         content = entry.get("content", {})
         cells = (
-            entry["at"].replace("+00:00", ""),
-            entry["to"],
-            entry["type"],
-            entry["round"],
-            f"{entry['bytes']:,}",
+            str(entry.get("at", "")).replace("+00:00", ""),
+            entry.get("to", ""),
+            entry.get("type", entry.get("event", "")),
+            entry.get("round", ""),
+            f"{entry['bytes']:,}" if "bytes" in entry else "",
             _tensors(content.get("delta", {})),
-            _also(content),
+            _also(content) if "bytes" in entry else entry.get("by", ""),
         )
         table.add_row(*map(_cell, cells))
     console = Console()

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from shared.audit.cli import SyslogOption
+from shared.audit.syslog import Syslog
 from shared.deployment.names import is_loopback, parse_address, to_address
 from shared.deployment.proxies import past_the_proxy
 from shared.errors import ConfigError, SiteError
@@ -31,14 +33,15 @@ def run(
         bool, typer.Option("--insecure", help="Plain HTTP, to a --server on this machine only.")
     ] = False,
     health: HealthOption = None,
+    syslog: SyslogOption = None,
 ) -> None:
     """Serve this site's data to the federation until Ctrl-C or SIGTERM.
 
     Example: fedthaw site run hospitals/north --server hub.example.org:8443 --ca ca.crt
 
     Connects to the coordinator and waits for runs whose bundle is approved here. Nothing listens
-    on this machine unless --health is given. What is sent stands in the log that
-    `fedthaw site log` shows.
+    on this machine unless --health is given. What is asked and sent stands in the log that
+    `fedthaw site log` shows; --syslog sends a copy of each entry to another place.
     """
     from client.node.home import open_site_home, read_server, site_home
     from client.node.loop import run_site
@@ -58,8 +61,10 @@ def run(
     stop = threading.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, lambda *_: stop.set())
+    copy = Syslog(syslog, "fedthaw-site") if syslog else None
+    key = load_private_key(home.key)
     with health_service(health):
-        run_site(folder.absolute(), home, address, authority, load_private_key(home.key), stop)
+        run_site(folder.absolute(), home, address, authority, key, stop, copy)
 
 
 def _authority(folder: Path, address: str, certificate: Path | None) -> Path | None:

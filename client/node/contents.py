@@ -1,4 +1,4 @@
-"""What is in a reply, read from the very bytes that are sent."""
+"""What is in a message, read from the very bytes that travel."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flwr.supercore.inflatable.inflatable_object import InflatableObject
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
 from client.node.resident import Reply
+from client.node.transfer import Received
 from shared.errors import ProtocolError
 from shared.wire.packing import read_index
 
@@ -19,17 +20,8 @@ _LARGE = 2**20
 
 def describe(reply: Reply) -> dict[str, Any]:
     """Its type, round and size, the names and shapes of its tensors, and all else as it is."""
+    message = _message(reply)
     contained: dict[str, Any] = {}
-    root = reply.tree.object_id
-    # The tensors' values are not written down, so their pieces need not be put together.
-    nothing = ArrayChunk(memoryview(b""))
-    large: dict[str, InflatableObject] = {
-        name: nothing
-        for name, part in reply.parts.items()
-        if len(part) > _LARGE and part.startswith(ArrayChunk.__qualname__.encode("ascii"))
-    }
-    message = inflate_object_from_contents(root, dict(reply.parts), objects=large)
-    assert isinstance(message, Message)
     if message.has_error():
         contained["error"] = {"code": message.error.code, "reason": message.error.reason}
     else:
@@ -39,11 +31,43 @@ def describe(reply: Reply) -> dict[str, Any]:
                     contained[name] = _tensors(record)
                 case ConfigRecord() | MetricRecord():
                     contained[name] = dict(record.items())
+    return _envelope(message, reply) | {"content": contained}
+
+
+def describe_request(received: Received) -> dict[str, Any]:
+    """What was asked of the site: as `describe`, but of the tensors their number alone.
+
+    The names that the reply must have (`expects`) are left out: the reply has an entry.
+    """
+    message = _message(received)
+    contained: dict[str, Any] = {}
+    for name, record in message.content.items() if message.has_content() else ():
+        match record:
+            case ArrayRecord():
+                contained[name] = f"{len(_tensors(record))} tensors"
+            case ConfigRecord() | MetricRecord():
+                contained[name] = {k: v for k, v in record.items() if k != "expects"}
+    return _envelope(message, received) | {"content": contained}
+
+
+def _message(parts: Reply | Received) -> Message:
+    """The message with all but the values of its tensors, whose pieces are not put together."""
+    nothing = ArrayChunk(memoryview(b""))
+    large: dict[str, InflatableObject] = {
+        name: nothing
+        for name, part in parts.parts.items()
+        if len(part) > _LARGE and part.startswith(ArrayChunk.__qualname__.encode("ascii"))
+    }
+    message = inflate_object_from_contents(parts.tree.object_id, dict(parts.parts), objects=large)
+    assert isinstance(message, Message)
+    return message
+
+
+def _envelope(message: Message, parts: Reply | Received) -> dict[str, Any]:
     return {
         "type": message.metadata.message_type,
         "round": message.metadata.group_id,
-        "bytes": sum(map(len, reply.parts.values())),
-        "content": contained,
+        "bytes": sum(map(len, parts.parts.values())),
     }
 
 

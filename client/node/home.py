@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.audit.log import AuditLog
 from shared.deployment.invitation import Invitation, parse_authority
 from shared.deployment.keys import (
     generate_private_key,
@@ -64,9 +65,9 @@ class SiteHome:
         return self.path / "bundles"
 
     @property
-    def audit(self) -> Path:
-        """What was asked of this site and what it did."""
-        return self.path / "audit.jsonl"
+    def audit(self) -> AuditLog:
+        """What was asked of this site and what it sent."""
+        return AuditLog(self.path / "audit.jsonl")
 
     @property
     def lock(self) -> Path:

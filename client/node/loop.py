@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.app.message import remove_content_from_message
+from flwr.app.user_config import UserConfig
 from flwr.common.config import get_fused_config_from_fab
 from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import ObjectTree
@@ -22,11 +23,10 @@ from flwr.supercore.inflatable.inflatable_object import (
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.node.audit import record
 from client.node.bundles import approved_bundle, unpack
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
 from client.node.connection import activate, beat, connect, deactivate, leave
-from client.node.contents import describe
+from client.node.contents import describe, describe_request
 from client.node.home import SiteHome
 from client.node.resident import Reply, Worker, WorkerDied, end_worker, let_work, start_worker
 from client.node.transfer import (
@@ -37,6 +37,8 @@ from client.node.transfer import (
     push,
     receive,
 )
+from shared.audit.log import append
+from shared.audit.syslog import Syslog
 from shared.errors import FedThawError, SiteError
 from shared.files import lock_at_once
 from shared.replies import FAILED
@@ -59,6 +61,10 @@ class Site:
     """The last one: a coordinator has one at a time."""
     answering: str | None = None
     """The approved bundle that answers the message at hand, None where none does."""
+    settings: UserConfig | None = None
+    """Of the run whose message is at hand, None where they are not known."""
+    syslog: Syslog | None = None
+    """Where entries of the audit log go too."""
     complaint: str = ""
     """What its owner was told last."""
 
@@ -70,13 +76,14 @@ def run_site(
     authority: Path | None,
     key: ec.EllipticCurvePrivateKey,
     stop: threading.Event,
+    syslog: Syslog | None = None,
 ) -> None:
-    """Serve the site's folder until `stop` is set.
+    """Serve the site's folder until `stop` is set; `syslog` gets a copy of the audit log.
 
     Raises SiteError where another process serves this site already.
     """
     with _only_one(home), connect(server, authority, key, stop) as connection:
-        site = Site(folder, home, connection)
+        site = Site(folder, home, connection, syslog=syslog)
         threading.Thread(target=beat, args=(connection,), daemon=True).start()
         threading.Thread(target=leave, args=(connection,), daemon=True).start()
         try:
@@ -105,7 +112,7 @@ def _serve(site: Site, stop: threading.Event) -> None:
             received = fetch_parts(site.connection, *announced)
             started = time.monotonic()
             reply = _reply_to(site, received)
-            _send(site, reply, time.monotonic() - started)
+            _send(site, received, reply, time.monotonic() - started)
         except RunOver as error:
             log.warning("A message was dropped: %s.", error)
 
@@ -116,9 +123,10 @@ def _reply_to(site: Site, received: Received) -> Reply:
     # Flower builds messages from the identity of the task that this process works on.
     TaskIdentity.task_id, TaskIdentity.run_id = 1, metadata.run_id
     TaskIdentity.node_id = site.connection.node.node_id
-    site.answering = None
+    site.answering = site.settings = None
     try:
         about = _about(site, metadata.run_id)
+        site.settings = about.override_config
         # For each message: the owner may have taken the approval back.
         content = approved_bundle(
             site.home,
@@ -134,6 +142,7 @@ def _reply_to(site: Site, received: Received) -> Reply:
             state=RecordDict(),
             run_config=get_fused_config_from_fab(content, about),
         )
+        site.settings = context.run_config
         return _work(site, about.fab_hash, content, received, context)
     except (Unrecognised, RunOver, Stopped):
         raise
@@ -176,23 +185,27 @@ def _work(site: Site, digest: str, content: bytes, received: Received, context: 
     )
 
 
-def _send(site: Site, reply: Reply, seconds: float) -> None:
-    """Write down what leaves, then send it."""
+def _send(site: Site, received: Received, reply: Reply, seconds: float) -> None:
+    """Write down what was asked and what leaves, then send it."""
     run = reply.message.metadata.run_id
     entry = {
         "to": site.connection.server,
         "run": run,
         "bundle": site.answering,
         **describe(reply),
+        "asked": describe_request(received),
+        "settings": site.settings,
     }
     try:
-        record(site.home.audit, entry)
+        line = append(site.home.audit, entry)
     except OSError as error:
         # No SiteError, whose exit code is final for systemd: a full disk passes.
         raise FedThawError(
-            f"The audit log {site.home.audit} cannot be written ({error.strerror}); nothing is "
-            "sent before that is mended."
+            f"The audit log {site.home.audit.path} cannot be written ({error.strerror}); nothing "
+            "is sent until that is fixed."
         ) from error
+    if site.syslog is not None:
+        site.syslog.send(line)
     push(site.connection, reply.message, reply.tree, reply.parts, seconds)
 
 

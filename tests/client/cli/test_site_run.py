@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from client.node import loop
-from client.node.audit import record
 from client.node.home import site_home
+from shared.audit.log import append
 
 Here = Callable[..., tuple[int, str, str]]
 
@@ -26,7 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     module = importlib.import_module("client.cli.run")  # the package calls a function by its name
     monkeypatch.setattr(
         loop, "run_site",
-        lambda folder, home, address, authority, key, stop: calls.append((address, authority)),
+        lambda folder, home, address, authority, *_: calls.append((address, authority)),
     )  # fmt: skip
     monkeypatch.setattr(module, "speak", lambda name: None)
     monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
@@ -106,7 +106,7 @@ def test_the_log_tells_what_has_left(here: Here, site: Path) -> None:
     audit = site_home(site).audit
     error = {"content": {"error": {"code": 1, "reason": "it failed"}}, "type": "evaluate"}
     for entry in (ENTRY, ENTRY | error):
-        record(audit, entry)
+        append(audit, entry)
     out = here("site", "log", site)[1]
     for told in ("hub:8443", "1,234,567", "2 of fc, layer4", "it failed",
                  "histogram of 3 positive and 7 negative patients"):  # fmt: skip
@@ -118,13 +118,13 @@ def test_the_log_tells_what_has_left(here: Here, site: Path) -> None:
 def test_what_the_coordinator_has_named_is_shown_as_it_is(here: Here, site: Path) -> None:
     """It names rounds and messages; neither markup nor a command to the owner's terminal."""
     named = {"round": "[bold]3[/bold]", "type": "\x1b[2Jtrain\nx", "to": "[/nothing]"}
-    record(site_home(site).audit, ENTRY | named)
+    append(site_home(site).audit, ENTRY | named)
     code, out, _ = here("site", "log", site)
     assert code == 0
     for told in ("[bold]3[/bold]", " [2Jtrain x", "[/nothing]"):
         assert told in out
     assert "\x1b" not in out
-    record(site_home(site).audit, ENTRY | {"round": "Q" * 5000})
+    append(site_home(site).audit, ENTRY | {"round": "Q" * 5000})
     assert here("site", "log", site)[1].count("Q") == 200
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +17,14 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 
 from client.node import loop
 from client.node.approvals import approve, revoke
-from client.node.audit import read
 from client.node.calls import RunOver, Stopped, Unrecognised
 from client.node.home import SiteHome
 from client.node.loop import Site
 from client.node.resident import Reply, Worker, WorkerDied
 from client.node.transfer import Received
+from shared.audit.log import read
+from shared.audit.syslog import Syslog
+from shared.audit.verify import verify
 from shared.errors import FedThawError, SiteError
 from shared.replies import FAILED
 
@@ -43,7 +47,11 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def site(made_home: SiteHome, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose coordinator runs one bundle."""
     monkeypatch.setattr(
-        loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, fab_hash=DIGEST)
+        loop,
+        "fetch_run",
+        lambda connection, run: SimpleNamespace(
+            run_id=run, fab_hash=DIGEST, override_config={"rounds": 5}
+        ),
     )
     connection = SimpleNamespace(node=Node(node_id=42), server="hub:1", stop=threading.Event())
     return Site(made_home.path.parent, made_home, connection)  # type: ignore[arg-type]
@@ -101,9 +109,11 @@ def test_an_unapproved_bundle_is_answered_without_naming_a_path(
     assert error.code == FAILED
     assert f"has not approved bundle {DIGEST}" in error.reason
     assert str(site.folder) not in error.reason
-    (entry,) = read(site.home.audit)
+    (entry,) = read(site.home.audit.path)
     assert entry["content"]["error"]["reason"] == error.reason
     assert (entry["to"], entry["run"], entry["bundle"]) == ("hub:1", 7, None)
+    assert entry["settings"] == {"rounds": 5}
+    assert verify(site.home.audit).intact
     assert entry["bytes"] == sum(len(part) for part in sent[0][1].values())
 
 
@@ -122,16 +132,32 @@ def test_the_work_is_sent_after_it_is_written_down(
 
     monkeypatch.setattr(loop, "let_work", work)
     serve(trusted, received, monkeypatch)
-    assert len(sent) == len(list(read(trusted.home.audit))) == 1
+    assert len(sent) == len(list(read(trusted.home.audit.path))) == 1
     assert contexts[0].node_config == {"site": str(trusted.folder), "deployed": True}
     assert contexts[0].run_config == {"rounds": 1}
-    assert next(read(trusted.home.audit))["bundle"] == DIGEST
+    (entry,) = read(trusted.home.audit.path)
+    assert (entry["bundle"], entry["settings"]) == (DIGEST, {"rounds": 1})
+    assert entry["asked"]["type"] == received.message.metadata.message_type
+
+
+def test_an_entry_goes_to_syslog_as_well(
+    site: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service:
+        service.bind(str(tmp_path / "log"))
+        site.syslog = Syslog(str(tmp_path / "log"), "fedthaw-site")
+        serve(site, received, monkeypatch)
+        site.syslog.close()
+        (entry,) = read(site.home.audit.path)
+        copy = json.loads(service.recv(4096).partition(b": ")[2])
+    assert copy.items() <= entry.items()
+    assert copy["chain"] == entry["chain"]
 
 
 def test_nothing_is_sent_that_cannot_be_written_down(
     site: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.home.audit.mkdir()
+    site.home.audit.path.mkdir()
     with pytest.raises(FedThawError, match="cannot be written") as caught:
         serve(site, received, monkeypatch)
     # Room on a disk comes back, and who starts the site again does so for this exit code.
@@ -155,7 +181,7 @@ def test_a_worker_that_dies_is_replaced_once(
 
     monkeypatch.setattr(loop, "let_work", work)
     serve(trusted, received, monkeypatch)
-    assert "error" not in next(read(trusted.home.audit))["content"]
+    assert "error" not in next(read(trusted.home.audit.path))["content"]
 
 
 def test_a_worker_that_dies_again_becomes_an_error(
@@ -220,7 +246,7 @@ def test_a_run_that_is_over_is_dropped_and_the_site_goes_on(
     monkeypatch.setattr(loop, "fetch_run", gone)
     serve(site, received, monkeypatch)
     assert sent == []
-    assert not site.home.audit.exists()
+    assert not site.home.audit.path.exists()
 
 
 def test_a_lost_connection_is_not_answered_on(
@@ -250,7 +276,7 @@ def test_an_end_within_the_work_is_not_answered(
         serve(trusted, received, monkeypatch)
     assert stops == [trusted.connection.stop]
     assert sent == []
-    assert not trusted.home.audit.exists()
+    assert not trusted.home.audit.path.exists()
 
 
 def test_the_owner_is_told_once(

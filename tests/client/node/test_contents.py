@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import pytest
-from flwr.app import ArrayRecord, Error, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Error, RecordDict
 from flwr.app.message.array import Array
 
-from client.node.audit import read, record
-from client.node.contents import describe
+from client.node.contents import describe, describe_request
 from client.node.resident import Reply
+from client.node.transfer import Received
 from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
@@ -82,53 +78,12 @@ def test_an_error_is_written_down_as_it_is_sent(make_reply: MakeReply) -> None:
     assert entry["content"] == {"error": {"code": 1, "reason": "its folder needs attention"}}
 
 
-def test_entries_are_read_in_order_by_their_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    assert list(read(path)) == []
-    before = os.umask(0)
-    try:
-        for number in range(3):
-            record(path, {"number": number, "text": "ä\n"})
-    finally:
-        os.umask(before)
-    assert [(entry["number"], entry["text"]) for entry in read(path)] == [
-        (0, "ä\n"), (1, "ä\n"), (2, "ä\n"),
-    ]  # fmt: skip
-    assert all(entry["at"].endswith("+00:00") for entry in read(path))
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize("left", [1, 10, -2, -1])
-def test_a_torn_line_costs_that_line_alone(tmp_path: Path, left: int) -> None:
-    path = tmp_path / "audit.jsonl"
-    record(path, {"number": 0})
-    whole = path.read_bytes()
-    path.write_bytes(whole + whole[:left])  # with -1 the line lacks nothing but its end
-    record(path, {"number": 1})
-    assert [entry["number"] for entry in read(path)] == ([0, 0, 1] if left == -1 else [0, 1])
-
-
-def test_a_disk_that_takes_a_part_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_request_is_written_down_with_its_plan_and_the_number_of_tensors(
+    make_received: Callable[[RecordDict], Received],
 ) -> None:
-    """Either the whole entry is there, or the caller hears of it."""
-    import resource
-
-    path = tmp_path / "audit.jsonl"
-    record(path, {"number": 0})
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            record(path, {"number": 1, "text": "x" * 100})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    record(path, {"number": 2})
-    assert [entry["number"] for entry in read(path)] == [0, 2]
-
-
-def test_bytes_that_are_no_text_hide_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    path.write_bytes(b"\xff\xfe\n\n")
-    record(path, {"number": 1})
-    assert [entry["number"] for entry in read(path)] == [1]
+    plan = ConfigRecord({"round": 3, "trainable": ["head"], "rates": [0.5], "expects": ["x"] * 9})
+    delta = ArrayRecord({"a": Array(np.zeros(2, np.float32)), "b": Array(np.zeros(3, np.float32))})
+    told = describe_request(make_received(RecordDict({"plan": plan, "delta": delta})))
+    assert told["content"] == {
+        "plan": {"round": 3, "trainable": ["head"], "rates": [0.5]}, "delta": "2 tensors",
+    }  # fmt: skip

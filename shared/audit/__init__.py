@@ -1,0 +1,1 @@
+"""Logs that show whether anybody changed them, and their way to another machine."""
