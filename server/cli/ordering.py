@@ -9,7 +9,9 @@ import typer
 
 from server.cli.paths import NAMED_WEIGHTS, with_absolute_weights
 from server.link.home import Home
+from server.link.journal import Event, note
 from server.link.lock import is_served
+from server.link.orders import Order, settings_for_sites
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import make_private_folder, write_private
@@ -35,6 +37,12 @@ def keep_bundle(home: Home) -> str:
     make_private_folder(home.path / "bundles")
     write_private(home.path / "bundles" / f"{bundle.digest}.fab", bundle.content)
     return bundle.digest
+
+
+def note_order(home: Home, order: Order) -> None:
+    """Write a run or a study's questions into the audit log, with all settings."""
+    settings = settings_for_sites(order.config)
+    note(home, Event.submitted, name=order.name, bundle=order.bundle, settings=settings)
 
 
 def tell_bundle(digest: str, new: bool) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from server.cli.paths import COORDINATOR, HomeOption
+from shared.audit.cli import SyslogOption
+from shared.audit.syslog import Syslog
 from shared.health import HealthOption, health_service
 from shared.logs import speak
 from shared.memory import keep_freed_memory
@@ -25,12 +27,15 @@ def run(
         bool, typer.Option("--insecure", help="Plain HTTP, with --host 127.0.0.1 only.")
     ] = False,
     health: HealthOption = None,
+    syslog: SyslogOption = None,
 ) -> None:
     """Serve the federation until Ctrl-C or SIGTERM, and run what is submitted.
 
     Example: fedthaw server run --home coordinator
 
-    A run that was under way when the process ended goes on when it is started again.
+    A run that was under way when the process ended goes on when it is started again. Who connects
+    and what is ordered stands in the log that `fedthaw server log` shows; --syslog sends a copy of
+    each entry to another place.
     """
     from server.link.home import open_home, read_settings
     from server.link.process import Listening, serve
@@ -40,5 +45,6 @@ def run(
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes
     chosen = port or read_settings(opened).port
+    copy = Syslog(syslog, "fedthaw-server") if syslog else None
     with health_service(health):
-        serve(opened, Listening(host, chosen, encrypted=not insecure))
+        serve(opened, Listening(host, chosen, encrypted=not insecure), copy)

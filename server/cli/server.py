@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from server.cli.log import log
 from server.cli.run import run
 from server.cli.setup import init, renew
 from server.cli.sites import invite, register, remove, sites
@@ -17,5 +18,5 @@ def server() -> None:
     """What the coordinator does."""
 
 
-for command in (init, invite, register, run, status, sites, remove, renew):
+for command in (init, invite, register, run, status, log, sites, remove, renew):
     app.command()(command)

@@ -11,6 +11,7 @@ import typer
 from server.cli.paths import COORDINATOR, HOME_VARIABLE, HomeOption
 from server.link.authority import checked_names, names_of, remaining_days
 from server.link.home import Home, create_home, open_home, read_settings, renew_certificate
+from server.link.journal import Event, note
 from shared.deployment.keys import certificate_fingerprint
 
 Days = Annotated[
@@ -61,6 +62,7 @@ def renew(
     before = read_settings(opened)
     settings = replace(before, names=checked_names(name)) if name else before
     renew_certificate(opened, settings, days)
+    note(opened, Event.renewed, names=", ".join(settings.names), days=days)
     typer.echo("Renewed the server's certificate; a running server takes it up by itself.")
     _tell_certificate(opened)
     if dropped := [one for one in before.names if one not in settings.names]:

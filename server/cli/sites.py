@@ -10,6 +10,7 @@ import typer
 
 from server.cli.paths import COORDINATOR, HomeOption
 from server.link.home import open_home, write_invitation
+from server.link.journal import Event, note
 from server.link.registry import RegisteredSite, read_registry
 from server.link.registry import register as let_in
 from server.link.registry import remove as let_out
@@ -29,6 +30,7 @@ def invite(name: Name, home: HomeOption = COORDINATOR) -> None:
     """
     opened = open_home(home)
     file = write_invitation(opened, name)
+    note(opened, Event.invited, name=name)
     authority = certificate_fingerprint(opened.ca_certificate.read_text(encoding="ascii"))
     typer.echo(f"Invitation: {file}")
     typer.echo(f"Authority, to compare with {name} by telephone: {authority}")
@@ -49,7 +51,9 @@ def register(
 
     Example: fedthaw server register north key.pub
     """
-    site = let_in(open_home(home), name, _key_text(key))
+    opened = open_home(home)
+    site = let_in(opened, name, _key_text(key))
+    note(opened, Event.registered, name=site.name, key=fingerprint(site.key.line))
     typer.echo(f"Registered {site.name}. Its key, to compare with {site.name} by telephone:")
     typer.echo(fingerprint(site.key.line))
 
@@ -59,7 +63,9 @@ def remove(name: Name, home: HomeOption = COORDINATOR) -> None:
 
     Example: fedthaw server remove north
     """
-    site = let_out(open_home(home), name)
+    opened = open_home(home)
+    site = let_out(opened, name)
+    note(opened, Event.removed, name=site.name, key=fingerprint(site.key.line))
     typer.echo(f"Removed {site.name}; its key {fingerprint(site.key.line)} is let in no longer.")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from server.cli.ordering import config_of, keep_bundle, tell_bundle, tell_unless_served
+from server.cli.ordering import config_of, keep_bundle, note_order, tell_bundle, tell_unless_served
 from server.link.follow import POLL_SECONDS
 from server.link.home import open_home
 from server.link.orders import Order, read_order
@@ -47,6 +47,8 @@ def submit_and_follow(
     bundle = keep_bundle(opened)
     tell_bundle(bundle, new=True)
     orders = submit_study(Order(out, "", bundle, first), runs)
+    for order in orders:
+        note_order(opened, order)
     typer.echo(f"Submitted {len(orders)} of {len(runs) + 1} orders of {name}.", err=True)
     if orders:
         tell_unless_served(opened, "study")

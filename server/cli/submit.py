@@ -12,11 +12,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli.ordering import config_of, keep_bundle, tell_bundle, tell_unless_served
+from server.cli.ordering import (
+    config_of,
+    keep_bundle,
+    note_order,
+    tell_bundle,
+    tell_unless_served,
+)
 from server.cli.paths import COORDINATOR, HomeOption, default_folder
 from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, open_home
+from server.link.journal import Event, note
 from server.link.lock import is_served
 from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.link.status import read_status
@@ -85,10 +92,12 @@ def stop(
 
     Example: fedthaw stop 20261120-101500-3f2a
     """
-    order = read_order(open_home(home).runs / checked_site_name(run))
+    opened = open_home(home)
+    order = read_order(opened.runs / checked_site_name(run))
     if order.state != "waiting":
         raise ConfigError(f"The run {run} is {order.state} already.")
     write_private(order.folder / STOP, b"")
+    note(opened, Event.stop, name=run)
     typer.echo(f"Stopping {run}; `fedthaw submit --resume {run}` continues it.", err=True)
 
 
@@ -97,6 +106,7 @@ def _place(home: Home, order: Order) -> None:
     clear_failure(order.folder)
     (order.folder / STOP).unlink(missing_ok=True)
     write_order(order)
+    note_order(home, order)
     tell_unless_served(home, "run")
     before = [
         other.name

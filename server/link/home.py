@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from server.link.authority import checked_names, create_authority, issue_certificate
+from shared.audit.log import AuditLog
 from shared.deployment.invitation import Invitation
 from shared.deployment.names import checked_site_name, to_address
 from shared.errors import ConfigError
@@ -69,6 +70,11 @@ class Home:
     def lock(self) -> Path:
         """Held by the server process."""
         return self.path / ".server.lock"
+
+    @property
+    def audit(self) -> AuditLog:
+        """Who was admitted and connected, and what was ordered by whom."""
+        return AuditLog(self.path / "audit.jsonl")
 
     @property
     def status(self) -> Path:

@@ -13,11 +13,13 @@ import uvicorn
 from server.link.asgi import App
 from server.link.gate import gate_for_runs, gate_for_sites
 from server.link.home import Home
+from server.link.journal import Event, note
 from server.link.listening import bind, new_server, raise_file_limit
 from server.link.lock import only_one
 from server.link.runs import Runs, end
 from server.link.state import Link
 from server.link.supervision import Known, let_in, look_after
+from shared.audit.syslog import Syslog
 from shared.deployment.names import LOOPBACK, is_loopback, to_address
 from shared.errors import ConfigError
 
@@ -36,8 +38,8 @@ class Listening:
     encrypted: bool = True
 
 
-def serve(home: Home, listening: Listening) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+def serve(home: Home, listening: Listening, syslog: Syslog | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C; `syslog` gets a copy of the audit log.
 
     Raises ConfigError where the address is taken or another process serves this folder, and for
     plain HTTP on anything but the loopback.
@@ -53,19 +55,19 @@ def serve(home: Home, listening: Listening) -> None:
     # uvloop where it is there: most of what the process does is encrypted bytes.
     loop = uvicorn.Config(_nothing).get_loop_factory()
     with only_one(home), asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(_serve(home, listening))
+        runner.run(_serve(home, listening, syslog))
 
 
 async def _nothing(*_: object) -> None:
     """An app that is never served."""
 
 
-async def _serve(home: Home, listening: Listening) -> None:
+async def _serve(home: Home, listening: Listening, syslog: Syslog | None) -> None:
     link = Link()
     app = _superlink(link)
     # Before they are read: what changes while the process starts is read again.
-    known = Known(home)
-    let_in(home, link)
+    known = Known(home, syslog)
+    let_in(known, link)
     outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
     sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None)
     local = new_server(gate_for_runs(app), None)
@@ -81,7 +83,9 @@ async def _serve(home: Home, listening: Listening) -> None:
     try:
         while not sites.started or not local.started:
             await asyncio.sleep(0.02)
-        log.info("Listening for sites on %s.", to_address(*outer.getsockname()[:2]))
+        address = to_address(*outer.getsockname()[:2])
+        note(home, Event.serving, syslog, address=address)
+        log.info("Listening for sites on %s.", address)
         while not stop.is_set():
             look_after(known, link, runs, sites.config.ssl)
             with contextlib.suppress(TimeoutError):
@@ -91,6 +95,8 @@ async def _serve(home: Home, listening: Listening) -> None:
         end(runs)
         sites.should_exit = local.should_exit = True
         await asyncio.gather(*serving, return_exceptions=True)
+        with contextlib.suppress(OSError):  # a full disk must not hide why the server ends
+            note(home, Event.ended, syslog)
 
 
 def _superlink(link: Link) -> App:

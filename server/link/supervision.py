@@ -12,11 +12,14 @@ from typing import Any
 
 from server.link.expiry import expiry_warning
 from server.link.home import Home
+from server.link.journal import Event, changes_of_status, note
 from server.link.listening import renew
 from server.link.registry import read_registry
 from server.link.runs import Runs, advance
 from server.link.state import Link
 from server.link.status import status_of, write_status
+from shared.audit.syslog import Syslog
+from shared.deployment.keys import fingerprint
 from shared.errors import ConfigError
 
 log = logging.getLogger("fedthaw.server")
@@ -29,6 +32,7 @@ class Known:
     """What was seen of the folder last, and said of it; made before anything in it is read."""
 
     home: Home
+    syslog: Syslog | None = None
     seen: dict[Path, int] = field(init=False)
     status: dict[str, Any] = field(default_factory=dict)
     warned: float = -math.inf
@@ -61,23 +65,28 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
         if warning := expiry_warning(home):
             log.warning(warning)
     if _is_new(known, home.registry):
-        let_in(home, link)
+        let_in(known, link)
     if _is_new(known, home.certificate) and tls is not None:
         renew(home, tls)
     advance(runs)
     if (status := status_of(link, runs)) != known.status:
+        for event, name in changes_of_status(known.status, status):
+            note(home, event, known.syslog, name=name)
         known.status = status
         write_status(home, status)
 
 
-def let_in(home: Home, link: Link) -> None:
+def let_in(known: Known, link: Link) -> None:
     """Let the registered sites in; where the registry cannot be read, those of before."""
     try:
-        sites = read_registry(home)
+        sites = read_registry(known.home)
     except (ConfigError, OSError) as error:
         log.error("%s The sites of before stay registered.", str(error).rstrip(".") + ".")
         return
+    keys = {site.name: fingerprint(site.key.line) for site in sites}
+    # First, since a removal holds whether or not the disk has room for its entry.
     link.set_sites({site.key.raw: site.name for site in sites})
+    note(known.home, Event.sites, known.syslog, keys=keys)
 
 
 def _is_new(known: Known, path: Path) -> bool:

@@ -13,6 +13,8 @@ from mlflow.tracking import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shared import cli
+from shared.audit.log import AuditLog, read
+from shared.audit.verify import verify
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +56,7 @@ def test_a_run_of_two_hospitals(
 
     assert clients["north"].end() == 0
     _check_what_the_site_wrote_down(deployment, capsys)
+    _check_what_the_coordinator_wrote_down(deployment)
     _check_private(deployment.home)
     _check_private(deployment.sites[0] / "federation")
 
@@ -81,10 +84,32 @@ def _check_what_the_site_wrote_down(deployment: Any, capsys: pytest.CaptureFixtu
         assert sum(counts["positives"]) + sum(counts["negatives"]) > 0
         assert entry["to"] == f"127.0.0.1:{deployment.port}"
         assert entry["bytes"] > 0
+        assert entry["settings"]["seed"] == entries[0]["settings"]["seed"]
+    assert [e["asked"]["content"]["plan"]["round"] for e in entries[1:6]] == [1, 2, 3, 4, 5]
+    assert entries[5]["asked"]["content"]["plan"]["trainable"] == [
+        "layer2",
+        "layer3",
+        "layer4",
+        "head",
+    ]
+    assert verify(AuditLog(deployment.sites[0] / "federation" / "audit.jsonl")).intact
     # What is written down is what was counted at the other end.
     up = [one["bytes_up"] for one in deployment.rounds()]
     both = sum(entry["bytes"] for entry in entries[1:6])
     assert both < sum(up) < 3 * both
+
+
+def _check_what_the_coordinator_wrote_down(deployment: Any) -> None:
+    log = AuditLog(deployment.home / "audit.jsonl")
+    assert verify(log).intact
+    entries = list(read(log.path))
+    connected = {entry["name"] for entry in entries if entry["event"] == "site connected"}
+    assert connected == {site.name for site in deployment.sites}
+    named = [(entry["event"], entry["name"]) for entry in entries if "name" in entry]
+    order = [("run submitted", "run"), ("run started", "run"), ("run stopped", "run")]
+    assert [one for one in named if one in order] == order
+    (submitted,) = (entry for entry in entries if entry["event"] == "run submitted")
+    assert submitted["settings"]["min-sites"] == len(deployment.sites)
 
 
 def _check_private(folder: Path) -> None:
@@ -92,6 +117,15 @@ def _check_private(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    for name in ("key", "audit.jsonl", "approved.json", "ca.key", "server.key", "sites.json"):
+    for name in (
+        "key",
+        "audit.jsonl",
+        "audit.key",
+        "audit.head",
+        "approved.json",
+        "ca.key",
+        "server.key",
+        "sites.json",
+    ):
         for path in folder.rglob(name):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path

@@ -44,11 +44,11 @@ def test_the_sites_of_before_stay_where_the_registry_is_damaged(
 ) -> None:
     """Nobody is let in by a file in doubt, and nobody is sent away by it."""
     home.registry.write_text("damaged", encoding="utf-8")
-    let_in(home, wire.link)
+    let_in(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(KEY) is not None
     assert "stay registered" in caplog.text
     home.registry.write_text(json.dumps([]), encoding="utf-8")
-    let_in(home, wire.link)
+    let_in(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(KEY) is None
 
 
@@ -56,7 +56,7 @@ def test_the_sites_of_before_stay_where_the_registry_is_anothers(
     wire: Any, home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     home.registry.mkdir()  # root reads whatever has a wrong owner, but no folder
-    let_in(home, wire.link)
+    let_in(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(KEY) is not None
     assert f"'{home.registry}'. The sites of before stay registered." in caplog.text
 
@@ -108,14 +108,14 @@ def test_what_changes_while_the_process_starts_is_taken_up(
     caplog.set_level("INFO", logger="fedthaw.server")
     register(home, "north", line())
 
-    def read_then_register(home: Home, link: Link) -> None:
-        let_in(home, link)
+    def read_then_register(known: Known, link: Link) -> None:
+        let_in(known, link)
         register(home, "east", line())
 
     monkeypatch.setattr(process, "let_in", read_then_register)
 
     async def serve_until_it_is_known() -> None:
-        serving = asyncio.create_task(_serve(home, Listening("127.0.0.1", 0)))
+        serving = asyncio.create_task(_serve(home, Listening("127.0.0.1", 0), None))
         async with asyncio.timeout(60):
             while "north" not in read_status(home).get("sites", {}):
                 await asyncio.sleep(0.05)
