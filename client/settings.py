@@ -43,6 +43,8 @@ class SiteSettings:
     weights: str | None
     min_cell: int = 5
     max_rejected: float = 0.05
+    sandbox: str = "auto"
+    """Whether a bundle's code is confined: `auto`, where the system can, `required` or `off`."""
     features_limit: int = 20 * 10**9
     """Bytes on disk for what the frozen stages make of the images."""
 
@@ -74,6 +76,7 @@ def load_site(folder: Path) -> SiteSettings:
         weights=str(_absolute(folder, compute["weights"])) if "weights" in compute else None,
         min_cell=tables.get("policy", {}).get("min-cell", 5),
         max_rejected=float(tables.get("policy", {}).get("max-rejected", 0.05)),
+        sandbox=tables.get("policy", {}).get("sandbox", "auto"),
         features_limit=int(float(compute.get("features", 20)) * 10**9),
     )
 

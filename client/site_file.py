@@ -26,7 +26,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "covariate": "text",
     },
     "compute": {"device": "text", "cache": "text", "weights": "text", "features": "gigabytes"},
-    "policy": {"min-cell": "whole", "max-rejected": "share"},
+    "policy": {"min-cell": "whole", "max-rejected": "share", "sandbox": "sandbox"},
 }
 _REQUIRED = (
     ("site", "name"),
@@ -38,6 +38,7 @@ _EXPECTED = {
     "whole": "a whole number of at least 1",
     "share": "a number from 0 to 1",
     "gigabytes": "a number of gigabytes, 0 for none",
+    "sandbox": '"auto", "required" or "off"',
 }
 
 
@@ -94,6 +95,8 @@ def _fits(kind: str, value: object) -> bool:
             return isinstance(value, str) and bool(value.strip())
         case "values":
             return isinstance(value, list) and bool(value) and all(map(_is_outcome, value))
+        case "sandbox":
+            return value in ("auto", "required", "off")
         case "whole":
             return type(value) is int and value >= 1
         case "gigabytes":

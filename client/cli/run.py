@@ -45,10 +45,11 @@ def run(
     """
     from client.node.home import open_site_home, read_server, site_home
     from client.node.loop import run_site
+    from client.node.sandbox.rules import require_sandbox
     from client.settings import load_site
     from shared.deployment.keys import load_private_key
 
-    load_site(folder)  # what is wrong in site.toml is said now, not when a run begins
+    settings = load_site(folder)  # what is wrong there is said now, not when a run begins
     home = open_site_home(site_home(folder), joined=server is None and ca is None)
     address = to_address(*parse_address(server)) if server else read_server(home)
     authority = _authority(folder, address, None if insecure else ca or home.authority)
@@ -61,6 +62,7 @@ def run(
     stop = threading.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, lambda *_: stop.set())
+    require_sandbox(settings)
     copy = Syslog(syslog, "fedthaw-site") if syslog else None
     key = load_private_key(home.key)
     with health_service(health):

@@ -29,6 +29,8 @@ from client.node.connection import activate, beat, connect, deactivate, leave
 from client.node.contents import describe, describe_request
 from client.node.home import SiteHome
 from client.node.resident import Reply, Worker, WorkerDied, end_worker, let_work, start_worker
+from client.node.sandbox.rules import reach_for
+from client.node.sandbox.weights import fetch_weights
 from client.node.transfer import (
     Received,
     fetch_bundle,
@@ -168,11 +170,14 @@ def _about(site: Site, run: int) -> Run:
 
 def _work(site: Site, digest: str, content: bytes, received: Received, context: Context) -> Reply:
     for attempt in range(1, ATTEMPTS + 1):
-        if site.worker is not None and site.worker.bundle != digest:
+        if site.worker is not None and not _fits(site, site.worker, digest):
             end_worker(site.worker)
             site.worker = None
         if site.worker is None:
-            site.worker = start_worker(digest, unpack(site.home, digest, content))
+            fetch_weights(site.folder, context.run_config, site.connection.stop)
+            bundle = unpack(site.home, digest, content)
+            reach = reach_for(site.folder, site.home, bundle)
+            site.worker = start_worker(digest, bundle, reach)
         try:
             return let_work(site.worker, received, context, site.connection.stop)
         except WorkerDied as error:
@@ -183,6 +188,17 @@ def _work(site: Site, digest: str, content: bytes, received: Received, context: 
         f"The working process died {ATTEMPTS} times over one message: {last}.",
         shareable="its working process died; the site's own log says more",
     )
+
+
+def _fits(site: Site, worker: Worker, digest: str) -> bool:
+    """Whether the process runs this bundle and reaches the site's files as they are now.
+
+    A file that was replaced is another one to the rules that the process was started with.
+    """
+    if worker.bundle != digest:
+        return False
+    reach = reach_for(site.folder, site.home, site.home.bundles / digest)(worker.scratch)
+    return worker.stamp == (reach.stamp() if reach else None)
 
 
 def _send(site: Site, received: Received, reply: Reply, seconds: float) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection as PipeEnd
 from pathlib import Path
@@ -20,12 +23,14 @@ from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.message_pb2 import ObjectTree
 
 from client.node.calls import Stopped
+from client.node.sandbox.reach import Reach, Stamp
 from client.node.transfer import Received
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError
 from shared.memory import KEEPING
 
 WORKER = Path(__file__).with_name("worker.py")
+CONFINE = Path(__file__).parent / "sandbox" / "confine.py"
 END_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 
@@ -50,21 +55,40 @@ class Worker:
     bundle: str
     process: subprocess.Popen[bytes]
     pipe: PipeEnd
+    scratch: Path
+    """Its temporary files, removed when it ends."""
+    stamp: Stamp | None = None
+    """What it was confined to, None where it is not."""
 
 
-def start_worker(bundle: str, folder: Path) -> Worker:
-    """Start a process that runs the bundle in this folder."""
+def start_worker(bundle: str, folder: Path, reach_in: Callable[[Path], Reach | None]) -> Worker:
+    """Start a process that runs the bundle in this folder.
+
+    `reach_in(scratch)` says what it may reach beside its temporary folder; None confines nothing.
+    """
     ours, theirs = Pipe()
+    scratch = Path(tempfile.mkdtemp(prefix="fedthaw-"))
+    reach = reach_in(scratch)
+    confine = (
+        ["-I", str(CONFINE), json.dumps(asdict(reach)), sys.executable] if reach is not None else []
+    )
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER), str(theirs.fileno()), str(folder)],
+            [
+                sys.executable,
+                *confine,
+                "-P",
+                str(WORKER),
+                str(theirs.fileno()),
+                str(folder),
+            ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES)},
+            env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES), "TMPDIR": str(scratch)},
             # Ctrl-C is for the site's client, which ends its worker itself.
             start_new_session=True,
         )
-    return Worker(bundle, process, ours)
+    return Worker(bundle, process, ours, scratch, reach.stamp() if reach else None)
 
 
 def let_work(worker: Worker, received: Received, context: Context, stop: threading.Event) -> Reply:
@@ -124,6 +148,7 @@ def end_worker(worker: Worker) -> None:
     except subprocess.TimeoutExpired:
         _kill(worker.process)
         worker.process.wait()
+    shutil.rmtree(worker.scratch, ignore_errors=True)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def worker(folder: Path) -> Iterator[Worker]:
-    started = start_worker("digest", folder)
+    started = start_worker("digest", folder, lambda _: None)
     yield started
     started.process.kill()
     end_worker(started)
@@ -118,7 +118,7 @@ def test_a_broken_bundle_is_a_death(tmp_path: Path, make_received: MakeReceived,
     (tmp_path / "client").mkdir()
     (tmp_path / "client" / "__init__.py").touch()
     (tmp_path / "client" / "app.py").write_text(code, encoding="utf-8")
-    started = start_worker("digest", tmp_path)
+    started = start_worker("digest", tmp_path, lambda _: None)
     try:
         with pytest.raises(WorkerDied, match="ended with 1"):
             ask(make_received, started)

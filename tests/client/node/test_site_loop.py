@@ -71,8 +71,10 @@ def trusted(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site
     monkeypatch.setattr(loop, "approved_bundle", bundle)
     monkeypatch.setattr(loop, "unpack", lambda home, digest, content: tmp_path)
     monkeypatch.setattr(loop, "get_fused_config_from_fab", lambda content, about: {"rounds": 1})
+    monkeypatch.setattr(loop, "reach_for", lambda *_: lambda scratch: None)
+    monkeypatch.setattr(loop, "fetch_weights", lambda *_: None)
     monkeypatch.setattr(
-        loop, "start_worker", lambda digest, folder: Worker(digest, None, None)  # type: ignore[arg-type]
+        loop, "start_worker", lambda digest, folder, reach: Worker(digest, None, None, tmp_path)  # type: ignore[arg-type]
     )  # fmt: skip
     return site
 
@@ -230,7 +232,7 @@ def test_another_bundle_gets_another_process(
     ended: list[str] = []
     monkeypatch.setattr(loop, "end_worker", lambda worker: ended.append(worker.bundle))
     monkeypatch.setattr(loop, "let_work", lambda *_: make_reply(RecordDict(), "query"))
-    trusted.worker = Worker("another", None, None)  # type: ignore[arg-type]
+    trusted.worker = Worker("another", None, None, Path("scratch"))  # type: ignore[arg-type]
     serve(trusted, received, monkeypatch)
     assert ended == ["another"]
     assert trusted.worker is not None
