@@ -7,7 +7,7 @@ JOBS ?= 2
 # Two processes that train at once must not spin while they wait for their threads.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: demo test test-slow check format bench bench-pediatric clean
+.PHONY: release demo test test-slow check format bench bench-pediatric clean
 
 demo: $(READY)  ## four synthetic hospitals, federated; a few minutes
 	$(BIN)/fedthaw simulate
@@ -25,6 +25,9 @@ check: $(READY)  ## lint, format, strict types, images
 	$(BIN)/mypy tests benchmarks
 	$(BIN)/hadolint docker/server.Dockerfile docker/client.Dockerfile
 	$(BIN)/shellcheck docker/demo-setup.sh
+
+release: $(READY)  ## wheel, sdist, SBOM and checksums of the last commit, into dist/
+	$(BIN)/python .ci/release.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
