@@ -30,6 +30,8 @@ from server.link.asgi import (
 from server.link.identity import identify
 from server.link.room import REPLY_LIMIT
 from server.link.state import Link
+from server.link.strict import VISITOR
+from server.link.visitors import Visitor
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
 
 BODY_LIMIT = 2**25
@@ -62,6 +64,8 @@ REQUESTS_AT_ONCE = 16
 and a heartbeat, and what a cut connection has left behind."""
 IDLE_SECONDS = 30.0
 """How long the rest of a request may keep its site waiting, as long as that itself would wait."""
+SLOWEST_RATE = 2**12
+"""Bytes a second that a request has at least on the whole: a part of 4 MB may take 17 minutes."""
 UNANNOUNCED = 2**27
 """Bytes that a reply may have whose site does not announce them, as Flower's own SuperNode."""
 _POLL_SECONDS = 0.02
@@ -101,8 +105,14 @@ def gate_for_sites(app: App, link: Link) -> App:
             await app(scope, receive, closing(send))
             return
         node = identify(dict(scope["headers"]), link)
+        visitor: Visitor | None = scope.get(VISITOR)
         if node is None:
+            if visitor is not None:
+                visitor.refused("requests that no registered site has signed")
             await refuse(closing(send), 401, "no registered site's signature of this moment")
+            return
+        if visitor is not None and not visitor.recognise(node):
+            await refuse(closing(send), 503, "this site has too many connections")
             return
         if under_way[node] >= REQUESTS_AT_ONCE:
             await refuse(closing(send), 503, f"{REQUESTS_AT_ONCE} requests are under way")
@@ -130,7 +140,8 @@ class _Sites:
         length = declared_length(scope)
         try:
             fits = length is not None and length <= limit
-            body = await read_body(receive, limit, IDLE_SECONDS) if fits else None
+            async with asyncio.timeout(IDLE_SECONDS + (length or 0) / SLOWEST_RATE):
+                body = await read_body(receive, limit, IDLE_SECONDS) if fits else None
         except TimeoutError:
             await refuse(closing(send), 503, "the rest of the request did not come")
             return

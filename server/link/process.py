@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import logging
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import uvicorn
 
 from server.link.asgi import App
-from server.link.gate import gate_for_runs, gate_for_sites
+from server.link.gate import BODY_LIMIT, gate_for_runs, gate_for_sites
 from server.link.home import Home
-from server.link.listening import bind, new_server, raise_file_limit
+from server.link.limits import Limits, limits_for
+from server.link.listening import bind, door_of, new_server, raise_file_limit
 from server.link.lock import only_one
+from server.link.refusals import Refusals
 from server.link.runs import Runs, end
 from server.link.state import Link
 from server.link.supervision import Known, let_in, look_after
+from server.link.visitors import Visitors
 from shared.deployment.names import LOOPBACK, is_loopback, to_address
 from shared.errors import ConfigError
 
@@ -49,30 +52,31 @@ def serve(home: Home, listening: Listening) -> None:
             f"{'all its addresses' if host is None else f'--host {host}'}; use --host {LOOPBACK}, "
             "or leave --insecure out."
         )
-    raise_file_limit()
+    limits = limits_for(raise_file_limit())
     # uvloop where it is there: most of what the process does is encrypted bytes.
     loop = uvicorn.Config(_nothing).get_loop_factory()
     with only_one(home), asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(_serve(home, listening))
+        runner.run(_serve(home, listening, limits))
 
 
 async def _nothing(*_: object) -> None:
     """An app that is never served."""
 
 
-async def _serve(home: Home, listening: Listening) -> None:
+async def _serve(home: Home, listening: Listening, limits: Limits) -> None:
     link = Link()
     app = _superlink(link)
     # Before they are read: what changes while the process starts is read again.
     known = Known(home)
     let_in(home, link)
     outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
-    sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None)
-    local = new_server(gate_for_runs(app), None)
+    sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None, limits)
+    local = new_server(gate_for_runs(app), None, replace(limits, body_bytes=BODY_LIMIT))
+    door = door_of(sites, outer, Visitors(limits, Refusals()))
     runs = Runs(home, link, port=int(inner.getsockname()[1]))
     serving = [
-        asyncio.create_task(server.serve(sockets=[bound]))
-        for server, bound in ((sites, outer), (local, inner))
+        asyncio.create_task(sites.serve(sockets=[])),
+        asyncio.create_task(local.serve(sockets=[inner])),
     ]
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -81,13 +85,16 @@ async def _serve(home: Home, listening: Listening) -> None:
     try:
         while not sites.started or not local.started:
             await asyncio.sleep(0.02)
+        door.open()
         log.info("Listening for sites on %s.", to_address(*outer.getsockname()[:2]))
         while not stop.is_set():
             look_after(known, link, runs, sites.config.ssl)
+            door.tick()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _SECONDS)
     finally:
         link.closing = True
+        door.close()
         end(runs)
         sites.should_exit = local.should_exit = True
         await asyncio.gather(*serving, return_exceptions=True)

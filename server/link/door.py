@@ -1,0 +1,152 @@
+"""The sites' port: connections are accepted, counted and let in before a byte of them is read.
+
+TLS and HTTP begin only for who has been let in, so many a second, in turn by address. What that
+costs a stranger nothing to ask for is what it gets: a closed connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from functools import partial
+
+from server.link.refusals import counted_address
+from server.link.turns import FairQueue
+from server.link.visitors import Visitor, Visitors
+
+log = logging.getLogger("fedthaw.server")
+
+BACKLOG = 2048
+"""Connections that the system may hold for this process until it accepts them."""
+_AT_ONCE = 64
+"""Connections that are accepted before the process looks at anything else."""
+_PAUSE_SECONDS = 0.01
+"""After so many; a flood then costs an eighth of a core at most."""
+_BREATH_SECONDS = 1.0
+"""Where the system has no file or memory for another connection."""
+_CUT = struct.pack("ii", 1, 0)
+
+MakeProtocol = Callable[[Visitor], asyncio.Protocol]
+
+
+class Door:
+    """Accepts the connections of one listening socket; all of it runs in the event loop."""
+
+    def __init__(
+        self, listener: socket.socket, protocol: MakeProtocol, tls: ssl.SSLContext | None,
+        visitors: Visitors,
+    ) -> None:  # fmt: skip
+        self._listener, self._protocol, self._tls = listener, protocol, tls
+        self._visitors = visitors
+        self._loop = asyncio.get_running_loop()
+        now, limits = self._loop.time(), visitors.limits
+        self._waiting: dict[bool, FairQueue[socket.socket]] = {
+            known: FairQueue(visitors.share(known), limits.of_address, now)
+            for known in (True, False)
+        }
+        self._entering: set[asyncio.Task[None]] = set()
+        self._next: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Listen, and let in who comes."""
+        self._listener.setblocking(False)
+        self._listener.listen(BACKLOG)
+        self._watch()
+
+    def close(self) -> None:
+        """Accept nobody any more, and let nobody in who waits; the others stay."""
+        self._closed = True
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        for queue in self._waiting.values():
+            while (one := queue.take(self._loop.time() + 3600)) is not None:
+                one[1].close()
+        for task in self._entering:
+            task.cancel()
+
+    def tick(self) -> None:
+        """What is to be done now and then: call it every half second."""
+        self._visitors.sweep()
+        self._visitors.refusals.tell(self._loop.time())
+
+    def _watch(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._listener.fileno(), self._arrivals)
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.call_later(seconds, self._watch)
+
+    def _arrivals(self) -> None:
+        """Accept who has come; the system may hold more of them."""
+        for _ in range(_AT_ONCE):
+            try:
+                accepted, peer = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                break
+            except OSError as error:
+                log.error("No connection can be accepted (%s); trying again.", error.strerror)
+                self._pause(_BREATH_SECONDS)
+                break
+            self._take(accepted, counted_address(peer[0]))
+        else:
+            self._pause(_PAUSE_SECONDS)
+        self._let_in()
+
+    def _take(self, accepted: socket.socket, address: str) -> None:
+        accepted.setblocking(False)
+        known = self._visitors.is_known(address)
+        turned_away = self._waiting[known].put(address, accepted)
+        if turned_away is not None:
+            where = address if turned_away is accepted else "other addresses"
+            self._visitors.refusals.note(where, "too many connections at once")
+            cut(turned_away)
+
+    def _let_in(self) -> None:
+        """Begin with those whose turn it is, and look again when the next one's has come."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        for known, queue in self._waiting.items():
+            while (one := queue.take(self._loop.time())) is not None:
+                address, accepted = one
+                visitor = self._visitors.enter(address, known, partial(_shut, accepted))
+                task = self._loop.create_task(self._begin(visitor, accepted))
+                self._entering.add(task)
+                task.add_done_callback(self._entering.discard)
+        soonest = min(queue.seconds_to_next() for queue in self._waiting.values())
+        if soonest < _BREATH_SECONDS and not self._closed:
+            self._next = self._loop.call_later(soonest, self._let_in)
+
+    async def _begin(self, visitor: Visitor, accepted: socket.socket) -> None:
+        """TLS, then HTTP; a connection that proves to be no site's ends by itself."""
+        patience = self._visitors.limits.handshake_seconds if self._tls is not None else None
+        try:
+            await self._loop.connect_accepted_socket(
+                partial(self._protocol, visitor), accepted, ssl=self._tls,
+                ssl_handshake_timeout=patience,
+            )  # fmt: skip
+        except (OSError, TimeoutError):  # ssl.SSLError is an OSError
+            if visitor in self._visitors.all_strangers():
+                self._visitors.left(visitor)
+                visitor.refused("TLS handshakes that failed")
+            cut(accepted)
+
+
+def cut(connection: socket.socket) -> None:
+    """Close it at once; nothing of it stays with the system."""
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CUT)
+    connection.close()
+
+
+def _shut(connection: socket.socket) -> None:
+    """End it under whatever reads and writes there; that closes it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,64 @@
+"""What a connection to the coordinator may cost, before it is known to be a site's and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Share:
+    """What is set aside for some addresses together, so that others cannot take it."""
+
+    per_second: float
+    """Connections that are let in; each costs a TLS handshake, well under a millisecond."""
+    burst: int
+    """And so many at once after a quiet time."""
+    at_once: int
+    """Connections that have been let in and have not proved yet that they are a site's."""
+    waiting: int
+    """Accepted connections that wait to be let in; what comes beyond is closed at once."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one port. Times are seconds, sizes bytes."""
+
+    head_bytes: int = 2**14
+    """Of a request line with all header lines; a site's has under 1,000."""
+    head_lines: int = 64
+    """Header lines; a site's request has 14."""
+    head_seconds: float = 10.0
+    """From the first byte of a request to the end of its header."""
+    body_bytes: int = 2**23
+    """That a request may announce; what it does not announce is not read at all."""
+    handshake_seconds: float = 10.0
+    unknown_seconds: float = 20.0
+    """From the connection to the first request that a registered site has signed."""
+    idle_seconds: int = 75
+    """Between two requests of a site; sites say every 10 s that they are there."""
+    linger_seconds: float = 1.0
+    """After a refusal, so that its sentence can be read; then the connection is cut."""
+    of_site: int = 32
+    """Connections of one site's key; 16 requests may be under way, and a few wait for the next."""
+    of_address: int = 64
+    """Unproved connections of one address, and as many that wait; IPv6 counts by /64."""
+    known: Share = Share(per_second=200.0, burst=200, at_once=128, waiting=256)
+    """For the addresses from which a registered site was heard in the last hour."""
+    unknown: Share = Share(per_second=200.0, burst=200, at_once=256, waiting=512)
+    """For all other addresses together."""
+
+
+def limits_for(open_files: int) -> Limits:
+    """The limits of a process that may have so many files open; an eighth goes to strangers."""
+    plain = Limits()
+    most = max(8, open_files // 32)
+    return replace(
+        plain,
+        of_address=min(plain.of_address, most),
+        known=_at_most(plain.known, most),
+        unknown=_at_most(plain.unknown, most),
+    )
+
+
+def _at_most(share: Share, most: int) -> Share:
+    return replace(share, at_once=min(share.at_once, most), waiting=min(share.waiting, most))
