@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 import ssl
 import struct
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 from server.link.refusals import counted_address
-from server.link.turns import FairQueue
+from server.link.turns import Turns
 from server.link.visitors import Visitor, Visitors
 
 log = logging.getLogger("fedthaw.server")
@@ -44,14 +45,14 @@ class Door:
         self._listener, self._protocol, self._tls = listener, protocol, tls
         self._visitors = visitors
         self._loop = asyncio.get_running_loop()
-        now, limits = self._loop.time(), visitors.limits
-        self._waiting: dict[bool, FairQueue[socket.socket]] = {
-            known: FairQueue(visitors.share(known), limits.of_address, now)
-            for known in (True, False)
+        now = self._loop.time()
+        self._waiting: dict[bool, Turns[socket.socket]] = {
+            known: Turns(visitors.share(known), now) for known in (True, False)
         }
         self._entering: set[asyncio.Task[None]] = set()
         self._next: asyncio.TimerHandle | None = None
         self._closed = False
+        self._said = ""
 
     def open(self) -> None:
         """Listen, and let in who comes."""
@@ -64,15 +65,19 @@ class Door:
         self._closed = True
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
-        for queue in self._waiting.values():
-            while (one := queue.take(self._loop.time() + 3600)) is not None:
-                one[1].close()
+        for turns in self._waiting.values():
+            for _, one in turns.expired(math.inf):
+                one.close()
         for task in self._entering:
             task.cancel()
 
     def tick(self) -> None:
         """What is to be done now and then: call it every half second."""
         self._visitors.sweep()
+        patience = self._loop.time() - self._visitors.limits.unknown_seconds
+        for turns in self._waiting.values():
+            for address, one in turns.expired(patience):
+                self._turn_away(address, one)
         self._visitors.refusals.tell(self._loop.time())
 
     def _watch(self) -> None:
@@ -91,7 +96,7 @@ class Door:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 break
             except OSError as error:
-                log.error("No connection can be accepted (%s); trying again.", error.strerror)
+                self._say_once(f"No connection can be accepted ({error.strerror}); trying again.")
                 self._pause(_BREATH_SECONDS)
                 break
             self._take(accepted, counted_address(peer[0]))
@@ -99,28 +104,35 @@ class Door:
             self._pause(_PAUSE_SECONDS)
         self._let_in()
 
+    def _say_once(self, complaint: str) -> None:
+        if complaint != self._said:
+            log.error(complaint)
+        self._said = complaint
+
     def _take(self, accepted: socket.socket, address: str) -> None:
         accepted.setblocking(False)
         known = self._visitors.is_known(address)
-        turned_away = self._waiting[known].put(address, accepted)
-        if turned_away is not None:
-            where = address if turned_away is accepted else "other addresses"
-            self._visitors.refusals.note(where, "too many connections at once")
-            cut(turned_away)
+        too_many = self._waiting[known].put(address, accepted, self._loop.time())
+        if too_many is not None:
+            self._turn_away(*too_many)
+
+    def _turn_away(self, address: str, accepted: socket.socket) -> None:
+        self._visitors.refusals.note(address, "too many connections at once")
+        cut(accepted)
 
     def _let_in(self) -> None:
         """Begin with those whose turn it is, and look again when the next one's has come."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        for known, queue in self._waiting.items():
-            while (one := queue.take(self._loop.time())) is not None:
+        for known, turns in self._waiting.items():
+            while (one := turns.take(self._loop.time(), _is_there)) is not None:
                 address, accepted = one
                 visitor = self._visitors.enter(address, known, partial(_shut, accepted))
                 task = self._loop.create_task(self._begin(visitor, accepted))
                 self._entering.add(task)
                 task.add_done_callback(self._entering.discard)
-        soonest = min(queue.seconds_to_next() for queue in self._waiting.values())
+        soonest = min(turns.seconds_to_next() for turns in self._waiting.values())
         if soonest < _BREATH_SECONDS and not self._closed:
             self._next = self._loop.call_later(soonest, self._let_in)
 
@@ -133,10 +145,23 @@ class Door:
                 ssl_handshake_timeout=patience,
             )  # fmt: skip
         except (OSError, TimeoutError):  # ssl.SSLError is an OSError
-            if visitor in self._visitors.all_strangers():
+            if not visitor.gone:
                 self._visitors.left(visitor)
                 visitor.refused("TLS handshakes that failed")
             cut(accepted)
+
+
+def _is_there(connection: socket.socket) -> bool:
+    """Whether the other end has not closed it; closes it where it has."""
+    try:
+        there = connection.recv(1, socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        there = False
+    if not there:
+        connection.close()
+    return there
 
 
 def cut(connection: socket.socket) -> None:

@@ -16,7 +16,7 @@ class Share:
     at_once: int
     """Connections that have been let in and have not proved yet that they are a site's."""
     waiting: int
-    """Accepted connections that wait to be let in; what comes beyond is closed at once."""
+    """Accepted connections that wait to be let in; for one more the oldest is closed."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,21 @@ class Limits:
     of_site: int = 32
     """Connections of one site's key; 16 requests may be under way, and a few wait for the next."""
     of_address: int = 64
-    """Unproved connections of one address, and as many that wait; IPv6 counts by /64."""
-    known: Share = Share(per_second=200.0, burst=200, at_once=128, waiting=256)
+    """Connections of one address that have been let in unproved; IPv6 counts by /64."""
+    known: Share = Share(per_second=300.0, burst=100, at_once=128, waiting=8192)
     """For the addresses from which a registered site was heard in the last hour."""
-    unknown: Share = Share(per_second=200.0, burst=200, at_once=256, waiting=512)
+    unknown: Share = Share(per_second=300.0, burst=100, at_once=256, waiting=8192)
     """For all other addresses together."""
 
 
 def limits_for(open_files: int) -> Limits:
-    """The limits of a process that may have so many files open; an eighth goes to strangers."""
+    """The limits of a process that may have so many files open; half of them is for sites."""
     plain = Limits()
-    most = max(8, open_files // 32)
     return replace(
-        plain,
-        of_address=min(plain.of_address, most),
-        known=_at_most(plain.known, most),
-        unknown=_at_most(plain.unknown, most),
+        plain, known=_within(plain.known, open_files), unknown=_within(plain.unknown, open_files)
     )
 
 
-def _at_most(share: Share, most: int) -> Share:
-    return replace(share, at_once=min(share.at_once, most), waiting=min(share.waiting, most))
+def _within(share: Share, open_files: int) -> Share:
+    at_once = min(share.at_once, open_files // 16)
+    return replace(share, at_once=at_once, waiting=min(share.waiting, open_files // 4 - at_once))

@@ -71,5 +71,3 @@ def counted_address(host: str) -> str:
         if not address.is_loopback:
             return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
-
-

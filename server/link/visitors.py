@@ -35,6 +35,8 @@ class Visitor:
     """When it was let in, by the clock of `among`."""
     node: int | None = None
     """The registered site whose signature was seen on this connection."""
+    gone: bool = False
+    """Whether it has ended; a request of before may still be answered."""
 
     def recognise(self, node: int) -> bool:
         """A registered site has signed a request on it; False where that has too many already."""
@@ -93,11 +95,13 @@ class Visitors:
         self.dismiss(oldest, "connections that asked for nothing while others came")
 
     def recognise(self, visitor: Visitor, node: int) -> bool:
-        """Count the connection as this site's; False where the site has too many already."""
+        """Count the connection as this site's; False where it has too many, or this has ended."""
+        if visitor.gone:
+            return False
         if visitor.node != node:
             if self._of_site[node] >= self.limits.of_site:
                 return False
-            self.left(visitor)
+            self._forget(visitor)
             visitor.node = node
             self._of_site[node] += 1
         self._heard[visitor.address] = self.clock()
@@ -119,6 +123,10 @@ class Visitors:
 
     def left(self, visitor: Visitor) -> None:
         """The connection has ended; may be said again."""
+        visitor.gone = True
+        self._forget(visitor)
+
+    def _forget(self, visitor: Visitor) -> None:
         self._strangers[visitor.known].pop(visitor, None)
         if visitor.node is not None:
             self._of_site[visitor.node] -= 1
