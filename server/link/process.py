@@ -63,7 +63,7 @@ async def _nothing(*_: object) -> None:
     """An app that is never served."""
 
 
-async def _serve(home: Home, listening: Listening, limits: Limits = Limits()) -> None:
+async def _serve(home: Home, listening: Listening, limits: Limits) -> None:
     link = Link()
     app = _superlink(link)
     # Before they are read: what changes while the process starts is read again.

@@ -18,6 +18,7 @@ from shared.deployment.names import LOOPBACK
 from shared.errors import ConfigError, FedThawError
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+LIMITS = Limits()
 ASK = b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n"
 
 
@@ -97,7 +98,7 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def talk_to(app: Any, talk: Talk, limits: Limits = Limits()) -> None:
+def talk_to(app: Any, talk: Talk, limits: Limits = LIMITS) -> None:
     """Serve the app as the coordinator's process serves runs, and have one connection."""
 
     async def both() -> None:

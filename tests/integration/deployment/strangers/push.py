@@ -25,6 +25,12 @@ PAUSE = 0.02
 """Seconds before a connection is opened again that was closed; a stranger has other work too."""
 
 
+def _careless() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 @dataclass
 class Stranger:
     """Where it pushes to, from where, until when, and what it has done."""
@@ -34,7 +40,7 @@ class Stranger:
     addresses: tuple[str, ...]
     opened: int = 0
     sent: int = 0
-    tls: ssl.SSLContext = field(default_factory=lambda: _careless())
+    tls: ssl.SSLContext = field(default_factory=_careless)
 
     async def open(self, *, tls: bool = True) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         source = self.addresses[self.opened % len(self.addresses)]
@@ -172,12 +178,6 @@ async def push(kind: str, stranger: Stranger) -> None:
     await asyncio.gather(*(_again_and_again(stranger, way) for _ in range(count)))
 
 
-def _careless() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
 def main() -> None:
     kind, port, seconds, *addresses = sys.argv[1:]
     if not all(ipaddress.ip_address(one).is_loopback for one in addresses):
@@ -187,7 +187,7 @@ def main() -> None:
     until = time.monotonic() + min(float(seconds), 60.0)
     stranger = Stranger(int(port), until, tuple(addresses))
     asyncio.run(push(kind, stranger))
-    print(json.dumps({"opened": stranger.opened, "sent": stranger.sent}))
+    sys.stdout.write(json.dumps({"opened": stranger.opened, "sent": stranger.sent}))
 
 
 if __name__ == "__main__":
