@@ -30,6 +30,12 @@ _PAUSE_SECONDS = 0.01
 """After so many; a flood then costs an eighth of a core at most."""
 _BREATH_SECONDS = 1.0
 """Where the system has no file or memory for another connection."""
+_PULSE_SECONDS = 0.05
+"""How often it is measured how busy the process is."""
+_LATE_SECONDS = 0.02
+"""Where everything waits so long for its turn in the event loop, half as many are let in."""
+_FADING = 0.9
+"""From one measurement to the next."""
 _CUT = struct.pack("ii", 1, 0)
 
 MakeProtocol = Callable[[Visitor], asyncio.Protocol]
@@ -51,6 +57,7 @@ class Door:
         }
         self._entering: set[asyncio.Task[None]] = set()
         self._next: asyncio.TimerHandle | None = None
+        self._late = 0.0
         self._closed = False
         self._said = ""
 
@@ -59,6 +66,7 @@ class Door:
         self._listener.setblocking(False)
         self._listener.listen(BACKLOG)
         self._watch()
+        self._pulse(self._loop.time())
 
     def close(self) -> None:
         """Accept nobody any more, and let nobody in who waits; the others stay."""
@@ -79,6 +87,14 @@ class Door:
             for address, one in turns.expired(patience):
                 self._turn_away(address, one)
         self._visitors.refusals.tell(self._loop.time())
+
+    def _pulse(self, due: float) -> None:
+        """Measure how late the event loop is: what strangers cost must not be the sites' loss."""
+        now = self._loop.time()
+        self._late = max(now - due, _FADING * self._late)
+        if not self._closed:
+            due = now + _PULSE_SECONDS
+            self._loop.call_at(due, self._pulse, due)
 
     def _watch(self) -> None:
         if not self._closed:
@@ -125,16 +141,17 @@ class Door:
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        pace = _LATE_SECONDS / (_LATE_SECONDS + self._late)
         for known, turns in self._waiting.items():
-            while (one := turns.take(self._loop.time(), _is_there)) is not None:
+            while (one := turns.take(self._loop.time(), _is_there, pace)) is not None:
                 address, accepted = one
                 visitor = self._visitors.enter(address, known, partial(_shut, accepted))
                 task = self._loop.create_task(self._begin(visitor, accepted))
                 self._entering.add(task)
                 task.add_done_callback(self._entering.discard)
         soonest = min(turns.seconds_to_next() for turns in self._waiting.values())
-        if soonest < _BREATH_SECONDS and not self._closed:
-            self._next = self._loop.call_later(soonest, self._let_in)
+        if soonest < math.inf and not self._closed:
+            self._next = self._loop.call_later(soonest / pace, self._let_in)
 
     async def _begin(self, visitor: Visitor, accepted: socket.socket) -> None:
         """TLS, then HTTP; a connection that proves to be no site's ends by itself."""

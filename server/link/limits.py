@@ -10,7 +10,7 @@ class Share:
     """What is set aside for some addresses together, so that others cannot take it."""
 
     per_second: float
-    """Connections that are let in; each costs a TLS handshake, well under a millisecond."""
+    """Connections that are let in while the process has time; a TLS handshake takes 0.7 ms."""
     burst: int
     """And so many at once after a quiet time."""
     at_once: int
@@ -40,11 +40,11 @@ class Limits:
     """After a refusal, so that its sentence can be read; then the connection is cut."""
     of_site: int = 32
     """Connections of one site's key; 16 requests may be under way, and a few wait for the next."""
-    of_address: int = 64
+    of_address: int = 256
     """Connections of one address that have been let in unproved; IPv6 counts by /64."""
-    known: Share = Share(per_second=300.0, burst=100, at_once=128, waiting=8192)
+    known: Share = Share(per_second=300.0, burst=50, at_once=512, waiting=8192)
     """For the addresses from which a registered site was heard in the last hour."""
-    unknown: Share = Share(per_second=300.0, burst=100, at_once=256, waiting=8192)
+    unknown: Share = Share(per_second=300.0, burst=50, at_once=512, waiting=8192)
     """For all other addresses together."""
 
 

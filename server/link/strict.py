@@ -66,8 +66,12 @@ class StrictProtocol(HttpToolsProtocol):
     # What the parser finds
 
     def on_message_begin(self) -> None:
-        """A request begins; not while another one waits for its answer."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        """A request begins; not while a second one waits for its turn.
+
+        A second one is no pipelining: its site may have a whole answer of which this process has
+        yet to learn that it left.
+        """
+        if self.pipeline:
             self._fail(400, "one request at a time", "requests before an answer")
         super().on_message_begin()
         self._lines = 0
@@ -122,7 +126,8 @@ class StrictProtocol(HttpToolsProtocol):
             return
         if self._visitor is not None:
             self._visitor.refused(f"refused for its {what}")
-        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if not self.pipeline and not (answering and self.cycle.response_started):
             phrase = http.HTTPStatus(status).phrase
             self.transport.write(
                 f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\n"

@@ -42,13 +42,17 @@ class Turns(Generic[_T]):
         most = max(self._waiting, key=lambda one: len(self._waiting[one]))
         return most, self._oldest_of(most)
 
-    def take(self, now: float, is_there: Callable[[_T], bool]) -> tuple[str, _T] | None:
+    def take(
+        self, now: float, is_there: Callable[[_T], bool], pace: float = 1.0
+    ) -> tuple[str, _T] | None:
         """Who is to be let in now; None where nobody waits or it is not time yet.
 
-        Who is not there any more is passed over, and forgotten.
+        Who is not there any more is passed over, and forgotten. `pace` in (0, 1] slows the time
+        since the last call.
         """
         elapsed, self._at = max(0.0, now - self._at), now
-        self._tokens = min(self._share.burst, self._tokens + elapsed * self._share.per_second)
+        earned = elapsed * self._share.per_second * pace
+        self._tokens = min(self._share.burst, self._tokens + earned)
         while self._number and self._tokens >= 1:
             self._number -= 1
             address, stack = self._waiting.popitem(last=False)

@@ -171,6 +171,20 @@ def test_what_has_no_end_ends_the_connection(kind: str, first: bool) -> None:
     run(talk)
 
 
+def test_a_request_may_come_before_the_end_of_the_answer_is_known_here() -> None:
+    """As a site's next one does: it has all of an answer before this process knows."""
+
+    async def talk(port: Port) -> None:
+        reader, writer = await port.open()
+        for _ in range(20):
+            writer.write(post(b"one") + post(b"another"))
+            assert await answer(reader) == (200, b"3 bytes")
+            assert await answer(reader) == (200, b"7 bytes")
+        assert port.counted == {}
+
+    run(talk)
+
+
 def test_so_many_lines_and_so_many_bytes_pass() -> None:
     async def talk(port: Port) -> None:
         reader, writer = await port.open()
