@@ -25,6 +25,13 @@ def run(
         bool, typer.Option("--insecure", help="Plain HTTP, with --host 127.0.0.1 only.")
     ] = False,
     health: HealthOption = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network of a reverse proxy that passes TLS on unread and speaks the "
+            "PROXY protocol, version 2; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Serve the federation until Ctrl-C or SIGTERM, and run what is submitted.
 
@@ -32,13 +39,15 @@ def run(
 
     A run that was under way when the process ended goes on when it is started again.
     """
+    from server.link.forwarded import parse_proxies
     from server.link.home import open_home, read_settings
     from server.link.process import Listening, serve
 
+    proxies = parse_proxies(proxy or ())
     opened = open_home(home)
     speak("fedthaw.server")
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes
     chosen = port or read_settings(opened).port
     with health_service(health):
-        serve(opened, Listening(host, chosen, encrypted=not insecure))
+        serve(opened, Listening(host, chosen, encrypted=not insecure, proxies=proxies))

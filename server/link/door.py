@@ -13,9 +13,10 @@ import math
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 
+from server.link.forwarded import Network, is_proxy, read_forwarded
 from server.link.refusals import counted_address
 from server.link.turns import Turns
 from server.link.visitors import Visitor, Visitors
@@ -30,6 +31,8 @@ _PAUSE_SECONDS = 0.01
 """After so many; a flood then costs an eighth of a core at most."""
 _BREATH_SECONDS = 1.0
 """Where the system has no file or memory for another connection."""
+_HEADER_SECONDS = 5.0
+"""A proxy has for its header, which it sends at once."""
 _PULSE_SECONDS = 0.05
 """How often it is measured how busy the process is."""
 _LATE_SECONDS = 0.02
@@ -46,9 +49,10 @@ class Door:
 
     def __init__(
         self, listener: socket.socket, protocol: MakeProtocol, tls: ssl.SSLContext | None,
-        visitors: Visitors,
+        visitors: Visitors, proxies: Sequence[Network] = (),
     ) -> None:  # fmt: skip
         self._listener, self._protocol, self._tls = listener, protocol, tls
+        self._proxies = proxies
         self._visitors = visitors
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
@@ -115,7 +119,11 @@ class Door:
                 self._say_once(f"No connection can be accepted ({error.strerror}); trying again.")
                 self._pause(_BREATH_SECONDS)
                 break
-            self._take(accepted, counted_address(peer[0]))
+            accepted.setblocking(False)
+            if is_proxy(peer[0], self._proxies):
+                self._start(self._introduce(accepted, peer[0]))
+            else:
+                self._take(accepted, counted_address(peer[0]))
         else:
             self._pause(_PAUSE_SECONDS)
         self._let_in()
@@ -125,8 +133,26 @@ class Door:
             log.error(complaint)
         self._said = complaint
 
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(work)
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+
+    async def _introduce(self, accepted: socket.socket, proxy: str) -> None:
+        """Let the proxy say who it is that waits; its own address counts for nothing."""
+        try:
+            async with asyncio.timeout(_HEADER_SECONDS):
+                address = await read_forwarded(accepted)
+        except (ValueError, OSError, TimeoutError):
+            self._visitors.refusals.note(proxy, "no PROXY header of version 2 from the proxy")
+            address = None
+        if address is None:
+            accepted.close()
+            return
+        self._take(accepted, counted_address(address))
+        self._let_in()
+
     def _take(self, accepted: socket.socket, address: str) -> None:
-        accepted.setblocking(False)
         known = self._visitors.is_known(address)
         too_many = self._waiting[known].put(address, accepted, self._loop.time())
         if too_many is not None:
@@ -146,9 +172,7 @@ class Door:
             while (one := turns.take(self._loop.time(), _is_there, pace)) is not None:
                 address, accepted = one
                 visitor = self._visitors.enter(address, known, partial(_shut, accepted))
-                task = self._loop.create_task(self._begin(visitor, accepted))
-                self._entering.add(task)
-                task.add_done_callback(self._entering.discard)
+                self._start(self._begin(visitor, accepted))
         soonest = min(turns.seconds_to_next() for turns in self._waiting.values())
         if soonest < math.inf and not self._closed:
             self._next = self._loop.call_later(soonest / pace, self._let_in)

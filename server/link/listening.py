@@ -10,7 +10,7 @@ import resource
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ import uvicorn
 
 from server.link.asgi import App
 from server.link.door import Door
+from server.link.forwarded import Network
 from server.link.home import Home
 from server.link.limits import Limits
 from server.link.strict import StrictProtocol
@@ -60,7 +61,10 @@ def new_server(app: App, tls: Home | None, limits: Limits) -> uvicorn.Server:
     return _Quiet(config)
 
 
-def door_of(server: uvicorn.Server, listener: socket.socket, visitors: Visitors) -> Door:
+def door_of(
+    server: uvicorn.Server, listener: socket.socket, visitors: Visitors,
+    proxies: Sequence[Network] = (),
+) -> Door:  # fmt: skip
     """The door to a server that serves no socket by itself, `server.serve(sockets=[])`."""
     config = server.config
 
@@ -69,7 +73,7 @@ def door_of(server: uvicorn.Server, listener: socket.socket, visitors: Visitors)
             config=config, server_state=server.server_state, app_state={}, visitor=visitor
         )
 
-    return Door(listener, protocol, config.ssl, visitors)
+    return Door(listener, protocol, config.ssl, visitors, proxies)
 
 
 class _Quiet(uvicorn.Server):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import uvicorn
 
 from server.link.asgi import App
+from server.link.forwarded import Network
 from server.link.gate import BODY_LIMIT, gate_for_runs, gate_for_sites
 from server.link.home import Home
 from server.link.limits import Limits, limits_for
@@ -37,6 +38,8 @@ class Listening:
     """None for all addresses of this machine."""
     port: int
     encrypted: bool = True
+    proxies: tuple[Network, ...] = ()
+    """Reverse proxies, which say by the PROXY protocol who connects."""
 
 
 def serve(home: Home, listening: Listening) -> None:
@@ -72,7 +75,7 @@ async def _serve(home: Home, listening: Listening, limits: Limits) -> None:
     outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
     sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None, limits)
     local = new_server(gate_for_runs(app), None, replace(limits, body_bytes=BODY_LIMIT))
-    door = door_of(sites, outer, Visitors(limits, Refusals()))
+    door = door_of(sites, outer, Visitors(limits, Refusals()), listening.proxies)
     runs = Runs(home, link, port=int(inner.getsockname()[1]))
     serving = [
         asyncio.create_task(sites.serve(sockets=[])),

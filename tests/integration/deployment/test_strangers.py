@@ -7,6 +7,7 @@ time and in connections.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import ssl
 import subprocess
@@ -21,6 +22,7 @@ import pytest
 pytestmark = pytest.mark.slow
 Deploy = Callable[..., Any]
 PUSH = Path(__file__).parent / "strangers" / "push.py"
+CONFIGURATION = Path(__file__).parents[3] / "docker" / "haproxy.cfg"
 SECONDS = 6.0
 """That each way is pushed in."""
 PATIENCE = 5.0
@@ -126,3 +128,46 @@ def test_registered_sites_train_while_strangers_push(deploy: Deploy) -> None:
     assert all(not line["absent"] and not line["refused"] for line in deployment.rounds())
     assert sum(one < PATIENCE for one in took) >= 0.9 * len(took)
     assert most - before < 2 * MEGABYTES
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOME, 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def haproxy() -> str:
+    found = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
+    if found is None:
+        pytest.skip("HAProxy is not installed")
+    return found
+
+
+def test_behind_the_proxy_of_docker(deploy: Deploy, haproxy: str, free_port: int) -> None:
+    """It passes sites on with their addresses, and few of a stranger's connections."""
+    deployment = deploy(sites=0)
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    coordinator = f"{HOME}:{deployment.port}"
+    changes = {"bind :8443": f"bind {HOME}:{free_port}", "127.0.0.1:8444": coordinator}
+    for line, ours in changes.items():
+        assert text.count(line) >= 1
+        text = text.replace(line, ours)
+    file = deployment.folder / "haproxy.cfg"
+    file.write_text(text, encoding="utf-8")
+    server = deployment.serve("--proxy", HOME)
+    authority = deployment.home / "ca.crt"
+    with subprocess.Popen([haproxy, "-db", "-f", file], stdout=subprocess.DEVNULL) as proxy:
+        try:
+            deployment.wait(lambda: health(free_port, "127.0.0.9", authority) < PATIENCE, server)
+            with pushing(free_port, 5, ("idle-tls", "127.0.0.5"), ("kept", "127.0.0.6")):
+                time.sleep(2)
+                took = [health(free_port, "127.0.0.9", authority) for _ in range(5)]
+            assert max(took) < PATIENCE
+            deployment.wait(lambda: "Connections refused. 127.0.0." in server.said, server)
+            assert "127.0.0.1" not in server.said.partition("Connections refused")[2]
+        finally:
+            proxy.terminate()
+    # Who comes past the proxy's header is not let in from the proxy's address.
+    assert health(deployment.port, HOME, authority) == float("inf")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from server.link.asgi import closing, read_body, refuse
+from server.link.forwarded import Network, parse_proxies
 from server.link.limits import Limits, Share
 from server.link.listening import bind, door_of, new_server
 from server.link.refusals import Refusals
@@ -55,7 +57,7 @@ class Port:
 
 
 @contextlib.asynccontextmanager
-async def served(limits: Limits = LIMITS) -> AsyncIterator[Port]:
+async def served(limits: Limits = LIMITS, proxies: tuple[Network, ...] = ()) -> AsyncIterator[Port]:
     bodies: list[bytes] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -73,7 +75,7 @@ async def served(limits: Limits = LIMITS) -> AsyncIterator[Port]:
         address = bound.getsockname()
         server = new_server(app, None, limits)
         visitors = Visitors(limits, Kept())
-        door = door_of(server, bound, visitors)
+        door = door_of(server, bound, visitors, proxies)
         serving = asyncio.create_task(server.serve(sockets=[]))
         while not server.started:
             await asyncio.sleep(0.01)
@@ -348,5 +350,33 @@ def test_a_door_that_is_closed_lets_nobody_wait() -> None:
             writer.transport.abort()
         with socket.socket() as probe:
             assert probe.connect_ex(port.address) != 0
+
+    asyncio.run(talk())
+
+
+# Behind a proxy
+
+
+def test_behind_a_proxy_it_is_the_strangers_address_that_counts() -> None:
+    def said_by_proxy(source: str) -> bytes:
+        packed = socket.inet_aton(source)
+        body = packed + socket.inet_aton(LOOPBACK) + bytes(4)
+        return b"\r\n\r\n\x00\r\nQUIT\n" + struct.pack("!BBH", 0x21, 0x11, len(body)) + body
+
+    async def talk() -> None:
+        async with served(LIMITS, parse_proxies([LOOPBACK])) as port, asyncio.timeout(20):
+            reader, writer = await port.open(LOOPBACK)
+            writer.write(said_by_proxy("192.0.2.7") + post(b"hello"))
+            assert await answer(reader) == (200, b"5 bytes")
+            assert port.visitors.is_known("192.0.2.7")
+            assert not port.visitors.is_known(LOOPBACK)
+            reader, writer = await port.open(LOOPBACK)
+            writer.write(post(b"hello"))
+            assert await said(reader) == b""
+            assert [address for address, _ in port.counted] == [LOOPBACK]
+            # From elsewhere the same bytes are no header of HTTP.
+            reader, writer = await port.open(STRANGER)
+            writer.write(said_by_proxy("192.0.2.7") + post(b"hello"))
+            assert b" 400 " in await said(reader)
 
     asyncio.run(talk())
