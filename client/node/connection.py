@@ -37,6 +37,8 @@ from shared.deployment.wire import HEARTBEAT_SECONDS, WAIT_LIMIT
 from shared.errors import SiteError
 
 _LOOK_SECONDS = 0.1
+KEPT_SECONDS = 30.0
+"""For so long a connection waits for its next request; the coordinator keeps it for 75 s."""
 
 
 @contextmanager
@@ -49,6 +51,7 @@ def connect(
     yet. Raises SiteError where the authority's certificate cannot be read.
     """
     headers = Headers()
+    verify = _trusting(authority) if authority else False
     client = FleetHttpClient(
         f"{'https' if authority else 'http'}://{server}",
         interceptors=[
@@ -56,8 +59,14 @@ def connect(
             NodeAuthHttpInterceptor(key, key.public_key()),
             headers,
         ],
-        verify=_trusting(authority) if authority else False,
+        verify=verify,
     )
+    # Flower's closes a connection after 5 s, so that each sign of life would begin a new one.
+    client._client.close()
+    client._client = httpx.Client(
+        verify=verify, timeout=30.0, follow_redirects=True,
+        limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
+    )  # fmt: skip
     connection = Connection(server, client, headers, public_key_to_bytes(key.public_key()), stop)
     with client:
         try:

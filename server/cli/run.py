@@ -28,6 +28,13 @@ def run(
     ] = False,
     health: HealthOption = None,
     syslog: SyslogOption = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network of a reverse proxy that passes TLS on unread and speaks the "
+            "PROXY protocol, version 2; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Serve the federation until Ctrl-C or SIGTERM, and run what is submitted.
 
@@ -37,9 +44,11 @@ def run(
     and what is ordered stands in the log that `fedthaw server log` shows; --syslog sends a copy of
     each entry to another place.
     """
+    from server.link.forwarded import parse_proxies
     from server.link.home import open_home, read_settings
     from server.link.process import Listening, serve
 
+    proxies = parse_proxies(proxy or ())
     opened = open_home(home)
     speak("fedthaw.server")
     keep_freed_memory()
@@ -47,4 +56,5 @@ def run(
     chosen = port or read_settings(opened).port
     copy = Syslog(syslog, "fedthaw-server") if syslog else None
     with health_service(health):
-        serve(opened, Listening(host, chosen, encrypted=not insecure), copy)
+        listening = Listening(host, chosen, not insecure, proxies, copy)
+        serve(opened, listening)

@@ -46,7 +46,8 @@ def issue_certificate(
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
         raise ConfigError("The authority's key is of another type; make a new coordinator folder.")
     hosts = tuple(dict.fromkeys((*checked_names(names), *ALWAYS_NAMED)))
-    key = ec.generate_private_key(ec.SECP384R1())
+    # This key signs each handshake, a stranger's too; on P-256 that takes 15 us instead of 500.
+    key = ec.generate_private_key(ec.SECP256R1())
     until = min(datetime.now(UTC) + timedelta(days=days), authority.not_valid_after_utc)
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (

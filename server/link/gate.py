@@ -30,6 +30,8 @@ from server.link.asgi import (
 from server.link.identity import identify
 from server.link.room import REPLY_LIMIT
 from server.link.state import Link
+from server.link.strict import VISITOR
+from server.link.visitors import Visitor
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
 
 BODY_LIMIT = 2**25
@@ -62,6 +64,8 @@ REQUESTS_AT_ONCE = 16
 and a heartbeat, and what a cut connection has left behind."""
 IDLE_SECONDS = 30.0
 """How long the rest of a request may keep its site waiting, as long as that itself would wait."""
+SLOWEST_RATE = 2**12
+"""Bytes a second that a request has at least on the whole: a part of 4 MB may take 17 minutes."""
 UNANNOUNCED = 2**27
 """Bytes that a reply may have whose site does not announce them, as Flower's own SuperNode."""
 _POLL_SECONDS = 0.02
@@ -87,7 +91,8 @@ def gate_for_runs(app: App) -> App:
 def gate_for_sites(app: App, link: Link) -> App:
     """The SuperLink as sites see it; the rest of the world sees that it is there (/health).
 
-    A stranger's connection ends with the first answer: it would be kept open for nobody.
+    A stranger's connection ends with the first answer: it would be kept open for nobody. With the
+    first request that a registered site has signed it becomes that site's.
     """
     inner = _Sites(app, link)
     under_way: Counter[int] = Counter()
@@ -98,11 +103,18 @@ def gate_for_sites(app: App, link: Link) -> App:
             await refuse(closing(send), 404, "not found")
             return
         if path == "/health":
-            await app(scope, receive, closing(send))
+            # Not by Flower's app, which takes four times as long: nothing of it is a stranger's.
+            await refuse(closing(send), 200, "")
             return
         node = identify(dict(scope["headers"]), link)
+        visitor: Visitor | None = scope.get(VISITOR)
         if node is None:
+            if visitor is not None:
+                visitor.refused("requests that no registered site has signed")
             await refuse(closing(send), 401, "no registered site's signature of this moment")
+            return
+        if visitor is not None and not visitor.recognise(node):
+            await refuse(closing(send), 503, "this site has too many connections")
             return
         if under_way[node] >= REQUESTS_AT_ONCE:
             await refuse(closing(send), 503, f"{REQUESTS_AT_ONCE} requests are under way")
@@ -130,7 +142,8 @@ class _Sites:
         length = declared_length(scope)
         try:
             fits = length is not None and length <= limit
-            body = await read_body(receive, limit, IDLE_SECONDS) if fits else None
+            async with asyncio.timeout(IDLE_SECONDS + (length or 0) / SLOWEST_RATE):
+                body = await read_body(receive, limit, IDLE_SECONDS) if fits else None
         except TimeoutError:
             await refuse(closing(send), 503, "the rest of the request did not come")
             return

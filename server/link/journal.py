@@ -25,7 +25,7 @@ class Event(StrEnum):
     """The registry that the server process works with from now on."""
     connected = "site connected"
     left = "site disconnected"
-    refused = "requests refused"
+    refused = "connections refused"
     began = "run started"
     stopped = "run stopped"
     """The run's process no longer works on it: complete, failed, or stopped."""

@@ -9,21 +9,25 @@ import logging
 import resource
 import socket
 import ssl
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from server.link.asgi import App
+from server.link.door import Door
+from server.link.forwarded import Network
 from server.link.home import Home
+from server.link.limits import Limits
+from server.link.strict import StrictProtocol
+from server.link.visitors import Visitor, Visitors
 from shared.deployment.names import to_address
 from shared.errors import ConfigError, FedThawError
 
 log = logging.getLogger("fedthaw.server")
 
-FIRST_REQUEST_SECONDS = 30.0
-"""After so long a connection is closed on which nothing was asked; any stranger can open one."""
 UNREAD_SECONDS = 60
 """After so long a connection is closed whose other end takes nothing of what was sent."""
 
@@ -37,23 +41,39 @@ def renew(home: Home, context: ssl.SSLContext) -> None:
         log.error("The new certificate cannot be used (%s); the one of before stays.", error)
 
 
-def new_server(app: App, tls: Home | None) -> uvicorn.Server:
+def new_server(app: App, tls: Home | None, limits: Limits) -> uvicorn.Server:
     """A uvicorn server without logs of its own: they would name who asked for what."""
     secrets: dict[str, Any] = {}
     if tls is not None:
         secrets = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
     config = uvicorn.Config(
         app,
-        http=cast("type[asyncio.Protocol]", _impatient),
+        http=cast("type[asyncio.Protocol]", partial(StrictProtocol, limits=limits)),
         lifespan="off", ws="none", log_config=None, access_log=False, server_header=False,
-        limit_concurrency=4096, timeout_keep_alive=75, timeout_graceful_shutdown=1, **secrets,
+        timeout_keep_alive=limits.idle_seconds, timeout_graceful_shutdown=1, **secrets,
     )  # fmt: skip
     config.load()
     # What it says is about connections that ended, at the end of the process a traceback for each.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        config.ssl.options |= ssl.OP_NO_RENEGOTIATION
     return _Quiet(config)
+
+
+def door_of(
+    server: uvicorn.Server, listener: socket.socket, visitors: Visitors,
+    proxies: Sequence[Network] = (),
+) -> Door:  # fmt: skip
+    """The door to a server that serves no socket by itself, `server.serve(sockets=[])`."""
+    config = server.config
+
+    def protocol(visitor: Visitor) -> asyncio.Protocol:
+        return config.http_protocol_class(  # type: ignore[call-arg]
+            config=config, server_state=server.server_state, app_state={}, visitor=visitor
+        )
+
+    return Door(listener, protocol, config.ssl, visitors, proxies)
 
 
 class _Quiet(uvicorn.Server):
@@ -65,24 +85,16 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-def _impatient(**given: Any) -> asyncio.Protocol:
-    """The web server's handler of a connection; by itself it waits for a first request for ever."""
-    handler: Any = AutoHTTPProtocol(**given)
-    asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, _close_unless_asked, handler)
-    return cast("asyncio.Protocol", handler)
+def raise_file_limit() -> int:
+    """Let this process have as many connections as the system grants it; how many files it may.
 
-
-def _close_unless_asked(handler: Any) -> None:
-    # Without a transport it is within the handshake, which has a time limit of its own.
-    if handler.transport is not None and handler.cycle is None:
-        handler.transport.close()
-
-
-def raise_file_limit() -> None:
-    """Let this process have as many connections as the system grants it; the default is 1024."""
+    The default is 1024.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if granted == resource.RLIM_INFINITY else granted
 
 
 def bind(host: str | None, port: int) -> socket.socket:

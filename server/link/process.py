@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import logging
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import uvicorn
 
 from server.link.asgi import App
-from server.link.gate import gate_for_runs, gate_for_sites
+from server.link.forwarded import Network
+from server.link.gate import BODY_LIMIT, gate_for_runs, gate_for_sites
 from server.link.home import Home
 from server.link.journal import Event, note
-from server.link.listening import bind, new_server, raise_file_limit
+from server.link.limits import Limits, limits_for
+from server.link.listening import bind, door_of, new_server, raise_file_limit
 from server.link.lock import only_one
+from server.link.refusals import Refusals
 from server.link.runs import Runs, end
 from server.link.state import Link
 from server.link.supervision import Known, let_in, look_after
+from server.link.visitors import Visitors
 from shared.audit.syslog import Syslog
 from shared.deployment.names import LOOPBACK, is_loopback, to_address
 from shared.errors import ConfigError
@@ -36,10 +40,14 @@ class Listening:
     """None for all addresses of this machine."""
     port: int
     encrypted: bool = True
+    proxies: tuple[Network, ...] = ()
+    """Reverse proxies, which say by the PROXY protocol who connects."""
+    syslog: Syslog | None = None
+    """Where entries of the audit log go too."""
 
 
-def serve(home: Home, listening: Listening, syslog: Syslog | None = None) -> None:
-    """Serve until SIGTERM or Ctrl-C; `syslog` gets a copy of the audit log.
+def serve(home: Home, listening: Listening) -> None:
+    """Serve until SIGTERM or Ctrl-C.
 
     Raises ConfigError where the address is taken or another process serves this folder, and for
     plain HTTP on anything but the loopback.
@@ -51,30 +59,36 @@ def serve(home: Home, listening: Listening, syslog: Syslog | None = None) -> Non
             f"{'all its addresses' if host is None else f'--host {host}'}; use --host {LOOPBACK}, "
             "or leave --insecure out."
         )
-    raise_file_limit()
+    limits = limits_for(raise_file_limit())
     # uvloop where it is there: most of what the process does is encrypted bytes.
     loop = uvicorn.Config(_nothing).get_loop_factory()
     with only_one(home), asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(_serve(home, listening, syslog))
+        runner.run(_serve(home, listening, limits))
 
 
 async def _nothing(*_: object) -> None:
     """An app that is never served."""
 
 
-async def _serve(home: Home, listening: Listening, syslog: Syslog | None) -> None:
-    link = Link()
+async def _serve(home: Home, listening: Listening, limits: Limits) -> None:
+    link, syslog = Link(), listening.syslog
     app = _superlink(link)
     # Before they are read: what changes while the process starts is read again.
     known = Known(home, syslog)
     let_in(known, link)
     outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
-    sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None)
-    local = new_server(gate_for_runs(app), None)
+    sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None, limits)
+    local = new_server(gate_for_runs(app), None, replace(limits, body_bytes=BODY_LIMIT))
+
+    def refused(text: str) -> None:
+        with contextlib.suppress(OSError):  # no room on the disk must not end the server
+            note(home, Event.refused, syslog, what=text)
+
+    door = door_of(sites, outer, Visitors(limits, Refusals(refused)), listening.proxies)
     runs = Runs(home, link, port=int(inner.getsockname()[1]))
     serving = [
-        asyncio.create_task(server.serve(sockets=[bound]))
-        for server, bound in ((sites, outer), (local, inner))
+        asyncio.create_task(sites.serve(sockets=[])),
+        asyncio.create_task(local.serve(sockets=[inner])),
     ]
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -83,15 +97,18 @@ async def _serve(home: Home, listening: Listening, syslog: Syslog | None) -> Non
     try:
         while not sites.started or not local.started:
             await asyncio.sleep(0.02)
+        door.open()
         address = to_address(*outer.getsockname()[:2])
         note(home, Event.serving, syslog, address=address)
         log.info("Listening for sites on %s.", address)
         while not stop.is_set():
             look_after(known, link, runs, sites.config.ssl)
+            door.tick()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _SECONDS)
     finally:
         link.closing = True
+        door.close()
         end(runs)
         sites.should_exit = local.should_exit = True
         await asyncio.gather(*serving, return_exceptions=True)

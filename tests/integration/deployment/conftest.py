@@ -132,11 +132,12 @@ class Deployment:
         self.processes.append(Process(popen, log))
         return self.processes[-1]
 
-    def serve(self, faults: dict[str, object] | None = None) -> Process:
+    def serve(self, *more: object, faults: dict[str, object] | None = None) -> Process:
         """Start the coordinator's process and wait until it listens."""
         process = self.start(
-            "server", "server", "run", "--home", self.home, "--host", "127.0.0.1", faults=faults
-        )
+            "server", "server", "run", "--home", self.home, "--host", "127.0.0.1", *more,
+            faults=faults,
+        )  # fmt: skip
         self.wait(lambda: "Listening" in process.said, process)
         return process
 

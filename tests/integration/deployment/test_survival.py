@@ -147,7 +147,7 @@ def test_a_killed_coordinator(deploy: Deploy, undisturbed: Undisturbed, moment: 
     seen = deployment.folder / "seen"
     at_the_site = moment in ("waiting for replies", "in the final evaluation")
     faults = MOMENTS[moment] | {"seen": seen}
-    server = deployment.serve(None if at_the_site else faults)
+    server = deployment.serve(faults=None if at_the_site else faults)
     clients = [
         deployment.client(site, faults=faults if at_the_site and site.name == "north" else None)
         for site in deployment.sites

@@ -199,7 +199,7 @@ def test_run_passes_on_what_it_was_told(
     from server.link import process
 
     served: list[process.Listening] = []
-    monkeypatch.setattr(process, "serve", lambda opened, listening, _: served.append(listening))
+    monkeypatch.setattr(process, "serve", lambda opened, listening: served.append(listening))
     monkeypatch.setattr(module, "speak", lambda name: None)
     monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     assert here("server", "run")[0] == 0

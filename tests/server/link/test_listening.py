@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import uvicorn
 
-from server.link import listening
 from server.link.asgi import Answer
+from server.link.limits import Limits
 from server.link.listening import UNREAD_SECONDS, bind, new_server, raise_file_limit
 from shared.deployment.names import LOOPBACK
 from shared.errors import ConfigError, FedThawError
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+LIMITS = Limits()
 ASK = b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n"
 
 
@@ -97,12 +98,12 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def talk_to(app: Any, talk: Talk) -> None:
-    """Serve the app as the coordinator's process does, and have one connection."""
+def talk_to(app: Any, talk: Talk, limits: Limits = LIMITS) -> None:
+    """Serve the app as the coordinator's process serves runs, and have one connection."""
 
     async def both() -> None:
         with bind(LOOPBACK, 0) as bound:
-            await one(new_server(app, None), bound)
+            await one(new_server(app, None, limits), bound)
 
     async def one(server: uvicorn.Server, bound: socket.socket) -> None:
         serving = asyncio.create_task(server.serve(sockets=[bound]))
@@ -120,28 +121,23 @@ def talk_to(app: Any, talk: Talk) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost"])
-def test_a_connection_on_which_nothing_is_asked_is_closed(
-    monkeypatch: pytest.MonkeyPatch, said: bytes
-) -> None:
-    monkeypatch.setattr(listening, "FIRST_REQUEST_SECONDS", 0.2)
-
+def test_a_connection_on_which_nothing_is_asked_is_closed(said: bytes) -> None:
     async def idle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
-        assert await reader.read() == b""
+        assert b"408" in await reader.readline()
+        assert b"the rest of the header did not come" in await reader.read()
 
-    talk_to(_hello, idle)
+    talk_to(_hello, idle, Limits(head_seconds=0.2))
 
 
-def test_a_connection_that_has_asked_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "FIRST_REQUEST_SECONDS", 0.2)
-
+def test_a_connection_that_has_asked_stays() -> None:
     async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):
             writer.write(ASK)
             assert b"hello" in await reader.readuntil(b"0\r\n\r\n")
             await asyncio.sleep(0.5)
 
-    talk_to(_hello, twice)
+    talk_to(_hello, twice, Limits(head_seconds=0.2))
 
 
 def test_an_answer_has_its_end_when_it_has_left() -> None:

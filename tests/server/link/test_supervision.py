@@ -14,6 +14,7 @@ import pytest
 
 from server.link import process, supervision
 from server.link.home import Home, create_home
+from server.link.limits import Limits
 from server.link.process import Listening, _serve
 from server.link.registry import register
 from server.link.runs import Runs
@@ -115,7 +116,7 @@ def test_what_changes_while_the_process_starts_is_taken_up(
     monkeypatch.setattr(process, "let_in", read_then_register)
 
     async def serve_until_it_is_known() -> None:
-        serving = asyncio.create_task(_serve(home, Listening("127.0.0.1", 0), None))
+        serving = asyncio.create_task(_serve(home, Listening("127.0.0.1", 0), Limits()))
         async with asyncio.timeout(60):
             while "north" not in read_status(home).get("sites", {}):
                 await asyncio.sleep(0.05)
