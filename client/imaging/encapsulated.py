@@ -129,11 +129,11 @@ def _compare(header: StreamHeader, announced: Announced) -> None:
 def _in_stored_bits(samples: NDArray[np.integer], announced: Announced) -> NDArray[np.integer]:
     """The values in Bits Stored: PS3.5 8.1.1, where the bits above may hold a retired overlay."""
     bits = announced.bits_stored
-    values = samples.astype(np.int32) & ((1 << bits) - 1)
-    if announced.signed:
-        half = 1 << (bits - 1)
-        return ((values ^ half) - half).astype(np.int16)
-    return values.astype(np.uint16)
+    values = samples.astype(np.uint16) & np.uint16((1 << bits) - 1)
+    if not announced.signed:
+        return values
+    unused = 16 - bits  # shifted out on the left, then filled with the sign on the way back
+    return (values << unused).view(np.int16) >> unused
 
 
 def _without_overshoot(

@@ -1,7 +1,7 @@
 """The DICOM greyscale transformation from stored values to display values in [0, 1].
 
 Stored value -> Modality LUT (PS3.3 C.11.1) -> VOI LUT (PS3.3 C.11.2) -> polarity
-(PS3.3 C.7.6.3.1.2). Each step depends on the stored value alone, so it is worked out once for
+(PS3.3 C.7.6.3.1.2 and C.11.6). Each step depends on the stored value alone, so it is worked out once for
 every value between the smallest and the largest, at most 65,536, and looked up by each pixel.
 """
 
@@ -47,13 +47,30 @@ def to_display(stored: NDArray[np.integer], dataset: Dataset) -> NDArray[np.floa
         raise ImageRejected("constant image")
     grey = _voi(*_modality(levels, dataset), dataset, real)
     check_contrast(grey[real])
-    # PS3.3 C.7.6.3.1.2: the minimum is shown white in MONOCHROME1. The Presentation LUT Shape
-    # INVERSE that PS3.3 C.8.11.3.1.2 demands there says the same again; it is not applied too.
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
+    if _is_inverse(dataset):
         grey = 1 - grey
     grey[padding] = 0
     pixels: NDArray[np.float32] = grey.astype(np.float32)[index]
     return pixels
+
+
+def _is_inverse(dataset: Dataset) -> bool:
+    """Whether the minimum is shown white.
+
+    MONOCHROME1 says so (PS3.3 C.7.6.3.1.2), and the Presentation LUT Shape INVERSE that
+    C.8.11.3.1.2 demands there says the same again. Where they contradict each other, the shape is
+    the later step and decides (C.11.6), as in dcmtk and dcm4che.
+    """
+    shape = presentation_lut_shape(dataset)
+    if shape is not None:
+        return shape == "INVERSE"
+    return bool(dataset.PhotometricInterpretation == "MONOCHROME1")
+
+
+def presentation_lut_shape(dataset: Dataset) -> str | None:
+    """`"IDENTITY"` or `"INVERSE"`, or None without a shape that is defined for images."""
+    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
+    return shape if shape in ("IDENTITY", "INVERSE") else None
 
 
 def _drop_empty(dataset: Dataset) -> None:

@@ -8,17 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from client.imaging.greyscale import presentation_lut_shape
+
 # Each reads behind "3 image(s)" and behind the name of one image.
 LUT_SHAPE = (
-    "with a Presentation LUT Shape that contradicts the photometric interpretation (the latter "
-    "was followed)"
+    "with a Presentation LUT Shape that contradicts the photometric interpretation (the shape was "
+    "followed; check that bones are bright)"
 )
 NOT_SQUARE = "with pixels that are not square (taken as square, so the picture is stretched)"
 NEARLY_BLACK = "nearly black (the window or bit depth in the file does not fit its pixels)"
 NEARLY_WHITE = "nearly white (the window or bit depth in the file does not fit its pixels)"
 TRANSPARENT = "with transparent pixels (taken as black)"
 
-_SHAPES = {"MONOCHROME1": "IDENTITY", "MONOCHROME2": "INVERSE"}
+# PS3.3 C.8.11.3.1.2.
+_SHAPES = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}
 _SPACINGS = (
     "PixelAspectRatio",
     "ImagerPixelSpacing",
@@ -36,8 +39,8 @@ def remarks_on_header(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _of_header(dataset: Dataset) -> Iterator[str]:
-    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
-    if shape and shape == _SHAPES.get(dataset.PhotometricInterpretation):
+    shape = presentation_lut_shape(dataset)
+    if shape is not None and shape != _SHAPES[dataset.PhotometricInterpretation]:
         yield LUT_SHAPE
     if any(not _is_square(dataset.get(keyword)) for keyword in _SPACINGS):
         yield NOT_SQUARE

@@ -18,7 +18,7 @@ from imagecodecs import jpeg2k_decode, jpeg8_decode, jpegls_decode, jpegxl_decod
 from numpy.typing import NDArray
 
 from client.imaging.codestream.header import DamagedStream, Family, StreamHeader
-from client.imaging.codestream.jpeg import LOSSLESS, JpegImage, read_jpeg
+from client.imaging.codestream.jpeg import LOSSLESS, JpegImage, check_scans, read_jpeg
 from client.imaging.codestream.jpeg2000 import read_jpeg_2000
 from client.imaging.codestream.jpeg_entropy import check_lossless, check_sequential
 from client.imaging.codestream.jpegxl import read_jpeg_xl
@@ -26,11 +26,14 @@ from client.imaging.codestream.jpegxl import read_jpeg_xl
 # Processes of SOFn that libjpeg decodes; hierarchical ones it does not.
 _SEQUENTIAL = (0, 1)
 _EIGHT_BITS = (0, 1, 2, 9, 10)
+_PROGRESSIVE = (2, 10)
 _ARITHMETIC = range(9, 12)
 _HIERARCHICAL = (5, 6, 7, 13, 14, 15)
 # Bytes between scan and end that some encoders leave; libjpeg says what it skipped.
 _SKIPPED = re.compile(r"Corrupt JPEG data: [1-8] extraneous bytes before marker 0xd9")
 _END = b"\xff\xd9"
+# ISO 14495-1 A.1: a byte behind 255 in the data begins with a zero bit. Restarts belong to it.
+_MARKER_OF_LS = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]", re.DOTALL)
 
 Samples = NDArray[np.integer]
 
@@ -61,7 +64,8 @@ def open_stream(data: bytes, family: Family) -> Stream:
             image = read_jpeg(data)
             return Stream(image.header, partial(_jpeg, data, image))
         case Family.JPEG_LS:
-            return _stream(read_jpeg(data).header, jpegls_decode, data)
+            image = read_jpeg(data)
+            return _stream(image.header, jpegls_decode, _closed(data, image))
         case Family.JPEG_2000:
             return _stream(read_jpeg_2000(data), partial(jpeg2k_decode, numthreads=1), data)
         case Family.JPEG_XL:
@@ -85,6 +89,14 @@ def _checked(header: StreamHeader, decoder: Callable[[bytes], Any], data: bytes)
     return samples
 
 
+def _closed(data: bytes, image: JpegImage) -> bytes:
+    """A JPEG-LS image that ends with its data: CharLS does not return where no marker follows."""
+    marker = _MARKER_OF_LS.search(data, image.data_start)
+    if marker is None:
+        raise DamagedStream("no end of image")
+    return data[: marker.start()] + _END
+
+
 def _jpeg(data: bytes, image: JpegImage) -> Samples:
     header = image.header
     if image.process in _HIERARCHICAL:
@@ -96,7 +108,7 @@ def _jpeg(data: bytes, image: JpegImage) -> Samples:
         check_lossless(data, image, samples)
         return samples
     if header.bits == 8 and image.process in _EIGHT_BITS:
-        return _eight_bits(data, header)
+        return _eight_bits(data, image)
     if image.process in _ARITHMETIC:
         raise UnsupportedStream(f"{header.bits}-bit JPEG with arithmetic coding")
     if image.process not in _SEQUENTIAL:
@@ -107,10 +119,13 @@ def _jpeg(data: bytes, image: JpegImage) -> Samples:
     return _checked(header, jpeg8_decode, data)
 
 
-def _eight_bits(data: bytes, header: StreamHeader) -> Samples:
+def _eight_bits(data: bytes, image: JpegImage) -> Samples:
     """Grey or RGB; what libjpeg warns of is an error, except bytes that mean nothing."""
-    if data.rfind(_END, -16) < 0:
+    if image.process in _PROGRESSIVE:
+        check_scans(data, image)
+    elif data.rfind(_END, -16) < 0:
         data += _END  # a picture that is complete but for its end is complete
+    header = image.header
     colours = {1: "GRAY", 3: "RGB"}
     if header.components not in colours:
         raise UnsupportedStream(f"JPEG with {header.components} components")

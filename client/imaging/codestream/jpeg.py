@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ LOSSLESS = 3
 JPEG_LS = 55
 # SOFn of Table B.1: sequential and progressive DCT, Huffman and arithmetic coding, and JPEG-LS.
 _FRAMES = {**{0xC0 + n: n for n in range(16) if n not in (4, 8, 12)}, 0xF7: JPEG_LS}
-_START_OF_SCAN, _END_OF_IMAGE, _RESTARTS, _TABLES = 0xDA, 0xD9, 0xDD, 0xC4
+_START_OF_SCAN, _END_OF_IMAGE, _RESTARTS, _TABLES, _QUANTISATION = 0xDA, 0xD9, 0xDD, 0xC4, 0xDB
+# In entropy-coded data, 255 is followed by 0; restarts (RSTn) belong to it.
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL)
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
@@ -57,6 +60,8 @@ def read_jpeg(data: bytes) -> JpegImage:
             frame = (_FRAMES[marker], body)
         elif marker == _TABLES:
             tables.update(_huffman_tables(body))
+        elif marker == _QUANTISATION:
+            _check_quantisation(body)
         elif marker == _RESTARTS and len(body) >= 2:
             interval = int.from_bytes(body[:2])
         elif marker == _START_OF_SCAN:
@@ -66,11 +71,10 @@ def read_jpeg(data: bytes) -> JpegImage:
     raise DamagedStream("no scan")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Marker, parameters and end of each marker segment behind SOI."""
+def _segments(data: bytes, position: int = 2) -> Iterator[tuple[int, bytes, int]]:
+    """Marker, parameters and end of each marker segment from there on."""
     if data[:2] != b"\xff\xd8":
         raise DamagedStream("no start of image")
-    position = 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             raise DamagedStream("no marker where one must be")
@@ -100,8 +104,49 @@ def _huffman_tables(body: bytes) -> Iterator[tuple[int, HuffmanTable]]:
         number = sum(counts)
         if len(body) < 17 + number or number > 256:
             raise DamagedStream("a Huffman table cut short")
-        yield body[0], HuffmanTable(counts, body[17 : 17 + number])
+        symbols = body[17 : 17 + number]
+        if len(set(symbols)) != number:
+            raise DamagedStream("a Huffman table with two codes for one symbol")
+        yield body[0], HuffmanTable(counts, symbols)
         body = body[17 + number :]
+
+
+def _check_quantisation(body: bytes) -> None:
+    """No step is 0 (B.2.4.1): libjpeg decodes a table of zeros, to a picture without detail."""
+    while body:
+        size = 128 if body[0] >> 4 else 64
+        steps = body[1 : 1 + size]
+        if len(steps) != size or 0 in struct.unpack(">64H" if size == 128 else "64B", steps):
+            raise DamagedStream("a quantisation table with a step of 0, or cut short")
+        body = body[1 + size :]
+
+
+def check_scans(data: bytes, image: JpegImage) -> None:
+    """Raise DamagedStream unless the scans of a progressive JPEG give every coefficient's last bit.
+
+    ISO 10918-1 G.1.1.1: bands of coefficients (Ss to Se), each refined down to bit Al.
+    """
+    final = [[False] * 64 for _ in range(image.header.components)]
+    names: dict[int, int] = {}
+    position = 2
+    while position >= 0:
+        start = position
+        for marker, body, end in _segments(data, start):
+            if _FRAMES.get(marker) == image.process:
+                names = {body[6 + 3 * i]: i for i in range(image.header.components)}
+            if marker == _START_OF_SCAN and len(body) == 4 + 2 * body[0]:
+                first, last, low = body[-3:]
+                for component in body[1 : 1 + 2 * body[0] : 2]:
+                    if low & 15 == 0 and component in names and last < 64:
+                        final[names[component]][first : last + 1] = [True] * (last + 1 - first)
+                position = end
+                break
+        else:
+            break
+        marker_found = _MARKER.search(data, position)
+        position = marker_found.start() if marker_found else -1
+    if not all(all(band) for band in final):
+        raise DamagedStream("scans are missing")
 
 
 def _image(
