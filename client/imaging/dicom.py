@@ -109,7 +109,10 @@ def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
-    _normalise(dataset)
+    try:
+        _normalise(dataset)
+    except Exception as error:
+        raise ImageRejected("unreadable DICOM header") from error
     return dataset
 
 
@@ -188,10 +191,10 @@ def _stored_values(dataset: Dataset, facts: ImageFacts) -> NDArray[np.integer]:
         raise ImageRejected("unreadable or truncated pixel data") from error
     if stored.shape != (facts.rows, facts.columns):
         raise ImageRejected("unreadable or truncated pixel data")
-    if unknown_sign and dataset.get("SOPClassUID") not in _UNSIGNED:
-        # Without the highest bit the values are the same with either sign.
-        if int(stored.max()) >> (facts.bits - 1):
-            raise ImageRejected("no pixel representation in the header")
+    # Without the highest bit the values are the same with either sign.
+    ambiguous = unknown_sign and int(stored.max()) >> (facts.bits - 1) > 0
+    if ambiguous and dataset.get("SOPClassUID") not in _UNSIGNED:
+        raise ImageRejected("no pixel representation in the header")
     return stored
 
 

@@ -133,7 +133,8 @@ def _in_stored_bits(samples: NDArray[np.integer], announced: Announced) -> NDArr
     if not announced.signed:
         return values
     unused = 16 - bits  # shifted out on the left, then filled with the sign on the way back
-    return (values << unused).view(np.int16) >> unused
+    signed: NDArray[np.int16] = (values << np.uint16(unused)).view(np.int16)
+    return signed >> np.int16(unused)
 
 
 def _without_overshoot(
@@ -143,7 +144,8 @@ def _without_overshoot(
     signed = np.issubdtype(samples.dtype, np.signedinteger)
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     if low * _OVERSHOOT <= int(samples.min()) and int(samples.max()) <= high * _OVERSHOOT:
-        return np.clip(samples, low, high)
+        clipped: NDArray[np.integer] = np.clip(samples, low, high)
+        return clipped
     if not reversible:
         raise ImageRejected("lossy pixel values above bits stored")
     return samples

@@ -1,8 +1,9 @@
 """The DICOM greyscale transformation from stored values to display values in [0, 1].
 
 Stored value -> Modality LUT (PS3.3 C.11.1) -> VOI LUT (PS3.3 C.11.2) -> polarity
-(PS3.3 C.7.6.3.1.2 and C.11.6). Each step depends on the stored value alone, so it is worked out once for
-every value between the smallest and the largest, at most 65,536, and looked up by each pixel.
+(PS3.3 C.7.6.3.1.2 and C.11.6). Each step depends on the stored value alone, so it is worked out
+once for every value between the smallest and the largest, at most 65,536, and looked up by each
+pixel.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ COLOUR_TOLERANCE = 8
 # Bits Stored of detectors whose values end up in the 16 bits of a sample.
 _DETECTOR_BITS = (10, 12, 14, 16)
 _ORIENTATION = 0x0112
+# Chunk, text and XMP attribute in which a PNG may hold it.
+_MARKS_OF_ORIENTATION = (b"eXIf", b"Raw profile type", b"Orientation")
 
 Samples = NDArray[np.integer]
 
@@ -59,7 +61,9 @@ def _png(data: bytes) -> DecodedImage:
         check_size(image.height, image.width)
         if getattr(image, "is_animated", False):
             raise ImageRejected("multi-frame image")
-        mode, orientation = image.mode, _orientation(image)
+        # Pillow decodes a whole PNG to look for its orientation.
+        is_turned = any(mark in data for mark in _MARKS_OF_ORIENTATION)
+        mode, orientation = image.mode, _orientation(image) if is_turned else 1
     samples = read_png(data)
     return _image("PNG", mode, 8 * samples.itemsize, samples, orientation)
 
@@ -76,7 +80,7 @@ def _jpeg(data: bytes, family: Family) -> DecodedImage:
 
 
 def _orientation_of_jpeg(data: bytes) -> int:
-    """The EXIF orientation, 1 where there is none; Pillow opens 8 bits only."""
+    """The EXIF orientation; 1 too for what Pillow does not open, which is 12 bits and lossless."""
     try:
         # A multi-picture JPEG is a JPEG whose first picture is the photograph.
         with Image.open(BytesIO(data), formats=("JPEG",)) as image:
@@ -86,8 +90,9 @@ def _orientation_of_jpeg(data: bytes) -> int:
 
 
 def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none that is defined."""
     value = image.getexif().get(_ORIENTATION)
-    return value if value in range(1, 9) else 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _image(kind: str, mode: str, bits: int, samples: Samples, orientation: int) -> DecodedImage:
@@ -129,13 +134,17 @@ def _grey(colours: Samples, bits: int) -> NDArray[np.float32]:
     top = 2**bits - 1
     if colours.shape[2] == 1:
         return colours[:, :, 0].astype(np.float32) / np.float32(top)
-    apart = colours.max(axis=2) - colours.min(axis=2)
+    red, green, blue = (np.ascontiguousarray(colours[:, :, channel]) for channel in range(3))
+    highest = np.maximum(np.maximum(red, green), blue)
+    apart = highest - np.minimum(np.minimum(red, green), blue)
     if int(apart.max()) * 255 > COLOUR_TOLERANCE * top:
         raise ImageRejected("colour image")
     # ITU-R BT.601, in the integers that Pillow and libjpeg use.
-    weights = np.array([19595, 38470, 7471], dtype=np.uint32)
-    luminance = (colours.astype(np.uint32) @ weights + 0x8000) >> 16
-    return luminance.astype(np.float32) / np.float32(top)
+    luminance = red * np.uint32(19595)
+    luminance += green * np.uint32(38470)
+    luminance += blue * np.uint32(7471)
+    luminance += np.uint32(0x8000)
+    return (luminance >> np.uint32(16)).astype(np.float32) / np.float32(top)
 
 
 def _upright(grey: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:

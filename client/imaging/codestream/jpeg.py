@@ -165,7 +165,7 @@ def _image(
     if len(scan) != 4 + 2 * scan[0] or not rows or not columns:
         raise DamagedStream("a frame or scan header of another length")
     selectors = scan[2]
-    first, second, low = scan[-3:]
+    first, _, low = scan[-3:]
     # The scan's last three: Ss, Se, Ah and Al (B.2.3); NEAR, ILV and point transform (JPEG-LS).
     exact = first == 0 if process == JPEG_LS else process == LOSSLESS
     family = Family.JPEG_LS if process == JPEG_LS else Family.JPEG

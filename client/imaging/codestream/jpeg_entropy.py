@@ -6,6 +6,8 @@ JPEG and for 12 bits no library passes them on, and the bits are counted here.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ _STRIP = 256
 _LONGEST_BLOCK = 64 * 31 // 8 + 8
 
 
-def check_lossless(data: bytes, image: JpegImage, decoded: NDArray[np.unsignedinteger]) -> None:
+def check_lossless(data: bytes, image: JpegImage, decoded: NDArray[np.integer]) -> None:
     """Raise DamagedStream unless the codes of the decoded picture fill its entropy-coded data.
 
     `decoded` is rows x columns. Each sample is predicted again as in ISO 10918-1 H.1.2.1, which
@@ -54,7 +56,7 @@ def _rows_of_interval(image: JpegImage) -> int:
 
 def _bits_of_rows(
     image: JpegImage,
-    decoded: NDArray[np.unsignedinteger],
+    decoded: NDArray[np.integer],
     first: int,
     lengths: NDArray[np.uint8],
 ) -> NDArray[np.int64]:
@@ -130,10 +132,7 @@ def entropy_coded(data: bytes, start: int) -> list[NDArray[np.uint8]]:
     end = int(others[0]) if others.size else coded.size - int(coded[-1:].sum() == 0xFF)
     restarts = marks[restart & (marks < end)]
     edges = [0, *(restarts + 2), end + 2]
-    return [
-        _unstuffed(coded[first : second - 2])
-        for first, second in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [_unstuffed(coded[first : second - 2]) for first, second in pairwise(edges)]
 
 
 def _unstuffed(coded: NDArray[np.uint8]) -> NDArray[np.uint8]:

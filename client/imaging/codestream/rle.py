@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import numpy as np
 from imagecodecs import packbits_decode
@@ -24,9 +25,9 @@ def segments_of(data: bytes) -> tuple[bytes, ...]:
     if not 1 <= count <= 15:
         raise DamagedStream("a number of segments that RLE does not have")
     edges = [*offsets[:count], len(data)]
-    if edges[0] < _HEADER or any(a >= b for a, b in zip(edges[:-1], edges[1:], strict=True)):
+    if edges[0] < _HEADER or any(a >= b for a, b in pairwise(edges)):
         raise DamagedStream("segments that do not follow each other")
-    return tuple(data[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True))
+    return tuple(data[a:b] for a, b in pairwise(edges))
 
 
 def decode_rle(segments: tuple[bytes, ...], rows: int, columns: int) -> NDArray[np.unsignedinteger]:
@@ -37,7 +38,8 @@ def decode_rle(segments: tuple[bytes, ...], rows: int, columns: int) -> NDArray[
     planes = [_plane(segment, rows * columns).reshape(rows, columns) for segment in segments]
     if len(planes) == 1:
         return planes[0]
-    return planes[0].astype(np.uint16) << 8 | planes[1]
+    both: NDArray[np.unsignedinteger] = planes[0].astype(np.uint16) << np.uint16(8) | planes[1]
+    return both
 
 
 def _plane(segment: bytes, size: int) -> NDArray[np.uint8]:
