@@ -195,6 +195,7 @@ def _tallies(facts: Sequence[ImageFacts]) -> dict[str, dict[str, int]]:
         "body_parts": _tally(item.body_part for item in facts),
         "transfer_syntaxes": _tally(item.transfer_syntax for item in facts),
         "presentation_intents": _tally(item.presentation_intent for item in facts),
+        "remarks": _tally(remark for item in facts for remark in item.remarks),
     }
 
 

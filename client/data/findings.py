@@ -136,6 +136,7 @@ def _image_findings(report: AdmissionReport) -> dict[str, int]:
         "for processing, not for presentation; their contrast differs": (
             report.presentation_intents.get("FOR PROCESSING", 0)
         ),
+        **report.remarks,
         "duplicates of another file of the same patient, left out": report.duplicates,
         "without a row in the table": report.images_without_label,
     }

@@ -57,6 +57,7 @@ class AdmissionReport:
     body_parts: Mapping[str, int]
     transfer_syntaxes: Mapping[str, int]
     presentation_intents: Mapping[str, int]
+    remarks: Mapping[str, int]
     cached: int
     decoded: int
     oldest_cache_days: float | None

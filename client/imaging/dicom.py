@@ -5,6 +5,7 @@ Rows and columns stay as they are stored; Patient Orientation (0020,0020) is not
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +13,49 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels.common import PhotometricInterpretation
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
+    DigitalIntraOralXRayImageStorageForPresentation,
+    DigitalIntraOralXRayImageStorageForProcessing,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEGExtended12Bit,
 )
 
+from client.imaging.encapsulated import SYNTAXES, Announced, decode_encapsulated
 from client.imaging.facts import NO_IMAGE, DecodedImage, ImageFacts, check_size
 from client.imaging.greyscale import to_display
 from client.imaging.quiet import quiet_libraries
+from client.imaging.remarks import remarks_on_header, remarks_on_pixels
 from shared.errors import ImageRejected
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _PHOTOMETRIC = frozenset(str(member.value) for member in PhotometricInterpretation)
+_NATIVE = frozenset(
+    {
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+    }
+)
+# PS3.3 C.8.11.3: Pixel Representation is 0 in all of these.
+_UNSIGNED = frozenset(
+    {
+        DigitalXRayImageStorageForPresentation,
+        DigitalXRayImageStorageForProcessing,
+        DigitalMammographyXRayImageStorageForPresentation,
+        DigitalMammographyXRayImageStorageForProcessing,
+        DigitalIntraOralXRayImageStorageForPresentation,
+        DigitalIntraOralXRayImageStorageForProcessing,
+    }
+)
 
 
 def read_dicom(path: Path) -> DecodedImage:
@@ -55,7 +82,8 @@ def read_dicom(path: Path) -> DecodedImage:
             raise
         except Exception as error:
             raise ImageRejected("unreadable greyscale attributes") from error
-    return DecodedImage(pixels, facts)
+        remarks = (*remarks_on_header(dataset), *remarks_on_pixels(pixels))
+    return DecodedImage(pixels, replace(facts, remarks=remarks))
 
 
 def read_patient_id(path: Path) -> str | None:
@@ -81,20 +109,42 @@ def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    try:
+        _normalise(dataset)
+    except Exception as error:
+        raise ImageRejected("unreadable DICOM header") from error
     return dataset
+
+
+def _normalise(dataset: Dataset) -> None:
+    """Correct what is understood although PS3.5 and PS3.3 C.7.6.3 want it otherwise.
+
+    pydicom removes trailing spaces only; leading ones mean nothing in a CS either (PS3.5 6.2).
+    """
+    photometric = _text(dataset, "PhotometricInterpretation")
+    if photometric:
+        dataset.PhotometricInterpretation = photometric.upper()
+    if _is_missing(dataset, "SamplesPerPixel"):
+        dataset.SamplesPerPixel = 1
+
+
+def _is_missing(dataset: Dataset, keyword: str) -> bool:
+    return keyword not in dataset or dataset[keyword].is_empty
 
 
 def _check_header(header: Dataset) -> None:
     if not header.get("Rows") or not header.get("Columns"):
         raise ImageRejected(NO_IMAGE if _is_no_image(header) else "no image size in the header")
     photometric = _text(header, "PhotometricInterpretation")
-    if photometric not in _MONOCHROME or header.get("SamplesPerPixel", 1) != 1:
+    if photometric not in _MONOCHROME or header.SamplesPerPixel != 1:
         # A damaged header may hold anything, a name too: only defined terms are repeated.
         known = photometric if photometric in _PHOTOMETRIC else "undefined"
         raise ImageRejected(f"photometric interpretation {known}")
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ImageRejected("multi-frame image")
     check_size(int(header.Rows), int(header.Columns))
+    if _is_missing(header, "BitsAllocated") or _is_missing(header, "BitsStored"):
+        raise ImageRejected("no bits allocated or bits stored in the header")
     if header.BitsAllocated not in (8, 16) or not 8 <= header.BitsStored <= header.BitsAllocated:
         raise ImageRejected("bits stored outside 8 to 16")
     # PS3.3 C.7.6.3 and PS3.5 8.1.1: High Bit is one less than Bits Stored. Retired editions
@@ -115,32 +165,50 @@ def _is_no_image(header: Dataset) -> bool:
 
 def _check_transfer_syntax(header: Dataset) -> None:
     uid = UID(header.file_meta.TransferSyntaxUID)
-    try:
-        available = get_decoder(uid).is_available
-    except NotImplementedError:
-        available = False
-    if not available:
+    if uid not in _NATIVE and uid not in SYNTAXES:
         raise ImageRejected(f"unsupported transfer syntax {_transfer_syntax(uid)}")
-    if uid == JPEGExtended12Bit and header.BitsStored != 8:
-        # GDCM and Pillow decode process 2 only, not the 12 bits of process 4.
-        raise ImageRejected(f"unsupported transfer syntax {_transfer_syntax(uid)}, 12 bits")
 
 
 def _transfer_syntax(uid: UID) -> str:
-    return "private" if uid.is_private or uid.name == str(uid) else uid.name
+    """The name of a transfer syntax; a UID that DICOM does not define may hold anything."""
+    if uid.name != str(uid):
+        return str(uid.name)
+    return SYNTAXES[uid].name if uid in SYNTAXES else "private"
 
 
 def _stored_values(dataset: Dataset, facts: ImageFacts) -> NDArray[np.integer]:
     if "PixelData" not in dataset:
         # The header announced an image; pydicom drops an encapsulated element that ends early.
         raise ImageRejected("pixel data missing or truncated")
+    unknown_sign = _is_missing(dataset, "PixelRepresentation")
+    if unknown_sign:
+        dataset.PixelRepresentation = 0
     try:
-        stored = pixel_array(dataset)
+        stored = _decoded(dataset)
+    except ImageRejected:
+        raise
     except Exception as error:
         raise ImageRejected("unreadable or truncated pixel data") from error
     if stored.shape != (facts.rows, facts.columns):
         raise ImageRejected("unreadable or truncated pixel data")
+    # Without the highest bit the values are the same with either sign.
+    ambiguous = unknown_sign and int(stored.max()) >> (facts.bits - 1) > 0
+    if ambiguous and dataset.get("SOPClassUID") not in _UNSIGNED:
+        raise ImageRejected("no pixel representation in the header")
     return stored
+
+
+def _decoded(dataset: Dataset) -> NDArray[np.integer]:
+    if dataset.file_meta.TransferSyntaxUID not in SYNTAXES:
+        return pixel_array(dataset)
+    announced = Announced(
+        rows=int(dataset.Rows),
+        columns=int(dataset.Columns),
+        bits_allocated=int(dataset.BitsAllocated),
+        bits_stored=int(dataset.BitsStored),
+        signed=bool(dataset.PixelRepresentation),
+    )
+    return decode_encapsulated(dataset, announced)
 
 
 def _facts(header: Dataset) -> ImageFacts:

@@ -21,7 +21,8 @@ class ImageFacts:
 
     `bits` is DICOM Bits Stored, or the bits a sample of PNG and JPEG that are in use (see
     `read_raster`). `body_part` is DICOM Body Part Examined (0018,0015). `patient_id` is DICOM
-    (0010,0020); it stays at the site and is kept out of the repr.
+    (0010,0020); it stays at the site and is kept out of the repr. `remarks` are phrases of
+    `client.imaging.remarks` on what looks wrong in an image that is usable all the same.
     """
 
     format: str
@@ -36,6 +37,10 @@ class ImageFacts:
     transfer_syntax: str | None = None
     presentation_intent: str | None = None
     patient_id: str | None = field(default=None, repr=False)
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "remarks", tuple(self.remarks))  # JSON knows lists only
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The DICOM greyscale transformation from stored values to display values in [0, 1].
 
 Stored value -> Modality LUT (PS3.3 C.11.1) -> VOI LUT (PS3.3 C.11.2) -> polarity
-(PS3.3 C.7.6.3.1.2). Each step depends on the stored value alone, so it is worked out once for
-every value between the smallest and the largest, at most 65,536, and looked up by each pixel.
+(PS3.3 C.7.6.3.1.2 and C.11.6). Each step depends on the stored value alone, so it is worked out
+once for every value between the smallest and the largest, at most 65,536, and looked up by each
+pixel.
 """
 
 from __future__ import annotations
@@ -45,15 +46,32 @@ def to_display(stored: NDArray[np.integer], dataset: Dataset) -> NDArray[np.floa
     real = occurs & ~padding
     if not real.any():
         raise ImageRejected("constant image")
-    grey = _voi(_modality(levels, dataset), dataset, real)
+    grey = _voi(*_modality(levels, dataset), dataset, real)
     check_contrast(grey[real])
-    # PS3.3 C.7.6.3.1.2: the minimum is shown white in MONOCHROME1. The Presentation LUT Shape
-    # INVERSE that PS3.3 C.8.11.3.1.2 demands there says the same again; it is not applied too.
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
+    if _is_inverse(dataset):
         grey = 1 - grey
     grey[padding] = 0
     pixels: NDArray[np.float32] = grey.astype(np.float32)[index]
     return pixels
+
+
+def _is_inverse(dataset: Dataset) -> bool:
+    """Whether the minimum is shown white.
+
+    MONOCHROME1 says so (PS3.3 C.7.6.3.1.2), and the Presentation LUT Shape INVERSE that
+    C.8.11.3.1.2 demands there says the same again. Where they contradict each other, the shape is
+    the later step and decides (C.11.6), as in dcmtk and dcm4che.
+    """
+    shape = presentation_lut_shape(dataset)
+    if shape is not None:
+        return shape == "INVERSE"
+    return bool(dataset.PhotometricInterpretation == "MONOCHROME1")
+
+
+def presentation_lut_shape(dataset: Dataset) -> str | None:
+    """`"IDENTITY"` or `"INVERSE"`, or None without a shape that is defined for images."""
+    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
+    return shape if shape in ("IDENTITY", "INVERSE") else None
 
 
 def _drop_empty(dataset: Dataset) -> None:
@@ -79,17 +97,30 @@ def _as_stored(value: int, dataset: Dataset) -> int:
     return value - span if dataset.PixelRepresentation and value >= span // 2 else value
 
 
-def _modality(levels: NDArray[np.int64], dataset: Dataset) -> Values:
+def _stored_range(dataset: Dataset) -> tuple[int, int]:
+    """The least and greatest value that Bits Stored and Pixel Representation allow."""
+    span = 1 << int(dataset.BitsStored)
+    return (-span // 2, span // 2 - 1) if dataset.PixelRepresentation else (0, span - 1)
+
+
+def _modality(levels: NDArray[np.int64], dataset: Dataset) -> tuple[Values, tuple[float, float]]:
+    """Modality values of the levels, and the range that such values can have."""
+    possible = _stored_range(dataset)
     if "ModalityLUTSequence" in dataset:  # PS3.3 C.11.1.1
-        return _look_up(levels, dataset.ModalityLUTSequence[0], dataset)[0]
-    return apply_rescale(levels, dataset).astype(np.float64)  # PS3.3 C.11.1.1.2
+        entries, bits = _look_up(levels, dataset.ModalityLUTSequence[0], dataset, possible)
+        return entries, (0, 2**bits - 1)
+    ends = apply_rescale(np.array(possible), dataset).astype(np.float64)
+    values = apply_rescale(levels, dataset).astype(np.float64)  # PS3.3 C.11.1.1.2
+    return values, (float(ends.min()), float(ends.max()))
 
 
-def _voi(values: Values, dataset: Dataset, real: NDArray[np.bool_]) -> Values:
+def _voi(
+    values: Values, possible: tuple[float, float], dataset: Dataset, real: NDArray[np.bool_]
+) -> Values:
     """Values of interest in [0, 1]: the first VOI LUT, else the first window, else all."""
     item = dataset.VOILUTSequence[0] if "VOILUTSequence" in dataset else None
     if item is not None and item.get("LUTDescriptor") and item.get("LUTData"):
-        entries, bits = _look_up(values, item, dataset)  # PS3.3 C.11.2.1.1
+        entries, bits = _look_up(values, item, dataset, possible)  # PS3.3 C.11.2.1.1
         return _clip(entries / (2**bits - 1))
     if "WindowCenter" in dataset and "WindowWidth" in dataset:
         return _window(values, dataset)  # PS3.3 C.11.2.1.2
@@ -121,22 +152,37 @@ def _clip(grey: Values) -> Values:
 
 
 def _look_up(
-    values: NDArray[np.int64] | Values, item: Dataset, dataset: Dataset
+    values: NDArray[np.int64] | Values,
+    item: Dataset,
+    dataset: Dataset,
+    possible: tuple[float, float],
 ) -> tuple[Values, int]:
     """Entries of a lookup table and their bits; PS3.3 C.11.1.1.1 and C.11.2.1.1.
+
+    `possible` is the range of the table's input, which decides on the sign of its first value.
 
     pydicom's own lookup keeps the index in the type of the entries, so that a table of more
     than 256 entries of 8 bits wraps around, and refuses values after a rescale.
     """
     count, first, bits = (int(number) for number in item.LUTDescriptor)
     count = count % 2**16 or 2**16  # 0 stands for 65,536
-    if first >= 2**15 and values.min() < 0:
-        first -= 2**16  # written as US where the input of the table is signed
+    first = _first_mapped(first, possible)
     if not 8 <= bits <= 16:
         raise ImageRejected("lookup table outside 8 to 16 bits")
     entries = _entries(item, count, dataset)
     index = np.clip(np.rint(values) - first, 0, count - 1).astype(np.int64)
     return entries[index].astype(np.float64), bits
+
+
+def _first_mapped(first: int, possible: tuple[float, float]) -> int:
+    """The first value mapped, signed where the table's input is: PS3.3 C.11.2.1.1.
+
+    Files say US or SS (PS3.6) by other rules, which gives a value 65,536 away.
+    """
+    lowest, highest = possible
+    if lowest < 0:
+        return first - 2**16 if first >= 2**15 else first
+    return first + 2**16 if first < 0 and first + 2**16 <= highest else first
 
 
 def _entries(item: Dataset, count: int, dataset: Dataset) -> NDArray[np.unsignedinteger]:

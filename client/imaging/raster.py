@@ -2,89 +2,156 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from client.imaging.codestream.decode import UnsupportedStream, open_stream
+from client.imaging.codestream.header import Family, family_of
 from client.imaging.facts import DecodedImage, ImageFacts, check_contrast, check_size
+from client.imaging.png import read_png
 from client.imaging.quiet import quiet_libraries
+from client.imaging.remarks import TRANSPARENT, remarks_on_pixels
 from shared.errors import ImageRejected
 
-# JPEG's chroma rounding moves the channels of a grey picture apart by a few levels.
+# JPEG's chroma rounding moves the channels of a grey picture apart by a few of 255 levels.
 COLOUR_TOLERANCE = 8
-# Bits Stored of detectors whose values end up in the 16 bits of a PNG sample.
+# Bits Stored of detectors whose values end up in the 16 bits of a sample.
 _DETECTOR_BITS = (10, 12, 14, 16)
-_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_ORIENTATION = 0x0112
+# Chunk, text and XMP attribute in which a PNG may hold it.
+_MARKS_OF_ORIENTATION = (b"eXIf", b"Raw profile type", b"Orientation")
+
+Samples = NDArray[np.integer]
 
 
 def read_raster(path: Path) -> DecodedImage:
-    """Decode a grey PNG (8 or 16 bits) or JPEG, turned upright by its EXIF orientation.
+    """Decode a grey PNG or JPEG of 8 to 16 bits, turned upright by its EXIF orientation.
 
-    RGB is taken as grey where its channels agree within 8 levels. Transparency becomes black.
-    16 bits are scaled by the fewest of 10, 12, 14 and 16 bits that hold the largest value: PNG
-    has no Bits Stored, and 12 bits of a detector over 65,535 would be almost black. Its sBIT
-    chunk, which Pillow does not pass on, speaks of the source of samples already scaled to 16.
+    RGB is taken as grey where its channels agree within 8 of 255 levels. Transparency becomes
+    black. 16 bits are scaled by the fewest of 10, 12, 14 and 16 bits that hold the largest value:
+    PNG has no Bits Stored, and 12 bits of a detector over 65,535 would be almost black. Its sBIT
+    chunk speaks of the source of samples already scaled to 16.
     Raises ImageRejected with a short phrase that names neither file nor patient.
     """
     with quiet_libraries():
         # Decoders raise nearly anything on a damaged file; it sets one image aside.
         try:
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
-                return _decode(image)
+            data = path.read_bytes()
+        except OSError as error:
+            raise ImageRejected("file cannot be read") from error
+        try:
+            family = family_of(data)
+            return _png(data) if family is None else _jpeg(data, family)
         except ImageRejected:
             raise
+        except UnsupportedStream as error:
+            raise ImageRejected(f"unsupported: {error}") from error
         except Image.DecompressionBombError as error:
             raise ImageRejected("larger than 100 megapixels") from error
         except Exception as error:
             raise ImageRejected("unreadable or truncated image") from error
 
 
-def _decode(image: Image.Image) -> DecodedImage:
-    check_size(image.height, image.width)
-    if getattr(image, "is_animated", False) and image.format == "PNG":
-        raise ImageRejected("multi-frame image")
-    kind, mode = image.format or "", image.mode
-    upright = ImageOps.exif_transpose(image)
-    pixels, bits = _grey(upright)
+def _png(data: bytes) -> DecodedImage:
+    with Image.open(BytesIO(data), formats=("PNG",)) as image:
+        check_size(image.height, image.width)
+        if getattr(image, "is_animated", False):
+            raise ImageRejected("multi-frame image")
+        # Pillow decodes a whole PNG to look for its orientation.
+        is_turned = any(mark in data for mark in _MARKS_OF_ORIENTATION)
+        mode, orientation = image.mode, _orientation(image) if is_turned else 1
+    samples = read_png(data)
+    return _image("PNG", mode, 8 * samples.itemsize, samples, orientation)
+
+
+def _jpeg(data: bytes, family: Family) -> DecodedImage:
+    stream = open_stream(data, family)
+    header = stream.header
+    check_size(header.rows, header.columns)
+    if header.components == 4:
+        raise ImageRejected("pixel format CMYK")
+    orientation = _orientation_of_jpeg(data)
+    mode = "L" if header.components == 1 else "RGB"
+    return _image(str(family), mode, header.bits, stream.decode(), orientation)
+
+
+def _orientation_of_jpeg(data: bytes) -> int:
+    """The EXIF orientation; 1 too for what Pillow does not open, which is 12 bits and lossless."""
+    try:
+        # A multi-picture JPEG is a JPEG whose first picture is the photograph.
+        with Image.open(BytesIO(data), formats=("JPEG",)) as image:
+            return _orientation(image)
+    except Exception:
+        return 1
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none that is defined."""
+    value = image.getexif().get(_ORIENTATION)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _image(kind: str, mode: str, bits: int, samples: Samples, orientation: int) -> DecodedImage:
+    channels = samples[:, :, None] if samples.ndim == 2 else samples
+    alpha = channels[:, :, -1] if channels.shape[2] in (2, 4) else None
+    colours = channels if alpha is None else channels[:, :, :-1]
+    bits = _bits_in_use(colours) if bits == 16 else bits
+    grey = _grey(colours, bits)
+    opaque = 0 if alpha is None else _opaque(alpha, bits)
+    is_transparent = alpha is not None and int(alpha.min()) < opaque
+    if alpha is not None and is_transparent:
+        grey *= alpha.astype(np.float32) / np.float32(opaque)
+    pixels = _upright(grey, orientation)
     check_contrast(pixels)
     rows, columns = pixels.shape
-    # A multi-picture JPEG is a JPEG whose first picture is the photograph.
+    transparency = (TRANSPARENT,) if is_transparent else ()
     facts = ImageFacts(
-        format="PNG" if kind == "PNG" else "JPEG",
+        format=kind,
         photometric=mode,
         bits=bits,
         rows=rows,
         columns=columns,
+        remarks=(*transparency, *remarks_on_pixels(pixels)),
     )
     return DecodedImage(pixels, facts)
 
 
-def _grey(image: Image.Image) -> tuple[NDArray[np.float32], int]:
-    """Luminance in [0, 1] by the full range of the bits in use, and how many these are."""
-    if image.mode in _SIXTEEN_BITS:
-        values = np.asarray(image).astype(np.float32)
-        bits = next(bits for bits in _DETECTOR_BITS if values.max() < 2**bits)
-        return values / np.float32(2**bits - 1), bits
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    if image.mode == "1":
-        image = image.convert("L")
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        raise ImageRejected(f"pixel format {image.mode}")
-    alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
-    if image.mode in ("RGB", "RGBA"):
-        image = image.convert("RGB")
-        if _is_coloured(np.asarray(image)):
-            raise ImageRejected("colour image")
-    pixels = np.asarray(image.convert("L")).astype(np.float32) / np.float32(255)
-    if alpha is not None:
-        pixels *= np.asarray(alpha).astype(np.float32) / np.float32(255)
-    return pixels, 8
+def _bits_in_use(values: Samples) -> int:
+    return next(bits for bits in _DETECTOR_BITS if int(values.max()) < 2**bits)
 
 
-def _is_coloured(channels: NDArray[np.uint8]) -> bool:
-    """Whether any pixel's channels differ by more than the tolerance."""
-    highest, lowest = channels.max(axis=2), channels.min(axis=2)
-    return bool((highest - lowest > COLOUR_TOLERANCE).any())
+def _opaque(alpha: Samples, bits: int) -> int:
+    """What alpha has where nothing shines through: the top of its type, or of the bits in use."""
+    return 2**bits - 1 if int(alpha.max()) == 2**bits - 1 else int(np.iinfo(alpha.dtype).max)
+
+
+def _grey(colours: Samples, bits: int) -> NDArray[np.float32]:
+    """Luminance in [0, 1] by the full range of the bits."""
+    top = 2**bits - 1
+    if colours.shape[2] == 1:
+        return colours[:, :, 0].astype(np.float32) / np.float32(top)
+    red, green, blue = (np.ascontiguousarray(colours[:, :, channel]) for channel in range(3))
+    highest = np.maximum(np.maximum(red, green), blue)
+    apart = highest - np.minimum(np.minimum(red, green), blue)
+    if int(apart.max()) * 255 > COLOUR_TOLERANCE * top:
+        raise ImageRejected("colour image")
+    # ITU-R BT.601, in the integers that Pillow and libjpeg use.
+    luminance = red * np.uint32(19595)
+    luminance += green * np.uint32(38470)
+    luminance += blue * np.uint32(7471)
+    luminance += np.uint32(0x8000)
+    return (luminance >> np.uint32(16)).astype(np.float32) / np.float32(top)
+
+
+def _upright(grey: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    """Undo what EXIF's tag 0x0112 says of where the stored rows and columns begin."""
+    if orientation >= 5:
+        grey = grey.T
+    # Which axes then run backwards: rows for 3, 4, 7 and 8, columns for 2, 3, 6 and 7.
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(grey[::rows, ::columns])

@@ -20,4 +20,4 @@ def notes_on(facts: ImageFacts) -> tuple[str, ...]:
             notes.append(f"{name} {value}")
     if facts.presentation_intent == "FOR PROCESSING":
         notes.append("for processing, not for presentation")
-    return tuple(notes)
+    return (*notes, *facts.remarks)
