@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.common import PhotometricInterpretation
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
@@ -20,18 +21,21 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGExtended12Bit,
+    RLELossless,
 )
 
-from client.imaging.facts import NO_IMAGE, DecodedImage, ImageFacts, check_size
+from client.imaging.deflated import read_if_deflated
+from client.imaging.facts import MAXIMUM_PIXELS, NO_IMAGE, DecodedImage, ImageFacts, check_size
 from client.imaging.greyscale import to_display
 from client.imaging.quiet import quiet_libraries
+from client.imaging.run_length import check_run_lengths
 from shared.errors import ImageRejected
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _PHOTOMETRIC = frozenset(str(member.value) for member in PhotometricInterpretation)
 
 
-def read_dicom(path: Path) -> DecodedImage:
+def read_dicom(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage:
     """Decode a single-frame greyscale DICOM image of 8 to 16 bits.
 
     Raises ImageRejected with a short phrase that names neither file nor patient.
@@ -41,7 +45,7 @@ def read_dicom(path: Path) -> DecodedImage:
         # Decoders and element access of third parties raise nearly anything on a damaged file;
         # whatever it is, it sets one image aside.
         try:
-            _check_header(header)
+            _check_header(header, maximum_pixels)
             facts = _facts(header)
         except ImageRejected:
             raise
@@ -69,7 +73,11 @@ def read_patient_id(path: Path) -> str | None:
 
 def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
     try:
-        dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+        dataset = read_if_deflated(path, stop_before_pixels=stop_before_pixels)
+        if dataset is None:
+            dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+    except ImageRejected:
+        raise
     except OSError as error:
         raise ImageRejected("file cannot be read") from error
     except Exception as error:
@@ -84,7 +92,7 @@ def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
     return dataset
 
 
-def _check_header(header: Dataset) -> None:
+def _check_header(header: Dataset, maximum_pixels: int) -> None:
     if not header.get("Rows") or not header.get("Columns"):
         raise ImageRejected(NO_IMAGE if _is_no_image(header) else "no image size in the header")
     photometric = _text(header, "PhotometricInterpretation")
@@ -94,7 +102,7 @@ def _check_header(header: Dataset) -> None:
         raise ImageRejected(f"photometric interpretation {known}")
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ImageRejected("multi-frame image")
-    check_size(int(header.Rows), int(header.Columns))
+    check_size(int(header.Rows), int(header.Columns), maximum_pixels)
     if header.BitsAllocated not in (8, 16) or not 8 <= header.BitsStored <= header.BitsAllocated:
         raise ImageRejected("bits stored outside 8 to 16")
     # PS3.3 C.7.6.3 and PS3.5 8.1.1: High Bit is one less than Bits Stored. Retired editions
@@ -135,7 +143,12 @@ def _stored_values(dataset: Dataset, facts: ImageFacts) -> NDArray[np.integer]:
         # The header announced an image; pydicom drops an encapsulated element that ends early.
         raise ImageRejected("pixel data missing or truncated")
     try:
+        if dataset.file_meta.TransferSyntaxUID == RLELossless:
+            frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+            check_run_lengths(frame, facts.rows * facts.columns)
         stored = pixel_array(dataset)
+    except ImageRejected:
+        raise
     except Exception as error:
         raise ImageRejected("unreadable or truncated pixel data") from error
     if stored.shape != (facts.rows, facts.columns):

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from client.imaging.facts import DecodedImage, ImageFacts, check_contrast, check_size
+from client.imaging.facts import (
+    MAXIMUM_PIXELS,
+    DecodedImage,
+    ImageFacts,
+    check_contrast,
+    check_size,
+)
 from client.imaging.quiet import quiet_libraries
 from shared.errors import ImageRejected
 
@@ -19,7 +25,7 @@ _DETECTOR_BITS = (10, 12, 14, 16)
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
-def read_raster(path: Path) -> DecodedImage:
+def read_raster(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage:
     """Decode a grey PNG (8 or 16 bits) or JPEG, turned upright by its EXIF orientation.
 
     RGB is taken as grey where its channels agree within 8 levels. Transparency becomes black.
@@ -32,17 +38,17 @@ def read_raster(path: Path) -> DecodedImage:
         # Decoders raise nearly anything on a damaged file; it sets one image aside.
         try:
             with Image.open(path, formats=("PNG", "JPEG")) as image:
-                return _decode(image)
+                return _decode(image, maximum_pixels)
         except ImageRejected:
             raise
         except Image.DecompressionBombError as error:
-            raise ImageRejected("larger than 100 megapixels") from error
+            raise ImageRejected(f"larger than {maximum_pixels / 1_000_000:g} megapixels") from error
         except Exception as error:
             raise ImageRejected("unreadable or truncated image") from error
 
 
-def _decode(image: Image.Image) -> DecodedImage:
-    check_size(image.height, image.width)
+def _decode(image: Image.Image, maximum_pixels: int) -> DecodedImage:
+    check_size(image.height, image.width, maximum_pixels)
     if getattr(image, "is_animated", False) and image.format == "PNG":
         raise ImageRejected("multi-frame image")
     kind, mode = image.format or "", image.mode
