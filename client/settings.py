@@ -12,6 +12,7 @@ from typing import Any
 
 import platformdirs
 
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.site_file import FILE_NAME, read_site_file
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
@@ -43,6 +44,8 @@ class SiteSettings:
     weights: str | None
     min_cell: int = 5
     max_rejected: float = 0.05
+    maximum_pixels: int = MAXIMUM_PIXELS
+    """Of one image; a larger one is set aside before it is decoded."""
     features_limit: int = 20 * 10**9
     """Bytes on disk for what the frozen stages make of the images."""
 
@@ -74,6 +77,7 @@ def load_site(folder: Path) -> SiteSettings:
         weights=str(_absolute(folder, compute["weights"])) if "weights" in compute else None,
         min_cell=tables.get("policy", {}).get("min-cell", 5),
         max_rejected=float(tables.get("policy", {}).get("max-rejected", 0.05)),
+        maximum_pixels=int(float(tables.get("policy", {}).get("max-megapixels", 100)) * 10**6),
         features_limit=int(float(compute.get("features", 20)) * 10**9),
     )
 

@@ -26,7 +26,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "covariate": "text",
     },
     "compute": {"device": "text", "cache": "text", "weights": "text", "features": "gigabytes"},
-    "policy": {"min-cell": "whole", "max-rejected": "share"},
+    "policy": {"min-cell": "whole", "max-rejected": "share", "max-megapixels": "megapixels"},
 }
 _REQUIRED = (
     ("site", "name"),
@@ -38,6 +38,7 @@ _EXPECTED = {
     "whole": "a whole number of at least 1",
     "share": "a number from 0 to 1",
     "gigabytes": "a number of gigabytes, 0 for none",
+    "megapixels": "a number of megapixels from 0.01 to 1000",
 }
 
 
@@ -98,6 +99,8 @@ def _fits(kind: str, value: object) -> bool:
             return type(value) is int and value >= 1
         case "gigabytes":
             return type(value) in (int, float) and 0 <= float(str(value)) < 1e6
+        case "megapixels":
+            return type(value) in (int, float) and 0.01 <= float(str(value)) <= 1000
         case _:
             return type(value) in (int, float) and 0 <= float(str(value)) <= 1
 

@@ -9,8 +9,9 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import AllTransferSyntaxes
 
 from client.imaging.dicom import read_dicom
-from client.imaging.facts import MAXIMUM_PIXELS, DecodedImage
+from client.imaging.facts import DecodedImage
 from client.imaging.format import image_format
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.imaging.raster import read_raster
 from shared.errors import ImageRejected
 

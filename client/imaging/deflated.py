@@ -72,4 +72,4 @@ def _after_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
 
 
 def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
-    return tag >= _FIRST_PIXEL_TAG
+    return bool(tag >= _FIRST_PIXEL_TAG)

@@ -25,8 +25,9 @@ from pydicom.uid import (
 )
 
 from client.imaging.deflated import read_if_deflated
-from client.imaging.facts import MAXIMUM_PIXELS, NO_IMAGE, DecodedImage, ImageFacts, check_size
+from client.imaging.facts import NO_IMAGE, DecodedImage, ImageFacts, check_size
 from client.imaging.greyscale import to_display
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.imaging.quiet import quiet_libraries
 from client.imaging.run_length import check_run_lengths
 from shared.errors import ImageRejected

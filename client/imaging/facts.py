@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from client.imaging.limits import MAXIMUM_PIXELS
 from shared.errors import ImageRejected
 
 MINIMUM_SIDE = 32
-MAXIMUM_PIXELS = 100_000_000
-"""Unless the site's owner sets another limit."""
 # Why a report, plan or presentation state is set aside; it is no damaged radiograph.
 NO_IMAGE = "DICOM object without an image"
 

@@ -8,13 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from client.imaging.facts import (
-    MAXIMUM_PIXELS,
-    DecodedImage,
-    ImageFacts,
-    check_contrast,
-    check_size,
-)
+from client.imaging.facts import DecodedImage, ImageFacts, check_contrast, check_size
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.imaging.quiet import quiet_libraries
 from shared.errors import ImageRejected
 
