@@ -91,7 +91,8 @@ def _start() -> Template:
     # a site's working process runs those of an approved bundle.
     paths = [str(_ROOT), *(os.path.abspath(path) for path in sys.path if path)]
     arguments = [str(theirs.fileno()), str(os.getpid()), json.dumps(paths)]
-    environment = {key: value for key, value in os.environ.items() if key not in KEEPING}
+    # One image is as large as the next: memory fetched once from the system is kept for it.
+    environment = os.environ | KEEPING | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with theirs:
         try:
             process = subprocess.Popen(
@@ -102,7 +103,7 @@ def _start() -> Template:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env=environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env=environment,
                 # Ctrl-C is for the process that it belongs to, which ends its helpers itself.
                 start_new_session=True,
             )
