@@ -26,5 +26,10 @@ def name_of_device(device: str) -> str:
 
 def peak_resident() -> int:
     """The most bytes that this process has held in memory."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+    return resident("self", "VmHWM")
+
+
+def resident(process: int | str, line: str) -> int:
+    """Bytes in memory of a process: `VmRSS` now, `VmHWM` at its peak."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(one.split()[1]) for one in lines if one.startswith(line)) * 1024

@@ -12,6 +12,7 @@ from typing import Any
 
 import platformdirs
 
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.site_file import FILE_NAME, read_site_file
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
@@ -45,6 +46,8 @@ class SiteSettings:
     max_rejected: float = 0.05
     sandbox: str = "auto"
     """Whether a bundle's code is confined: `auto`, where the system can, `required` or `off`."""
+    maximum_pixels: int = MAXIMUM_PIXELS
+    """Of one image; a larger one is set aside before it is decoded."""
     features_limit: int = 20 * 10**9
     """Bytes on disk for what the frozen stages make of the images."""
 
@@ -77,6 +80,7 @@ def load_site(folder: Path) -> SiteSettings:
         min_cell=tables.get("policy", {}).get("min-cell", 5),
         max_rejected=float(tables.get("policy", {}).get("max-rejected", 0.05)),
         sandbox=tables.get("policy", {}).get("sandbox", "auto"),
+        maximum_pixels=int(float(tables.get("policy", {}).get("max-megapixels", 100)) * 10**6),
         features_limit=int(float(compute.get("features", 20)) * 10**9),
     )
 

@@ -26,7 +26,12 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "covariate": "text",
     },
     "compute": {"device": "text", "cache": "text", "weights": "text", "features": "gigabytes"},
-    "policy": {"min-cell": "whole", "max-rejected": "share", "sandbox": "sandbox"},
+    "policy": {
+        "min-cell": "whole",
+        "max-rejected": "share",
+        "sandbox": "sandbox",
+        "max-megapixels": "megapixels",
+    },
 }
 _REQUIRED = (
     ("site", "name"),
@@ -39,6 +44,7 @@ _EXPECTED = {
     "share": "a number from 0 to 1",
     "gigabytes": "a number of gigabytes, 0 for none",
     "sandbox": '"auto", "required" or "off"',
+    "megapixels": "a number of megapixels from 0.01 to 1000",
 }
 
 
@@ -101,6 +107,8 @@ def _fits(kind: str, value: object) -> bool:
             return type(value) is int and value >= 1
         case "gigabytes":
             return type(value) in (int, float) and 0 <= float(str(value)) < 1e6
+        case "megapixels":
+            return type(value) in (int, float) and 0.01 <= float(str(value)) <= 1000
         case _:
             return type(value) in (int, float) and 0 <= float(str(value)) <= 1
 

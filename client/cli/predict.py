@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from client.imaging.limits import MAXIMUM_PIXELS
 from shared.errors import ConfigError, SiteError
 from shared.files import write_text_atomically
 from shared.finished import NOTICE, FinishedRun, read_finished_run
@@ -55,6 +56,9 @@ def predict(
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
     device: Annotated[Device, typer.Option(help="auto takes a GPU.")] = Device.auto,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=1000, help="Larger images are refused.")
+    ] = MAXIMUM_PIXELS / 1_000_000,
 ) -> None:
     """Score single images, and the patients whose they are, with a run's final model.
 
@@ -67,14 +71,22 @@ def predict(
     if csv == "-" and json_output:
         raise ConfigError("Both --csv - and --json would print; name a file after --csv.")
     os.umask(0o077)  # what it writes names patients: nobody else on this machine reads it
-    prediction = _predict(read_finished_run(run), images, explain, operating_point, device)
+    prediction = _predict(
+        read_finished_run(run), images, explain, operating_point, device,
+        int(max_megapixels * 1_000_000),
+    )  # fmt: skip
     _show(prediction, csv, json_output)
     if not prediction.images:
         raise typer.Exit(NOTHING_SCORED)
 
 
 def _predict(
-    finished: FinishedRun, images: list[Path], explain: Path | None, point: str | None, name: Device
+    finished: FinishedRun,
+    images: list[Path],
+    explain: Path | None,
+    point: str | None,
+    name: Device,
+    maximum_pixels: int,
 ) -> Prediction:
     """Score with a bar on a terminal."""
     from client.predict.files import find_files
@@ -90,7 +102,7 @@ def _predict(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("Scoring images", total=len(files))
         return score(
-            finished, files, device, point=point, explain=explain,
+            finished, files, device, point=point, explain=explain, maximum_pixels=maximum_pixels,
             on_image=lambda done: progress.update(bar, completed=done),
         )  # fmt: skip
 

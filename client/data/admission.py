@@ -57,7 +57,7 @@ def admit(
     table = read_labels(settings)
     cache = ImageCache(settings.cache, image_size, image_fit)
     cache.remove_leftovers()
-    files = read_images(settings.images, cache, image_fit, on_image)
+    files = read_images(settings.images, cache, image_fit, settings.maximum_pixels, on_image)
     outcomes = classify(settings, table.rows)
     matching = _match(settings, table.rows, files)
     covariates = covariates_of(table.rows, outcomes.classes)

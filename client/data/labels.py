@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import openpyxl
-
-from client.imaging.quiet import quiet_libraries
+from client.data.workbook import read_sheet
 from client.settings import SiteSettings, normalised_value
 from shared.errors import SiteError
 
 _DELIMITERS = (",", ";", "\t")
+# A million rows of a hundred characters.
+_MAXIMUM_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ def read_labels(settings: SiteSettings) -> LabelTable:
         if column is not None
     ]
     try:
+        if file.stat().st_size > _MAXIMUM_BYTES:
+            raise SiteError(
+                f"{file} is larger than {_MAXIMUM_BYTES // 10**6} MB; keep only the columns and "
+                "rows that are needed."
+            )
         data = file.read_bytes()
     except OSError as error:
         raise SiteError(f"{file} cannot be read ({error.strerror}); mend its access.") from error
@@ -135,18 +140,7 @@ def _decode(data: bytes) -> str:
 
 
 def _read_xlsx(file: Path, data: bytes) -> Iterator[list[str]]:
-    with quiet_libraries():
-        # openpyxl raises nearly anything on a damaged workbook.
-        try:
-            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-            sheet = book.worksheets[0]
-            sheet.reset_dimensions()  # some programs write a wrong extent
-            lines = [[_cell(value) for value in row] for row in sheet.iter_rows(values_only=True)]
-            book.close()
-        except Exception as error:
-            raise SiteError(
-                f"{file} is not a readable workbook; save it again as .xlsx or as .csv."
-            ) from error
+    lines = [[_cell(value) for value in row] for row in read_sheet(file, data)]
     return iter(lines)
 
 

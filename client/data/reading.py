@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +11,11 @@ from pathlib import Path
 
 from client.data.cache import ImageCache, fingerprint_of
 from client.data.discover import find_images
-from client.imaging import image
-from client.imaging.dicom import read_patient_id
-from client.imaging.facts import ImageFacts
+from client.imaging.decoders import Decoders, Refusal
+from client.imaging.facts import ImageFacts, check_size
+from client.imaging.image import fit_square
+from client.imaging.limits import helper_count
 from shared.errors import ImageRejected
-
-# Decoding a radiograph of 15 megapixels takes some 200 MB for a moment.
-_MAXIMUM_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,35 @@ class ImageFile:
 
 
 def read_images(
-    folder: Path, cache: ImageCache, fit: str, on_image: Callable[[int, int], None] | None
+    folder: Path,
+    cache: ImageCache,
+    fit: str,
+    maximum_pixels: int,
+    on_image: Callable[[int, int], None] | None,
 ) -> tuple[ImageFile, ...]:
     """Read all candidate files below `folder`, sorted by path; equal contents are decoded once.
 
     A file that was kept before is not decoded; one that was rejected is tried again, so that a
     decoder installed since is used. `on_image(done, total)` is called in this thread.
-    Raises SiteError where the folder cannot be listed or the cache cannot be written.
+    A thread for each helper process: it makes the square of what the helper has decoded.
+    Raises SiteError where the folder cannot be listed or the cache cannot be written, and
+    FedThawError where no helper can start.
     """
     paths = find_images(folder)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAXIMUM_THREADS)) as pool:
+    read = partial(_picture, cache=cache, fit=fit, maximum_pixels=maximum_pixels)
+    with (
+        Decoders(maximum_pixels) as decoders,
+        ThreadPoolExecutor(helper_count(maximum_pixels)) as pool,
+    ):
         try:
             digests = list(pool.map(_digest, paths))
             sources = {digest: path for digest, path in zip(digests, paths, strict=True) if digest}
-            tasks = pool.map(partial(_picture, cache=cache, fit=fit), sources.items())
+            tasks = pool.map(partial(read, decoders=decoders), sources.items())
             decoded = zip(sources, tasks, strict=True)
             pictures = dict(_reported(decoded, len(sources), on_image))
         except BaseException:
             # Otherwise an interruption or a full disk would wait for all the other images.
+            decoders.close()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     unreadable = Picture(reason="file cannot be read")
@@ -89,15 +97,24 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _picture(source: tuple[str, Path], cache: ImageCache, fit: str) -> Picture:
+def _picture(
+    source: tuple[str, Path],
+    cache: ImageCache,
+    fit: str,
+    maximum_pixels: int,
+    decoders: Decoders,
+) -> Picture:
     digest, path = source
     entry = cache.entry(digest)
     if entry is not None:
+        try:  # it may have been kept under another limit
+            check_size(entry.facts.rows, entry.facts.columns, maximum_pixels)
+        except ImageRejected as rejection:
+            return Picture(reason=rejection.reason, patient_id=entry.facts.patient_id)
         return Picture(entry.facts, entry.fingerprint, stored_at=entry.stored_at)
-    try:
-        decoded = image.decode(path)
-    except ImageRejected as rejection:
-        return Picture(reason=rejection.reason, patient_id=read_patient_id(path))
-    square = image.fit_square(decoded.pixels, cache.size, fit)
-    cache.store(digest, square, decoded.facts)
-    return Picture(decoded.facts, fingerprint_of(square))
+    with decoders.decoded(path) as decoded:
+        if not isinstance(decoded, Refusal):
+            square = fit_square(decoded.pixels, cache.size, fit)
+            cache.store(digest, square, decoded.facts)
+            return Picture(decoded.facts, fingerprint_of(square))
+    return Picture(reason=decoded.reason, patient_id=decoders.patient_id(path))

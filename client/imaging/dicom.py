@@ -28,9 +28,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from client.imaging.deflated import read_if_deflated
 from client.imaging.encapsulated import SYNTAXES, Announced, decode_encapsulated
 from client.imaging.facts import NO_IMAGE, DecodedImage, ImageFacts, check_size
 from client.imaging.greyscale import to_display
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.imaging.quiet import quiet_libraries
 from client.imaging.remarks import remarks_on_header, remarks_on_pixels
 from shared.errors import ImageRejected
@@ -58,7 +60,7 @@ _UNSIGNED = frozenset(
 )
 
 
-def read_dicom(path: Path) -> DecodedImage:
+def read_dicom(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage:
     """Decode a single-frame greyscale DICOM image of 8 to 16 bits.
 
     Raises ImageRejected with a short phrase that names neither file nor patient.
@@ -68,7 +70,7 @@ def read_dicom(path: Path) -> DecodedImage:
         # Decoders and element access of third parties raise nearly anything on a damaged file;
         # whatever it is, it sets one image aside.
         try:
-            _check_header(header)
+            _check_header(header, maximum_pixels)
             facts = _facts(header)
         except ImageRejected:
             raise
@@ -97,7 +99,11 @@ def read_patient_id(path: Path) -> str | None:
 
 def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
     try:
-        dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+        dataset = read_if_deflated(path, stop_before_pixels=stop_before_pixels)
+        if dataset is None:
+            dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+    except ImageRejected:
+        raise
     except OSError as error:
         raise ImageRejected("file cannot be read") from error
     except Exception as error:
@@ -132,7 +138,7 @@ def _is_missing(dataset: Dataset, keyword: str) -> bool:
     return keyword not in dataset or dataset[keyword].is_empty
 
 
-def _check_header(header: Dataset) -> None:
+def _check_header(header: Dataset, maximum_pixels: int) -> None:
     if not header.get("Rows") or not header.get("Columns"):
         raise ImageRejected(NO_IMAGE if _is_no_image(header) else "no image size in the header")
     photometric = _text(header, "PhotometricInterpretation")
@@ -142,7 +148,7 @@ def _check_header(header: Dataset) -> None:
         raise ImageRejected(f"photometric interpretation {known}")
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ImageRejected("multi-frame image")
-    check_size(int(header.Rows), int(header.Columns))
+    check_size(int(header.Rows), int(header.Columns), maximum_pixels)
     if _is_missing(header, "BitsAllocated") or _is_missing(header, "BitsStored"):
         raise ImageRejected("no bits allocated or bits stored in the header")
     if header.BitsAllocated not in (8, 16) or not 8 <= header.BitsStored <= header.BitsAllocated:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from client.imaging.limits import MAXIMUM_PIXELS
 from shared.errors import ImageRejected
 
 MINIMUM_SIDE = 32
-MAXIMUM_PIXELS = 100_000_000
 # Why a report, plan or presentation state is set aside; it is no damaged radiograph.
 NO_IMAGE = "DICOM object without an image"
 
@@ -51,15 +51,15 @@ class DecodedImage:
     facts: ImageFacts
 
 
-def check_size(rows: int, columns: int) -> None:
-    """Refuse, before anything is decoded, what is too small or a decompression bomb.
+def check_size(rows: int, columns: int, maximum_pixels: int = MAXIMUM_PIXELS) -> None:
+    """Refuse, before anything is decoded, what is too small or larger than the owner allows.
 
     Raises ImageRejected.
     """
     if min(rows, columns) < MINIMUM_SIDE:
         raise ImageRejected(f"smaller than {MINIMUM_SIDE} pixels")
-    if rows * columns > MAXIMUM_PIXELS:
-        raise ImageRejected(f"larger than {MAXIMUM_PIXELS // 1_000_000} megapixels")
+    if rows * columns > maximum_pixels:
+        raise ImageRejected(f"larger than {maximum_pixels / 1_000_000:g} megapixels")
 
 
 def check_contrast(values: NDArray[np.floating]) -> None:

@@ -1,8 +1,6 @@
-"""One image file to the square that the network sees."""
+"""A decoded picture to the square that the network sees."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,29 +8,12 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms  # torchvision ships no types
 
-from client.imaging.dicom import read_dicom
+from client.imaging.decode import decode
 from client.imaging.facts import DecodedImage, ImageFacts
-from client.imaging.format import image_format
-from client.imaging.raster import read_raster
-from shared.errors import ImageRejected
 
 __all__ = ["FITS", "DecodedImage", "ImageFacts", "decode", "fit_square"]
 
 FITS = ("pad", "crop", "stretch")
-
-
-def decode(path: Path) -> DecodedImage:
-    """Decode a DICOM, PNG or JPEG file, whichever its content says it is.
-
-    Raises ImageRejected with a short phrase that names neither file nor patient.
-    """
-    try:
-        kind = image_format(path)
-    except OSError as error:
-        raise ImageRejected("file cannot be read") from error
-    if kind is None:
-        raise ImageRejected("not a DICOM, PNG or JPEG file")
-    return read_dicom(path) if kind == "DICOM" else read_raster(path)
 
 
 def fit_square(pixels: NDArray[np.float32], size: int, fit: str) -> NDArray[np.uint16]:

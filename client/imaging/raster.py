@@ -12,6 +12,7 @@ from PIL import Image
 from client.imaging.codestream.decode import UnsupportedStream, open_stream
 from client.imaging.codestream.header import Family, family_of
 from client.imaging.facts import DecodedImage, ImageFacts, check_contrast, check_size
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.imaging.png import read_png
 from client.imaging.quiet import quiet_libraries
 from client.imaging.remarks import TRANSPARENT, remarks_on_pixels
@@ -28,7 +29,7 @@ _MARKS_OF_ORIENTATION = (b"eXIf", b"Raw profile type", b"Orientation")
 Samples = NDArray[np.integer]
 
 
-def read_raster(path: Path) -> DecodedImage:
+def read_raster(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage:
     """Decode a grey PNG or JPEG of 8 to 16 bits, turned upright by its EXIF orientation.
 
     RGB is taken as grey where its channels agree within 8 of 255 levels. Transparency becomes
@@ -45,20 +46,22 @@ def read_raster(path: Path) -> DecodedImage:
             raise ImageRejected("file cannot be read") from error
         try:
             family = family_of(data)
-            return _png(data) if family is None else _jpeg(data, family)
+            if family is None:
+                return _png(data, maximum_pixels)
+            return _jpeg(data, family, maximum_pixels)
         except ImageRejected:
             raise
         except UnsupportedStream as error:
             raise ImageRejected(f"unsupported: {error}") from error
         except Image.DecompressionBombError as error:
-            raise ImageRejected("larger than 100 megapixels") from error
+            raise ImageRejected(f"larger than {maximum_pixels / 1_000_000:g} megapixels") from error
         except Exception as error:
             raise ImageRejected("unreadable or truncated image") from error
 
 
-def _png(data: bytes) -> DecodedImage:
+def _png(data: bytes, maximum_pixels: int) -> DecodedImage:
     with Image.open(BytesIO(data), formats=("PNG",)) as image:
-        check_size(image.height, image.width)
+        check_size(image.height, image.width, maximum_pixels)
         if getattr(image, "is_animated", False):
             raise ImageRejected("multi-frame image")
         # Pillow decodes a whole PNG to look for its orientation.
@@ -68,10 +71,10 @@ def _png(data: bytes) -> DecodedImage:
     return _image("PNG", mode, 8 * samples.itemsize, samples, orientation)
 
 
-def _jpeg(data: bytes, family: Family) -> DecodedImage:
+def _jpeg(data: bytes, family: Family, maximum_pixels: int) -> DecodedImage:
     stream = open_stream(data, family)
     header = stream.header
-    check_size(header.rows, header.columns)
+    check_size(header.rows, header.columns, maximum_pixels)
     if header.components == 4:
         raise ImageRejected("pixel format CMYK")
     orientation = _orientation_of_jpeg(data)

@@ -7,11 +7,13 @@ import io
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from client.node.approvals import read_approvals
 from client.node.home import SiteHome
+from shared.archives import ArchiveTooLarge, unpacked
 from shared.errors import SiteError
 from shared.files import make_private_folder, write_private
 
@@ -62,18 +64,25 @@ def unpack(home: SiteHome, digest: str, content: bytes) -> Path:
     folder = home.bundles / digest
     # Anew each time: what lies there may have been changed since it was approved.
     shutil.rmtree(folder, ignore_errors=True)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = [one for one in archive.infolist() if not one.is_dir()]
-        if sum(one.file_size for one in members) > _UNPACKED_LIMIT:
-            raise SiteError(f"Bundle {digest} unpacks to more than {_UNPACKED_LIMIT} bytes.")
-        for one in members:
-            name = PurePosixPath(one.filename)
-            if name.is_absolute() or ".." in name.parts:
-                raise SiteError(f"Bundle {digest} has a file outside its folder; it was not run.")
-            target = folder.joinpath(*name.parts)
-            make_private_folder(target.parent)
-            write_private(target, archive.read(one))
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for filename, data in unpacked(archive, _UNPACKED_LIMIT):
+                _write(folder, digest, PurePosixPath(filename), data)
+    except ArchiveTooLarge as error:
+        raise SiteError(
+            f"Bundle {digest} unpacks to more than {_UNPACKED_LIMIT} bytes; it was not run."
+        ) from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise SiteError(f"Bundle {digest} is damaged ({error}); it was not run.") from error
     return folder
+
+
+def _write(folder: Path, digest: str, name: PurePosixPath, data: bytes) -> None:
+    if name.is_absolute() or ".." in name.parts:
+        raise SiteError(f"Bundle {digest} has a file outside its folder; it was not run.")
+    target = folder.joinpath(*name.parts)
+    make_private_folder(target.parent)
+    write_private(target, data)
 
 
 def _digest(content: bytes) -> str:

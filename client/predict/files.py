@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,12 +12,11 @@ from numpy.typing import NDArray
 
 from client.data.cache import fingerprint_of
 from client.data.discover import find_images
-from client.imaging import image
+from client.imaging.decoders import Decoders, Refusal
 from client.imaging.facts import ImageFacts
-from shared.errors import ImageRejected, SiteError
-
-# Decoding a radiograph of 15 megapixels takes some 200 MB for a moment.
-_MAXIMUM_THREADS = 8
+from client.imaging.image import fit_square
+from client.imaging.limits import helper_count
+from shared.errors import SiteError
 
 
 @dataclass(frozen=True)
@@ -63,18 +61,21 @@ def printable(path: Path | str) -> str:
 
 
 def read_in_batches(
-    files: Sequence[Path], size: int, fit: str, batch: int
+    files: Sequence[Path], size: int, fit: str, batch: int, maximum_pixels: int
 ) -> Iterator[list[ReadImage | Refused]]:
     """The files in their order, `batch` at a time: as few are in memory."""
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAXIMUM_THREADS)) as pool:
+    with (
+        ThreadPoolExecutor(helper_count(maximum_pixels)) as pool,
+        Decoders(maximum_pixels) as decoders,
+    ):
         for start in range(0, len(files), batch):
-            yield list(pool.map(lambda path: _read(path, size, fit), files[start : start + batch]))
+            some = files[start : start + batch]
+            yield list(pool.map(lambda path: _read(path, size, fit, decoders), some))
 
 
-def _read(path: Path, size: int, fit: str) -> ReadImage | Refused:
-    try:
-        decoded = image.decode(path)
-    except ImageRejected as rejection:
-        return Refused(path, rejection.reason)
-    square = image.fit_square(decoded.pixels, size, fit)
+def _read(path: Path, size: int, fit: str, decoders: Decoders) -> ReadImage | Refused:
+    with decoders.decoded(path) as decoded:
+        if isinstance(decoded, Refusal):
+            return Refused(path, decoded.reason)
+        square = fit_square(decoded.pixels, size, fit)
     return ReadImage(path, square, decoded.facts, fingerprint_of(square))

@@ -13,6 +13,7 @@ from torch import nn
 from client.data.dataset import to_input
 from client.data.report import SHARED
 from client.evaluate import require_numbers
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.predict.distance import (
     described_layers,
     divergence_of_noise,
@@ -54,13 +55,15 @@ def predict(
     *,
     point: str | None = None,
     explain: Path | None = None,
+    maximum_pixels: int = MAXIMUM_PIXELS,
     on_image: Callable[[int], None] = lambda done: None,
 ) -> Prediction:
     """Score the files with the run's final model; `explain` is the folder for explanations.
 
-    `on_image(done)` follows the files. Raises ConfigError for an operating point that the run does
-    not know, FedThawError where the model gives no numbers, OSError where `explain` cannot be
-    written. A bad image is refused and never stops the others.
+    An image of more than `maximum_pixels` is refused. `on_image(done)` follows the files. Raises
+    ConfigError for an operating point that the run does not know, FedThawError where the model
+    gives no numbers or no helper can decode, OSError where `explain` cannot be written. A bad
+    image is refused and never stops the others.
     """
     config, chosen = finished.stored.config, point_of(finished, point)
     model = load_final_model(finished).to(device)
@@ -73,7 +76,7 @@ def predict(
     images: list[ImageScore] = []
     refused: list[Refused] = []
     done = 0
-    for batch in read_in_batches(files, config.image_size, config.image_fit, BATCH):
+    for batch in read_in_batches(files, config.image_size, config.image_fit, BATCH, maximum_pixels):
         refused += [item for item in batch if isinstance(item, Refused)]
         read = [item for item in batch if isinstance(item, ReadImage)]
         images += _score(scorer, read, len(images)) if read else []

@@ -15,6 +15,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from client.imaging.deflated import read_if_deflated
 from client.predict.files import ReadImage
 from shared.digest import file_sha256
 from shared.finished import NOTICE
@@ -89,7 +90,11 @@ def _refer_to(capture: Dataset, header: Dataset) -> None:
 def _header(source: ReadImage) -> Dataset:
     if source.facts.format != "DICOM":
         return Dataset()
-    return dcmread(source.path, stop_before_pixels=True, force=True)
+    # Decoding was bounded, in a process of its own; here, what is large is not read at all.
+    deflated = read_if_deflated(source.path, stop_before_pixels=True)
+    if deflated is not None:
+        return deflated
+    return dcmread(source.path, defer_size=2**16, stop_before_pixels=True, force=True)
 
 
 def _uid(*sources: str) -> UID:

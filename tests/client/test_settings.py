@@ -63,6 +63,7 @@ def test_minimal_file_takes_the_defaults(folder: Path) -> None:
         weights=None,
         min_cell=5,
         max_rejected=0.05,
+        maximum_pixels=100_000_000,
         features_limit=20_000_000_000,
     )
 
@@ -83,7 +84,7 @@ def test_every_key_is_read(folder: Path, tmp_path: Path) -> None:
             "weights": '"/models/base.safetensors"',
             "features": "2.5",
         },
-        "policy": {"min-cell": "11", "max-rejected": "1"},
+        "policy": {"min-cell": "11", "max-rejected": "1", "max-megapixels": "20.5"},
     }
     settings = load_site(write(folder, changes))
     assert settings.images == tmp_path / "films"
@@ -93,6 +94,7 @@ def test_every_key_is_read(folder: Path, tmp_path: Path) -> None:
     assert (settings.device, settings.cache) == ("cuda:1", folder / "kept")
     assert settings.weights == "/models/base.safetensors"
     assert (settings.min_cell, settings.max_rejected) == (11, 1.0)
+    assert settings.maximum_pixels == 20_500_000
     assert settings.features_limit == 2_500_000_000
 
 
@@ -171,6 +173,10 @@ def test_unreadable_file(folder: Path) -> None:
         ("policy", "max-rejected", "1.5", r"max-rejected in \[policy\] is 1\.5; .* from 0 to 1"),
         ("policy", "max-rejected", "nan", r"max-rejected in \[policy\] is nan; it must"),
         ("policy", "max-rejected", "false", r"max-rejected in \[policy\] is False; it must"),
+        ("policy", "max-megapixels", "0", r"is 0; it must be a number of megapixels from 0.01"),
+        ("policy", "max-megapixels", "1001", r"is 1001; it must be a number of megapixels"),
+        ("policy", "max-megapixels", "inf", r"is inf; it must be a number of megapixels"),
+        ("policy", "max-megapixels", "true", r"is True; it must be a number of megapixels"),
         ("compute", "device", '"gpu"', r"device in \[compute\] is 'gpu'; it must be auto, cpu"),
         ("compute", "features", "-1", r"features in \[compute\] is -1; it must be a number of gig"),
         (

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from client.imaging.codestream.header import DamagedStream
 
 _HEADER = 64
+_HARMLESS = 64 * 2**20
+"""Bytes that a segment may decode to without being counted first."""
 
 
 def segments_of(data: bytes) -> tuple[bytes, ...]:
@@ -43,6 +45,9 @@ def decode_rle(segments: tuple[bytes, ...], rows: int, columns: int) -> NDArray[
 
 
 def _plane(segment: bytes, size: int) -> NDArray[np.uint8]:
+    # Two bytes become up to 128 before anybody sees how many there are.
+    if 64 * len(segment) > size + _HARMLESS and _decoded_bytes(segment, size + 1) > size + 1:
+        raise DamagedStream("an RLE segment that is longer than the image")
     # A segment of odd length is padded by a zero, which may decode to one byte more.
     for data in (segment, segment[:-1]) if segment.endswith(b"\0") else (segment,):
         try:
@@ -52,3 +57,17 @@ def _plane(segment: bytes, size: int) -> NDArray[np.uint8]:
         if len(plane) == size:
             return np.frombuffer(plane, dtype=np.uint8)
     raise DamagedStream("an RLE segment of another length")
+
+
+def _decoded_bytes(segment: bytes, enough: int) -> int:
+    """How many bytes a segment decodes to; counting ends beyond `enough`: G.3.1."""
+    total = place = 0
+    while place < len(segment) and total <= enough:
+        control = segment[place]
+        if control < 128:
+            total += control + 1
+            place += control + 2
+        else:
+            total += 257 - control if control > 128 else 0
+            place += 2 if control > 128 else 1
+    return total

@@ -12,7 +12,7 @@ from PIL import Image
 
 from client.data.admission import Admission, admit, require_trainable
 from client.data.cache import ImageCache
-from client.imaging import image
+from client.imaging.decoders import Decoders
 from client.imaging.image import decode, fit_square
 from client.settings import SiteSettings
 from shared.errors import SiteError
@@ -70,10 +70,10 @@ def test_a_second_start_decodes_nothing(
     oldest = ImageCache(site.cache, 16, "pad").path(first.cohort.radiographs[2].digest)
     os.utime(oldest, (week, week))
 
-    def explode(path: Path) -> None:
+    def explode(decoders: Decoders, path: Path) -> None:
         raise AssertionError(f"decoded {path}")
 
-    monkeypatch.setattr(image, "decode", explode)
+    monkeypatch.setattr(Decoders, "decoded", explode)
     second = admit(site, 16, "pad")
     assert second.cohort == first.cohort
     assert (first.report.cached, first.report.decoded) == (0, 4)

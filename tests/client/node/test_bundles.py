@@ -148,3 +148,10 @@ def test_a_bundle_does_not_swell(made_home: SiteHome) -> None:
     with pytest.raises(SiteError, match="unpacks to more than"):
         unpack(made_home, digest, content)
     assert not (made_home.bundles / digest).exists()
+
+
+def test_a_damaged_bundle_is_a_sentence(made_home: SiteHome) -> None:
+    digest, content = archive(**{"client/app.py": b"app = 1\n"})
+    for damaged in (content[:-30], content[:46] + b"!!" + content[48:], b"no archive"):
+        with pytest.raises(SiteError, match="is damaged"):
+            unpack(made_home, digest, damaged)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.predict.explain import remove_explanation, write_explanation
 from client.predict.files import ReadImage, read_in_batches
 
@@ -16,7 +17,7 @@ HEAT = np.ones((2, 2), np.float32)
 
 
 def read(path: Path) -> ReadImage:
-    (image,) = next(read_in_batches([path], 32, "pad", 1))
+    (image,) = next(read_in_batches([path], 32, "pad", 1, MAXIMUM_PIXELS))
     assert isinstance(image, ReadImage)
     return image
 

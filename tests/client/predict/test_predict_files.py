@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from client.imaging.image import decode, fit_square
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.predict.files import ReadImage, Refused, find_files, read_in_batches
 from shared.errors import SiteError
 
@@ -38,7 +39,7 @@ def test_files_are_read_in_their_order(
 ) -> None:
     files = sorted((write_site(tmp_path, "north", 4) / "images").iterdir())
     files[1].write_bytes(b"damaged")
-    batches = list(read_in_batches(files, 48, "stretch", batch))
+    batches = list(read_in_batches(files, 48, "stretch", batch, MAXIMUM_PIXELS))
     assert all(len(part) == batch for part in batches[:-1])
     read = [item for part in batches for item in part]
     assert [item.path for item in read] == files

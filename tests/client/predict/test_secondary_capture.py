@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
+from client.imaging.limits import MAXIMUM_PIXELS
 from client.predict.files import ReadImage, read_in_batches
 from client.predict.secondary_capture import secondary_capture
 
@@ -23,7 +24,7 @@ STUDY = "1.2.826.0.1.3680043.8.498.77"
 
 
 def read(path: Path) -> ReadImage:
-    (image,) = next(read_in_batches([path], 32, "pad", 1))
+    (image,) = next(read_in_batches([path], 32, "pad", 1, MAXIMUM_PIXELS))
     assert isinstance(image, ReadImage)
     return image
 
