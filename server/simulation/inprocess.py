@@ -12,6 +12,7 @@ from flwr.serverapp import ServerApp
 from server.simulation.grid import InProcessGrid, coordinator_context, site_contexts
 from server.simulation.interrupt import Check, kept_interrupts, no_check
 from shared.config import RunConfig
+from shared.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
 SITE_MODULE, COORDINATOR_MODULE = "client.app", "server.app"
@@ -45,4 +46,4 @@ def simulate_in_process(config: RunConfig, nodes: int) -> None:
 def _quieten_flower() -> None:
     """Flower sets its log to INFO when it is imported; its strategies then speak every round."""
     if not logging.getLogger("fedthaw").isEnabledFor(logging.DEBUG):
-        logging.getLogger("flwr").setLevel(logging.WARNING)
+        quieten_flower()
