@@ -17,7 +17,11 @@ from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest, SiteDescript
 from shared.replies import reader_owns_the_site
 
 ASK_AGAIN_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
-"""After how long a refused site is asked again: its owner may have mended what was wrong."""
+"""After how long a refused site is asked again: its owner may have fixed what was wrong."""
+
+
+READING = "it is still reading its images"
+"""Of a connected site that has not answered yet."""
 
 
 @dataclass
@@ -30,6 +34,8 @@ class _Asked:
     """The message that is not answered yet."""
     refusals: int = 0
     again_at: float = 0.0
+    reason: str = ""
+    """Why it was refused last."""
 
 
 @dataclass
@@ -48,6 +54,19 @@ class Roster:
         """
         found = {node: self.sites[node] for node in nodes if node in self.sites}
         return dict(sorted(found.items(), key=lambda item: item[1].name))
+
+    def unable(self, nodes: Mapping[int, Presence]) -> dict[str, str]:
+        """Why connected registered sites do not take part yet, by their registered names."""
+        admitted = {site.name for site in self.present(nodes).values()}
+        reasons = {}
+        for node, presence in sorted(nodes.items()):
+            if presence.name is None or presence.name in admitted:
+                continue
+            if node in self.refused:
+                reasons[presence.name] = self.asked[node].reason
+            elif self.is_awaited(node):
+                reasons[presence.name] = READING
+        return dict(sorted(reasons.items()))
 
     def is_awaited(self, node: int) -> bool:
         """Whether this node has been asked and has not answered yet."""
@@ -108,8 +127,9 @@ def _ask(
     ]
     identifiers = grid.push_messages(messages) if messages else []
     for node, identifier in zip(due, identifiers, strict=True):
-        refusals = roster.asked[node].refusals if node in roster.asked else 0
-        roster.asked[node] = _Asked(nodes[node], identifier or None, refusals)
+        known = roster.asked.get(node)
+        refusals, reason = (known.refusals, known.reason) if known else (0, "")
+        roster.asked[node] = _Asked(nodes[node], identifier or None, refusals, reason=reason)
 
 
 def _enter(
@@ -122,6 +142,7 @@ def _enter(
         roster.refused.pop(node, None)
         return
     roster.refused[node] = problem
+    asked.reason = error_reason(reply) if reply.has_error() else problem.rstrip(".")
     wait = ASK_AGAIN_SECONDS[min(asked.refusals, len(ASK_AGAIN_SECONDS) - 1)]
     asked.refusals, asked.again_at = asked.refusals + 1, time.monotonic() + wait
 
