@@ -12,7 +12,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli.ordering import config_of, keep_bundle, tell_bundle, tell_unless_served
+from server.cli.ordering import (
+    config_of,
+    keep_bundle,
+    require_enough_registered,
+    tell_bundle,
+    tell_unless_served,
+)
 from server.cli.paths import COORDINATOR, HomeOption, default_folder
 from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
@@ -22,7 +28,6 @@ from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.link.status import read_status
 from server.record.choose import require_packages
 from server.run.failure import clear_failure
-from shared.config import parse_run_config
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
 from shared.files import write_private
@@ -65,6 +70,7 @@ def submit(
     overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
     order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
     require_packages(order.config)
+    require_enough_registered(opened, order.config)
     said = end_of_log(order)
     if resume and _is_running(opened, order):
         typer.echo(f"{order.name} is running already.", err=True)
@@ -151,7 +157,7 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
             f"A continued run keeps its {', '.join(fixed)}; only {', '.join(sorted(free))} may "
             "change. Leave it out, or submit a new run."
         )
-    config = parse_run_config({**order.config.to_flat(), **overrides})
+    config = config_of({**order.config.to_flat(), **overrides})
     return replace(order, submitted=_now(), config=config)
 
 

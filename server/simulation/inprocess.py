@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
@@ -15,7 +16,7 @@ from shared.config import RunConfig
 from shared.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
-SITE_MODULE, COORDINATOR_MODULE = "client.app", "server.app"
+SITE_MODULE, COORDINATOR_MODULE, READY_MODULE = "client.app", "server.app", "client.ready"
 
 
 def local_grid(
@@ -41,6 +42,11 @@ def simulate_in_process(config: RunConfig, nodes: int) -> None:
     coordinator_app: ServerApp = importlib.import_module(COORDINATOR_MODULE).app
     with kept_interrupts() as check:
         coordinator_app(local_grid(config, nodes, check=check), coordinator_context(config))
+
+
+def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
+    """SiteError with all that is wrong at these folders as far as no image need be read for it."""
+    importlib.import_module(READY_MODULE).require_ready(folders, config)
 
 
 def _quieten_flower() -> None:

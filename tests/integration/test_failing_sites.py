@@ -61,7 +61,7 @@ def test_a_round_closes_without_a_site_that_fails_and_goes_on_with_it(
     with listening(events.append):
         summary = simulate(config)
     first, second, third, fourth = ledger(config)
-    reason = "an unexpected OSError; the site's own log says more"
+    reason = "its disk or a folder of it fails (Input/output error); the site's own log says which"
     assert second.refused == {"east": reason}
     assert list(second.sites) == ["north", "south"]
     assert ReplyReceived("east", reason) in events
