@@ -156,6 +156,8 @@ def run(
         if debug:
             raise
         return _complain(str(error), error.exit_code)
+    except SystemExit as leave:  # rich's way out where nobody reads any more
+        return leave.code if isinstance(leave.code, int) else FAILED
     except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
         return _unread()
     except Exception as error:

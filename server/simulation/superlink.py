@@ -108,8 +108,10 @@ def _wait_for_port(process: subprocess.Popen[bytes], port: int, place: Path) -> 
 
 def _last_line(said: str) -> str:
     """The line of a program's output that says what went wrong, a traceback's last one."""
-    lines = said.strip().splitlines()
-    return one_line(lines[-1].strip(), 300) if lines else "it said nothing"
+    # Flower's command draws boxes around what it says.
+    lines = [line.strip(" \t│╭╮╰╯─.") for line in said.splitlines()]
+    told = [one_line(line, 300) for line in lines if line]
+    return told[-1] if told else "it said nothing"
 
 
 def _end(guard: subprocess.Popen[bytes]) -> None:
