@@ -127,7 +127,8 @@ def _arm(file: str, table: Mapping[str, Any]) -> Arm:
             "{ rounds = 20 }."
         )
     require_free(settings, f"{file}, arm '{name}'")
-    parse_run_config(settings)  # ConfigError for what is no setting
+    with of_arm(Arm(name)):
+        parse_run_config(settings)  # ConfigError for what is no setting
     sites = table.get("sites", [])
     if not isinstance(sites, list) or not all(isinstance(site, str) for site in sites):
         raise ConfigError(
