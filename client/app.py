@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 
 import torch
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from client.complaint import complain, no_complaint
 from client.handlers.compare import compare_on_site, count_on_site
 from client.handlers.describe import describe_site
 from client.handlers.evaluate import evaluate_on_site
@@ -17,6 +19,7 @@ from client.workspace import Workspace, open_workspace
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
 from shared.protocol.compare import CompareRequest, CountRequest
+from shared.protocol.describe import MESSAGE_TYPE as DESCRIBE_TYPE
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.train import TrainRequest
@@ -91,16 +94,32 @@ def _answer(
     anew: bool = False,
 ) -> Message:
     """Reply with the work's content, or with why there is none."""
+    site = _site(message, context)
     try:
         config = parse_run_config(context.run_config)
         workspace = open_workspace(context.node_config, config, anew=anew)
-        return Message(work(workspace, config), reply_to=message)
+        reply = Message(work(workspace, config), reply_to=message)
+        if anew:
+            no_complaint(site)
+        return reply
     except FedThawError as error:
-        return _failure(message, FAILED, str(error), error.shareable)
+        return _failure(message, site, FAILED, str(error), error.shareable)
+    except OSError as error:
+        # By its number: a library may have written anything, such as a path, as the text of it.
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        where = f"{error.filename}: " if error.filename else ""
+        return _failure(
+            message,
+            site,
+            FAILED,
+            f"{where}{error.strerror or error}; make room or check the permissions there.",
+            f"its disk or a folder of it fails ({reason}); the site's own log says which",
+        )
     except torch.OutOfMemoryError as error:
         remedy = "lower batch-size or image-size in the run, or set device in site.toml"
         return _failure(
             message,
+            site,
             FAILED,
             f"The GPU's memory is full ({error}); {remedy}.",
             f"its GPU's memory is full; {remedy}",
@@ -109,10 +128,10 @@ def _answer(
         what = f"an unexpected {type(error).__name__}"
         story = f"{what} while answering a '{message.metadata.message_type}' message: {error}"
         shareable = f"{what}; the site's own log says more"
-        return _failure(message, UNEXPECTED, story, shareable)
+        return _failure(message, site, UNEXPECTED, story, shareable)
 
 
-def _failure(message: Message, code: int, story: str, shareable: str) -> Message:
+def _failure(message: Message, site: str, code: int, story: str, shareable: str) -> Message:
     """An error reply that gives nothing of the site away: the story stays in the site's own log.
 
     Where its reader owns the site, the reply itself is the story.
@@ -120,5 +139,14 @@ def _failure(message: Message, code: int, story: str, shareable: str) -> Message
     log.debug("", exc_info=True)
     if reader_owns_the_site():
         return Message(Error(code, story), reply_to=message)
-    log.error("%s", story)
+    if message.metadata.message_type == DESCRIBE_TYPE:
+        complain(site, story)
+    else:
+        log.error("%s", story)
     return Message(Error(code, shareable), reply_to=message)
+
+
+def _site(message: Message, context: Context) -> str:
+    """Which site this process answers for, as it tells them apart."""
+    folders = context.node_config.get("site") or context.run_config.get("sites")
+    return f"{folders} {message.metadata.dst_node_id}"

@@ -7,6 +7,8 @@ import torch
 from client.settings import SiteSettings
 from shared.errors import SiteError
 
+NO_GPU = "the GPU that its site.toml names is not there; the site's own log says more"
+
 
 def choose_device(settings: SiteSettings) -> torch.device:
     """The device that site.toml names; `auto` takes a GPU where there is one."""
@@ -15,12 +17,14 @@ def choose_device(settings: SiteSettings) -> torch.device:
     if settings.device.startswith("cuda") and not torch.cuda.is_available():
         raise SiteError(
             f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
-            'no GPU here; check the driver with nvidia-smi, or set device = "auto".'
+            'no GPU here; check the driver with nvidia-smi, or set device = "auto".',
+            shareable=NO_GPU,
         )
     device = torch.device(settings.device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SiteError(
             f"site.toml of {settings.name} asks for device '{settings.device}', but PyTorch finds "
-            f"{torch.cuda.device_count()} GPUs here, numbered from 0; name one of them."
+            f"{torch.cuda.device_count()} GPUs here, numbered from 0; name one of them.",
+            shareable=NO_GPU,
         )
     return device

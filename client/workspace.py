@@ -22,6 +22,7 @@ from client.features.keep import Decisions
 from client.features.store import FeatureStore
 from client.folders import require_own_weights, site_folders
 from client.settings import SiteSettings, load_site
+from client.shareable import shareably
 from shared.config import RunConfig
 from shared.errors import SiteError
 from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners
@@ -120,7 +121,7 @@ def open_workspace(
     require_own_weights(node_config, load_site(folders[0]).weights, config.weights)
     workspace = _open(folders, *wanted)
     if not any(part.admission.report.problems for part in workspace.parts):
-        # Else not kept: what the owner mends is read with the next message.
+        # Else not kept: what the owner fixes is read with the next message.
         _kept[folders] = (wanted, workspace)
     return workspace
 
@@ -136,14 +137,16 @@ def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> 
     torch.backends.cudnn.deterministic = True
     # Float32 means float32, or evaluation would differ between GPUs and CPUs.
     torch.backends.cudnn.allow_tf32 = False
-    parts = tuple(_open_part(folder, config) for folder in folders)
-    settings = [part.settings for part in parts]
+    settings = [load_site(folder) for folder in folders]
     _require_distinct_names([one.name for one in settings])
+    # Before the images, which may take an hour: these are known at once.
+    device = choose_device(settings[0])
+    base = site_base(config, weights or settings[0].weights)
     return Workspace(
         name=POOLED_NAME if config.pooled else settings[0].name,
-        parts=parts,
-        base=site_base(config, weights or settings[0].weights),
-        device=choose_device(settings[0]),
+        parts=tuple(_open_part(one, config) for one in settings),
+        base=base,
+        device=device,
     )
 
 
@@ -164,8 +167,7 @@ def _require_distinct_names(names: list[str]) -> None:
             )
 
 
-def _open_part(folder: Path, config: RunConfig) -> Part:
-    settings = load_site(folder)
+def _open_part(settings: SiteSettings, config: RunConfig) -> Part:
     emit(SiteBusy(settings.name, "reading images", 0))
     admission = admit(
         settings, config.image_size, config.image_fit, lambda *_: emit(StepDone(settings.name))
@@ -198,9 +200,11 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
     validation: list[Sample] = []
     test: list[Sample] = []
     for part in workspace.parts:
-        require_trainable(part.admission)
+        with shareably(part.admission.report):
+            require_trainable(part.admission)
         cohort = part.admission.cohort
-        split = split_patients(cohort, config.validation_fraction, config.seed, folds)
+        with shareably(part.admission.report):
+            split = split_patients(cohort, config.validation_fraction, config.seed, folds)
         train += part.samples(split.train)
         validation += part.samples(split.validation)
         test += part.samples(split.test)

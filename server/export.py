@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigError
+from shared.events import Warned, emit
 from shared.files import write_atomically, write_text_atomically
 from shared.finished import NOTICE, Calibration, FinishedRun
 
+UNCHECKED = (
+    "model.onnx is written, but its output was not compared with the run's model: that needs the "
+    "package onnxruntime (pip install onnxruntime)."
+)
 FORMATS = ("safetensors", "onnx")
 
 _README = """# The final model of FedThaw's run {run}
@@ -78,9 +83,12 @@ _FITS = {
 def export(finished: FinishedRun, folder: Path, formats: Collection[str]) -> tuple[Path, ...]:
     """Write the model in `formats` (of `FORMATS`), model.json and README.md; the files written.
 
-    Equal runs give equal files. ConfigError for ONNX where its packages are missing, WeightsError
+    Equal runs give equal files. Each model is loaded back and compared with the run's own: RunError
+    where it computes otherwise. ConfigError for ONNX where its packages are missing, WeightsError
     where the model is damaged, OSError where the folder cannot be written.
     """
+    from server.export_check import check_onnx, check_safetensors  # they bring torch
+
     facts = _facts(finished)
     onnx = _to_onnx(finished, facts) if "onnx" in formats else None  # first: it may be refused
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,9 +96,12 @@ def export(finished: FinishedRun, folder: Path, formats: Collection[str]) -> tup
     if "safetensors" in formats:
         written.append(folder / "model.safetensors")
         write_atomically(written[-1], lambda file: shutil.copyfile(finished.model, file))
+        check_safetensors(finished, written[-1])
     if onnx is not None:
         written.append(folder / "model.onnx")
         write_atomically(written[-1], lambda file: file.write_bytes(onnx))
+        if not check_onnx(finished, written[-1]):
+            emit(Warned(UNCHECKED))
     written += [folder / "model.json", folder / "README.md"]
     write_text_atomically(written[-2], json.dumps(facts, indent=1) + "\n")
     write_text_atomically(written[-1], _readme(finished, formats))

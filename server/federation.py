@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,12 @@ class Federation:
     def look(self) -> Mapping[int, Presence]:
         """Who is connected."""
         return connected(self.grid, self.registry)
+
+    def others(self, taking_part: Collection[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Registered sites that are not connected, and those that are and cannot take part: why."""
+        away = set(self.registry().values()) - set(taking_part)
+        unable = {n: why for n, why in self.roster.unable(self.look()).items() if n in away}
+        return tuple(sorted(away - unable.keys())), unable
 
     def check(self) -> None:
         """RunError where the run's owner wants it stopped, or its last round cannot be written."""

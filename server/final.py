@@ -131,10 +131,11 @@ def _ask(
     if len(replies) < config.min_sites:
         raise RunError(
             f"{len(replies)} of at least {config.min_sites} sites evaluated the final model. "
-            f"{list_problems(missing)}. All rounds are kept: mend this and continue with --resume."
+            f"{list_problems(missing)}. All rounds are kept: fix this and continue with --resume."
         )
     absent = {site.name for site in federation.roster.sites.values()} - set(replies)
-    missing = dict.fromkeys(absent, "not connected") | missing
+    _, unable = federation.others(list(replies))
+    missing = {name: unable.get(name, "not connected") for name in absent} | missing
     for name, why in sorted(missing.items()):
         emit(Warned(f"{name} is not in the final evaluation: {why.rstrip('.')}."))
     return Answers(replies, missing, asked, serialized_size(content) * asked, up)

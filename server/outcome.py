@@ -25,7 +25,8 @@ class Collected:
     messages: int = 0
     wait_seconds: float = 0.0
     absent: tuple[str, ...] = ()
-    """Registered sites that were not connected when the round began."""
+    """Registered sites that were not connected when the round began; those that were and could not
+    take part are among `refused`."""
 
 
 def record_of(

@@ -17,7 +17,11 @@ from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest, SiteDescript
 from shared.replies import reader_owns_the_site
 
 ASK_AGAIN_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
-"""After how long a refused site is asked again: its owner may have mended what was wrong."""
+"""After how long a refused site is asked again: its owner may have fixed what was wrong."""
+
+
+READING = "it is still reading its images"
+"""Of a connected site that has not answered yet."""
 
 
 @dataclass
@@ -30,6 +34,18 @@ class _Asked:
     """The message that is not answered yet."""
     refusals: int = 0
     again_at: float = 0.0
+    reason: str = ""
+    """Why it was refused last."""
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a node does not take part."""
+
+    sentence: str
+    """With its site, where that is known."""
+    reason: str
+    """To be read behind the site's name."""
 
 
 @dataclass
@@ -48,6 +64,19 @@ class Roster:
         """
         found = {node: self.sites[node] for node in nodes if node in self.sites}
         return dict(sorted(found.items(), key=lambda item: item[1].name))
+
+    def unable(self, nodes: Mapping[int, Presence]) -> dict[str, str]:
+        """Why connected registered sites do not take part yet, by their registered names."""
+        admitted = {site.name for site in self.present(nodes).values()}
+        reasons = {}
+        for node, presence in sorted(nodes.items()):
+            if presence.name is None or presence.name in admitted:
+                continue
+            if node in self.refused:
+                reasons[presence.name] = self.asked[node].reason.rstrip(".")
+            elif self.is_awaited(node):
+                reasons[presence.name] = READING
+        return dict(sorted(reasons.items()))
 
     def is_awaited(self, node: int) -> bool:
         """Whether this node has been asked and has not answered yet."""
@@ -108,8 +137,9 @@ def _ask(
     ]
     identifiers = grid.push_messages(messages) if messages else []
     for node, identifier in zip(due, identifiers, strict=True):
-        refusals = roster.asked[node].refusals if node in roster.asked else 0
-        roster.asked[node] = _Asked(nodes[node], identifier or None, refusals)
+        known = roster.asked.get(node)
+        refusals, reason = (known.refusals, known.reason) if known else (0, "")
+        roster.asked[node] = _Asked(nodes[node], identifier or None, refusals, reason=reason)
 
 
 def _enter(
@@ -117,50 +147,48 @@ def _enter(
 ) -> None:
     asked = roster.asked[node]
     asked.identifier = None
-    problem = _admit(roster, node, reply, base, nodes)
-    if problem is None:
+    refusal = _admit(roster, node, reply, base, nodes)
+    if refusal is None:
         roster.refused.pop(node, None)
         return
-    roster.refused[node] = problem
+    roster.refused[node], asked.reason = refusal.sentence, refusal.reason
     wait = ASK_AGAIN_SECONDS[min(asked.refusals, len(ASK_AGAIN_SECONDS) - 1)]
     asked.refusals, asked.again_at = asked.refusals + 1, time.monotonic() + wait
 
 
 def _admit(
     roster: Roster, node: int, reply: Message, base: str, nodes: Mapping[int, Presence]
-) -> str | None:
+) -> _Refusal | None:
     """Enter a node on the roster, or say why not."""
     registered = roster.asked[node].presence.name
     if reply.has_error():
+        reason = error_reason(reply)
         # Who runs the sites on this machine reads which folder it is, rather than a number.
-        who = (
-            f"{registered} cannot take part: "
-            if registered
-            else f"A site (node {node}) cannot take part: "
-        )
-        return as_sentence(("" if reader_owns_the_site() else who) + error_reason(reply))
+        who = registered or f"A site (node {node})"
+        begin = "" if reader_owns_the_site() else f"{who} cannot take part: "
+        return _Refusal(as_sentence(begin + reason), reason)
     try:
         site = SiteDescription.from_content(reply.content)
     except ProtocolError as error:
-        return f"{registered or f'Node {node}'} is refused: {error}."
+        return _Refusal(f"{registered or f'Node {node}'} is refused: {error}.", str(error))
     if registered is not None and site.name != registered:
-        return (
-            f"The site that is registered as '{registered}' calls itself '{site.name}'; its "
+        why = (
+            f"calls itself '{site.name}'; its "
             f'site.toml must say name = "{registered}" in [site], or register its key under the '
             "other name."
         )
+        return _Refusal(f"The site that is registered as '{registered}' {why}", f"it {why}")
     if site.base != base:
-        return (
-            f"Site {site.name} holds another pretrained base ({site.base}) than the coordinator "
+        why = (
+            f"holds another pretrained base ({site.base}) than the coordinator "
             f"({base}); every site must load the same `weights` file: replace that site's copy, "
             "or correct weights in [compute] of its site.toml."
         )
+        return _Refusal(f"Site {site.name} {why}", f"it {why}")
     for namesake in [n for n, other in roster.sites.items() if other.name == site.name]:
         if namesake in nodes:
-            return (
-                f"Two sites are called '{site.name}'; rename one of them in its site.toml "
-                "([site] name)."
-            )
+            why = f"'{site.name}'; rename one of them in its site.toml ([site] name)."
+            return _Refusal(f"Two sites are called {why}", f"it is one of two called {why}")
         # A client that was started anew comes back as another node.
         del roster.sites[namesake]
     roster.sites[node] = site

@@ -74,8 +74,9 @@ def _ask(
     config = federation.config
     sites = wait_for_sites(federation, expected)
     names = tuple(site.name for site in sites.values())
-    result.absent = tuple(sorted(set(federation.registry().values()) - set(names)))
-    emit(RoundStarted(plan, total_rounds(config), names, result.absent))
+    result.absent, unable = federation.others(names)
+    result.refused = dict(unable)
+    emit(RoundStarted(plan, total_rounds(config), names, result.absent, unable))
     result.messages = len(sites)
     result.bytes_down = serialized_size(request) * len(sites)
     current = select(federation.reference, delta, plan.trainable)
@@ -129,11 +130,13 @@ def _take(
 
 def _too_few(plan: Plan, config: RunConfig, last: Collected) -> str:
     asked = "once" if config.retries == 0 else f"{config.retries + 1} times"
+    problems = [list_problems(last.refused)] if last.refused else []
+    problems += [f"Not connected: {', '.join(last.absent)}"] if last.absent else []
     replies = "reply" if len(last.replies) == 1 else "replies"
     return (
         f"Round {plan.round} was asked {asked} and had {len(last.replies)} usable {replies} of at "
-        f"least {config.min_sites} (min-sites). {list_problems(last.refused)}. The rounds before "
-        "it are kept: mend this and continue with --resume."
+        f"least {config.min_sites} (min-sites). {'; '.join(problems)}. The rounds before "
+        "it are kept: fix this and continue with --resume."
     )
 
 

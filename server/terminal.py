@@ -27,6 +27,7 @@ from shared.events import (
     SiteJoined,
     SiteLost,
     SiteNote,
+    SiteUnable,
     StepDone,
     Warned,
     has_listeners,
@@ -60,8 +61,12 @@ def describe(event: Event) -> str | None:
             if back:
                 return f"{site} is connected again"
             return f"The connection to {site} is lost; the round waits for it for a while"
-        case RoundStarted(plan, _, _, absent) if absent:
-            return f"Round {plan.round} begins without {', '.join(absent)}: not connected"
+        case RoundStarted(plan, _, _, absent, unable) if absent or unable:
+            away = [f"{', '.join(absent)}: not connected"] if absent else []
+            away += [f"{site}: {reason.rstrip('.')}" for site, reason in unable.items()]
+            return f"Round {plan.round} begins without {'; '.join(away)}"
+        case SiteUnable(_, sentence):
+            return sentence
         case RoundRetried(round_number, usable, needed, attempt):
             return f"Round {round_number}: {usable} of {needed} usable replies in attempt {attempt}"
         case ReplyReceived(site, problem) if problem:
@@ -122,7 +127,7 @@ class _Bars:
         match event:
             case RunStarted(_, _, rounds, done, _):
                 self._set("rounds", "Rounds", rounds, done)
-            case RoundStarted(plan, rounds, sites, _):
+            case RoundStarted(plan, rounds, sites):
                 stages = ", ".join(reversed(plan.trainable))
                 self._set("rounds", "Rounds", rounds, plan.round - 1)
                 self._remove("sites", "steps")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from server.collect import POLL_SECONDS
 from server.federation import Federation, patience, reply_timeout
 from server.presence import Presence
-from server.roster import admit, describe_refusals
+from server.replies import list_problems
+from server.roster import READING, admit, describe_refusals
 from shared.errors import RunError, SiteError
-from shared.events import SiteJoined, Warned, emit
+from shared.events import SiteJoined, SiteUnable, Warned, emit
 from shared.protocol.describe import SiteDescription
 
 
@@ -47,16 +48,16 @@ def wait_for_sites(
         ):
             return sites
         if not in_time:
-            raise RunError(_too_few_connected(federation, len(sites), needed))
+            raise RunError(_too_few(federation, len(sites), needed))
         if not told:
-            emit(Warned(_waiting(len(sites), needed, missing)))
+            emit(Warned(_waiting(federation, sites, needed, missing)))
             told = True
         time.sleep(POLL_SECONDS if config.sites else 4 * POLL_SECONDS)
 
 
 def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
     roster = federation.roster
-    before, known = set(roster.refused.values()), set(roster.sites)
+    before, known = dict(roster.refused), set(roster.sites)
     admit(
         federation.grid,
         roster,
@@ -70,22 +71,66 @@ def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
     for node in sorted(set(roster.sites) - known):
         site = roster.sites[node]
         emit(SiteJoined(site.name, site.images, site.patients))
-    for sentence in sorted(set(roster.refused.values()) - before):
-        emit(Warned(sentence))
+    for node, sentence in sorted(roster.refused.items()):
+        if before.get(node) != sentence:
+            name = roster.asked[node].presence.name
+            emit(Warned(sentence) if name is None else SiteUnable(name, sentence))
 
 
-def _waiting(present: int, needed: int, missing: Collection[str]) -> str:
-    names = f" Not yet: {', '.join(sorted(missing))}." if missing else ""
-    return f"Waiting for sites: {present} are there, at least {needed} are needed.{names}"
+def _waiting(
+    federation: Federation,
+    sites: Mapping[int, SiteDescription],
+    needed: int,
+    missing: Collection[str],
+) -> str:
+    least = f"{needed} required" if federation.config.sites else f"at least {needed} required"
+    absent, unable = federation.others([site.name for site in sites.values()])
+    away = _of_those_away(absent or sorted(set(missing) - unable.keys()), unable)
+    return f"Waiting for sites: {len(sites)} ready, {least}.{away}"
 
 
-def _too_few_connected(federation: Federation, present: int, needed: int) -> str:
-    refusals = describe_refusals(federation.roster.refused)
-    least, advice = f"{needed} sites", "Flower's engine did not start the others in time."
-    if not federation.config.sites:
-        least = f"at least {needed} sites (min-sites)"
-        advice = "Start the clients of the others, or lower min-sites."
+def _too_few(federation: Federation, ready: int, needed: int) -> str:
+    """Why the run ends: who is missing, who is there and unable, and what to do about each."""
+    kept = "What was done so far is kept; continue with --resume."
+    if federation.config.sites:
+        refusals = describe_refusals(federation.roster.refused)
+        why = refusals or "Flower's engine did not start the others in time."
+        return f"{ready} of {needed} sites can take part. {why} {kept}"
+    nodes = federation.look()
+    names = [site.name for site in federation.roster.present(nodes).values()]
+    absent, unable = federation.others(names)
+    unnamed = [
+        sentence
+        for node, sentence in sorted(federation.roster.refused.items())
+        if node in nodes and nodes[node].name is None
+    ]
+    advice = [
+        *(["start `fedthaw site run` at those that are not connected"] if absent else ()),
+        *(["fix what is wrong at those that cannot take part"] if unable or unnamed else ()),
+        *(["register more sites"] if len(federation.registry()) < needed else ()),
+        "lower min-sites",
+    ]
     return (
-        f"{present} of {least} can take part. {refusals or advice} "
-        "What was done so far is kept; continue with --resume."
+        f"{ready} of at least {needed} sites (min-sites) can take part"
+        f"{': ' + ', '.join(names) if names else ''}.{_of_those_away(absent, unable)} "
+        f"{' '.join([*unnamed, _either(advice)])} {kept}"
     )
+
+
+def _of_those_away(absent: Collection[str], unable: Mapping[str, str]) -> str:
+    """Who is connected and cannot take part, with the reason of each, and who is not connected."""
+    reading = [name for name, reason in unable.items() if reason == READING]
+    others = {name: reason for name, reason in unable.items() if reason != READING}
+    return "".join(
+        [
+            f" Connected, but unable to take part: {list_problems(others)}." if others else "",
+            f" Still reading their images: {', '.join(reading)}." if reading else "",
+            f" Not connected: {', '.join(absent)}." if absent else "",
+        ]
+    )
+
+
+def _either(advice: Sequence[str]) -> str:
+    *others, last = advice
+    text = f"{', '.join(others)}, or {last}" if others else last
+    return f"{text[0].upper()}{text[1:]}."

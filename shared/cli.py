@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated
 
 import click
 import typer
 from typer.core import TyperGroup
 
+from shared.deployment.proxies import drop_unusable_proxies
 from shared.errors import FedThawError
+from shared.logs import begin
+from shared.noise import DEBUG_VARIABLE, contain_libraries
 
 COMMANDS = {
     "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
@@ -91,29 +97,58 @@ def options(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
-    level = logging.DEBUG if debug else logging.ERROR
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for name in ("fedthaw", "flwr"):
-        logging.getLogger(name).setLevel(level)
+    begin(debug)
+    drop_unusable_proxies()
 
 
 def main() -> None:
     """The console script; exit code 2 for the user's mistake, 1 for a failure."""
-    sys.exit(run(app, sys.argv[1:]))
+    if "--debug" in sys.argv[1:]:
+        os.environ[DEBUG_VARIABLE] = "1"
+    else:
+        contain_libraries()
+    code = run(app, sys.argv[1:], note_interruptions())
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: a second Ctrl-C just ends it
+    _unread()  # where nothing is left to be written, this changes nothing
+    sys.exit(code)
 
 
-def run(command: Callable[..., object], arguments: Sequence[str]) -> int:
-    """Run a typer app; every error becomes one sentence, with a traceback under `--debug` only."""
+def note_interruptions() -> Callable[[], bool]:
+    """Whether Ctrl-C has been pressed since: C libraries may turn it into errors of their own."""
+    pressed = threading.Event()
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return pressed.is_set  # in the background of a shell it is ignored
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    return pressed.is_set
+
+
+def run(
+    command: Callable[..., object],
+    arguments: Sequence[str],
+    interrupted: Callable[[], bool] = lambda: False,
+) -> int:
+    """Run a typer app; every error becomes one sentence, with a traceback under `--debug` only.
+
+    What fails after Ctrl-C (`interrupted`) has failed because of it.
+    """
     debug = "--debug" in arguments
     try:
         result = command(args=list(arguments), standalone_mode=False)
+        sys.stdout.flush()  # now, when it can still be said that it fails
         if result == INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):  # nobody reads it
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _complain(INTERRUPTION, INTERRUPTED)
@@ -121,21 +156,26 @@ def run(command: Callable[..., object], arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _complain(str(error), error.exit_code)
+    except SystemExit as leave:  # rich's way out where nobody reads any more
+        return leave.code if isinstance(leave.code, int) else FAILED
     except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except OSError as error:
-        if debug:
-            raise
-        return _complain(f"{_what(error)}; mend this and start the command again.", FAILED)
+        return _unread()
     except Exception as error:
         if debug:
             raise
-        return _complain(
-            f"Unexpected {type(error).__name__}: {error}. This is a fault of fedthaw; please "
-            "report it with what `fedthaw --debug ...` prints.",
-            FAILED,
-        )
+        if interrupted():
+            return _complain(INTERRUPTION, INTERRUPTED)
+        return _complain(_sentence(error), FAILED)
+
+
+def _sentence(error: Exception) -> str:
+    """What to say of an error that nobody has raised on purpose."""
+    if isinstance(error, OSError):
+        return f"{_what(error)}; fix this and rerun."
+    return (
+        f"Unexpected {type(error).__name__}: {error}. This is a fault of fedthaw; please "
+        "report it with what `fedthaw --debug ...` prints."
+    )
 
 
 def _load(name: str) -> click.Command:
@@ -162,5 +202,21 @@ def _what(error: OSError) -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    typer.echo(f"fedthaw: {sentence}", err=True)
+    try:
+        typer.echo(f"fedthaw: {sentence}", err=True)
+        sys.stdout.flush()
+    except OSError:  # nobody reads it, or the disk that it goes to is full
+        _unread()
     return code
+
+
+def _unread() -> int:
+    """Send nowhere what is still to be written: Python writes it when the process ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    return FAILED

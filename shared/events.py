@@ -7,9 +7,9 @@ do not know them. Without a listener an event costs nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.schedule import Plan
 
@@ -66,6 +66,8 @@ class RoundStarted:
     sites: tuple[str, ...]
     absent: tuple[str, ...] = ()
     """Registered sites that are not connected."""
+    unable: Mapping[str, str] = field(default_factory=dict)
+    """Registered sites that are connected and cannot take part, and why."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,14 @@ class SiteJoined:
     site: str
     images: int
     patients: int
+
+
+@dataclass(frozen=True)
+class SiteUnable:
+    """A connected registered site cannot take part; `sentence` names it and says why."""
+
+    site: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ Event = (
     | Downloading
     | RoundStarted
     | SiteJoined
+    | SiteUnable
     | SiteLost
     | ReplyReceived
     | RoundRetried

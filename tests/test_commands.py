@@ -212,8 +212,7 @@ def test_what_the_operating_system_refuses_is_no_fault_of_the_program(
     code, _, err = here("site", "phantoms", tmp_path / "file" / "hospitals")
     assert (code, err.count("\n")) == (1, 1)
     assert err == (
-        f"fedthaw: {tmp_path}/file/hospitals/north: Not a directory; mend this and start "
-        "the command again.\n"
+        f"fedthaw: {tmp_path}/file/hospitals/north: Not a directory; fix this and rerun.\n"
     )
 
 

@@ -17,6 +17,7 @@ from flwr.supercore.date import now
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
+from shared.deployment.proxies import proxy_towards
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
 from shared.errors import FedThawError
 
@@ -94,8 +95,8 @@ def call(connection: Connection, request: Callable[[], _T]) -> _T:
                 raise _refusal(error.response) from error
             if error.response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 tell_lost(connection, f"it answers {error.response.status_code}", Trouble.network)
-        except (httpx.TransportError, ssl.SSLError) as error:
-            tell_lost(connection, *_reason(error))
+        except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError) as error:
+            tell_lost(connection, *_reason(error, connection.server))
         else:
             tell_back(connection)
             return answer
@@ -134,15 +135,21 @@ def _clock_difference(response: httpx.Response) -> float | None:
     return (now() - theirs).total_seconds()
 
 
-def _reason(error: Exception) -> tuple[str, Trouble]:
-    """Why no answer came, and who can mend it; OpenSSL says it in a text only."""
+def _reason(error: Exception, server: str) -> tuple[str, Trouble]:
+    """Why no answer came, and who can fix it; OpenSSL says it in a text only."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return (
             "its certificate is not one that this site trusts "
             f"({str(error).rpartition(': ')[2].rstrip(')')}); compare the fingerprint of ca.crt "
             "with the coordinator's, and --server with the names that its certificate is for"
         ), Trouble.mendable
-    return str(error) or type(error).__name__, Trouble.network
+    why = str(error) or type(error).__name__
+    if proxy := proxy_towards(server.rpartition(":")[0]):
+        return (
+            f"{why}, by the proxy {proxy} that the environment names; NO_PROXY may name hosts "
+            "that are reached without it"
+        ), Trouble.network
+    return why, Trouble.network
 
 
 def tell_lost(connection: Connection, why: str, trouble: Trouble) -> None:

@@ -155,8 +155,9 @@ def _reply_to(site: Site, received: Received) -> Reply:
         return _error(received.message, error.shareable)
     except Exception as error:
         # A bundle that is none, an answer that makes no sense: the client outlives it.
-        log.exception("A message could not be worked on.")
         what = type(error).__name__
+        log.error("A message could not be worked on (%s: %s).", what, error)
+        log.debug("", exc_info=True)
         return _error(received.message, f"an unexpected {what}; the site's own log says more")
 
 

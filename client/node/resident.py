@@ -28,6 +28,7 @@ from client.node.transfer import Received
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError
 from shared.memory import KEEPING
+from shared.noise import own_stderr
 
 WORKER = Path(__file__).with_name("worker.py")
 CONFINE = Path(__file__).parent / "sandbox" / "confine.py"
@@ -84,6 +85,7 @@ def start_worker(bundle: str, folder: Path, reach_in: Callable[[Path], Reach | N
             ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            stderr=own_stderr(),
             env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES), "TMPDIR": str(scratch)},
             # Ctrl-C is for the site's client, which ends its worker itself.
             start_new_session=True,

@@ -12,13 +12,32 @@ import os
 import sys
 import threading
 import time
+import warnings
 from multiprocessing.connection import Connection
+
+log = logging.getLogger("fedthaw.site")
 
 
 def main() -> None:
     """Answer messages until the pipe closes."""
     pipe, folder = Connection(int(sys.argv[1])), sys.argv[2]
+    debug = "FEDTHAW_DEBUG" in os.environ
+    if not debug:
+        contain_libraries()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if not debug:
+        logging.getLogger().handlers[0].addFilter(lambda record: record.name.startswith("fedthaw"))
+    try:
+        serve(pipe, folder)
+    except Exception as error:  # a bundle that is none, or that asks for what is not installed
+        if debug:
+            raise
+        log.error("The run's code does not start here (%s: %s).", type(error).__name__, error)
+        sys.exit(1)
+
+
+def serve(pipe: Connection, folder: str) -> None:
+    """Load the bundle's app, and let it answer."""
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     sys.path.insert(0, folder)
     os.chdir(folder)
@@ -77,6 +96,20 @@ def answer(app: object, pipe: Connection) -> None:
         pipe.send_bytes(" ".join(objects).encode("ascii"))
         for identifier in list(objects):
             pipe.send_bytes(objects.pop(identifier).deflate())
+
+
+def contain_libraries() -> None:
+    """Keep libraries off the site's terminal, as `shared/noise.py` does for a command.
+
+    The packages' names belong to the bundle here, so it is written out.
+    """
+    terminal = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)  # C libraries write here
+    sys.stderr = open(terminal, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
+    warnings.simplefilter("ignore")
+    threading.excepthook = lambda error: None
+    sys.unraisablehook = lambda error: None
 
 
 def _die_with_parent(parent: int) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from server.export import FORMATS, export
+from server.terminal import reporting
 from shared.errors import ConfigError
 from shared.finished import NOTICE, read_finished_run
 
@@ -28,15 +29,18 @@ def export_command(
 
     Example: fedthaw export runs/first --format safetensors,onnx --out models/first
 
-    The safetensors file loads into torchvision's network. ONNX needs the packages
-    onnx and onnxscript, which fedthaw's extra `export` brings.
+    Each is loaded back and compared with the run's own model; ONNX needs the packages onnx,
+    onnxscript and onnxruntime for it, which fedthaw's extra `export` brings. The safetensors file
+    loads into torchvision's network.
     """
     wanted = [name.strip() for name in formats.split(",")]
     for name in wanted:
         if name not in FORMATS:
             raise ConfigError(f"--format has '{name}'; it may name {' and '.join(FORMATS)}.")
     finished = read_finished_run(run)
-    for file in export(finished, out or run / "export", wanted):
+    with reporting():
+        files = export(finished, out or run / "export", wanted)
+    for file in files:
         typer.echo(str(file))
     for line in filter(None, (finished.caution, NOTICE)):
         typer.echo(line, err=True)

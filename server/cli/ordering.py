@@ -12,6 +12,8 @@ from server.link.home import Home
 from server.link.journal import Event, note
 from server.link.lock import is_served
 from server.link.orders import Order, settings_for_sites
+from server.link.registry import read_registry
+from server.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import make_private_folder, write_private
@@ -19,14 +21,30 @@ from shared.setting import Scalar
 
 
 def config_of(settings: Mapping[str, Scalar]) -> RunConfig:
-    """The configuration of a run at the coordinator's sites; ConfigError without its weights."""
+    """The configuration of a run at the coordinator's sites; ConfigError without its weights.
+
+    WeightsError where they do not load.
+    """
     config = with_absolute_weights(parse_run_config(settings))
     if config.weights not in NAMED_WEIGHTS and not Path(config.weights).is_file():
         raise ConfigError(
             f"There is no weights file {config.weights}; the coordinator needs the same one as its "
             "sites."
         )
+    require_weights(config, fetch=False)
     return config
+
+
+def require_enough_registered(home: Home, config: RunConfig) -> None:
+    """ConfigError where fewer sites are registered than a round needs: it could never begin."""
+    names = [site.name for site in read_registry(home)]
+    if len(names) < config.min_sites:
+        known = f"{len(names)} registered ({', '.join(names)})" if names else "none is registered"
+        raise ConfigError(
+            f"min-sites is {config.min_sites}, but of this coordinator's sites {known}; register "
+            "others with `fedthaw server register NAME key.pub`"
+            + (f", or --set min-sites={len(names)}." if names else ".")
+        )
 
 
 def keep_bundle(home: Home) -> str:

@@ -16,6 +16,7 @@ from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.record.choose import require_packages
 from server.run.folder import ended_before_it_began, open_run, prepare_folder
 from server.run.lock import locked
+from server.terminal import reporting
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.overrides import OWN_OPTIONS, parse_overrides
@@ -109,7 +110,14 @@ def _run(config: RunConfig, backend: Backend) -> None:
         from server.simulation.ray import simulate_on_ray as engine
     else:
         from server.simulation.inprocess import simulate_in_process as engine
+    from server.simulation.inprocess import require_ready_sites
+    from server.weights import require_weights
+
     with own_sites():
+        with reporting():
+            require_weights(config, fetch=True)
+        if not os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
+            require_ready_sites([Path(folder) for folder in config.site_folders], config)
         engine(config, config.simulated_sites)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from server.cli.paths import COORDINATOR, HomeOption
@@ -72,6 +72,8 @@ def _watch(console: Console, look: Callable[[], dict[str, Any]]) -> None:
 def describe_run(run: dict[str, Any]) -> str:
     """Where a run stands, in a line."""
     words = f"{run['run']}: {run['state']}"
+    if run["failure"]:
+        return f"{words}: {run['failure']}"
     if not run["last"]:
         return f"{words}, no round of {run['rounds']} is finished"
     last = run["last"][-1]
@@ -109,23 +111,40 @@ def _picture(document: dict[str, Any], console: Console) -> RenderableType:
     ]
     if document["warning"]:
         serving = f"{serving}\n{document['warning']}"
+    notes += [
+        Text(f"{run['run']} {run['state']}: {run['failure']}", overflow="fold")
+        for run in runs
+        if run["failure"]
+    ]
+    notes += [
+        Text(f"{name} cannot take part now: {site['problem']}", overflow="fold")
+        for name, site in document["sites"].items()
+        if site["problem"]
+    ]
     return Group(serving, _sites(document["sites"]), _runs(runs), *rounds, *notes)
 
 
+def _whole(title: str) -> Column:
+    """A column of names, which are never cut: what does not fit is broken over lines."""
+    return Column(title, overflow="fold")
+
+
 def _sites(sites: dict[str, Any]) -> Table:
-    table = Table("site", "connected", "since (UTC)", box=None, pad_edge=False)
+    table = Table(_whole("site"), "connected", "since (UTC)", box=None, pad_edge=False)
     for name, site in sites.items():
         since = (site["since"] or "").split(".")[0]
-        table.add_row(name, "yes" if site["connected"] else "no", since)
+        here = "yes, unable to take part" if site["problem"] else "yes"
+        table.add_row(name, here if site["connected"] else "no", since)
     return table
 
 
 def _runs(runs: list[dict[str, Any]]) -> Table:
-    table = Table("run", "state", "round", "AUROC", "asked", "answered", "not there",
-                  box=None, pad_edge=False)  # fmt: skip
+    table = Table(_whole("run"), "state", "round", "AUROC", "asked", "answered",
+                  _whole("not there"), box=None, pad_edge=False)  # fmt: skip
     for run in runs:
         progress = run.get("progress", {})
         missing = {*progress.get("absent", ()), *progress.get("lost", ())}
+        missing |= {f"{name} (unable)" for name in progress.get("unable", ())}
         table.add_row(
             run["run"],
             run["state"],
@@ -140,8 +159,8 @@ def _runs(runs: list[dict[str, Any]]) -> Table:
 
 def _rounds(run: dict[str, Any], console: Console) -> list[RenderableType]:
     """The last rounds of a run, and how loss and AUROC went over some more of them."""
-    table = Table("round", "loss", "AUROC", "MB", "seconds", "sites", "refused", "absent",
-                  box=None, pad_edge=False)  # fmt: skip
+    table = Table("round", "loss", "AUROC", "MB", "seconds", "sites",
+                  _whole("refused"), _whole("absent"), box=None, pad_edge=False)  # fmt: skip
     for line in run["last"][-_TABLE_ROUNDS:]:
         table.add_row(
             str(line["round"]), f"{line['loss']:.4f}", _area(line["auroc"]),

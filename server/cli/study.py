@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from server.cli.paths import COORDINATOR, HomeOption
-from server.study.plan import Arm, StudyPlan, read_arms, require_free, shipped_arms
+from server.study.plan import Arm, StudyPlan, of_arm, read_arms, require_free, shipped_arms
 from shared.config import parse_run_config
 from shared.errors import ConfigError
 from shared.overrides import parse_overrides
@@ -86,6 +86,7 @@ def _simulate(
     from server.study.gather import study_result
     from server.study.kept_scores import require_kept_scores
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
+    from server.study.ready import require_ready
     from server.study.writing import write_study
     from shared.replies import own_sites
 
@@ -96,6 +97,7 @@ def _simulate(
     is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
     with own_sites():
         require_kept_scores(plan, sites, out)
+        require_ready(plan, sites, settings, out, lambda line: typer.echo(line, err=True))
         keep_to_plan(out, wanted)
         run_cells(plan, sites, settings, out, jobs, tell)
         first = open_run(Cell(plan.arms[0], 0, 0).folder(out))
@@ -149,5 +151,6 @@ def _checked(
                 f"Arm '{arm.name}' names the site {min(unknown)}, but the folders given are "
                 f"{', '.join(sites)}."
             )
-        parse_run_config({**settings, **arm.settings})
+        with of_arm(arm):
+            parse_run_config({**settings, **arm.settings})
     return arms

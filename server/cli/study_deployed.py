@@ -9,7 +9,14 @@ from pathlib import Path
 
 import typer
 
-from server.cli.ordering import config_of, keep_bundle, note_order, tell_bundle, tell_unless_served
+from server.cli.ordering import (
+    config_of,
+    keep_bundle,
+    note_order,
+    require_enough_registered,
+    tell_bundle,
+    tell_unless_served,
+)
 from server.link.follow import POLL_SECONDS
 from server.link.home import open_home
 from server.link.orders import Order, read_order
@@ -18,8 +25,9 @@ from server.run.failure import read_failure
 from server.study.cells import Cell, cells_of
 from server.study.deployed import require_all_sites, require_scores_are_kept, submit_study
 from server.study.document import is_study
-from server.study.plan import StudyPlan
+from server.study.plan import StudyPlan, of_arm
 from server.study.plan_file import KeptPlan, keep_to_plan
+from shared.config import RunConfig
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError, RunError, UserError
 from shared.setting import Scalar
@@ -38,9 +46,12 @@ def submit_and_follow(
     out = opened.runs / checked_site_name(name)
     if out.exists() and not is_study(out):
         raise ConfigError(f"There is a run {name} already; choose another --name.")
-    runs = [(cell, config_of(cell.settings(plan.folds, settings))) for cell in cells_of(plan)]
+    runs = [(cell, _config_of(cell, plan, settings)) for cell in cells_of(plan)]
     _, first = runs[0]
     require_packages(first)
+    for cell, config in runs:
+        with of_arm(cell.arm):
+            require_enough_registered(opened, config)
     wanted = KeptPlan(plan, dict(settings))
     require_scores_are_kept(out, wanted)
     keep_to_plan(out, wanted)
@@ -60,6 +71,11 @@ def submit_and_follow(
         )
         raise typer.Exit(130) from None
     return out
+
+
+def _config_of(cell: Cell, plan: StudyPlan, settings: Mapping[str, Scalar]) -> RunConfig:
+    with of_arm(cell.arm):
+        return config_of(cell.settings(plan.folds, settings))
 
 
 def _follow(orders: Sequence[Order], cells: Sequence[Cell], out: Path) -> None:

@@ -16,6 +16,7 @@ from server.cli.ordering import (
     config_of,
     keep_bundle,
     note_order,
+    require_enough_registered,
     tell_bundle,
     tell_unless_served,
 )
@@ -29,7 +30,6 @@ from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.link.status import read_status
 from server.record.choose import require_packages
 from server.run.failure import clear_failure
-from shared.config import parse_run_config
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
 from shared.files import write_private
@@ -72,6 +72,7 @@ def submit(
     overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
     order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
     require_packages(order.config)
+    require_enough_registered(opened, order.config)
     said = end_of_log(order)
     if resume and _is_running(opened, order):
         typer.echo(f"{order.name} is running already.", err=True)
@@ -161,7 +162,7 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
             f"A continued run keeps its {', '.join(fixed)}; only {', '.join(sorted(free))} may "
             "change. Leave it out, or submit a new run."
         )
-    config = parse_run_config({**order.config.to_flat(), **overrides})
+    config = config_of({**order.config.to_flat(), **overrides})
     return replace(order, submitted=_now(), config=config)
 
 

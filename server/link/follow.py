@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from server.link.home import Home
 from server.link.lock import is_served
 from server.link.orders import Order, read_order
+from server.link.status import read_status
 from server.run.failure import read_failure
 from server.run.log import FILE, read_lines
 from server.run.progress import Progress as State
@@ -41,6 +42,9 @@ def follow(home: Home, order: Order, start: int) -> None:
             for line in lines:
                 console.print(line, highlight=False, soft_wrap=True, markup=False)
             advance(read_progress(order.folder))
+            if state == "complete" and _at_work(home, order):
+                time.sleep(POLL_SECONDS)  # the result is there, the report is being written
+                continue
             if state != "waiting":
                 break
             if is_served(home) != served:
@@ -76,6 +80,11 @@ def _shown(rounds: int) -> Iterator[tuple[Console, Callable[[State | None], None
             )  # fmt: skip
 
         yield bars.console, advance
+
+
+def _at_work(home: Home, order: Order) -> bool:
+    """Whether the run's process is still there."""
+    return is_served(home) and read_status(home).get("run") == order.name
 
 
 def _of_server(served: bool) -> str:

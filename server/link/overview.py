@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,7 @@ from server.link.lock import is_served
 from server.link.orders import Order, read_orders
 from server.link.registry import read_registry
 from server.link.status import read_status
+from server.run.failure import read_failure
 from server.run.history import last_rounds
 from server.run.progress import read_progress
 from shared.schedule import total_rounds
@@ -21,22 +23,39 @@ def overview(home: Home) -> dict[str, Any]:
     serving = is_served(home)
     known = read_status(home) if serving else {}
     connected = known.get("sites", {})
+    orders = read_orders(home.runs)
+    current = next((order for order in orders if order.name == known.get("run")), None)
+    progress = read_progress(current.folder) if current else None
+    unable = progress.unable if progress else {}
     return {
         "serving": serving,
         "warning": expiry_warning(home),
         "sites": {
-            site.name: connected.get(site.name, {"connected": False, "since": None})
+            site.name: _site(connected.get(site.name, {}), unable.get(site.name))
             for site in read_registry(home)
         },
-        "runs": [_run(order, known.get("run")) for order in read_orders(home.runs)],
+        "runs": [_run(order, known.get("run")) for order in orders],
+    }
+
+
+def _site(known: Mapping[str, Any], problem: str | None) -> dict[str, Any]:
+    """Whether it is connected since when, and why it cannot take part in the current run."""
+    connected = bool(known.get("connected"))
+    return {
+        "connected": connected,
+        "since": known.get("since"),
+        "problem": problem if connected else None,
     }
 
 
 def _run(order: Order, current: str | None) -> dict[str, Any]:
     progress = read_progress(order.folder)
+    state = "running" if order.name == current else order.state
+    failure = read_failure(order.folder) if state in ("failed", "stopped") else None
     return {
         "run": order.name,
-        "state": "running" if order.name == current else order.state,
+        "state": state,
+        "failure": failure.sentence if failure else None,
         "rounds": total_rounds(order.config),
         "bundle": order.bundle,
         "last": [asdict(line) for line in last_rounds(order.folder / "ledger.jsonl")],

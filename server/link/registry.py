@@ -11,7 +11,7 @@ from pathlib import Path
 
 from server.link.home import Home
 from shared.deployment.keys import PublicKey, parse_public_key
-from shared.deployment.names import checked_site_name
+from shared.deployment.names import checked_site_name, is_site_name
 from shared.errors import ConfigError
 from shared.files import file_lock, write_private
 
@@ -47,9 +47,10 @@ def register(home: Home, name: str, key_text: str) -> RegisteredSite:
     """Let the site with this public key in, under this name. Again the same changes nothing.
 
     Raises ConfigError for a bad name or key, for a name that has another key, and for a key that
-    has another name.
+    has another name, be it here or in the key's own line.
     """
     new = RegisteredSite(checked_site_name(name), parse_public_key(key_text), _now())
+    _require_same_name(name, key_text)
     with file_lock(_lock(home)):
         sites = read_registry(home)
         for site in sites:
@@ -67,6 +68,16 @@ def register(home: Home, name: str, key_text: str) -> RegisteredSite:
                 )
         _write(home, (*sites, new))
     return new
+
+
+def _require_same_name(name: str, key_text: str) -> None:
+    """ConfigError where the key's line, as `fedthaw site init` writes it, is another site's."""
+    named = " ".join(key_text.split()[2:])
+    if is_site_name(named) and named != name:
+        raise ConfigError(
+            f"This is the key of the site {named}, as its line says, not of {name}; register it as "
+            f"{named}, or ask {name} for its own key.pub."
+        )
 
 
 def remove(home: Home, name: str) -> RegisteredSite:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from shared.events import (
     RoundFinished,
     RoundStarted,
     RunStarted,
+    SiteJoined,
     SiteLost,
+    SiteUnable,
     Warned,
     listening,
 )
@@ -39,6 +41,8 @@ class Progress:
     """Sites that were asked and whose connection is lost."""
     absent: tuple[str, ...] = ()
     """Registered sites that were not connected when the round began."""
+    unable: Mapping[str, str] = field(default_factory=dict)
+    """Registered sites that are connected and cannot take part, and why."""
     loss: float | None = None
     auroc: float | None = None
     """Of the model that entered the last finished round."""
@@ -73,11 +77,16 @@ def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
     match event:
         case RunStarted(_, sites, rounds, done, _):
             return replace(state, rounds=rounds, round=done, asked=sites)
-        case RoundStarted(plan, rounds, sites, absent):
+        case RoundStarted(plan, rounds, sites, absent, unable):
             return replace(
                 state, rounds=rounds, round=plan.round, stages=plan.trainable, asked=sites,
-                answered=(), lost=(), absent=absent, note="",
+                answered=(), lost=(), absent=absent, unable=dict(unable), note="",
             )  # fmt: skip
+        case SiteUnable(site, sentence):
+            return replace(state, unable={**state.unable, site: sentence}, note=sentence)
+        case SiteJoined(site):
+            still = {name: why for name, why in state.unable.items() if name != site}
+            return replace(state, unable=still)
         case ReplyReceived(site, problem):
             lost = tuple(name for name in state.lost if name != site)
             # After the last round each answers once more, and may answer again after a failure.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
@@ -12,9 +13,10 @@ from flwr.serverapp import ServerApp
 from server.simulation.grid import InProcessGrid, coordinator_context, site_contexts
 from server.simulation.interrupt import Check, kept_interrupts, no_check
 from shared.config import RunConfig
+from shared.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
-SITE_MODULE, COORDINATOR_MODULE = "client.app", "server.app"
+SITE_MODULE, COORDINATOR_MODULE, READY_MODULE = "client.app", "server.app", "client.ready"
 
 
 def local_grid(
@@ -42,7 +44,12 @@ def simulate_in_process(config: RunConfig, nodes: int) -> None:
         coordinator_app(local_grid(config, nodes, check=check), coordinator_context(config))
 
 
+def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
+    """SiteError with all that is wrong at these folders as far as no image need be read for it."""
+    importlib.import_module(READY_MODULE).require_ready(folders, config)
+
+
 def _quieten_flower() -> None:
     """Flower sets its log to INFO when it is imported; its strategies then speak every round."""
     if not logging.getLogger("fedthaw").isEnabledFor(logging.DEBUG):
-        logging.getLogger("flwr").setLevel(logging.WARNING)
+        quieten_flower()

@@ -19,8 +19,9 @@ from server.simulation.superlink import CONNECTION, flwr, superlink
 from server.terminal import reporting
 from shared.bundle import to_toml, write_app_folder
 from shared.config import RunConfig
+from shared.deployment.proxies import dropped_proxies
 from shared.errors import ConfigError, FedThawError, RunError, UserError
-from shared.events import ReplyReceived, RoundFinished, RunStarted, emit
+from shared.events import ReplyReceived, RoundFinished, RunStarted, Warned, emit
 from shared.schedule import total_rounds
 
 CLUSTER_VARIABLE = "RAY_ADDRESS"
@@ -43,6 +44,8 @@ def simulate_on_ray(config: RunConfig, nodes: int) -> None:
         # Ray's workers search their working directory for packages before the app: keep it empty.
         (place / "empty").mkdir()
         with superlink(place) as environment, reporting():
+            for sentence in dropped_proxies():
+                emit(Warned(sentence))
             run = _submit(place, environment, config, nodes)
             _follow(place, environment, config, run)
 

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shared.deployment.proxies import past_the_proxy
 from shared.errors import RunError
+from shared.plain import one_line
 
 CONNECTION = "simulation"
 START_SECONDS = 60.0
@@ -31,14 +33,18 @@ def superlink(place: Path) -> Iterator[dict[str, str]]:
         f'address = "127.0.0.1:{port}"\ninsecure = true\n',
         encoding="utf-8",
     )
-    environment = os.environ | {
-        "FLWR_HOME": str(home),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "RAY_DEDUP_LOGS": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-    }
+    environment = (
+        os.environ
+        | past_the_proxy("127.0.0.1", os.environ)
+        | {
+            "FLWR_HOME": str(home),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "RAY_DEDUP_LOGS": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        }
+    )
     command = [_program("flower-superlink"), "--simulation", "--insecure", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--disable-runtime-dependency-installation"]
     guard = [sys.executable, "-m", "server.simulation.guard", str(home)]
@@ -72,8 +78,9 @@ def flwr(place: Path, environment: dict[str, str], *words: str) -> dict[str, Any
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        said = (done.stderr or done.stdout).strip()
-        raise RunError(f"Flower's command `flwr {words[0]}` failed: {said}") from None
+        raise RunError(
+            f"Flower's command `flwr {words[0]}` failed ({_last_line(done.stderr or done.stdout)})."
+        ) from None
     return answer
 
 
@@ -95,8 +102,16 @@ def _wait_for_port(process: subprocess.Popen[bytes], port: int, place: Path) -> 
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.2)
-    tail = (place / "superlink.log").read_text(encoding="utf-8", errors="replace")[-500:]
-    raise RunError(f"Flower's SuperLink did not start on port {port}: {tail.strip()}")
+    said = (place / "superlink.log").read_text(encoding="utf-8", errors="replace")
+    raise RunError(f"Flower's SuperLink did not start on port {port} ({_last_line(said)}).")
+
+
+def _last_line(said: str) -> str:
+    """The line of a program's output that says what went wrong, a traceback's last one."""
+    # Flower's command draws boxes around what it says.
+    lines = [line.strip(" \t│╭╮╰╯─.") for line in said.splitlines()]
+    told = [one_line(line, 300) for line in lines if line]
+    return told[-1] if told else "it said nothing"
 
 
 def _end(guard: subprocess.Popen[bytes]) -> None:

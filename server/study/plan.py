@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from shared.config import parse_run_config
-from shared.errors import ConfigError
+from shared.errors import ConfigError, FedThawError
 from shared.overrides import OWN_OPTIONS
 from shared.setting import Scalar
 
@@ -45,6 +46,15 @@ class StudyPlan:
     arms: tuple[Arm, ...]
     folds: int
     repeats: int
+
+
+@contextmanager
+def of_arm(arm: Arm) -> Iterator[None]:
+    """Name the arm in what is wrong with it, said before any arm is trained."""
+    try:
+        yield
+    except FedThawError as error:
+        raise type(error)(f"Arm '{arm.name}': {error} No arm has been trained.") from error
 
 
 def shipped_arms() -> tuple[str, ...]:
@@ -117,7 +127,8 @@ def _arm(file: str, table: Mapping[str, Any]) -> Arm:
             "{ rounds = 20 }."
         )
     require_free(settings, f"{file}, arm '{name}'")
-    parse_run_config(settings)  # ConfigError for what is no setting
+    with of_arm(Arm(name)):
+        parse_run_config(settings)  # ConfigError for what is no setting
     sites = table.get("sites", [])
     if not isinstance(sites, list) or not all(isinstance(site, str) for site in sites):
         raise ConfigError(

@@ -18,6 +18,7 @@ from torchvision.models import (
     ResNet50_Weights,
 )
 
+from shared.deployment.proxies import dropped_proxies
 from shared.digest import file_sha256
 from shared.errors import ConfigError, WeightsError
 from shared.files import write_atomically
@@ -157,7 +158,7 @@ def _download(published: Published, sha256: str, on_progress: Progress | None) -
             f"{published.file} could not be downloaded from {url}: {_reason(error)}. Fetch "
             f"{published.url} by hand and put it at {target}; or set weights to the path of a "
             f"checkpoint; or set the environment variable {MIRROR_VARIABLE} to a web folder that "
-            "holds the file."
+            f"holds the file.{''.join(f' {sentence}' for sentence in dropped_proxies())}"
         ) from error
     return target
 

@@ -61,7 +61,7 @@ def test_a_round_closes_without_a_site_that_fails_and_goes_on_with_it(
     with listening(events.append):
         summary = simulate(config)
     first, second, third, fourth = ledger(config)
-    reason = "an unexpected OSError; the site's own log says more"
+    reason = "its disk or a folder of it fails (Input/output error); the site's own log says which"
     assert second.refused == {"east": reason}
     assert list(second.sites) == ["north", "south"]
     assert ReplyReceived("east", reason) in events
@@ -131,9 +131,9 @@ def test_a_run_with_too_few_replies_stops_and_can_be_resumed(
     with pytest.raises(RunError) as caught:
         simulate(config)
     assert str(caught.value) == (
-        "Round 3 was asked 2 times and had 2 usable replies of at least 3 (min-sites). east: an "
-        "unexpected OSError; the site's own log says more. The rounds before it are kept: mend "
-        "this and continue with --resume."
+        "Round 3 was asked 2 times and had 2 usable replies of at least 3 (min-sites). east: its "
+        "disk or a folder of it fails (Input/output error); the site's own log says which. The "
+        "rounds before it are kept: fix this and continue with --resume."
     )
     assert [record.round for record in ledger(config)] == [1, 2]
     monkeypatch.undo()

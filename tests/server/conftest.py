@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
 
@@ -131,7 +131,7 @@ class Sites:
 
     reference: Reference
     names: tuple[str, ...]
-    spoil: Callable[[str, Message, RecordDict], RecordDict] = lambda name, asked, reply: reply
+    spoil: Callable[[str, Message, RecordDict], RecordDict | Error] = lambda *given: given[2]
     heard: list[tuple[str, str]] = field(default_factory=list)
 
     def __call__(self, message: Message, context: Context) -> Message:

@@ -278,7 +278,7 @@ def test_sites_that_never_come(
     _, events = heard_during(work)
     assert events == [
         SiteJoined("south", 10, 10),
-        Warned("Waiting for sites: 1 are there, at least 3 are needed."),
+        Warned("Waiting for sites: 1 ready, at least 3 required."),
     ]
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.app import RecordDict
+from flwr.app import Error, RecordDict
 
 from server import waiting
 from server.federation import Federation
 from server.waiting import wait_for_sites
 from shared.errors import RunError, SiteError
-from shared.events import Event, SiteJoined, Warned, listening
+from shared.events import Event, SiteJoined, SiteUnable, Warned, listening
 from shared.protocol.describe import SiteDescription
 
 MakeSites = Callable[..., tuple[Any, Any]]
@@ -93,7 +93,7 @@ def test_a_simulation_begins_with_all_of_its_sites(
     federation = make_federation(grid, names=NAMES, min_sites=2, sites="north:east:south")
     names, warnings = wait(federation)
     assert names == ["east", "north", "south"]
-    assert warnings == ["Waiting for sites: 2 are there, at least 3 are needed."]
+    assert warnings == ["Waiting for sites: 2 ready, 3 required. Not connected: south."]
     assert clock.now >= 3
 
 
@@ -129,7 +129,7 @@ def test_who_is_expected_is_waited_for_a_while(
     federation = make_federation(grid, names=NAMES, min_sites=2, reconnect_wait=30)
     assert wait(federation, "north", "south") == (
         ["east", "south"],
-        ["Waiting for sites: 2 are there, at least 2 are needed. Not yet: north."],
+        ["Waiting for sites: 2 ready, at least 2 required. Not connected: north."],
     )
     assert 30 <= clock.now < 31
 
@@ -195,7 +195,10 @@ def test_too_few_are_waited_for_as_long_as_a_round_may_take(
         grid, names=NAMES, min_sites=2, reconnect_wait=30, round_timeout=600
     )
     sentence = (
-        r"^1 of at least 2 sites \(min-sites\) can take part\. Site east holds another .*"
+        r"^1 of at least 2 sites \(min-sites\) can take part: south\. Connected, but unable to "
+        r"take part: east: it holds another .* Not connected: north\. Start `fedthaw site run` at "
+        r"those that are not connected, fix what is wrong at those that cannot take part, or lower "
+        r"min-sites\. "
         r"What was done so far is kept; continue with --resume\.$"
     )
     with pytest.raises(RunError, match=sentence):
@@ -209,11 +212,60 @@ def test_a_refusal_is_told_once(
     sites, grid = make_sites()
     sites.spoil = lambda name, asked, reply: RecordDict() if name == "east" else reply
     federation = make_federation(grid, names=NAMES, min_sites=2, reconnect_wait=30)
-    names, told = wait(federation, "east")
+    events: list[Event] = []
+    with listening(events.append):
+        names, told = wait(federation, "east")
     assert names == ["north", "south"]
-    assert told[0] == "east is refused: the message has no record 'site'."
-    assert len(told) == 2  # and that it is waited for
+    assert [event for event in events if isinstance(event, SiteUnable)] == [
+        SiteUnable("east", "east is refused: the message has no record 'site'.")
+    ]
+    assert told == [
+        "Waiting for sites: 2 ready, at least 2 required. Connected, but unable to take part: "
+        "east: the message has no record 'site'."
+    ]
     assert len([one for one in sites.heard if one[0] == "east"]) > 3
+
+
+def test_each_kind_of_absence_is_named_apart(
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+) -> None:
+    """One cannot train, one reads its images, one is away: never as "not connected" together."""
+    sites, grid = make_sites()
+    grid.gone, grid.silent = frozenset({1003}), frozenset({1002})
+    sites.spoil = lambda name, asked, reply: (
+        Error(1, "it has too few patients of one class") if name == "north" else reply
+    )
+    federation = make_federation(grid, names=NAMES, min_sites=2, round_timeout=100)
+    with pytest.raises(RunError) as caught:
+        wait(federation)
+    assert str(caught.value) == (
+        "0 of at least 2 sites (min-sites) can take part. Connected, but unable to take part: "
+        "north: it has too few patients of one class. Still reading their images: east. Not "
+        "connected: south. Start `fedthaw site run` at those that are not connected, fix what is "
+        "wrong at those that cannot take part, or lower min-sites. What was done so far is kept; "
+        "continue with --resume."
+    )
+    assert federation.others([]) == (
+        ("south",),
+        {
+            "east": "it is still reading its images",
+            "north": "it has too few patients of one class",
+        },
+    )
+
+
+def test_what_is_fixed_is_forgotten(
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+) -> None:
+    sites, grid = make_sites()
+    sites.spoil = lambda name, asked, reply: (
+        Error(1, "its GPU is gone") if name == "north" and clock.now < 40 else reply
+    )
+    federation = make_federation(grid, names=NAMES, min_sites=3)
+    names, _ = wait(federation)
+    assert names == ["east", "north", "south"]
+    assert 40 <= clock.now < 65
+    assert federation.others(names) == ((), {})
 
 
 def test_a_refused_site_of_a_simulation_ends_it(

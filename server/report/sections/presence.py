@@ -99,7 +99,7 @@ def _refusals(report: Report) -> Html:
     if not why:
         return paragraph("No reply was refused, and every site that was asked answered.")
     rows = [(name, ranges(rounds), reason) for (name, reason), rounds in sorted(why.items())]
-    caption = "Replies that were not used, and sites that did not answer"
+    caption = "Replies that were not used, and sites that did not answer or could not take part"
     return table(caption, ("site", "rounds", "reason"), rows, text_columns=(1, 2))
 
 

@@ -34,7 +34,7 @@ def test_a_site_that_fails_for_good(
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.last_line == (
         "fedthaw: Round 2 was asked 3 times and had 1 usable reply of at least 2 (min-sites). "
-        f"north: {reason}. The rounds before it are kept: mend this and continue with --resume."
+        f"north: {reason}. The rounds before it are kept: fix this and continue with --resume."
     )
     assert outcome.err.count(f"north left out: {reason}\n") == 3
     assert rounds_in(run) == 1

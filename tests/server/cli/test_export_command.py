@@ -15,8 +15,10 @@ import onnxruntime
 import pytest
 import torch
 import torchvision
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from server.export_check import check_onnx, check_safetensors
+from shared.errors import RunError
 from shared.finished import LOCAL_STATISTICS, NOTICE, read_finished_run
 from shared.model.final import load_final_model
 
@@ -180,3 +182,32 @@ def test_an_unfinished_run_is_refused(tmp_path: Path, write_finished: Write, her
     code, _, err = here("export", run)
     assert (code, err.count("\n")) == (2, 1)
     assert "has no final model yet" in err
+
+
+def _scaled(file: Path) -> None:
+    state = load_file(file)
+    save_file({**state, "fc.weight": state["fc.weight"] * 1.5}, file)
+
+
+@pytest.mark.parametrize("name", ["safetensors", "onnx"])
+def test_a_file_that_computes_otherwise_is_removed(
+    tmp_path: Path, write_finished: Write, here: Here, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run's file stands for whatever goes wrong between the weights and the disk."""
+    run = write_finished(tmp_path / "run")
+    assert here("export", run, "--format", name, "--out", tmp_path / "good")[0] == 0
+    _scaled(run / "model.safetensors")
+    file = tmp_path / "good" / f"model.{name}"
+    check = {"safetensors": check_safetensors, "onnx": check_onnx}[name]
+    with pytest.raises(RunError, match=r"does not compute what the run's model does \(its logits"):
+        check(read_finished_run(run), file)
+    assert not file.exists()
+
+
+def test_without_onnxruntime_it_is_said_that_nothing_was_compared(
+    tmp_path: Path, write_finished: Write, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, _, err = here("export", write_finished(tmp_path / "run"), "--format", "onnx")
+    assert code == 0
+    assert "was not compared with the run's model" in " ".join(err.split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from server.link.home import Home, create_home
 from server.link.lock import only_one
 from shared import bundle
 from shared.bundle import Bundle
-from shared.errors import ConfigError
+from shared.errors import ConfigError, WeightsError
 
 DIGEST = hashlib.sha256(b"code").hexdigest()
 
@@ -31,13 +32,19 @@ def test_weights_with_a_name_are_no_file(name: str) -> None:
 
 
 def test_a_weights_file_is_named_from_wherever_the_run_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_base: Callable[..., Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=rf"no weights file {tmp_path}/base\.pt"):
         config_of({"weights": "base.pt"})
     (tmp_path / "base.pt").touch()
-    assert config_of({"weights": "base.pt"}).weights == str(tmp_path / "base.pt")
+    with pytest.raises(WeightsError, match=r"base\.pt cannot be read as weights"):
+        config_of({"weights": "base.pt"})
+    path = write_base(tmp_path / "base.safetensors")
+    settings = {"weights": "base.safetensors", "backbone": "micro"}
+    assert config_of(settings).weights == str(path)
+    with pytest.raises(WeightsError):
+        config_of({"weights": "base.safetensors"})
 
 
 def test_a_bundle_is_kept_by_its_digest_for_the_owner_alone(home: Home) -> None:

@@ -16,6 +16,7 @@ from server.link.status import write_status
 from server.run.failure import write_failure
 from shared import bundle
 from shared.bundle import Bundle
+from shared.deployment.keys import generate_private_key, public_key_line
 from shared.errors import RunError
 
 Here = Callable[..., tuple[int, str, str]]
@@ -28,6 +29,9 @@ def home(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("FEDTHAW_COORDINATOR", raising=False)
     monkeypatch.setattr(bundle, "build_bundle", lambda: Bundle(b"code", DIGEST))
     assert here("server", "init", "--name", "hub")[0] == 0
+    for site in ("north", "east"):
+        line = public_key_line(generate_private_key(), site)
+        assert here("server", "register", site, line)[0] == 0
     return tmp_path / "coordinator"
 
 
@@ -36,16 +40,19 @@ def submit(here: Here, *words: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.usefixtures("home")
-def test_an_order_lies_in_its_folder(here: Here, home: Path) -> None:
-    (home.parent / "w.st").touch()
-    code, out, err = submit(here, "--name", "first", "--set", "rounds=3", "--set", "weights=w.st")
+def test_an_order_lies_in_its_folder(
+    here: Here, home: Path, write_base: Callable[..., Path]
+) -> None:
+    write_base(home.parent / "w.safetensors")
+    settings = ("--set", "rounds=3", "--set", "weights=w.safetensors", "--set", "backbone=micro")
+    code, out, err = submit(here, "--name", "first", *settings)
     assert (code, out) == (0, "")
     assert f"Bundle: {DIGEST}" in err
     assert "fedthaw site approve FOLDER HASH" in err
     assert "No server process is running here" in err
     order = read_order(home / "runs" / "first")
     assert (order.config.rounds, order.bundle, order.state) == (3, DIGEST, "waiting")
-    assert order.config.weights == str(home.parent / "w.st")
+    assert order.config.weights == str(home.parent / "w.safetensors")
     assert (home / "bundles" / f"{DIGEST}.fab").read_bytes() == b"code"
 
 
@@ -58,6 +65,12 @@ def test_an_order_lies_in_its_folder(here: Here, home: Path) -> None:
         (("--set", "rounds=-1"), "rounds"),
         (("--set", "unknown=1"), "unknown"),
         (("--name", "../x"), "../x"),
+        (
+            ("--set", "min-sites=3"),
+            "min-sites is 3, but of this coordinator's sites 2",
+        ),
+        (("--set", "weights=nope.pt"), "no weights file"),
+        (("--set", "weights=coordinator/ca.crt"), "ca.crt"),
         (("--resume", "absent"), "no run absent"),
         (("--resume", "../../x"), "../../x"),
         (("--resume", "a", "--name", "b"), "leave --name out"),
@@ -93,10 +106,10 @@ def test_a_continued_run_keeps_its_bundle_and_its_settings(
     assert code == 2
     assert "keeps its backbone" in err
     assert read_order(folder).state == "stopped"
-    assert submit(here, "--resume", "first", "--set", "min-sites=5")[0] == 0
+    assert submit(here, "--resume", "first", "--set", "min-sites=1")[0] == 0
     order = read_order(folder)
     assert (order.state, order.bundle) == ("waiting", DIGEST)
-    assert (order.config.rounds, order.config.min_sites) == (3, 5)
+    assert (order.config.rounds, order.config.min_sites) == (3, 1)
 
 
 def test_a_run_that_goes_on_is_not_ordered_anew(here: Here, home: Path) -> None:
@@ -107,7 +120,7 @@ def test_a_run_that_goes_on_is_not_ordered_anew(here: Here, home: Path) -> None:
     resume = ("--resume", "first")
     with only_one(Home(home)):
         write_status(Home(home), {"run": "first"})
-        code, _, err = submit(here, *resume, "--set", "min-sites=5")
+        code, _, err = submit(here, *resume, "--set", "min-sites=1")
         assert code == 2
         assert "still running; wait until `fedthaw server status` says stopped" in err
         code, _, err = submit(here, *resume)
@@ -118,15 +131,15 @@ def test_a_run_that_goes_on_is_not_ordered_anew(here: Here, home: Path) -> None:
         assert (folder / "order.json").read_bytes() == before
         # Its process is ending: what it leaves is continued with what is given.
         write_failure(folder, RunError("it was stopped"))
-        assert submit(here, *resume, "--set", "min-sites=5")[0] == 0
-    assert read_order(folder).config.min_sites == 5
+        assert submit(here, *resume, "--set", "min-sites=1")[0] == 0
+    assert read_order(folder).config.min_sites == 1
 
 
 def test_a_process_that_has_ended_runs_nothing(here: Here, home: Path) -> None:
     submit(here, "--name", "first", "--set", "rounds=3")
     write_status(Home(home), {"run": "first"})
-    assert submit(here, "--resume", "first", "--set", "min-sites=5")[0] == 0
-    assert read_order(home / "runs" / "first").config.min_sites == 5
+    assert submit(here, "--resume", "first", "--set", "min-sites=1")[0] == 0
+    assert read_order(home / "runs" / "first").config.min_sites == 1
 
 
 def test_a_complete_run_is_not_continued(here: Here, home: Path) -> None:
@@ -136,6 +149,21 @@ def test_a_complete_run_is_not_continued(here: Here, home: Path) -> None:
         code, _, err = here(*words)
         assert code == 2
         assert "complete" in err
+
+
+def test_a_failed_run_says_why_and_names_are_whole(
+    here: Here, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    name = "a-name-of-a-run-that-is-longer-than-most-2026-11-20-0001"
+    submit(here, "--name", name)
+    why = "1 of at least 2 sites (min-sites) can take part: north."
+    write_failure(home / "runs" / name, RunError(why))
+    out = here("server", "status")[1]
+    assert "…" not in out
+    assert f"{name} failed: {why}" in " ".join(out.split())
+    told = json.loads(here("server", "status", "--json")[1])["runs"]
+    assert [(run["state"], run["failure"]) for run in told] == [("failed", why)]
 
 
 def test_stop_asks_the_run_to_end(here: Here, home: Path) -> None:
@@ -169,26 +197,37 @@ def test_following_ends_as_the_run_did(
 
 
 def test_status_shows_sites_and_runs(here: Here, home: Path) -> None:
-    from shared.deployment.keys import generate_private_key, public_key_line
-
-    here("server", "register", "north", public_key_line(generate_private_key()))
+    here("server", "remove", "east")
+    submit(here, "--name", "none")
+    assert not (home / "runs").exists()
+    here("server", "register", "east", public_key_line(generate_private_key()))
     submit(here, "--name", "first")
-    sites = {"north": {"connected": True, "since": "2026-01-01T00:00:00.5+00:00"}}
+    away = {"connected": False, "since": None, "problem": None}
+    there = {"connected": True, "since": "2026-01-01T00:00:00.5+00:00"}
+    sites = {"north": there, "east": there}
+    why = "east cannot take part: the GPU that its site.toml names is not there."
+    (home / "runs" / "first" / "progress.json").write_text(
+        json.dumps({"pid": 1, "unable": {"east": why}})
+    )
     write_status(Home(home), {"run": "first", "sites": sites})
     code, out, _ = here("server", "status", "--json")
     told = json.loads(out)
     assert (code, told["serving"]) == (0, False)
     # What a process that has ended wrote last is not passed off as of now.
-    assert told["sites"] == {"north": {"connected": False, "since": None}}
+    assert told["sites"] == {"east": away, "north": away}
     assert [(run["run"], run["state"]) for run in told["runs"]] == [("first", "waiting")]
     with only_one(Home(home)):
         told = json.loads(here("server", "status", "--json")[1])
         assert told["serving"]
-        assert told["sites"] == sites
+        assert told["sites"] == {
+            "east": {**there, "problem": why}, "north": {**there, "problem": None}
+        }  # fmt: skip
         assert told["runs"][0]["state"] == "running"
         out = here("server", "status")[1]
     assert "Serving." in out
     assert "2026-01-01T00:00:00" in out
+    assert "yes, unable to take part" in out
+    assert why in " ".join(out.split())
     assert "No server process is running here." in here("server", "status")[1]
 
 

@@ -14,6 +14,7 @@ from server.link.follow import end_of_log, follow
 from server.link.home import Home
 from server.link.lock import only_one
 from server.link.orders import STOP, Order, write_order
+from server.link.status import write_status
 from server.run.failure import write_failure
 from shared.config import RunConfig
 from shared.errors import ConfigError, RunError, UserError
@@ -48,6 +49,23 @@ def test_a_complete_run_is_told_to_its_last_line(
     (order.folder / "summary.json").write_text("{}")
     follow(home, order, start)
     assert capsys.readouterr().err.splitlines() == ["[red]begins[/red]", "ends " + "x" * 300]
+
+
+def test_it_ends_when_the_process_has_written_everything(
+    home: Home, order: Order, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The summary is there before the report is: the run's process still works on it."""
+    (order.folder / "summary.json").write_text("{}")
+
+    def end() -> None:
+        say(order, "report written")
+        write_status(home, {"run": None})
+
+    with only_one(home):
+        write_status(home, {"run": "first"})
+        threading.Timer(0.3, end).start()
+        follow(home, order, end_of_log(order))
+    assert capsys.readouterr().err == "report written\n"
 
 
 def test_lines_are_told_while_the_run_goes_on(

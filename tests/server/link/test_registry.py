@@ -167,3 +167,15 @@ def test_it_is_a_one_to_one_map(steps: list[tuple[str, str, int]]) -> None:
 
 def _without(model: dict[str, int], name: str) -> dict[str, int]:
     return {key: value for key, value in model.items() if key != name}
+
+
+def test_a_key_whose_line_names_another_site_is_refused(home: Home) -> None:
+    """Two files were mixed up: the sites would be let in under each other's names."""
+    line = public_key_line(generate_private_key(), "north")
+    with pytest.raises(ConfigError, match="the key of the site north, as its line says, not of ea"):
+        register(home, "east", line)
+    assert read_registry(home) == ()
+    assert register(home, "north", line).name == "north"
+    for comment in ("", "root@hub.example.org, made by ssh-keygen"):
+        own = public_key_line(generate_private_key(), comment)
+        assert register(home, f"site-{len(comment)}", own).name

@@ -234,7 +234,9 @@ def test_an_older_run_has_no_curves(make_run: Callable[..., Path]) -> None:
 
 def test_refused_replies_have_their_reason(make_run: Callable[..., Path], tables_of: Any) -> None:
     found = tables_of(make_run(reason="its frozen stages differ from the base"))
-    refused = found["Replies that were not used, and sites that did not answer"][1:]
+    refused = found[
+        "Replies that were not used, and sites that did not answer or could not take part"
+    ][1:]
     assert refused == [["south-2", "1, 3", "its frozen stages differ from the base"]]
     assert found["Sites that are not in the final evaluation"][1:] == [
         ["absent", "its frozen stages differ from the base"]

@@ -22,6 +22,7 @@ from server.study.document import is_study, read_study
 from server.study.results import StudyResult
 from shared import bundle
 from shared.bundle import Bundle
+from shared.deployment.keys import generate_private_key, public_key_line
 from shared.errors import FedThawError, RunError, SiteError
 from shared.replies import own_sites
 
@@ -38,6 +39,9 @@ def command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> list
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bundle, "build_bundle", lambda: Bundle(b"code", "0" * 64))
     assert here("server", "init", "--name", "hub")[0] == 0
+    for site in ("north", "east"):
+        line = public_key_line(generate_private_key(), site)
+        assert here("server", "register", site, line)[0] == 0
     (tmp_path / "arms.toml").write_text(ARMS)
     settings = [word for one in TINY for word in ("--set", one)]
     return ["study", "--arms", "arms.toml", "--folds", 2, "--repeats", 1, *settings]

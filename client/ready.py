@@ -1,0 +1,50 @@
+"""What is known of site folders without reading an image: settings, weights, device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from client.device import choose_device
+from client.settings import load_site
+from shared.config import RunConfig
+from shared.errors import FedThawError, SiteError, WeightsError
+from shared.model.pretrained import checkpoint_in_place
+
+
+def require_ready(folders: Sequence[Path], config: RunConfig) -> None:
+    """SiteError with all that is wrong at all of these folders, if anything is."""
+    problems = list(filter(None, (_problem(folder, config) for folder in folders)))
+    if problems:
+        raise SiteError(" ".join(problems))
+
+
+def _problem(folder: Path, config: RunConfig) -> str | None:
+    try:
+        settings = load_site(folder)
+        choose_device(settings)
+        _require_weights(settings.name, settings.weights, config)
+        _require_writable(settings.name, settings.cache)
+    except FedThawError as error:
+        return str(error)
+    return None
+
+
+def _require_weights(site: str, own: str | None, config: RunConfig) -> None:
+    path = checkpoint_in_place(config, own) if own else None
+    if path is not None and not path.is_file():
+        raise WeightsError(
+            f"There is no weights file {path}, which site.toml of {site} names; correct weights in "
+            "[compute] there."
+        )
+
+
+def _require_writable(site: str, cache: Path) -> None:
+    """SiteError where the cache, or the folder that it would be made in, takes no files."""
+    here = next(path for path in (cache, *cache.parents) if path.exists())
+    if not here.is_dir() or not os.access(here, os.W_OK | os.X_OK):
+        raise SiteError(
+            f"The image cache {cache} of {site} cannot be written; check the permissions of "
+            f"{here}, or name another folder with `cache` in [compute] of site.toml."
+        )

@@ -1,0 +1,102 @@
+"""Whether every run of a simulated study can be trained, before the first of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.collect import Missing, Question, send_and_collect
+from server.federation import SIMULATION_TIMEOUT
+from server.replies import as_sentence, error_reason
+from server.simulation.inprocess import require_ready_sites
+from server.study.asking import open_sites
+from server.study.cells import Cell, cells_of, is_done, names_of
+from server.study.plan import Arm, StudyPlan, of_arm
+from server.weights import require_weights
+from shared.config import RunConfig, parse_run_config
+from shared.errors import ConfigError, SiteError
+from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest
+from shared.setting import Scalar
+
+_RUN = "before-a-study"
+"""Under which name the sites are asked; nothing is kept for it."""
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Runs of one arm that ask the same of its sites' data."""
+
+    arm: Arm
+    config: RunConfig
+    sites: Mapping[str, Path]
+
+
+def require_ready(
+    plan: StudyPlan,
+    sites: Mapping[str, Path],
+    settings: Mapping[str, Scalar],
+    out: Path,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Look at the weights, the settings and the sites' patients of all runs that are not done.
+
+    What costs little comes first, for all arms: settings, weights, the sites' folders. Then each
+    site reads its images, which its cache keeps for the runs, and splits its patients into each
+    repeat's folds. The error names the arm; nothing has been trained then.
+    """
+    waiting = [cell for cell in cells_of(plan) if not is_done(cell, out)]
+    checks = [_check(cell, plan, sites, settings) for cell in waiting]
+    for check in checks:
+        with of_arm(check.arm):
+            _require_enough(check)
+            require_weights(check.config, fetch=True)
+            require_ready_sites(list(check.sites.values()), check.config)
+    different = list(_different(checks))
+    for number, check in enumerate(different, 1):
+        if number == 1:
+            tell("Checking all arms before the first is trained: sites, patients, folds.")
+        with of_arm(check.arm):
+            _ask(check)
+
+
+def _check(
+    cell: Cell, plan: StudyPlan, sites: Mapping[str, Path], settings: Mapping[str, Scalar]
+) -> _Check:
+    with of_arm(cell.arm):
+        config = parse_run_config(cell.settings(plan.folds, settings))
+    names = names_of(cell.arm, sites)
+    return _Check(cell.arm, config, {name: sites[name] for name in names})
+
+
+def _require_enough(check: _Check) -> None:
+    if not check.sites:
+        raise ConfigError("it has no site; name one of the folders in `sites`.")
+
+
+def _different(checks: list[_Check]) -> Iterator[_Check]:
+    """One check for each way in which images are prepared and patients are split."""
+    seen = set()
+    for check in checks:
+        config = check.config
+        key = (
+            config.image_size, config.image_fit, config.folds, config.fold, config.seed,
+            config.validation_fraction, config.weights, config.weights_sha256, config.backbone,
+            tuple(check.sites),
+        )  # fmt: skip
+        if key not in seen:
+            seen.add(key)
+            yield check
+
+
+def _ask(check: _Check) -> None:
+    """Let each site describe itself as it will when the run begins."""
+    asked = open_sites(check.config, check.sites)
+    names = {node: name for name, node in asked.nodes.items()}
+    contents = dict.fromkeys(names, DescribeRequest(_RUN).to_content())
+    question = Question(MESSAGE_TYPE, "study", SIMULATION_TIMEOUT)
+    for node, reply in send_and_collect(asked.grid, contents, question):
+        if isinstance(reply, Missing):
+            raise SiteError(f"{names[node]} did not answer: {reply.reason}.")
+        if reply.has_error():
+            raise SiteError(as_sentence(error_reason(reply)))
