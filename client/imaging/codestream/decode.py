@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from client.imaging.codestream.header import DamagedStream, Family, StreamHeader
 from client.imaging.codestream.jpeg import LOSSLESS, JpegImage, check_scans, read_jpeg
 from client.imaging.codestream.jpeg2000 import read_jpeg_2000
-from client.imaging.codestream.jpeg_entropy import check_lossless, check_sequential
+from client.imaging.codestream.jpeg_entropy import check_lossless, check_sequential, check_zeros
 from client.imaging.codestream.jpegxl import read_jpeg_xl
 
 # Processes of SOFn that libjpeg decodes; hierarchical ones it does not.
@@ -101,6 +101,8 @@ def _jpeg(data: bytes, image: JpegImage) -> Samples:
     header = image.header
     if image.process in _HIERARCHICAL:
         raise UnsupportedStream("hierarchical JPEG")
+    if image.process in (*_SEQUENTIAL, LOSSLESS):
+        check_zeros(data, image)
     if image.process == LOSSLESS:
         if header.components > 1:
             raise UnsupportedStream(f"lossless JPEG with {header.components} components")

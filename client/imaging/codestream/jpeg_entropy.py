@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.imaging.codestream.header import DamagedStream
-from client.imaging.codestream.jpeg import HuffmanTable, JpegImage
+from client.imaging.codestream.jpeg import LOSSLESS, HuffmanTable, JpegImage
 
 # Bytes between the last code and the next marker that encoders leave without harm.
 _SPARE_BYTES = 8
 _CHUNK = 1 << 16
 _STRIP = 256
+_ZEROS = 128
+_FROM_THE_LEFT = (1, 4, 5, 6, 7)
 # The longest block: 64 codes of 16 bits with 15 bits each, and the window of the last code.
 _LONGEST_BLOCK = 64 * 31 // 8 + 8
 
@@ -44,6 +46,30 @@ def check_lossless(data: bytes, image: JpegImage, decoded: NDArray[np.integer]) 
     spare = np.array(present) - wanted
     if spare.min() < 0 or spare.max() > _SPARE_BYTES:
         raise DamagedStream("the codes do not fill the picture")
+
+
+def check_zeros(data: bytes, image: JpegImage) -> None:
+    """Raise DamagedStream for a block of zeros, as lost storage leaves it, that no picture gives.
+
+    Which codes begin with zeros decides what a picture may have: flat areas where they are the
+    end of a block or the category 0. Else zeros are 63 equal coefficients, or, without DCT, an
+    even fall from sample to sample, which soon leaves the range.
+    """
+    dc, ac = image.tables
+    if dc is None or (image.process != LOSSLESS and ac is None):
+        return
+    length, symbol = _codes(dc if image.process == LOSSLESS or ac is None else ac)[0]
+    if symbol == 0:
+        return
+    zeros = _ZEROS
+    if image.process == LOSSLESS:
+        if image.predictor not in _FROM_THE_LEFT or symbol > 15:
+            return
+        samples = (1 << image.header.bits) // ((1 << symbol) - 1) + 1
+        zeros = max(zeros, samples * (length + symbol) // 8 + 2)
+    end = data.rfind(b"\xff\xd9")  # a file may have zeros behind the image
+    if data.find(bytes(zeros), image.data_start, end if end >= 0 else len(data)) >= 0:
+        raise DamagedStream("a block of zeros")
 
 
 def _rows_of_interval(image: JpegImage) -> int:
@@ -115,7 +141,10 @@ def _code_lengths(table: HuffmanTable) -> NDArray[np.uint8]:
 def _codes(table: HuffmanTable) -> list[tuple[int, int]]:
     """Length and symbol of each code, in the order of the codes."""
     lengths = [length for length, count in enumerate(table.counts, 1) for _ in range(count)]
-    return list(zip(lengths, table.symbols, strict=True))
+    codes = list(zip(lengths, table.symbols, strict=True))
+    if not codes:
+        raise DamagedStream("a Huffman table without a code")
+    return codes
 
 
 def entropy_coded(data: bytes, start: int) -> list[NDArray[np.uint8]]:
