@@ -79,7 +79,8 @@ def _frame(stored: NDArray[np.unsignedinteger], encoding: str) -> bytes:
             rows, columns = stored.shape
             stream = RLELosslessEncoder.encode(
                 stored, rows=rows, columns=columns, samples_per_pixel=1, number_of_frames=1,
-                bits_allocated=16, bits_stored=12, pixel_representation=0, photometric_interpretation="MONOCHROME2",
+                bits_allocated=16, bits_stored=12, pixel_representation=0,
+                photometric_interpretation="MONOCHROME2",
             )  # fmt: skip
         case _:
             frame = BytesIO()

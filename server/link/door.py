@@ -37,6 +37,8 @@ _PULSE_SECONDS = 0.05
 """How often it is measured how busy the process is."""
 _LATE_SECONDS = 0.02
 """Where everything waits so long for its turn in the event loop, half as many are let in."""
+_SLOWEST = 0.15
+"""Of the full pace: where it is sites that keep the process busy, others of them still get in."""
 _FADING = 0.9
 """From one measurement to the next."""
 _CUT = struct.pack("ii", 1, 0)
@@ -144,7 +146,7 @@ class Door:
             async with asyncio.timeout(_HEADER_SECONDS):
                 address = await read_forwarded(accepted)
         except (ValueError, OSError, TimeoutError):
-            self._visitors.refusals.note(proxy, "no PROXY header of version 2 from the proxy")
+            self._visitors.refusals.note(proxy, "proxy without a PROXY header of version 2")
             address = None
         if address is None:
             accepted.close()
@@ -159,7 +161,7 @@ class Door:
             self._turn_away(*too_many)
 
     def _turn_away(self, address: str, accepted: socket.socket) -> None:
-        self._visitors.refusals.note(address, "too many connections at once")
+        self._visitors.refusals.note(address, "too many at once")
         cut(accepted)
 
     def _let_in(self) -> None:
@@ -167,7 +169,7 @@ class Door:
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        pace = _LATE_SECONDS / (_LATE_SECONDS + self._late)
+        pace = max(_SLOWEST, _LATE_SECONDS / (_LATE_SECONDS + self._late))
         for known, turns in self._waiting.items():
             while (one := turns.take(self._loop.time(), _is_there, pace)) is not None:
                 address, accepted = one
@@ -188,7 +190,7 @@ class Door:
         except (OSError, TimeoutError):  # ssl.SSLError is an OSError
             if not visitor.gone:
                 self._visitors.left(visitor)
-                visitor.refused("TLS handshakes that failed")
+                visitor.refused("failed TLS handshake")
             cut(accepted)
 
 

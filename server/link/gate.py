@@ -110,7 +110,7 @@ def gate_for_sites(app: App, link: Link) -> App:
         visitor: Visitor | None = scope.get(VISITOR)
         if node is None:
             if visitor is not None:
-                visitor.refused("requests that no registered site has signed")
+                visitor.refused("not signed by a registered site")
             await refuse(closing(send), 401, "no registered site's signature of this moment")
             return
         if visitor is not None and not visitor.recognise(node):

@@ -44,18 +44,13 @@ class Refusals:
             return
         self._last = now
         most = self._counted.most_common()
-        parts = [f"{address}: {count:,} x {why}" for (address, why), count in most]
-        if len(most) > _NAMED:
-            rest = most[_NAMED:]
-            parts[_NAMED:] = [
-                f"{len({address for (address, _), _ in rest})} more addresses: "
-                f"{sum(count for _, count in rest):,} x"
-            ]
+        parts = [f"{count:,} from {address} ({why})" for (address, why), count in most[:_NAMED]]
+        if rest := most[_NAMED:]:
+            parts.append(f"{sum(count for _, count in rest):,} more")
         self._counted.clear()
-        text = "; ".join(parts)
+        text = ", ".join(parts)
         log.warning(
-            "Connections refused. %s. Registered sites are served as before; block an address that "
-            "should not be here in the firewall.",
+            "Connections refused: %s. Block an address that you do not know in the firewall.",
             text,
         )
         self._write(text)

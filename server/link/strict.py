@@ -54,7 +54,9 @@ class StrictProtocol(HttpToolsProtocol):
         while data and not self._ended:
             room = self._body or self._limits.head_bytes - self._head
             if room <= 0:
-                self._refuse(431, f"a header may have {self._limits.head_bytes} bytes", "header")
+                self._refuse(
+                    431, f"a header may have {self._limits.head_bytes} bytes", "header too large"
+                )
                 return
             piece, data = data[:room], data[room:]
             if not self._body:
@@ -72,7 +74,7 @@ class StrictProtocol(HttpToolsProtocol):
         yet to learn that it left.
         """
         if self.pipeline:
-            self._fail(400, "one request at a time", "requests before an answer")
+            self._fail(400, "one request at a time", "pipelined requests")
         super().on_message_begin()
         self._lines = 0
         if self._visitor is not None:
@@ -82,7 +84,9 @@ class StrictProtocol(HttpToolsProtocol):
         """A header line, or one that follows a body."""
         self._lines += 1
         if self._lines > self._limits.head_lines:
-            self._fail(431, f"a header may have {self._limits.head_lines} lines", "header")
+            self._fail(
+                431, f"a header may have {self._limits.head_lines} lines", "header too large"
+            )
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -91,12 +95,16 @@ class StrictProtocol(HttpToolsProtocol):
         self._head = 0
         headers = dict(self.headers)
         if b"transfer-encoding" in headers or self.parser.should_upgrade():
-            self._fail(411, "a request says how many bytes it has, and is HTTP", "kind of request")
+            self._fail(
+                411,
+                "a request says how many bytes it has, and is HTTP",
+                "no length of the body, or not HTTP",
+            )
         length = headers.get(b"content-length", b"0")
         # The parser itself refuses what is no number, and a second length.
         self._body = int(length) if length.isdigit() else 0
         if self._body > self._limits.body_bytes:
-            self._fail(413, f"more than {self._limits.body_bytes} bytes", "announced size")
+            self._fail(413, f"more than {self._limits.body_bytes} bytes", "body too large")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -114,18 +122,18 @@ class StrictProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What the parser cannot go on with, or what was refused while it parsed."""
-        self._refuse(*(self._refusal or (400, msg, "request that is not HTTP")))
+        self._refuse(*(self._refusal or (400, msg, "not HTTP")))
 
-    def _fail(self, status: int, text: str, what: str) -> None:
+    def _fail(self, status: int, text: str, why: str) -> None:
         """Refuse within the parser, which stops at an error."""
-        self._refusal = (status, text, what)
+        self._refusal = (status, text, why)
         raise ValueError(text)
 
-    def _refuse(self, status: int, text: str, what: str) -> None:
+    def _refuse(self, status: int, text: str, why: str) -> None:
         if self._ended:
             return
         if self._visitor is not None:
-            self._visitor.refused(f"refused for its {what}")
+            self._visitor.refused(why)
         answering = self.cycle is not None and not self.cycle.response_complete
         if not self.pipeline and not (answering and self.cycle.response_started):
             phrase = http.HTTPStatus(status).phrase

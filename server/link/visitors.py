@@ -92,7 +92,7 @@ class Visitors:
         # With too many in all, it is an address that has most who gives one up.
         busiest = visitor.address if crowd else numbers.most_common(1)[0][0]
         oldest = next(one for one in strangers if one.address == busiest)
-        self.dismiss(oldest, "connections that asked for nothing while others came")
+        self.dismiss(oldest, "no request yet, closed for a newer one")
 
     def recognise(self, visitor: Visitor, node: int) -> bool:
         """Count the connection as this site's; False where it has too many, or this has ended."""
@@ -119,7 +119,7 @@ class Visitors:
         deadline = self.clock() - self.limits.unknown_seconds
         for one in self.all_strangers():
             if one.since < deadline:
-                self.dismiss(one, "connections without a registered site's request")
+                self.dismiss(one, "no request of a registered site in time")
 
     def left(self, visitor: Visitor) -> None:
         """The connection has ended; may be said again."""

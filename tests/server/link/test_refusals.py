@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from server.link.refusals import SECONDS, Refusals, counted_address
+
+
+@pytest.fixture(autouse=True)
+def _heard(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="fedthaw.server")
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -18,18 +25,18 @@ def test_a_line_a_minute_names_who_was_refused_how_often_and_why(
     refusals.tell(0.0)
     assert said(caplog) == []
     for _ in range(1500):
-        refusals.note("192.0.2.1", "too many connections at once")
-    refusals.note("192.0.2.2", "refused for its header")
+        refusals.note("192.0.2.1", "too many at once")
+    refusals.note("192.0.2.2", "header too large")
     refusals.tell(1.0)
-    refusals.note("192.0.2.1", "refused for its header")
+    refusals.note("192.0.2.1", "header too large")
     refusals.tell(SECONDS)
     (line,) = said(caplog)
-    assert "192.0.2.1: 1,500 x too many connections at once" in line
-    assert "192.0.2.2: 1 x refused for its header" in line
+    assert "1,500 from 192.0.2.1 (too many at once)" in line
+    assert "1 from 192.0.2.2 (header too large)" in line
     refusals.tell(SECONDS + 1.0)
     refusals.tell(3 * SECONDS)
     assert len(said(caplog)) == 2
-    assert "192.0.2.1: 1 x refused for its header" in said(caplog)[1]
+    assert "1 from 192.0.2.1 (header too large)" in said(caplog)[1]
 
 
 def test_ever_new_addresses_fill_neither_the_log_nor_the_memory(
@@ -37,12 +44,12 @@ def test_ever_new_addresses_fill_neither_the_log_nor_the_memory(
 ) -> None:
     refusals = Refusals()
     for number in range(5000):
-        refusals.note(f"2001:db8:0:{number:x}::/64", "TLS handshakes that failed")
+        refusals.note(f"2001:db8:0:{number:x}::/64", "failed TLS handshake")
     assert len(refusals._counted) <= 1001
     refusals.tell(0.0)
     (line,) = said(caplog)
     assert len(line) < 600
-    assert "other addresses: 4,000 x" in line
+    assert "4,000 from other addresses (failed TLS handshake), 1 from" in line
 
 
 @pytest.mark.parametrize(
