@@ -19,7 +19,7 @@ import numpy as np
 from client.imaging.facts import DecodedImage, ImageFacts
 from client.imaging.helper_process import MAXIMUM_REQUEST, OUT_OF_MEMORY, PIXEL_BYTES
 from client.imaging.limits import decoding_bytes
-from client.imaging.template import fork_helper
+from client.imaging.template import cannot_start, fork_helper
 
 CRASHED = "the image decoder crashed"
 KILLED = "the image decoder was killed, as the system does when memory runs out"
@@ -49,8 +49,11 @@ class Helper:
         self._ended = False
         self._code: int | None = None
         size = maximum_pixels * PIXEL_BYTES
-        descriptor = _make_memory(size)
-        self._pipe, theirs = Pipe()
+        try:
+            descriptor = _make_memory(size)
+            self._pipe, theirs = Pipe()
+        except OSError as error:  # too many open files
+            raise cannot_start(str(error.strerror)) from error
         try:
             self._memory = mmap.mmap(descriptor, size)
             self._template, self.process = fork_helper(

@@ -62,7 +62,7 @@ def fork_helper(pixels: int, most: int, fds: list[int]) -> tuple[Template, int]:
             return template, template.fork(pixels, most, fds)
         except OSError:
             _forget(template)
-    raise FedThawError("The process that decodes images ends as soon as it is started; rerun.")
+    raise cannot_start("it ends at once, as it does without memory or with too many processes")
 
 
 _lock = threading.Lock()
@@ -109,7 +109,7 @@ def _start() -> Template:
             )
         except OSError as error:
             ours.close()
-            raise _cannot_start(f"{sys.executable}: {error.strerror}") from error
+            raise cannot_start(f"{sys.executable}: {error.strerror}") from error
     template = Template(process, ours, os.getpid())
     try:
         ours.settimeout(_START_SECONDS)
@@ -118,17 +118,18 @@ def _start() -> Template:
         ours.settimeout(None)
     except OSError as error:
         _end(template)
-        raise _cannot_start(f"it ended with {process.returncode}") from error
+        raise cannot_start(f"it ended with {process.returncode}") from error
     if wrong:
         _end(template)
-        raise _cannot_start(wrong)
+        raise cannot_start(wrong)
     return template
 
 
-def _cannot_start(why: str) -> FedThawError:
+def cannot_start(why: str) -> FedThawError:
+    """The error for a helper that does not come up."""
     return FedThawError(
         f"The process that decodes images cannot start ({why}). Check the installation with "
-        f"{sys.executable} -m pip check, and rerun.",
+        f"`{sys.executable} -m pip check`, and rerun.",
         shareable="the process that decodes its images cannot start; the site's own log says why",
     )
 

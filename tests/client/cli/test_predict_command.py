@@ -106,6 +106,17 @@ def test_csv_and_json_say_the_same(tmp_path: Path, run: Path, hospital: Path, he
     assert refused["refused"] == "not a DICOM, PNG or JPEG file" == found["refused"][0]["reason"]
 
 
+def test_an_image_larger_than_the_limit_is_refused(
+    tmp_path: Path, run: Path, hospital: Path, here: Here
+) -> None:
+    large = tmp_path / "large.png"
+    Image.fromarray(np.arange(40_000, dtype=np.uint16).reshape(200, 200)).save(large)
+    words = ("predict", run, hospital / "images", large, "--json", "--max-megapixels")
+    found = json.loads(here(*words, "0.039")[1])
+    assert found["refused"] == [{"file": str(large), "reason": "larger than 0.039 megapixels"}]
+    assert json.loads(here(*words, "0.04")[1])["refused"] == []
+
+
 def test_another_operating_point(run: Path, hospital: Path, here: Here) -> None:
     code, out, _ = here("predict", run, hospital / "images", "--operating-point", "sensitive")
     assert code == 0

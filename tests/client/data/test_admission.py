@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import time
@@ -81,6 +82,16 @@ def test_a_second_start_decodes_nothing(
     assert (second.report.cached, second.report.decoded) == (4, 0)
     assert second.report.oldest_cache_days == pytest.approx(7, abs=0.01)
     assert second.report.formats == first.report.formats
+
+
+def test_what_was_kept_under_a_larger_limit_is_set_aside(
+    make_site: Make, fill: Callable[..., None]
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png")
+    assert admit(make_site(GOOD), 16, "pad").report.images_admitted == 4
+    strict = dataclasses.replace(make_site(GOOD), maximum_pixels=40 * 48 - 1)
+    report = admit(strict, 16, "pad").report
+    assert report.rejected_by_reason == {"larger than 0.001919 megapixels": 4}
 
 
 def test_a_damaged_cache_entry_is_rebuilt(make_site: Make, fill: Callable[..., None]) -> None:

@@ -89,7 +89,7 @@ def swollen(data: bytes, folder: Path) -> bytes:
 
 
 @pytest.fixture
-def make_site(tmp_path: Path, write_site: Callable[..., Path]) -> Callable[..., Path]:
+def make_site(tmp_path: Path, write_site: Callable[..., Path]) -> Callable[..., Any]:
     """A site of every encoding and every fault, each a patient; any share may be set aside."""
 
     def make(name: str) -> tuple[Path, list[str], list[str]]:
