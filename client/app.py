@@ -20,7 +20,7 @@ from shared.protocol.compare import CompareRequest, CountRequest
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.train import TrainRequest
-from shared.replies import FAILED, UNEXPECTED, reader_owns_the_site
+from shared.replies import DIVERGED, FAILED, UNEXPECTED, reader_owns_the_site
 
 log = logging.getLogger("fedthaw.site")
 
@@ -96,7 +96,8 @@ def _answer(
         workspace = open_workspace(context.node_config, config, anew=anew)
         return Message(work(workspace, config), reply_to=message)
     except FedThawError as error:
-        return _failure(message, FAILED, str(error), error.shareable)
+        code = DIVERGED if error.diverged else FAILED
+        return _failure(message, code, str(error), error.shareable)
     except torch.OutOfMemoryError as error:
         remedy = "lower batch-size or image-size in the run, or set device in site.toml"
         return _failure(

@@ -10,6 +10,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from server.inbox import pull
+from server.plausible import require_plausible_site
 from server.presence import Presence
 from server.replies import as_sentence, error_reason
 from shared.errors import ProtocolError
@@ -155,6 +156,10 @@ def _admit(
             f"({base}); every site must load the same `weights` file: replace that site's copy, "
             "or correct weights in [compute] of its site.toml."
         )
+    try:
+        require_plausible_site(site)
+    except ProtocolError as error:
+        return f"Site {site.name} is refused: {error}."
     for namesake in [n for n, other in roster.sites.items() if other.name == site.name]:
         if namesake in nodes:
             return (

@@ -32,6 +32,9 @@ class SiteRound:
     continued_from: int
     metrics: Mapping[str, Any]
     """Of the model that entered the round; nulls where the site suppresses its own values."""
+    update_ratio: float | None = None
+    """How many times the other sites' median its update was, in the group of tensors where it stood
+    out most; None where it was alone, or the run is of a version that did not look."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class RoundRecord:
     """Replies that were not used, and sites that did not answer: name -> why."""
     attempts: int
     loss: float
-    """Mean of the sites' losses, weighted by their training images."""
+    """Mean of the sites' losses, weighted as their updates are."""
     validation: Mapping[str, Any]
     bytes_down: int
     bytes_up: int
@@ -54,6 +57,9 @@ class RoundRecord:
     wait_seconds: float
     absent: Sequence[str] = ()
     """Registered sites that were not connected when the round began."""
+    undone_for: str = ""
+    """Of a round that was undone: the site whose update is held responsible, without which the run
+    goes on."""
 
     @property
     def auroc(self) -> float | None:
@@ -66,7 +72,7 @@ def append_round(path: Path, record: RoundRecord) -> None:
     """Append one line and flush it to disk; RunError where the disk does not take it."""
     try:
         with path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(dataclasses.asdict(record)) + "\n")
+            handle.write(_line(record))
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
@@ -126,20 +132,21 @@ def read_rounds_after(path: Path, start: int) -> tuple[list[RoundRecord], int]:
 
 def rewrite_rounds(path: Path, records: Sequence[RoundRecord]) -> None:
     """Replace the ledger by these rounds; RunError where the disk does not take it."""
-    lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]
     try:
-        write_text_atomically(path, "".join(lines))
+        write_text_atomically(path, "".join(map(_line, records)))
     except OSError as error:
         raise _unwritable(path, error) from error
 
 
-def cut_rounds(path: Path, records: Sequence[RoundRecord], keep: int) -> list[RoundRecord]:
+def cut_rounds(
+    path: Path, records: Sequence[RoundRecord], keep: int, undone_for: str = ""
+) -> list[RoundRecord]:
     """Go back to the first `keep` rounds; those after them are added to UNDONE, beside the ledger.
 
-    RunError where the disk does not take it.
+    `undone_for` is the site that made it necessary. RunError where the disk does not take it.
     """
     for record in records[keep:]:
-        append_round(path.with_name(UNDONE), record)
+        append_round(path.with_name(UNDONE), dataclasses.replace(record, undone_for=undone_for))
     rewrite_rounds(path, records[:keep])
     return list(records[:keep])
 
@@ -149,6 +156,13 @@ def _unwritable(path: Path, error: OSError) -> RunError:
         f"The ledger {path} cannot be written ({error.strerror}). The rounds before are safe: "
         "make room there and continue with --resume."
     )
+
+
+def _line(record: RoundRecord) -> str:
+    fields = dataclasses.asdict(record)
+    if not record.undone_for:
+        del fields["undone_for"]
+    return json.dumps(fields) + "\n"
 
 
 def _parse(fields: dict[str, Any]) -> RoundRecord:
