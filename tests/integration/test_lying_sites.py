@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from server.coordinate import coordinate
 from server.run.ledger import UNDONE, read_rounds
 from server.simulation.inprocess import local_grid
 from shared.config import RunConfig
+from shared.errors import ProtocolError
 from shared.protocol.train import TrainReply
 from shared.wire.arrays import to_record
 
@@ -35,7 +37,8 @@ def run_with(config: RunConfig, lie: Lie | None, liar: str = "east", at: int = 0
             trained = reply.has_content() and "delta" in reply.content
             report = reply.content.config_records["report"] if trained else {}
             if lie and report.get("site") == liar and at in (0, report["round"]):
-                reply.content = lie(TrainReply.from_content(reply.content)).to_content()
+                with suppress(ProtocolError):  # its own loss may be beyond all measure by now
+                    reply.content = lie(TrainReply.from_content(reply.content)).to_content()
             yield reply
 
     grid.pull_messages = pulled  # type: ignore[method-assign]
