@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from shared.errors import RunError
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, parse_json, typed
 
 UNDONE = "ledger-undone.jsonl"
 """Lines of rounds that a continued run went back on."""
@@ -35,6 +36,13 @@ class SiteRound:
     update_ratio: float | None = None
     """How many times the other sites' median its update was, in the group of tensors where it stood
     out most; None where it was alone, or the run is of a version that did not look."""
+
+
+class _Plan(TypedDict):
+    """What is read of a plan, which stays as it was written."""
+
+    phase: str
+    trainable: list[str]
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,8 @@ def read_rounds(path: Path) -> list[RoundRecord]:
     records: list[RoundRecord] = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_parse(json.loads(line)))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            records.append(_parse(line))
+        except DamagedFile:
             if number == len(lines):
                 break
             raise RunError(
@@ -125,8 +133,8 @@ def read_rounds_after(path: Path, start: int) -> tuple[list[RoundRecord], int]:
     end = text.rfind(b"\n") + 1
     records: list[RoundRecord] = []
     for line in text[:end].splitlines():
-        with suppress(ValueError, TypeError, KeyError, AttributeError):
-            records.append(_parse(json.loads(line)))
+        with suppress(DamagedFile):
+            records.append(_parse(line))
     return records, start + end
 
 
@@ -165,7 +173,7 @@ def _line(record: RoundRecord) -> str:
     return json.dumps(fields) + "\n"
 
 
-def _parse(fields: dict[str, Any]) -> RoundRecord:
-    sites = {name: SiteRound(**site) for name, site in fields.pop("sites").items()}
-    absent = tuple(fields.pop("absent", ()))
-    return RoundRecord(sites=sites, absent=absent, **fields)
+def _parse(line: str | bytes) -> RoundRecord:
+    record = typed(parse_json(line), RoundRecord)
+    typed(record.plan, _Plan)
+    return record

@@ -134,7 +134,9 @@ def real(record: ConfigRecord | MetricRecord, key: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ProtocolError(f"'{key}' is missing or no number")
     if not math.isfinite(value) or value < 0:
-        raise ProtocolError(f"'{key}' is {value}; it must be finite and not negative", diverged=True)
+        raise ProtocolError(
+            f"'{key}' is {value}; it must be finite and not negative", diverged=True
+        )
     if value > MOST:
         raise ProtocolError(f"'{key}' is {value:g}; at most {MOST:g} is possible", diverged=True)
     return float(value)

@@ -66,7 +66,8 @@ class Federation:
                 largest = max((np.abs(a.numpy()).max() for a in delta.values()), default=0)
                 own = names[context.node_id - 1001]
                 if largest > 1e6 and own != LIAR:
-                    return Message(Error(DIVERGED, "its loss is no longer finite"), reply_to=message)
+                    error = Error(DIVERGED, "its loss is no longer finite")
+                    return Message(error, reply_to=message)
             return answer(message, context)
 
         sites.spoil = lie
