@@ -23,7 +23,7 @@ from shared.protocol.describe import MESSAGE_TYPE as DESCRIBE_TYPE
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.train import TrainRequest
-from shared.replies import FAILED, UNEXPECTED, reader_owns_the_site
+from shared.replies import DIVERGED, FAILED, UNEXPECTED, reader_owns_the_site
 
 log = logging.getLogger("fedthaw.site")
 
@@ -103,7 +103,8 @@ def _answer(
             no_complaint(site)
         return reply
     except FedThawError as error:
-        return _failure(message, site, FAILED, str(error), error.shareable)
+        code = DIVERGED if error.diverged else FAILED
+        return _failure(message, site, code, str(error), error.shareable)
     except OSError as error:
         # By its number: a library may have written anything, such as a path, as the text of it.
         reason = os.strerror(error.errno) if error.errno else type(error).__name__

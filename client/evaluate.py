@@ -46,6 +46,7 @@ def require_numbers(logits: Sequence[float]) -> None:
             "The model gives scores that are no numbers: its training has diverged. Lower the "
             "learning rates (lr-head, lr-layer4, ...) of the run.",
             shareable="the model received has diverged; lower the run's learning rates",
+            diverged=True,
         )
 
 

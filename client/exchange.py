@@ -85,6 +85,7 @@ def require_finite(delta: Arrays, round_number: int) -> None:
             f"Training in round {round_number} left weights that are no numbers ({broken[0]}); "
             "lower the learning rates (lr-head, lr-layer4, ...) of the run.",
             shareable="its weights are no longer finite; lower the run's learning rates",
+            diverged=True,
         )
 
 

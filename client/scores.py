@@ -15,6 +15,7 @@ from scipy.special import logit as logit_of
 
 from client.data.dataset import Sample
 from client.data.kept_file import write_kept
+from shared.json_file import DamagedFile, read_json, typed
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
 from shared.metrics.histogram import Histogram, bin_of
 from shared.protocol.evaluate import Scope
@@ -103,8 +104,8 @@ def load_scores(path: Path) -> list[PatientScore] | None:
     The file counts as of now: what is still asked for is not forgotten.
     """
     try:
-        scores = [PatientScore(**entry) for entry in json.loads(path.read_bytes())]
+        scores = typed(read_json(path), list[PatientScore])
         os.utime(path)
-    except (OSError, ValueError, TypeError):
+    except (OSError, DamagedFile):
         return None
     return scores

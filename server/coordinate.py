@@ -16,6 +16,7 @@ from server.final import evaluate_final
 from server.global_model import Reference, build_reference, full_state, initial_delta
 from server.model_file import write_model
 from server.presence import Registry, nobody_registered
+from server.rollback import ReceivedDivergedError, take_up_exclusions, undo_last_round
 from server.roster import Roster
 from server.rounds import run_round
 from server.run.calibration import calibrate, write_calibration
@@ -26,7 +27,7 @@ from server.run.ledger import RoundRecord
 from server.run.lock import locked
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
-from server.run.summary import build_summary, write_summary
+from server.run.summary import FinalEvaluation, build_summary, write_summary
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
@@ -69,8 +70,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     start, records = _restore(federation, folder)
     names = tuple(site.name for site in sites.values())
     emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
-    end = _run_rounds(federation, folder, start, records, names)
-    final = evaluate_final(federation, end.delta, end.round, _took_part(records, names), records)
+    end, records, final = _run_to_the_end(federation, folder, start, records, names)
     write_model(folder.model, reference, end.delta, config)
     write_evaluation(folder.path, final.counts)
     shown = {key: final.pooled[key] for key in ("positives", "negatives")}
@@ -110,6 +110,7 @@ def _federation(
 
 def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, list[RoundRecord]]:
     """Where to go on, with what the aggregation and the requests remember of it."""
+    take_up_exclusions(federation, folder)
     checkpoint, records = restore(folder)
     if checkpoint is None:
         delta = initial_delta(federation.reference, folder.config)
@@ -117,6 +118,33 @@ def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, lis
     federation.aggregator.state = dict(checkpoint.strategy)
     federation.downlink.residual = dict(checkpoint.feedback)
     return checkpoint, records
+
+
+def _run_to_the_end(
+    federation: Federation,
+    folder: RunFolder,
+    start: Checkpoint,
+    records: list[RoundRecord],
+    names: Collection[str],
+) -> tuple[Checkpoint, list[RoundRecord], FinalEvaluation]:
+    """The remaining rounds and the final evaluation; a round that most cannot go on from is redone.
+
+    Each time without one more site, so this ends.
+    """
+    while True:
+        expected = set(names) - federation.excluded.keys()
+        try:
+            end = _run_rounds(federation, folder, start, records, expected)
+            took_part = _took_part(records, expected)
+            return (
+                end,
+                records,
+                evaluate_final(federation, end.delta, end.round, took_part, records),
+            )
+        except ReceivedDivergedError as error:
+            federation.writer.finish()
+            undo_last_round(federation, folder, records, error)
+        start, records = _restore(federation, folder)
 
 
 def _run_rounds(

@@ -20,7 +20,7 @@ from shared.events import Warned, emit
 from shared.finished import LOCAL_STATISTICS
 from shared.model.pretrained import load_base
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
-from shared.replies import FAILED
+from shared.replies import DIVERGED, FAILED
 from shared.schedule import statistics_stay_at_sites
 
 
@@ -58,7 +58,7 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
         if isinstance(reply, Missing):
             raise ProtocolError(f"the site did not answer: {reply.reason}")
         if reply.has_error():
-            kind = SiteError if reply.error.code == FAILED else RunError
+            kind = SiteError if reply.error.code in (FAILED, DIVERGED) else RunError
             raise kind(as_sentence(f"{site} could not be evaluated: {error_reason(reply)}"))
         content = EvaluateReply.from_content(reply.content)
         _warn_of_training_site(folder, site, content.site)

@@ -17,7 +17,8 @@ from server.roster import Roster
 from server.run.saving import RoundWriter
 from server.run.stopping import raise_if_stopped
 from shared.config import RunConfig
-from shared.events import SiteLost, emit
+from shared.events import SiteLost, Warned, emit
+from shared.protocol.describe import SiteDescription
 
 SIMULATION_TIMEOUT = 10.0**7
 
@@ -38,6 +39,10 @@ class Federation:
     """One message with the whole model in float32."""
     downlink: Downlink = field(default_factory=Downlink)
     writer: RoundWriter = field(default_factory=RoundWriter)
+    excluded: dict[str, str] = field(default_factory=dict)
+    """Sites that the run goes on without, and why: an update of theirs made it go back."""
+    said: set[str] = field(default_factory=set)
+    """Warnings that were given once and are not repeated every round."""
 
     def look(self) -> Mapping[int, Presence]:
         """Who is connected."""
@@ -58,6 +63,16 @@ class Federation:
         """Tell that a site's connection is lost, or back."""
         if node in self.roster.sites:
             emit(SiteLost(self.roster.sites[node].name, back))
+
+    def excluded_of(self, sites: Mapping[int, SiteDescription]) -> dict[str, str]:
+        """Those of these sites that the run goes on without, and why."""
+        return {s.name: self.excluded[s.name] for s in sites.values() if s.name in self.excluded}
+
+    def warn_once(self, sentence: str) -> None:
+        """Warn of what would else be said every round."""
+        if sentence not in self.said:
+            self.said.add(sentence)
+            emit(Warned(sentence))
 
     def question(self, message_type: str, group: str) -> Question:
         """What is asked of sites, with this run's limits."""

@@ -13,13 +13,16 @@ from server.evaluation import Evaluation, evaluation_of
 from server.federation import Federation
 from server.global_model import select
 from server.grades import compare_with_grades
+from server.plausible import require_plausible_evaluation
 from server.replies import list_problems, read_evaluate_reply
+from server.rollback import require_usable_weights
 from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
 from server.waiting import wait_for_sites
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, Warned, emit
+from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
 from shared.schedule import stages_ever_thawed
 from shared.wire.arrays import Arrays, encode
@@ -122,12 +125,19 @@ def _ask(
     up = asked = 0
     for _ in range(config.retries + 1):
         here = wait_for_sites(federation, expected)
-        sites = {n: site.name for n, site in here.items() if site.name not in replies}
+        missing = federation.excluded_of(here)
+        sites = {
+            n: site
+            for n, site in here.items()
+            if site.name not in replies and site.name not in federation.excluded
+        }
         if not sites:
             break
         asked += len(sites)
-        missing = dict.fromkeys(sites.values(), "no reply in time")
-        up += _collect(federation, content, sites, replies, missing)
+        missing |= dict.fromkeys((site.name for site in sites.values()), "no reply in time")
+        diverged: dict[str, str] = {}
+        up += _collect(federation, content, scope, sites, replies, missing, diverged)
+        require_usable_weights(diverged, len(sites), rounds)
     if len(replies) < config.min_sites:
         raise RunError(
             f"{len(replies)} of at least {config.min_sites} sites evaluated the final model. "
@@ -144,27 +154,36 @@ def _ask(
 def _collect(
     federation: Federation,
     content: RecordDict,
-    sites: dict[int, str],
+    scope: Scope,
+    sites: Mapping[int, SiteDescription],
     replies: dict[str, EvaluateReply],
     missing: dict[str, str],
+    diverged: dict[str, str],
 ) -> int:
-    """Ask these sites once and enter what they say; returns the bytes received."""
+    """Ask these sites once and enter what they say; returns the bytes received.
+
+    `diverged` are those of `missing` that the model is of no use to.
+    """
     received = 0
     contents = dict.fromkeys(sites, content)
     for node, message in send_and_collect(
         federation.grid, contents, federation.question(MESSAGE_TYPE, "final"),
         look=federation.look, on_loss=federation.lost, check=federation.check,
     ):  # fmt: skip
-        name = sites[node]
+        name = sites[node].name
         if isinstance(message, Missing):
             missing[name] = message.reason
             emit(ReplyReceived(name, message.reason))
             continue
         try:
-            replies[name] = read_evaluate_reply(message, name)
+            reply = read_evaluate_reply(message, name)
+            require_plausible_evaluation(reply.histogram, sites[node], federation.config, scope)
+            replies[name] = reply
             missing.pop(name)
         except ProtocolError as error:
             missing[name] = str(error)
+            if error.diverged:
+                diverged[name] = str(error)
         if message.has_content():
             received += serialized_size(message.content)
         emit(ReplyReceived(name, missing.get(name)))

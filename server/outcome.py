@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.aggregation.intake import Verdict
 from server.evaluation import evaluation_of
 from server.federation import Federation
 from server.run.ledger import RoundRecord, SiteRound
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainReply
 from shared.schedule import Plan
+
+_LARGEST_RATIO = 1e30  # JSON has no infinity
 
 
 @dataclass
@@ -20,6 +23,9 @@ class Collected:
 
     replies: dict[str, TrainReply] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    diverged: set[str] = field(default_factory=set)
+    """Sites of `refused` that could not use the weights, or whose training left no numbers."""
+    verdict: Verdict = field(default_factory=Verdict)
     bytes_down: int = 0
     bytes_up: int = 0
     messages: int = 0
@@ -42,7 +48,7 @@ def record_of(
     """
     result = asked[-1]
     replies = dict(sorted(result.replies.items()))
-    images = sum(reply.images for reply in replies.values())
+    weights = result.verdict.weights
     evaluation = evaluation_of(
         {name: reply.histogram for name, reply in replies.items()},
         {name for name, reply in replies.items() if reply.suppress},
@@ -51,11 +57,15 @@ def record_of(
     return RoundRecord(
         round=plan.round,
         plan=plan_to_values(plan),
-        sites={name: _site_round(reply, evaluation.sites[name]) for name, reply in replies.items()},
+        sites={
+            name: _site_round(reply, evaluation.sites[name], result.verdict.ratios.get(name))
+            for name, reply in replies.items()
+        },
         refused=result.refused,
         absent=result.absent,
         attempts=len(asked),
-        loss=sum(reply.loss * reply.images for reply in replies.values()) / images,
+        loss=sum(reply.loss * weights[name] for name, reply in replies.items())
+        / sum(weights.values()),
         validation=evaluation.pooled,
         bytes_down=sum(one.bytes_down for one in asked),
         bytes_up=sum(one.bytes_up for one in asked),
@@ -65,7 +75,7 @@ def record_of(
     )
 
 
-def _site_round(reply: TrainReply, metrics: Mapping[str, Any]) -> SiteRound:
+def _site_round(reply: TrainReply, metrics: Mapping[str, Any], ratio: float | None) -> SiteRound:
     return SiteRound(
         images=reply.images,
         patients=reply.patients,
@@ -76,4 +86,5 @@ def _site_round(reply: TrainReply, metrics: Mapping[str, Any]) -> SiteRound:
         peak_memory_bytes=reply.peak_memory,
         continued_from=reply.continued_from,
         metrics=metrics,
+        update_ratio=None if ratio is None else float(f"{min(ratio, _LARGEST_RATIO):.2g}"),
     )

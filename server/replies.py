@@ -11,6 +11,7 @@ from shared.plain import one_line
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
+from shared.replies import DIVERGED
 from shared.schedule import Plan
 
 REASON_LIMIT = 2000
@@ -23,10 +24,14 @@ def error_reason(reply: Message) -> str:
     return said.strip().rstrip(".") or "it failed without a reason"
 
 
+def _failed(reply: Message) -> ProtocolError:
+    return ProtocolError(error_reason(reply), diverged=reply.error.code == DIVERGED)
+
+
 def read_train_reply(reply: Message, site: SiteDescription, plan: Plan, frozen: str) -> TrainReply:
     """A reply that keeps the contract, its tensors not decoded yet; ProtocolError otherwise."""
     if reply.has_error():
-        raise ProtocolError(error_reason(reply))
+        raise _failed(reply)
     content = TrainReply.from_content(reply.content)
     if content.site != site.name:
         raise ProtocolError(f"it now calls itself '{content.site}'")
@@ -40,7 +45,7 @@ def read_train_reply(reply: Message, site: SiteDescription, plan: Plan, frozen: 
 def read_evaluate_reply(reply: Message, name: str) -> EvaluateReply:
     """A reply that keeps the contract; ProtocolError that says in what it does not."""
     if reply.has_error():
-        raise ProtocolError(error_reason(reply))
+        raise _failed(reply)
     content = EvaluateReply.from_content(reply.content)
     if content.site != name:
         raise ProtocolError(f"it now calls itself '{content.site}'")

@@ -10,6 +10,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from server.inbox import pull
+from server.plausible import require_plausible_site
 from server.presence import Presence
 from server.replies import as_sentence, error_reason
 from shared.errors import ProtocolError
@@ -185,6 +186,10 @@ def _admit(
             "or correct weights in [compute] of its site.toml."
         )
         return _Refusal(f"Site {site.name} {why}", f"it {why}")
+    try:
+        require_plausible_site(site)
+    except ProtocolError as error:
+        return _Refusal(f"Site {site.name} is refused: {error}.", f"it is refused: {error}")
     for namesake in [n for n, other in roster.sites.items() if other.name == site.name]:
         if namesake in nodes:
             why = f"'{site.name}'; rename one of them in its site.toml ([site] name)."

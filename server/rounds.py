@@ -9,17 +9,20 @@ from dataclasses import replace
 import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 
-from server.aggregation.collector import Collector
+from server.aggregation.intake import Intake, Rules
+from server.aggregation.screen import Reach, Screen
 from server.collect import Missing, send_and_collect
 from server.federation import Federation
 from server.global_model import expected_frozen_digest, select
 from server.outcome import Collected, record_of
+from server.plausible import require_plausible_training, training_weight
 from server.replies import list_problems, read_train_reply
+from server.rollback import require_usable_weights
 from server.run.ledger import RoundRecord
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
-from shared.events import ReplyReceived, RoundRetried, RoundStarted, emit
+from shared.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
 from shared.protocol.describe import SiteDescription
 from shared.protocol.train import MESSAGE_TYPE
 from shared.schedule import Plan, total_rounds
@@ -72,7 +75,9 @@ def _ask(
     None where too few replies are usable.
     """
     config = federation.config
-    sites = wait_for_sites(federation, expected)
+    connected = wait_for_sites(federation, expected)
+    sites = {n: site for n, site in connected.items() if site.name not in federation.excluded}
+    result.refused |= federation.excluded_of(connected)
     names = tuple(site.name for site in sites.values())
     result.absent, unable = federation.others(names)
     result.refused = dict(unable)
@@ -80,20 +85,50 @@ def _ask(
     result.messages = len(sites)
     result.bytes_down = serialized_size(request) * len(sites)
     current = select(federation.reference, delta, plan.trainable)
-    with federation.aggregator.begin(plan.round, current, federation.folder) as collector:
+    with _intake(federation, plan, current) as intake:
         started = time.monotonic()
         for node, message in send_and_collect(
             federation.grid, dict.fromkeys(sites, request),
             federation.question(MESSAGE_TYPE, str(plan.round)),
             look=federation.look, on_loss=federation.lost, check=federation.check,
         ):  # fmt: skip
-            _take(federation, sites[node], plan, message, result, current, collector)
+            _take(federation, sites[node], plan, message, result, intake)
         result.wait_seconds = time.monotonic() - started
         # The whole model would have come back from the same sites, so replies count as messages.
         result.messages += len(result.replies)
+        _apply(federation, intake, result)
+        diverged = {name: result.refused[name] for name in result.diverged}
+        require_usable_weights(diverged, len(sites), plan.round - 1)
         if len(result.replies) < config.min_sites:
             return None
-        return _checked(federation, plan, collector.result())
+        return _checked(federation, plan, intake.result())
+
+
+def _intake(federation: Federation, plan: Plan, current: Arrays) -> Intake:
+    """Where a round's updates go, screened against the weights that the sites receive."""
+    config = federation.config
+    base = federation.reference.base.state
+    received = ((key, base[key].numpy() + value) for key, value in current.items())
+    reach = Reach(plan.rates, config.optimizer == "adamw")
+    screen = Screen.of(received, reach, config.update_screen_factor)
+    rules = Rules(config.update_screen, config.max_weight_share)
+    return Intake(federation.aggregator, plan.round, current, screen, rules, federation.folder)
+
+
+def _apply(federation: Federation, intake: Intake, result: Collected) -> None:
+    """Let the screen judge what has come, and say what it found."""
+    result.verdict = intake.judge()
+    for name, why in sorted(result.verdict.refused.items()):
+        result.replies.pop(name, None)
+        result.refused[name] = why
+        emit(Warned(f"{name} is excluded from this round: {why}."))
+    for name, why in sorted(result.verdict.clipped.items()):
+        emit(Warned(f"{name}'s update is clipped: {why}."))
+    for name in result.verdict.capped:
+        federation.warn_once(
+            f"{name} has more than {federation.config.max_weight_share:g} of all training images; "
+            "it counts as that share of the average (max-weight-share)."
+        )
 
 
 def _take(
@@ -102,8 +137,7 @@ def _take(
     plan: Plan,
     message: Message | Missing,
     result: Collected,
-    current: Arrays,
-    collector: Collector,
+    intake: Intake,
 ) -> None:
     """Enter one answer: its tensors combined, the rest kept; or refused with a reason."""
     problem = None
@@ -113,14 +147,21 @@ def _take(
         frozen = expected_frozen_digest(federation.reference, plan.trainable)
         try:
             reply = read_train_reply(message, site, plan, frozen)
+            require_plausible_training(reply, site, federation.config)
             manifest = federation.reference.specs(plan.trainable, federation.config.update_dtype)
             arrays = from_record(reply.delta, manifest)
-            for key, array in arrays.items():
-                np.add(array, current[key], out=array)
-            collector.add(reply.site, arrays, reply.images)
+            weight = training_weight(reply, site)
+            if weight < reply.images:
+                federation.warn_once(
+                    f"{site.name} trains on more images than it had when it joined; in this run it "
+                    "counts as it did then."
+                )
+            intake.add(reply.site, arrays, weight, reply.steps)
             result.replies[site.name] = replace(reply, delta=ArrayRecord())
         except ProtocolError as error:
             problem = str(error)
+            if error.diverged:
+                result.diverged.add(site.name)
         if message.has_content():
             result.bytes_up += serialized_size(message.content)
     if problem is not None:

@@ -119,6 +119,24 @@ class RunConfig:
         maximum=0.49,
     )
     malicious_sites: int = setting(0, "krum: sites it must withstand", minimum=0, maximum=10_000)
+    update_screen: str = setting(
+        "refuse",
+        "an update that no honest site sends: refuse it, clip it to what is plausible, or off",
+        choices=("refuse", "clip", "off"),
+    )
+    update_screen_factor: float = setting(
+        10.0,
+        "how many times the other sites' median an update may be, from three sites on; BatchNorm "
+        "statistics may be ten times that",
+        minimum=2.0,
+        maximum=1e6,
+    )
+    max_weight_share: float = setting(
+        0.9,
+        "largest share of one site in the average, whatever number of images it has; 1: no limit",
+        minimum=0.01,
+        maximum=1.0,
+    )
     update_dtype: str = setting(
         "float32",
         "number format of the weights on the wire: float16 halves the messages, int8 makes them "

@@ -25,9 +25,13 @@ class FedThawError(Exception):
     exit_code: ClassVar[int] = 1
     default_shareable: ClassVar[str] = "it failed; the site's own log says why"
 
-    def __init__(self, message: str, *, shareable: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, shareable: str | None = None, diverged: bool = False
+    ) -> None:
         super().__init__(message)
         self.shareable = shareable if shareable is not None else self.default_shareable
+        self.diverged = diverged
+        """Whether weights or what they compute are NaN, infinite or absurdly large."""
 
 
 class UserError(FedThawError):
@@ -68,8 +72,8 @@ class ProtocolError(FedThawError):
     Its text speaks of records, keys and shapes only, so it may travel.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, shareable=message)
+    def __init__(self, message: str, *, diverged: bool = False) -> None:
+        super().__init__(message, shareable=message, diverged=diverged)
 
 
 class RunError(FedThawError):

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.json_file import DamagedFile, fitting, read_json, said, typed
 from shared.schedule import statistics_stay_at_sites
+from shared.setting import Scalar
 
 NOTICE = "Research software, not a medical device: no clinical decision may rest on it."
 LOCAL_STATISTICS = (
     "With batch-norm=local the sites kept the BatchNorm statistics of the thawed stages, and this "
     "model has the base's: it is none of those that the run evaluated."
 )
+
+
+class _Config(TypedDict):
+    run: str
+    config: dict[str, Scalar]
+    base: NotRequired[dict[str, str]]
+    created: NotRequired[str]
+    versions: NotRequired[dict[str, str | None]]
+
+
+class _Point(TypedDict):
+    name: str
+    threshold: float
+
+
+class _Recalibration(TypedDict):
+    intercept: float
+    slope: float
+
+
+class _Calibration(TypedDict):
+    temperature: float | None
+    operating_points: list[_Point]
+    recalibration: NotRequired[_Recalibration | None]
 
 
 @dataclass(frozen=True)
@@ -68,16 +93,20 @@ def read_stored_run(path: Path) -> StoredRun:
     """Read `path`/config.json; ConfigError where it is missing or no run's configuration."""
     file = path / "config.json"
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        base = str(stored.get("base", {}).get("digest", ""))
-        return StoredRun(str(stored["run"]), parse_run_config(stored["config"]), base)
+        with fitting():
+            stored = typed(read_json(file), _Config)
+            base = str(stored.get("base", {}).get("digest", ""))
+            return StoredRun(stored["run"], parse_run_config(stored["config"]), base)
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path} is no run's folder: it has no config.json. Name the folder that a run was "
             "given with --out."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file} cannot be read as a run's configuration ({error}).") from error
+    except (OSError, DamagedFile, ConfigError) as error:
+        raise ConfigError(
+            f"{file} cannot be read as a run's configuration ({said(error)}); restore the file, or "
+            "start a new run."
+        ) from error
 
 
 def read_finished_run(path: Path) -> FinishedRun:
@@ -95,26 +124,28 @@ def read_finished_run(path: Path) -> FinishedRun:
         )
     if statistics_stay_at_sites(stored.config):
         return FinishedRun(stored, model, None, LOCAL_STATISTICS)
-    return FinishedRun(stored, model, _read_calibration(path / "calibration.json"))
+    return FinishedRun(stored, model, read_calibration(path / "calibration.json"))
 
 
-def _read_calibration(file: Path) -> Calibration | None:
+def read_calibration(file: Path) -> Calibration | None:
+    """What a run chose, None where it wrote no such file; ConfigError where it is damaged."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        points = tuple(_point(item) for item in content["operating_points"])
-        temperature = _temperature(content["temperature"])
-        return Calibration(temperature, points, _recalibration(content.get("recalibration")))
+        with fitting():
+            content = typed(read_json(file), _Calibration)
+            points = tuple(_point(item) for item in content["operating_points"])
+            temperature = _temperature(content["temperature"])
+            return Calibration(temperature, points, _recalibration(content.get("recalibration")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, DamagedFile) as error:
         raise ConfigError(
-            f"{file} cannot be read as a run's calibration ({error}); put back the file that the "
-            "run wrote, or remove it: patients are then decided at 0.5."
+            f"{file} cannot be read as a run's calibration ({said(error)}); put back the file that "
+            "the run wrote, or remove it: patients are then decided at 0.5."
         ) from error
 
 
-def _point(item: dict[str, Any]) -> OperatingPoint:
-    point = OperatingPoint(str(item["name"]), float(item["threshold"]))
+def _point(item: _Point) -> OperatingPoint:
+    point = OperatingPoint(item["name"], item["threshold"])
     if not 0 < point.threshold < 1:
         raise ValueError(f"the threshold {point.threshold:g} does not lie between 0 and 1")
     return point
@@ -126,7 +157,7 @@ def _temperature(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _recalibration(item: dict[str, Any] | None) -> tuple[float, float] | None:
+def _recalibration(item: _Recalibration | None) -> tuple[float, float] | None:
     if item is None:
         return None
     intercept, slope = float(item["intercept"]), float(item["slope"])

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-FAILED, UNEXPECTED = 1, 2
-"""Codes: an error that was raised on purpose, any other."""
+FAILED, UNEXPECTED, DIVERGED = 1, 2, 3
+"""Codes: an error that was raised on purpose, any other, and weights that have diverged."""
 
 _OWN_SITES = "FEDTHAW_OWN_SITES"
 

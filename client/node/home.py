@@ -24,6 +24,7 @@ from shared.files import (
     why_not_ours,
     write_private,
 )
+from shared.json_file import DamagedFile, parse_json, typed
 
 VARIABLE = "FEDTHAW_SITE_HOME"
 
@@ -139,11 +140,11 @@ def open_site_home(home: SiteHome, *, joined: bool = True) -> SiteHome:
 def read_server(home: SiteHome) -> str:
     """The coordinator's HOST:PORT; SiteError where there is none or the file is damaged."""
     try:
-        document = json.loads(_read(home, home.settings))
+        document = typed(parse_json(_read(home, home.settings)), dict[str, str])
         if document.keys() != {"server"}:
-            raise ValueError
+            raise DamagedFile
         return to_address(*parse_address(document["server"]))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ConfigError):
+    except (DamagedFile, ConfigError):
         raise _damaged(home.settings) from None
 
 
@@ -151,13 +152,15 @@ def read_authority(home: SiteHome) -> str:
     """The authority's certificate as PEM; SiteError where there is none or it is damaged."""
     try:
         return parse_authority(_read(home, home.authority))
-    except (ValueError, ConfigError):
+    except ConfigError:
         raise _damaged(home.authority) from None
 
 
 def _read(home: SiteHome, file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise _damaged(file) from None
     except FileNotFoundError:
         raise SiteError(
             f"{home.path} knows no coordinator yet; `fedthaw site init FOLDER --invitation FILE` "

@@ -121,4 +121,5 @@ def require_finite(loss: Tensor, plan: Plan) -> None:
             f"The loss became {loss.item()} in round {plan.round}; lower the learning rates "
             "(lr-head, lr-layer4, ...) of the run.",
             shareable="its loss is no longer finite; lower the run's learning rates",
+            diverged=True,
         )

@@ -92,6 +92,13 @@ class Spill:
         site = sorted(self._sites)[position]
         return self.split(_read(self._sites[site].path, 0, self.size()))
 
+    def take(self, site: str) -> Arrays:
+        """All tensors of this site, whose file is then removed."""
+        path = self._sites.pop(site).path
+        arrays = self.split(_read(path, 0, self.size()))
+        path.unlink(missing_ok=True)
+        return arrays
+
     def split(self, values: NDArray[np.float32]) -> Arrays:
         """One vector of all elements as tensors."""
         arrays: Arrays = {}

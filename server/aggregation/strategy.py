@@ -51,6 +51,11 @@ class Aggregator:
     state: Arrays = field(default_factory=dict)
     """`<moment>/<tensor>`; kept in checkpoints."""
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether it begins with the mean, so that an added update need not be kept."""
+        return not isinstance(self.strategy, Krum | FedMedian | FedTrimmedAvg)
+
     def begin(
         self,
         round_number: int,
@@ -62,7 +67,7 @@ class Aggregator:
         The median, the trimmed mean and Krum keep what arrives in `folder`, private and for as
         long as the collector is open; without one in the system's for temporary files.
         """
-        if isinstance(self.strategy, Krum | FedMedian | FedTrimmedAvg):
+        if not self.adds_up:
             unjudged = self.averaged_only if isinstance(self.strategy, Krum) else ()
             return SpillingCollector(self.strategy, round_number, current, unjudged, folder)
         return AveragingCollector(

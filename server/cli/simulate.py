@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -190,10 +189,11 @@ def _make_phantoms(folder: Path) -> None:
 
 
 def _show(folder: Path, json_output: bool) -> None:
+    from server.run.summary import read_summary
     from server.table import print_summary
 
-    text = (folder / "summary.json").read_text(encoding="utf-8")
+    summary = read_summary(folder / "summary.json")
     if json_output:
-        typer.echo(text, nl=False)
+        typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
     else:
-        print_summary(Console(), json.loads(text), str(folder))
+        print_summary(Console(), summary, str(folder))

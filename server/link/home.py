@@ -13,6 +13,7 @@ from shared.deployment.invitation import Invitation
 from shared.deployment.names import checked_site_name, to_address
 from shared.errors import ConfigError
 from shared.files import is_private, make_private_folder, why_not_ours, write_private
+from shared.json_file import DamagedFile, read_json, typed
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,12 @@ def open_home(path: Path) -> Home:
 def read_settings(home: Home) -> ServerSettings:
     """The server's names and port; ConfigError where the file is damaged."""
     try:
-        document = json.loads(home.settings.read_text(encoding="utf-8"))
-        names, port = document["names"], document["port"]
-        texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        if not texts or document.keys() != {"names", "port"}:
-            raise ValueError
-        return ServerSettings(checked_names(names), _checked_port(port))
-    except (ValueError, TypeError, KeyError, AttributeError, ConfigError):
+        document = read_json(home.settings)
+        settings = typed(document, ServerSettings)
+        if document.keys() != {"names", "port"}:
+            raise DamagedFile
+        return ServerSettings(checked_names(settings.names), _checked_port(settings.port))
+    except (DamagedFile, ConfigError):
         raise ConfigError(
             f"{home.settings} is damaged; it must be as in "
             '{"names": ["hub.example.org"], "port": 8443}.'

@@ -9,16 +9,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from server.run.failure import read_failure
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, read_json, said, typed
 from shared.setting import Scalar
 
 ORDER, STOP = "order.json", "stop"
 RESULTS = ("summary.json", "study.json")
 """What a run or a study writes last."""
+
+
+class _Document(TypedDict):
+    submitted: str
+    bundle: str
+    config: dict[str, Scalar]
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,11 @@ def write_order(order: Order) -> None:
 def read_order(folder: Path) -> Order:
     """The order in this folder; ConfigError where there is none or it is damaged."""
     try:
-        document = json.loads((folder / ORDER).read_text(encoding="utf-8"))
+        document = typed(read_json(folder / ORDER), _Document)
         return Order(
             folder=folder,
-            submitted=str(document["submitted"]),
-            bundle=str(document["bundle"]),
+            submitted=document["submitted"],
+            bundle=document["bundle"],
             config=parse_run_config(document["config"]),
         )
     except FileNotFoundError:
@@ -73,8 +81,11 @@ def read_order(folder: Path) -> Order:
             f"There is no run {folder.name} at this coordinator; `fedthaw server status` lists "
             "those that there are."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"The order of run {folder.name} cannot be read ({error}).") from error
+    except (OSError, DamagedFile, ConfigError) as error:
+        raise ConfigError(
+            f"The order of run {folder.name} cannot be read ({folder / ORDER}: {said(error)}); "
+            "restore the file, or submit the run again under another name."
+        ) from error
 
 
 def read_orders(runs: Path) -> list[Order]:

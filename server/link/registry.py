@@ -14,6 +14,7 @@ from shared.deployment.keys import PublicKey, parse_public_key
 from shared.deployment.names import checked_site_name, is_site_name
 from shared.errors import ConfigError
 from shared.files import file_lock, write_private
+from shared.json_file import DamagedFile, fitting, read_json
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,11 @@ class RegisteredSite:
 def read_registry(home: Home) -> tuple[RegisteredSite, ...]:
     """The registered sites in the order of their names; ConfigError where the file is damaged."""
     try:
-        text = home.registry.read_text(encoding="utf-8")
+        with fitting():
+            sites = tuple(_site(entry) for entry in read_json(home.registry))
     except FileNotFoundError:
         return ()
-    except UnicodeDecodeError:
-        raise _damaged(home) from None
-    try:
-        sites = tuple(_site(entry) for entry in json.loads(text))
-    except (ValueError, TypeError, AttributeError, RecursionError, ConfigError):
+    except (DamagedFile, ConfigError):
         raise _damaged(home) from None
     names, keys = ({site.name for site in sites}, {site.key for site in sites})
     if not len(names) == len(keys) == len(sites):

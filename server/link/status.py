@@ -5,14 +5,28 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from server.link.home import Home
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, read_json, typed
 
 if TYPE_CHECKING:  # they bring Flower, which who only reads the status need not wait for
     from server.link.runs import Runs
     from server.link.state import Link
+
+
+class _Site(TypedDict):
+    connected: bool
+    since: str | None
+
+
+class _Status(TypedDict):
+    """What is read of it."""
+
+    pid: int
+    run: str | None
+    sites: dict[str, _Site]
 
 
 def write_status(home: Home, status: dict[str, Any]) -> None:
@@ -27,8 +41,9 @@ def write_status(home: Home, status: dict[str, Any]) -> None:
 def read_status(home: Home) -> dict[str, Any]:
     """What a server process wrote last; empty where none has."""
     try:
-        status: dict[str, Any] = json.loads(home.status.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        status: dict[str, Any] = read_json(home.status)
+        typed(status, _Status)
+    except (OSError, DamagedFile):
         return {}
     return status
 

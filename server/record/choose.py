@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ from typing import Any
 from server.record.mlflow import URI_VARIABLE, mlflow_recorder
 from server.record.recorder import Opening, Outcome, Recording
 from server.record.tensorboard import tensorboard_recorder
+from server.run.summary import read_summary
 from shared.config import RunConfig
-from shared.errors import ConfigError
+from shared.errors import ConfigError, RunError
 from shared.events import Event, RoundFinished, RunStarted, Warned, emit, listening
 
 
@@ -60,10 +60,9 @@ def recorded(config: RunConfig) -> Iterator[None]:
 
 def _summary(folder: Path) -> dict[str, Any] | None:
     try:
-        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_summary(folder / "summary.json")
+    except RunError:
         return None
-    return summary
 
 
 def _openings(config: RunConfig, folder: Path) -> dict[str, Opening]:

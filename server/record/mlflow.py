@@ -18,6 +18,7 @@ from server.run.environment import RUN_VARIABLE
 from server.run.ledger import RoundRecord
 from shared.errors import ConfigError
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, read_json, typed
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -57,7 +58,7 @@ def mlflow_recorder(run: Path) -> Iterator[Recorder]:
 
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     client = MlflowClient(_tracking_uri())
-    document = _presentable(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    document = _presentable(read_json(run / "config.json"))
     number = _continued(client, run) or _begun(client, run, document)
     done = {int(metric.step) for metric in client.get_metric_history(number, "loss")}
     last = max(done, default=0)
@@ -94,8 +95,8 @@ def _continued(client: MlflowClient, run: Path) -> str | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        number = str(json.loads((run / FILE).read_text(encoding="utf-8"))["run_id"])
-    except (OSError, ValueError, KeyError, TypeError):
+        number = typed(read_json(run / FILE), dict[str, str]).get("run_id", "")
+    except (OSError, DamagedFile):
         return None
     try:
         if client.get_run(number).info.lifecycle_stage != "active":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -17,8 +16,10 @@ from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import RoundRecord, read_rounds
+from server.run.summary import read_summary
 from shared.config import RunConfig
 from shared.errors import RunError
+from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.schedule import total_rounds
 
 
@@ -29,13 +30,14 @@ def read_report(path: Path, min_cell: int) -> Report:
     """
     folder = open_run(path)
     records = read_rounds(folder.ledger)
-    summary = _summary(folder.summary) if folder.summary.exists() else None
+    summary = read_summary(folder.summary) if folder.summary.exists() else None
     try:
-        return _report(folder, records, summary, min_cell)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        with fitting():
+            return _report(folder, records, summary, min_cell)
+    except DamagedFile as error:
         raise RunError(
-            f"{folder.summary} cannot be read beside the other files of the run "
-            f"({type(error).__name__}: {error}); was it written by another version?"
+            f"The files of {path} cannot be read together ({said(error)}); restore them as the "
+            "run wrote them. Were they written by another version?"
         ) from error
 
 
@@ -65,17 +67,6 @@ def _report(
         origin=_origin(folder),
         min_cell=min_cell,
     )
-
-
-def _summary(path: Path) -> dict[str, Any]:
-    try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return summary
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(
-            f"{path} cannot be read as a run's summary ({type(error).__name__}: {error}); remove "
-            "it and continue the run with --resume, which writes it anew."
-        ) from error
 
 
 def _round(record: RoundRecord, config: RunConfig, min_cell: int) -> Round:
@@ -123,7 +114,7 @@ def _totals(summary: Mapping[str, Any] | None, records: Sequence[RoundRecord]) -
 
 
 def _origin(folder: RunFolder) -> Origin:
-    document = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
+    document = read_json(folder.path / "config.json")
     base = document.get("base", {})
     files = (folder.model, folder.summary, folder.path / EVALUATION, folder.ledger)
     return Origin(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shared.errors import RunError
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.metrics.histogram import MAX_COUNT, SCORE_BINS, Histogram
 
 FILE = "evaluation.json"
@@ -121,13 +122,14 @@ def read_evaluation(folder: Path) -> EvaluationFile | None:
     """The evaluation in a run's folder, None where there is none; RunError where it is damaged."""
     path = folder / FILE
     try:
-        return EvaluationFile.from_json(json.loads(path.read_text(encoding="utf-8")))
+        with fitting():
+            return EvaluationFile.from_json(read_json(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, DamagedFile) as error:
         raise RunError(
-            f"{path} cannot be read as a run's evaluation ({error}); restore the file, or move it "
-            "away to go on without it."
+            f"{path} cannot be read as a run's evaluation ({said(error)}); restore the file, or "
+            "move it away to go on without it."
         ) from error
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from shared.errors import FedThawError
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, read_json, typed
 
 FILE = "failure.json"
 
@@ -17,6 +19,11 @@ class Failure:
     """The sentence for the person who can act, and the exit code."""
 
     sentence: str
+    exit_code: int
+
+
+class _Document(TypedDict):
+    error: str
     exit_code: int
 
 
@@ -33,9 +40,9 @@ def write_failure(folder: Path, error: FedThawError) -> None:
 def read_failure(folder: Path) -> Failure | None:
     """The error that ended the run last, None where it did not end with one."""
     try:
-        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return Failure(str(document["error"]), int(document["exit_code"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        document = typed(read_json(folder / FILE), _Document)
+        return Failure(document["error"], document["exit_code"])
+    except (OSError, DamagedFile):
         return None
 
 

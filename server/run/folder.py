@@ -141,7 +141,7 @@ def stored_base(folder: RunFolder) -> str | None:
     file = folder.path / "config.json"
     if not file.exists():
         return None
-    return str(json.loads(file.read_text(encoding="utf-8"))["base"]["digest"])
+    return read_stored_run(folder.path).base or None
 
 
 def _continue(path: Path, config: RunConfig) -> RunFolder:

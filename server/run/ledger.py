@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from shared.errors import RunError
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, parse_json, typed
 
 UNDONE = "ledger-undone.jsonl"
 """Lines of rounds that a continued run went back on."""
@@ -32,6 +33,16 @@ class SiteRound:
     continued_from: int
     metrics: Mapping[str, Any]
     """Of the model that entered the round; nulls where the site suppresses its own values."""
+    update_ratio: float | None = None
+    """How many times the other sites' median its update was, in the group of tensors where it stood
+    out most; None where it was alone, or the run is of a version that did not look."""
+
+
+class _Plan(TypedDict):
+    """What is read of a plan, which stays as it was written."""
+
+    phase: str
+    trainable: list[str]
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ class RoundRecord:
     """Replies that were not used, and sites that did not answer: name -> why."""
     attempts: int
     loss: float
-    """Mean of the sites' losses, weighted by their training images."""
+    """Mean of the sites' losses, weighted as their updates are."""
     validation: Mapping[str, Any]
     bytes_down: int
     bytes_up: int
@@ -54,6 +65,9 @@ class RoundRecord:
     wait_seconds: float
     absent: Sequence[str] = ()
     """Registered sites that were not connected when the round began."""
+    undone_for: str = ""
+    """Of a round that was undone: the site whose update is held responsible, without which the run
+    goes on."""
 
     @property
     def auroc(self) -> float | None:
@@ -66,7 +80,7 @@ def append_round(path: Path, record: RoundRecord) -> None:
     """Append one line and flush it to disk; RunError where the disk does not take it."""
     try:
         with path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(dataclasses.asdict(record)) + "\n")
+            handle.write(_line(record))
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
@@ -89,8 +103,8 @@ def read_rounds(path: Path) -> list[RoundRecord]:
     records: list[RoundRecord] = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_parse(json.loads(line)))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            records.append(_parse(line))
+        except DamagedFile:
             if number == len(lines):
                 break
             raise RunError(
@@ -119,27 +133,28 @@ def read_rounds_after(path: Path, start: int) -> tuple[list[RoundRecord], int]:
     end = text.rfind(b"\n") + 1
     records: list[RoundRecord] = []
     for line in text[:end].splitlines():
-        with suppress(ValueError, TypeError, KeyError, AttributeError):
-            records.append(_parse(json.loads(line)))
+        with suppress(DamagedFile):
+            records.append(_parse(line))
     return records, start + end
 
 
 def rewrite_rounds(path: Path, records: Sequence[RoundRecord]) -> None:
     """Replace the ledger by these rounds; RunError where the disk does not take it."""
-    lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]
     try:
-        write_text_atomically(path, "".join(lines))
+        write_text_atomically(path, "".join(map(_line, records)))
     except OSError as error:
         raise _unwritable(path, error) from error
 
 
-def cut_rounds(path: Path, records: Sequence[RoundRecord], keep: int) -> list[RoundRecord]:
+def cut_rounds(
+    path: Path, records: Sequence[RoundRecord], keep: int, undone_for: str = ""
+) -> list[RoundRecord]:
     """Go back to the first `keep` rounds; those after them are added to UNDONE, beside the ledger.
 
-    RunError where the disk does not take it.
+    `undone_for` is the site that made it necessary. RunError where the disk does not take it.
     """
     for record in records[keep:]:
-        append_round(path.with_name(UNDONE), record)
+        append_round(path.with_name(UNDONE), dataclasses.replace(record, undone_for=undone_for))
     rewrite_rounds(path, records[:keep])
     return list(records[:keep])
 
@@ -151,7 +166,14 @@ def _unwritable(path: Path, error: OSError) -> RunError:
     )
 
 
-def _parse(fields: dict[str, Any]) -> RoundRecord:
-    sites = {name: SiteRound(**site) for name, site in fields.pop("sites").items()}
-    absent = tuple(fields.pop("absent", ()))
-    return RoundRecord(sites=sites, absent=absent, **fields)
+def _line(record: RoundRecord) -> str:
+    fields = dataclasses.asdict(record)
+    if not record.undone_for:
+        del fields["undone_for"]
+    return json.dumps(fields) + "\n"
+
+
+def _parse(line: str | bytes) -> RoundRecord:
+    record = typed(parse_json(line), RoundRecord)
+    typed(record.plan, _Plan)
+    return record

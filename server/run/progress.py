@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from shared.events import (
     Event,
@@ -22,6 +21,7 @@ from shared.events import (
     Warned,
     listening,
 )
+from shared.json_file import DamagedFile, read_json, typed
 
 FILE = "progress.json"
 
@@ -111,12 +111,8 @@ def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
 def read_progress(folder: Path) -> Progress | None:
     """What the run's process wrote last, None where it has written nothing yet."""
     try:
-        fields: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
-        }
-        return Progress(**values)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return typed(read_json(folder / FILE), Progress)
+    except (OSError, DamagedFile):
         return None
 
 

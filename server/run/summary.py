@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.errors import RunError
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, read_json, said, typed
 from shared.metrics.histogram import Histogram
 
 
@@ -82,6 +83,50 @@ def build_summary(
         },
         "peak_memory_bytes": max((site.peak_memory_bytes for site in sites), default=0),
     }
+
+
+class _Bytes(TypedDict):
+    down: float
+    up: float
+    full_exchange: float
+
+
+class _Seconds(TypedDict):
+    total: float
+    train: float
+    evaluate: float
+    wait: float
+
+
+_Metrics = dict[str, float | list[float] | None]
+
+
+class _Summary(TypedDict):
+    """What is read of it here."""
+
+    run: str
+    rounds: int
+    sites: list[str]
+    pooled: _Metrics
+    site: dict[str, _Metrics]
+    bytes: _Bytes
+    seconds: _Seconds
+    peak_memory_bytes: int
+    missing: NotRequired[dict[str, str]]
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The document of a finished run; RunError where it cannot be read as one."""
+    try:
+        document = read_json(path)
+        typed(document, _Summary)
+    except (OSError, DamagedFile) as error:
+        raise RunError(
+            f"{path} cannot be read as a run's summary ({said(error)}); remove it and continue "
+            "the run with --resume, which writes it again."
+        ) from error
+    summary: dict[str, Any] = document
+    return summary
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:

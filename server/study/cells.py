@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from server.run.summary import read_summary
 from server.study.plan import Arm, StudyPlan
 from shared.errors import RunError, UserError
 from shared.setting import Scalar
@@ -89,9 +89,7 @@ def is_done(cell: Cell, out: Path) -> bool:
 
 def summary_of(cell: Cell, out: Path) -> dict[str, Any]:
     """The run's summary.json."""
-    text = (cell.folder(out) / "summary.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
-    return document
+    return read_summary(cell.folder(out) / "summary.json")
 
 
 def names_of(arm: Arm, sites: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ from server.study.results import (
     StudyResult,
 )
 from shared.errors import ConfigError, RunError
+from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.metrics.repeats import SignedRank, Spread
 
 FILE, PLAN = "study.json", "plan.json"
@@ -46,10 +47,11 @@ def read_study(folder: Path) -> StudyResult:
             "which goes on with it and writes its report."
         )
     try:
-        return _study(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        with fitting():
+            return _study(read_json(path))
+    except (OSError, DamagedFile) as error:
         raise RunError(
-            f"{path} cannot be read as a study's result ({type(error).__name__}: {error}); give "
+            f"{path} cannot be read as a study's result ({said(error)}); give "
             "its `fedthaw study` command again, which writes it anew from the runs."
         ) from error
 

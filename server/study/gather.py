@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from server.study.plan import Arm, StudyPlan
 from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
 from server.study.statistics import arm_result, comparison
 from shared.errors import RunError
+from shared.finished import read_calibration
 from shared.limits import MIN_CELL
 from shared.metrics.repeats import holm
 
@@ -98,12 +98,16 @@ def _arm_result(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: Study
 
 def _fold(cell: Cell, out: Path, names: Sequence[str], asked: StudySites) -> Fold:
     """Counts are asked for: a run's own file lacks what is not to be shown of few patients."""
-    text = (cell.folder(out) / CALIBRATION).read_text(encoding="utf-8")
-    chosen = json.loads(text)
+    chosen = read_calibration(cell.folder(out) / CALIBRATION)
+    if chosen is None:
+        raise RunError(
+            f"{cell.folder(out)} has no {CALIBRATION}; remove that folder and give the study's "
+            "command again, which repeats the run."
+        )
     return Fold(
         asked.count_all((str(summary_of(cell, out)["run"]),), names),
-        {point["name"]: float(point["threshold"]) for point in chosen["operating_points"]},
-        chosen["temperature"],
+        {point.name: point.threshold for point in chosen.points},
+        chosen.temperature,
     )
 
 

@@ -15,6 +15,7 @@ from server.study.document import FILE, PLAN, plan_of
 from server.study.plan import StudyPlan
 from shared.errors import ConfigError, RunError
 from shared.files import write_text_atomically
+from shared.json_file import DamagedFile, fitting, read_json, said, typed
 from shared.setting import Scalar
 
 
@@ -100,16 +101,17 @@ def read_kept_plan(folder: Path) -> KeptPlan:
     """All that is kept of a study's plan; RunError where it is damaged."""
     path = folder / PLAN
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        sites = document.get("sites")
-        return KeptPlan(
-            plan_of(document["plan"]),
-            dict(document["settings"]),
-            None if sites is None else tuple(map(str, sites)),
-            int(document.get("shown", 0)),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        with fitting():
+            document = read_json(path)
+            sites = document.get("sites")
+            return KeptPlan(
+                plan_of(document["plan"]),
+                typed(document["settings"], dict[str, Scalar]),
+                None if sites is None else typed(sites, tuple[str, ...]),
+                typed(document.get("shown", 0), int),
+            )
+    except (OSError, DamagedFile) as error:
         raise RunError(
-            f"{path} cannot be read as a study's plan ({type(error).__name__}: {error}); remove "
+            f"{path} cannot be read as a study's plan ({said(error)}); remove "
             "the study's folder and begin it again."
         ) from error

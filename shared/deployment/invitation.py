@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.deployment.names import checked_site_name, parse_address, to_address
 from shared.errors import ConfigError
+from shared.json_file import DamagedFile, parse_json
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ def parse_invitation(text: str) -> Invitation:
     """
     again = "ask the coordinator for the file that `fedthaw server invite` wrote"
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = parse_json(text)
+    except DamagedFile:
         raise ConfigError(f"This is no invitation (no JSON text); {again}.") from None
     names = {field.name for field in fields(Invitation)}
     if not isinstance(document, dict) or not all(isinstance(v, str) for v in document.values()):

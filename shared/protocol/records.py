@@ -16,6 +16,9 @@ LONGEST_TEXT = 500
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
+MOST_COUNTED = 2**29 - 1
+"""No site has as many images, patients or steps, no run as many rounds."""
+MOST_BYTES = 2**50
 MOST = 1e12
 """No loss and no number of seconds is greater; their weighted sums stay finite, as JSON wants."""
 
@@ -113,11 +116,15 @@ def reals(record: ConfigRecord | MetricRecord, key: str) -> list[float]:
     return numbers
 
 
-def whole(record: ConfigRecord | MetricRecord, key: str, *, minimum: int = 0) -> int:
-    """A whole number of at least `minimum`."""
+def whole(
+    record: ConfigRecord | MetricRecord, key: str, *, minimum: int = 0, maximum: int = MOST_COUNTED
+) -> int:
+    """An integer from `minimum` to `maximum`."""
     value = record.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise ProtocolError(f"'{key}' is missing or no whole number of at least {minimum}")
+    if value > maximum:
+        raise ProtocolError(f"'{key}' is {value}; at most {maximum} is possible")
     return value
 
 
@@ -127,9 +134,11 @@ def real(record: ConfigRecord | MetricRecord, key: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ProtocolError(f"'{key}' is missing or no number")
     if not math.isfinite(value) or value < 0:
-        raise ProtocolError(f"'{key}' is {value}; it must be finite and not negative")
+        raise ProtocolError(
+            f"'{key}' is {value}; it must be finite and not negative", diverged=True
+        )
     if value > MOST:
-        raise ProtocolError(f"'{key}' is {value:g}; at most {MOST:g} is possible")
+        raise ProtocolError(f"'{key}' is {value:g}; at most {MOST:g} is possible", diverged=True)
     return float(value)
 
 

@@ -10,6 +10,7 @@ from shared.metrics.histogram import Histogram
 from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
 from shared.protocol.plan import plan_from_record, plan_to_values
 from shared.protocol.records import (
+    MOST_BYTES,
     PROTOCOL_VERSION,
     arrays_in,
     flag,
@@ -128,6 +129,6 @@ class TrainReply:
             suppress=flag(report, "suppress"),
             train_seconds=real(metrics, "train-seconds"),
             evaluate_seconds=real(metrics, "evaluate-seconds"),
-            peak_memory=whole(metrics, "peak-memory"),
+            peak_memory=whole(metrics, "peak-memory", maximum=MOST_BYTES),
             continued_from=whole(metrics, "continued-from"),
         )

@@ -124,7 +124,8 @@ def _check_values(name: str, array: NDArray[np.float32]) -> None:
     )
     raise ProtocolError(
         f"{name} holds values {what}: the training there has diverged, so lower the learning rates "
-        "(lr-head, lr-layer4, ...) in a new run"
+        "(lr-head, lr-layer4, ...) in a new run",
+        diverged=True,
     )
 
 

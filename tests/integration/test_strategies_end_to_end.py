@@ -99,7 +99,9 @@ def test_the_median_outvotes_a_site_gone_wrong(
     monkeypatch.setattr("client.handlers.train.train_round", exaggerate)
     largest = {}
     for strategy in ("fedavg", "fedmedian", "fedtrimmedavg", "krum"):
-        config = federated(strategy, strategy=strategy, rounds=1, trim_fraction=0.34)
+        config = federated(
+            strategy, strategy=strategy, rounds=1, trim_fraction=0.34, update_screen="off"
+        )
         simulate(config)
         model = load_file(Path(config.out) / "model.safetensors")
         largest[strategy] = model["fc.weight"].abs().max().item()

@@ -157,7 +157,7 @@ class Sites:
             delta=to_record(self.update(name, plan.round, plan.trainable)),
             images=IMAGES[name],
             patients=IMAGES[name],
-            steps=4,
+            steps=-(-IMAGES[name] // 8),
             loss=1.0 / plan.round,
             histogram=self.histogram(name, plan.round),
             suppress=name == "south",
@@ -171,7 +171,7 @@ class Sites:
         """What a site would have learnt; the same for the same site and round."""
         generator = np.random.default_rng(derive_seed(0, name, round_number))
         return {
-            spec.name: generator.normal(0, 1e-2, spec.shape).astype(np.float32)
+            spec.name: generator.normal(0, 1e-3, spec.shape).astype(np.float32)
             for spec in self.reference.specs(stages)
         }
 

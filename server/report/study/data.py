@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -13,6 +12,7 @@ from server.study.cells import Cell
 from server.study.document import FILE, PLAN, read_study
 from server.study.results import StudyResult
 from shared.errors import RunError
+from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.setting import Scalar
 
 
@@ -40,19 +40,20 @@ def report_of(folder: Path, result: StudyResult, document: bytes) -> StudyReport
     """A result of the runs in a folder; `document` is its study.json. Raises RunError."""
     first = Cell(result.plan.arms[0], 0, 0).folder(folder) / "config.json"
     try:
-        plan: dict[str, Any] = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        run: dict[str, Any] = json.loads(first.read_text(encoding="utf-8"))
-        return StudyReport(
-            name=folder.absolute().name,
-            result=result,
-            settings={key: _named(key, value) for key, value in plan["settings"].items()},
-            base_digest=str(run.get("base", {}).get("digest", "")),
-            versions={str(k): str(v) for k, v in run.get("versions", {}).items() if v},
-            result_digest=hashlib.sha256(document).hexdigest(),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        with fitting():
+            plan: dict[str, Any] = read_json(folder / PLAN)
+            run: dict[str, Any] = read_json(first)
+            return StudyReport(
+                name=folder.absolute().name,
+                result=result,
+                settings={key: _named(key, value) for key, value in plan["settings"].items()},
+                base_digest=str(run.get("base", {}).get("digest", "")),
+                versions={str(k): str(v) for k, v in run.get("versions", {}).items() if v},
+                result_digest=hashlib.sha256(document).hexdigest(),
+            )
+    except (OSError, DamagedFile) as error:
         raise RunError(
-            f"{folder} cannot be read as a study ({type(error).__name__}: {error}); its plan.json "
+            f"{folder} cannot be read as a study ({said(error)}); its plan.json "
             f"and {first} must be as the study wrote them."
         ) from error
 

@@ -1,0 +1,72 @@
+"""What a site can have: numbers that it says of itself, held against each other."""
+
+from __future__ import annotations
+
+import math
+
+from shared.config import RunConfig
+from shared.errors import ProtocolError
+from shared.metrics.histogram import Histogram
+from shared.protocol.describe import SiteDescription
+from shared.protocol.evaluate import Scope
+from shared.protocol.train import TrainReply
+
+MOST_IMAGES_OF_A_PATIENT = 1000
+"""A child of an intensive care unit may have a hundred radiographs and more."""
+_SPARE = 10
+"""Patients that a share may be off by: each class is rounded, and has one patient at least."""
+
+
+def require_plausible_site(site: SiteDescription) -> None:
+    """ProtocolError where a site's images do not fit its patients."""
+    _require_images(site.images, site.patients)
+
+
+def require_plausible_training(reply: TrainReply, site: SiteDescription, config: RunConfig) -> None:
+    """ProtocolError where a round's numbers do not fit each other or what the site said before."""
+    _require_images(reply.images, reply.patients)
+    most = math.ceil(reply.images / config.batch_size) * config.local_epochs
+    if reply.steps > most:
+        raise ProtocolError(
+            f"it says that it took {reply.steps} steps, but its {reply.images} images make at most "
+            f"{most} (batch-size {config.batch_size}, local-epochs {config.local_epochs})"
+        )
+    require_plausible_evaluation(reply.histogram, site, config, "validation")
+
+
+def require_plausible_evaluation(
+    counted: Histogram, site: SiteDescription, config: RunConfig, scope: Scope
+) -> None:
+    """ProtocolError where a site counts more patients than its training patients leave room for.
+
+    Twice the share that the run's settings hold out, for patients who joined since the site
+    described itself; at least as many as it trains on.
+    """
+    found = counted.total_positives + counted.total_negatives
+    held_out = 1 / config.folds if config.folds else 0.0
+    training = (1 - held_out) * (1 - config.validation_fraction)
+    share = held_out if scope == "test" else (1 - held_out) * config.validation_fraction
+    most = math.ceil(site.patients * max(1.0, 2 * share / training)) + _SPARE
+    if found > most:
+        raise ProtocolError(
+            f"it counts {found} {scope} patients, but with the {site.patients} that it trains on "
+            f"it can have at most {most}"
+        )
+
+
+def training_weight(reply: TrainReply, site: SiteDescription) -> int:
+    """Images that count in the average: never more than the site described when it joined."""
+    return min(reply.images, site.images)
+
+
+def _require_images(images: int, patients: int) -> None:
+    if images < patients:
+        raise ProtocolError(
+            f"it says that it trains on {images} images of {patients} patients, which is less than "
+            "one image a patient"
+        )
+    if images > patients * MOST_IMAGES_OF_A_PATIENT:
+        raise ProtocolError(
+            f"it says that it trains on {images} images of {patients} patients; at most "
+            f"{MOST_IMAGES_OF_A_PATIENT} images a patient are plausible"
+        )
