@@ -169,6 +169,8 @@ class Door:
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        if self._closed:
+            return
         pace = max(_SLOWEST, _LATE_SECONDS / (_LATE_SECONDS + self._late))
         for known, turns in self._waiting.items():
             while (one := turns.take(self._loop.time(), _is_there, pace)) is not None:
@@ -176,7 +178,7 @@ class Door:
                 visitor = self._visitors.enter(address, known, partial(_shut, accepted))
                 self._start(self._begin(visitor, accepted))
         soonest = min(turns.seconds_to_next() for turns in self._waiting.values())
-        if soonest < math.inf and not self._closed:
+        if soonest < math.inf:
             self._next = self._loop.call_later(soonest / pace, self._let_in)
 
     async def _begin(self, visitor: Visitor, accepted: socket.socket) -> None:
