@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from shared.errors import FedThawError
+from shared.plain import shown_lines
 
 COMMANDS = {
     "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
@@ -162,5 +163,5 @@ def _what(error: OSError) -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    typer.echo(f"fedthaw: {sentence}", err=True)
+    typer.echo(f"fedthaw: {shown_lines(sentence)}", err=True)
     return code

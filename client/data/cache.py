@@ -18,7 +18,7 @@ from client.imaging.facts import ImageFacts
 from shared.errors import SiteError
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
-VERSION = "v2"
+VERSION = "v3"
 
 
 @dataclass(frozen=True)

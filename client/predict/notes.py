@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from client.data.findings import CHEST, FRONTAL_VIEWS, RADIOGRAPHY
 from client.imaging.facts import ImageFacts
+from client.imaging.patient_id import has_lost_letters
+from shared.plain import shown
 
 
 def notes_on(facts: ImageFacts) -> tuple[str, ...]:
@@ -20,4 +22,6 @@ def notes_on(facts: ImageFacts) -> tuple[str, ...]:
             notes.append(f"{name} {value}")
     if facts.presentation_intent == "FOR PROCESSING":
         notes.append("for processing, not for presentation")
-    return tuple(notes)
+    if has_lost_letters(facts.patient_id):
+        notes.append("letters of its Patient ID are lost, so it stands for a patient of its own")
+    return tuple(map(shown, notes))

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
 from shared.metrics.repeats import Spread
+from shared.plain import shown, spreadsheet_cell
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",
         "at chosen threshold", "F1", "MB a run")  # fmt: skip
@@ -104,7 +105,11 @@ def to_markdown(result: StudyResult) -> str:
 def to_csv(heads: Sequence[str], rows: Rows) -> str:
     """One table as CSV."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([tuple(heads), *rows])
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(heads)
+    for row in rows:
+        names = {row[heads.index(head)] for head in ("arm", "minus") if head in heads}
+        writer.writerow(spreadsheet_cell(cell) if cell in names else cell for cell in row)
     return buffer.getvalue()
 
 
@@ -118,7 +123,7 @@ def to_latex(result: StudyResult) -> str:
 
 def _arm_row(one: ArmResult) -> tuple[str, ...]:
     return (
-        one.arm.name,
+        shown(one.arm.name),
         f"{one.patients[0]}/{one.patients[1]}",
         _spread(one.auroc),
         _interval(one.auroc_ci95),
@@ -131,8 +136,8 @@ def _arm_row(one: ArmResult) -> tuple[str, ...]:
 
 def _comparison_row(first: ArmResult, one: Comparison) -> tuple[str, ...]:
     return (
-        one.arm.name,
-        first.arm.name,
+        shown(one.arm.name),
+        shown(first.arm.name),
         ", ".join(one.sites),
         f"{one.difference.mean:+.3f}",
         _interval(one.ci95),
