@@ -104,10 +104,18 @@ def _refuse_swallowed(
     if place is None:
         return
     header = Line(records[place][0], tuple(records[place][2]))
-    for first, last, _ in records[place + 1 :]:
-        for number in range(first + 1, last + 1):
-            cells = _cells(physical[number - 1], delimiter)
-            if len(cells) == len(header.cells) and looks_like_row(header, Line(number, cells)):
+    for first, last, cells in records[place + 1 :]:
+        if first == last:
+            continue
+        broken = [n for n, cell in enumerate(cells) if "\n" in cell or "\r" in cell] or [0]
+        for number in range(first, last + 1):
+            # What stands before the broken cell in its first line, and behind it in its last, is
+            # the row's own.
+            start = min(broken) if number == first else 0
+            end = max(broken) + 1 if number == last else len(header.cells)
+            found = _cells(physical[number - 1], delimiter)
+            within = tuple(c if start <= n < end else "" for n, c in enumerate(found))
+            if len(found) == len(header.cells) and looks_like_row(header, Line(number, within)):
                 raise SiteError(
                     f"{file}: a cell in quotation marks begins in line {first} and ends in line "
                     f"{last}, but line {number} within it looks like a row of the table. Close or "

@@ -103,7 +103,9 @@ def test_all_problems_are_said_together(make_site: Make, fill: Callable[..., Non
     assert "no negative patient" in message
 
 
-def test_names_that_several_files_have_are_counted_and_listed(make_site: Make, fill: Callable[..., None]) -> None:
+def test_names_that_several_files_have_are_counted_and_listed(
+    make_site: Make, fill: Callable[..., None]
+) -> None:
     fill(*(f"{folder}/{number}.png" for folder in "ab" for number in range(12)))
     rows = "".join(f"P{number},{number}.png,none\n" for number in range(12))
     report = admit(make_site(TABLE + rows), 16, "pad").report
