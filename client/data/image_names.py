@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from client.data.discover import IMAGE_SUFFIXES
 from client.data.folded import folded
@@ -49,9 +49,10 @@ class NameMatches:
     adapted: Mapping[str, int]
 
 
-def stem_of(path: PurePosixPath) -> str:
-    """The name without the suffix of an image; the last component of a UID is no suffix."""
-    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+def stem_of(name: str) -> str:
+    """A name or path without the suffix of an image; the last component of a UID is no suffix."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def match_names(
@@ -72,21 +73,25 @@ class _Matcher:
         self.file_of: dict[str, int] = {}
         self.ambiguous: set[str] = set()
         self.adapted: Counter[str] = Counter()
+        self.indexes: dict[Form, _Index] = {}
 
     def run(self) -> NameMatches:
         """All passes, then what is left explained."""
-        forms: tuple[tuple[Form, str | None], ...] = (
-            (str, None), (folded, CASE), (_in_family, SUFFIX),
-        )  # fmt: skip
-        indexes = [_Index(form, self.files) for form, _ in forms]
-        for index, (_, differs) in zip(indexes, forms, strict=True):
-            self._match(differs, partial(self._direct, index))
+        for form, differs in _FORMS:
+            self._match(differs, partial(self._direct, self._index(form)))
         # Where some entries' folders lead to files from here, those of the others lead elsewhere.
-        if not any("/" in _slashed(entry) for entry in self.file_of):
-            for index in indexes:
-                self._match(FOLDERS, partial(_past_folders, index))
-        self._explain(indexes[1])
+        if self.left and not any("/" in _slashed(entry) for entry in self.file_of):
+            for form, _ in _FORMS:
+                self._match(FOLDERS, partial(_past_folders, self._index(form)))
+        if self.left:
+            self._explain(self._index(folded))
         return NameMatches(self.file_of, self.left, frozenset(self.ambiguous), self.adapted)
+
+    def _index(self, form: Form) -> _Index:
+        if form not in self.indexes:
+            # Where nothing is left to be matched, nobody looks into it.
+            self.indexes[form] = _Index(form, self.files if self.left else ())
+        return self.indexes[form]
 
     def _match(self, differs: str | None, look: Callable[[str], Collection[int]]) -> None:
         claims: dict[int, list[str]] = defaultdict(list)
@@ -123,10 +128,9 @@ class _Matcher:
 
     def _from_here(self, name: str, form: Form) -> Iterator[str]:
         """The path relative to the images folder of one relative to the table or to the root."""
-        start = self.table.parent
-        resolved = Path(os.path.normpath(start / name))
-        if resolved.is_relative_to(self.images):
-            yield resolved.relative_to(self.images).as_posix()
+        resolved = os.path.normpath(os.path.join(self.table.parent, name))
+        if resolved.startswith(f"{self.images}/"):
+            yield resolved.removeprefix(f"{self.images}/")
         parts, above = name.strip("/").split("/"), self.images.parts[1:]
         for length in range(1, min(len(above), len(parts) - 1) + 1):
             if form("/".join(parts[:length])) == form("/".join(above[-length:])):
@@ -135,15 +139,16 @@ class _Matcher:
     def _explain(self, index: _Index) -> None:
         zeros: dict[str, list[int]] = defaultdict(list)
         for number, file in enumerate(self.files):
-            zeros[bare(folded(stem_of(PurePosixPath(file))))].append(number)
+            zeros[bare(folded(stem_of(_name(file))))].append(number)
         for entry, (reason, _) in self.left.items():
             if reason != NO_FILE:
                 continue
-            path = PurePosixPath(_slashed(entry))
+            name = _name(_slashed(entry))
+            stem = folded(stem_of(name))
             for why, found in (
-                (ELSEWHERE, index.names.get(folded(path.name), ())),
-                (OTHER_FORMAT, index.stems.get(folded(stem_of(path)), ())),
-                (ZEROS, zeros.get(bare(folded(stem_of(path))), ())),
+                (ELSEWHERE, index.names.get(folded(name), ())),
+                (OTHER_FORMAT, index.stems.get(stem, ())),
+                (ZEROS, zeros.get(bare(stem), ())),
             ):
                 if found:
                     self.left[entry] = (why, self.files[found[0]])
@@ -159,11 +164,12 @@ class _Index:
             defaultdict[str, list[int]](list) for _ in range(4)
         )
         for number, file in enumerate(files):
-            path = PurePosixPath(file)
-            self.paths[form(file)].append(number)
-            self.names[form(path.name)].append(number)
-            self.stems[form(stem_of(path))].append(number)
-            self.bare_paths[form((path.parent / stem_of(path)).as_posix())].append(number)
+            written = form(file)
+            self.paths[written].append(number)
+            self.names[_name(written)].append(number)
+            bare_path = form(stem_of(file))
+            self.bare_paths[bare_path].append(number)
+            self.stems[_name(bare_path)].append(number)
 
 
 def _past_folders(index: _Index, entry: str) -> Collection[int]:
@@ -177,10 +183,17 @@ def _past_folders(index: _Index, entry: str) -> Collection[int]:
 
 def _in_family(text: str) -> str:
     """As `folded`, all suffixes of DICOM and all of JPEG as one."""
-    path = PurePosixPath(folded(text))
-    if path.suffix in DICOM_SUFFIXES:
-        return path.with_suffix(".dcm").as_posix()
-    return path.with_suffix(".jpg").as_posix() if path.suffix in _JPEG else path.as_posix()
+    stem, suffix = os.path.splitext(folded(text))
+    if suffix in DICOM_SUFFIXES:
+        suffix = ".dcm"
+    return stem + (".jpg" if suffix in _JPEG else suffix)
+
+
+_FORMS: tuple[tuple[Form, str | None], ...] = ((str, None), (folded, CASE), (_in_family, SUFFIX))
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _slashed(entry: str) -> str:

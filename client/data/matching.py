@@ -208,4 +208,4 @@ def _names_in(file: ImageFile) -> tuple[str, ...]:
     path = PurePosixPath(file.relative)
     if facts is None and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         return ()
-    return (stem_of(path), *path.parent.parts)
+    return (stem_of(path.name), *path.parent.parts)
