@@ -78,13 +78,14 @@ def _one_under_two_names(site: str, report: AdmissionReport) -> Iterator[str]:
 def _too_many_rejected(site: str, report: AdmissionReport) -> Iterator[str]:
     if report.rejected_share > report.max_rejected:
         reasons = dict(report.rejected_by_reason)
+        remedy = "Replace these files"
         if report.images_vanished:
             reasons["given by the table, but not here"] = report.images_vanished
+            remedy += ", correct these rows or take them out"
         yield (
             f"{site} has {report.rejected_share:.1%} of its labelled images set aside, more than "
-            f"max-rejected allows ({report.max_rejected:.1%}): {_listed(reasons)}. Replace these "
-            f"files, correct these rows or take them out ({LIST}), or raise max-rejected in "
-            "[policy] of site.toml."
+            f"max-rejected allows ({report.max_rejected:.1%}): {_listed(reasons)}. {remedy} "
+            f"({LIST}), or raise max-rejected in [policy] of site.toml."
         )
 
 

@@ -135,8 +135,8 @@ BAD_SITES: dict[str, tuple[Spoil, str]] = {
     "an eighth of the images corrupt": (
         truncate(2),
         "Site 'north' has 12.5% of its labelled images set aside, more than max-rejected allows "
-        "(5.0%): unreadable or truncated image (2). Replace these files, which `fedthaw site "
-        "check` lists, or raise max-rejected in [policy] of site.toml.",
+        "(5.0%): unreadable or truncated image (2). Replace these files (`fedthaw site check --list` "
+        "names them), or raise max-rejected in [policy] of site.toml.",
     ),
     "no such weights": (
         compute('weights = "base.safetensors"'),
