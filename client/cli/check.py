@@ -46,9 +46,11 @@ def check(
     """
     from client.settings import load_site
 
-    load_site(folder)  # before PyTorch is: what is wrong in site.toml is said at once
+    settings = load_site(folder)  # before PyTorch is: what is wrong in site.toml is said at once
     from client.admission_table import admit_with_progress, print_report
+    from client.device import choose_device
 
+    choose_device(settings)  # a GPU that is not there refuses here, not when a run begins
     report = admit_with_progress(folder, image_size, str(image_fit)).report
     if json_output:
         typer.echo(json.dumps(report.to_json(listed=listed), indent=1))

@@ -88,7 +88,8 @@ def test_what_a_program_writes_is_read_back(
     assert [(row.patient, row.image, row.outcome) for row in table.rows] == [
         (f"P{number}", f"{number}.png", "none") for number in range(len(texts))
     ]
-    assert table.bad_rows == table.notes == ()
+    assert not table.bad_rows
+    assert not table.notes
 
 
 @given(st.integers(0, 200), st.sampled_from(['"', '\n"', ',"', '",', "\x00", "\n\n"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import openpyxl
@@ -20,7 +20,7 @@ Read = Callable[..., LabelTable]
 HEAD = ["patient", "file", "grade", "score"]
 
 
-def workbook(*sheets: list[list[Any]], formats: dict[str, str] | None = None) -> bytes:
+def workbook(*sheets: Sequence[Sequence[Any]], formats: dict[str, str] | None = None) -> bytes:
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
     for lines in sheets:
