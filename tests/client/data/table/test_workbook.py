@@ -48,7 +48,11 @@ def changed(data: bytes, old: str, new: str) -> bytes:
 
 
 def test_a_formula_without_its_value_is_refused_with_its_cell(read: Read) -> None:
-    lines = [HEAD, ["P1", "1.png", "=IF(D2>2,1,0)", 3], ["P2", "2.png", "=IF(D3>2,1,0)", 1]]
+    lines: list[list[Any]] = [
+        HEAD,
+        ["P1", "1.png", "=IF(D2>2,1,0)", 3],
+        ["P2", "2.png", "=IF(D3>2,1,0)", 1],
+    ]
     data = workbook(lines)
     with pytest.raises(SiteError, match=r"cell C2 .* formula whose value is not stored, as are 1"):
         read(data, "labels.xlsx")
@@ -98,7 +102,7 @@ def test_zeros_that_a_format_shows_are_read(read: Read) -> None:
 
 def test_the_one_sheet_with_the_columns_is_read(read: Read) -> None:
     notes = [["How this was made"], ["by hand"]]
-    table = [["Export 2026"], [], HEAD, ["P1", "1.png", "none"]]
+    table: list[list[Any]] = [["Export 2026"], [], HEAD, ["P1", "1.png", "none"]]
     rows = read(workbook(notes, table), "labels.xlsx").rows
     assert [(row.patient, row.line) for row in rows] == [("P1", 4)]
     with pytest.raises(SiteError, match=r"in several sheets \('Sheet1?', 'Sheet\d'\)"):
@@ -106,7 +110,11 @@ def test_the_one_sheet_with_the_columns_is_read(read: Read) -> None:
 
 
 def test_names_over_two_merged_rows_are_no_header(read: Read) -> None:
-    two = [["patient", None, "grade"], [None, "file", None], ["P1", "1.png", "none"]]
+    two: list[list[Any]] = [
+        ["patient", None, "grade"],
+        [None, "file", None],
+        ["P1", "1.png", "none"],
+    ]
     with pytest.raises(
         SiteError, match=r"has no column 'file'; its columns are 'patient', 'grade'"
     ):
