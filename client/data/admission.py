@@ -18,6 +18,7 @@ from client.data.listing import Fate, listed_images, listed_rows
 from client.data.matching import Matching, Outcomes, classify, match_by_image, match_by_patient
 from client.data.reading import ImageFile, read_images
 from client.data.report import SHARED, AdmissionReport
+from client.data.table.delimited import LONGER
 from client.imaging.facts import ImageFacts
 from client.settings import SiteSettings
 from shared.errors import SiteError
@@ -227,7 +228,11 @@ def _vanished(
     answers to. A table of patients alone may well know more of them than have an image here.
     """
     known = {*settings.positive, *settings.negative}
-    lost = sum(row.outcome in known and bool(row.image or row.patient) for row in table.bad_rows)
+    lost = sum(
+        # Where cells have moved, nobody knows which of them is the outcome.
+        row.reason == LONGER or (row.outcome in known and bool(row.image or row.patient))
+        for row in table.bad_rows
+    )
     if settings.image is None:
         return lost
     missing = {

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
 from shared.metrics.repeats import Spread
-from shared.plain import shown, spreadsheet_cell
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",
         "at chosen threshold", "F1", "MB a run")  # fmt: skip
@@ -105,11 +104,7 @@ def to_markdown(result: StudyResult) -> str:
 def to_csv(heads: Sequence[str], rows: Rows) -> str:
     """One table as CSV."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(heads)
-    for row in rows:
-        names = {row[heads.index(head)] for head in ("arm", "minus") if head in heads}
-        writer.writerow(spreadsheet_cell(cell) if cell in names else cell for cell in row)
+    csv.writer(buffer, lineterminator="\n").writerows([tuple(heads), *rows])
     return buffer.getvalue()
 
 
@@ -123,7 +118,7 @@ def to_latex(result: StudyResult) -> str:
 
 def _arm_row(one: ArmResult) -> tuple[str, ...]:
     return (
-        shown(one.arm.name),
+        one.arm.name,
         f"{one.patients[0]}/{one.patients[1]}",
         _spread(one.auroc),
         _interval(one.auroc_ci95),
@@ -136,8 +131,8 @@ def _arm_row(one: ArmResult) -> tuple[str, ...]:
 
 def _comparison_row(first: ArmResult, one: Comparison) -> tuple[str, ...]:
     return (
-        shown(one.arm.name),
-        shown(first.arm.name),
+        one.arm.name,
+        first.arm.name,
         ", ".join(one.sites),
         f"{one.difference.mean:+.3f}",
         _interval(one.ci95),

@@ -131,6 +131,16 @@ def test_labelled_images_that_vanish_count(
         require_trainable(admission)
 
 
+def test_rows_that_cannot_be_believed_count_as_lost(make_site: Make, fill: Fill) -> None:
+    """A comma without quotation marks has moved the outcome of two of six."""
+    fill("1.png", "2.png", "3.png", "4.png", "5.png", "6.png")
+    rows = "P5,left, lower,5.png,none\nNaN,6.png,severe\n"
+    report = admit(make_site(HEAD + GOOD + rows), 16, "pad").report
+    assert report.rejected_share == pytest.approx(2 / 6)
+    assert "more than max-rejected allows" in report.problems[0]
+    assert sum(report.bad_rows.values()) == 2
+
+
 def test_a_table_of_patients_may_know_more_of_them_than_have_an_image(
     make_site: Make, fill: Fill
 ) -> None:
