@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from client.data.cohort import Radiograph
 from client.data.folded import folded
 from client.data.reading import ImageFile
+from client.imaging.patient_id import has_lost_letters
 
 _NUMBER = re.compile(r"0*([0-9]+?)(?:\.0+)?")
 _IN_TENS = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})", re.IGNORECASE)
@@ -70,7 +71,7 @@ def shared_patient_ids(admitted: Iterable[tuple[ImageFile, Radiograph]]) -> int:
     patients: dict[str, set[str]] = defaultdict(set)
     for file, radiograph in admitted:
         facts = file.picture.facts
-        if facts is not None and facts.patient_id:
+        if facts is not None and facts.patient_id and not has_lost_letters(facts.patient_id):
             patients[facts.patient_id].add(bare(radiograph.patient))
     if len(patients) == 1:
         return 0

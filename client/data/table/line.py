@@ -15,7 +15,10 @@ _INVISIBLE = "\ufeff\u200b"
 
 def clean(text: str) -> str:
     """A cell's text as it is compared: without blanks around it, its accents composed (NFC)."""
-    return unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
+    text = text.strip()
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", text.strip(_INVISIBLE).strip())
 
 
 @dataclass(frozen=True)
