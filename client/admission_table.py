@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from client.data.admission import Admission, admit
+from client.data.findings import NAMED, too_many_for_outcomes
 from client.data.report import AdmissionReport
 from client.settings import load_site
-
-LISTED_FILES = 20
+from shared.plain import shown
 
 
 def admit_with_progress(folder: Path, image_size: int, image_fit: str) -> Admission:
@@ -31,29 +31,36 @@ def admit_with_progress(folder: Path, image_size: int, image_fit: str) -> Admiss
         )
 
 
-def print_report(report: AdmissionReport) -> None:
-    """Counts, what was set aside and why, problems and warnings."""
+def print_report(report: AdmissionReport, *, listed: bool = False) -> None:
+    """Counts, problems and warnings; where `listed`, each file and row that they speak of."""
     console = Console()
     table = Table(title=f"Admission of {report.site}", show_header=False)
     for name, value in _rows(report):
-        table.add_row(name, escape(value))
+        table.add_row(name, Text(shown(value)))
     console.print(table)
-    for path, reason in report.rejected[:LISTED_FILES]:
-        console.print(f"set aside  {path}: {reason}", highlight=False, markup=False, soft_wrap=True)
-    if len(report.rejected) > LISTED_FILES:
-        console.print(f"and {len(report.rejected) - LISTED_FILES} more")
+    for item in report.listed if listed else ():
+        _print(
+            console,
+            f"{'left out' if item.out else 'look at':<10} {item.kind} {item.name}: {item.why}",
+        )
     for sentence in report.warnings:
-        console.print(f"note       {sentence}", highlight=False, markup=False, soft_wrap=True)
+        _print(console, f"note       {sentence}")
     for sentence in report.problems:
-        console.print(
-            f"problem    {sentence}",
-            style="bold red",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
+        _print(console, f"problem    {sentence}", "bold red")
+    named = len(report.listed)
+    if named and not listed:
+        _print(
+            console,
+            f"{named} file(s) and row(s) are left out or doubtful; --list names them.",
         )
     if not report.problems:
-        console.print(f"{report.site} can take part.", style="bold green")
+        _print(console, f"{report.site} can take part.", "bold green")
+
+
+def _print(console: Console, sentence: str, style: str = "") -> None:
+    console.print(
+        shown(sentence), style=style, highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
 
 
 def _rows(report: AdmissionReport) -> list[tuple[str, str]]:
@@ -64,15 +71,16 @@ def _rows(report: AdmissionReport) -> list[tuple[str, str]]:
         ("positive", f"{counts.positive_patients} patients, {counts.positive_images} images"),
         ("negative", f"{counts.negative_patients} patients, {counts.negative_images} images"),
         ("set aside", _tally(report.rejected_by_reason)),
+        ("labelled images not here", str(report.images_vanished)),
         ("duplicates", str(report.duplicates)),
         ("images without label", str(report.images_without_label)),
         ("images of an outcome not used", str(report.images_of_unused_outcome)),
         ("images of contradictory patients", str(report.images_of_contradictory_patients)),
         ("rows of the table", str(report.label_rows)),
         ("rows without image", str(report.labels_without_image)),
-        ("rows without patient", str(report.labels_without_patient)),
+        ("rows set aside", _tally(report.bad_rows)),
         ("outcomes missing", str(report.missing_outcomes)),
-        ("outcomes excluded", _tally(report.excluded_outcomes)),
+        ("outcomes excluded", _outcomes(report.excluded_outcomes)),
         ("format", _tally(report.formats)),
         ("photometric interpretation", _tally(report.photometric_interpretations)),
         ("bits", _tally(report.bits)),
@@ -89,5 +97,11 @@ def _cache(report: AdmissionReport) -> str:
     return f"{report.cached} images kept{oldest}; {report.decoded} decoded now"
 
 
+def _outcomes(tally: Mapping[str, int]) -> str:
+    return too_many_for_outcomes(tally) or _tally(tally)
+
+
 def _tally(tally: Mapping[str, int]) -> str:
-    return ", ".join(f"{value} x {name}" for name, value in tally.items())
+    items = [f"{value} x {name}" for name, value in tally.items()]
+    more = len(items) - NAMED
+    return ", ".join([*items[:NAMED], *([f"{more} more"] if more > 0 else [])])

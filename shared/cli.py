@@ -22,6 +22,7 @@ from shared.deployment.proxies import drop_unusable_proxies
 from shared.errors import FedThawError
 from shared.logs import begin
 from shared.noise import DEBUG_VARIABLE, contain_libraries
+from shared.plain import shown_lines
 
 COMMANDS = {
     "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
@@ -203,7 +204,7 @@ def _what(error: OSError) -> str:
 
 def _complain(sentence: str, code: int) -> int:
     try:
-        typer.echo(f"fedthaw: {sentence}", err=True)
+        typer.echo(f"fedthaw: {shown_lines(sentence)}", err=True)
         sys.stdout.flush()
     except OSError:  # nobody reads it, or the disk that it goes to is full
         _unread()

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from shared.plain import shown_lines
+
 
 class FedThawError(Exception):
     """Base of all errors raised on purpose."""
@@ -28,8 +30,9 @@ class FedThawError(Exception):
     def __init__(
         self, message: str, *, shareable: str | None = None, diverged: bool = False
     ) -> None:
-        super().__init__(message)
-        self.shareable = shareable if shareable is not None else self.default_shareable
+        # It may quote a file's name or a table's cell, and ends on a terminal, in a log, on a page.
+        super().__init__(shown_lines(message))
+        self.shareable = shown_lines(self.default_shareable if shareable is None else shareable)
         self.diverged = diverged
         """Whether weights or what they compute are NaN, infinite or absurdly large."""
 

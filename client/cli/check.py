@@ -28,6 +28,12 @@ def check(
         int, typer.Option(min=32, max=4096, help="Side of the square input, as the run will use.")
     ] = DEFAULTS.image_size,
     image_fit: Annotated[Fit, typer.Option(help="As the run will use.")] = Fit.pad,
+    listed: Annotated[
+        bool,
+        typer.Option(
+            "--list", help="Name each file and row that is left out or doubtful, and why."
+        ),
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Read everything that a site provides once, and report what can be used.
@@ -35,14 +41,20 @@ def check(
     Example: fedthaw site check hospitals/north
 
     Exit code 2 when the site could not train as it is. The images are prepared and kept in the
-    site's cache on the way. The table names files: it is for this site's eyes.
+    site's cache on the way. The output has counts alone, but with --list: that names files and
+    patients, and is for this site's eyes.
     """
-    from client.admission_table import admit_with_progress, print_report
+    from client.settings import load_site
 
+    settings = load_site(folder)  # before PyTorch is: what is wrong in site.toml is said at once
+    from client.admission_table import admit_with_progress, print_report
+    from client.device import choose_device
+
+    choose_device(settings)  # a GPU that is not there refuses here, not when a run begins
     report = admit_with_progress(folder, image_size, str(image_fit)).report
     if json_output:
-        typer.echo(json.dumps(report.to_json(), indent=1))
+        typer.echo(json.dumps(report.to_json(listed=listed), indent=1))
     else:
-        print_report(report)
+        print_report(report, listed=listed)
     if report.problems:
         raise typer.Exit(2)

@@ -52,7 +52,13 @@ def predict(
         str | None, typer.Option(metavar="NAME", help="One of the run's; default its first.")
     ] = None,
     csv: Annotated[
-        str | None, typer.Option("--csv", metavar="FILE", help="Write a row an image; - prints.")
+        str | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="Write a row an image; - prints. Safe to open in a spreadsheet: an apostrophe "
+            "stands before = + - @ where a cell could begin.",
+        ),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
     device: Annotated[Device, typer.Option(help="auto takes a GPU.")] = Device.auto,
@@ -60,13 +66,15 @@ def predict(
         float, typer.Option(min=0.01, max=1000, help="Larger images are refused.")
     ] = MAXIMUM_PIXELS / 1_000_000,
 ) -> None:
-    """Score single images, and the patients whose they are, with a run's final model.
+    r"""Score single images, and the patients whose they are, with a run's final model.
 
     Example: fedthaw predict runs/first new/0001.dcm --explain explained
 
     DICOM images are grouped by Patient ID; a PNG or JPEG is a patient of its own. Images that
     admission would set aside are refused, listed and counted; exit code 2 when none was scored.
-    The output names patients and files. Research software, not a medical device.
+    The output names patients and files; what cannot be printed in a name or identifier is written
+    as an escape such as \x1b, but in JSON, which is exact. Research software, not a medical
+    device.
     """
     if csv == "-" and json_output:
         raise ConfigError("Both --csv - and --json would print; name a file after --csv.")

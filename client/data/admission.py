@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort, Radiograph
 from client.data.covariates import Covariates, covariates_of
+from client.data.discover import count_left_out
 from client.data.findings import UNKNOWN
-from client.data.identity import coinciding, shared_patient_ids
+from client.data.identity import coinciding, contradictions, shared_patient_ids
 from client.data.labels import LabelRow, LabelTable, read_labels
+from client.data.listing import Fate, listed_images, listed_rows
 from client.data.matching import Matching, Outcomes, classify, match_by_image, match_by_patient
 from client.data.reading import ImageFile, read_images
 from client.data.report import SHARED, AdmissionReport
+from client.data.table.delimited import LONGER
 from client.imaging.facts import ImageFacts
 from client.settings import SiteSettings
 from shared.errors import SiteError
@@ -38,8 +41,13 @@ class _Sorted:
 
     admitted: tuple[tuple[ImageFile, Radiograph], ...]
     rejected: tuple[tuple[str, str], ...]
-    fates: Counter[str]
+    each: tuple[Fate, ...]
     rejected_share: float
+    vanished: int
+
+    @property
+    def fates(self) -> Counter[str]:
+        return Counter(fate.kind for fate in self.each)
 
 
 def admit(
@@ -61,7 +69,8 @@ def admit(
     outcomes = classify(settings, table.rows)
     matching = _match(settings, table.rows, files)
     covariates = covariates_of(table.rows, outcomes.classes)
-    fates = _sort(table.rows, outcomes, covariates, matching, files)
+    vanished = _vanished(settings, table, outcomes, matching)
+    fates = _sort(table.rows, outcomes, covariates, matching, files, vanished)
     cohort = Cohort(settings.name, tuple(radiograph for _, radiograph in fates.admitted))
     report = _report(settings, table, files, outcomes, matching, covariates, fates, cohort)
     return Admission(cohort, report)
@@ -81,6 +90,7 @@ def _report(
     grades = cohort.covariates().values()
     pictures = {file.digest: file.picture for file in files if file.picture.reason is None}
     stored = [p.stored_at for p in pictures.values() if p.stored_at is not None]
+    contradicting = _contradicting(settings, table, fates)
     return AdmissionReport(
         site=settings.name,
         images_found=len(files),
@@ -110,9 +120,39 @@ def _report(
         oldest_cache_days=_days_since(min(stored)) if stored else None,
         ambiguous_images=matching.ambiguous_images,
         ambiguous_files=matching.ambiguous_files,
+        images_vanished=fates.vanished,
+        unmatched_rows=_counted(reason for reason, _ in matching.unmatched_rows.values()),
+        bad_rows=_counted(row.reason for row in table.bad_rows),
+        adapted=dict(matching.adapted),
+        contradicting_patient_ids=len(contradicting),
+        left_out=count_left_out(settings.images),
+        table_notes=table.notes,
+        listed=(
+            *listed_images(files, fates.each, matching, contradicting),
+            *listed_rows(table, outcomes, matching),
+        ),
         rejected_share=fates.rejected_share,
         max_rejected=settings.max_rejected,
     )
+
+
+def _contradicting(settings: SiteSettings, table: LabelTable, fates: _Sorted) -> dict[str, str]:
+    """File -> what its Patient ID says instead; none where the Patient ID itself was matched."""
+    if settings.image is None:
+        return {}
+    places = contradictions(fates.admitted, {row.patient for row in table.rows})
+    found = {}
+    for file, radiograph in (fates.admitted[place] for place in places):
+        assert file.picture.facts is not None
+        found[file.relative] = (
+            f"its Patient ID is '{file.picture.facts.patient_id}', but the table has it for "
+            f"'{radiograph.patient}'"
+        )
+    return found
+
+
+def _counted(reasons: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(reasons).most_common())
 
 
 def _match(
@@ -135,11 +175,12 @@ def _sort(
     covariates: Covariates,
     matching: Matching,
     files: Sequence[ImageFile],
+    vanished: int,
 ) -> _Sorted:
     shared = _shared_pictures(rows, matching, files)
     admitted: dict[str, tuple[ImageFile, Radiograph]] = {}
     rejected: list[tuple[str, str]] = []
-    fates: Counter[str] = Counter()
+    each: list[Fate] = []
     relevant = 0
     for file, numbers, could_match in zip(files, matching.rows, matching.could_match, strict=True):
         reason = file.picture.reason or (SHARED if _identity(file) in shared else None)
@@ -147,14 +188,16 @@ def _sort(
         if reason is not None:
             rejected.append((file.relative, reason))
             relevant += could_match
+            fate = Fate("rejected", reason)
         elif not numbers:
-            fates["without label"] += 1
+            fate = Fate("without label")
         elif rows[numbers[0]].patient in outcomes.contradictory:
-            fates["contradictory"] += 1
+            fate = Fate("contradictory", "its patient has contradictory outcomes")
         elif not usable:
-            fates["unused outcome"] += 1
+            fate = Fate("unused outcome", _unused(rows[numbers[0]]))
         elif _identity(file) in admitted:
-            fates["duplicate"] += 1
+            first = admitted[_identity(file)][0].relative
+            fate = Fate("duplicate", f"the same picture as {first}")
         else:
             patient = rows[numbers[0]].patient
             radiograph = Radiograph(
@@ -164,9 +207,40 @@ def _sort(
                 covariate=covariates.of_patient.get(patient),
             )
             admitted[_identity(file)] = (file, radiograph)
-    labelled = relevant + len(files) - len(rejected) - fates["without label"]
-    share = relevant / labelled if labelled else 0.0
-    return _Sorted(tuple(admitted.values()), tuple(rejected), fates, share)
+            fate = Fate("admitted")
+        each.append(fate)
+    unlabelled = sum(fate.kind == "without label" for fate in each)
+    labelled = relevant + vanished + len(files) - len(rejected) - unlabelled
+    share = (relevant + vanished) / labelled if labelled else 0.0
+    return _Sorted(tuple(admitted.values()), tuple(rejected), tuple(each), share, vanished)
+
+
+def _unused(row: LabelRow) -> str:
+    return f"outcome '{row.outcome}' in neither list" if row.outcome else "no outcome"
+
+
+def _vanished(
+    settings: SiteSettings, table: LabelTable, outcomes: Outcomes, matching: Matching
+) -> int:
+    """How many labelled images the table gives that cannot be had.
+
+    Those of rows that are set aside, and, where the table names each image, those that no file
+    answers to. A table of patients alone may well know more of them than have an image here.
+    """
+    known = {*settings.positive, *settings.negative}
+    lost = sum(
+        # Where cells have moved, nobody knows which of them is the outcome.
+        row.reason == LONGER or (row.outcome in known and bool(row.image or row.patient))
+        for row in table.bad_rows
+    )
+    if settings.image is None:
+        return lost
+    missing = {
+        row.image
+        for number, row in enumerate(table.rows)
+        if number in matching.unmatched_rows and row.image and outcomes.classes[number] is not None
+    }
+    return lost + len(missing)
 
 
 def _identity(file: ImageFile) -> str:

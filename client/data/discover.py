@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from client.imaging.format import DICOM_SUFFIXES, image_format
@@ -13,14 +14,22 @@ from shared.errors import SiteError
 _RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif"})
 _REFUSED_SUFFIXES = frozenset({".jp2", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 IMAGE_SUFFIXES = DICOM_SUFFIXES | _RASTER_SUFFIXES | _REFUSED_SUFFIXES
-_IGNORED = frozenset({"thumbs.db", "desktop.ini", "dicomdir", "__macosx"})
+# What operating systems and network storage put beside the files: thumbnails, waste, snapshots.
+_IGNORED = frozenset(
+    {
+        "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "iconcache.db", "dicomdir",
+        "__macosx", "@eadir", "@tmp", "@recycle", "@recycled", "@recently-snapshot", "#recycle",
+        "#snapshot", "$recycle.bin", "recycler", "recycled", "system volume information",
+        "lost+found", "network trash folder", "temporary items", "thedbfilesystem", "found.000",
+    }
+)  # fmt: skip
 
 
 def find_images(folder: Path) -> tuple[Path, ...]:
     """Candidate image files below `folder`, sorted by relative path.
 
-    Hidden files, thumbnails and DICOMDIR are left out; links are followed, loops are not.
-    Raises SiteError for a folder that cannot be listed.
+    Hidden files, what operating systems and network storage put there, and DICOMDIR are left out;
+    links are followed, loops are not. Raises SiteError for a folder that cannot be listed.
     """
     found: list[Path] = []
     visited: set[tuple[int, int]] = set()
@@ -35,6 +44,29 @@ def find_images(folder: Path) -> tuple[Path, ...]:
         paths = (Path(parent, name) for name in files if not _ignored(name))
         found.extend(path for path in paths if _is_candidate(path))
     return tuple(sorted(found, key=lambda path: path.relative_to(folder).as_posix()))
+
+
+def count_left_out(folder: Path) -> dict[str, int]:
+    """Files below `folder` that `find_images` leaves out for a name: that name -> how many."""
+    counts: Counter[str] = Counter()
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for name in filter(_ignored, folders):
+            inside = (files for _, _, files in os.walk(Path(parent, name)))
+            counts[_group(name)] += sum(map(len, inside))
+        folders[:] = [name for name in folders if not _ignored(name)]
+        counts.update(_group(name) for name in filter(_ignored, files))
+    return {name: number for name, number in sorted(counts.items()) if number}
+
+
+def _group(name: str) -> str:
+    """The name where it is a known one; of a hidden file it may be a patient's."""
+    return name if name.casefold() in _IGNORED else "hidden"
 
 
 def _is_candidate(path: Path) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from client.imaging.facts import ImageFacts
 from shared.metrics.grades import MOST_LEVELS
+from shared.plain import shown
 
 if TYPE_CHECKING:
     from client.data.report import AdmissionReport
@@ -15,6 +17,22 @@ RADIOGRAPHY = frozenset({"CR", "DX", "DR", "RG"})
 CHEST = frozenset({"CHEST", "THORAX"})
 UNKNOWN = "not stated"
 NAMED = 10
+LIST = "`fedthaw site check --list` names them"
+
+
+def doubts_of(facts: ImageFacts) -> Iterator[str]:
+    """What in its header makes an image doubtful among frontal chest radiographs; it is used."""
+    if facts.burned_in_annotation == "YES":
+        yield "annotation is burned in"
+    for name, value, usual in (
+        ("view", facts.view, FRONTAL_VIEWS),
+        ("modality", facts.modality, RADIOGRAPHY),
+        ("body part", facts.body_part, CHEST),
+    ):
+        if value is not None and value.upper() not in usual:
+            yield f"{name} {value}"
+    if facts.presentation_intent == "FOR PROCESSING":
+        yield "for processing, not for presentation"
 
 
 def problems_of(report: AdmissionReport) -> list[str]:
@@ -32,16 +50,17 @@ def problems_of(report: AdmissionReport) -> list[str]:
 
 
 def _ambiguities(site: str, report: AdmissionReport) -> Iterator[str]:
-    if report.ambiguous_images:
+    """Counts alone: the names may be patients', and these sentences get into logs."""
+    if number := len(report.ambiguous_images):
         yield (
-            f"{site} has several files for the image {_named(report.ambiguous_images)} of its "
-            "table; give the path relative to the images folder."
+            f"{site} has several files for the same image name, for {number} name(s) of its "
+            f"table; give the path relative to the images folder ({LIST})."
         )
-    if report.ambiguous_files:
+    if number := len(report.ambiguous_files):
         yield (
-            f"{site} has images whose name and folder are those of different patients: "
-            f"{_named(report.ambiguous_files)}; rename them, or name as `image` in [data] of "
-            "site.toml a column that gives each image's path relative to the images folder."
+            f"{site} has {number} image(s) whose name and folder are those of different patients; "
+            "rename them, or name as `image` in [data] of site.toml a column that gives each "
+            f"image's path relative to the images folder ({LIST})."
         )
 
 
@@ -58,11 +77,15 @@ def _one_under_two_names(site: str, report: AdmissionReport) -> Iterator[str]:
 
 def _too_many_rejected(site: str, report: AdmissionReport) -> Iterator[str]:
     if report.rejected_share > report.max_rejected:
+        reasons = dict(report.rejected_by_reason)
+        remedy = "Replace these files"
+        if report.images_vanished:
+            reasons["given by the table, but not here"] = report.images_vanished
+            remedy += ", correct these rows or take them out"
         yield (
             f"{site} has {report.rejected_share:.1%} of its labelled images set aside, more than "
-            f"max-rejected allows ({report.max_rejected:.1%}): "
-            f"{_listed(report.rejected_by_reason)}. Replace these files, "
-            "which `fedthaw site check` lists, or raise max-rejected in [policy] of site.toml."
+            f"max-rejected allows ({report.max_rejected:.1%}): {_listed(reasons)}. {remedy} "
+            f"({LIST}), or raise max-rejected in [policy] of site.toml."
         )
 
 
@@ -86,21 +109,32 @@ def _why_none(report: AdmissionReport) -> str:
     return (
         f"{report.images_found} images, {report.label_rows} rows, {report.labels_without_image} "
         f"rows without image, {report.images_without_label} images without row, "
-        f"{report.missing_outcomes} outcomes missing{_excluded(report)}; "
+        f"{report.missing_outcomes} outcomes missing{_excluded(report)}"
+        f"{_rows_why(report)}; "
         "check the columns and outcomes in [data] of site.toml"
     )
+
+
+def _rows_why(report: AdmissionReport) -> str:
+    """Why rows are without image or set aside."""
+    reasons = {**report.unmatched_rows, **report.bad_rows}
+    return f" (rows: {_listed(reasons)}; {LIST})" if reasons else ""
 
 
 def _excluded(report: AdmissionReport) -> str:
     if not report.excluded_outcomes:
         return ""
-    return f" (outcomes in neither list: {_listed(report.excluded_outcomes)})"
+    return f" (outcomes in neither list: {_outcomes(report)})"
 
 
 def warnings_of(report: AdmissionReport) -> list[str]:
     """What the site's owner should look at; training goes on."""
     groups = {
         "image(s)": _image_findings(report),
+        "file(s)": {
+            "of the operating system or of network storage, left out: "
+            + _listed(report.left_out): (sum(report.left_out.values()))
+        },
         "row(s)": _row_findings(report),
         "patient(s)": {
             "with contradictory outcomes, set aside": report.contradictory_patients,
@@ -108,15 +142,20 @@ def warnings_of(report: AdmissionReport) -> list[str]:
                 report.contradictory_covariates
             ),
         },
+        "image name(s) or patient(s)": {
+            f"matched though the table differs {what}": number
+            for what, number in report.adapted.items()
+        },
         "DICOM Patient ID(s)": _patient_id_findings(report),
         "value(s)": _covariate_findings(report),
     }
-    return [
+    counted = [
         f"{number} {noun} {text}."
         for noun, group in groups.items()
         for text, number in group.items()
         if number
     ]
+    return [*report.table_notes, *counted]
 
 
 def _image_findings(report: AdmissionReport) -> dict[str, int]:
@@ -139,19 +178,22 @@ def _image_findings(report: AdmissionReport) -> dict[str, int]:
         **report.remarks,
         "duplicates of another file of the same patient, left out": report.duplicates,
         "without a row in the table": report.images_without_label,
+        "whose Patient ID is not the patient that the table gives them; the table counts": (
+            report.contradicting_patient_ids
+        ),
     }
 
 
 def _row_findings(report: AdmissionReport) -> dict[str, int]:
     return {
-        "without an image": report.labels_without_image,
-        "of these would have one but for leading zeros or a final .0 in the patient; write it as "
-        "the images have it (as text, where a spreadsheet takes it for a number)": (
+        f"without an image: {_listed(report.unmatched_rows)}": report.labels_without_image,
+        "of these would have one but for leading zeros, a final .0 or letter case in the patient; "
+        "write it as the images have it (as text, where a spreadsheet takes it for a number)": (
             report.labels_nearly_matched
         ),
-        "without a patient": report.labels_without_patient,
+        f"set aside: {_listed(report.bad_rows)}": sum(report.bad_rows.values()),
         "without an outcome": report.missing_outcomes,
-        f"with an outcome in neither list: {_listed(report.excluded_outcomes)}": sum(
+        f"with an outcome in neither list: {_outcomes(report)}": sum(
             report.excluded_outcomes.values()
         ),
         "with a covariate that is no number": report.unreadable_covariates,
@@ -184,10 +226,21 @@ def _others(tally: Mapping[str, int], usual: Collection[str]) -> dict[str, int]:
     }
 
 
-def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:NAMED])
-    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
+def too_many_for_outcomes(tally: Mapping[str, int]) -> str:
+    """A phrase in place of the values where nearly every row has its own: they may be identifiers.
+
+    Empty where they may be shown.
+    """
+    if len(tally) > NAMED and 2 * len(tally) > sum(tally.values()):
+        return f"{len(tally)} different values, too many for outcomes"
+    return ""
+
+
+def _outcomes(report: AdmissionReport) -> str:
+    return too_many_for_outcomes(report.excluded_outcomes) or _listed(report.excluded_outcomes)
 
 
 def _listed(tally: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({number})" for name, number in tally.items())
+    items = [f"{shown(name)} ({number})" for name, number in tally.items()]
+    more = len(items) - NAMED
+    return ", ".join([*items[:NAMED], *([f"{more} more"] if more > 0 else [])])

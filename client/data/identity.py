@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from client.data.cohort import Radiograph
+from client.data.folded import folded
 from client.data.reading import ImageFile
+from client.imaging.patient_id import has_lost_letters
 
 _NUMBER = re.compile(r"0*([0-9]+?)(?:\.0+)?")
+_IN_TENS = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})", re.IGNORECASE)
 
 
 def bare(identifier: str) -> str:
-    """A number without leading zeros and a final .0; anything else as it is."""
+    """A number without leading zeros, a final .0 and powers of ten; anything else as it is."""
+    if tens := _IN_TENS.fullmatch(identifier):
+        decimals, power = tens[2] or "", int(tens[3])
+        if len(decimals) <= power:
+            identifier = f"{tens[1]}{decimals}{'0' * (power - len(decimals))}"
     number = _NUMBER.fullmatch(identifier)
     return number[1] if number else identifier
 
@@ -28,6 +35,34 @@ def coinciding(patients: Iterable[str]) -> int:
     return sum(number for number in sharing.values() if number > 1)
 
 
+def contradictions(
+    admitted: Sequence[tuple[ImageFile, Radiograph]], patients: Collection[str]
+) -> tuple[int, ...]:
+    """Places of images whose DICOM Patient ID is not the patient that the table gives them.
+
+    Pseudonyms of the table's own contradict nothing: an ID counts where it is another patient's of
+    the table, and where more images agree with the table than not.
+    """
+    known = {_plain(patient) for patient in patients}
+    differing: list[tuple[int, str]] = []
+    agreeing = 0
+    for place, (file, radiograph) in enumerate(admitted):
+        identifier = file.picture.facts.patient_id if file.picture.facts is not None else None
+        if identifier is None:
+            continue
+        if _plain(identifier) == _plain(radiograph.patient):
+            agreeing += 1
+        else:
+            differing.append((place, identifier))
+    if agreeing > len(differing):
+        return tuple(place for place, _ in differing)
+    return tuple(place for place, identifier in differing if _plain(identifier) in known)
+
+
+def _plain(identifier: str) -> str:
+    return bare(folded(identifier))
+
+
 def shared_patient_ids(admitted: Iterable[tuple[ImageFile, Radiograph]]) -> int:
     """How many DICOM Patient IDs stand under several patients of the table.
 
@@ -36,7 +71,7 @@ def shared_patient_ids(admitted: Iterable[tuple[ImageFile, Radiograph]]) -> int:
     patients: dict[str, set[str]] = defaultdict(set)
     for file, radiograph in admitted:
         facts = file.picture.facts
-        if facts is not None and facts.patient_id:
+        if facts is not None and facts.patient_id and not has_lost_letters(facts.patient_id):
             patients[facts.patient_id].add(bare(radiograph.patient))
     if len(patients) == 1:
         return 0

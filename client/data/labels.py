@@ -1,20 +1,31 @@
-"""The table of outcomes: CSV or XLSX to rows."""
+"""The table of outcomes: its rows, and those that cannot be believed."""
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from client.data.workbook import read_sheet
+from client.data.discover import IMAGE_SUFFIXES
+from client.data.table.delimited import read_delimited
+from client.data.table.kinds import is_archive, refuse_other_kinds
+from client.data.table.line import Line, Sheet, clean
+from client.data.table.workbook import ERROR, read_workbook
+from client.imaging.patient_id import LOST
 from client.settings import SiteSettings, normalised_value
 from shared.errors import SiteError
 
-_DELIMITERS = (",", ";", "\t")
+NO_PATIENT = "no patient"
+LOST_LETTERS = "letters of it are lost (the sign \ufffd stands for them)"
+IN_TENS = "a rounded number such as 1.23E+15, as spreadsheets write it"
+HEADER_AGAIN = "the header once more"
+_MISSING = frozenset({"nan", "null", "none", "n/a", "<na>", "nat"})
+_IN_TENS = re.compile(r"[+-]?\d([.,]\d+)?E\+\d{2,3}", re.IGNORECASE)
+_EXCEL_ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!)")
+_SHOWN_COLUMNS, _SHOWN_LETTERS = 30, 40
 # A million rows of a hundred characters.
 _MAXIMUM_BYTES = 100_000_000
 
@@ -27,25 +38,45 @@ class LabelRow:
     image: str | None = field(repr=False)
     outcome: str
     covariate: float | None
+    line: int = field(default=0, compare=False)
+    """Its line in the file, from 1."""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that is set aside: its line, why, and what it says."""
+
+    line: int
+    reason: str
+    patient: str = field(default="", repr=False)
+    image: str = field(default="", repr=False)
+    outcome: str = ""
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The rows with a patient, and how many had none or a covariate that is no number."""
+    """The rows with a patient, and those set aside.
+
+    `without_patient` of `bad_rows` have none; `unreadable_covariates` of the rows have a covariate
+    that is no number. `notes` are sentences on the file as a whole.
+    """
 
     rows: tuple[LabelRow, ...]
     without_patient: int
     unreadable_covariates: int
+    bad_rows: tuple[BadRow, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_labels(settings: SiteSettings) -> LabelTable:
-    """Read the site's table: CSV (UTF-8 or Latin-1; comma, semicolon or tab), or XLSX sheet 1.
+    """Read the site's table: CSV (see `decode` and `read_delimited`), or XLSX.
 
-    Raises SiteError for a file that is no such table and for a missing or repeated column.
+    Raises SiteError for a file that is no such table, for one that could be read in two ways, and
+    for a missing or repeated column.
     """
     file = settings.labels
     wanted = [
-        column
+        clean(column)
         for column in (settings.patient, settings.image, settings.outcome, settings.covariate)
         if column is not None
     ]
@@ -57,53 +88,97 @@ def read_labels(settings: SiteSettings) -> LabelTable:
             )
         data = file.read_bytes()
     except OSError as error:
-        raise SiteError(f"{file} cannot be read ({error.strerror}); mend its access.") from error
-    if data.startswith(b"PK"):
-        cells = _read_xlsx(file, data)
-    elif data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise SiteError(f"{file} is an old Excel file; save it as .xlsx or .csv.")
+        raise SiteError(
+            f"{file} cannot be read ({error.strerror}); check its permissions."
+        ) from error
+    if is_archive(data):
+        sheet = read_workbook(file, data, wanted)
     else:
-        cells = _read_csv(file, data, wanted)
-    header = next(cells, [])
-    positions = {column: _position(file, column, header) for column in wanted}
-    return _table(settings, positions, cells)
+        refuse_other_kinds(file, data)
+        sheet = read_delimited(file, data, wanted, _row_test(settings))
+    header = sheet.lines[0].cells
+    positions = {column: _position(file, column, header, wanted) for column in wanted}
+    return _table(settings, positions, sheet)
 
 
-def _table(
-    settings: SiteSettings, positions: dict[str, int], cells: Iterable[list[str]]
-) -> LabelTable:
+def _row_test(settings: SiteSettings) -> Callable[[Line, Line], bool]:
+    """Whether a line has an outcome that counts, or an image's name, where the header says."""
+    outcomes = {*settings.positive, *settings.negative}
+    outcome, image = clean(settings.outcome), clean(settings.image or "")
+
+    def looks_like_row(header: Line, line: Line) -> bool:
+        named = line.cell(header.cells.index(image)) if image in header.cells and image else ""
+        is_image = PurePosixPath(named).suffix.lower() in IMAGE_SUFFIXES
+        return is_image or normalised_value(line.cell(header.cells.index(outcome))) in outcomes
+
+    return looks_like_row
+
+
+def _table(settings: SiteSettings, positions: dict[str, int], sheet: Sheet) -> LabelTable:
     rows: list[LabelRow] = []
-    without_patient = unreadable = 0
-    for line in cells:
-        if not any(line):
+    bad: list[BadRow] = []
+    unreadable = foreign = 0
+    for line in sheet.lines[1:]:
+        if line.is_blank:
             continue
-        values = {
-            column: line[position] if position < len(line) else ""
-            for column, position in positions.items()
-        }
-        patient = values[settings.patient]
-        if not patient:
-            without_patient += 1
+        patient, image, outcome, text = (
+            line.cell(positions[clean(column)]) if column else ""
+            for column in (settings.patient, settings.image, settings.outcome, settings.covariate)
+        )
+        foreign += not f"{patient}{image}{outcome}".isascii()
+        reason = _fault(settings, positions, line)
+        if reason is not None:
+            bad.append(BadRow(line.number, reason, patient, image, normalised_value(outcome)))
             continue
-        text = values[settings.covariate] if settings.covariate else ""
         covariate = _number(text)
         unreadable += bool(text) and covariate is None
-        image = values[settings.image] or None if settings.image else None
-        outcome = normalised_value(values[settings.outcome])
-        rows.append(LabelRow(patient, image, outcome, covariate))
-    return LabelTable(tuple(rows), without_patient, unreadable)
+        rows.append(
+            LabelRow(patient, image or None, normalised_value(outcome), covariate, line.number)
+        )
+    notes = sheet.notes
+    if sheet.assumed_encoding and foreign:
+        notes += (
+            f"{foreign} row(s) of the table have letters beyond ASCII and the file does not say in "
+            f"which encoding; they were read as {sheet.assumed_encoding}. If names do not match, "
+            "save it in UTF-8.",
+        )
+    without_patient = sum(row.reason == NO_PATIENT for row in bad)
+    return LabelTable(tuple(rows), without_patient, unreadable, tuple(bad), notes)
 
 
-def _position(file: Path, column: str, header: list[str]) -> int:
+def _fault(settings: SiteSettings, positions: dict[str, int], line: Line) -> str | None:
+    """Why the row cannot be believed, None where it can."""
+    if line.flaw is not None:
+        return line.flaw
+    if all(line.cell(position) == column for column, position in positions.items()):
+        return HEADER_AGAIN
+    columns = [clean(column) for column in (settings.patient, settings.image) if column]
+    for column in (*columns, clean(settings.outcome)):
+        if flaw := line.flaws.get(positions[column]):
+            return f"in the column '{column}': {flaw}"
+    patient = line.cell(positions[clean(settings.patient)])
+    if not patient:
+        return NO_PATIENT
+    if patient.casefold() in _MISSING:
+        return f"a patient that is a missing value, '{patient}'"
+    for column in columns:
+        text = line.cell(positions[column])
+        if LOST in text:
+            return f"in the column '{column}': {LOST_LETTERS}"
+        if _IN_TENS.fullmatch(text):
+            return f"in the column '{column}': {IN_TENS}"
+        if _EXCEL_ERROR.fullmatch(text):
+            return f"in the column '{column}': {ERROR}"
+    return None
+
+
+def _position(file: Path, column: str, header: Sequence[str], wanted: Sequence[str]) -> int:
     match header.count(column):
         case 1:
             return header.index(column)
         case 0:
-            close = difflib.get_close_matches(column, header, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            found = ", ".join(f"'{name}'" for name in header if name) or "none"
             raise SiteError(
-                f"{file} has no column '{column}'; its columns are {found}.{hint} "
+                f"{file} has no column '{column}'; {_found(column, header, wanted)} "
                 "Name the right one in [data] of site.toml."
             )
         case number:
@@ -112,48 +187,26 @@ def _position(file: Path, column: str, header: list[str]) -> int:
             )
 
 
-def _read_csv(file: Path, data: bytes, wanted: list[str]) -> Iterator[list[str]]:
-    # Untranslated: fields may hold line ends, and old programs end lines with CR alone.
-    text = list(io.StringIO(_decode(data), newline=""))
-    if text and text[0].strip().lower() in {f"sep={delimiter}" for delimiter in _DELIMITERS}:
-        del text[0]  # Excel's own hint, no part of the table
+def _found(column: str, header: Sequence[str], wanted: Sequence[str]) -> str:
+    """What the first row has in its place.
 
-    def columns(delimiter: str) -> tuple[int, int]:
-        header = _strip(next(csv.reader(text, delimiter=delimiter), []))
-        return sum(column in header for column in wanted), len(header)
-
-    try:
-        delimiter = max(_DELIMITERS, key=columns)
-        lines = list(csv.reader(text, delimiter=delimiter))
-    except csv.Error as error:
-        raise SiteError(f"{file} is not a readable CSV table: {error}.") from error
-    return iter([_strip(line) for line in lines])
-
-
-def _decode(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")  # Excel's "Unicode text"
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def _read_xlsx(file: Path, data: bytes) -> Iterator[list[str]]:
-    lines = [[_cell(value) for value in row] for row in read_sheet(file, data)]
-    return iter(lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
-
-
-def _strip(line: list[str]) -> list[str]:
-    return [cell.strip() for cell in line]
+    Of a table without column names, that row is a patient's: it is quoted only where it holds a
+    wanted name, or a name so like the wanted one that it is meant for it.
+    """
+    folded = {name.casefold(): name for name in header if name}
+    near = difflib.get_close_matches(column.casefold(), folded, n=1, cutoff=0.75)
+    hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
+    names = [name for name in header if name]
+    if not names:
+        return f"its columns are none.{hint}"
+    if any(name in header for name in wanted):
+        shown = ", ".join(f"'{name[:_SHOWN_LETTERS]}'" for name in names[:_SHOWN_COLUMNS])
+        more = len(names) - _SHOWN_COLUMNS
+        return f"its columns are {shown}{f' and {more} more' if more > 0 else ''}.{hint}"
+    return (
+        f"none of the columns that site.toml names is among the {len(names)} cells of its first "
+        f"row, which may be no row of names.{hint}"
+    )
 
 
 def _number(text: str) -> float | None:

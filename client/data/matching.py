@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
-from client.data.discover import IMAGE_SUFFIXES
+from client.data.folded import folded
 from client.data.identity import bare
+from client.data.image_names import CASE, NO_NAME, match_names, stem_of
 from client.data.labels import LabelRow
 from client.data.reading import ImageFile
 from client.imaging.facts import NO_IMAGE
+from client.imaging.patient_id import has_lost_letters
 from client.settings import SiteSettings
+
+NO_IMAGE_OF_PATIENT = "no image of this patient"
+NEARLY = "an image has this patient but for leading zeros, a final .0 or letter case"
+NO_ROW = "no row of the table names it"
+NO_ROW_OF_PATIENT = "no row of its patient"
+NO_PATIENT_ID = "it has no Patient ID"
+LOST_PATIENT_ID = "letters of its Patient ID are lost"
+FOREIGN_PATIENT_ID = "its Patient ID is not in the character set that its header names"
+SEVERAL_PATIENTS = "its name and folders are those of several patients"
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,9 @@ class Matching:
     `ambiguous_images` are entries of the image column that several files answer to,
     `ambiguous_files` files whose name and folders are those of several patients.
     `labels_nearly_matched` of the rows without an image would have one but for zeros (`bare`).
+    `unmatched_rows` says of rows without an image why, and which file or patient may be meant;
+    `unmatched_files` of files without a row why. `adapted` counts names or patients that were
+    matched though they are written otherwise, by what they differ in.
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -41,6 +56,9 @@ class Matching:
     ambiguous_images: tuple[str, ...] = ()
     ambiguous_files: tuple[str, ...] = ()
     labels_nearly_matched: int = 0
+    unmatched_rows: Mapping[int, tuple[str, str]] = field(default_factory=dict, repr=False)
+    unmatched_files: Mapping[int, str] = field(default_factory=dict, repr=False)
+    adapted: Mapping[str, int] = field(default_factory=dict)
 
 
 def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
@@ -68,21 +86,32 @@ def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
 def match_by_image(
     settings: SiteSettings, rows: Sequence[LabelRow], files: Sequence[ImageFile]
 ) -> Matching:
-    """Match the image column: relative path first, then file name, then that without suffix."""
-    indexes = _name_indexes(settings, files)
+    """Match the image column, see `image_names`."""
+    found = match_names(
+        settings.images,
+        settings.labels,
+        (row.image for row in rows if row.image),
+        [file.relative for file in files],
+    )
     of_file: list[list[int]] = [[] for _ in files]
-    without = 0
-    ambiguous: set[str] = set()
+    unmatched: dict[int, tuple[str, str]] = {}
     for number, row in enumerate(rows):
-        candidates = _first_hit(indexes, row.image)
-        if len(candidates) > 1:
-            ambiguous.add(str(row.image))
-        elif candidates:
-            of_file[candidates[0]].append(number)
-        else:
-            without += 1
+        if row.image is None:
+            unmatched[number] = (NO_NAME, "")
+        elif row.image in found.file_of:
+            of_file[found.file_of[row.image]].append(number)
+        elif row.image not in found.ambiguous:
+            unmatched[number] = found.unmatched[row.image]
     matched = tuple(map(tuple, of_file))
-    return Matching(matched, tuple(map(bool, matched)), without, tuple(sorted(ambiguous)))
+    return Matching(
+        rows=matched,
+        could_match=tuple(map(bool, matched)),
+        labels_without_image=len(unmatched),
+        ambiguous_images=tuple(sorted(found.ambiguous)),
+        unmatched_rows=unmatched,
+        unmatched_files={number: NO_ROW for number, rows_of in enumerate(matched) if not rows_of},
+        adapted=found.adapted,
+    )
 
 
 def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Matching:
@@ -94,37 +123,83 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
     of_patient: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         of_patient[row.patient].append(number)
+    names_of = [_patients_named(file) for file in files]
+    alike = _alike(of_patient, names_of)
     matched: list[tuple[int, ...]] = []
     could_match: list[bool] = []
     ambiguous: list[str] = []
     without_row: set[str] = set()
     with_image: set[int] = set()
-    for file in files:
-        names = _patients_named(file)
+    unmatched_files: dict[int, str] = {}
+    for place, (file, names) in enumerate(zip(files, names_of, strict=True)):
         known = [name for name in dict.fromkeys(names) if name in of_patient]
+        known = known or list(dict.fromkeys(alike[name] for name in names if name in alike))
         matched.append(tuple(of_patient[known[0]]) if len(known) == 1 else ())
         with_image.update(number for name in known for number in of_patient[name])
-        without_row.update(() if known else map(bare, names))
+        without_row.update(() if known else map(_nearly, names))
         if len(known) > 1 and file.picture.reason is None:
             ambiguous.append(file.relative)
+        if len(known) != 1:
+            unmatched_files[place] = SEVERAL_PATIENTS if known else _why_no_row(names)
         # A damaged file that tells no patient may belong to anyone; a report or plan in the
         # patient's folder was never meant to be one of the images.
         could_match.append(file.picture.reason != NO_IMAGE and bool(known or not names))
+    near = {row.patient for row in rows if _nearly(row.patient) in without_row}
+    unmatched_rows = {
+        number: (NEARLY if row.patient in near else NO_IMAGE_OF_PATIENT, "")
+        for number, row in enumerate(rows)
+        if number not in with_image
+    }
     return Matching(
         rows=tuple(matched),
         could_match=tuple(could_match),
-        labels_without_image=len(rows) - len(with_image),
+        labels_without_image=len(unmatched_rows),
         ambiguous_files=tuple(ambiguous),
-        labels_nearly_matched=sum(
-            bare(row.patient) in without_row
-            for number, row in enumerate(rows)
-            if number not in with_image
-        ),
+        labels_nearly_matched=sum(reason == NEARLY for reason, _ in unmatched_rows.values()),
+        unmatched_rows=unmatched_rows,
+        unmatched_files=unmatched_files,
+        adapted=Counter({CASE: len(alike)} if alike else {}),
     )
 
 
+def _alike(of_patient: Mapping[str, object], names_of: Sequence[tuple[str, ...]]) -> dict[str, str]:
+    """A file's spelling of a patient -> the table's, where each knows but one under `folded`."""
+    spelled: dict[str, set[str]] = defaultdict(set)
+    for names in names_of:
+        for name in names:
+            spelled[folded(name)].add(name)
+    in_table: dict[str, list[str]] = defaultdict(list)
+    for patient in of_patient:
+        in_table[folded(patient)].append(patient)
+    return {
+        next(iter(spelled[key])): patients[0]
+        for key, patients in in_table.items()
+        if len(patients) == 1 and len(spelled[key]) == 1 and patients[0] not in spelled[key]
+    }
+
+
+def _nearly(identifier: str) -> str:
+    return bare(folded(identifier))
+
+
+def _why_no_row(names: tuple[str, ...]) -> str:
+    if names in ((), ("",)):
+        return NO_PATIENT_ID
+    if any(map(has_lost_letters, names)):
+        return LOST_PATIENT_ID
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        return FOREIGN_PATIENT_ID
+    return NO_ROW_OF_PATIENT
+
+
 def _patients_named(file: ImageFile) -> tuple[str, ...]:
-    """Patient identifiers that a file may mean; none where a damaged file tells nothing."""
+    """Patient identifiers that a file may mean, accents composed; none of a damaged file's."""
+    return tuple(unicodedata.normalize("NFC", name) for name in _names_in(file))
+
+
+def _names_in(file: ImageFile) -> tuple[str, ...]:
     facts = file.picture.facts
     if facts is not None and facts.format == "DICOM":
         return (facts.patient_id,) if facts.patient_id else ("",)
@@ -133,35 +208,4 @@ def _patients_named(file: ImageFile) -> tuple[str, ...]:
     path = PurePosixPath(file.relative)
     if facts is None and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         return ()
-    return (_stem(path), *path.parent.parts)
-
-
-def _stem(path: PurePosixPath) -> str:
-    """The name without the suffix of an image; the last component of a UID is no suffix."""
-    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
-
-
-def _name_indexes(
-    settings: SiteSettings, files: Sequence[ImageFile]
-) -> tuple[dict[str, list[int]], ...]:
-    paths, names, stems = (defaultdict[str, list[int]](list) for _ in range(3))
-    # A table beside the images folder may well give paths relative to itself.
-    prefix = _relative(settings.images, settings.labels.parent)
-    for number, file in enumerate(files):
-        path = PurePosixPath(file.relative)
-        for key in {file.relative, f"{prefix}/{file.relative}"}:
-            paths[key].append(number)
-        names[path.name].append(number)
-        stems[_stem(path)].append(number)
-    return paths, names, stems
-
-
-def _first_hit(indexes: Iterable[dict[str, list[int]]], name: str | None) -> list[int]:
-    if name is None:
-        return []
-    key = name.replace("\\", "/").removeprefix("./")
-    return next((index[key] for index in indexes if key in index), [])
-
-
-def _relative(path: Path, start: Path) -> str:
-    return path.relative_to(start).as_posix() if path.is_relative_to(start) else path.as_posix()
+    return (stem_of(path.name), *path.parent.parts)

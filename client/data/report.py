@@ -10,6 +10,7 @@ from typing import Any
 
 from client.data.cohort import ClassCounts
 from client.data.findings import problems_of, warnings_of
+from client.data.listing import Listed
 
 SHARED = "same image for several patients"
 
@@ -24,6 +25,8 @@ class AdmissionReport:
     `rejected` lists (path relative to the images folder, reason) and is left out of `to_json`,
     since file names may identify patients. The tallies are over admitted images, what is told of
     identifiers and covariates over admitted patients.
+    `images_vanished` are labelled images that the table gives and that cannot be had; they count
+    in `rejected_share`. `unmatched_rows` and `bad_rows` count by reason; `listed` names each.
     """
 
     site: str
@@ -63,6 +66,14 @@ class AdmissionReport:
     oldest_cache_days: float | None
     ambiguous_images: tuple[str, ...] = field(repr=False)
     ambiguous_files: tuple[str, ...] = field(repr=False)
+    images_vanished: int
+    unmatched_rows: Mapping[str, int]
+    bad_rows: Mapping[str, int]
+    adapted: Mapping[str, int]
+    contradicting_patient_ids: int
+    left_out: Mapping[str, int]
+    table_notes: tuple[str, ...]
+    listed: tuple[Listed, ...] = field(repr=False)
     rejected_share: float
     max_rejected: float
 
@@ -81,13 +92,15 @@ class AdmissionReport:
         """What the site's owner should look at; training goes on."""
         return tuple(warnings_of(self))
 
-    def to_json(self) -> dict[str, Any]:
-        """Counts and sentences for programs; no file names, except in the problem they cause."""
+    def to_json(self, *, listed: bool = False) -> dict[str, Any]:
+        """Counts and sentences for programs; names of files and patients only where `listed`."""
         record = {
             key: dict(value) if isinstance(value, Mapping) else value
             for key, value in dataclasses.asdict(self).items()
-            if key not in ("rejected", "ambiguous_images", "ambiguous_files")
+            if key not in ("rejected", "ambiguous_images", "ambiguous_files", "listed")
         }
+        if listed:
+            record["listed"] = [dataclasses.asdict(item) for item in self.listed]
         return record | {
             "rejected": len(self.rejected),
             "rejected_by_reason": self.rejected_by_reason,

@@ -33,6 +33,7 @@ from client.imaging.encapsulated import SYNTAXES, Announced, decode_encapsulated
 from client.imaging.facts import NO_IMAGE, DecodedImage, ImageFacts, check_size
 from client.imaging.greyscale import to_display
 from client.imaging.limits import MAXIMUM_PIXELS
+from client.imaging.patient_id import patient_id_of
 from client.imaging.quiet import quiet_libraries
 from client.imaging.remarks import remarks_on_header, remarks_on_pixels
 from shared.errors import ImageRejected
@@ -92,7 +93,7 @@ def read_patient_id(path: Path) -> str | None:
     """The Patient ID (0010,0020) of a file whose pixels were refused, or None."""
     with quiet_libraries():
         try:
-            return _text(_read(path, stop_before_pixels=True), "PatientID")
+            return patient_id_of(_read(path, stop_before_pixels=True))
         except Exception:
             return None  # the file may be damaged anywhere
 
@@ -230,7 +231,7 @@ def _facts(header: Dataset) -> ImageFacts:
         body_part=_text(header, "BodyPartExamined"),
         transfer_syntax=_transfer_syntax(UID(header.file_meta.TransferSyntaxUID)),
         presentation_intent=_text(header, "PresentationIntentType"),
-        patient_id=_text(header, "PatientID"),
+        patient_id=patient_id_of(header),
     )
 
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from client.imaging.quiet import quiet_libraries
-from client.predict.files import ReadImage, printable
+from client.predict.files import ReadImage
 from client.predict.overlay import side_by_side
 from client.predict.secondary_capture import secondary_capture
 from shared.files import write_atomically
+from shared.plain import name_part
 
 _LONGEST = 50
 """Characters of the source's name: file systems limit names to 255 bytes."""
@@ -26,7 +27,7 @@ def write_explanation(
     Both show patients' pixels, and the DICOM object their names. Raises OSError where the folder
     cannot be written.
     """
-    name = f"{number:04d}-{printable(source.path.stem)[:_LONGEST]}"
+    name = f"{number:04d}-{name_part(source.path.stem, _LONGEST)}"
     picture = side_by_side(source.square, heat)
     write_atomically(
         folder / f"{name}.png", lambda file: Image.fromarray(picture).save(file, format="PNG")

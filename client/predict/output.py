@@ -8,13 +8,14 @@ import os
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from client.predict.distance import UNLIKE
 from client.predict.files import printable
 from client.predict.scores import ImageScore, PatientScore, Prediction
 from shared.finished import NOTICE
+from shared.plain import shown, spreadsheet_cell
 
 COLUMNS = (
     "file", "patient", "probability", "distance", "unlike_training", "notes", "explanation",
@@ -73,7 +74,10 @@ def _recalibration(fit: tuple[float, float] | None) -> dict[str, float] | None:
 
 
 def to_csv(prediction: Prediction) -> str:
-    """A row an image, its patient's values repeated; a refused one has its reason alone."""
+    """A row an image, its patient's values repeated; a refused one has its reason alone.
+
+    Texts are safe in a spreadsheet (`spreadsheet_cell`); exact ones are in the JSON.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -82,13 +86,13 @@ def to_csv(prediction: Prediction) -> str:
         patient = patients[image.person]
         writer.writerow(
             {
-                "file": printable(image.file),
-                "patient": image.patient,
+                "file": spreadsheet_cell(image.file),
+                "patient": spreadsheet_cell(image.patient),
                 "probability": image.probability,
                 "distance": image.distance,
                 "unlike_training": _word(is_unlike(image)),
-                "notes": "; ".join(image.notes),
-                "explanation": image.explanation,
+                "notes": spreadsheet_cell("; ".join(image.notes)),
+                "explanation": spreadsheet_cell(image.explanation or ""),
                 "patient_images": patient.images,
                 "patient_probability": patient.probability,
                 "patient_calibrated": patient.calibrated,
@@ -97,7 +101,9 @@ def to_csv(prediction: Prediction) -> str:
             }
         )
     for item in prediction.refused:
-        writer.writerow({"file": printable(item.path), "refused": item.reason})
+        writer.writerow(
+            {"file": spreadsheet_cell(item.path), "refused": spreadsheet_cell(item.reason)}
+        )
     return text.getvalue()
 
 
@@ -119,7 +125,7 @@ def _patients(patients: tuple[PatientScore, ...]) -> Table:
     table.add_column("at the threshold")
     for patient in patients:
         table.add_row(
-            escape(patient.person[1]),
+            Text(shown(patient.person[1])),
             str(patient.images),
             _number(patient.probability),
             _number(patient.calibrated),
@@ -130,7 +136,7 @@ def _patients(patients: tuple[PatientScore, ...]) -> Table:
 
 def _images(images: tuple[ImageScore, ...]) -> Table:
     folder = os.path.commonpath([image.file.absolute().parent for image in images])
-    table = Table(title=escape(f"Images in {printable(folder)}"))
+    table = Table(title=Text(f"Images in {shown(folder)}"))
     table.add_column("file", overflow="fold")
     for column in ("probability", "distance"):
         table.add_column(column, justify="right")
@@ -138,16 +144,16 @@ def _images(images: tuple[ImageScore, ...]) -> Table:
     for image in images:
         unlike = ("unlike the training images",) if is_unlike(image) else ()
         table.add_row(
-            escape(printable(os.path.relpath(image.file.absolute(), folder))),
+            Text(shown(os.path.relpath(image.file.absolute(), folder))),
             _number(image.probability),
             _number(image.distance),
-            escape("; ".join((*unlike, *image.notes))),
+            Text(shown("; ".join((*unlike, *image.notes)))),
         )
     return table
 
 
 def _lines(prediction: Prediction) -> list[str]:
-    lines = [f"refused  {printable(item.path)}: {item.reason}" for item in prediction.refused]
+    lines = [shown(f"refused  {item.path}: {item.reason}") for item in prediction.refused]
     if prediction.refused:
         total = len(prediction.refused) + len(prediction.images)
         lines.append(f"{len(prediction.refused)} of {total} files refused.")

@@ -20,12 +20,13 @@ from client.predict.distance import (
     measured_divergences,
 )
 from client.predict.explain import remove_explanation, write_explanation
-from client.predict.files import ReadImage, Refused, printable, read_in_batches
+from client.predict.files import ReadImage, Refused, read_in_batches
 from client.predict.gradcam import grad_cam
 from client.predict.notes import notes_on
 from client.predict.scores import (
     ImageScore,
     Prediction,
+    owner_of,
     point_of,
     score_patients,
     shared_pictures,
@@ -118,8 +119,8 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
     return [
         ImageScore(
             file=image.path,
-            patient=image.facts.patient_id or printable(image.path),
-            identified=image.facts.patient_id is not None,
+            patient=patient,
+            identified=identified,
             fingerprint=image.fingerprint,
             probability=float(expit(logits[place])),
             distance=distances[place],
@@ -127,6 +128,7 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
             explanation=names[place],
         )
         for place, image in enumerate(read)
+        for patient, identified in [owner_of(image)]
     ]
 
 

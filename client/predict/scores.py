@@ -11,7 +11,8 @@ import numpy as np
 from scipy.special import expit
 from scipy.special import logit as logit_of
 
-from client.predict.files import Refused
+from client.imaging.patient_id import has_lost_letters
+from client.predict.files import ReadImage, Refused, printable
 from shared.errors import ConfigError
 from shared.finished import Calibration, FinishedRun, OperatingPoint
 
@@ -68,6 +69,18 @@ class Prediction:
     refused: tuple[Refused, ...]
     caution: str | None = None
     """Why what the run chose does not hold for its final model, which is not used then."""
+
+
+def owner_of(image: ReadImage) -> tuple[str, bool]:
+    """`patient` and `identified` of an image.
+
+    Where letters of its Patient ID were lost, two patients may have become one text: then the file
+    stands for a patient of its own.
+    """
+    patient = image.facts.patient_id
+    if patient is None or has_lost_letters(patient):
+        return printable(image.path), False
+    return patient, True
 
 
 def point_of(finished: FinishedRun, name: str | None) -> OperatingPoint:

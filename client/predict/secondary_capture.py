@@ -7,6 +7,7 @@ import contextlib
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     UID,
@@ -16,6 +17,7 @@ from pydicom.uid import (
 )
 
 from client.imaging.deflated import read_if_deflated
+from client.imaging.patient_id import LOST
 from client.predict.files import ReadImage
 from shared.digest import file_sha256
 from shared.finished import NOTICE
@@ -47,10 +49,9 @@ def secondary_capture(picture: NDArray[np.uint8], source: ReadImage, run: str) -
     for keyword in _TYPE_2:
         setattr(capture, keyword, "")
     for keyword in (*_TYPE_2, *_WHERE_KNOWN):
-        if keyword in header:
-            with contextlib.suppress(Exception):  # a damaged value may raise anything
-                capture[keyword] = header[keyword]
-    study = str(header.get("StudyInstanceUID") or "") or _uid("study", digest)
+        with contextlib.suppress(Exception):  # a damaged value may raise anything
+            _copy(header, capture, keyword)
+    study = _uid_in(header, "StudyInstanceUID") or _uid("study", digest)
     for keyword, value in {
         "SOPClassUID": SecondaryCaptureImageStorage,
         "SOPInstanceUID": _uid("instance", run, digest),
@@ -59,7 +60,7 @@ def secondary_capture(picture: NDArray[np.uint8], source: ReadImage, run: str) -
         "SeriesNumber": None,
         "SeriesDescription": "FedThaw explanation, not for diagnosis",
         "Modality": "OT",
-        "InstanceNumber": header.get("InstanceNumber"),
+        "InstanceNumber": _instance_number(header),
         "PatientOrientation": None,
         "ImageType": ["DERIVED", "SECONDARY"],
         "ConversionType": "WSD",  # PS3.3 C.8.6.1: made by a workstation
@@ -78,12 +79,45 @@ def secondary_capture(picture: NDArray[np.uint8], source: ReadImage, run: str) -
     return capture
 
 
+def _copy(header: Dataset, capture: Dataset, keyword: str) -> None:
+    """Copy an element that the source has, where its text cannot be decoded byte by byte.
+
+    pydicom would write one sign for all letters that the source's character set lacks, and one
+    patient's identifier might become another's.
+    """
+    if keyword not in header:
+        return
+    raw = header.get_item(keyword)
+    element = header[keyword]
+    if isinstance(raw, RawDataElement) and raw.value and LOST in str(element.value):
+        element = DataElement(element.tag, element.VR, raw.value)
+    capture[keyword] = element
+
+
+def _instance_number(header: Dataset) -> int | None:
+    """The source's Instance Number (0020,0013) where it is the integer that it must be."""
+    try:
+        return int(header.InstanceNumber)
+    except Exception:  # missing, several, `1A`: pydicom raises nearly anything
+        return None
+
+
+def _uid_in(header: Dataset, keyword: str) -> UID | None:
+    """A UID that is one (PS3.5 9.1); anything else must not go into an object of our own."""
+    try:
+        uid = UID(str(header[keyword].value))
+    except Exception:
+        return None
+    return uid if uid.is_valid else None
+
+
 def _refer_to(capture: Dataset, header: Dataset) -> None:
     """Source Image Sequence (PS3.3 C.7.6.1), where the source has a name."""
-    if header.get("SOPClassUID") and header.get("SOPInstanceUID"):
+    kind, instance = _uid_in(header, "SOPClassUID"), _uid_in(header, "SOPInstanceUID")
+    if kind and instance:
         reference = Dataset()
-        reference.ReferencedSOPClassUID = header.SOPClassUID
-        reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
+        reference.ReferencedSOPClassUID = kind
+        reference.ReferencedSOPInstanceUID = instance
         capture.SourceImageSequence = [reference]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from html import escape
 
+from shared.plain import shown_lines
+
 
 class Html(str):
     """Text that is HTML already. Only `element` and `joined` make it, so nothing else gets in."""
@@ -16,15 +18,19 @@ def joined(*parts: str | None) -> Html:
     """The parts one after the other, text escaped; None is nothing."""
     return Html(
         "".join(
-            part if isinstance(part, Html) else escape(part) for part in parts if part is not None
+            part if isinstance(part, Html) else _text(part) for part in parts if part is not None
         )
     )
+
+
+def _text(text: str) -> str:
+    return escape(shown_lines(text))
 
 
 def element(tag: str, *content: str | None, **attributes: str) -> Html:
     """An element; attributes as keywords, `class_` and `aria_label` for class and aria-label."""
     named = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        f' {name.rstrip("_").replace("_", "-")}="{_text(value)}"'
         for name, value in attributes.items()
     )
     return Html(f"<{tag}{named}>{joined(*content)}</{tag}>")

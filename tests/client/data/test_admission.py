@@ -136,19 +136,20 @@ def test_everything_wrong_is_reported_at_once(
     assert (report.labels_without_image, report.labels_without_patient) == (1, 1)
     assert (report.missing_outcomes, report.excluded_outcomes) == (1, {"unknown": 1})
     assert report.contradictory_patients == 1
-    assert report.rejected_share == pytest.approx(3 / 11)
+    assert report.images_vanished == 1  # x.png, whose row has no patient
+    assert report.rejected_share == pytest.approx(4 / 12)
     assert report.warnings == (
         "3 image(s) set aside: same image for several patients (2), "
         "not a DICOM, PNG or JPEG file (1).",
         "1 image(s) duplicates of another file of the same patient, left out.",
         "1 image(s) without a row in the table.",
-        "1 row(s) without an image.",
-        "1 row(s) without a patient.",
+        "1 row(s) without an image: no file of this name (1).",
+        "1 row(s) set aside: no patient (1).",
         "1 row(s) without an outcome.",
         "1 row(s) with an outcome in neither list: unknown (1).",
         "1 patient(s) with contradictory outcomes, set aside.",
     )
-    with pytest.raises(SiteError, match=r"27\.3% of its labelled images set aside, more than"):
+    with pytest.raises(SiteError, match=r"33\.3% of its labelled images set aside, more than"):
         require_trainable(admission)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from numpy.typing import NDArray
 
-from client.data.discover import find_images
+from client.data.discover import count_left_out, find_images
 from client.imaging.format import image_format
 from shared.errors import SiteError
 
@@ -108,3 +108,28 @@ def test_a_dicom_file_without_suffix_is_found(
 ) -> None:
     write_dicom(ramp(), 12, name="IM000001")
     assert names(tmp_path) == ["IM000001"]
+
+
+def test_what_systems_and_storage_leave_is_left_out_and_counted(tmp_path: Path) -> None:
+    good = ["P1/a.png", "P2/a.png", "@home/b.png", "thumbs/c.png"]
+    litter = {
+        "@eaDir": ["P1/@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "@eaDir/x.png"],
+        "#recycle": ["#recycle/a.png", "#recycle/deep/b.png"],
+        "@tmp": ["@tmp/a.png"],
+        "$RECYCLE.BIN": ["$RECYCLE.BIN/S-1/a.png"],
+        "lost+found": ["lost+found/a.png"],
+        "__MACOSX": ["__MACOSX/P1/._a.png"],
+        "Thumbs.db": ["P1/Thumbs.db"],
+        "hidden": [".AppleDouble/a.png", "P2/._a.png", ".Trash-1000/files/a.png", ".DS_Store"],
+    }
+    everything = [*good, *(name for inside in litter.values() for name in inside)]
+    fill(tmp_path, dict.fromkeys(everything, PNG))
+    assert names(tmp_path) == sorted(good)
+    assert count_left_out(tmp_path) == {name: len(names) for name, names in sorted(litter.items())}
+
+
+def test_a_waste_folder_that_may_not_be_read_stops_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, {"a.png": PNG})
+    (tmp_path / "lost+found").mkdir(mode=0)
+    assert names(tmp_path) == ["a.png"]
+    assert count_left_out(tmp_path) == {}

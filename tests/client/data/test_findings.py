@@ -61,10 +61,11 @@ def test_headers_that_deserve_a_look_are_warned_of(
         ),
         (
             ("x.png",),
-            GOOD,
+            GOOD.replace("severe", "mild").replace("none", "mild"),
             "Site 'north' has no image with a usable outcome: 1 images, 4 rows, 4 rows without "
-            "image, 1 images without row, 0 outcomes missing; check the columns and outcomes in "
-            "[data] of site.toml.",
+            "image, 1 images without row, 0 outcomes missing (outcomes in neither list: mild (4)) "
+            "(rows: no file of this name (4); `fedthaw site check --list` names them); check the "
+            "columns and outcomes in [data] of site.toml.",
         ),
         (
             ("1.png", "2.png"),
@@ -74,7 +75,7 @@ def test_headers_that_deserve_a_look_are_warned_of(
         ),
         (
             ("1.png", "3.png", "4.png"),
-            GOOD,
+            GOOD.replace("P2,2.png,severe\n", ""),
             "Site 'north' has too few patients: 1 positive, and training and validation need at "
             "least 2 of each class; add patients, or leave this site out.",
         ),
@@ -102,9 +103,14 @@ def test_all_problems_are_said_together(make_site: Make, fill: Callable[..., Non
     assert "no negative patient" in message
 
 
-def test_many_ambiguous_names_are_cut_short(make_site: Make, fill: Callable[..., None]) -> None:
+def test_names_that_several_files_have_are_counted_and_listed(
+    make_site: Make, fill: Callable[..., None]
+) -> None:
     fill(*(f"{folder}/{number}.png" for folder in "ab" for number in range(12)))
     rows = "".join(f"P{number},{number}.png,none\n" for number in range(12))
-    (problem, _) = admit(make_site(TABLE + rows), 16, "pad").report.problems
-    assert problem.count(".png'") == 10
-    assert "'7.png' and 2 more of its table; give the path" in problem
+    report = admit(make_site(TABLE + rows), 16, "pad").report
+    problem, _ = report.problems
+    assert "for 12 name(s) of its table; give the path" in problem
+    assert ".png" not in problem
+    named = [item.name for item in report.listed if "several files" in item.why]
+    assert named == [f"line {n + 2}, patient 'P{n}', image '{n}.png'" for n in range(12)]

@@ -54,6 +54,12 @@ def compute(line: str) -> Spoil:
     return replace("site.toml", 'device = "cpu"', line)
 
 
+def lose_an_image(site: Path) -> None:
+    """One of 16, as the site's owner allows."""
+    replace("site.toml", "min-cell = 1", "min-cell = 1\nmax-rejected = 0.1")(site)
+    (site / "images" / "north-0-0.png").unlink()
+
+
 def truncate(count: int) -> Spoil:
     def spoil(site: Path) -> None:
         for image in sorted((site / "images").iterdir())[:count]:
@@ -135,8 +141,8 @@ BAD_SITES: dict[str, tuple[Spoil, str]] = {
     "an eighth of the images corrupt": (
         truncate(2),
         "Site 'north' has 12.5% of its labelled images set aside, more than max-rejected allows "
-        "(5.0%): unreadable or truncated image (2). Replace these files, which `fedthaw site "
-        "check` lists, or raise max-rejected in [policy] of site.toml.",
+        "(5.0%): unreadable or truncated image (2). Replace these files (`fedthaw site check "
+        "--list` names them), or raise max-rejected in [policy] of site.toml.",
     ),
     "no such weights": (
         compute('weights = "base.safetensors"'),
@@ -189,7 +195,7 @@ def test_the_same_in_a_process(tmp_path: Path, two_sites: Any, tiny: Any, fedtha
     ("spoil", "note"),
     [
         (keep_rows(13), "3 image(s) without a row in the table."),
-        (lambda site: (site / "images" / "north-0-0.png").unlink(), "1 row(s) without an image."),
+        (lose_an_image, "1 row(s) without an image: no file of this name (1)."),
         (replace("labels.csv", "P2,north-2-0.png,well", "P2,north-2-0.png,unknown"),
          "1 row(s) with an outcome in neither list: unknown (1)."),
         (replace("labels.csv", "P0,north-0-1.png,well", "P0,north-0-1.png,sick"),
@@ -229,7 +235,7 @@ def test_a_share_of_corrupt_files(
     counted = f"north: {corrupt} image(s) set aside: unreadable or truncated image ({corrupt})."
     assert outcome.err.splitlines()[0] == counted
     assert ("more than max-rejected allows" in outcome.err) == (code == 2)
-    checked = here("site", "check", site, "--image-size", 32)
+    checked = here("site", "check", site, "--image-size", 32, "--list")
     assert checked.code == code
     for image in images[:corrupt]:
         assert f"{image.name}: unreadable or truncated image" in checked.out

@@ -13,8 +13,9 @@ import numpy as np
 import openpyxl
 import pytest
 
-from client.data import labels, workbook
+from client.data import labels
 from client.data.labels import LabelTable, read_labels
+from client.data.table import bounded
 from client.settings import SiteSettings, load_site
 from shared.errors import SiteError
 
@@ -71,7 +72,7 @@ def test_a_workbook_is_read_whole(site: SiteSettings) -> None:
 def test_a_part_that_swells_is_refused_before_it_takes_memory(
     site: SiteSettings, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    monkeypatch.setattr(workbook, "UNPACKED_BYTES", 2**25)
+    monkeypatch.setattr(bounded, "UNPACKED_BYTES", 2**25)
     data = changed(book(), lambda name, old: old + b" " * 2**25 if part in name else old)
     assert len(data) < 500_000
     site.labels.write_bytes(data)
@@ -88,7 +89,7 @@ def test_a_part_that_swells_is_refused_before_it_takes_memory(
 def test_a_row_far_below_is_no_row(
     site: SiteSettings, monkeypatch: pytest.MonkeyPatch, row: int
 ) -> None:
-    monkeypatch.setattr(workbook, "MAXIMUM_CELLS", 100_000)
+    monkeypatch.setattr(bounded, "MAXIMUM_CELLS", 100_000)
     last = rb'<row r="%d"\1<c r="A%d"' % (row, row)
     site.labels.write_bytes(changed(book(), in_sheet(rb'<row r="21"(.*?)<c r="A21"', last)))
     with pytest.raises(SiteError, match="holds more than 100,000 cells"):
@@ -97,9 +98,9 @@ def test_a_row_far_below_is_no_row(
 
 def test_more_cells_than_the_limit(site: SiteSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     site.labels.write_bytes(book())
-    monkeypatch.setattr(workbook, "MAXIMUM_CELLS", 21 * 4)
+    monkeypatch.setattr(bounded, "MAXIMUM_CELLS", 21 * 4)
     assert len(read_labels(site).rows) == 20
-    monkeypatch.setattr(workbook, "MAXIMUM_CELLS", 21 * 4 - 1)
+    monkeypatch.setattr(bounded, "MAXIMUM_CELLS", 21 * 4 - 1)
     with pytest.raises(SiteError, match="holds more than 83 cells"):
         read_labels(site)
 

@@ -1,0 +1,78 @@
+"""Each file and row that is not used, or that its owner should look at, by name, and why.
+
+It names patients and files: it is for the site's own terminal, where its owner asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from client.data.findings import doubts_of
+from client.data.labels import BadRow, LabelRow, LabelTable
+from client.data.matching import Matching, Outcomes
+from client.data.reading import ImageFile
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An `image` or a `row`, its name, whether it is left `out` or only doubtful, and why."""
+
+    kind: str
+    name: str = field(repr=False)
+    out: bool
+    why: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of an image file: `admitted`, or why it is left out."""
+
+    kind: str
+    why: str = field(default="", repr=False)
+
+
+def listed_images(
+    files: Sequence[ImageFile],
+    fates: Sequence[Fate],
+    matching: Matching,
+    contradicting: dict[str, str],
+) -> Iterator[Listed]:
+    """Files in their order; `contradicting` has the Patient ID and patient of those that differ."""
+    for number, (file, fate) in enumerate(zip(files, fates, strict=True)):
+        if fate.kind != "admitted":
+            why = matching.unmatched_files.get(number) if fate.kind == "without label" else fate.why
+            yield Listed("image", file.relative, True, why or fate.kind)
+            continue
+        remarks = [*doubts_of(file.picture.facts)] if file.picture.facts is not None else []
+        if file.relative in contradicting:
+            remarks.append(contradicting[file.relative])
+        if remarks:
+            yield Listed("image", file.relative, False, "; ".join(remarks))
+
+
+def listed_rows(table: LabelTable, outcomes: Outcomes, matching: Matching) -> Iterator[Listed]:
+    """Rows in the order of the file."""
+    found: list[tuple[int, Listed]] = [
+        (row.line, Listed("row", _name(row), True, row.reason)) for row in table.bad_rows
+    ]
+    ambiguous = set(matching.ambiguous_images)
+    for number, (row, label) in enumerate(zip(table.rows, outcomes.classes, strict=True)):
+        why = []
+        if number in matching.unmatched_rows:
+            reason, example = matching.unmatched_rows[number]
+            why.append(f"{reason}: {example}" if example else reason)
+        if row.image in ambiguous:
+            why.append("several files of this name; give the path relative to the images folder")
+        if label is None:
+            why.append(f"outcome '{row.outcome}' in neither list" if row.outcome else "no outcome")
+        elif row.patient in outcomes.contradictory:
+            why.append("its patient has contradictory outcomes")
+        if why:
+            found.append((row.line, Listed("row", _name(row), True, "; ".join(why))))
+    return (item for _, item in sorted(found, key=lambda pair: pair[0]))
+
+
+def _name(row: LabelRow | BadRow) -> str:
+    image = f", image '{row.image}'" if row.image else ""
+    return f"line {row.line}, patient '{row.patient}'{image}"

@@ -1,0 +1,160 @@
+"""Each file and row by name where its owner asks, and counts alone where not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numpy.typing import NDArray
+
+from client.admission_table import print_report
+from client.data.admission import admit, require_trainable
+from client.data.report import AdmissionReport
+from client.settings import SiteSettings
+from shared.errors import SiteError
+
+Make = Callable[..., SiteSettings]
+Fill = Callable[..., None]
+WriteDicom = Callable[..., Path]
+Ramp = Callable[..., NDArray[Any]]
+HEAD = "patient,file,grade\n"
+GOOD = "P1,1.png,severe\nP2,2.png,severe\nP3,3.png,none\nP4,4.png,none\n"
+
+
+def listed(report: AdmissionReport) -> list[tuple[str, str, bool, str]]:
+    return [(item.kind, item.name, item.out, item.why) for item in report.listed]
+
+
+def test_every_file_and_row_that_is_not_used_has_its_reason(
+    make_site: Make, fill: Fill, tmp_path: Path
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png", "5.png", "6.png", "stray.png", "8.png")
+    images = tmp_path / "images"
+    (images / "broken.png").write_bytes(b"garbage")
+    (images / "copy.png").write_bytes((images / "1.png").read_bytes())
+    table = (
+        f"{HEAD}{GOOD}P1,copy.png,severe\nP5,5.png,mild\nP6,6.png,severe\nP6,gone.png,none\n"
+        ",x.png,none\nP7,broken.png,none\nP8,8.png,\nP9,08.png,mild\n"
+    )
+    report = admit(make_site(table), 16, "pad").report
+    assert listed(report) == [
+        ("image", "5.png", True, "outcome 'mild' in neither list"),
+        ("image", "6.png", True, "its patient has contradictory outcomes"),
+        ("image", "8.png", True, "no outcome"),
+        ("image", "broken.png", True, "not a DICOM, PNG or JPEG file"),
+        ("image", "copy.png", True, "the same picture as 1.png"),
+        ("image", "stray.png", True, "no row of the table names it"),
+        ("row", "line 7, patient 'P5', image '5.png'", True, "outcome 'mild' in neither list"),
+        ("row", "line 8, patient 'P6', image '6.png'", True,
+         "its patient has contradictory outcomes"),
+        ("row", "line 9, patient 'P6', image 'gone.png'", True,
+         "no file of this name; its patient has contradictory outcomes"),
+        ("row", "line 10, patient '', image 'x.png'", True, "no patient"),
+        ("row", "line 12, patient 'P8', image '8.png'", True, "no outcome"),
+        ("row", "line 13, patient 'P9', image '08.png'", True,
+         "a file has this name but for leading zeros or a final .0: 8.png; "
+         "outcome 'mild' in neither list"),
+    ]  # fmt: skip
+    used = {"1.png", "2.png", "3.png", "4.png"}
+    names = {name for kind, name, _, _ in listed(report) if kind == "image"}
+    assert len(names | used) == report.images_found == len(names) + len(used)
+
+
+def test_names_are_printed_where_they_are_asked_for_alone(
+    make_site: Make, fill: Fill, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png")
+    (tmp_path / "images" / "SECRET\x1b[2J.png").write_bytes(b"garbage")
+    table = f"{HEAD}{GOOD}SECRET\u202e,SECRET.png,none\nSECRET,SECRET\x1b[2J.png,none\n"
+    report = admit(make_site(table), 16, "pad").report
+    print_report(report)
+    plain = capsys.readouterr().out
+    assert "SECRET" not in plain + json.dumps(report.to_json()) + " ".join(report.problems)
+    assert "2 file(s) and row(s) are left out or doubtful; --list names them" in plain
+    print_report(report, listed=True)
+    named = capsys.readouterr().out
+    assert "left out   image SECRET\\x1b[2J.png: not a DICOM, PNG or JPEG file" in named
+    assert "left out   row line 6, patient 'SECRET\\u202e', image 'SECRET.png': no file" in named
+    assert named.replace("\n", "").isprintable()
+    exact = report.to_json(listed=True)["listed"]
+    assert exact[0]["name"] == "SECRET\x1b[2J.png"
+
+
+def test_a_patient_id_that_contradicts_the_table_is_named(
+    make_site: Make, write_dicom: WriteDicom, ramp: Ramp
+) -> None:
+    for number, identifier in enumerate(["p1", "002.0", "P4", "OTHER", None], start=1):
+        write_dicom(
+            ramp(seed=number), 12, PatientID=identifier, name=f"images/{number}.dcm",
+            ViewPosition="LL" if number == 5 else "PA",
+        )  # fmt: skip
+    table = f"{HEAD}P1,1,severe\n2,2,severe\nP3,3,none\nP4,4,none\nP5,5,none\n"
+    report = admit(make_site(table), 16, "pad").report
+    # Two agree and two do not, so that the table may have pseudonyms: another's ID is what counts.
+    assert listed(report) == [
+        ("image", "3.dcm", False, "its Patient ID is 'P4', but the table has it for 'P3'"),
+        ("image", "5.dcm", False, "view LL"),
+    ]
+    assert report.contradicting_patient_ids == 1
+    assert any(text.startswith("1 image(s) whose Patient ID is not") for text in report.warnings)
+    report = admit(make_site(table.replace("P3,3", "P4,3")), 16, "pad").report
+    assert [name for _, name, _, _ in listed(report)] == ["4.dcm", "5.dcm"]
+
+
+def test_pseudonyms_in_the_table_contradict_nothing(
+    make_site: Make, write_dicom: WriteDicom, ramp: Ramp
+) -> None:
+    for number in range(1, 5):
+        write_dicom(ramp(seed=number), 12, PatientID=f"A{number}", name=f"images/{number}.dcm")
+    report = admit(make_site(HEAD + GOOD.replace(".png", "")), 16, "pad").report
+    assert (report.contradicting_patient_ids, listed(report)) == (0, [])
+
+
+@pytest.mark.parametrize(("limit", "refused"), [("0.32", True), ("0.34", False)])
+def test_labelled_images_that_vanish_count(
+    make_site: Make, fill: Fill, limit: str, refused: bool
+) -> None:
+    """Two of six; rows of an outcome that is not used and of no image are none of them."""
+    fill("1.png", "2.png", "3.png", "4.png")
+    rows = "P5,gone.png,none\nP6,lost.png,severe\nP7,away.png,mild\nP8,,none\nP5,gone.png,none\n"
+    site = make_site(HEAD + GOOD + rows, more=f"[policy]\nmax-rejected = {limit}")
+    admission = admit(site, 16, "pad")
+    assert admission.report.images_vanished == 2
+    assert admission.report.rejected_share == pytest.approx(2 / 6)
+    if refused:
+        with pytest.raises(SiteError, match=r"given by the table, but not here \(2\)"):
+            require_trainable(admission)
+    else:
+        require_trainable(admission)
+
+
+def test_rows_that_cannot_be_believed_count_as_lost(make_site: Make, fill: Fill) -> None:
+    """A comma without quotation marks has moved the outcome of two of six."""
+    fill("1.png", "2.png", "3.png", "4.png", "5.png", "6.png")
+    rows = "P5,left, lower,5.png,none\nNaN,6.png,severe\n"
+    report = admit(make_site(HEAD + GOOD + rows), 16, "pad").report
+    assert report.rejected_share == pytest.approx(2 / 6)
+    assert "more than max-rejected allows" in report.problems[0]
+    assert sum(report.bad_rows.values()) == 2
+
+
+def test_a_table_of_patients_may_know_more_of_them_than_have_an_image(
+    make_site: Make, fill: Fill
+) -> None:
+    fill("P1.png", "P2.png", "P3.png", "P4.png")
+    rows = "".join(f"X{n},none\n" for n in range(50))
+    table = "patient,grade\nP1,severe\nP2,severe\nP3,none\nP4,none\n" + rows
+    require_trainable(admit(make_site(table, ""), 16, "pad"))
+
+
+def test_an_outcome_column_that_holds_identifiers_is_not_quoted(
+    make_site: Make, fill: Fill
+) -> None:
+    fill("1.png", "2.png")
+    rows = "".join(f"P{n},{n}.png,Meier-{n}\n" for n in range(30))
+    report = admit(make_site(HEAD + rows), 16, "pad").report
+    assert "Meier" not in " ".join((*report.problems, *report.warnings))
+    assert any("30 different values" in text for text in report.warnings)
