@@ -81,7 +81,7 @@ def other_document(path: Path, rng: random.Random) -> None:
     path.write_text(rng.choice(others))
 
 
-VALUES = [
+VALUES: list[Any] = [
     None, True, -1, 0, 10**30, 1e308, "", "x", "\x1b[2J\nx", [], {}, [1], {"a": 1}, [[[]]],
     float("nan"), float("inf"), -float("inf"), "9" * 5000,
 ]  # fmt: skip
@@ -305,10 +305,9 @@ def federation(
     tmp_path_factory: pytest.TempPathFactory, write_site: Callable[..., Path], workplace: Path
 ) -> Path:
     """A coordinator's folder with a run, and a site's folder with keys, approvals and a log."""
-    from client.node.audit import record
-
     from client.node.home import site_home
     from server.link.orders import Order, write_order
+    from shared.audit.log import append
     from shared.config import RunConfig
 
     root = tmp_path_factory.mktemp("federation")
@@ -328,7 +327,7 @@ def federation(
     for number in range(3):
         content = {"delta": {"fc.bias": "1"}, "metrics": {"positives": [1, 2], "negatives": [3]}}
         sent = {"to": "localhost", "run": "1", "type": "train", "round": str(number), "bytes": 9}
-        record(inside.audit, {**sent, "content": content})
+        append(inside.audit, {**sent, "content": content})
     folder = home / "runs" / "first"
     shutil.copytree(workplace / "run", folder)
     write_order(Order(folder, "2026-11-28T00:00:00+00:00", "a" * 64, RunConfig()))

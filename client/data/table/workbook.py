@@ -41,8 +41,9 @@ def read_workbook(file: Path, data: bytes, wanted: Sequence[str]) -> Sheet:
             raise
         except ArchiveTooLarge as error:
             raise SiteError(
-                f"{file} holds more than {bounded.MAXIMUM_CELLS:,} cells, or unpacks to more than "
-                f"{bounded.UNPACKED_BYTES >> 20} MiB; keep only the columns and rows that are needed."
+                f"{file} holds more than {bounded.MAXIMUM_CELLS:,} cells, or unpacks to more "
+                f"than {bounded.UNPACKED_BYTES >> 20} MiB; keep only the columns and rows that are "
+                "needed."
             ) from error
         except Exception as error:  # openpyxl raises nearly anything on a damaged workbook
             raise SiteError(

@@ -45,7 +45,8 @@ def make_picture(bits: int, rows: int = 96, columns: int = 80) -> Picture:
     values = np.clip((smooth + noise) * (2**bits - 1), 0, 2**bits - 1).round()
     values[:6] = values[:, :6] = 0
     values[6, 6], values[7, 7] = 2**bits - 1, 1
-    return values.astype(np.uint8 if bits <= 8 else np.uint16)
+    picture: Picture = values.astype(np.uint8 if bits <= 8 else np.uint16)
+    return picture
 
 
 def encode(kind: str, values: Picture, bits: int) -> bytes:
@@ -53,11 +54,10 @@ def encode(kind: str, values: Picture, bits: int) -> bytes:
     match kind:
         case "jpeg" | "progressive" | "restarts":
             buffer = BytesIO()
-            options: dict[str, Any] = {
-                "jpeg": {},
-                "progressive": {"progressive": True},
-                "restarts": {"restart_marker_rows": 1},
-            }[kind]
+            options: dict[str, Any] = {}
+            if kind != "jpeg":
+                name = "progressive" if kind == "progressive" else "restart_marker_rows"
+                options = {name: 1}
             Image.fromarray(values).save(buffer, "JPEG", quality=97, subsampling=0, **options)
             return buffer.getvalue()
         case "extended":
