@@ -72,7 +72,7 @@ def decode_encapsulated(dataset: Dataset, announced: Announced) -> NDArray[np.in
         return _in_stored_bits(_rle(data, announced), announced)
     family = family_of(data)
     if family is not None and family is not syntax.family:
-        raise ImageRejected(f"the compressed image is {family}, the header says {syntax.name}")
+        raise ImageRejected(f"the compressed image is {family} but the header says {syntax.name}")
     stream = open_stream(data, syntax.family)
     header = stream.header
     _compare(header, announced)
@@ -99,7 +99,7 @@ def _rle(data: bytes, announced: Announced) -> NDArray[np.unsignedinteger]:
     expected = announced.bits_allocated // 8
     if len(segments) != expected:
         raise ImageRejected(
-            f"the RLE image has {len(segments)} bytes a pixel, the header says {expected}"
+            f"the RLE image has {len(segments)} bytes a pixel but the header says {expected}"
         )
     return decode_rle(segments, announced.rows, announced.columns)
 
@@ -108,21 +108,21 @@ def _compare(header: StreamHeader, announced: Announced) -> None:
     image = f"the {header.family} image"
     if (header.rows, header.columns) != (announced.rows, announced.columns):
         raise ImageRejected(
-            f"{image} is {header.rows} x {header.columns}, "
+            f"{image} is {header.rows} x {header.columns} but "
             f"the header says {announced.rows} x {announced.columns}"
         )
     if header.components != 1:
-        raise ImageRejected(f"{image} has {header.components} components, the header says 1")
+        raise ImageRejected(f"{image} has {header.components} components but the header says 1")
     # PS3.5 8.2: the precision may be that of the cells, with unused or overlay bits on top.
     if not announced.bits_stored <= header.bits <= announced.bits_allocated:
         raise ImageRejected(
-            f"{image} has {header.bits} bits, the header says {announced.bits_stored}"
+            f"{image} has {header.bits} bits but the header says {announced.bits_stored}"
         )
     # Whole values are the same bits with either sign; lossy ones around 0 are not.
     if header.signed not in (None, announced.signed) and not header.exact:
         sign = {True: "signed", False: "unsigned"}
         raise ImageRejected(
-            f"{image} is {sign[bool(header.signed)]}, the header says {sign[announced.signed]}"
+            f"{image} is {sign[bool(header.signed)]} but the header says {sign[announced.signed]}"
         )
 
 

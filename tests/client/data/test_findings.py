@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from client.data.admission import admit, require_trainable
+from client.imaging.remarks import LUT_SHAPE, NOT_SQUARE
 from client.settings import SiteSettings
 from shared.errors import SiteError
 
@@ -30,6 +31,8 @@ def test_headers_that_deserve_a_look_are_warned_of(
         {"Modality": "CT", "BodyPartExamined": "CHEST"},
         {"Modality": "CR", "BodyPartExamined": "thorax"},
         {"Modality": None, "BodyPartExamined": "HAND"},
+        {"PixelAspectRatio": [2, 1], "PresentationLUTShape": "INVERSE"},
+        {"PixelAspectRatio": [2, 1]},
     ]
     for number, header in enumerate(headers):
         write_dicom(ramp(seed=number), 12, name=f"images/{number}.dcm", **header)
@@ -42,12 +45,16 @@ def test_headers_that_deserve_a_look_are_warned_of(
         "1 image(s) of another modality than CR, DX, DR or RG: CT (1).",
         "1 image(s) of another body part than the chest: HAND (1).",
         "1 image(s) for processing, not for presentation; their contrast differs.",
+        f"1 image(s) {LUT_SHAPE}.",
+        f"2 image(s) {NOT_SQUARE}.",
     )
-    assert report.views == {"LL": 1, "PA": 1, "not stated": 4}
-    assert report.burned_in_annotations == {"YES": 1, "not stated": 5}
-    assert report.photometric_interpretations == {"MONOCHROME1": 1, "MONOCHROME2": 5}
-    assert report.modalities == {"CR": 1, "CT": 1, "DX": 3, "not stated": 1}
-    assert report.body_parts == {"CHEST": 1, "HAND": 1, "not stated": 3, "thorax": 1}
+    assert report.views == {"LL": 1, "PA": 1, "not stated": 6}
+    assert report.burned_in_annotations == {"YES": 1, "not stated": 7}
+    assert report.photometric_interpretations == {"MONOCHROME1": 1, "MONOCHROME2": 7}
+    assert report.modalities == {"CR": 1, "CT": 1, "DX": 5, "not stated": 1}
+    assert report.body_parts == {"CHEST": 1, "HAND": 1, "not stated": 5, "thorax": 1}
+    assert report.remarks == {LUT_SHAPE: 1, NOT_SQUARE: 2}
+    assert admit(make_site(table), 16, "pad").report.remarks == report.remarks  # from the cache
 
 
 @pytest.mark.parametrize(

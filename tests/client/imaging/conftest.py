@@ -45,8 +45,8 @@ def make_picture(bits: int, rows: int = 96, columns: int = 80) -> Picture:
     values = np.clip((smooth + noise) * (2**bits - 1), 0, 2**bits - 1).round()
     values[:6] = values[:, :6] = 0
     values[6, 6], values[7, 7] = 2**bits - 1, 1
-    picture: Picture = values.astype(np.uint8 if bits <= 8 else np.uint16)
-    return picture
+    samples: Picture = values.astype(np.uint8 if bits <= 8 else np.uint16)
+    return samples
 
 
 def encode(kind: str, values: Picture, bits: int) -> bytes:
@@ -91,10 +91,11 @@ def encode(kind: str, values: Picture, bits: int) -> bytes:
         case "jpeg-xl":
             return bytes(imagecodecs.jpegxl_encode(values, lossless=True, bitspersample=bits))
         case "rle":
-            options = {"rows": values.shape[0], "columns": values.shape[1], "samples_per_pixel": 1}
             return RLELosslessEncoder.encode(
                 values,
-                **options,
+                rows=values.shape[0],
+                columns=values.shape[1],
+                samples_per_pixel=1,
                 number_of_frames=1,
                 bits_allocated=8 * values.itemsize,
                 bits_stored=bits,

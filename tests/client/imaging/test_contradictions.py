@@ -62,7 +62,7 @@ def test_another_size_is_refused_with_both(
     path = write_compressed(stream, kind, picture(bits), bits)
     rows, columns = shape
     assert reason_of(path) == (
-        f"the {FAMILY[kind]} image is {rows} x {columns}, the header says 96 x 80"
+        f"the {FAMILY[kind]} image is {rows} x {columns} but the header says 96 x 80"
     )
 
 
@@ -77,7 +77,7 @@ def test_colour_under_monochrome_is_refused(
         else encoded(kind, colour, 8)
     )
     path = write_compressed(stream, kind, picture(8), 8)
-    assert reason_of(path) == f"the {FAMILY[kind]} image has 3 components, the header says 1"
+    assert reason_of(path) == f"the {FAMILY[kind]} image has 3 components but the header says 1"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_another_depth_is_refused_with_both(
     stream = encoded(kind, picture(bits), bits)
     path = write_compressed(stream, kind, picture(stored), stored, BitsAllocated=allocated)
     assert reason_of(path) == (
-        f"the {FAMILY[kind]} image has {bits} bits, the header says {stored}"
+        f"the {FAMILY[kind]} image has {bits} bits but the header says {stored}"
     )
 
 
@@ -117,16 +117,20 @@ def test_a_sign_that_lossy_coding_cannot_bear_is_refused(
     values = picture(12)
     stream = encoded("j2k-lossy", values, 12)
     path = write_compressed(stream, "j2k-lossy", values, 12, PixelRepresentation=1)
-    assert reason_of(path) == "the JPEG 2000 image is unsigned, the header says signed"
+    assert reason_of(path) == "the JPEG 2000 image is unsigned but the header says signed"
 
 
 @pytest.mark.parametrize(
     ("kind", "announced", "reason"),
     [
-        ("j2k", "jpeg", "the compressed image is JPEG 2000, the header says JPEG Baseline"),
-        ("jpeg-ls", "sv1", "the compressed image is JPEG-LS, the header says JPEG Lossless SV1"),
-        ("jpeg", "jpeg-ls", "the compressed image is JPEG, the header says JPEG-LS Lossless"),
-        ("jpeg-xl", "j2k", "the compressed image is JPEG XL, the header says JPEG 2000 Lossless"),
+        ("j2k", "jpeg", "the compressed image is JPEG 2000 but the header says JPEG Baseline"),
+        ("jpeg-ls", "sv1", "the compressed image is JPEG-LS but the header says JPEG Lossless SV1"),
+        ("jpeg", "jpeg-ls", "the compressed image is JPEG but the header says JPEG-LS Lossless"),
+        (
+            "jpeg-xl",
+            "j2k",
+            "the compressed image is JPEG XL but the header says JPEG 2000 Lossless",
+        ),
     ],
 )
 def test_another_kind_of_compression_is_refused(
@@ -154,7 +158,7 @@ def test_rle_of_other_byte_planes_is_refused(
     path = write_compressed(stream, "rle", picture(stored), stored)
     assert dcmread(path).BitsAllocated == allocated
     assert reason_of(path) == (
-        f"the RLE image has {planes} bytes a pixel, the header says {allocated // 8}"
+        f"the RLE image has {planes} bytes a pixel but the header says {allocated // 8}"
     )
 
 

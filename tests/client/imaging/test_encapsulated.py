@@ -27,8 +27,8 @@ LOSSLESS = ("lossless", "sv1", "jpeg-ls", "j2k", "jp2", "htj2k", "jpeg-xl", "rle
 def full_range(values: NDArray[Any], bits: int) -> NDArray[np.float64]:
     """Without window or rescale the least value is black and the greatest white."""
     assert (values.min(), values.max()) == (0, 2**bits - 1)
-    scaled: NDArray[np.float64] = values / (2**bits - 1)
-    return scaled
+    shown: NDArray[np.float64] = values / (2**bits - 1)
+    return shown
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from client.imaging.facts import ImageFacts
+from client.imaging.remarks import NEARLY_BLACK
 from client.predict.notes import notes_on
 
 
@@ -20,6 +21,7 @@ from client.predict.notes import notes_on
         ({"view": "LL", "modality": "CT", "body_part": "KNEE"},
          ("view LL", "modality CT", "body part KNEE")),
         ({"presentation_intent": "FOR PROCESSING"}, ("for processing, not for presentation",)),
+        ({"view": "LL", "remarks": (NEARLY_BLACK,)}, ("view LL", NEARLY_BLACK)),
     ],
 )  # fmt: skip
 def test_notes(facts: dict[str, Any], notes: tuple[str, ...]) -> None:
