@@ -80,6 +80,8 @@ def decode_encapsulated(dataset: Dataset, announced: Announced) -> NDArray[np.in
         samples = stream.decode()
     except UnsupportedStream as error:
         raise ImageRejected(f"unsupported: {error}") from error
+    if header.bits not in (announced.bits_stored, announced.bits_allocated):
+        _refuse_more_bits(samples, header, announced)
     # JPEG XL's header does not say whether it is lossless.
     reversible = header.exact or (syntax.lossless and family is Family.JPEG_XL)
     if not (reversible and syntax.lossless):
@@ -123,6 +125,26 @@ def _compare(header: StreamHeader, announced: Announced) -> None:
         sign = {True: "signed", False: "unsigned"}
         raise ImageRejected(
             f"{image} is {sign[bool(header.signed)]} but the header says {sign[announced.signed]}"
+        )
+
+
+def _refuse_more_bits(
+    samples: NDArray[np.integer], header: StreamHeader, announced: Announced
+) -> None:
+    """Refuse values that need more bits than Bits Stored, but no overlay's.
+
+    Overlays are stored in the cell's highest bits, and are compressed with the whole cell.
+    """
+    stored, unused = announced.bits_stored, 16 - header.bits
+    shifted = samples.astype(np.uint16) << np.uint16(unused)
+    if announced.signed:
+        values: NDArray[np.integer] = shifted.view(np.int16) >> np.int16(unused)
+        low, high = -(1 << stored - 1), (1 << stored - 1) - 1
+    else:
+        values, low, high = shifted >> np.uint16(unused), 0, (1 << stored) - 1
+    if int(values.min()) < low or int(values.max()) > high:
+        raise ImageRejected(
+            f"the {header.family} image has {header.bits} bits in use, the header says {stored}"
         )
 
 

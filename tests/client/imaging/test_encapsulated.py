@@ -215,3 +215,26 @@ def test_pydicoms_12_bit_jpeg_reads_as_dcmtk_reads_it(tmp_path: Path) -> None:
     assert image.facts.bits == 12
     expected = read_dicom(plain).pixels
     np.testing.assert_allclose(image.pixels, expected, atol=2 / np.ptp(stored))
+
+
+@pytest.mark.parametrize("kind", ["sv1", "lossless", "j2k"])
+@pytest.mark.parametrize("signed", [0, 1])
+def test_bits_between_stored_and_allocated_that_are_in_use_are_refused(
+    kind: str, signed: int, picture: Make, encoded: Encode, write_compressed: Write
+) -> None:
+    """12 bits of a picture under a header of 10: masking would turn white into black."""
+    values = picture(12)
+    stream = encoded(kind, values, 12)
+    header = {"BitsStored": 10, "HighBit": 9, "PixelRepresentation": signed}
+    path = write_compressed(stream, kind, values, 12, **header)
+    with pytest.raises(ImageRejected, match="12 bits in use, the header says 10"):
+        read_dicom(path)
+
+
+@pytest.mark.parametrize("kind", ["sv1", "lossless", "j2k"])
+def test_bits_between_stored_and_allocated_that_are_not_in_use_do_no_harm(
+    kind: str, picture: Make, encoded: Encode, write_compressed: Write
+) -> None:
+    values = picture(10)
+    path = write_compressed(encoded(kind, values, 12), kind, values, 10)
+    np.testing.assert_allclose(read_dicom(path).pixels, values / 1023, atol=1e-6)
