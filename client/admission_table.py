@@ -71,7 +71,7 @@ def _rows(report: AdmissionReport) -> list[tuple[str, str]]:
         ("positive", f"{counts.positive_patients} patients, {counts.positive_images} images"),
         ("negative", f"{counts.negative_patients} patients, {counts.negative_images} images"),
         ("set aside", _tally(report.rejected_by_reason)),
-        ("labelled images not here", str(report.images_vanished)),
+        ("labelled images lost", str(report.images_vanished)),
         ("duplicates", str(report.duplicates)),
         ("images without label", str(report.images_without_label)),
         ("images of an outcome not used", str(report.images_of_unused_outcome)),

@@ -80,7 +80,7 @@ def _too_many_rejected(site: str, report: AdmissionReport) -> Iterator[str]:
         reasons = dict(report.rejected_by_reason)
         remedy = "Replace these files"
         if report.images_vanished:
-            reasons["given by the table, but not here"] = report.images_vanished
+            reasons["file missing, or its row set aside"] = report.images_vanished
             remedy += ", correct these rows or take them out"
         yield (
             f"{site} has {report.rejected_share:.1%} of its labelled images set aside, more than "

@@ -125,7 +125,7 @@ def test_labelled_images_that_vanish_count(
     assert admission.report.images_vanished == 2
     assert admission.report.rejected_share == pytest.approx(2 / 6)
     if refused:
-        with pytest.raises(SiteError, match=r"given by the table, but not here \(2\)"):
+        with pytest.raises(SiteError, match=r"file missing, or its row set aside \(2\)"):
             require_trainable(admission)
     else:
         require_trainable(admission)
