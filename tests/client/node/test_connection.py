@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -20,7 +22,7 @@ from flwr.proto.fleet_pb2 import (
     PushMessagesRequest,
     PushMessagesResponse,
 )
-from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatResponse
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeatResponse
 from flwr.proto.message_pb2 import PullObjectResponse, PushObjectRequest, PushObjectResponse
 
 from client.node import calls
@@ -30,7 +32,7 @@ from client.node.connection import activate, beat, connect, leave
 from client.node.resident import Reply
 from client.node.transfer import Received, fetch_parts, push, receive
 from shared.deployment.keys import generate_private_key
-from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER
+from shared.deployment.wire import HEARTBEAT_SECONDS, SIZE_HEADER, WAIT_HEADER
 from shared.errors import SiteError
 
 Answer = httpx.Response | Exception
@@ -210,6 +212,42 @@ def test_trouble_on_the_way_ends_no_heartbeat(
         status(503), status(404), proto(SendNodeHeartbeatResponse(success=True)),
     )  # fmt: skip
     assert not coordinator.connection.unrecognised
+
+
+@pytest.mark.parametrize(("kept", "connections"), [(None, 1), (0.01, 2)])
+def test_a_connection_waits_for_the_next_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch, kept: float | None, connections: int
+) -> None:
+    """A new one each time would have to get in among strangers each time."""
+    assert opening.KEPT_SECONDS > 2 * HEARTBEAT_SECONDS
+    monkeypatch.setattr(opening, "KEPT_SECONDS", kept or opening.KEPT_SECONDS)
+    sources = set()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            sources.add(self.client_address)
+            self.rfile.read(int(self.headers["content-length"]))
+            content = SendNodeHeartbeatResponse(success=True).SerializeToString()
+            self.send_response(200)
+            self.send_header("content-type", "application/protobuf")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        with connect(address, None, KEY, threading.Event()) as connection:
+            for _ in range(2):
+                connection.client.SendNodeHeartbeat(SendNodeHeartbeatRequest())
+                time.sleep(0.05)
+        server.shutdown()
+    assert len(sources) == connections
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,16 @@ def test_so_many_at_once_and_then_so_many_a_second() -> None:
     assert turns.seconds_to_next() == math.inf
 
 
+def test_a_busy_process_lets_fewer_in() -> None:
+    turns: Turns[str] = Turns(SHARE, 0.0)
+    for number in range(8):
+        turns.put("a", str(number), 0.0)
+    taken(turns, 0.0)
+    assert turns.take(0.5, there, pace=0.1) is None
+    assert turns.take(1.1, there, pace=0.1) is not None
+    assert turns.take(1.1, there) is None
+
+
 def test_a_newcomer_of_a_crowded_address_is_next() -> None:
     turns: Turns[str] = Turns(SHARE, 0.0)
     for number in range(7):

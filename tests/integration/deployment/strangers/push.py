@@ -50,6 +50,8 @@ class Stranger:
         )
 
     async def send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if writer.is_closing():
+            raise ConnectionResetError
         writer.write(data)
         await writer.drain()
         self.sent += len(data)
