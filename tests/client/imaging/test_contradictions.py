@@ -9,6 +9,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+import simplejpeg
 from numpy.typing import NDArray
 from pydicom import dcmread
 
@@ -48,7 +49,7 @@ def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode", "jpegxl_decode"):
         monkeypatch.setattr(decode, name, explode)
-    monkeypatch.setattr(decode.simplejpeg, "decode_jpeg", explode)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", explode)
 
 
 @pytest.mark.parametrize("kind", FAMILY)
