@@ -5,6 +5,7 @@ Rows and columns stay as they are stored; Patient Orientation (0020,0020) is not
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from shared.errors import ImageRejected
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _PHOTOMETRIC = frozenset(str(member.value) for member in PhotometricInterpretation)
+_STANDARD = re.compile(r"1\.2\.840\.10008(\.\d{1,4}){1,8}")
 _NATIVE = frozenset(
     {
         ImplicitVRLittleEndian,
@@ -180,7 +182,10 @@ def _transfer_syntax(uid: UID) -> str:
     """The name of a transfer syntax; a UID that DICOM does not define may hold anything."""
     if uid.name != str(uid):
         return str(uid.name)
-    return SYNTAXES[uid].name if uid in SYNTAXES else "private"
+    if uid in SYNTAXES:
+        return SYNTAXES[uid].name
+    # A standard one that is newer than pydicom: PS3.5 9.1, at most 64 characters.
+    return str(uid) if _STANDARD.fullmatch(uid) else "private"
 
 
 def _stored_values(dataset: Dataset, facts: ImageFacts) -> NDArray[np.integer]:

@@ -18,7 +18,13 @@ from imagecodecs import jpeg2k_decode, jpeg8_decode, jpegls_decode, jpegxl_decod
 from numpy.typing import NDArray
 
 from client.imaging.codestream.header import DamagedStream, Family, StreamHeader
-from client.imaging.codestream.jpeg import LOSSLESS, JpegImage, check_scans, read_jpeg
+from client.imaging.codestream.jpeg import (
+    LOSSLESS,
+    JpegImage,
+    check_scans,
+    read_jpeg,
+    without_applications,
+)
 from client.imaging.codestream.jpeg2000 import read_jpeg_2000
 from client.imaging.codestream.jpeg_entropy import check_lossless, check_sequential, check_zeros
 from client.imaging.codestream.jpegxl import read_jpeg_xl
@@ -128,6 +134,8 @@ def _eight_bits(data: bytes, image: JpegImage) -> Samples:
     elif data.rfind(_END, -16) < 0:
         data += _END  # a picture that is complete but for its end is complete
     header = image.header
+    if header.components == 1:
+        data = without_applications(data, image)
     colours = {1: "GRAY", 3: "RGB"}
     if header.components not in colours:
         raise UnsupportedStream(f"JPEG with {header.components} components")

@@ -53,6 +53,7 @@ def read_jpeg(data: bytes) -> JpegImage:
     tables: dict[int, HuffmanTable] = {}
     interval = 0
     frame: tuple[int, bytes] | None = None
+    quantisation: list[bytes] = []
     for marker, body, end in _segments(data):
         if marker in _FRAMES:
             if frame is not None:
@@ -61,12 +62,14 @@ def read_jpeg(data: bytes) -> JpegImage:
         elif marker == _TABLES:
             tables.update(_huffman_tables(body))
         elif marker == _QUANTISATION:
-            _check_quantisation(body)
+            quantisation.append(body)
         elif marker == _RESTARTS and len(body) >= 2:
             interval = int.from_bytes(body[:2])
         elif marker == _START_OF_SCAN:
             if frame is None:
                 raise DamagedStream("no frame header")
+            if frame[0] not in (LOSSLESS, JPEG_LS):
+                _check_quantisation(b"".join(quantisation))
             return _image(*frame, body, tables, interval, end)
     raise DamagedStream("no scan")
 
@@ -109,6 +112,20 @@ def _huffman_tables(body: bytes) -> Iterator[tuple[int, HuffmanTable]]:
             raise DamagedStream("a Huffman table with two codes for one symbol")
         yield body[0], HuffmanTable(counts, symbols)
         body = body[17 + number :]
+
+
+def without_applications(data: bytes, image: JpegImage) -> bytes:
+    """The image without APPn segments, which say nothing of grey samples.
+
+    libjpeg warns of what it does not know there, a newer JFIF for one, as it does of damage.
+    """
+    kept = [data[:2]]
+    for marker, body, end in _segments(data):
+        if marker not in range(0xE0, 0xF0):
+            kept.append(data[end - len(body) - 4 : end])
+        if marker == _START_OF_SCAN:
+            break
+    return b"".join([*kept, data[image.data_start :]])
 
 
 def _check_quantisation(body: bytes) -> None:

@@ -14,7 +14,7 @@ _COD, _SOT, _SOD, _EOC = 0xFF52, 0xFF90, 0xFF93, 0xFFD9
 _REVERSIBLE = 1
 # Zeros in a row that coding makes of no picture with noise; empty packets are one byte each. Of
 # pictures without noise, which take few bits, it makes more (measured: one for 2,700 pixels).
-_ZEROS = 128
+_ZEROS = 64
 _PIXELS_OF_A_ZERO = 2000
 _NOISY = 0.25  # bits a pixel
 

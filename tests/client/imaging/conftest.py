@@ -54,11 +54,12 @@ def encode(kind: str, values: Picture, bits: int) -> bytes:
     match kind:
         case "jpeg" | "progressive" | "restarts":
             buffer = BytesIO()
-            options: dict[str, Any] = {}
-            if kind != "jpeg":
-                name = "progressive" if kind == "progressive" else "restart_marker_rows"
-                options = {name: 1}
-            Image.fromarray(values).save(buffer, "JPEG", quality=97, subsampling=0, **options)
+            save: dict[str, dict[str, Any]] = {
+                "jpeg": {},
+                "progressive": {"progressive": True},
+                "restarts": {"restart_marker_rows": 1},
+            }
+            Image.fromarray(values).save(buffer, "JPEG", quality=97, subsampling=0, **save[kind])
             return buffer.getvalue()
         case "extended":
             return bytes(imagecodecs.jpeg8_encode(values, level=97, bitspersample=12))

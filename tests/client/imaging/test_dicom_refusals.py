@@ -132,6 +132,19 @@ def test_transfer_syntax_without_decoder_is_named(
     assert reason_of(path).startswith(f"unsupported transfer syntax {name}")
 
 
+def test_a_standard_transfer_syntax_newer_than_pydicom_is_named(
+    write_dicom: Write, ramp: Ramp
+) -> None:
+    path = write_dicom(ramp(), 12)
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")
+    dataset.PixelData = encapsulate([bytes(64)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path, implicit_vr=False, little_endian=True)
+    path.write_bytes(path.read_bytes().replace(b"1.2.4.100", b"1.2.4.999"))
+    assert reason_of(path) == "unsupported transfer syntax 1.2.840.10008.1.2.4.999"
+
+
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.6, 0.95])
 @pytest.mark.parametrize("name", ["693_J2KI.dcm", "image_dfl.dcm", "MR_small_RLE.dcm"])
 def test_truncated_files_are_refused(tmp_path: Path, name: str, share: float) -> None:

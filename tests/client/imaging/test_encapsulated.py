@@ -146,6 +146,19 @@ def test_a_few_spare_bytes_before_the_end_lose_nothing(
         )
 
 
+def test_a_jfif_version_that_libjpeg_does_not_know_loses_nothing(
+    write_compressed: Write, encoded: Encode, picture: Make
+) -> None:
+    values = picture(8)
+    stream = encoded("jpeg", values, 8)
+    newer = stream.replace(b"JFIF\0\x01", b"JFIF\0\x03", 1)
+    assert newer != stream
+    whole = read_dicom(write_compressed(stream, "jpeg", values, 8)).pixels
+    np.testing.assert_array_equal(
+        read_dicom(write_compressed(newer, "jpeg", values, 8)).pixels, whole
+    )
+
+
 # dcmtk's own encoders and decoder, which share no code with the decoders here
 
 
