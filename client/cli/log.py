@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shared.json_file import DamagedFile, typed
 from shared.plain import one_line
 
 _LONGEST_CELL = 200
@@ -38,7 +39,43 @@ def log(
     elif not entries:
         typer.echo("Nothing has left this site yet.", err=True)
     else:
-        _print(entries)
+        readable = [entry for entry in entries if _is_entry(entry)]
+        _print(readable)
+        if len(readable) < len(entries):
+            typer.echo(
+                f"{len(entries) - len(readable)} lines of {home.audit} are damaged and not shown; "
+                "--json prints them as they are.",
+                err=True,
+            )
+
+
+class _Error(TypedDict):
+    reason: str
+
+
+class _Content(TypedDict, total=False):
+    delta: dict[str, str]
+    error: _Error
+    site: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class _Entry(TypedDict):
+    at: str
+    to: str
+    type: str
+    round: str
+    bytes: int
+    content: NotRequired[_Content]
+
+
+def _is_entry(entry: object) -> bool:
+    try:
+        counts = typed(entry, _Entry).get("content", {}).get("metrics", {})
+        typed([counts.get(key, []) for key in ("positives", "negatives")], list[list[int]])
+    except DamagedFile:
+        return False
+    return True
 
 
 def _print(entries: list[dict[str, Any]]) -> None:
