@@ -17,6 +17,7 @@ from server.run.folder import ended_before_it_began, open_run, prepare_folder
 from server.run.lock import locked
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.files import keep_private, private_files
 from shared.overrides import OWN_OPTIONS, parse_overrides
 from shared.replies import own_sites
 from shared.setting import Scalar
@@ -98,6 +99,8 @@ def _is_complete(config: RunConfig) -> bool:
     folder = prepare_folder(config)
     if folder.complete:
         return True
+    if folder.path.is_dir() and (sentence := keep_private(folder.path)) is not None:
+        typer.echo(sentence, err=True)
     with locked(folder):
         return False
 
@@ -108,7 +111,7 @@ def _run(config: RunConfig, backend: Backend) -> None:
         from server.simulation.ray import simulate_on_ray as engine
     else:
         from server.simulation.inprocess import simulate_in_process as engine
-    with own_sites():
+    with own_sites(), private_files():
         engine(config, config.simulated_sites)
 
 
@@ -181,11 +184,12 @@ def _make_phantoms(folder: Path) -> None:
 
 
 def _show(folder: Path, json_output: bool) -> None:
-    from server.run.summary import read_summary
+    from server.run.summary import read_summary, readable_summary
     from server.table import print_summary
 
     summary = read_summary(folder / "summary.json")
     if json_output:
         typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
     else:
-        print_summary(Console(), summary, str(folder))
+        with readable_summary(folder / "summary.json"):
+            print_summary(Console(), summary, str(folder))
