@@ -70,6 +70,36 @@ def make_private_folder(path: Path) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
 
 
+def keep_private(path: Path) -> str | None:
+    """Make a folder for its owner alone, or close one that is there to others (0700).
+
+    A sentence for its owner where it was open, and where it is another user's and stays so; None
+    otherwise. Raises OSError.
+    """
+    if not path.is_dir():
+        make_private_folder(path)
+        return None
+    if is_private(path):
+        return None
+    if path.stat().st_uid != os.geteuid():
+        return (
+            f"{path} belongs to another user and is open to others on this machine; its owner "
+            "should close it: chmod 700."
+        )
+    path.chmod(0o700)
+    return f"{path} was open to others on this machine; it is now its owner's alone (chmod 700)."
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """What this process and its children make meanwhile is for its owner alone (0600, 0700)."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def is_private(path: Path) -> bool:
     """Whether nobody but its owner may do anything with it. Raises OSError."""
     return not path.stat().st_mode & 0o077

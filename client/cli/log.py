@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import typer
 from rich.console import Console
@@ -19,6 +19,7 @@ from shared.audit.cli import (
     check_log,
     show_log,
 )
+from shared.json_file import DamagedFile, typed
 from shared.plain import one_line
 
 _LONGEST_CELL = 200
@@ -57,11 +58,43 @@ def log(
     )
 
 
+class _Error(TypedDict):
+    reason: str
+
+
+class _Content(TypedDict, total=False):
+    delta: dict[str, str]
+    error: _Error
+    site: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class _Entry(TypedDict):
+    at: str
+    to: NotRequired[str]
+    type: NotRequired[str]
+    event: NotRequired[str]
+    by: NotRequired[str]
+    round: NotRequired[str]
+    bytes: NotRequired[int]
+    content: NotRequired[_Content]
+
+
+def _is_entry(entry: object) -> bool:
+    try:
+        counts = typed(entry, _Entry).get("content", {}).get("metrics", {})
+        typed([counts.get(key, []) for key in ("positives", "negatives")], list[list[int]])
+    except DamagedFile:
+        return False
+    return True
+
+
 def _print(entries: Entries) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("when (UTC)", "to", "message", "round", "bytes", "tensors", "also"):
         table.add_column(title, overflow="fold", justify="right" if title == "bytes" else "left")
-    for entry in entries:
+    readable = [entry for entry in entries if _is_entry(entry)]
+    for entry in readable:
         content = entry.get("content", {})
         cells = (
             str(entry.get("at", "")).replace("+00:00", ""),
@@ -75,6 +108,11 @@ def _print(entries: Entries) -> None:
         table.add_row(*map(_cell, cells))
     console = Console()
     console.print(table) if console.is_terminal else Console(width=160).print(table)
+    if damaged := len(entries) - len(readable):
+        typer.echo(
+            f"{damaged} lines of the log are damaged and not shown; --json prints them as they are.",
+            err=True,
+        )
 
 
 def _cell(value: object) -> Text:

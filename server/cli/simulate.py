@@ -18,6 +18,7 @@ from server.run.lock import locked
 from server.terminal import reporting
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.files import keep_private, private_files
 from shared.overrides import OWN_OPTIONS, parse_overrides
 from shared.replies import own_sites
 from shared.setting import Scalar
@@ -99,6 +100,8 @@ def _is_complete(config: RunConfig) -> bool:
     folder = prepare_folder(config)
     if folder.complete:
         return True
+    if folder.path.is_dir() and (sentence := keep_private(folder.path)) is not None:
+        typer.echo(sentence, err=True)
     with locked(folder):
         return False
 
@@ -112,7 +115,7 @@ def _run(config: RunConfig, backend: Backend) -> None:
     from server.simulation.inprocess import require_ready_sites
     from server.weights import require_weights
 
-    with own_sites():
+    with own_sites(), private_files():
         with reporting():
             require_weights(config, fetch=True)
         if not os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
@@ -189,11 +192,12 @@ def _make_phantoms(folder: Path) -> None:
 
 
 def _show(folder: Path, json_output: bool) -> None:
-    from server.run.summary import read_summary
+    from server.run.summary import read_summary, readable_summary
     from server.table import print_summary
 
     summary = read_summary(folder / "summary.json")
     if json_output:
         typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
     else:
-        print_summary(Console(), summary, str(folder))
+        with readable_summary(folder / "summary.json"):
+            print_summary(Console(), summary, str(folder))

@@ -88,6 +88,7 @@ def _simulate(
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
     from server.study.ready import require_ready
     from server.study.writing import write_study
+    from shared.files import keep_private, private_files
     from shared.replies import own_sites
 
     def tell(cell: Cell, done: int, total: int) -> None:
@@ -95,7 +96,9 @@ def _simulate(
 
     wanted = KeptPlan(plan, dict(settings), tuple(sites))
     is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
-    with own_sites():
+    if out.is_dir() and (sentence := keep_private(out)) is not None:
+        typer.echo(sentence, err=True)
+    with own_sites(), private_files():
         require_kept_scores(plan, sites, out)
         require_ready(plan, sites, settings, out, lambda line: typer.echo(line, err=True))
         keep_to_plan(out, wanted)

@@ -182,14 +182,15 @@ def _allowed(overrides: dict[str, Scalar]) -> dict[str, Scalar]:
 
 
 def _show(folder: Path, json_output: bool) -> None:
-    from server.run.summary import read_summary
+    from server.run.summary import read_summary, readable_summary
     from server.table import print_summary
 
     summary = read_summary(folder / "summary.json")
     if json_output:
         typer.echo((folder / "summary.json").read_text(encoding="utf-8"), nl=False)
     else:
-        print_summary(Console(), summary, str(folder))
+        with readable_summary(folder / "summary.json"):
+            print_summary(Console(), summary, str(folder))
 
 
 def _now() -> str:

@@ -21,7 +21,7 @@ class _Site(TypedDict):
     since: str | None
 
 
-class _Status(TypedDict):
+class _Status(TypedDict, total=False):
     """What is read of it."""
 
     pid: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from shared.errors import FedThawError
-from shared.files import write_text_atomically
+from shared.files import make_private_folder, write_text_atomically
 from shared.json_file import DamagedFile, read_json, typed
 
 FILE = "failure.json"
@@ -30,7 +30,7 @@ class _Document(TypedDict):
 def write_failure(folder: Path, error: FedThawError) -> None:
     """Leave the error in the run's folder; a folder that cannot be written loses nothing else."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         document = {"error": str(error), "exit_code": error.exit_code}
         write_text_atomically(folder / FILE, json.dumps(document) + "\n")
     except OSError:

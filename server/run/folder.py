@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
-from shared.files import write_text_atomically
+from shared.files import make_private_folder, write_text_atomically
 from shared.finished import read_stored_run
 from shared.setting import key_of
 
@@ -130,7 +130,7 @@ def write_config(folder: RunFolder, base_digest: str, base_source: str) -> None:
         "versions": {"python": platform.python_version(), **_versions()},
     }
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder.path)
         write_text_atomically(folder.path / "config.json", json.dumps(document, indent=1) + "\n")
     except OSError as error:
         raise RunError(unwritable(folder, error)) from error

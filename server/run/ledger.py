@@ -38,7 +38,7 @@ class SiteRound:
     out most; None where it was alone, or the run is of a version that did not look."""
 
 
-class _Plan(TypedDict):
+class _Plan(TypedDict, total=False):
     """What is read of a plan, which stays as it was written."""
 
     phase: str
@@ -63,7 +63,7 @@ class RoundRecord:
     bytes_full_exchange: int
     seconds: float
     wait_seconds: float
-    absent: Sequence[str] = ()
+    absent: tuple[str, ...] = ()
     """Registered sites that were not connected when the round began."""
     undone_for: str = ""
     """Of a round that was undone: the site whose update is held responsible, without which the run

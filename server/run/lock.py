@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import IO
 
 from server.run.folder import LOCK, RunFolder, unwritable
 from shared.errors import ConfigError, RunError
+from shared.events import Warned, emit
+from shared.files import keep_private
 
 PATIENCE_SECONDS = 5.0
 """How long the lock is waited for: the processes of a killed run may take a moment to end."""
@@ -23,8 +26,9 @@ def locked(folder: RunFolder) -> Iterator[None]:
     system's, so it is gone with the process, however that ends.
     """
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        handle = (folder.path / LOCK).open("w")
+        if (sentence := keep_private(folder.path)) is not None:
+            emit(Warned(sentence))
+        handle = open(folder.path / LOCK, "w", opener=_private, encoding="utf-8")
     except OSError as error:
         raise ConfigError(unwritable(folder, error)) from error
     with handle:
@@ -37,6 +41,10 @@ def locked(folder: RunFolder) -> Iterator[None]:
                 )
             time.sleep(0.1)
         yield
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _take(handle: IO[str]) -> bool:

@@ -21,7 +21,7 @@ from shared.events import (
     Warned,
     listening,
 )
-from shared.json_file import DamagedFile, read_json, typed
+from shared.json_file import DamagedFile, fitting, read_json, typed
 
 FILE = "progress.json"
 
@@ -111,7 +111,10 @@ def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
 def read_progress(folder: Path) -> Progress | None:
     """What the run's process wrote last, None where it has written nothing yet."""
     try:
-        return typed(read_json(folder / FILE), Progress)
+        document = read_json(folder / FILE)
+        with fitting():  # an unknown key is another version's
+            Progress(**document)
+        return typed(document, Progress)
     except (OSError, DamagedFile):
         return None
 

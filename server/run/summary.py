@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.errors import RunError
 from shared.files import write_text_atomically
-from shared.json_file import DamagedFile, read_json, said, typed
+from shared.json_file import DamagedFile, fitting, read_json, said, typed
 from shared.metrics.histogram import Histogram
 
 
@@ -101,8 +102,8 @@ class _Seconds(TypedDict):
 _Metrics = dict[str, float | list[float] | None]
 
 
-class _Summary(TypedDict):
-    """What is read of it here."""
+class _Summary(TypedDict, total=False):
+    """What is read of it, and of what type it is where it is there."""
 
     run: str
     rounds: int
@@ -112,21 +113,30 @@ class _Summary(TypedDict):
     bytes: _Bytes
     seconds: _Seconds
     peak_memory_bytes: int
-    missing: NotRequired[dict[str, str]]
+    missing: dict[str, str]
 
 
 def read_summary(path: Path) -> dict[str, Any]:
     """The document of a finished run; RunError where it cannot be read as one."""
+    with readable_summary(path):
+        summary: dict[str, Any] = read_json(path)
+        typed(summary, _Summary)
+        return summary
+
+
+@contextmanager
+def readable_summary(path: Path) -> Iterator[None]:
+    """RunError where the work with this summary comes upon what does not fit."""
     try:
-        document = read_json(path)
-        typed(document, _Summary)
+        with fitting():
+            yield
+    except BrokenPipeError:  # of who reads what is printed of it
+        raise
     except (OSError, DamagedFile) as error:
         raise RunError(
             f"{path} cannot be read as a run's summary ({said(error)}); remove it and continue "
             "the run with --resume, which writes it again."
         ) from error
-    summary: dict[str, Any] = document
-    return summary
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:

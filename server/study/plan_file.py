@@ -14,7 +14,8 @@ from server.link.orders import ORDER
 from server.study.document import FILE, PLAN, plan_of
 from server.study.plan import StudyPlan
 from shared.errors import ConfigError, RunError
-from shared.files import write_text_atomically
+from shared.events import Warned, emit
+from shared.files import keep_private, write_text_atomically
 from shared.json_file import DamagedFile, fitting, read_json, said, typed
 from shared.setting import Scalar
 
@@ -45,7 +46,8 @@ def keep_to_plan(out: Path, wanted: KeptPlan) -> None:
         # In this order: a coordinator that saw an order without a result would begin to ask.
         (out / ORDER).unlink(missing_ok=True)
         (out / FILE).unlink(missing_ok=True)
-    out.mkdir(parents=True, exist_ok=True)
+    if (sentence := keep_private(out)) is not None:
+        emit(Warned(sentence))
     text = json.dumps(asdict(replace(wanted, shown=shown)), indent=1) + "\n"
     write_text_atomically(out / PLAN, text)
 
