@@ -6,12 +6,13 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from client.policy.rules import Policy, parse_policy
 from client.site_file import FILE_NAME, read_site_file
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
@@ -45,6 +46,8 @@ class SiteSettings:
     max_rejected: float = 0.05
     features_limit: int = 20 * 10**9
     """Bytes on disk for what the frozen stages make of the images."""
+    policy: Policy = field(default_factory=Policy)
+    """What a run may do here."""
 
 
 def load_site(folder: Path) -> SiteSettings:
@@ -75,6 +78,7 @@ def load_site(folder: Path) -> SiteSettings:
         min_cell=tables.get("policy", {}).get("min-cell", 5),
         max_rejected=float(tables.get("policy", {}).get("max-rejected", 0.05)),
         features_limit=int(float(compute.get("features", 20)) * 10**9),
+        policy=parse_policy(tables.get("policy", {})),
     )
 
 
@@ -82,6 +86,12 @@ def read_site_name(folder: Path) -> str:
     """The name in `folder/site.toml`; SiteError as `load_site`, but images may be missing."""
     folder, tables = _read_folder(folder)
     return _checked_name(folder / FILE_NAME, tables["site"]["name"])
+
+
+def read_policy(folder: Path) -> Policy:
+    """What `folder/site.toml` lets runs do; SiteError as `load_site`, but images may be missing."""
+    _, tables = _read_folder(folder)
+    return parse_policy(tables.get("policy", {}))
 
 
 def normalised_value(value: object) -> str:

@@ -13,10 +13,12 @@ import torch
 
 from client.base import site_base
 from client.data.admission import Admission, admit, require_trainable
+from client.data.blocks import split_blocks
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort
 from client.data.dataset import Sample
-from client.data.split import Folds, split_patients
+from client.data.dealt import Dealing, deal
+from client.data.split import Folds, Split, split_patients
 from client.device import choose_device
 from client.features.keep import Decisions
 from client.features.store import FeatureStore
@@ -42,6 +44,8 @@ class Workspace:
     parts: tuple[Part, ...]
     base: Base
     device: torch.device
+    deployed: bool = False
+    """A coordinator elsewhere asks: all rules of the owner bind, not only those in site.toml."""
     samples_by_config: dict[RunConfig, TrainingSamples] = field(default_factory=dict, repr=False)
     """Kept by `training_samples`."""
     feature_decisions: Decisions = field(default_factory=dict, repr=False)
@@ -67,8 +71,8 @@ class Workspace:
         return self.parts[0].settings.cache / "rounds" / run / self.name
 
     def all_samples(self) -> tuple[Sample, ...]:
-        """Every admitted image."""
-        return tuple(sample for p in self.parts for sample in p.samples(p.admission.cohort))
+        """Every admitted image; of blocks that are not whole, none."""
+        return tuple(sample for p in self.parts for sample in p.samples(p.usable()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,22 @@ class Part:
     admission: Admission
     cache: ImageCache
     features: FeatureStore
+    dealing: Dealing | None = None
+    """The blocks of patients that sets are made of; None where each patient may be one alone."""
+
+    def usable(self) -> Cohort:
+        """The patients that runs may use."""
+        if self.dealing is None:
+            return self.admission.cohort
+        return self.dealing.cohort.subset(frozenset().union(*self.dealing.blocks))
+
+    def split(self, config: RunConfig) -> Split:
+        """Training, validation and test patients of a run; raises as the splits do."""
+        folds = Folds(config.folds, config.fold)
+        fraction, seed = config.validation_fraction, config.seed
+        if self.dealing is None:
+            return split_patients(self.admission.cohort, fraction, seed, folds)
+        return split_blocks(self.dealing.cohort, self.dealing.blocks, fraction, seed, folds)
 
     def run_folder(self, run: str) -> Path:
         """Where this owner's patients' scores under a run lie."""
@@ -109,16 +129,23 @@ def open_workspace(
 
     Deployed, the node's own configuration names its site folder (`site`). In a simulation the
     node's partition picks one of the folders in the run's `sites`, or takes all with `pooled`.
-    Where it names the base too (`weights`), site.toml's own is left aside.
+    Where it names the base too (`weights`), site.toml's own is left aside. `keep` is the folder of
+    a deployed site for what must outlast its cache: the blocks that its patients are dealt into.
     """
     weights = node_config.get("weights")
     folders = site_folders(node_config, config)
     wanted = (config, weights if isinstance(weights, str) else None)
+    keep = node_config.get("keep")
     if not anew and folders in _kept and _kept[folders][0] == wanted:
         return _kept[folders][1]
     _kept.pop(folders, None)
     require_own_weights(node_config, load_site(folders[0]).weights, config.weights)
-    workspace = _open(folders, *wanted)
+    workspace = _open(
+        folders,
+        *wanted,
+        deployed=bool(node_config.get("deployed")),
+        keep=Path(keep) if isinstance(keep, str) else None,
+    )
     if not any(part.admission.report.problems for part in workspace.parts):
         # Else not kept: what the owner mends is read with the next message.
         _kept[folders] = (wanted, workspace)
@@ -129,22 +156,35 @@ _kept: dict[tuple[Path, ...], tuple[tuple[RunConfig, str | None], Workspace]] = 
 """The last workspace of each node of this process, with what it was opened for."""
 
 
-def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> Workspace:
-    threads = config.threads or os.cpu_count() or 1
-    torch.set_num_threads(threads)
+def _open(
+    folders: tuple[Path, ...],
+    config: RunConfig,
+    weights: str | None,
+    *,
+    deployed: bool,
+    keep: Path | None,
+) -> Workspace:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     # Float32 means float32, or evaluation would differ between GPUs and CPUs.
     torch.backends.cudnn.allow_tf32 = False
-    parts = tuple(_open_part(folder, config) for folder in folders)
+    parts = tuple(_open_part(folder, config, deployed=deployed, keep=keep) for folder in folders)
     settings = [part.settings for part in parts]
+    torch.set_num_threads(_threads(config, settings))
     _require_distinct_names([one.name for one in settings])
     return Workspace(
         name=POOLED_NAME if config.pooled else settings[0].name,
         parts=parts,
         base=site_base(config, weights or settings[0].weights),
         device=choose_device(settings[0]),
+        deployed=deployed,
     )
+
+
+def _threads(config: RunConfig, settings: list[SiteSettings]) -> int:
+    """As many as the run asks for, and no more than the owners let it have."""
+    limits = [one.policy.most_threads for one in settings if one.policy.most_threads]
+    return min([config.threads or os.cpu_count() or 1, *limits])
 
 
 def tell_owner(site: str, sentence: str) -> None:
@@ -164,13 +204,14 @@ def _require_distinct_names(names: list[str]) -> None:
             )
 
 
-def _open_part(folder: Path, config: RunConfig) -> Part:
+def _open_part(folder: Path, config: RunConfig, *, deployed: bool, keep: Path | None) -> Part:
     settings = load_site(folder)
     emit(SiteBusy(settings.name, "reading images", 0))
     admission = admit(
         settings, config.image_size, config.image_fit, lambda *_: emit(StepDone(settings.name))
     )
-    for sentence in admission.report.warnings:
+    dealing = _dealt(settings, admission, deployed=deployed, keep=keep)
+    for sentence in (*admission.report.warnings, *(dealing.notes if dealing else ())):
         tell_owner(settings.name, sentence)
     features = FeatureStore(settings.cache / "features", settings.features_limit)
     features.tidy()
@@ -179,7 +220,19 @@ def _open_part(folder: Path, config: RunConfig) -> Part:
         admission,
         ImageCache(settings.cache, config.image_size, config.image_fit),
         features,
+        dealing,
     )
+
+
+def _dealt(
+    settings: SiteSettings, admission: Admission, *, deployed: bool, keep: Path | None
+) -> Dealing | None:
+    """The blocks that the owner's rule asks for; in a simulation only where site.toml gives it."""
+    policy = settings.policy
+    binds = policy.binds("least-difference", deployed=deployed) and policy.least_difference > 1
+    if not binds or admission.report.problems:
+        return None
+    return deal(admission.cohort, policy.least_difference, keep)
 
 
 def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples:
@@ -193,14 +246,12 @@ def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples
 
 
 def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
-    folds = Folds(config.folds, config.fold)
     train: list[Sample] = []
     validation: list[Sample] = []
     test: list[Sample] = []
     for part in workspace.parts:
         require_trainable(part.admission)
-        cohort = part.admission.cohort
-        split = split_patients(cohort, config.validation_fraction, config.seed, folds)
+        split = part.split(config)
         train += part.samples(split.train)
         validation += part.samples(split.validation)
         test += part.samples(split.test)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection as PipeEnd
 from pathlib import Path
@@ -34,6 +38,10 @@ class WorkerDied(FedThawError):
     """The process ended while it worked: killed, out of memory, or crashed."""
 
 
+class LimitReached(FedThawError):
+    """The process was killed because it took more than the site's owner allows; says of what."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """A reply with its parts as bytes, as it will be sent."""
@@ -50,36 +58,76 @@ class Worker:
     bundle: str
     process: subprocess.Popen[bytes]
     pipe: PipeEnd
+    room: Path
+    """The empty folder that it works in."""
 
 
-def start_worker(bundle: str, folder: Path) -> Worker:
-    """Start a process that runs the bundle in this folder."""
+@dataclass(frozen=True)
+class Limits:
+    """What the work on one message may take; the process is killed beyond it."""
+
+    memory: int | None = None
+    """Bytes of resident memory, of the process and all that it starts; only where there is /proc"""
+    seconds: float | None = None
+
+
+def start_worker(bundle: str, sources: Mapping[str, bytes], room: Path) -> Worker:
+    """Start a process that runs these sources, in an empty folder of its own."""
     ours, theirs = Pipe()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER), str(theirs.fileno()), str(folder)],
+            # Isolated (no PYTHON* variables, no user's packages, no working directory), without
+            # the module site (no .pth files, no sitecustomize), without compiled files.
+            [
+                sys.executable, "-I", "-S", "-B", str(WORKER), str(theirs.fileno()), str(room),
+                *library_folders(),
+            ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES)},
             # Ctrl-C is for the site's client, which ends its worker itself.
             start_new_session=True,
-        )
-    return Worker(bundle, process, ours)
+        )  # fmt: skip
+    with suppress(OSError):  # it ended at once, which the first message tells
+        ours.send_bytes("\n".join(sources).encode("ascii"))
+        for content in sources.values():
+            ours.send_bytes(content)
+    return Worker(bundle, process, ours, room)
 
 
-def let_work(worker: Worker, received: Received, context: Context, stop: threading.Event) -> Reply:
+def library_folders() -> list[str]:
+    """Where this environment's packages lie: what a worker without `site` has to be given."""
+    paths = sysconfig.get_paths()
+    found = [paths["purelib"], paths["platlib"]]
+    for package in ("flwr", "torch"):  # installed for the user alone, or by a distribution
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            found.append(str(Path(spec.origin).parents[1]))
+    return list(dict.fromkeys(found))
+
+
+def let_work(
+    worker: Worker,
+    received: Received,
+    context: Context,
+    stop: threading.Event,
+    limits: Limits = Limits(),
+) -> Reply:
     """The app's reply to a message.
 
-    Raises WorkerDied where the process ended instead, and Stopped where `stop` is set before there
-    is a reply: the process is ended then.
+    Raises WorkerDied where the process ended instead, LimitReached where it was ended beyond
+    `limits`, and Stopped where `stop` is set before there is a reply: the process is ended then.
     """
+    reached: list[str] = []
     try:
-        with _killed_at(stop, worker.process):
+        with _watched(stop, worker.process, limits, reached):
             return _exchange(worker.pipe, received, context)
     except (EOFError, OSError) as error:
         end_worker(worker)
         if stop.is_set():
             raise Stopped("the site is being ended") from error
+        if reached:
+            raise LimitReached(reached[0]) from error
         raise WorkerDied(_how(worker.process.returncode)) from error
 
 
@@ -97,13 +145,23 @@ def _exchange(pipe: PipeEnd, received: Received, context: Context) -> Reply:
 
 
 @contextmanager
-def _killed_at(stop: threading.Event, process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Kill the process when `stop` is set meanwhile, so that nobody waits for its pipe any more."""
+def _watched(
+    stop: threading.Event,
+    process: subprocess.Popen[bytes],
+    limits: Limits,
+    reached: list[str],
+) -> Iterator[None]:
+    """Kill the process when `stop` is set or a limit is reached, so that nobody waits for it."""
     done = threading.Event()
+    begun = time.monotonic()
 
     def watch() -> None:
         while not done.wait(_LOOK_SECONDS):
-            if stop.is_set():
+            if limits.seconds is not None and time.monotonic() - begun > limits.seconds:
+                reached.append("hours")
+            elif limits.memory is not None and resident_bytes(process.pid) > limits.memory:
+                reached.append("memory")
+            if stop.is_set() or reached:
                 _kill(process)
                 return
 
@@ -116,6 +174,19 @@ def _killed_at(stop: threading.Event, process: subprocess.Popen[bytes]) -> Itera
         watcher.join()
 
 
+def resident_bytes(group: int) -> int:
+    """Memory of the processes of a group, pages that several of them share counted for each.
+
+    0 where the system has no /proc to read it from.
+    """
+    pages = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, ProcessLookupError):
+            if os.getpgid(int(entry.name)) == group:
+                pages += int((entry / "statm").read_bytes().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def end_worker(worker: Worker) -> None:
     """End the process, politely first."""
     worker.pipe.close()
@@ -124,6 +195,7 @@ def end_worker(worker: Worker) -> None:
     except subprocess.TimeoutExpired:
         _kill(worker.process)
         worker.process.wait()
+    shutil.rmtree(worker.room, ignore_errors=True)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
