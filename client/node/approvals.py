@@ -50,7 +50,10 @@ class Approval:
 def read_approvals(home: SiteHome) -> tuple[Approval, ...]:
     """All that was approved, the oldest first. Raises SiteError where the file is damaged."""
     try:
-        return tuple(map(_parsed, json.loads(home.approved.read_text(encoding="utf-8"))))
+        entries = json.loads(home.approved.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise ValueError("no list")
+        return tuple(map(_parsed, entries))
     except FileNotFoundError:
         return ()
     except (ValueError, TypeError, RecursionError, AttributeError):
@@ -87,6 +90,11 @@ def revoke(home: SiteHome, number: str) -> int:
     A plan's number may be cut to 12 digits or more. SiteError where nothing is approved by it.
     """
     wanted = number.lower()
+    if not re.fullmatch(r"[0-9a-f]{12,64}", wanted):
+        raise SiteError(
+            f"{number!r} is no hash of a bundle and no plan; `fedthaw site approve FOLDER` lists "
+            "what is approved."
+        )
     with file_lock(home.edit_lock):
         approvals = read_approvals(home)
         kept = [a for a in approvals if not _is_meant(a, wanted)]

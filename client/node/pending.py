@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,10 +64,10 @@ def require_approved(home: SiteHome, bundle: str, config: RunConfig, folder: Pat
     else:
         what = "its code is approved here, but not with these settings"
     short = plan[:SHOWN_DIGITS]
-    command = f"fedthaw site approve {folder or 'FOLDER'}"
+    command = f"fedthaw site approve {shlex.quote(str(folder)) if folder else 'FOLDER'}"
     raise SiteError(
         f"The coordinator asks for plan {short} (bundle {bundle}): {what}. To see what it does: "
-        f"{command}. To approve it: {command} {short}",
+        f"`{command}`. To approve it: `{command} {short}`",
         shareable=(
             f"its owner has not approved plan {short} (bundle {bundle} with these settings); "
             f"`fedthaw site approve FOLDER {short}` there allows it"

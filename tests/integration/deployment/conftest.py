@@ -30,6 +30,12 @@ SETTINGS = {
     "augmentation": "none", "reconnect-wait": 60,
 }  # fmt: skip
 SECONDS = 120.0
+TINY = """least-training-patients = 2
+least-held-out-patients = 1
+least-difference = 1
+least-steps = 1
+largest-batch = 1.0"""
+"""Rules that let sites of ten patients take part, with the splits of a simulation."""
 
 
 def free_port() -> int:
@@ -112,7 +118,9 @@ class Deployment:
         self.command("site", "init", site, "--invitation", invitation)
         self.command("server", "register", site.name, site / "federation" / "key.pub", *home)
         if approve:
-            self.command("site", "approve", site, "--installed")
+            self.command(
+                "site", "approve", site, "--installed", "--any-settings-within-policy"
+            )
 
     def start(self, name: str, *words: object, faults: dict[str, object] | None = None) -> Process:
         """Start `fedthaw words`, with a log of this name."""
@@ -280,7 +288,9 @@ def hospital_folders(
 
     def write(parent: Path) -> tuple[Path, ...]:
         return tuple(
-            write_site(parent, name, patients, seed=seed, more=f'weights = "{deployed_base}"')
+            write_site(
+                parent, name, patients, seed=seed, more=f'weights = "{deployed_base}"', policy=TINY
+            )
             for seed, (name, patients) in enumerate({"north": 8, "east": 10, "west": 12}.items())
         )
 
