@@ -154,7 +154,8 @@ class Spoiler(importlib.abc.MetaPathFinder):
 
         def load_and_spoil(module: ModuleType) -> None:
             load(module)
-            spoil(module)
+            if module.__name__ == fullname:  # a loader may be that of other modules too
+                spoil(module)
 
         vars(spec.loader)["exec_module"] = load_and_spoil
         return spec
