@@ -57,7 +57,7 @@ def test_another_setting_is_another_plan(data: st.DataObject) -> None:
         "round_timeout": 7, "retries": 7, "reconnect_wait": 7, "fold": 1, "seed": 7,
     }  # fmt: skip
     base = RunConfig(folds=3, weights="random")
-    field = data.draw(st.sampled_from([f for f in dataclasses.fields(RunConfig)]))
+    field = data.draw(st.sampled_from(list(dataclasses.fields(RunConfig))))
     value = getattr(base, field.name)
     choices = [c for c in field.metadata["choices"] if c != value]
     if field.name in other:
@@ -130,7 +130,7 @@ def test_an_approval_of_before_is_of_no_settings(home: SiteHome) -> None:
 def test_what_is_no_hash(home: SiteHome, digest: str) -> None:
     with pytest.raises(SiteError, match="64 hexadecimal digits"):
         approve(home, digest, None)
-    with pytest.raises(SiteError, match="is no hash|is not approved"):
+    with pytest.raises(SiteError, match=r"is no hash|is not approved"):
         revoke(home, digest)
     assert not home.approved.exists()
 

@@ -54,6 +54,7 @@ def query(message, context):
     counts = MetricRecord({"seen": seen, "pid": os.getpid()})
     return Message(RecordDict({"told": told, "counts": counts}), reply_to=message)
 """
+NO_LIMITS = Limits()
 MakeReceived = Callable[[RecordDict], Received]
 
 
@@ -79,7 +80,7 @@ def ask(
     make_received: MakeReceived,
     worker: Worker,
     stop: threading.Event | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = NO_LIMITS,
     **what: int,
 ) -> tuple[Message, RecordDict]:
     values = {"signal": 0, "exit": 0, "seconds": 0} | what

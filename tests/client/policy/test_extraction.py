@@ -1,8 +1,8 @@
 """One patient extracted by settings alone, from code that its site has approved.
 
 The attack of the security review: rounds of one full-batch gradient, and two folds whose training
-patients differ by one. It is run against the rules of before (all of them off) and succeeds, so that
-a refusal below is one of something that works.
+patients differ by one. It is run against the rules of before (all of them off) and succeeds, so
+that a refusal below is one of something that works.
 """
 
 from __future__ import annotations
@@ -200,8 +200,7 @@ def test_a_test_fold_of_few_is_refused(open_hospital: Open) -> None:
 def test_few_training_patients_are_refused(open_hospital: Open) -> None:
     rules = ALL_OFF | {"least-training-patients": "39"}
     workspace, config = open_hospital(rules, folds=0)
-    with pytest.raises(
-        PolicyError, match=r"least-training-patients is 39 \(here are 3\d\)"
-    ) as caught:
+    said = r"least-training-patients is 39 \(here are 3\d\)"
+    with pytest.raises(PolicyError, match=said) as caught:
         describe_site(workspace, config, "run-1")
     assert caught.value.shareable.endswith("not allow this: least-training-patients is 39")
