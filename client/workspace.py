@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,26 +11,18 @@ from pathlib import Path
 import torch
 
 from client.base import site_base
-from client.data.admission import Admission, admit, require_trainable
-from client.data.blocks import split_blocks
-from client.data.cache import ImageCache
-from client.data.cohort import Cohort
+from client.data.admission import require_trainable
 from client.data.dataset import Sample
-from client.data.dealt import Dealing, deal
-from client.data.split import Folds, Split, split_patients
 from client.device import choose_device
 from client.features.keep import Decisions
-from client.features.store import FeatureStore
 from client.folders import require_own_weights, site_folders
+from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
 from shared.config import RunConfig
 from shared.errors import SiteError
-from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners
 from shared.metrics.grades import is_grade
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.pretrained import Base
-
-log = logging.getLogger("fedthaw.site")
 
 POOLED_NAME = "pooled"
 
@@ -73,53 +64,6 @@ class Workspace:
     def all_samples(self) -> tuple[Sample, ...]:
         """Every admitted image; of blocks that are not whole, none."""
         return tuple(sample for p in self.parts for sample in p.samples(p.usable()))
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One site folder: its settings, its admitted cohort and the cache of its images."""
-
-    settings: SiteSettings
-    admission: Admission
-    cache: ImageCache
-    features: FeatureStore
-    dealing: Dealing | None = None
-    """The blocks of patients that sets are made of; None where each patient may be one alone."""
-
-    def usable(self) -> Cohort:
-        """The patients that runs may use."""
-        if self.dealing is None:
-            return self.admission.cohort
-        return self.dealing.cohort.subset(frozenset().union(*self.dealing.blocks))
-
-    def split(self, config: RunConfig) -> Split:
-        """Training, validation and test patients of a run; raises as the splits do."""
-        folds = Folds(config.folds, config.fold)
-        fraction, seed = config.validation_fraction, config.seed
-        if self.dealing is None:
-            return split_patients(self.admission.cohort, fraction, seed, folds)
-        return split_blocks(self.dealing.cohort, self.dealing.blocks, fraction, seed, folds)
-
-    def run_folder(self, run: str) -> Path:
-        """Where this owner's patients' scores under a run lie."""
-        return self.settings.cache / "rounds" / run / self.settings.name
-
-    def samples(self, cohort: Cohort) -> tuple[Sample, ...]:
-        """The images of a cohort of this site."""
-        return tuple(Sample(r, cohort.site, self.cache) for r in cohort.radiographs)
-
-
-@dataclass(frozen=True)
-class TrainingSamples:
-    """The images of training, validation and test patients."""
-
-    train: tuple[Sample, ...]
-    validation: tuple[Sample, ...]
-    test: tuple[Sample, ...] = ()
-
-    def patients(self) -> int:
-        """How many patients the training images come from."""
-        return len({sample.patient for sample in self.train})
 
 
 def open_workspace(
@@ -168,7 +112,7 @@ def _open(
     torch.backends.cudnn.deterministic = True
     # Float32 means float32, or evaluation would differ between GPUs and CPUs.
     torch.backends.cudnn.allow_tf32 = False
-    parts = tuple(_open_part(folder, config, deployed=deployed, keep=keep) for folder in folders)
+    parts = tuple(open_part(folder, config, deployed=deployed, keep=keep) for folder in folders)
     settings = [part.settings for part in parts]
     torch.set_num_threads(_threads(config, settings))
     _require_distinct_names([one.name for one in settings])
@@ -187,14 +131,6 @@ def _threads(config: RunConfig, settings: list[SiteSettings]) -> int:
     return min([config.threads or os.cpu_count() or 1, *limits])
 
 
-def tell_owner(site: str, sentence: str) -> None:
-    """Show a sentence to the site's owner: on the terminal of this process, else in its log."""
-    if has_listeners():
-        emit(SiteNote(site, sentence))
-    else:
-        log.warning("%s: %s", site, sentence)
-
-
 def _require_distinct_names(names: list[str]) -> None:
     """Pooled patients are told apart by their site's name."""
     for name in names:
@@ -202,37 +138,6 @@ def _require_distinct_names(names: list[str]) -> None:
             raise SiteError(
                 f"Two sites are called '{name}'; rename one of them in its site.toml ([site] name)."
             )
-
-
-def _open_part(folder: Path, config: RunConfig, *, deployed: bool, keep: Path | None) -> Part:
-    settings = load_site(folder)
-    emit(SiteBusy(settings.name, "reading images", 0))
-    admission = admit(
-        settings, config.image_size, config.image_fit, lambda *_: emit(StepDone(settings.name))
-    )
-    dealing = _dealt(settings, admission, deployed=deployed, keep=keep)
-    for sentence in (*admission.report.warnings, *(dealing.notes if dealing else ())):
-        tell_owner(settings.name, sentence)
-    features = FeatureStore(settings.cache / "features", settings.features_limit)
-    features.tidy()
-    return Part(
-        settings,
-        admission,
-        ImageCache(settings.cache, config.image_size, config.image_fit),
-        features,
-        dealing,
-    )
-
-
-def _dealt(
-    settings: SiteSettings, admission: Admission, *, deployed: bool, keep: Path | None
-) -> Dealing | None:
-    """The blocks that the owner's rule asks for; in a simulation only where site.toml gives it."""
-    policy = settings.policy
-    binds = policy.binds("least-difference", deployed=deployed) and policy.least_difference > 1
-    if not binds or admission.report.problems:
-        return None
-    return deal(admission.cohort, policy.least_difference, keep)
 
 
 def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples:
@@ -246,16 +151,15 @@ def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples
 
 
 def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
-    train: list[Sample] = []
-    validation: list[Sample] = []
-    test: list[Sample] = []
+    parts: list[TrainingSamples] = []
     for part in workspace.parts:
         require_trainable(part.admission)
-        split = part.split(config)
-        train += part.samples(split.train)
-        validation += part.samples(split.validation)
-        test += part.samples(split.test)
-    return TrainingSamples(tuple(train), tuple(validation), tuple(test))
+        parts.append(part.samples_of(part.split(config)))
+    return TrainingSamples(
+        train=tuple(sample for one in parts for sample in one.train),
+        validation=tuple(sample for one in parts for sample in one.validation),
+        test=tuple(sample for one in parts for sample in one.test),
+    )
 
 
 @functools.lru_cache(maxsize=2)

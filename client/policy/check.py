@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from client.part import Part, TrainingSamples, tell_owner
 from client.policy.cohort import refused_evaluation, refused_training
 from client.policy.refusal import PolicyError, Refusal
+from client.policy.rules import Policy
 from client.policy.settings import refused_settings
-from client.workspace import Part, Workspace, tell_owner, training_samples
+from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.protocol.evaluate import Scope
@@ -18,25 +20,43 @@ def check_run(workspace: Workspace, config: RunConfig, *, tell: bool = False) ->
     """PolicyError where a rule of the site refuses this run.
 
     In a simulation, whose owner the rules protect from nobody, only rules that site.toml itself
-    gives refuse; with `tell` what deployed sites would refuse is said once.
+    gives refuse; with `tell` what a deployed site would refuse is said.
     """
     samples = training_samples(workspace, config)
     for part in workspace.parts:
-        policy = part.settings.policy
-        refusals = [
-            *refused_settings(policy, config),
-            *refused_training(policy, config, samples.train),
-            *refused_evaluation(policy, "validation", samples.validation),
-            *refused_evaluation(policy, "test fold", samples.test),
-        ]
-        _judge(workspace, part, refusals, tell=tell)
+        refusals = _refusals(part.settings.policy, config, samples)
+        _require(workspace, part, refusals)
+        if tell and not workspace.deployed and not config.pooled:
+            _tell_refusals(part, config)
+
+
+def _refusals(policy: Policy, config: RunConfig, samples: TrainingSamples) -> list[Refusal]:
+    return [
+        *refused_settings(policy, config),
+        *refused_training(policy, config, samples.train),
+        *refused_evaluation(policy, "validation", samples.validation),
+        *refused_evaluation(policy, "test fold", samples.test),
+    ]
+
+
+def _tell_refusals(part: Part, config: RunConfig) -> None:
+    """Say what the rules would refuse, with the split that they would ask for."""
+    try:
+        refusals = _refusals(
+            part.settings.policy, config, part.samples_of(part.deployed_split(config))
+        )
+    except PolicyError as error:
+        refusals = list(error.refusals)
+    if refusals:
+        told = "; ".join(one.full() for one in refusals)
+        tell_owner(part.settings.name, f"Deployed, this site would refuse the run: {told}.")
 
 
 def check_settings(workspace: Workspace, config: RunConfig) -> None:
     """As `check_run`, of the settings alone: for questions about runs that were evaluated."""
     for part in workspace.parts:
         refusals = refused_settings(part.settings.policy, config)
-        _judge(workspace, part, refusals, tell=False)
+        _require(workspace, part, refusals)
 
 
 def check_external(workspace: Workspace) -> None:
@@ -44,7 +64,7 @@ def check_external(workspace: Workspace) -> None:
     for part in workspace.parts:
         if not part.settings.policy.external_evaluation:
             refusal = Refusal("external-evaluation", "false", "all patients")
-            _judge(workspace, part, [refusal], tell=False)
+            _require(workspace, part, [refusal])
 
 
 def check_held_out(workspace: Workspace, patients: int, scope: Scope) -> None:
@@ -53,7 +73,7 @@ def check_held_out(workspace: Workspace, patients: int, scope: Scope) -> None:
         least = part.settings.policy.least_held_out_patients
         if 0 < patients < least:
             refusal = Refusal("least-held-out-patients", str(least), None, f"{scope}: {patients}")
-            _judge(workspace, part, [refusal], tell=False)
+            _require(workspace, part, [refusal])
 
 
 def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None:
@@ -67,16 +87,7 @@ def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None
         raise ProtocolError(f"the plan of round {plan.round} is not that of the run's settings")
 
 
-def _judge(workspace: Workspace, part: Part, refusals: Sequence[Refusal], *, tell: bool) -> None:
-    policy, name = part.settings.policy, part.settings.name
-    deployed = workspace.deployed
+def _require(workspace: Workspace, part: Part, refusals: Sequence[Refusal]) -> None:
+    policy, deployed = part.settings.policy, workspace.deployed
     if binding := [one for one in refusals if policy.binds(one.rule, deployed=deployed)]:
-        raise PolicyError(name, binding)
-    if tell and refusals:
-        tell_owner(name, would_refuse(refusals))
-
-
-def would_refuse(refusals: Iterable[Refusal]) -> str:
-    """What a simulation says of rules that a deployed site keeps."""
-    told = "; ".join(one.full() for one in refusals)
-    return f"A deployed site with the default policy would refuse this run: {told}."
+        raise PolicyError(part.settings.name, binding)

@@ -20,7 +20,7 @@ def refused_training(policy: Policy, config: RunConfig, train: tuple[Sample, ...
         limit = numbers(policy.least_training_patients)
         found.append(Refusal("least-training-patients", limit, None, f"here are {patients}"))
     if steps < policy.least_steps:
-        detail = f"{steps} of {len(train)} images"
+        detail = f"a round here has {steps}"
         found.append(Refusal("least-steps", numbers(policy.least_steps), asked, detail))
     if share > policy.largest_batch:
         detail = f"a step would take {share:.0%} of the training images"

@@ -124,7 +124,7 @@ def test_a_death_is_told_with_its_cause(
     worker: Worker, make_received: MakeReceived, what: dict[str, int], said: str
 ) -> None:
     with pytest.raises(WorkerDied, match=said):
-        ask(make_received, worker, None, **what)
+        ask(make_received, worker, None, NO_LIMITS, **what)
     with pytest.raises(WorkerDied, match=said):  # and nothing hangs afterwards
         ask(make_received, worker)
 

@@ -48,7 +48,8 @@ def test_the_arms_of_the_paper_keep_to_the_default_rules() -> None:
     ("rules", "settings", "told"),
     [
         ({}, {"optimizer": "sgd"}, "optimizers is adamw and the run asks for optimizer=sgd"),
-        ({"schedules": ("probe",)}, {}, "schedules is probe and the run asks for schedule=progressive"),
+        ({"schedules": ("probe",)}, {},
+         "schedules is probe and the run asks for schedule=progressive"),
         ({"batch_norms": ("local", "frozen")}, {},
          "batch-norms is local, frozen and the run asks for batch-norm=average"),
         ({"samplings": ("balanced",)}, {"sampling": "shuffle"},
@@ -107,7 +108,10 @@ def test_every_rule_is_read_from_site_toml(site_with: Callable[[str], Path]) -> 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("least-steps = 0", "least-steps in [policy] is 0; it must be a whole number of at least 1"),
+        (
+            "least-steps = 0",
+            "least-steps in [policy] is 0; it must be a whole number of at least 1",
+        ),
         ("least-steps = 2.5", "it must be a whole number"),
         ("most-folds = -1", "it must be a whole number, 0 or more"),
         ("most-folds = true", "it must be a whole number"),
