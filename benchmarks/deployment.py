@@ -52,6 +52,7 @@ least-held-out-patients = 1
 least-difference = 1
 least-steps = 1
 largest-batch = 1.0
+unaugmented-statistics = true
 """
 
 

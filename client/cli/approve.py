@@ -14,7 +14,6 @@ from client.node.approvals import revoke as drop
 from client.node.home import SiteHome, open_site_home, site_home
 from client.node.pending import Pending, find_pending, forget_pending, read_pending
 from client.policy.rules import Policy
-from client.policy.words import plan_in_words
 from client.settings import read_policy
 from shared.config import RunConfig, parse_run_config
 from shared.errors import SiteError
@@ -139,6 +138,8 @@ def _print_pending(folder: Path, policy: Policy, one: Pending) -> None:
 
 
 def _print_plan(config: RunConfig, policy: Policy) -> None:
+    from client.policy.words import plan_in_words
+
     for sentence in plan_in_words(config, policy):
         typer.echo(f"  - {sentence}")
 

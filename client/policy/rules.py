@@ -43,6 +43,9 @@ class Policy:
     batch_norms: tuple[str, ...] = _rule(choices_of("batch_norm"), "choices", "batch_norm")
     samplings: tuple[str, ...] = _rule(choices_of("sampling"), "choices", "sampling")
     augmentations: tuple[str, ...] = _rule(choices_of("augmentation"), "choices", "augmentation")
+    unaugmented_statistics: bool = _rule(False, "flag")
+    """Whether BatchNorm means may leave that were taken of images as they are: these are sums of
+    what the network makes of them, and rounds enough are equations enough to solve for each."""
     least_dropout: float = _rule(0.0, "share")
     least_steps: int = _rule(2, "whole")
     """Optimiser steps of a round."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from client.policy.refusal import Refusal, numbers
 from client.policy.rules import Policy
 from shared.config import RunConfig
+from shared.schedule import stages_ever_thawed, total_rounds
 
 
 def refused_settings(policy: Policy, config: RunConfig) -> list[Refusal]:
@@ -20,11 +21,20 @@ def _refused_values(policy: Policy, config: RunConfig) -> list[Refusal]:
         ("samplings", policy.samplings, "sampling", config.sampling),
         ("augmentations", policy.augmentations, "augmentation", config.augmentation),
     )
-    return [
+    found = [
         Refusal(rule, ", ".join(allowed), f"{setting}={value}")
         for rule, allowed, setting, value in pairs
         if value not in allowed
     ]
+    if not policy.unaugmented_statistics and _sends_bare_statistics(config):
+        asked = "batch-norm=average with augmentation=none"
+        found.append(Refusal("unaugmented-statistics", "false", asked))
+    return found
+
+
+def _sends_bare_statistics(config: RunConfig) -> bool:
+    trains_more = stages_ever_thawed(config, total_rounds(config)) != ("head",)
+    return trains_more and config.batch_norm == "average" and config.augmentation == "none"
 
 
 def _refused_numbers(policy: Policy, config: RunConfig) -> list[Refusal]:

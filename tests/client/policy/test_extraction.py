@@ -181,7 +181,12 @@ def test_where_all_other_rules_are_off_no_two_runs_differ_by_few_patients(
     sets: set[frozenset[str]] = set()
     for folds, fraction, seed in itertools.product((0, 2, 7, 100), (0.01, 0.2, 0.5), (0, 1)):
         for fold in range(min(folds, 3) or 1):
-            changes: dict[str, Any] = {"folds": folds, "fold": fold, "validation_fraction": fraction, "seed": seed}
+            changes: dict[str, Any] = {
+                "folds": folds,
+                "fold": fold,
+                "validation_fraction": fraction,
+                "seed": seed,
+            }
             split = part.split(replace(config, **changes))
             sets |= {frozenset(one.patients()) for one in vars(split).values()}
     assert len(sets) > 10

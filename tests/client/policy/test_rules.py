@@ -54,8 +54,11 @@ def test_the_arms_of_the_paper_keep_to_the_default_rules() -> None:
          "batch-norms is local, frozen and the run asks for batch-norm=average"),
         ({"samplings": ("balanced",)}, {"sampling": "shuffle"},
          "samplings is balanced and the run asks for sampling=shuffle"),
-        ({"augmentations": ("recipe",)}, {"augmentation": "none"},
+        ({"augmentations": ("recipe",), "unaugmented_statistics": True}, {"augmentation": "none"},
          "augmentations is recipe and the run asks for augmentation=none"),
+        ({}, {"augmentation": "none"},
+         "unaugmented-statistics is false and the run asks for batch-norm=average with "
+         "augmentation=none"),
         ({"least_dropout": 0.1}, {"dropout": 0.0},
          "least-dropout is 0.1 and the run asks for dropout=0"),
         ({}, {"folds": 21}, "most-folds is 20 and the run asks for folds=21"),
@@ -72,6 +75,13 @@ def test_a_refusal_names_the_rule_and_both_values(
     policy = dataclasses.replace(Policy(), **rules)  # type: ignore[arg-type]
     (refusal,) = refused_settings(policy, RunConfig(**settings))  # type: ignore[arg-type]
     assert refusal.told() == refusal.full() == told
+
+
+@pytest.mark.parametrize(
+    "settings", [{"schedule": "probe"}, {"batch_norm": "local"}, {"rounds": 0}], ids=str
+)
+def test_where_no_statistics_leave_images_may_stay_as_they_are(settings: dict[str, object]) -> None:
+    assert refused_settings(Policy(), RunConfig(augmentation="none", **settings)) == []  # type: ignore[arg-type]
 
 
 def test_all_that_is_refused_is_named_at_once() -> None:

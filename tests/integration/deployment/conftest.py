@@ -34,7 +34,8 @@ TINY = """least-training-patients = 2
 least-held-out-patients = 1
 least-difference = 1
 least-steps = 1
-largest-batch = 1.0"""
+largest-batch = 1.0
+unaugmented-statistics = true"""
 """Rules that let sites of ten patients take part, with the splits of a simulation."""
 
 
