@@ -42,6 +42,14 @@ min-cell = {min_cell}
 {policy}
 """
 
+SMALL = """least-training-patients = 2
+least-held-out-patients = 1
+least-difference = 1
+least-steps = 1
+largest-batch = 1.0
+unaugmented-statistics = true"""
+"""Rules that let sites of a dozen patients take part, with the splits that the seed gives."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -80,7 +88,7 @@ def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
 def write_site() -> Callable[..., Path]:
     """Write a site folder of PNGs, 32 pixels square; the sick have a brighter lower half.
 
-    `more` are lines of [compute], `policy` of [policy]. Every third patient has two images.
+    `more` are lines of [compute], `policy` of [policy], empty for the default rules. Every third patient has two images.
     Patients are called P0, P1, ... at every site.
     """
 
@@ -93,7 +101,7 @@ def write_site() -> Callable[..., Path]:
         contrast: float = 40.0,
         min_cell: int = 1,
         more: str = "",
-        policy: str = "",
+        policy: str = SMALL,
     ) -> Path:
         rng = np.random.default_rng(seed)
         (parent / name / "images").mkdir(parents=True)

@@ -174,7 +174,7 @@ def test_json_is_all_that_is_printed(
 
 
 def test_piped_output_is_plain_lines(tmp_path: Path, write_site: Callable[..., Path]) -> None:
-    site = write_site(tmp_path, "north", 12)
+    site = write_site(tmp_path, "north", 12, policy="")
     done = subprocess.run(
         [FEDTHAW, "simulate", str(site), *TINY, "--set", "probe-rounds=1", "--out", "run"],
         cwd=tmp_path, capture_output=True, text=True, check=True,

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,16 +22,15 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from client.node.audit import record
-from client.node.bundles import approved_bundle, make_room, require_digest
+from client.node.bundles import make_room
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
 from client.node.connection import activate, beat, connect, deactivate, leave
 from client.node.contents import describe
 from client.node.home import SiteHome
-from client.node.pending import require_approved
-from client.node.quota import charge, kind_of, settle
+from client.node.permit import Permit, beyond, permit
+from client.node.quota import settle
 from client.node.resident import (
     LimitReached,
-    Limits,
     Reply,
     Worker,
     WorkerDied,
@@ -48,15 +47,9 @@ from client.node.transfer import (
     push,
     receive,
 )
-from client.policy.refusal import PolicyError, Refusal, numbers
-from client.policy.rules import Policy
-from client.policy.settings import refused_settings
-from client.settings import read_policy
-from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError, SiteError
 from shared.files import lock_at_once
 from shared.replies import FAILED
-from shared.run_plan import approved_settings, plan_number
 
 log = logging.getLogger("fedthaw.site")
 
@@ -136,16 +129,14 @@ def _reply_to(site: Site, received: Received) -> Reply:
     site.answering = None
     try:
         about = _about(site, metadata.run_id)
-        config = _settings(about)
-        # For each message: the owner may have taken an approval back, or changed the policy.
-        content = _allowed(site, about, config, metadata.run_id)
-        policy = read_policy(site.folder)
-        if refusals := refused_settings(policy, config):
-            raise PolicyError(site.folder.name, refusals)
-        number = f"{metadata.run_id}-{plan_number(about.fab_hash, approved_settings(config))}"
-        kind = kind_of(metadata.message_type)
-        seconds = charge(site.home, policy, site.folder.name, number, kind)
-        site.answering = about.fab_hash
+        given = permit(
+            site.home,
+            site.folder,
+            about,
+            metadata.message_type,
+            lambda: fetch_bundle(site.connection, about.fab_hash, metadata.run_id),
+        )
+        site.answering = given.bundle
         context = Context(
             run_id=metadata.run_id,
             node_id=site.connection.node.node_id,
@@ -153,14 +144,10 @@ def _reply_to(site: Site, received: Received) -> Reply:
                 "site": str(site.folder), "deployed": True, "keep": str(site.home.kept),
             },
             state=RecordDict(),
-            # All of them, so that the defaults of the bundle's pyproject.toml have no say.
-            run_config=config.to_flat(),
+            run_config=given.config.to_flat(),
         )  # fmt: skip
         try:
-            limits = Limits(int(policy.most_memory * 10**9) or None, seconds)
-            return _work(site, about.fab_hash, content, received, context, limits)
-        except LimitReached as error:
-            raise _beyond(site, policy, str(error)) from error
+            return _work(site, given, received, context)
         finally:
             settle(site.home)
     except (Unrecognised, RunOver, Stopped):
@@ -185,42 +172,19 @@ def _about(site: Site, run: int) -> Run:
     return site.run
 
 
-def _settings(about: Run) -> RunConfig:
-    """The run's settings, without what names folders of the coordinator's machine."""
-    config = parse_run_config(about.override_config)
-    return replace(config, out="", resume=False, sites="", pooled=False, tensorboard=False)
-
-
-def _allowed(site: Site, about: Run, config: RunConfig, run: int) -> bytes:
-    """The bundle, which its owner has approved with these settings; SiteError otherwise."""
-    require_digest(about.fab_hash)
-    require_approved(site.home, about.fab_hash, config, site.folder)
-    return approved_bundle(
-        site.home, about.fab_hash, lambda: fetch_bundle(site.connection, about.fab_hash, run)
-    )
-
-
-def _beyond(site: Site, policy: Policy, what: str) -> PolicyError:
-    """The working process was ended because it took too much memory or time."""
-    site.worker = None
-    memory = Refusal("most-memory", f"{numbers(policy.most_memory)} GB", "more")
-    day, run = policy.hours_per_day, policy.hours_per_run
-    hours = Refusal("hours-per-day, hours-per-run", f"{numbers(day)}, {numbers(run)}", "more")
-    return PolicyError(site.folder.name, [memory if what == "memory" else hours])
-
-
-def _work(
-    site: Site, digest: str, content: bytes, received: Received, context: Context, limits: Limits
-) -> Reply:
+def _work(site: Site, given: Permit, received: Received, context: Context) -> Reply:
     for attempt in range(1, ATTEMPTS + 1):
-        if site.worker is not None and site.worker.bundle != digest:
+        if site.worker is not None and site.worker.bundle != given.bundle:
             end_worker(site.worker)
             site.worker = None
         if site.worker is None:
-            sources = read_sources(digest, content)
-            site.worker = start_worker(digest, sources, make_room(site.home))
+            sources = read_sources(given.bundle, given.content)
+            site.worker = start_worker(given.bundle, sources, make_room(site.home))
         try:
-            return let_work(site.worker, received, context, site.connection.stop, limits)
+            return let_work(site.worker, received, context, site.connection.stop, given.limits)
+        except LimitReached as error:
+            site.worker = None
+            raise beyond(given, str(error)) from error
         except WorkerDied as error:
             site.worker = None
             log.error("The working process died in attempt %d: %s.", attempt, error)

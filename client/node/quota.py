@@ -170,10 +170,10 @@ def _read(home: SiteHome) -> Account:
         )
     except FileNotFoundError:
         return Account()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SiteError(
-            f"{home.quota} is damaged, so it is not known how much this site has answered, and it "
-            "answers nothing; restore it from a backup, or remove it to count from 0 again."
+            f"{home.quota} cannot be read, so it is not known how much this site has answered, and "
+            "it answers nothing; restore it from a backup, or remove it to count from 0 again."
         ) from None
     return account
 

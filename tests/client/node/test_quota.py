@@ -106,7 +106,7 @@ def test_what_a_message_is_charged_as(message_type: str, kind: str) -> None:
 @pytest.mark.parametrize("text", ["", "[", "{}", "null", '{"day": 3}'])
 def test_a_damaged_account_answers_nothing(home: SiteHome, text: str) -> None:
     home.quota.write_text(text)
-    with pytest.raises(SiteError, match=r"quota\.json is damaged.*answers nothing"):
+    with pytest.raises(SiteError, match=r"quota\.json cannot be read.*answers nothing"):
         charge(home, FEW, "north", "a", "round")
     assert home.quota.read_text() == text
 
@@ -117,13 +117,13 @@ def test_an_account_below_nothing_is_damaged(home: SiteHome, key: str) -> None:
     document = json.loads(home.quota.read_text())
     document["today"][key] = -5
     home.quota.write_text(json.dumps(document))
-    with pytest.raises(SiteError, match="damaged"):
+    with pytest.raises(SiteError, match="cannot be read"):
         charge(home, FEW, "north", "a", "round")
 
 
 def test_what_cannot_be_charged_is_not_answered(home: SiteHome) -> None:
     home.quota.mkdir()
-    with pytest.raises((SiteError, OSError)):
+    with pytest.raises(SiteError):
         charge(home, FEW, "north", "a", "round")
 
 

@@ -14,7 +14,7 @@ from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
-from client.node import loop
+from client.node import loop, permit
 from client.node.approvals import approve, revoke
 from client.node.audit import read
 from client.node.calls import RunOver, Stopped, Unrecognised
@@ -74,7 +74,7 @@ def site(made_home: SiteHome, monkeypatch: pytest.MonkeyPatch) -> Site:
 def trusted(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
     """The same, with code and settings approved."""
     approve(site.home, DIGEST, approved_settings(parse_run_config(ASKED)))
-    monkeypatch.setattr(loop, "approved_bundle", lambda *_: b"")
+    monkeypatch.setattr(permit, "approved_bundle", lambda *_: b"")
     monkeypatch.setattr(loop, "read_sources", lambda *_: {})
     monkeypatch.setattr(
         loop, "start_worker",

@@ -30,13 +30,6 @@ SETTINGS = {
     "augmentation": "none", "reconnect-wait": 60,
 }  # fmt: skip
 SECONDS = 120.0
-TINY = """least-training-patients = 2
-least-held-out-patients = 1
-least-difference = 1
-least-steps = 1
-largest-batch = 1.0
-unaugmented-statistics = true"""
-"""Rules that let sites of ten patients take part, with the splits of a simulation."""
 
 
 def free_port() -> int:
@@ -287,9 +280,7 @@ def hospital_folders(
 
     def write(parent: Path) -> tuple[Path, ...]:
         return tuple(
-            write_site(
-                parent, name, patients, seed=seed, more=f'weights = "{deployed_base}"', policy=TINY
-            )
+            write_site(parent, name, patients, seed=seed, more=f'weights = "{deployed_base}"')
             for seed, (name, patients) in enumerate({"north": 8, "east": 10, "west": 12}.items())
         )
 

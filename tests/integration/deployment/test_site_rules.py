@@ -22,7 +22,7 @@ def hospital_folders(
     def write(parent: Path) -> tuple[Path, ...]:
         more = f'weights = "{deployed_base}"'
         return tuple(
-            write_site(parent, name, 32, seed=seed, more=more)
+            write_site(parent, name, 32, seed=seed, more=more, policy="")
             for seed, name in enumerate(("north", "east"))
         )
 
