@@ -88,8 +88,8 @@ def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
 def write_site() -> Callable[..., Path]:
     """Write a site folder of PNGs, 32 pixels square; the sick have a brighter lower half.
 
-    `more` are lines of [compute], `policy` of [policy], empty for the default rules. Every third patient has two images.
-    Patients are called P0, P1, ... at every site.
+    `more` are lines of [compute], `policy` of [policy], empty for the default rules. Every third
+    patient has two images. Patients are called P0, P1, ... at every site.
     """
 
     def write(
