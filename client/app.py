@@ -15,6 +15,7 @@ from client.handlers.compare import compare_on_site, count_on_site
 from client.handlers.describe import describe_site
 from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
+from client.policy.check import check_settings
 from client.workspace import Workspace, open_workspace
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
@@ -70,6 +71,7 @@ def count(message: Message, context: Context) -> Message:
 
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
         request = CountRequest.from_content(message.content)
+        check_settings(workspace, config)
         return count_on_site(workspace, request).to_content()
 
     return _answer(message, context, work)
@@ -81,6 +83,7 @@ def compare(message: Message, context: Context) -> Message:
 
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
         request = CompareRequest.from_content(message.content)
+        check_settings(workspace, config)
         return compare_on_site(workspace, request).to_content()
 
     return _answer(message, context, work)

@@ -6,13 +6,14 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from client.imaging.limits import MAXIMUM_PIXELS
+from client.policy.rules import Policy, parse_policy
 from client.site_file import FILE_NAME, read_site_file
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
@@ -50,6 +51,8 @@ class SiteSettings:
     """Of one image; a larger one is set aside before it is decoded."""
     features_limit: int = 20 * 10**9
     """Bytes on disk for what the frozen stages make of the images."""
+    policy: Policy = field(default_factory=Policy)
+    """What a run may do here."""
 
 
 def load_site(folder: Path) -> SiteSettings:
@@ -82,6 +85,7 @@ def load_site(folder: Path) -> SiteSettings:
         sandbox=tables.get("policy", {}).get("sandbox", "auto"),
         maximum_pixels=int(float(tables.get("policy", {}).get("max-megapixels", 100)) * 10**6),
         features_limit=int(float(compute.get("features", 20)) * 10**9),
+        policy=parse_policy(tables.get("policy", {})),
     )
 
 
@@ -89,6 +93,12 @@ def read_site_name(folder: Path) -> str:
     """The name in `folder/site.toml`; SiteError as `load_site`, but images may be missing."""
     folder, tables = _read_folder(folder)
     return _checked_name(folder / FILE_NAME, tables["site"]["name"])
+
+
+def read_policy(folder: Path) -> Policy:
+    """What `folder/site.toml` lets runs do; SiteError as `load_site`, but images may be missing."""
+    _, tables = _read_folder(folder)
+    return parse_policy(tables.get("policy", {}))
 
 
 def normalised_value(value: object) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from client.policy.rules import allowed_values, policy_keys
 from shared.errors import SiteError
 
 FILE_NAME = "site.toml"
@@ -31,6 +32,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "max-rejected": "share",
         "sandbox": "sandbox",
         "max-megapixels": "megapixels",
+        **policy_keys(),
     },
 }
 _REQUIRED = (
@@ -45,6 +47,9 @@ _EXPECTED = {
     "gigabytes": "a number of gigabytes, 0 for none",
     "sandbox": '"auto", "required" or "off"',
     "megapixels": "a number of megapixels from 0.01 to 1000",
+    "count": "a whole number, 0 or more",
+    "hours": "a number of hours, 0 for no limit",
+    "flag": "true or false",
 }
 
 
@@ -83,9 +88,9 @@ def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
                 hint = _hint(key, _KEYS[section])
                 raise SiteError(f"{file}: unknown key '{key}' in [{section}]{hint}")
             kind = _KEYS[section][key]
-            if not _fits(kind, value):
+            if not _fits(kind, key, value):
                 raise SiteError(
-                    f"{file}: {key} in [{section}] is {value!r}; it must be {_EXPECTED[kind]}."
+                    f"{file}: {key} in [{section}] is {value!r}; it must be {_expected(kind, key)}."
                 )
     for section, key in _REQUIRED:
         if key not in tables.get(section, {}):
@@ -95,7 +100,13 @@ def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
             )
 
 
-def _fits(kind: str, value: object) -> bool:
+def _expected(kind: str, key: str) -> str:
+    if kind == "choices":
+        return f"a list that is not empty, of {', '.join(map(repr, allowed_values(key)))}"
+    return _EXPECTED[kind]
+
+
+def _fits(kind: str, key: str, value: object) -> bool:
     match kind:
         case "text":
             return isinstance(value, str) and bool(value.strip())
@@ -105,7 +116,14 @@ def _fits(kind: str, value: object) -> bool:
             return value in ("auto", "required", "off")
         case "whole":
             return type(value) is int and value >= 1
-        case "gigabytes":
+        case "count":
+            return type(value) is int and 0 <= value < 10**9
+        case "flag":
+            return type(value) is bool
+        case "choices":
+            known = allowed_values(key)
+            return isinstance(value, list) and bool(value) and all(one in known for one in value)
+        case "gigabytes" | "hours":
             return type(value) in (int, float) and 0 <= float(str(value)) < 1e6
         case "megapixels":
             return type(value) in (int, float) and 0.01 <= float(str(value)) <= 1000

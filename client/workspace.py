@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,25 +11,19 @@ from pathlib import Path
 import torch
 
 from client.base import site_base
-from client.data.admission import Admission, admit, require_trainable
-from client.data.cache import ImageCache
-from client.data.cohort import Cohort
+from client.data.admission import require_trainable
 from client.data.dataset import Sample
-from client.data.split import Folds, split_patients
 from client.device import choose_device
 from client.features.keep import Decisions
-from client.features.store import FeatureStore
 from client.folders import require_own_weights, site_folders
+from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
 from client.shareable import shareably
 from shared.config import RunConfig
 from shared.errors import SiteError
-from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners
 from shared.metrics.grades import is_grade
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.pretrained import Base
-
-log = logging.getLogger("fedthaw.site")
 
 POOLED_NAME = "pooled"
 
@@ -43,6 +36,8 @@ class Workspace:
     parts: tuple[Part, ...]
     base: Base
     device: torch.device
+    deployed: bool = False
+    """A coordinator elsewhere asks: all rules of the owner bind, not only those in site.toml."""
     samples_by_config: dict[RunConfig, TrainingSamples] = field(default_factory=dict, repr=False)
     """Kept by `training_samples`."""
     feature_decisions: Decisions = field(default_factory=dict, repr=False)
@@ -68,39 +63,8 @@ class Workspace:
         return self.parts[0].settings.cache / "rounds" / run / self.name
 
     def all_samples(self) -> tuple[Sample, ...]:
-        """Every admitted image."""
-        return tuple(sample for p in self.parts for sample in p.samples(p.admission.cohort))
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One site folder: its settings, its admitted cohort and the cache of its images."""
-
-    settings: SiteSettings
-    admission: Admission
-    cache: ImageCache
-    features: FeatureStore
-
-    def run_folder(self, run: str) -> Path:
-        """Where this owner's patients' scores under a run lie."""
-        return self.settings.cache / "rounds" / run / self.settings.name
-
-    def samples(self, cohort: Cohort) -> tuple[Sample, ...]:
-        """The images of a cohort of this site."""
-        return tuple(Sample(r, cohort.site, self.cache) for r in cohort.radiographs)
-
-
-@dataclass(frozen=True)
-class TrainingSamples:
-    """The images of training, validation and test patients."""
-
-    train: tuple[Sample, ...]
-    validation: tuple[Sample, ...]
-    test: tuple[Sample, ...] = ()
-
-    def patients(self) -> int:
-        """How many patients the training images come from."""
-        return len({sample.patient for sample in self.train})
+        """Every admitted image; of blocks that are not whole, none."""
+        return tuple(sample for p in self.parts for sample in p.samples(p.usable()))
 
 
 def open_workspace(
@@ -110,16 +74,23 @@ def open_workspace(
 
     Deployed, the node's own configuration names its site folder (`site`). In a simulation the
     node's partition picks one of the folders in the run's `sites`, or takes all with `pooled`.
-    Where it names the base too (`weights`), site.toml's own is left aside.
+    Where it names the base too (`weights`), site.toml's own is left aside. `keep` is the folder of
+    a deployed site for what must outlast its cache: the blocks that its patients are dealt into.
     """
     weights = node_config.get("weights")
     folders = site_folders(node_config, config)
     wanted = (config, weights if isinstance(weights, str) else None)
+    keep = node_config.get("keep")
     if not anew and folders in _kept and _kept[folders][0] == wanted:
         return _kept[folders][1]
     _kept.pop(folders, None)
     require_own_weights(node_config, load_site(folders[0]).weights, config.weights)
-    workspace = _open(folders, *wanted)
+    workspace = _open(
+        folders,
+        *wanted,
+        deployed=bool(node_config.get("deployed")),
+        keep=Path(keep) if isinstance(keep, str) else None,
+    )
     if not any(part.admission.report.problems for part in workspace.parts):
         # Else not kept: what the owner fixes is read with the next message.
         _kept[folders] = (wanted, workspace)
@@ -130,32 +101,37 @@ _kept: dict[tuple[Path, ...], tuple[tuple[RunConfig, str | None], Workspace]] = 
 """The last workspace of each node of this process, with what it was opened for."""
 
 
-def _open(folders: tuple[Path, ...], config: RunConfig, weights: str | None) -> Workspace:
-    threads = config.threads or os.cpu_count() or 1
-    torch.set_num_threads(threads)
+def _open(
+    folders: tuple[Path, ...],
+    config: RunConfig,
+    weights: str | None,
+    *,
+    deployed: bool,
+    keep: Path | None,
+) -> Workspace:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     # Float32 means float32, or evaluation would differ between GPUs and CPUs.
     torch.backends.cudnn.allow_tf32 = False
     settings = [load_site(folder) for folder in folders]
+    torch.set_num_threads(_threads(config, settings))
     _require_distinct_names([one.name for one in settings])
     # Before the images, which may take an hour: these are known at once.
     device = choose_device(settings[0])
     base = site_base(config, weights or settings[0].weights)
     return Workspace(
         name=POOLED_NAME if config.pooled else settings[0].name,
-        parts=tuple(_open_part(one, config) for one in settings),
+        parts=tuple(open_part(one, config, deployed=deployed, keep=keep) for one in settings),
         base=base,
         device=device,
+        deployed=deployed,
     )
 
 
-def tell_owner(site: str, sentence: str) -> None:
-    """Show a sentence to the site's owner: on the terminal of this process, else in its log."""
-    if has_listeners():
-        emit(SiteNote(site, sentence))
-    else:
-        log.warning("%s: %s", site, sentence)
+def _threads(config: RunConfig, settings: list[SiteSettings]) -> int:
+    """As many as the run asks for, and no more than the owners let it have."""
+    limits = [one.policy.most_threads for one in settings if one.policy.most_threads]
+    return min([config.threads or os.cpu_count() or 1, *limits])
 
 
 def _require_distinct_names(names: list[str]) -> None:
@@ -165,23 +141,6 @@ def _require_distinct_names(names: list[str]) -> None:
             raise SiteError(
                 f"Two sites are called '{name}'; rename one of them in its site.toml ([site] name)."
             )
-
-
-def _open_part(settings: SiteSettings, config: RunConfig) -> Part:
-    emit(SiteBusy(settings.name, "reading images", 0))
-    admission = admit(
-        settings, config.image_size, config.image_fit, lambda *_: emit(StepDone(settings.name))
-    )
-    for sentence in admission.report.warnings:
-        tell_owner(settings.name, sentence)
-    features = FeatureStore(settings.cache / "features", settings.features_limit)
-    features.tidy()
-    return Part(
-        settings,
-        admission,
-        ImageCache(settings.cache, config.image_size, config.image_fit),
-        features,
-    )
 
 
 def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples:
@@ -195,20 +154,17 @@ def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples
 
 
 def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
-    folds = Folds(config.folds, config.fold)
-    train: list[Sample] = []
-    validation: list[Sample] = []
-    test: list[Sample] = []
+    parts: list[TrainingSamples] = []
     for part in workspace.parts:
         with shareably(part.admission.report):
             require_trainable(part.admission)
-        cohort = part.admission.cohort
-        with shareably(part.admission.report):
-            split = split_patients(cohort, config.validation_fraction, config.seed, folds)
-        train += part.samples(split.train)
-        validation += part.samples(split.validation)
-        test += part.samples(split.test)
-    return TrainingSamples(tuple(train), tuple(validation), tuple(test))
+            split = part.split(config)
+        parts.append(part.samples_of(split))
+    return TrainingSamples(
+        train=tuple(sample for one in parts for sample in one.train),
+        validation=tuple(sample for one in parts for sample in one.validation),
+        test=tuple(sample for one in parts for sample in one.test),
+    )
 
 
 @functools.lru_cache(maxsize=2)

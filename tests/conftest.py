@@ -39,7 +39,16 @@ device = "cpu"
 {more}
 [policy]
 min-cell = {min_cell}
+{policy}
 """
+
+SMALL = """least-training-patients = 2
+least-held-out-patients = 1
+least-difference = 1
+least-steps = 1
+largest-batch = 1.0
+unaugmented-statistics = true"""
+"""Rules that let sites of a dozen patients take part, with the splits that the seed gives."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,7 +88,8 @@ def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
 def write_site() -> Callable[..., Path]:
     """Write a site folder of PNGs, 32 pixels square; the sick have a brighter lower half.
 
-    Every third patient has two images. Patients are called P0, P1, ... at every site.
+    `more` are lines of [compute], `policy` of [policy], empty for the default rules. Every third
+    patient has two images. Patients are called P0, P1, ... at every site.
     """
 
     def write(
@@ -91,6 +101,7 @@ def write_site() -> Callable[..., Path]:
         contrast: float = 40.0,
         min_cell: int = 1,
         more: str = "",
+        policy: str = SMALL,
     ) -> Path:
         rng = np.random.default_rng(seed)
         (parent / name / "images").mkdir(parents=True)
@@ -105,7 +116,7 @@ def write_site() -> Callable[..., Path]:
                 Image.fromarray(grey).save(parent / name / "images" / file)
                 rows.append(f"P{number},{file},{'sick' if sick else 'well'}")
         (parent / name / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-        text = SITE.format(name=name, more=more, min_cell=min_cell)
+        text = SITE.format(name=name, more=more, min_cell=min_cell, policy=policy)
         (parent / name / "site.toml").write_text(text, encoding="utf-8")
         return parent / name
 

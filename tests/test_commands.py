@@ -174,14 +174,16 @@ def test_json_is_all_that_is_printed(
 
 
 def test_piped_output_is_plain_lines(tmp_path: Path, write_site: Callable[..., Path]) -> None:
-    site = write_site(tmp_path, "north", 12)
+    site = write_site(tmp_path, "north", 12, policy="")
     done = subprocess.run(
         [FEDTHAW, "simulate", str(site), *TINY, "--set", "probe-rounds=1", "--out", "run"],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ESCAPE not in done.stdout + done.stderr
     assert "\r" not in done.stdout + done.stderr
-    begun, *rounds = done.stderr.splitlines()
+    # What the rules of a deployed site would refuse is one line a site.
+    note, begun, *rounds = done.stderr.splitlines()
+    assert note.startswith("north: Deployed, this site would refuse the run: least-training-")
     assert re.fullmatch(rf"Run \S+ begins: 2 rounds with north\. Folder: {tmp_path}/run", begun)
     assert [line.partition(":")[0] for line in rounds] == ["Round 1/2", "Round 2/2"]
     assert done.stdout.splitlines()[-1].endswith(f"Run folder: {tmp_path}/run")

@@ -18,7 +18,8 @@ from benchmarks.torchvision_network import torchvision_network
 from client.data.augment import recipe_augmentation
 from client.data.dataset import Sample
 from client.evaluate import evaluate_samples
-from client.workspace import TrainingSamples, open_workspace, training_samples
+from client.part import TrainingSamples
+from client.workspace import open_workspace, training_samples
 from server.evaluation import pooled_metrics
 from server.global_model import build_reference, full_state, initial_delta
 from shared.model.backbones import build_backbone

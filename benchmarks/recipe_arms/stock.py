@@ -32,7 +32,7 @@ from benchmarks.recipe_arms.common import (
 )
 from benchmarks.recipe_arms.counting import CountingFedAvg
 from benchmarks.recipe_arms.job import Job, Trained, write_trained
-from client.workspace import TrainingSamples
+from client.part import TrainingSamples
 from shared.schedule import total_rounds
 from shared.seeds import derive_seed
 

@@ -1,61 +1,175 @@
-"""`fedthaw site approve` and `revoke`: what code the site's owner lets run."""
+"""`fedthaw site approve` and `revoke`: what code and settings the site's owner lets run."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from client.node.approvals import approve as keep
+from client.node.approvals import checked_digest, read_approvals
 from client.node.approvals import revoke as drop
-from client.node.home import open_site_home, site_home
+from client.node.home import SiteHome, open_site_home, site_home
+from client.node.pending import Pending, find_pending, forget_pending, read_pending
+from client.policy.rules import Policy
+from client.settings import read_policy
+from shared.config import RunConfig, parse_run_config
 from shared.errors import SiteError
+from shared.overrides import OWN_OPTIONS, parse_overrides
+from shared.run_plan import SHOWN_DIGITS, approved_settings, plan_number
 
 Folder = Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the run; may repeat."),
+]
 
 
 def approve(
     folder: Folder,
-    digest: Annotated[
+    number: Annotated[
         str | None,
-        typer.Argument(metavar="[HASH]", help="The hash of the run's code, 64 hexadecimal digits."),
+        typer.Argument(
+            metavar="[PLAN|HASH]",
+            help="A plan that a run waits with, or the hash of a run's code (64 digits).",
+        ),
     ] = None,
     installed: Annotated[
         bool, typer.Option("--installed", help="The code of the fedthaw installed here.")
     ] = False,
-    note: Annotated[str, typer.Option(help="Kept beside the hash, for yourself.")] = "",
+    settings: SettingsOption = None,
+    any_settings: Annotated[
+        bool,
+        typer.Option(
+            "--any-settings-within-policy",
+            help="Let this code run with all settings that [policy] of site.toml allows.",
+        ),
+    ] = False,
+    note: Annotated[str, typer.Option(help="Kept beside the approval, for yourself.")] = "",
 ) -> None:
-    """Let the coordinator run code of this hash on this site's data; no other code runs.
+    """Let the coordinator run code on this site's data, with the settings that are shown.
 
-    Example: fedthaw site approve hospitals/north --installed
+    Example: fedthaw site approve hospitals/north
 
-    A running site takes it up with the next run.
+    Without PLAN or HASH it shows what waits, in plain words, and what is approved. PLAN approves
+    one of these. A plan may be approved before it is asked for: --installed (or HASH) with --set
+    for each setting that is not the default. A running site takes it up at once.
     """
-    from shared.bundle import build_bundle
-
     home = open_site_home(site_home(folder), joined=False)
-    if (digest is not None) == installed:
-        raise SiteError("Name what may run here: either HASH or --installed.")
-    own = build_bundle().digest
-    approved = own if digest is None else digest.lower()
-    new = keep(home, approved, note)
-    typer.echo(f"{'Approved' if new else 'Was approved already:'} {approved}")
+    policy = read_policy(folder)
+    if number is None and not installed:
+        if settings or any_settings:
+            raise SiteError("Name what may run so: HASH or --installed.")
+        _show(folder, home, policy)
+    elif number is not None and installed:
+        raise SiteError("Name what may run here: either PLAN, HASH or --installed.")
+    elif number is not None and (found := find_pending(home, number)) is not None:
+        if settings or any_settings:
+            raise SiteError(f"Plan {number} has its settings; leave --set and --any-... out.")
+        _approve(home, policy, found.bundle, found.config, note)
+        forget_pending(home, found.plan)
+    else:
+        bundle = _own_bundle() if number is None else checked_digest(number)
+        if not settings and not any_settings:
+            raise SiteError(_which_settings(folder))
+        if settings and any_settings:
+            raise SiteError("Give either --set or --any-settings-within-policy.")
+        _approve(home, policy, bundle, _config(settings) if settings else None, note)
+
+
+def revoke(
+    folder: Folder,
+    number: Annotated[
+        str, typer.Argument(metavar="PLAN|HASH", help="The plan, or the hash of the code.")
+    ],
+) -> None:
+    """Take back the approval of a plan, or all approvals of code of this hash.
+
+    Example: fedthaw site revoke hospitals/north 5f0c...
+    """
+    count = drop(open_site_home(site_home(folder), joined=False), number)
+    plural = "s" if count > 1 else ""
+    typer.echo(f"Revoked {count} approval{plural} of {number.lower()}; it runs here no longer.")
+
+
+def _approve(
+    home: SiteHome, policy: Policy, bundle: str, config: RunConfig | None, note: str
+) -> None:
+    approved = None if config is None else approved_settings(config)
+    new = keep(home, bundle, approved, note)
+    what = "Approved" if new else "Was approved already"
+    if config is None or approved is None:
+        typer.echo(f"{what}: code {bundle}, with any settings within [policy] of site.toml.")
+    else:
+        typer.echo(f"{what}: plan {plan_number(bundle, approved)[:SHOWN_DIGITS]}, code {bundle}.")
+        _print_plan(config, policy)
+    _print_whose(bundle)
+
+
+def _show(folder: Path, home: SiteHome, policy: Policy) -> None:
+    pending = read_pending(home)
+    for one in pending:
+        _print_pending(folder, policy, one)
+    if not pending:
+        typer.echo("No run waits for an approval.")
+    approvals = read_approvals(home)
+    for approval in approvals:
+        if approval.of_code_alone:
+            typer.echo(
+                f"Code {approval.bundle} was approved on {approval.when} without settings, by an "
+                "earlier fedthaw; no run follows from that any more. Approve the plans that wait, "
+                "or the code with --any-settings-within-policy."
+            )
+            continue
+        plan = approval.plan
+        what = "any settings within policy" if plan is None else f"plan {plan[:SHOWN_DIGITS]}"
+        note = f" ({approval.note})" if approval.note else ""
+        typer.echo(f"Approved on {approval.when}: {what} of code {approval.bundle}{note}")
+
+
+def _print_pending(folder: Path, policy: Policy, one: Pending) -> None:
+    short = one.plan[:SHOWN_DIGITS]
+    typer.echo(f"Plan {short} waits since {one.when}, code {one.bundle}:")
+    _print_plan(one.config, policy)
+    _print_whose(one.bundle)
+    typer.echo(f"To approve it: fedthaw site approve {shlex.quote(str(folder))} {short}\n")
+
+
+def _print_plan(config: RunConfig, policy: Policy) -> None:
+    from client.policy.words import plan_in_words
+
+    for sentence in plan_in_words(config, policy):
+        typer.echo(f"  - {sentence}")
+
+
+def _print_whose(bundle: str) -> None:
+    own = _own_bundle()
     typer.echo(
         "It is the code of the fedthaw installed here."
-        if approved == own
+        if bundle == own
         else f"It is NOT the code of the fedthaw installed here, which is {own}. Look at the code "
         "before you let it run on your data, or take it back with `fedthaw site revoke`."
     )
 
 
-def revoke(
-    folder: Folder,
-    digest: Annotated[str, typer.Argument(metavar="HASH", help="The hash that was approved.")],
-) -> None:
-    """Let code of this hash run here no longer.
+def _own_bundle() -> str:
+    from shared.bundle import build_bundle
 
-    Example: fedthaw site revoke hospitals/north 5f0c...
-    """
-    drop(open_site_home(site_home(folder), joined=False), digest)
-    typer.echo(f"Revoked {digest.lower()}; it runs here no longer.")
+    return build_bundle().digest
+
+
+def _config(settings: list[str]) -> RunConfig:
+    overrides = parse_overrides(settings)
+    if reserved := sorted(OWN_OPTIONS & overrides.keys()):
+        raise SiteError(f"{', '.join(reserved)} is no setting that a site approves; leave it out.")
+    return parse_run_config(overrides)
+
+
+def _which_settings(folder: Path) -> str:
+    return (
+        "An approval is of code and settings. Say with which settings it may run: --set KEY=VALUE "
+        "for each that is not the default, or --any-settings-within-policy for all that [policy] "
+        f"of site.toml allows. `fedthaw site approve {folder}` shows the plans that wait."
+    )

@@ -110,7 +110,7 @@ def _print(entries: Entries) -> None:
     console.print(table) if console.is_terminal else Console(width=160).print(table)
     if damaged := len(entries) - len(readable):
         typer.echo(
-            f"{damaged} lines of the log are damaged and not shown; --json prints them as they are.",
+            f"{damaged} lines of the log are damaged and not shown; --json prints all as they are.",
             err=True,
         )
 

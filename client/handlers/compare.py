@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from client.handlers.evaluate import must_suppress
+from client.policy.check import check_held_out
 from client.scores import PatientScore, count, count_graded, load_scores, scores_file
 from client.workspace import Workspace
 from shared.errors import ProtocolError, SiteError
@@ -30,6 +31,7 @@ def compare_on_site(workspace: Workspace, request: CompareRequest) -> CompareRep
         scored_b = [_scores(workspace, runs, request.scope) for runs in request.runs_b]
         repeats_b = [_bins_of_same(first, scores) for scores in scored_b]
         pooled_b = list(request.pooled_b)
+    check_held_out(workspace, len(first), request.scope)
     try:
         sums = PairedSums.of_repeats(
             [_bins_of_same(first, scores) for scores in repeats_a],
@@ -46,6 +48,7 @@ def compare_on_site(workspace: Workspace, request: CompareRequest) -> CompareRep
 def count_on_site(workspace: Workspace, request: CountRequest) -> EvaluateReply:
     """Patients by score and class over several runs, each patient in one of them."""
     scores = _scores(workspace, request.runs, request.scope)
+    check_held_out(workspace, len(scores), request.scope)
     histogram = count(list(scores.values()))
     return EvaluateReply(
         site=workspace.name,

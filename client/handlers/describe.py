@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from client.policy.check import check_run
 from client.train.state import forget_old_runs
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
@@ -10,9 +11,13 @@ from shared.replies import reader_owns_the_site
 
 
 def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDescription:
-    """Name, base and amount of training data; SiteError where the cohort cannot be trained on."""
+    """Name, base and amount of training data; SiteError where the cohort cannot be trained on.
+
+    PolicyError where a rule of the site refuses the run.
+    """
     for folder in workspace.runs_folders:
         forget_old_runs(folder, run, keep_scores=reader_owns_the_site())
+    check_run(workspace, config, tell=True)
     samples = training_samples(workspace, config)
     return SiteDescription(
         name=workspace.name,

@@ -10,10 +10,12 @@ from client.evaluate import score_samples
 from client.exchange import rebuild_model
 from client.features.feature_set import FeatureSet
 from client.features.site import evaluation_features
+from client.part import tell_owner
+from client.policy.check import check_external, check_run
 from client.scores import PatientScore, count, count_graded, keep_scores, scores_file
 from client.train.frozen import base_stages
 from client.train.state import forget_moments, load_state
-from client.workspace import Workspace, tell_owner, training_samples
+from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.errors import SiteError
 from shared.events import SiteBusy, StepDone, emit
@@ -25,7 +27,14 @@ from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 def evaluate_on_site(
     workspace: Workspace, config: RunConfig, request: EvaluateRequest
 ) -> EvaluateReply:
-    """Evaluate the model received; what is counted leaves, each patient's score stays."""
+    """Evaluate the model received; what is counted leaves, each patient's score stays.
+
+    PolicyError, before anything is computed, where a rule of the site refuses it.
+    """
+    if request.scope == "all":
+        check_external(workspace)
+    else:
+        check_run(workspace, config)
     started = time.monotonic()
     folder = workspace.state_folder(request.run)
     samples = _samples(workspace, config, request.scope)

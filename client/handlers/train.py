@@ -18,6 +18,7 @@ from client.exchange import (
 from client.features.site import evaluation_features, training_features
 from client.handlers.evaluate import evaluate_here, must_suppress
 from client.memory import peak_memory
+from client.policy.check import check_run, require_planned
 from client.scores import count
 from client.train.frozen import base_stages, digest_of_frozen
 from client.train.state import SiteState, load_state, save_state
@@ -33,7 +34,12 @@ from shared.schedule import Stage
 
 
 def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest) -> TrainReply:
-    """Evaluate the model received, train it as planned, return what changed and the counts."""
+    """Evaluate the model received, train it as planned, return what changed and the counts.
+
+    PolicyError, before anything is computed, where a rule of the site refuses it.
+    """
+    check_run(workspace, config)
+    require_planned(workspace, config, request.plan)
     plan, folder = request.plan, workspace.state_folder(request.run)
     samples = training_samples(workspace, config)
     before = load_state(folder, plan.round)

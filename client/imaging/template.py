@@ -6,17 +6,22 @@ One a process, started when the first helper is wanted and ended with the proces
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.imaging.helper_process import ANSWER, FORK, REQUEST, WAIT
 from shared.errors import FedThawError
+from shared.files import write_private
 from shared.memory import KEEPING
 
 _SCRIPT = Path(__file__).with_name("helper_process.py")
@@ -89,14 +94,15 @@ def _start() -> Template:
     ours, theirs = socket.socketpair()
     # The packages are found where this process finds them, and FedThaw's own where this file lies:
     # a site's working process runs those of an approved bundle.
-    paths = [str(_ROOT), *(os.path.abspath(path) for path in sys.path if path)]
+    script, packages = _program()
+    paths = [packages, *(os.path.abspath(path) for path in sys.path if path)]
     arguments = [str(theirs.fileno()), str(os.getpid()), json.dumps(paths)]
     # One image is as large as the next: memory fetched once from the system is kept for it.
     environment = os.environ | KEEPING | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with theirs:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-W", "ignore", str(_SCRIPT), *arguments],
+                [sys.executable, "-P", "-B", "-W", "ignore", script, *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 # Decoders abort with lines that name no file; the image's reason says it instead.
@@ -123,6 +129,26 @@ def _start() -> Template:
         _end(template)
         raise cannot_start(wrong)
     return template
+
+
+def _program() -> tuple[str, str]:
+    """What Python runs, and where FedThaw's packages lie for it.
+
+    A site's working process has the sources of an approved bundle in memory alone. They are handed
+    on as an archive in its temporary folder, which is removed with it.
+    """
+    if _SCRIPT.is_file():
+        return str(_SCRIPT), str(_ROOT)
+    archive = Path(tempfile.gettempdir(), "helper.zip")
+    if not archive.exists():
+        sources: Mapping[str, bytes] = sys.modules[__name__].__spec__.loader.sources  # type: ignore[union-attr]
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as target:
+            for name, content in sources.items():
+                target.writestr(name, content)
+            target.writestr("__main__.py", sources["client/imaging/helper_process.py"])
+        write_private(archive, data.getvalue())
+    return str(archive), str(archive)
 
 
 def cannot_start(why: str) -> FedThawError:

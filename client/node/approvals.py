@@ -1,91 +1,153 @@
-"""Which code a site's owner lets run: bundles by their digest, and nothing else."""
+"""What a site's owner lets run: code by its digest, with the settings approved for it."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from client.node.home import SiteHome
 from shared.errors import SiteError
 from shared.files import file_lock, write_private
+from shared.run_plan import plan_number
+from shared.setting import Scalar
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_KEYS = {"digest", "when", "note"}
+_OLD_KEYS = {"digest", "when", "note"}
+_KEYS = {*_OLD_KEYS, "settings"}
+_ANY = "any within policy"
 
 
-def read_approvals(home: SiteHome) -> frozenset[str]:
-    """The digests of the bundles that may run here, 64 lower-case hexadecimal digits each.
+@dataclass(frozen=True)
+class Approval:
+    """A bundle's SHA-256 and the settings that it may run with."""
 
-    None where nothing was approved. Raises SiteError where the file is damaged.
+    bundle: str
+    settings: Mapping[str, Scalar] | None
+    """As `approved_settings` has them; None with `any_settings`, and in an old approval."""
+    any_settings: bool
+    when: str
+    note: str
+
+    @property
+    def of_code_alone(self) -> bool:
+        """Written by a version that asked for no approval of settings; nothing runs by it."""
+        return self.settings is None and not self.any_settings
+
+    @property
+    def plan(self) -> str | None:
+        """The number of the approved plan, None where it is not of one."""
+        return None if self.settings is None else plan_number(self.bundle, self.settings)
+
+    def covers(self, bundle: str, settings: Mapping[str, Scalar]) -> bool:
+        """Whether this code may run with these settings."""
+        return self.bundle == bundle and (self.any_settings or self.settings == dict(settings))
+
+
+def read_approvals(home: SiteHome) -> tuple[Approval, ...]:
+    """All that was approved, the oldest first. Raises SiteError where the file is damaged."""
+    try:
+        entries = json.loads(home.approved.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise ValueError("no list")
+        return tuple(map(_parsed, entries))
+    except FileNotFoundError:
+        return ()
+    except (ValueError, TypeError, RecursionError, AttributeError):
+        raise SiteError(
+            f"{home.approved} is damaged, so nothing may run here; remove it and approve again "
+            "with `fedthaw site approve`."
+        ) from None
+
+
+def approve(
+    home: SiteHome, bundle: str, settings: Mapping[str, Scalar] | None, note: str = ""
+) -> bool:
+    """Let a bundle run here with these settings, or with any (None); whether it could not before.
+
+    `bundle` is its SHA-256 in hexadecimal digits of either case; SiteError for anything else.
     """
-    return frozenset(entry["digest"] for entry in _read(home))
-
-
-def approve(home: SiteHome, digest: str, note: str = "") -> bool:
-    """Let the bundle of this digest run here; whether it could not before. SiteError if it is none.
-
-    `digest` is the bundle's SHA-256 in hexadecimal digits of either case.
-    """
-    wanted = _checked(digest)
+    digest = checked_digest(bundle)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    new = Approval(
+        digest, None if settings is None else dict(settings), settings is None, now, note
+    )
     with file_lock(home.edit_lock):
-        entries = _read(home)
-        if any(entry["digest"] == wanted for entry in entries):
+        kept = read_approvals(home)
+        same = [a for a in kept if a.bundle == digest and a.any_settings == new.any_settings]
+        if any(a.settings == new.settings and not a.of_code_alone for a in same):
             return False
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        _write(home, [*entries, {"digest": wanted, "when": now, "note": note}])
+        _write(home, [*(a for a in kept if not (a.bundle == digest and a.of_code_alone)), new])
     return True
 
 
-def revoke(home: SiteHome, digest: str) -> None:
-    """Let the bundle of this digest run here no longer; SiteError where it is not approved."""
-    unwanted = _checked(digest)
+def revoke(home: SiteHome, number: str) -> int:
+    """Take back every approval of a bundle, or that of a plan, by its number; how many these were.
+
+    A plan's number may be cut to 12 digits or more. SiteError where nothing is approved by it.
+    """
+    wanted = number.lower()
+    if not re.fullmatch(r"[0-9a-f]{12,64}", wanted):
+        raise SiteError(
+            f"{number!r} is no hash of a bundle and no plan; `fedthaw site approve FOLDER` lists "
+            "what is approved."
+        )
     with file_lock(home.edit_lock):
-        entries = _read(home)
-        kept = [entry for entry in entries if entry["digest"] != unwanted]
-        if len(kept) == len(entries):
-            known = ", ".join(entry["digest"] for entry in entries) or "none"
-            raise SiteError(f"{unwanted} is not approved here; approved are: {known}.")
+        approvals = read_approvals(home)
+        kept = [a for a in approvals if not _is_meant(a, wanted)]
+        if len(kept) == len(approvals):
+            known = ", ".join(dict.fromkeys(a.plan or a.bundle for a in approvals)) or "none"
+            raise SiteError(f"{number} is not approved here; approved are: {known}.")
         _write(home, kept)
+    return len(approvals) - len(kept)
 
 
-def _checked(digest: str) -> str:
+def checked_digest(digest: str) -> str:
+    """A bundle's SHA-256 in lower case; SiteError where it is none."""
     lowered = digest.lower()
     if not _DIGEST.fullmatch(lowered):
         raise SiteError(
             f"{digest!r} is no hash of a bundle; it must be the 64 hexadecimal digits that the "
-            "coordinator names, and that `fedthaw site approve FOLDER --installed` works out."
+            "coordinator names, or --installed for the fedthaw installed here."
         )
     return lowered
 
 
-def _read(home: SiteHome) -> list[dict[str, str]]:
-    try:
-        entries = json.loads(home.approved.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except (ValueError, RecursionError):
-        raise _damaged(home) from None
-    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-        raise _damaged(home)
-    return entries
+def _is_meant(approval: Approval, number: str) -> bool:
+    is_plan = len(number) >= 12 and approval.plan is not None and approval.plan.startswith(number)
+    return approval.bundle == number or is_plan
 
 
-def _is_entry(entry: object) -> bool:
-    return (
-        isinstance(entry, dict)
-        and entry.keys() == _KEYS
-        and all(isinstance(value, str) for value in entry.values())
-        and bool(_DIGEST.fullmatch(entry["digest"]))
+def _parsed(entry: Any) -> Approval:
+    if entry.keys() not in (_KEYS, _OLD_KEYS) or not _DIGEST.fullmatch(entry["digest"]):
+        raise ValueError("no approval")
+    settings = entry.get("settings")
+    if not (settings is None or settings == _ANY or _is_settings(settings)):
+        raise ValueError("no settings")
+    if not all(isinstance(entry[key], str) for key in _OLD_KEYS):
+        raise ValueError("no text")
+    return Approval(
+        entry["digest"],
+        settings if isinstance(settings, dict) else None,
+        settings == _ANY,
+        entry["when"],
+        entry["note"],
     )
 
 
-def _write(home: SiteHome, entries: list[dict[str, str]]) -> None:
+def _is_settings(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(v, bool | int | float | str) for v in value.values()
+    )
+
+
+def _write(home: SiteHome, approvals: list[Approval]) -> None:
+    entries: list[dict[str, Any]] = []
+    for one in approvals:
+        entry = {"digest": one.bundle, "when": one.when, "note": one.note}
+        settings = _ANY if one.any_settings else one.settings
+        entries.append(entry if one.of_code_alone else {**entry, "settings": settings})
     write_private(home.approved, (json.dumps(entries, indent=1) + "\n").encode())
-
-
-def _damaged(home: SiteHome) -> SiteError:
-    return SiteError(
-        f"{home.approved} is damaged, so nothing may run here; remove it and approve anew with "
-        "`fedthaw site approve`."
-    )

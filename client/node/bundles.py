@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import shutil
-import zipfile
-import zlib
+import tempfile
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from client.node.approvals import read_approvals
 from client.node.home import SiteHome
-from shared.archives import ArchiveTooLarge, unpacked
 from shared.errors import SiteError
 from shared.files import make_private_folder, write_private
 
 SIZE_LIMIT = 10 * 2**20
-_UNPACKED_LIMIT = 50 * 2**20
+_ROOM = "work-"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def approved_bundle(
-    home: SiteHome, digest: str, fetch: Callable[[], bytes], folder: Path | None = None
-) -> bytes:
-    """The bundle's content; SiteError unless its owner approved just these bytes.
-
-    What the coordinator says that the digest is counts for nothing: it is computed here. `folder`
-    is the site's, for the command that allows a bundle.
-    """
-    if not _DIGEST.fullmatch(digest):
+def require_digest(name: str) -> None:
+    """SiteError where what the coordinator names its bundle by is no SHA-256."""
+    if not _DIGEST.fullmatch(name):
         # Not shown: it would stand in a command that the owner is asked to type.
         raise SiteError(
             "The coordinator names a bundle by something that is no SHA-256; it was not run.",
             shareable="the bundle's name is no SHA-256",
         )
-    if digest not in read_approvals(home):
-        raise SiteError(
-            f"The coordinator wants to run bundle {digest}, which is not approved here. To allow "
-            f"it: fedthaw site approve {folder or 'FOLDER'} {digest}",
-            shareable=(
-                f"its owner has not approved bundle {digest}; `fedthaw site approve` there allows "
-                "it"
-            ),
-        )
+
+
+def approved_bundle(home: SiteHome, digest: str, fetch: Callable[[], bytes]) -> bytes:
+    """The content of a bundle that was approved; SiteError where these are not its bytes.
+
+    What the coordinator says that the digest is counts for nothing: it is computed here.
+    """
+    require_digest(digest)
     kept = home.bundles / f"{digest}.fab"
     if kept.exists() and _digest(content := kept.read_bytes()) == digest:
         return content
@@ -59,30 +48,17 @@ def approved_bundle(
     return content
 
 
-def unpack(home: SiteHome, digest: str, content: bytes) -> Path:
-    """The folder with the bundle's files; SiteError for one that leaves its folder or swells."""
-    folder = home.bundles / digest
-    # Anew each time: what lies there may have been changed since it was approved.
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for filename, data in unpacked(archive, _UNPACKED_LIMIT):
-                _write(folder, digest, PurePosixPath(filename), data)
-    except ArchiveTooLarge as error:
-        raise SiteError(
-            f"Bundle {digest} unpacks to more than {_UNPACKED_LIMIT} bytes; it was not run."
-        ) from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise SiteError(f"Bundle {digest} is damaged ({error}); it was not run.") from error
-    return folder
+def make_room(home: SiteHome) -> Path:
+    """A fresh, empty, private folder for a working process; those of processes before are removed.
 
-
-def _write(folder: Path, digest: str, name: PurePosixPath, data: bytes) -> None:
-    if name.is_absolute() or ".." in name.parts:
-        raise SiteError(f"Bundle {digest} has a file outside its folder; it was not run.")
-    target = folder.joinpath(*name.parts)
-    make_private_folder(target.parent)
-    write_private(target, data)
+    Only the site's own client calls this, which holds the site. A bundle's files are not put here.
+    """
+    make_private_folder(home.bundles)
+    for old in home.bundles.iterdir():
+        # Versions before this one unpacked bundles into folders named by their digests.
+        if old.is_dir() and (old.name.startswith(_ROOM) or _DIGEST.fullmatch(old.name)):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=_ROOM, dir=home.bundles))
 
 
 def _digest(content: bytes) -> str:

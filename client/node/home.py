@@ -57,8 +57,23 @@ class SiteHome:
 
     @property
     def approved(self) -> Path:
-        """The bundles that may run here."""
+        """The code and settings that may run here."""
         return self.path / "approved.json"
+
+    @property
+    def pending(self) -> Path:
+        """What the coordinator has asked for and nobody has approved."""
+        return self.path / "pending.json"
+
+    @property
+    def quota(self) -> Path:
+        """How much was answered, per day and in all."""
+        return self.path / "quota.json"
+
+    @property
+    def kept(self) -> Path:
+        """What the working process keeps for good: the one folder here that it needs."""
+        return self.path / "kept"
 
     @property
     def bundles(self) -> Path:

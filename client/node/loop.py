@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.app.message import remove_content_from_message
 from flwr.app.user_config import UserConfig
-from flwr.common.config import get_fused_config_from_fab
 from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
@@ -23,14 +22,25 @@ from flwr.supercore.inflatable.inflatable_object import (
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.node.bundles import approved_bundle, unpack
+from client.node.bundles import make_room
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
 from client.node.connection import activate, beat, connect, deactivate, leave
 from client.node.contents import describe, describe_request
 from client.node.home import SiteHome
-from client.node.resident import Reply, Worker, WorkerDied, end_worker, let_work, start_worker
+from client.node.permit import Permit, beyond, permit
+from client.node.quota import settle
+from client.node.resident import (
+    LimitReached,
+    Reply,
+    Worker,
+    WorkerDied,
+    end_worker,
+    let_work,
+    start_worker,
+)
 from client.node.sandbox.rules import reach_for
 from client.node.sandbox.weights import fetch_weights
+from client.node.sources import read_sources
 from client.node.transfer import (
     Received,
     fetch_bundle,
@@ -129,23 +139,28 @@ def _reply_to(site: Site, received: Received) -> Reply:
     try:
         about = _about(site, metadata.run_id)
         site.settings = about.override_config
-        # For each message: the owner may have taken the approval back.
-        content = approved_bundle(
+        given = permit(
             site.home,
-            about.fab_hash,
-            lambda: fetch_bundle(site.connection, about.fab_hash, metadata.run_id),
             site.folder,
+            about,
+            metadata.message_type,
+            lambda: fetch_bundle(site.connection, about.fab_hash, metadata.run_id),
         )
-        site.answering = about.fab_hash
+        site.answering = given.bundle
         context = Context(
             run_id=metadata.run_id,
             node_id=site.connection.node.node_id,
-            node_config={"site": str(site.folder), "deployed": True},
+            node_config={
+                "site": str(site.folder), "deployed": True, "keep": str(site.home.kept),
+            },
             state=RecordDict(),
-            run_config=get_fused_config_from_fab(content, about),
-        )
+            run_config=given.config.to_flat(),
+        )  # fmt: skip
         site.settings = context.run_config
-        return _work(site, about.fab_hash, content, received, context)
+        try:
+            return _work(site, given, received, context)
+        finally:
+            settle(site.home)
     except (Unrecognised, RunOver, Stopped):
         raise
     except FedThawError as error:
@@ -169,18 +184,21 @@ def _about(site: Site, run: int) -> Run:
     return site.run
 
 
-def _work(site: Site, digest: str, content: bytes, received: Received, context: Context) -> Reply:
+def _work(site: Site, given: Permit, received: Received, context: Context) -> Reply:
     for attempt in range(1, ATTEMPTS + 1):
-        if site.worker is not None and not _fits(site, site.worker, digest):
+        if site.worker is not None and not _fits(site, site.worker, given.bundle):
             end_worker(site.worker)
             site.worker = None
         if site.worker is None:
             fetch_weights(site.folder, context.run_config, site.connection.stop)
-            bundle = unpack(site.home, digest, content)
-            reach = reach_for(site.folder, site.home, bundle)
-            site.worker = start_worker(digest, bundle, reach)
+            sources, room = read_sources(given.bundle, given.content), make_room(site.home)
+            reach = reach_for(site.folder, site.home, room)
+            site.worker = start_worker(given.bundle, sources, room, reach)
         try:
-            return let_work(site.worker, received, context, site.connection.stop)
+            return let_work(site.worker, received, context, site.connection.stop, given.limits)
+        except LimitReached as error:
+            site.worker = None
+            raise beyond(given, str(error)) from error
         except WorkerDied as error:
             site.worker = None
             log.error("The working process died in attempt %d: %s.", attempt, error)
@@ -198,7 +216,7 @@ def _fits(site: Site, worker: Worker, digest: str) -> bool:
     """
     if worker.bundle != digest:
         return False
-    reach = reach_for(site.folder, site.home, site.home.bundles / digest)(worker.scratch)
+    reach = reach_for(site.folder, site.home, worker.room)
     return worker.stamp == (reach.stamp() if reach else None)
 
 

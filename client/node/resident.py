@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+import sysconfig
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection as PipeEnd
 from pathlib import Path
@@ -40,6 +42,10 @@ class WorkerDied(FedThawError):
     """The process ended while it worked: killed, out of memory, or crashed."""
 
 
+class LimitReached(FedThawError):
+    """The process was killed because it took more than the site's owner allows; says of what."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """A reply with its parts as bytes, as it will be sent."""
@@ -56,56 +62,87 @@ class Worker:
     bundle: str
     process: subprocess.Popen[bytes]
     pipe: PipeEnd
-    scratch: Path
-    """Its temporary files, removed when it ends."""
+    room: Path
+    """The empty folder that it works in, and where its temporary files are."""
     stamp: Stamp | None = None
     """What it was confined to, None where it is not."""
 
 
-def start_worker(bundle: str, folder: Path, reach_in: Callable[[Path], Reach | None]) -> Worker:
-    """Start a process that runs the bundle in this folder.
+@dataclass(frozen=True)
+class Limits:
+    """What the work on one message may take; the process is killed beyond it."""
 
-    `reach_in(scratch)` says what it may reach beside its temporary folder; None confines nothing.
+    memory: int | None = None
+    """Bytes of resident memory, of the process and all that it starts; only where there is /proc"""
+    seconds: float | None = None
+
+
+def start_worker(
+    bundle: str, sources: Mapping[str, bytes], room: Path, reach: Reach | None
+) -> Worker:
+    """Start a process that runs these sources, in an empty folder of its own.
+
+    `reach` is what it may reach; None confines nothing.
     """
     ours, theirs = Pipe()
-    scratch = Path(tempfile.mkdtemp(prefix="fedthaw-"))
-    reach = reach_in(scratch)
     confine = (
         ["-I", str(CONFINE), json.dumps(asdict(reach)), sys.executable] if reach is not None else []
     )
     with theirs:
         process = subprocess.Popen(
+            # Isolated (no PYTHON* variables, no user's packages, no working directory), without
+            # the module site (no .pth files, no sitecustomize), without compiled files.
             [
-                sys.executable,
-                *confine,
-                "-P",
-                str(WORKER),
-                str(theirs.fileno()),
-                str(folder),
+                sys.executable, *confine, "-I", "-S", "-B", str(WORKER), str(theirs.fileno()),
+                str(room), *library_folders(),
             ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stderr=own_stderr(),
-            env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES), "TMPDIR": str(scratch)},
+            env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES), "TMPDIR": str(room)},
             # Ctrl-C is for the site's client, which ends its worker itself.
             start_new_session=True,
-        )
-    return Worker(bundle, process, ours, scratch, reach.stamp() if reach else None)
+        )  # fmt: skip
+    with suppress(OSError):  # it ended at once, which the first message tells
+        ours.send_bytes("\n".join(sources).encode("ascii"))
+        for content in sources.values():
+            ours.send_bytes(content)
+    return Worker(bundle, process, ours, room, reach.stamp() if reach else None)
 
 
-def let_work(worker: Worker, received: Received, context: Context, stop: threading.Event) -> Reply:
+def library_folders() -> list[str]:
+    """Where this environment's packages lie: what a worker without `site` has to be given."""
+    paths = sysconfig.get_paths()
+    found = [paths["purelib"], paths["platlib"]]
+    for package in ("flwr", "torch"):  # installed for the user alone, or by a distribution
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            found.append(str(Path(spec.origin).parents[1]))
+    return list(dict.fromkeys(found))
+
+
+def let_work(
+    worker: Worker,
+    received: Received,
+    context: Context,
+    stop: threading.Event,
+    limits: Limits = Limits(),
+) -> Reply:
     """The app's reply to a message.
 
-    Raises WorkerDied where the process ended instead, and Stopped where `stop` is set before there
-    is a reply: the process is ended then.
+    Raises WorkerDied where the process ended instead, LimitReached where it was ended beyond
+    `limits`, and Stopped where `stop` is set before there is a reply: the process is ended then.
     """
+    reached: list[str] = []
     try:
-        with _killed_at(stop, worker.process):
+        with _watched(stop, worker.process, limits, reached):
             return _exchange(worker.pipe, received, context)
     except (EOFError, OSError) as error:
         end_worker(worker)
         if stop.is_set():
             raise Stopped("the site is being ended") from error
+        if reached:
+            raise LimitReached(reached[0]) from error
         raise WorkerDied(_how(worker.process.returncode)) from error
 
 
@@ -123,13 +160,23 @@ def _exchange(pipe: PipeEnd, received: Received, context: Context) -> Reply:
 
 
 @contextmanager
-def _killed_at(stop: threading.Event, process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Kill the process when `stop` is set meanwhile, so that nobody waits for its pipe any more."""
+def _watched(
+    stop: threading.Event,
+    process: subprocess.Popen[bytes],
+    limits: Limits,
+    reached: list[str],
+) -> Iterator[None]:
+    """Kill the process when `stop` is set or a limit is reached, so that nobody waits for it."""
     done = threading.Event()
+    begun = time.monotonic()
 
     def watch() -> None:
         while not done.wait(_LOOK_SECONDS):
-            if stop.is_set():
+            if limits.seconds is not None and time.monotonic() - begun > limits.seconds:
+                reached.append("hours")
+            elif limits.memory is not None and resident_bytes(process.pid) > limits.memory:
+                reached.append("memory")
+            if stop.is_set() or reached:
                 _kill(process)
                 return
 
@@ -142,6 +189,19 @@ def _killed_at(stop: threading.Event, process: subprocess.Popen[bytes]) -> Itera
         watcher.join()
 
 
+def resident_bytes(group: int) -> int:
+    """Memory of the processes of a group, pages that several of them share counted for each.
+
+    0 where the system has no /proc to read it from.
+    """
+    pages = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, ProcessLookupError):
+            if os.getpgid(int(entry.name)) == group:
+                pages += int((entry / "statm").read_bytes().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def end_worker(worker: Worker) -> None:
     """End the process, politely first."""
     worker.pipe.close()
@@ -150,7 +210,7 @@ def end_worker(worker: Worker) -> None:
     except subprocess.TimeoutExpired:
         _kill(worker.process)
         worker.process.wait()
-    shutil.rmtree(worker.scratch, ignore_errors=True)
+    shutil.rmtree(worker.room, ignore_errors=True)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

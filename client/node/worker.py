@@ -1,19 +1,91 @@
 """Runs an approved bundle's client app, in a process that stays from message to message.
 
-Started by its path, with the number of a pipe and the bundle's folder. It imports nothing of
-FedThaw by itself: the packages' names belong to the bundle. PyTorch is imported and the site's data
-is read once; then each message costs its own work only.
+Started by its path, in Python's isolated mode and without the module `site`: neither PYTHONPATH nor
+.pth files, sitecustomize or the working directory have a say. Its arguments are the number of a
+pipe, an empty folder to work in, and the folders of the installed libraries. The bundle's sources
+come through the pipe; the packages' names belong to them alone, and no compiled file is read or
+written. PyTorch is imported and the site's data is read once; then each message costs its own work.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.abc
+import importlib.util
 import logging
 import os
 import sys
 import threading
 import time
 import warnings
+from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec
 from multiprocessing.connection import Connection
+from types import CodeType, ModuleType
+
+PACKAGES = ("client", "server", "shared")
+
+
+class BrokenBundle(Exception):
+    """The bundle has no client app, or a module does not come from its sources."""
+
+
+class ApprovedSources(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds the bundle's modules in memory; what is not there is not looked for elsewhere."""
+
+    def __init__(self, sources: Mapping[str, bytes], folder: str) -> None:
+        self._sources, self._folder = sources, folder
+
+    @property
+    def sources(self) -> Mapping[str, bytes]:
+        """The sources by the names of their files, for a process that this one starts."""
+        return self._sources
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The specification of a module of the bundle, None for a library's."""
+        if fullname.partition(".")[0] not in PACKAGES:
+            return None
+        name = self._name(fullname)
+        place = os.path.join(self._folder, name)
+        spec = importlib.util.spec_from_loader(
+            fullname, self, origin=place, is_package=self.is_package(fullname)
+        )
+        assert spec is not None
+        spec.has_location = True  # its name in a traceback; there is no file
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.append(os.path.dirname(place))
+        return spec
+
+    def is_package(self, fullname: str) -> bool:
+        """Whether the module is an `__init__.py`; ModuleNotFoundError where there is none."""
+        return self._name(fullname).endswith("/__init__.py")
+
+    def get_source(self, fullname: str) -> str:
+        """The source of a module, for tracebacks."""
+        return importlib.util.decode_source(self._sources[self._name(fullname)])
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The module's code, compiled from the bytes that were approved."""
+        name = self._name(fullname)
+        place = os.path.join(self._folder, name)
+        return compile(self._sources[name], place, "exec", dont_inherit=True)
+
+    def _name(self, fullname: str) -> str:
+        stem = fullname.replace(".", "/")
+        for name in (f"{stem}/__init__.py", f"{stem}.py"):
+            if name in self._sources:
+                return name
+        raise ModuleNotFoundError(f"The bundle has no module {fullname}.", name=fullname)
+
+    def require_own(self) -> None:
+        """BrokenBundle where a module under the packages' names came from somewhere else."""
+        for name, module in list(sys.modules.items()):
+            loader = getattr(getattr(module, "__spec__", None), "loader", None)
+            if name.partition(".")[0] in PACKAGES and loader is not self:
+                raise BrokenBundle(f"{name} is not from the approved bundle")
+
 
 log = logging.getLogger("fedthaw.site")
 
@@ -39,27 +111,38 @@ def main() -> None:
 def serve(pipe: Connection, folder: str) -> None:
     """Load the bundle's app, and let it answer."""
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
-    sys.path.insert(0, folder)
+    sys.dont_write_bytecode = True
+    sys.path.extend(sys.argv[3:])
     os.chdir(folder)
+    try:
+        own = install(_receive_sources(pipe), folder)
+    except EOFError:
+        return
 
     from flwr.clientapp.client_app import ClientApp
-    from flwr.supercore.object_ref import load_app
 
-    class Broken(Exception):
-        """The bundle has no client app."""
-
-    app = load_app("client.app:app", Broken, folder)
-    assert isinstance(app, ClientApp)
-    module = sys.modules["client.app"].__file__ or ""
-    if not os.path.realpath(module).startswith(os.path.realpath(folder) + os.sep):
-        # The installed one would do, but it is not what the site's owner approved.
-        raise Broken("the bundle has no client/app.py")
+    app = importlib.import_module("client.app").app
+    if not isinstance(app, ClientApp):
+        raise BrokenBundle("client.app of the bundle has no client app")
     logging.getLogger("flwr").setLevel(logging.WARNING)
     while True:
+        own.require_own()
         try:
             answer(app, pipe)
         except EOFError:
             return
+
+
+def install(sources: Mapping[str, bytes], folder: str) -> ApprovedSources:
+    """Let the packages' names mean these sources, before any other way of finding a module."""
+    own = ApprovedSources(sources, folder)
+    sys.meta_path.insert(0, own)
+    return own
+
+
+def _receive_sources(pipe: Connection) -> dict[str, bytes]:
+    names = pipe.recv_bytes().decode("ascii").split("\n")
+    return {name: pipe.recv_bytes() for name in names}
 
 
 def answer(app: object, pipe: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import typer
@@ -17,6 +17,7 @@ from server.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import make_private_folder, write_private
+from shared.run_plan import SHOWN_DIGITS, approved_settings, plan_number
 from shared.setting import Scalar
 
 
@@ -63,13 +64,17 @@ def note_order(home: Home, order: Order) -> None:
     note(home, Event.submitted, name=order.name, bundle=order.bundle, settings=settings)
 
 
-def tell_bundle(digest: str, new: bool) -> None:
-    """Say which code the sites will run, and of a new order how their owners allow it."""
+def tell_bundle(digest: str, configs: Iterable[RunConfig], *, new: bool) -> None:
+    """Say which code the sites will run by which plans, and of new ones how owners allow them."""
+    plans = dict.fromkeys(plan_number(digest, approved_settings(one)) for one in configs)
+    shown = ", ".join(plan[:SHOWN_DIGITS] for plan in plans)
     typer.echo(f"Bundle: {digest}", err=True)
+    word = "Plan" if len(plans) == 1 else "Plans"
+    typer.echo(f"{word} (that code with its settings): {shown}", err=True)
     if new:
         typer.echo(
-            "Each site's owner allows it once, there: fedthaw site approve FOLDER HASH (or "
-            "--installed where the same fedthaw is installed)",
+            "Each site's owner allows each plan once, there: `fedthaw site approve FOLDER` shows "
+            "what waits, `fedthaw site approve FOLDER PLAN` allows it.",
             err=True,
         )
 

@@ -56,7 +56,7 @@ def submit_and_follow(
     require_scores_are_kept(out, wanted)
     keep_to_plan(out, wanted)
     bundle = keep_bundle(opened)
-    tell_bundle(bundle, new=True)
+    tell_bundle(bundle, [config for _, config in runs], new=True)
     orders = submit_study(Order(out, "", bundle, first), runs)
     for order in orders:
         note_order(opened, order)

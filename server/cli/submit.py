@@ -62,7 +62,7 @@ def submit(
 
     Example: fedthaw submit --set weights=xrv --set rounds=20 --set min-sites=3
 
-    Sites run only bundles that their owners have approved: the bundle's hash is printed first. The
+    Sites run only code and settings that their owners have approved: the plan is printed first. The
     exit code is the run's: 0 complete, 2 where a setting or a site must be mended, else 1. Ctrl-C
     ends the watching, not the run.
     """
@@ -76,7 +76,7 @@ def submit(
     if resume and _is_running(opened, order):
         typer.echo(f"{order.name} is running already.", err=True)
     else:
-        tell_bundle(order.bundle, new=not resume)
+        tell_bundle(order.bundle, [order.config], new=not resume)
         _place(opened, order)
     if not detach:
         _follow(opened, order, said)

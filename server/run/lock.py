@@ -28,7 +28,9 @@ def locked(folder: RunFolder) -> Iterator[None]:
     try:
         if (sentence := keep_private(folder.path)) is not None:
             emit(Warned(sentence))
-        handle = open(folder.path / LOCK, "w", opener=_private, encoding="utf-8")
+        handle = open(  # noqa: SIM115 (held below)
+            folder.path / LOCK, "w", opener=_private, encoding="utf-8"
+        )
     except OSError as error:
         raise ConfigError(unwritable(folder, error)) from error
     with handle:

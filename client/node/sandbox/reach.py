@@ -32,10 +32,11 @@ class Reach:
         return tuple(_identity(path) for path in (*self.read, *self.write, *self.listed))
 
 
-def reach_of(settings: SiteSettings, bundle: Path, scratch: Path, secrets: Path) -> Reach:
+def reach_of(settings: SiteSettings, room: Path, kept: Path, secrets: Path) -> Reach:
     """What training on this site needs: Python, devices, the site's data, its cache, its weights.
 
-    `secrets` is never within reach: of a folder above it, all else is. `bundle` may lie in it.
+    `secrets` is never within reach: of a folder above it, all else is. `room`, for temporary files,
+    and `kept` may lie in it.
     """
     read = [
         *_SYSTEM, *_python(), str(settings.folder), str(settings.images), str(settings.labels),
@@ -43,8 +44,8 @@ def reach_of(settings: SiteSettings, bundle: Path, scratch: Path, secrets: Path)
     ]  # fmt: skip
     write = [*_DEVICES, *_gpus(), str(settings.cache)]
     return Reach(
-        read=(*_around(read, secrets), str(bundle)),
-        write=(*_around(write, secrets), str(scratch)),
+        read=tuple(_around(read, secrets)),
+        write=(*_around(write, secrets), str(room), str(kept)),
         # Images are searched for in the whole folder, also where `secrets` lies in it.
         listed=(str(settings.images),),
     )

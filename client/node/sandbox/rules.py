@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,17 +54,18 @@ def require_sandbox(settings: SiteSettings) -> None:
         )  # fmt: skip
 
 
-def reach_for(folder: Path, home: SiteHome, bundle: Path) -> Callable[[Path], Reach | None]:
-    """What a process with this bundle may reach beside its temporary folder; None for anything.
+def reach_for(folder: Path, home: SiteHome, room: Path) -> Reach | None:
+    """What a process that works in `room` may reach; None for anything.
 
     Raises SiteError as `load_site`.
     """
     settings = load_site(folder)
     if settings.sandbox == "off" or not what_holds().files:
-        return lambda _: None
-    with suppress(OSError):  # the site's process says what is wrong with its cache
-        make_private_folder(settings.cache)
-    return lambda scratch: reach_of(settings, bundle, scratch, home.path)
+        return None
+    for needed in (settings.cache, home.kept):
+        with suppress(OSError):  # the site's process says what is wrong with it
+            make_private_folder(needed)
+    return reach_of(settings, room, home.kept, home.path)
 
 
 def _missing(holds: Confinement) -> str:

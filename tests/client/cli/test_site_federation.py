@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -11,7 +12,10 @@ import pytest
 
 from client.node.approvals import read_approvals
 from client.node.home import open_site_home, read_authority, read_server, site_home
+from client.node.pending import MOST, read_pending, require_approved
+from shared.config import RunConfig
 from shared.deployment.keys import certificate_fingerprint, fingerprint
+from shared.errors import SiteError
 
 Here = Callable[..., tuple[int, str, str]]
 OWN, OTHER = "a" * 64, "b" * 64
@@ -136,30 +140,102 @@ def test_the_key_is_printed(here: Here, site: Path) -> None:
     assert here("site", "key", site)[1].splitlines() == [line, fingerprint(line)]
 
 
-def test_approving_says_whose_code_it_is(here: Here, site: Path) -> None:
+def test_code_is_approved_with_any_settings_where_the_owner_says_so(here: Here, site: Path) -> None:
     here("site", "init", site)
-    code, out, _ = here("site", "approve", site, OTHER.upper(), "--note", "seen")
+    free = "--any-settings-within-policy"
+    code, out, _ = here("site", "approve", site, OTHER.upper(), free, "--note", "seen")
     assert code == 0
-    assert f"Approved {OTHER}" in out
+    assert f"Approved: code {OTHER}, with any settings within [policy] of site.toml." in out
     assert f"NOT the code of the fedthaw installed here, which is {OWN}" in out
     for words in ((OWN,), ("--installed",)):
-        _, out, _ = here("site", "approve", site, *words)
+        _, out, _ = here("site", "approve", site, *words, free)
         assert "It is the code of the fedthaw installed here." in out
     assert "Was approved already" in out
-    assert read_approvals(site_home(site)) == {OWN, OTHER}
+    assert [one.bundle for one in read_approvals(site_home(site))] == [OTHER, OWN]
+    shown = here("site", "approve", site)[1]
+    assert f"any settings within policy of code {OTHER} (seen)" in shown
     assert here("site", "revoke", site, OTHER)[:2] == (
-        0, f"Revoked {OTHER}; it runs here no longer.\n",
+        0, f"Revoked 1 approval of {OTHER}; it runs here no longer.\n",
     )  # fmt: skip
-    assert read_approvals(site_home(site)) == {OWN}
+    assert [one.bundle for one in read_approvals(site_home(site))] == [OWN]
+
+
+def test_a_plan_is_shown_in_words_and_approved(here: Here, site: Path) -> None:
+    """What a coordinator has asked for waits; its owner sees what it does before it runs."""
+    here("site", "init", site)
+    home = site_home(site)
+    assert "No run waits for an approval." in here("site", "approve", site)[1]
+    config = RunConfig(rounds=4, probe_rounds=2, folds=5, optimizer="sgd", weights="/hub/w.pt")
+    with pytest.raises(SiteError):
+        require_approved(home, OWN, config, site)
+    (pending,) = read_pending(home)
+    short = pending.plan[:12]
+    code, shown, _ = here("site", "approve", site)
+    assert code == 0
+    for told in (
+        f"Plan {short} waits since", "rounds 1 to 2 the head alone", "5 folds",
+        "rounds=4 (20)", "weights=a file (xrv)", "REFUSED all the same", "optimizer=sgd",
+        "It is the code of the fedthaw installed here.",
+        f"To approve it: fedthaw site approve {site} {short}",
+    ):  # fmt: skip
+        assert told in shown
+    assert read_approvals(home) == ()
+    code, out, _ = here("site", "approve", site, short)
+    assert code == 0
+    assert f"Approved: plan {short}, code {OWN}." in out
+    assert read_pending(home) == []
+    require_approved(home, OWN, replace(config, fold=3, seed=2), site)
+    with pytest.raises(SiteError, match="but not with these settings"):
+        require_approved(home, OWN, replace(config, folds=6), site)
+    assert f"plan {short} of code {OWN}" in here("site", "approve", site)[1]
+    assert here("site", "revoke", site, short)[0] == 0
+    assert read_approvals(home) == ()
+
+
+def test_a_plan_is_approved_before_it_is_asked_for(here: Here, site: Path) -> None:
+    here("site", "init", site)
+    words = ("--set", "rounds=4", "--set", "weights=/here/w.pt")
+    code, out, _ = here("site", "approve", site, "--installed", *words)
+    assert code == 0
+    assert "Differs from the default: weights=a file (xrv), rounds=4 (20)." in out
+    require_approved(site_home(site), OWN, RunConfig(rounds=4, weights="/hub/w.pt"), site)
+    with pytest.raises(SiteError):
+        require_approved(site_home(site), OWN, RunConfig(rounds=5, weights="/hub/w.pt"), site)
+
+
+def test_an_approval_of_before_is_named(here: Here, site: Path) -> None:
+    here("site", "init", site)
+    old = f'[{{"digest": "{OWN}", "when": "2026-01-01T00:00:00+00:00", "note": ""}}]'
+    site_home(site).approved.write_text(old)
+    shown = here("site", "approve", site)[1]
+    assert f"Code {OWN} was approved on 2026-01-01T00:00:00+00:00 without settings" in shown
+
+
+def test_no_more_plans_wait_than_an_owner_can_look_at(here: Here, site: Path) -> None:
+    here("site", "init", site)
+    home = site_home(site)
+    for rounds in range(1, MOST + 10):
+        with pytest.raises(SiteError):
+            require_approved(home, OWN, RunConfig(rounds=rounds), site)
+    waiting = read_pending(home)
+    assert [one.config.rounds for one in waiting] == list(range(10, MOST + 10))
+    home.pending.write_text("[3, {")
+    assert read_pending(home) == []
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("approve",), "either HASH or --installed"),
-        (("approve", OWN, "--installed"), "either HASH or --installed"),
-        (("approve", OWN[1:]), "64 hexadecimal digits"),
+        (("approve", OWN, "--installed"), "either PLAN, HASH or --installed"),
+        (("approve", "--set", "rounds=3"), "HASH or --installed"),
+        (("approve", "--installed"), "An approval is of code and settings."),
+        (("approve", OWN), "--any-settings-within-policy"),
+        (("approve", OWN, "--set", "rounds=3", "--any-settings-within-policy"), "either --set or"),
+        (("approve", OWN, "--set", "roundz=3"), "did you mean 'rounds'"),
+        (("approve", OWN, "--set", "out=x"), "out is no setting that a site approves"),
+        (("approve", OWN[1:], "--set", "rounds=3"), "64 hexadecimal digits"),
         (("revoke", OWN), "is not approved here"),
+        (("revoke", "x"), "is no hash of a bundle"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -168,11 +244,11 @@ def test_what_cannot_be_approved(here: Here, site: Path, words: tuple[str, ...],
     code, out, err = here("site", words[0], site, *words[1:])
     assert (code, out) == (2, "")
     assert said in err
-    assert read_approvals(site_home(site)) == frozenset()
+    assert read_approvals(site_home(site)) == ()
 
 
 def test_a_site_without_a_key_approves_nothing(here: Here, site: Path) -> None:
-    code, _, err = here("site", "approve", site, OWN)
+    code, _, err = here("site", "approve", site, OWN, "--set", "rounds=3")
     assert code == 2
     assert "fedthaw site init" in err
     assert not site_home(site).path.exists()

@@ -14,7 +14,16 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
 from client.node.calls import Stopped
-from client.node.resident import Worker, WorkerDied, end_worker, let_work, start_worker
+from client.node.resident import (
+    LimitReached,
+    Limits,
+    Worker,
+    WorkerDied,
+    end_worker,
+    let_work,
+    resident_bytes,
+    start_worker,
+)
 from client.node.transfer import Received
 
 APP = """
@@ -45,33 +54,39 @@ def query(message, context):
     counts = MetricRecord({"seen": seen, "pid": os.getpid()})
     return Message(RecordDict({"told": told, "counts": counts}), reply_to=message)
 """
+NO_LIMITS = Limits()
 MakeReceived = Callable[[RecordDict], Received]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("bundle")
-    (place / "client").mkdir()
-    (place / "client" / "__init__.py").touch()
-    (place / "client" / "app.py").write_text(APP, encoding="utf-8")
-    return place
+def bundle_of(code: str) -> dict[str, bytes]:
+    return {"client/__init__.py": b"", "client/app.py": code.encode()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "room").mkdir()
+    return tmp_path / "room"
 
 
 @pytest.fixture
 def worker(folder: Path) -> Iterator[Worker]:
-    started = start_worker("digest", folder, lambda _: None)
+    started = start_worker("digest", bundle_of(APP), folder, None)
     yield started
     started.process.kill()
     end_worker(started)
 
 
 def ask(
-    make_received: MakeReceived, worker: Worker, stop: threading.Event | None = None, **what: int
+    make_received: MakeReceived,
+    worker: Worker,
+    stop: threading.Event | None = None,
+    limits: Limits = NO_LIMITS,
+    **what: int,
 ) -> tuple[Message, RecordDict]:
     values = {"signal": 0, "exit": 0, "seconds": 0} | what
     received = make_received(RecordDict({"ask": MetricRecord({**values})}))
     context = Context(7, 42, {"site": "/data/north"}, RecordDict(), {"rounds": 3})
-    reply = let_work(worker, received, context, stop or threading.Event())
+    reply = let_work(worker, received, context, stop or threading.Event(), limits)
     message = inflate_object_from_contents(reply.tree.object_id, dict(reply.parts))
     assert isinstance(message, Message)
     assert reply.message.metadata.reply_to_message_id == received.tree.object_id
@@ -94,6 +109,7 @@ def test_one_process_answers_message_after_message(
     assert again["counts"]["pid"] == content["counts"]["pid"] == worker.process.pid
     end_worker(worker)
     assert worker.process.returncode == 0
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
@@ -108,17 +124,22 @@ def test_a_death_is_told_with_its_cause(
     worker: Worker, make_received: MakeReceived, what: dict[str, int], said: str
 ) -> None:
     with pytest.raises(WorkerDied, match=said):
-        ask(make_received, worker, None, **what)
+        ask(make_received, worker, None, NO_LIMITS, **what)
     with pytest.raises(WorkerDied, match=said):  # and nothing hangs afterwards
         ask(make_received, worker)
 
 
-@pytest.mark.parametrize("code", ["raise RuntimeError('broken')", "app = 7"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise RuntimeError('broken')",
+        "app = 7",
+        "import client.handlers",  # installed here, and not in the bundle
+        "import shared.config",
+    ],
+)
 def test_a_broken_bundle_is_a_death(tmp_path: Path, make_received: MakeReceived, code: str) -> None:
-    (tmp_path / "client").mkdir()
-    (tmp_path / "client" / "__init__.py").touch()
-    (tmp_path / "client" / "app.py").write_text(code, encoding="utf-8")
-    started = start_worker("digest", tmp_path, lambda _: None)
+    started = start_worker("digest", bundle_of(code), tmp_path, None)
     try:
         with pytest.raises(WorkerDied, match="ended with 1"):
             ask(make_received, started)
@@ -146,6 +167,24 @@ def test_who_ends_the_site_does_not_wait_for_its_work(
         ask(make_received, worker, stop, seconds=60)
     assert time.monotonic() - begun < after + 30
     assert worker.process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_beyond_its_owners_limits_is_killed(
+    worker: Worker, make_received: MakeReceived
+) -> None:
+    ask(make_received, worker)
+    with pytest.raises(LimitReached, match="hours"):
+        ask(make_received, worker, limits=Limits(seconds=0.5), seconds=60)
+    assert worker.process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_that_takes_too_much_memory_is_killed(
+    worker: Worker, make_received: MakeReceived
+) -> None:
+    ask(make_received, worker, limits=Limits(memory=10**11))
+    assert 10**7 < resident_bytes(worker.process.pid) < 10**11
+    with pytest.raises(LimitReached, match="memory"):
+        ask(make_received, worker, limits=Limits(memory=10**6), seconds=60)
 
 
 def test_ctrl_c_is_for_the_sites_client(worker: Worker) -> None:

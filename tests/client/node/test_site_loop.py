@@ -15,18 +15,21 @@ from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
-from client.node import loop
+from client.node import loop, permit
 from client.node.approvals import approve, revoke
 from client.node.calls import RunOver, Stopped, Unrecognised
 from client.node.home import SiteHome
 from client.node.loop import Site
-from client.node.resident import Reply, Worker, WorkerDied
+from client.node.pending import read_pending
+from client.node.resident import LimitReached, Limits, Reply, Worker, WorkerDied
 from client.node.transfer import Received
 from shared.audit.log import read
 from shared.audit.syslog import Syslog
 from shared.audit.verify import verify
-from shared.errors import FedThawError, SiteError
+from shared.config import RunConfig, parse_run_config
+from shared.errors import ConfigError, FedThawError, SiteError
 from shared.replies import FAILED
+from shared.run_plan import approved_settings, plan_number
 
 DIGEST = "d" * 64
 
@@ -43,38 +46,44 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return pushed
 
 
+TOML = """[site]
+name = "north"
+[data]
+images = "images"
+labels = "labels.csv"
+patient = "patient"
+outcome = "outcome"
+positive = [1]
+negative = [0]
+[policy]
+"""
+ASKED = RunConfig(rounds=7).to_flat()
+
+
 @pytest.fixture
 def site(made_home: SiteHome, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose coordinator runs one bundle."""
+    about = {"fab_hash": DIGEST, "override_config": dict(ASKED)}
     monkeypatch.setattr(
-        loop,
-        "fetch_run",
-        lambda connection, run: SimpleNamespace(
-            run_id=run, fab_hash=DIGEST, override_config={"rounds": 5}
-        ),
+        loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
     )
     connection = SimpleNamespace(node=Node(node_id=42), server="hub:1", stop=threading.Event())
-    return Site(made_home.path.parent, made_home, connection)  # type: ignore[arg-type]
+    folder = made_home.path.parent
+    (folder / "site.toml").write_text(TOML, encoding="utf-8")
+    return Site(folder, made_home, connection)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def trusted(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
-    """The same, with the bundle approved; a worker's start and end are noted."""
-    from client.node.approvals import read_approvals
-
-    def bundle(home: SiteHome, digest: str, fetch: Callable[[], bytes], *_: Any) -> bytes:
-        if digest not in read_approvals(home):
-            raise SiteError("not approved", shareable="its owner has not approved it")
-        return b""
-
-    approve(site.home, DIGEST)
-    monkeypatch.setattr(loop, "approved_bundle", bundle)
-    monkeypatch.setattr(loop, "unpack", lambda home, digest, content: tmp_path)
-    monkeypatch.setattr(loop, "get_fused_config_from_fab", lambda content, about: {"rounds": 1})
-    monkeypatch.setattr(loop, "reach_for", lambda *_: lambda scratch: None)
+    """The same, with code and settings approved."""
+    approve(site.home, DIGEST, approved_settings(parse_run_config(ASKED)))
+    monkeypatch.setattr(permit, "approved_bundle", lambda *_: b"")
+    monkeypatch.setattr(loop, "read_sources", lambda *_: {})
+    monkeypatch.setattr(loop, "reach_for", lambda *_: None)
     monkeypatch.setattr(loop, "fetch_weights", lambda *_: None)
     monkeypatch.setattr(
-        loop, "start_worker", lambda digest, folder, reach: Worker(digest, None, None, tmp_path)  # type: ignore[arg-type]
+        loop, "start_worker",
+        lambda digest, sources, room, reach: Worker(digest, None, None, room),  # type: ignore[arg-type]
     )  # fmt: skip
     return site
 
@@ -109,12 +118,13 @@ def test_an_unapproved_bundle_is_answered_without_naming_a_path(
     serve(site, received, monkeypatch)
     error = error_in(sent[0])
     assert error.code == FAILED
-    assert f"has not approved bundle {DIGEST}" in error.reason
+    plan = plan_number(DIGEST, approved_settings(RunConfig(rounds=7)))[:12]
+    assert f"has not approved plan {plan} (bundle {DIGEST}" in error.reason
     assert str(site.folder) not in error.reason
     (entry,) = read(site.home.audit.path)
     assert entry["content"]["error"]["reason"] == error.reason
     assert (entry["to"], entry["run"], entry["bundle"]) == ("hub:1", 7, None)
-    assert entry["settings"] == {"rounds": 5}
+    assert entry["settings"] == ASKED
     assert verify(site.home.audit).intact
     assert entry["bytes"] == sum(len(part) for part in sent[0][1].values())
 
@@ -128,17 +138,22 @@ def test_the_work_is_sent_after_it_is_written_down(
 ) -> None:
     contexts = []
 
-    def work(worker: Worker, received: Received, context: Any, stop: threading.Event) -> Reply:
+    def work(
+        worker: Worker, received: Received, context: Any, stop: threading.Event, limits: Any
+    ) -> Reply:
         contexts.append(context)
         return make_reply(RecordDict(), "query")
 
     monkeypatch.setattr(loop, "let_work", work)
     serve(trusted, received, monkeypatch)
     assert len(sent) == len(list(read(trusted.home.audit.path))) == 1
-    assert contexts[0].node_config == {"site": str(trusted.folder), "deployed": True}
-    assert contexts[0].run_config == {"rounds": 1}
+    assert contexts[0].node_config == {
+        "site": str(trusted.folder), "deployed": True, "keep": str(trusted.home.kept),
+    }  # fmt: skip
+    # All settings, so that no default of the bundle's pyproject.toml is a setting.
+    assert contexts[0].run_config == ASKED
     (entry,) = read(trusted.home.audit.path)
-    assert (entry["bundle"], entry["settings"]) == (DIGEST, {"rounds": 1})
+    assert (entry["bundle"], entry["settings"]) == (DIGEST, ASKED)
     assert entry["asked"]["type"] == received.message.metadata.message_type
 
 
@@ -219,7 +234,7 @@ def test_a_revoked_bundle_runs_no_longer_within_its_run(
     revoke(trusted.home, DIGEST)
     monkeypatch.setattr(loop, "let_work", lambda *_: pytest.fail("it ran"))
     serve(trusted, received, monkeypatch)
-    assert error_in(sent[1]).reason == "its owner has not approved it"
+    assert error_in(sent[1]).reason == unapproved()
 
 
 def test_another_bundle_gets_another_process(
@@ -232,7 +247,7 @@ def test_another_bundle_gets_another_process(
     ended: list[str] = []
     monkeypatch.setattr(loop, "end_worker", lambda worker: ended.append(worker.bundle))
     monkeypatch.setattr(loop, "let_work", lambda *_: make_reply(RecordDict(), "query"))
-    trusted.worker = Worker("another", None, None, Path("scratch"))  # type: ignore[arg-type]
+    trusted.worker = Worker("another", None, None, Path())  # type: ignore[arg-type]
     serve(trusted, received, monkeypatch)
     assert ended == ["another"]
     assert trusted.worker is not None
@@ -249,6 +264,14 @@ def test_a_run_that_is_over_is_dropped_and_the_site_goes_on(
     serve(site, received, monkeypatch)
     assert sent == []
     assert not site.home.audit.path.exists()
+
+
+def unapproved() -> str:
+    plan = plan_number(DIGEST, approved_settings(RunConfig(rounds=7)))[:12]
+    return (
+        f"its owner has not approved plan {plan} (bundle {DIGEST} with these settings); "
+        f"`fedthaw site approve FOLDER {plan}` there allows it"
+    )
 
 
 def test_a_lost_connection_is_not_answered_on(
@@ -269,7 +292,9 @@ def test_an_end_within_the_work_is_not_answered(
     """The coordinator waits for the site instead, as for any that is away."""
     stops: list[threading.Event] = []
 
-    def work(worker: Worker, received: Received, context: Any, stop: threading.Event) -> Reply:
+    def work(
+        worker: Worker, received: Received, context: Any, stop: threading.Event, limits: Any
+    ) -> Reply:
         stops.append(stop)
         raise Stopped("the site is being ended")
 
@@ -291,7 +316,7 @@ def test_the_owner_is_told_once(
     for _ in range(3):
         serve(site, received, monkeypatch)
     assert len(sent) == 3
-    assert caplog.text.count("fedthaw site approve") == 1
+    assert caplog.text.count("To approve it: `fedthaw site approve") == 1
 
 
 def test_one_process_serves_a_site(made_home: SiteHome) -> None:
@@ -303,3 +328,137 @@ def test_one_process_serves_a_site(made_home: SiteHome) -> None:
         pass
     with loop._only_one(made_home):
         assert made_home.lock.exists()
+
+
+def answered(site: Site, sent: list[Any]) -> str | None:
+    """Why the last message was not worked on, None where it was."""
+    content = list(read(site.home.audit.path))[-1]["content"]
+    return str(content["error"]["reason"]) if "error" in content else None
+
+
+@pytest.fixture
+def working(
+    trusted: Site, make_reply: Callable[..., Reply], monkeypatch: pytest.MonkeyPatch
+) -> Site:
+    """A site whose working process answers whatever comes."""
+    monkeypatch.setattr(loop, "let_work", lambda *_: make_reply(RecordDict(), "query"))
+    return trusted
+
+
+def asking(site: Site, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    """The coordinator's next run has these settings."""
+    site.run = None
+    about = {"fab_hash": DIGEST, "override_config": RunConfig(**settings).to_flat()}
+    monkeypatch.setattr(
+        loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
+    )
+
+
+def test_other_settings_need_another_approval(
+    working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) is None
+    asking(working, monkeypatch, rounds=8)
+    serve(working, received, monkeypatch)
+    assert "its owner has not approved plan" in str(answered(working, sent))
+    (pending,) = read_pending(working.home)
+    command = f"fedthaw site approve {working.folder} {pending.plan[:12]}"
+    assert command in caplog.text
+    assert "its code is approved here, but not with these settings" in caplog.text
+    assert pending.config.rounds == 8
+    approve(working.home, pending.bundle, pending.settings)
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) is None
+    # Fold and seed are those of a study's other runs; the number of folds is not.
+    asking(working, monkeypatch, rounds=7, seed=5)
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) is None
+    asking(working, monkeypatch, rounds=7, folds=5, fold=1)
+    serve(working, received, monkeypatch)
+    assert "has not approved" in str(answered(working, sent))
+
+
+def test_an_approval_of_before_says_why_it_is_none_any_more(
+    working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    old = [{"digest": DIGEST, "when": "2026-01-01T00:00:00+00:00", "note": ""}]
+    working.home.approved.write_text(json.dumps(old))
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) == unapproved()
+    assert "its code was approved before approvals were of settings too" in caplog.text
+
+
+def test_the_policy_binds_although_all_settings_are_approved(
+    working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    approve(working.home, DIGEST, None)
+    asking(working, monkeypatch, optimizer="sgd", image_size=2048)
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) == (
+        "its owner's policy does not allow this: optimizers is adamw and the run asks for "
+        "optimizer=sgd; most-image-size is 1024 and the run asks for image-size=2048"
+    )
+    toml = working.folder / "site.toml"
+    more = 'optimizers = ["adamw", "sgd"]\nmost-image-size = 0\n'
+    toml.write_text(TOML + more, encoding="utf-8")
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) is None
+
+
+def test_a_quota_is_charged_before_the_answer_and_survives_a_restart(
+    working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (working.folder / "site.toml").write_text(TOML + "runs-per-day = 1\n", encoding="utf-8")
+
+    def killed(*_: Any) -> Reply:
+        assert json.loads(working.home.quota.read_text())["today"]["runs"] == 1
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "let_work", killed)
+        with pytest.raises(KeyboardInterrupt):
+            serve(working, received, patch)
+    again = Site(working.folder, working.home, working.connection)
+    serve(again, received, monkeypatch)  # the same run
+    assert answered(again, sent) is None
+    approve(working.home, DIGEST, None)
+    asking(again, monkeypatch, rounds=8)
+    serve(again, received, monkeypatch)
+    assert answered(again, sent) == (
+        "its owner's policy does not allow this: runs-per-day is 1 and the run asks for number 2"
+    )
+
+
+def test_settings_that_this_site_does_not_know_are_refused(
+    working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy cannot judge what it does not know."""
+    working.run = None
+    about = {"fab_hash": DIGEST, "override_config": {**ASKED, "send-pixels": True}}
+    monkeypatch.setattr(
+        loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
+    )
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) == ConfigError.default_shareable
+
+
+def test_work_beyond_the_owners_limits_is_refused(
+    working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = "most-memory = 1.5\nhours-per-run = 0.5\n"
+    (working.folder / "site.toml").write_text(TOML + limits, encoding="utf-8")
+
+    def work(worker: Any, received: Any, context: Any, stop: Any, limits: Any) -> Reply:
+        assert limits == Limits(memory=1_500_000_000, seconds=1800.0)
+        raise LimitReached("memory")
+
+    monkeypatch.setattr(loop, "let_work", work)
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) == (
+        "its owner's policy does not allow this: most-memory is 1.5 GB and the run asks for more"
+    )
+    assert working.worker is None

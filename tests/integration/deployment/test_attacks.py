@@ -196,11 +196,14 @@ def test_an_unapproved_bundle_runs_nowhere_until_it_is_approved(deploy: Deploy) 
     deployment.serve()
     clients = deployment.clients()
     submitted = deployment.submit()
-    sentence = f"north cannot take part: its owner has not approved bundle {bundle}"
+    sentence = "north cannot take part: its owner has not approved plan "
     deployment.wait(lambda: sentence in submitted.said, submitted)
-    assert f"fedthaw site approve {north} {bundle}" in clients["north"].said
+    plan = submitted.said.split(sentence)[1][:12]
+    assert f"{plan} (bundle {bundle} with these settings)" in submitted.said
+    assert f"Plan (that code with its settings): {plan}" in submitted.said
+    assert f"`fedthaw site approve {north} {plan}`" in clients["north"].said
     assert not (north / "federation" / "bundles").exists()
-    deployment.command("site", "approve", north, bundle)
+    deployment.command("site", "approve", north, plan)
     deployment.finish(submitted)
     assert sorted(deployment.rounds()[0]["sites"]) == ["east", "north"]
 

@@ -15,7 +15,9 @@ from server.link.home import Home, create_home
 from server.link.lock import only_one
 from shared import bundle
 from shared.bundle import Bundle
+from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
+from shared.run_plan import approved_settings, plan_number
 
 DIGEST = hashlib.sha256(b"code").hexdigest()
 
@@ -63,9 +65,15 @@ def test_a_bundle_is_kept_by_its_digest_for_the_owner_alone(home: Home) -> None:
 def test_owners_are_told_how_to_allow_new_code_only(
     capsys: pytest.CaptureFixture[str], new: bool
 ) -> None:
-    tell_bundle(DIGEST, new)
+    configs = [RunConfig(folds=2, fold=fold, seed=3) for fold in range(2)]
+    tell_bundle(DIGEST, configs, new=new)
     out, err = capsys.readouterr()
     assert (out, DIGEST in err, "fedthaw site approve" in err) == ("", True, new)
+    # The folds of an arm are one plan.
+    plan = plan_number(DIGEST, approved_settings(configs[0]))[:12]
+    assert f"Plan (that code with its settings): {plan}\n" in err
+    tell_bundle(DIGEST, [*configs, RunConfig(folds=3)], new=new)
+    assert f"Plans (that code with its settings): {plan}, " in capsys.readouterr().err
 
 
 def test_without_a_server_process_its_command_is_told(

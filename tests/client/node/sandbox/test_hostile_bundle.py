@@ -15,6 +15,7 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.app.user_config import UserConfig
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
+from client.node.bundles import make_room
 from client.node.home import SiteHome
 from client.node.resident import end_worker, let_work, start_worker
 from client.node.sandbox.confine import landlock_version
@@ -97,16 +98,13 @@ cache = "cache"
 
 @pytest.fixture
 def home(tmp_path: Path) -> SiteHome:
-    """A site's folder with secrets in its usual place, and a bundle among them."""
+    """A site's folder with secrets in its usual place."""
     (tmp_path / "site.toml").write_text(SITE, encoding="utf-8")
     (tmp_path / "labels.csv").write_text("patient,grade\n", encoding="utf-8")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "one.png").write_bytes(b"12345")
     home = SiteHome(tmp_path / "federation")
-    bundle = home.bundles / "digest" / "client"
-    bundle.mkdir(parents=True)
-    (bundle / "__init__.py").touch()
-    (bundle / "app.py").write_text(APP, encoding="utf-8")
+    home.path.mkdir()
     for file in (home.key, home.approved, home.audit.path):
         file.write_text("secret", encoding="utf-8")
     (tmp_path.parent / f"{tmp_path.name}-elsewhere").write_text("another user's", encoding="utf-8")
@@ -123,7 +121,7 @@ def port() -> Iterator[int]:
 def attack(
     home: SiteHome, port: int, make_received: Callable[[RecordDict], Received]
 ) -> Callable[[Callable[[Path], Reach | None]], dict[str, str]]:
-    """What the bundle could do, by the name of the try."""
+    """What the bundle could do, by the name of the try; its room is among the secrets."""
     folder = home.path.parent
     paths = {
         "key": home.key, "approved": home.approved, "audit": home.audit.path,
@@ -132,7 +130,9 @@ def attack(
     }  # fmt: skip
 
     def run(reach: Callable[[Path], Reach | None]) -> dict[str, str]:
-        worker = start_worker("digest", home.bundles / "digest", reach)
+        room = make_room(home)
+        sources = {"client/__init__.py": b"", "client/app.py": APP.encode()}
+        worker = start_worker("digest", sources, room, reach(room))
         (folder / "cache").mkdir(exist_ok=True)
         config: UserConfig = {
             "paths": json.dumps({name: str(path) for name, path in paths.items()}),
@@ -144,7 +144,7 @@ def attack(
             reply = let_work(worker, received, context, threading.Event())
         finally:
             end_worker(worker)
-        assert not worker.scratch.exists()
+        assert not worker.room.exists()
         message = inflate_object_from_contents(reply.tree.object_id, dict(reply.parts))
         assert isinstance(message, Message)
         tried: dict[str, str] = json.loads(str(message.content["tried"]["json"]))
@@ -169,7 +169,7 @@ def test_without_a_sandbox_everything_is_within_reach(
 def test_in_the_sandbox_the_data_is_within_reach_and_nothing_else(
     attack: Callable[..., dict[str, str]], home: SiteHome
 ) -> None:
-    tried = attack(reach_for(home.path.parent, home, home.bundles / "digest"))
+    tried = attack(lambda room: reach_for(home.path.parent, home, room))
     expected = {
         **{f"{how} {secret}": "PermissionError" for secret in SECRETS for how in ("read", "write")},
         "read labels": "14", "read image": "5", "read elsewhere": "PermissionError",
@@ -190,15 +190,14 @@ def test_in_the_sandbox_the_data_is_within_reach_and_nothing_else(
 
 
 def test_a_file_that_is_replaced_is_another_reach(home: SiteHome, tmp_path: Path) -> None:
-    reach = reach_for(tmp_path, home, home.bundles / "digest")
-    before = reach(tmp_path / "scratch")
+    before = reach_for(tmp_path, home, tmp_path / "room")
     assert before is not None
     assert before.stamp() == before.stamp()
     stamp = before.stamp()
     replacement = tmp_path / "new.csv"
     replacement.write_text("patient,grade\n", encoding="utf-8")
     os.replace(replacement, tmp_path / "labels.csv")
-    after = reach(tmp_path / "scratch")
+    after = reach_for(tmp_path, home, tmp_path / "room")
     assert after is not None
     assert after.stamp() != stamp
 
@@ -207,5 +206,5 @@ def test_a_file_that_is_replaced_is_another_reach(home: SiteHome, tmp_path: Path
 def test_the_owner_decides(home: SiteHome, tmp_path: Path, sandbox: str) -> None:
     text = f'{SITE}[policy]\nsandbox = "{sandbox}"\n'
     (tmp_path / "site.toml").write_text(text, encoding="utf-8")
-    reach = reach_for(tmp_path, home, home.bundles / "digest")(tmp_path / "scratch")
+    reach = reach_for(tmp_path, home, tmp_path / "room")
     assert (reach is None) == (sandbox == "off")

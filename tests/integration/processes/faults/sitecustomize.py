@@ -1,5 +1,7 @@
 """Faults for the processes of the tests: Python imports this where PYTHONPATH names its folder.
 
+A deployed site's working process is started so that it does not; `spoilt_worker.py` imports it.
+
 `FEDTHAW_TEST_FAULTS` is a JSON object:
 `site`, `round`, `times`, `act`: when this site trains this round (0: any), so many times, it
 raises, sends NaN (`nan`), waits for ever (`wait`), or kills its own process (`die`);
@@ -117,7 +119,14 @@ def _spoil_aggregation(module: ModuleType) -> None:
     collector.result = spoilt
 
 
+def _spoil_resident(module: ModuleType) -> None:
+    """A site's working process hears nothing of PYTHONPATH, so it is started by another file."""
+    vars(module)["WORKER"] = Path(__file__).with_name("spoilt_worker.py")
+
+
 _SPOILT: dict[str, Callable[[ModuleType], None]] = {}
+if FAULTS:
+    _SPOILT["client.node.resident"] = _spoil_resident
 if "act" in FAULTS or "hold" in FAULTS:
     _SPOILT["client.handlers.train"] = _spoil_train
 if FAULTS.get("final"):
@@ -128,7 +137,7 @@ if "aggregate" in FAULTS:
     _SPOILT["server.aggregation.collector"] = _spoil_aggregation
 
 
-class _Spoiler(importlib.abc.MetaPathFinder):
+class Spoiler(importlib.abc.MetaPathFinder):
     """Loads these modules as everybody would, and then spoils them."""
 
     def find_spec(
@@ -145,7 +154,8 @@ class _Spoiler(importlib.abc.MetaPathFinder):
 
         def load_and_spoil(module: ModuleType) -> None:
             load(module)
-            spoil(module)
+            if module.__name__ == fullname:  # a loader may be that of other modules too
+                spoil(module)
 
         vars(spec.loader)["exec_module"] = load_and_spoil
         return spec
@@ -165,5 +175,5 @@ def _spoil_disk(stall: str | None, full: str | None) -> None:
 
 
 if FAULTS:
-    sys.meta_path.insert(0, _Spoiler())
+    sys.meta_path.insert(0, Spoiler())
     _spoil_disk(FAULTS.get("stall"), FAULTS.get("full"))

@@ -1,0 +1,153 @@
+"""The blocks of a deployed site, kept on its disk: patients come and go, the blocks stay.
+
+A patient who joined or changed alone would be the difference between two runs. So newcomers wait
+until they make a block of their own, and a block of which a patient has left, changed class or lost
+an image is left out as a whole. Images that a dealt patient gets later wait too.
+
+The file holds SHA-256 of image files and classes, no identifiers. It belongs to the site's private
+folder like its key: where it is lost, patients are dealt anew, and runs before and after may differ
+by few of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.data.blocks import Block, deal_blocks, merge_blocks
+from client.data.cohort import Cohort
+from shared.errors import SiteError
+from shared.files import make_private_folder, write_private
+
+FILE = "dealt.json"
+
+
+@dataclass(frozen=True)
+class DealtPatient:
+    """A patient as dealt: class, and the SHA-256 of each image."""
+
+    label: int
+    images: frozenset[str]
+
+
+DealtBlock = tuple[DealtPatient, ...]
+
+
+@dataclass(frozen=True)
+class Dealing:
+    """What of a site's cohort runs may use, and in which blocks."""
+
+    cohort: Cohort
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+    """For the site's owner."""
+
+
+def deal(cohort: Cohort, size: int, folder: Path | None) -> Dealing:
+    """The blocks of a cohort, of `size` patients or more; with `folder` those kept there go on.
+
+    Raises SiteError where what is kept is damaged or cannot be written.
+    """
+    if folder is None:
+        return Dealing(cohort, deal_blocks(cohort.patients(), cohort.site, size))
+    path = folder / FILE
+    kept = _read(path)
+    owner = {r.digest: r.patient for r in cohort.radiographs}
+    labels = cohort.patients()
+    whole = [found for block in kept if (found := _found(block, owner, labels)) is not None]
+    listed = {digest for block in kept for patient in block for digest in patient.images}
+    known = {owner[digest] for digest in listed if digest in owner}
+    newcomers = {p: label for p, label in labels.items() if p not in known}
+    joined = deal_blocks(newcomers, cohort.site, size)
+    if joined:
+        _write(path, [*kept, *(_as_dealt(block, cohort) for block in joined)])
+    images = listed | {r.digest for r in cohort.radiographs if r.patient in newcomers}
+    used = Cohort(cohort.site, tuple(r for r in cohort.radiographs if r.digest in images))
+    blocks = merge_blocks([*whole, *joined], size)
+    waiting = 0 if joined else len(newcomers)
+    late = sum(1 for r in cohort.radiographs if r.digest not in images)
+    return Dealing(used, blocks, _notes(len(kept) - len(whole), waiting, late, size, path))
+
+
+def _found(block: DealtBlock, owner: dict[str, str], labels: dict[str, int]) -> Block | None:
+    """The block's patients as they are called now; None where one of them is not as dealt."""
+    patients: set[str] = set()
+    for dealt in block:
+        owners = {owner.get(digest) for digest in dealt.images}
+        patient = owners.pop()
+        if owners or patient is None or patient in patients or labels[patient] != dealt.label:
+            return None
+        patients.add(patient)
+    return frozenset(patients)
+
+
+def _notes(broken: int, waiting: int, late: int, size: int, path: Path) -> tuple[str, ...]:
+    found = []
+    if broken:
+        found.append(
+            f"{broken} blocks of patients are left out: a patient of each has left, changed class "
+            f"or lost an image since they were dealt, and would be the difference between two runs "
+            f"(least-difference is {size}). To deal all patients anew, remove {path}; runs before "
+            "and after may then be told apart by few patients."
+        )
+    if waiting:
+        found.append(
+            f"{waiting} new patients wait until there are {size} with both classes, as "
+            "least-difference asks."
+        )
+    if late:
+        found.append(
+            f"{late} images that patients have got since they were dealt are not used, as "
+            "least-difference asks."
+        )
+    return tuple(found)
+
+
+def _as_dealt(block: Block, cohort: Cohort) -> DealtBlock:
+    images: dict[str, set[str]] = defaultdict(set)
+    for radiograph in cohort.radiographs:
+        images[radiograph.patient].add(radiograph.digest)
+    labels = cohort.patients()
+    return tuple(DealtPatient(labels[p], frozenset(images[p])) for p in sorted(block))
+
+
+def _read(path: Path) -> list[DealtBlock]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return [tuple(map(_patient, block)) for block in document["blocks"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SiteError(
+            f"{path}, which says which patients are only used together, cannot be read "
+            f"({type(error).__name__}); restore it from a backup. Removing it deals all patients "
+            "anew, and runs before and after may then be told apart by few of them."
+        ) from error
+
+
+def _patient(entry: dict[str, Any]) -> DealtPatient:
+    images = frozenset(entry["images"])
+    if not images or entry["label"] not in (0, 1):
+        raise ValueError("a patient without images or class")
+    return DealtPatient(entry["label"], images)
+
+
+def _write(path: Path, blocks: Sequence[DealtBlock]) -> None:
+    document = {
+        "blocks": [
+            [{"label": one.label, "images": sorted(one.images)} for one in block]
+            for block in blocks
+        ]
+    }
+    try:
+        make_private_folder(path.parent)
+        write_private(path, (json.dumps(document) + "\n").encode())
+    except OSError as error:
+        raise SiteError(
+            f"{path} cannot be written ({error.strerror}); runs need it, so that no two of them "
+            "differ by a few patients."
+        ) from error

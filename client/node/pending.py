@@ -1,0 +1,128 @@
+"""Runs that a coordinator has asked for and that nobody has approved here yet."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from client.node.approvals import read_approvals
+from client.node.home import SiteHome
+from shared.config import RunConfig, parse_run_config
+from shared.errors import ConfigError, SiteError
+from shared.files import file_lock, write_private
+from shared.run_plan import SHOWN_DIGITS, WEIGHTS_FILE, approved_settings, plan_number
+from shared.setting import Scalar
+
+MOST = 100
+"""Kept, the latest ones: a coordinator could ask for ever more."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Code and settings that wait for their owner's decision."""
+
+    bundle: str
+    config: RunConfig
+    when: str
+    """First asked for, UTC."""
+
+    @property
+    def settings(self) -> dict[str, Scalar]:
+        """What would be approved."""
+        return approved_settings(self.config)
+
+    @property
+    def plan(self) -> str:
+        """Its number."""
+        return plan_number(self.bundle, self.settings)
+
+
+def require_approved(home: SiteHome, bundle: str, config: RunConfig, folder: Path | None) -> None:
+    """SiteError where the owner has not approved this code with these settings.
+
+    The plan is kept for `fedthaw site approve`; `folder` is the site's, for that command.
+    """
+    settings = approved_settings(config)
+    approvals = read_approvals(home)
+    if any(one.covers(bundle, settings) for one in approvals):
+        return
+    plan = plan_number(bundle, settings)
+    _keep(home, bundle, settings, plan)
+    own = [one for one in approvals if one.bundle == bundle]
+    if not own:
+        what = "its code is not approved here"
+    elif all(one.of_code_alone for one in own):
+        what = (
+            "its code was approved before approvals were of settings too, so its settings are not "
+            "approved here"
+        )
+    else:
+        what = "its code is approved here, but not with these settings"
+    short = plan[:SHOWN_DIGITS]
+    command = f"fedthaw site approve {shlex.quote(str(folder)) if folder else 'FOLDER'}"
+    raise SiteError(
+        f"The coordinator asks for plan {short} (bundle {bundle}): {what}. To see what it does: "
+        f"`{command}`. To approve it: `{command} {short}`",
+        shareable=(
+            f"its owner has not approved plan {short} (bundle {bundle} with these settings); "
+            f"`fedthaw site approve FOLDER {short}` there allows it"
+        ),
+    )
+
+
+def read_pending(home: SiteHome) -> list[Pending]:
+    """What waits, the oldest first; what cannot be read any more is passed over."""
+    found = []
+    for entry in _read(home.pending):
+        try:
+            found.append(Pending(entry["bundle"], _config(entry["settings"]), entry["when"]))
+        except (KeyError, TypeError, ConfigError):  # of another version
+            continue
+    return found
+
+
+def find_pending(home: SiteHome, number: str) -> Pending | None:
+    """The one waiting plan whose number begins so, None where there is none or several."""
+    found = [one for one in read_pending(home) if one.plan.startswith(number.lower())]
+    return found[0] if len(found) == 1 and len(number) >= SHOWN_DIGITS else None
+
+
+def forget_pending(home: SiteHome, plan: str) -> None:
+    """It was decided on."""
+    with file_lock(home.edit_lock):
+        left = [one for one in _read(home.pending) if one.get("plan") != plan]
+        _write(home.pending, left)
+
+
+def _keep(home: SiteHome, bundle: str, settings: Mapping[str, Scalar], plan: str) -> None:
+    with file_lock(home.edit_lock):
+        entries = _read(home.pending)
+        if any(one.get("plan") == plan for one in entries):
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        new = {"plan": plan, "bundle": bundle, "settings": dict(settings), "when": now}
+        _write(home.pending, [*entries, new][-MOST:])
+
+
+def _config(settings: Mapping[str, Scalar]) -> RunConfig:
+    weights = settings["weights"]
+    named = {"weights": "file.safetensors"} if weights == WEIGHTS_FILE else {}
+    return parse_run_config({**settings, **named})
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Entries; none where the file is damaged: the coordinator asks again."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+
+
+def _write(path: Path, entries: list[dict[str, Any]]) -> None:
+    write_private(path, (json.dumps(entries, indent=1) + "\n").encode())

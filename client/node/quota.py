@@ -1,0 +1,200 @@
+"""How much a site has worked for its coordinator: counted on its disk before it works.
+
+A message is charged before anything is computed for it, so neither a crash nor a restart gives one
+for nothing. A day is one of UTC; a clock that is set back begins no new one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from client.node.home import SiteHome
+from client.policy.refusal import PolicyError, Refusal, numbers
+from client.policy.rules import Policy
+from shared.errors import SiteError
+from shared.files import write_private
+
+Kind = Literal["run", "round", "query"]
+HOUR = 3600.0
+CUT_OFF_SECONDS = HOUR
+"""What work counts for at most whose process was killed, so that its end is not known."""
+_MOST_RUNS = 5000
+_OF_TYPE: dict[str, Kind] = {"query": "run", "train": "round"}
+
+
+@dataclass(frozen=True)
+class Used:
+    """Messages answered, and seconds of work."""
+
+    runs: int = 0
+    rounds: int = 0
+    queries: int = 0
+    seconds: float = 0.0
+
+    def plus(self, kind: Kind | None, *, new_run: bool) -> Used:
+        """With one more."""
+        return replace(
+            self,
+            runs=self.runs + new_run,
+            rounds=self.rounds + (kind == "round"),
+            queries=self.queries + (kind == "query"),
+        )
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is on the disk."""
+
+    day: str = ""
+    today: Used = Used()
+    in_all: Used = Used()
+    seconds_of_run: dict[str, float] = field(default_factory=dict)
+    """By run, the latest last."""
+    since: float | None = None
+    """When the work began that is under way (seconds of the epoch), None where there is none."""
+    run: str = ""
+    """Whose work that is."""
+
+
+def kind_of(message_type: str) -> Kind:
+    """What a message is charged as; everything but a round and a greeting is a query."""
+    return _OF_TYPE.get(message_type, "query")
+
+
+def charge(
+    home: SiteHome, policy: Policy, site: str, run: str, kind: Kind,
+    now: Callable[[], float] = time.time,
+) -> float | None:  # fmt: skip
+    """Take a message of a run on the account; the seconds that its work may take, None: any.
+
+    Only the process that holds the site calls this. Raises PolicyError where a quota is used up,
+    and SiteError where the account cannot be read or written.
+    """
+    account = _today(_settled(_read(home), now()), now())
+    new = run not in account.seconds_of_run
+    today, in_all = (one.plus(kind, new_run=new) for one in (account.today, account.in_all))
+    _require_within(policy, site, account, today, in_all, run)
+    runs = {**account.seconds_of_run, run: account.seconds_of_run.get(run, 0.0)}
+    _write(
+        home,
+        replace(
+            account,
+            today=today,
+            in_all=in_all,
+            seconds_of_run=dict(list(runs.items())[-_MOST_RUNS:]),
+            since=now(),
+            run=run,
+        ),
+    )
+    left = [
+        hours * HOUR - used
+        for hours, used in (
+            (policy.hours_per_day, today.seconds),
+            (policy.hours_per_run, runs[run]),
+        )
+        if hours
+    ]
+    return min(left, default=None)
+
+
+def settle(home: SiteHome, now: Callable[[], float] = time.time) -> None:
+    """Add the time of the work that was charged last, which has ended."""
+    account = _read(home)
+    if account.since is not None:
+        _write(home, _worked(account, max(0.0, now() - account.since)))
+
+
+def _settled(account: Account, now: float) -> Account:
+    """Work whose end nobody noted: its process was killed."""
+    if account.since is None:
+        return account
+    return _worked(account, min(max(0.0, now - account.since), CUT_OFF_SECONDS))
+
+
+def _worked(account: Account, seconds: float) -> Account:
+    of_run = account.seconds_of_run
+    return replace(
+        account,
+        today=replace(account.today, seconds=account.today.seconds + seconds),
+        in_all=replace(account.in_all, seconds=account.in_all.seconds + seconds),
+        seconds_of_run={**of_run, account.run: of_run.get(account.run, 0.0) + seconds},
+        since=None,
+    )
+
+
+def _today(account: Account, now: float) -> Account:
+    day = datetime.fromtimestamp(now, UTC).date().isoformat()
+    return account if day <= account.day else replace(account, day=day, today=Used())
+
+
+def _require_within(
+    policy: Policy, site: str, account: Account, today: Used, in_all: Used, run: str
+) -> None:
+    hours = account.seconds_of_run.get(run, 0.0) / HOUR
+    checks = (
+        ("runs-per-day", policy.runs_per_day, today.runs),
+        ("rounds-per-day", policy.rounds_per_day, today.rounds),
+        ("queries-per-day", policy.queries_per_day, today.queries),
+        ("runs-in-all", policy.runs_in_all, in_all.runs),
+        ("rounds-in-all", policy.rounds_in_all, in_all.rounds),
+        ("queries-in-all", policy.queries_in_all, in_all.queries),
+    )
+    refusals = [
+        Refusal(rule, numbers(limit), f"number {asked}")
+        for rule, limit, asked in checks
+        if asked > limit
+    ]
+    if 0 < policy.hours_per_day <= today.seconds / HOUR:
+        refusals.append(Refusal("hours-per-day", numbers(policy.hours_per_day), "more"))
+    if 0 < policy.hours_per_run <= hours:
+        refusals.append(Refusal("hours-per-run", numbers(policy.hours_per_run), "more"))
+    if refusals:
+        raise PolicyError(site, refusals)
+
+
+def _read(home: SiteHome) -> Account:
+    try:
+        document = json.loads(home.quota.read_text(encoding="utf-8"))
+        account = Account(
+            day=str(document["day"]),
+            today=_used(document["today"]),
+            in_all=_used(document["in_all"]),
+            seconds_of_run={str(k): float(v) for k, v in document["seconds_of_run"].items()},
+            since=None if document["since"] is None else float(document["since"]),
+            run=str(document["run"]),
+        )
+    except FileNotFoundError:
+        return Account()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise SiteError(
+            f"{home.quota} cannot be read, so it is not known how much this site has answered, and "
+            "it answers nothing; restore it from a backup, or remove it to count from 0 again."
+        ) from None
+    return account
+
+
+def _used(document: dict[str, float]) -> Used:
+    used = Used(
+        runs=int(document["runs"]),
+        rounds=int(document["rounds"]),
+        queries=int(document["queries"]),
+        seconds=float(document["seconds"]),
+    )
+    if min(used.runs, used.rounds, used.queries) < 0 or not used.seconds >= 0:
+        raise ValueError("less than nothing")
+    return used
+
+
+def _write(home: SiteHome, account: Account) -> None:
+    try:
+        write_private(home.quota, (json.dumps(asdict(account)) + "\n").encode())
+    except OSError as error:
+        raise SiteError(
+            f"{home.quota} cannot be written ({error.strerror}); nothing is answered that is not "
+            "counted first."
+        ) from error

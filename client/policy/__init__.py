@@ -1,0 +1,1 @@
+"""What a site's owner lets runs do: [policy] of site.toml, enforced by the site itself."""

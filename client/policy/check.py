@@ -1,0 +1,93 @@
+"""What handlers call before they train or answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from client.part import Part, TrainingSamples, tell_owner
+from client.policy.cohort import refused_evaluation, refused_training
+from client.policy.refusal import PolicyError, Refusal
+from client.policy.rules import Policy
+from client.policy.settings import refused_settings
+from client.workspace import Workspace, training_samples
+from shared.config import RunConfig
+from shared.errors import ProtocolError
+from shared.protocol.evaluate import Scope
+from shared.schedule import Plan, plan_round, total_rounds
+
+
+def check_run(workspace: Workspace, config: RunConfig, *, tell: bool = False) -> None:
+    """PolicyError where a rule of the site refuses this run.
+
+    In a simulation, whose owner the rules protect from nobody, only rules that site.toml itself
+    gives refuse; with `tell` what a deployed site would refuse is said.
+    """
+    samples = training_samples(workspace, config)
+    for part in workspace.parts:
+        refusals = _refusals(part.settings.policy, config, samples)
+        _require(workspace, part, refusals)
+        if tell and not workspace.deployed and not config.pooled:
+            _tell_refusals(part, config)
+
+
+def _refusals(policy: Policy, config: RunConfig, samples: TrainingSamples) -> list[Refusal]:
+    return [
+        *refused_settings(policy, config),
+        *refused_training(policy, config, samples.train),
+        *refused_evaluation(policy, "validation", samples.validation),
+        *refused_evaluation(policy, "test fold", samples.test),
+    ]
+
+
+def _tell_refusals(part: Part, config: RunConfig) -> None:
+    """Say what the rules would refuse, with the split that they would ask for."""
+    try:
+        refusals = _refusals(
+            part.settings.policy, config, part.samples_of(part.deployed_split(config))
+        )
+    except PolicyError as error:
+        refusals = list(error.refusals)
+    if refusals:
+        told = "; ".join(one.full() for one in refusals)
+        tell_owner(part.settings.name, f"Deployed, this site would refuse the run: {told}.")
+
+
+def check_settings(workspace: Workspace, config: RunConfig) -> None:
+    """As `check_run`, of the settings alone: for questions about runs that were evaluated."""
+    for part in workspace.parts:
+        refusals = refused_settings(part.settings.policy, config)
+        _require(workspace, part, refusals)
+
+
+def check_external(workspace: Workspace) -> None:
+    """PolicyError where the site's patients are not for evaluation as a whole."""
+    for part in workspace.parts:
+        if not part.settings.policy.external_evaluation:
+            refusal = Refusal("external-evaluation", "false", "all patients")
+            _require(workspace, part, [refusal])
+
+
+def check_held_out(workspace: Workspace, patients: int, scope: Scope) -> None:
+    """PolicyError where a question is about fewer patients than may be evaluated."""
+    for part in workspace.parts:
+        least = part.settings.policy.least_held_out_patients
+        if 0 < patients < least:
+            refusal = Refusal("least-held-out-patients", str(least), None, f"{scope}: {patients}")
+            _require(workspace, part, [refusal])
+
+
+def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None:
+    """ProtocolError where a deployed site is asked for another round than its settings imply.
+
+    What its owner approved are settings; a plan that departs from them was approved by nobody.
+    """
+    if not workspace.deployed:
+        return
+    if plan.round > total_rounds(config) or plan != plan_round(config, plan.round):
+        raise ProtocolError(f"the plan of round {plan.round} is not that of the run's settings")
+
+
+def _require(workspace: Workspace, part: Part, refusals: Sequence[Refusal]) -> None:
+    policy, deployed = part.settings.policy, workspace.deployed
+    if binding := [one for one in refusals if policy.binds(one.rule, deployed=deployed)]:
+        raise PolicyError(part.settings.name, binding)

@@ -1,0 +1,126 @@
+"""A run's plan in plain words, for the owner who is to approve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from client.policy.rules import Policy
+from client.policy.settings import refused_settings
+from shared.config import RunConfig
+from shared.metrics.histogram import SCORE_BINS
+from shared.run_plan import approved_settings
+from shared.schedule import Stage, plan_round, statistics_stay_at_sites, total_rounds
+
+
+def plan_in_words(config: RunConfig, policy: Policy) -> list[str]:
+    """Sentences: what trains, what leaves the site and how often, what differs from the default.
+
+    Fold and seed are those of any run of the plan: an approval covers all of them.
+    """
+    sentences = [
+        _trains(config), _how(config), _leaves_each_round(config), _leaves_at_the_end(config),
+        _patients(config, policy), _average(config), _differs(config),
+    ]  # fmt: skip
+    for refusal in refused_settings(policy, config):
+        sentences.append(
+            f"REFUSED all the same: your site.toml does not allow it, as {refusal.told()}."
+        )
+    return sentences
+
+
+def _trains(config: RunConfig) -> str:
+    parts = [f"{_rounds(first, last)} {_named(s)}" for first, last, s in _phases(config)]
+    return f"Trains in {total_rounds(config)} rounds of {config.backbone}: {'; '.join(parts)}."
+
+
+def _phases(config: RunConfig) -> Iterator[tuple[int, int, tuple[Stage, ...]]]:
+    """First round, last round and trainable stages of each stretch of rounds alike."""
+    first = 1
+    total = total_rounds(config)
+    for number in range(1, total + 1):
+        stages = plan_round(config, number).trainable
+        if number == total or plan_round(config, number + 1).trainable != stages:
+            yield first, number, stages
+            first = number + 1
+
+
+def _rounds(first: int, last: int) -> str:
+    return f"round {first}" if first == last else f"rounds {first} to {last}"
+
+
+def _named(stages: tuple[Stage, ...]) -> str:
+    if stages == ("head",):
+        return "the head alone"
+    return ", ".join(reversed(stages))
+
+
+def _how(config: RunConfig) -> str:
+    return (
+        f"Each round takes {config.local_epochs} pass{'es' if config.local_epochs > 1 else ''} "
+        f"over the training images at {config.image_size} px with {config.optimizer}, "
+        f"{config.batch_size} images a step, {config.sampling} sampling, augmentation "
+        f"{config.augmentation}, dropout {config.dropout:g}."
+    )
+
+
+def _leaves_each_round(config: RunConfig) -> str:
+    statistics = {
+        "average": ", their BatchNorm means and variances",
+        "local": " (BatchNorm statistics stay here)",
+        "frozen": "",
+    }[config.batch_norm]
+    return (
+        f"After each round, and again where a round is repeated, leave: the changes of the trained "
+        f"weights as {config.update_dtype}{statistics}; exact numbers of training images, patients "
+        f"and steps, the mean loss; the validation patients counted exactly, by outcome, in "
+        f"{SCORE_BINS} bins of their score."
+    )
+
+
+def _leaves_at_the_end(config: RunConfig) -> str:
+    sets = "validation patients, and those of the test fold" if config.folds else (
+        "validation patients"
+    )  # fmt: skip
+    local = (
+        " Scores are under this site's own BatchNorm statistics."
+        if statistics_stay_at_sites(config)
+        else ""
+    )
+    return (
+        f"After the last round leave the {sets}, counted so under the final model, and by clinical "
+        f"grade where site.toml names one; for comparisons with other runs, sums over them.{local}"
+    )
+
+
+def _patients(config: RunConfig, policy: Policy) -> str:
+    share = f"{config.validation_fraction:.0%} of the others are for validation"
+    folds = (
+        f"The patients are dealt into {config.folds} folds; a run holds one of them out, and all "
+        f"{config.folds} runs, of any seed, are covered; {share}."
+        if config.folds
+        else f"No fold is held out; {share.replace('the others', 'the patients')}."
+    )
+    if policy.least_difference > 1:
+        return (
+            f"{folds} Any two sets of patients that are answered for are the same or differ by "
+            f"{policy.least_difference} patients or more."
+        )
+    return f"{folds} Two sets of patients may differ by a single one (least-difference is 1)."
+
+
+def _average(config: RunConfig) -> str:
+    return (
+        f"The coordinator averages by {config.strategy} where {config.min_sites} sites or more "
+        "take part."
+    )
+
+
+def _differs(config: RunConfig) -> str:
+    default = approved_settings(RunConfig())
+    own = approved_settings(config)
+    differing = [f"{k}={_word(own[k])} ({_word(default[k])})" for k in own if own[k] != default[k]]
+    return f"Differs from the default: {', '.join(differing) or 'nothing'}."
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,62 @@
+"""A plan in words says what the code does."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.policy.rules import Policy
+from client.policy.words import plan_in_words
+from shared.config import RunConfig
+from shared.schedule import STAGES, plan_round, total_rounds
+
+SHORT = {"rounds": st.integers(0, 8), "probe_rounds": st.integers(1, 4)}
+
+
+def test_the_default_plan() -> None:
+    words = plan_in_words(RunConfig(), Policy())
+    assert words[0] == (
+        "Trains in 30 rounds of resnet50: rounds 1 to 12 the head alone; rounds 13 to 16 head, "
+        "layer4; rounds 17 to 22 head, layer4, layer3; rounds 23 to 30 head, layer4, layer3, "
+        "layer2."
+    )
+    assert "with adamw, 8 images a step, balanced sampling, augmentation recipe" in words[1]
+    assert "as float32, their BatchNorm means and variances" in words[2]
+    assert "exactly, by outcome, in 514 bins" in words[2]
+    assert "No fold is held out; 20% of the patients are for validation" in words[4]
+    assert words[-1] == "Differs from the default: nothing."
+
+
+@given(
+    st.fixed_dictionaries(SHORT),
+    st.sampled_from(["progressive", "full", "probe"]),
+)
+def test_every_round_is_told_with_what_trains_in_it(counts: dict[str, int], schedule: str) -> None:
+    config = RunConfig(schedule=schedule, **counts)  # type: ignore[arg-type]
+    told = plan_in_words(config, Policy())[0]
+    found = re.findall(r"rounds? (\d+)(?: to (\d+))? ([a-z0-9, ]+)", told.split(":", 1)[1])
+    by_round = {
+        number: {"head"} if stages == "the head alone" else set(stages.split(", "))
+        for first, last, stages in found
+        for number in range(int(first), int(last or first) + 1)
+    }
+    assert by_round == {
+        number: set(plan_round(config, number).trainable)
+        for number in range(1, total_rounds(config) + 1)
+    }
+    assert all(stages <= set(STAGES) for stages in by_round.values())
+
+
+def test_what_differs_and_what_is_refused_is_told() -> None:
+    config = RunConfig(folds=5, fold=2, seed=9, optimizer="sgd", batch_norm="local", recompute=True)
+    words = "\n".join(plan_in_words(config, Policy(least_difference=1)))
+    assert "optimizer=sgd (adamw), batch-norm=local (average), recompute=true (false)" in words
+    assert "folds=5 (0)" in words
+    assert "seed" not in words.rpartition("Differs")[2]
+    assert "all 5 runs, of any seed, are covered" in words
+    assert "BatchNorm statistics stay here" in words
+    assert "this site's own BatchNorm statistics" in words
+    assert "least-difference is 1" in words
+    assert "REFUSED all the same: your site.toml does not allow it, as optimizers is adamw" in words
