@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from server.evaluation import evaluation_of
+from server.disclosure.shown import Shown
 from server.federation import Federation
 from server.run.ledger import RoundRecord, SiteRound
+from shared.metrics.histogram import summed
+from shared.metrics.summary import summarise
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainReply
 from shared.schedule import Plan
@@ -28,43 +29,50 @@ class Collected:
     """Registered sites that were not connected when the round began."""
 
 
+@dataclass(frozen=True)
+class FinishedRound:
+    """A round exactly, for the run to go on with, and as it may be shown."""
+
+    exact: RoundRecord
+    shown: Shown[RoundRecord]
+
+
 def record_of(
     federation: Federation,
     plan: Plan,
     asked: Sequence[Collected],
     seconds: float,
-    earlier: Sequence[RoundRecord] = (),
-) -> RoundRecord:
-    """The ledger's record: the last asking's replies, everybody's bytes and waiting.
-
-    What it shows of the sites tells nothing more beside the rounds before, `earlier`.
-    """
+) -> FinishedRound:
+    """The round's record: the last asking's replies, everybody's bytes and waiting."""
     result = asked[-1]
     replies = dict(sorted(result.replies.items()))
     images = sum(reply.images for reply in replies.values())
-    evaluation = evaluation_of(
-        {name: reply.histogram for name, reply in replies.items()},
+    histograms = {name: reply.histogram for name, reply in replies.items()}
+    cohort = federation.disclosure.cohort(
+        "validation",
+        histograms,
         {name for name, reply in replies.items() if reply.suppress},
-        earlier,
+        federation.data_of(replies),
     )
-    return RoundRecord(
+    exact = RoundRecord(
         round=plan.round,
         plan=plan_to_values(plan),
-        sites={name: _site_round(reply, evaluation.sites[name]) for name, reply in replies.items()},
+        sites={name: _site_round(reply) for name, reply in replies.items()},
         refused=result.refused,
         absent=result.absent,
         attempts=len(asked),
         loss=sum(reply.loss * reply.images for reply in replies.values()) / images,
-        validation=evaluation.pooled,
+        validation=summarise(summed(histograms.values())).to_json(),
         bytes_down=sum(one.bytes_down for one in asked),
         bytes_up=sum(one.bytes_up for one in asked),
         bytes_full_exchange=sum(one.messages for one in asked) * federation.full_model_bytes,
         seconds=seconds,
         wait_seconds=sum(one.wait_seconds for one in asked),
     )
+    return FinishedRound(exact, federation.disclosure.round(exact, cohort))
 
 
-def _site_round(reply: TrainReply, metrics: Mapping[str, Any]) -> SiteRound:
+def _site_round(reply: TrainReply) -> SiteRound:
     return SiteRound(
         images=reply.images,
         patients=reply.patients,
@@ -74,5 +82,5 @@ def _site_round(reply: TrainReply, metrics: Mapping[str, Any]) -> SiteRound:
         evaluate_seconds=reply.evaluate_seconds,
         peak_memory_bytes=reply.peak_memory,
         continued_from=reply.continued_from,
-        metrics=metrics,
+        metrics=summarise(reply.histogram).to_json(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +13,8 @@ from server.aggregation.collector import Collector
 from server.collect import Missing, send_and_collect
 from server.federation import Federation
 from server.global_model import expected_frozen_digest, select
-from server.outcome import Collected, record_of
+from server.outcome import Collected, FinishedRound, record_of
 from server.replies import list_problems, read_train_reply
-from server.run.ledger import RoundRecord
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
@@ -32,13 +31,11 @@ def run_round(
     plan: Plan,
     delta: Arrays,
     expected: Collection[str] = (),
-    earlier: Sequence[RoundRecord] = (),
-) -> tuple[Arrays, RoundRecord]:
-    """One round, repeated while too few sites answer: the new delta and the ledger's record.
+) -> tuple[Arrays, FinishedRound]:
+    """One round, repeated while too few sites answer: the new delta and the round's record.
 
-    `expected` are sites that are waited for a while where they are not connected, `earlier` the
-    rounds before, beside which nothing must give a site's counts away. Raises RunError when
-    the round had too few usable replies `retries` + 1 times.
+    `expected` are sites that are waited for a while where they are not connected. Raises RunError
+    when the round had too few usable replies `retries` + 1 times.
     """
     config, started = federation.config, time.monotonic()
     # Encoded once: a round that is asked again sends the same bytes.
@@ -56,7 +53,7 @@ def run_round(
                 raise RunError(_too_few(plan, config, asked[-1]))
     federation.downlink.residual = residual
     seconds = time.monotonic() - started
-    return delta | aggregate, record_of(federation, plan, asked, seconds, earlier)
+    return delta | aggregate, record_of(federation, plan, asked, seconds)
 
 
 def _ask(

@@ -69,7 +69,7 @@ def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
         return  # a simulation ends with these sentences
     for node in sorted(set(roster.sites) - known):
         site = roster.sites[node]
-        emit(SiteJoined(site.name, site.images, site.patients))
+        emit(SiteJoined(site.name))
     for sentence in sorted(set(roster.refused.values()) - before):
         emit(Warned(sentence))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from server.evaluation import pooled_metrics
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
@@ -19,7 +20,6 @@ from client.data.augment import recipe_augmentation
 from client.data.dataset import Sample
 from client.evaluate import evaluate_samples
 from client.workspace import TrainingSamples, open_workspace, training_samples
-from server.evaluation import pooled_metrics
 from server.global_model import build_reference, full_state, initial_delta
 from shared.model.backbones import build_backbone
 from shared.model.pretrained import load_base

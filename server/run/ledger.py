@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from server.disclosure.shown import Shown
 from shared.errors import RunError
 from shared.files import write_text_atomically
 
@@ -20,23 +21,23 @@ UNDONE = "ledger-undone.jsonl"
 
 @dataclass(frozen=True)
 class SiteRound:
-    """One site's part in a round."""
+    """One site's part in a round; None is not shown."""
 
-    images: int
-    patients: int
-    steps: int
-    loss: float
-    train_seconds: float
-    evaluate_seconds: float
-    peak_memory_bytes: int
+    images: int | None
+    patients: int | None
+    steps: int | None
+    loss: float | None
+    train_seconds: float | None
+    evaluate_seconds: float | None
+    peak_memory_bytes: int | None
     continued_from: int
     metrics: Mapping[str, Any]
-    """Of the model that entered the round; nulls where the site suppresses its own values."""
+    """Of the model that entered the round; nulls where they are not shown."""
 
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """One round of a run. `validation` is of the model that entered the round."""
+    """One round of a run, exactly or as it is shown; `validation` is of the model that entered."""
 
     round: int
     plan: Mapping[str, Any]
@@ -44,8 +45,8 @@ class RoundRecord:
     refused: Mapping[str, str]
     """Replies that were not used, and sites that did not answer: name -> why."""
     attempts: int
-    loss: float
-    """Mean of the sites' losses, weighted by their training images."""
+    loss: float | None
+    """Mean of the sites' losses, weighted by their training images; None is not shown."""
     validation: Mapping[str, Any]
     bytes_down: int
     bytes_up: int
@@ -62,11 +63,20 @@ class RoundRecord:
         return None if value is None else float(value)
 
 
-def append_round(path: Path, record: RoundRecord) -> None:
+def append_round(path: Path, record: Shown[RoundRecord]) -> None:
     """Append one line and flush it to disk; RunError where the disk does not take it."""
+    _append(path, as_line(record.value))
+
+
+def as_line(record: RoundRecord) -> str:
+    """A round as the ledger has it, with the line's end."""
+    return json.dumps(dataclasses.asdict(record)) + "\n"
+
+
+def _append(path: Path, lines: str) -> None:
     try:
         with path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(dataclasses.asdict(record)) + "\n")
+            handle.write(lines)
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
@@ -89,7 +99,7 @@ def read_rounds(path: Path) -> list[RoundRecord]:
     records: list[RoundRecord] = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_parse(json.loads(line)))
+            records.append(parse_round(json.loads(line)))
         except (ValueError, TypeError, KeyError, AttributeError):
             if number == len(lines):
                 break
@@ -120,28 +130,22 @@ def read_rounds_after(path: Path, start: int) -> tuple[list[RoundRecord], int]:
     records: list[RoundRecord] = []
     for line in text[:end].splitlines():
         with suppress(ValueError, TypeError, KeyError, AttributeError):
-            records.append(_parse(json.loads(line)))
+            records.append(parse_round(json.loads(line)))
     return records, start + end
 
 
-def rewrite_rounds(path: Path, records: Sequence[RoundRecord]) -> None:
-    """Replace the ledger by these rounds; RunError where the disk does not take it."""
-    lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]
-    try:
-        write_text_atomically(path, "".join(lines))
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def cut_rounds(path: Path, records: Sequence[RoundRecord], keep: int) -> list[RoundRecord]:
+def cut_rounds(path: Path, keep: int) -> None:
     """Go back to the first `keep` rounds; those after them are added to UNDONE, beside the ledger.
 
-    RunError where the disk does not take it.
+    RunError where it cannot be read, or the disk does not take it.
     """
-    for record in records[keep:]:
-        append_round(path.with_name(UNDONE), record)
-    rewrite_rounds(path, records[:keep])
-    return list(records[:keep])
+    lines = [as_line(record) for record in read_rounds(path)]
+    if lines[keep:]:
+        _append(path.with_name(UNDONE), "".join(lines[keep:]))
+    try:
+        write_text_atomically(path, "".join(lines[:keep]))
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> RunError:
@@ -151,7 +155,8 @@ def _unwritable(path: Path, error: OSError) -> RunError:
     )
 
 
-def _parse(fields: dict[str, Any]) -> RoundRecord:
+def parse_round(fields: dict[str, Any]) -> RoundRecord:
+    """A round of a line's object; KeyError, TypeError or AttributeError where it is none."""
     sites = {name: SiteRound(**site) for name, site in fields.pop("sites").items()}
     absent = tuple(fields.pop("absent", ()))
     return RoundRecord(sites=sites, absent=absent, **fields)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from server.evaluation import Evaluation, evaluation_of, pooled_metrics
 from sklearn.metrics import roc_auc_score
 
-from server.evaluation import Evaluation, evaluation_of, pooled_metrics
 from server.run.ledger import RoundRecord, SiteRound
 from shared.metrics.histogram import Histogram, bin_edges
 from shared.metrics.summary import summarise

@@ -84,8 +84,8 @@ def _contribution(own: Contribution, rounds: int) -> tuple[str, ...]:
         count(own.images),
         count(own.patients),
         NOT_SHOWN if own.weight is None else percent(own.weight),
-        duration(own.train_seconds),
-        duration(own.evaluate_seconds),
-        megabytes(own.peak_memory_bytes),
+        NOT_SHOWN if own.train_seconds is None else duration(own.train_seconds),
+        NOT_SHOWN if own.evaluate_seconds is None else duration(own.evaluate_seconds),
+        NOT_SHOWN if own.peak_memory_bytes is None else megabytes(own.peak_memory_bytes),
         ranges(own.afresh),
     )

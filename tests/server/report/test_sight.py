@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from server.report.sight import may_tell
 
 from server.report.data import TrainingData
 from server.report.page import run_page
 from server.report.read import read_report
-from server.report.sight import may_tell
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics, summarise
 

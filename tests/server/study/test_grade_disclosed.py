@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
-
 from server.study.disclosure import ShownGroups
+
 from server.study.grade import compare_grade
 from shared.events import Event, Warned, listening
 from shared.metrics.grades import GradeCounts

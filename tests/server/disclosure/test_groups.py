@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import null_space
-
 from server.study.disclosure import ShownGroups
 
 NAMES = ("a", "b", "c", "d", "e")

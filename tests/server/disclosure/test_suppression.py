@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from shared.metrics.disclosure import Counts, Suppression, below_limit, suppress
 
 Table = dict[str, Counts]
