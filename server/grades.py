@@ -63,8 +63,12 @@ def compare_with_grades(
     graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
     if not graded:
         return None
-    pooled = pool_graded(graded, hidden) if federation.disclosure.for_others else added_up(graded)
+    rules = federation.disclosure
+    pooled = pool_graded(graded, hidden) if rules.for_others else added_up(graded)
     if pooled is None:
+        return None
+    if not rules.admits(scope, graded):
+        emit(Warned("The clinical grade is not compared: a site without it has few patients."))
         return None
     grades, model = pooled.grades, pooled.model
     request = CompareRequest(

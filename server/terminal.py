@@ -37,14 +37,22 @@ _NAMED = 20
 """So many sites are named in one line; of more, it says how many."""
 
 
+def as_rounded(value: float, most: int) -> str:
+    """A number with at most so many decimals, and no zeros where it was rounded to fewer."""
+    return next(
+        (text for n in range(2, most) if float(text := f"{value:.{n}f}") == value),
+        f"{value:.{most}f}",
+    )
+
+
 def loss_in_words(loss: float | None) -> str:
     """A loss as it may be shown."""
-    return "not shown" if loss is None else f"{loss:.4f}"
+    return "not shown" if loss is None else as_rounded(loss, 4)
 
 
 def auroc_in_words(auroc: float | None) -> str:
     """An AUROC as it may be shown; without one it may be undefined as well."""
-    return "undefined or not shown" if auroc is None else f"{auroc:.3f}"
+    return "undefined or not shown" if auroc is None else as_rounded(auroc, 3)
 
 
 def describe(event: Event) -> str | None:

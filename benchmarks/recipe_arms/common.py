@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from server.evaluation import pooled_metrics
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
@@ -21,6 +20,7 @@ from client.data.dataset import Sample
 from client.evaluate import evaluate_samples
 from client.workspace import TrainingSamples, open_workspace, training_samples
 from server.global_model import build_reference, full_state, initial_delta
+from shared.metrics.binary import auroc
 from shared.model.backbones import build_backbone
 from shared.model.pretrained import load_base
 
@@ -121,4 +121,4 @@ def external_auroc(job: Job, folder: Path) -> float:
     model.load_state_dict(load_file(model_path(folder)))
     model.to(workspace.device)
     histogram = evaluate_samples(model, workspace.all_samples(), config.batch_size)
-    return float(pooled_metrics([histogram]).auroc or 0.0)
+    return float(auroc(histogram) or 0.0)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from server.cli.paths import COORDINATOR, HomeOption
-from server.terminal import auroc_in_words, loss_in_words
+from server.terminal import as_rounded, auroc_in_words, loss_in_words
 from shared.errors import ConfigError
 
 SECONDS = 2.0
@@ -157,4 +157,4 @@ def _rounds(run: dict[str, Any], console: Console) -> list[RenderableType]:
 
 
 def _area(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "" if value is None else as_rounded(value, 3)

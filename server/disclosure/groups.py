@@ -114,7 +114,11 @@ class ShownGroups:
     def hides_few(self, group: Collection[str]) -> bool:
         """Whether the hidden sites among these are a single one, or hold too few patients."""
         hidden = self.hidden & set(group)
-        return bool(hidden) and is_few([self._counts[name] for name in hidden], self._min_cell)
+        return bool(hidden) and self.are_few(hidden)
+
+    def are_few(self, group: Collection[str]) -> bool:
+        """Whether these sites together are too few to hide one another (`is_few`)."""
+        return is_few([self._counts[name] for name in group], self._min_cell)
 
     def parts(self, group: Collection[str]) -> Vector:
         """The group as a sum of its sites' data."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from server.disclosure.coarse import coarse
-from server.disclosure.groups import added_up, counts_of
-from server.disclosure.register import Register, Release, register_beside
+from server.disclosure.groups import ShownGroups, counts_of
+from server.disclosure.register import Register, Release, Releases, register_beside
 from server.disclosure.rounding import (
     rounded,
     rounded_bytes,
@@ -22,7 +22,7 @@ from server.disclosure.rounding import (
     significant,
 )
 from server.disclosure.shown import Audience, Shown, audience_of
-from server.disclosure.suppression import Suppression, suppress
+from server.disclosure.suppression import Suppression, suppress_beside
 from server.run.calibration import calibrate
 from server.run.evaluation_file import CohortCounts, CovariateCounts, EvaluationFile
 from server.run.ledger import RoundRecord, SiteRound
@@ -55,6 +55,7 @@ class Disclosure:
     """Which patients are held out, as far as their number depends on it."""
     register: Register = field(default_factory=Register)
     _warned: bool = False
+    _groups: dict[str, ShownGroups] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: RunConfig, run: str, folder: Path) -> Disclosure:
@@ -134,14 +135,14 @@ class Disclosure:
     def calibration(self, validation: Histogram, *, totals: bool) -> Shown[Mapping[str, Any]]:
         """calibration.json; nothing in it but the names where `totals` are not shown.
 
-        For others thresholds are chosen at the scores where groups of patients end, so that none
-        tells of one patient; they are what the run recommends, for any use.
+        For others thresholds are chosen among the scores at which groups of patients begin, so
+        that none tells of one patient; they are what the run recommends, for any use.
         """
         if not self.for_others:
             return Shown(calibrate(validation))
         if not totals:
             return Shown(dict.fromkeys(calibrate(validation)) | {"operating_points": []})
-        grouped = coarse(validation, Histogram.empty(), MIN_CELL)
+        grouped = coarse(validation, Histogram.empty(), MIN_CELL, at_start=True)
         found = calibrate(validation, grouped)
         fit = found["recalibration"]
         return Shown(
@@ -188,6 +189,25 @@ class Disclosure:
             }
         )
 
+    def admits(self, scope: str, group: Collection[str]) -> bool:
+        """Whether results of these sites alone may be shown beside the cohort's; then they count.
+
+        Of a cohort that was asked for before.
+        """
+        if not self.for_others:
+            return True
+        groups = self._groups[scope]
+        if not groups.admit(group):
+            return False
+        with self.register.opened() as releases:
+            self._enter(releases, f"{scope}, {self.split}", groups)
+        return True
+
+    def _enter(self, releases: Releases, cohort: str, groups: ShownGroups) -> None:
+        for members, counts in groups.admitted():
+            small = tuple(sorted(groups.hidden & set(members)))
+            releases.add(Release(self.run, cohort, members, counts, small))
+
     def _told(
         self,
         scope: str,
@@ -200,19 +220,10 @@ class Disclosure:
         cohort = f"{scope}, {self.split}"
         with self.register.opened() as releases:
             earlier = releases.earlier(cohort, data, counts, MIN_CELL)
-            told = suppress(counts, own, MIN_CELL, earlier)
-            groups = [tuple(counts)] if told.shows_totals and counts else []
-            groups += [(name,) for name in counts if name not in told.hidden]
-            for group in groups:
-                releases.add(
-                    Release(
-                        run=self.run,
-                        cohort=cohort,
-                        members={name: data[name] for name in group},
-                        counts=added_up(counts, group),
-                        small=tuple(sorted(set(own) & set(group))),
-                    )
-                )
+            groups = ShownGroups(counts, own, MIN_CELL, earlier)
+            told = suppress_beside(groups, counts)
+            self._enter(releases, cohort, groups)
+        self._groups[scope] = groups
         if not told.shows_totals and not self._warned:
             self._warned = True
             emit(Warned(WITHHELD))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from server.disclosure.groups import Counts, Earlier, ShownGroups
+from server.disclosure.groups import Counts, ShownGroups
 
 
 @dataclass(frozen=True)
@@ -20,27 +20,32 @@ class Suppression:
     shows_totals: bool
 
 
-def suppress(
-    counts: Mapping[str, Counts],
-    own: Collection[str],
-    min_cell: int,
-    earlier: Earlier | None = None,
-) -> Suppression:
+def suppress(counts: Mapping[str, Counts], own: Collection[str], min_cell: int) -> Suppression:
     """Complementary suppression (Cox, JASA 1980;75:377-385) for a table with totals.
 
     `counts` has positives and negatives by site, `own` names the sites that are never shown alone.
-    Totals come first, then the sites from the largest to the smallest (by patients, then by name);
-    whatever would tell of few patients beside what is shown already is hidden. Raises ValueError
-    for a negative `min_cell` and for sites without counts.
+    Where there is such a site, the smallest others (by patients, then by name) are hidden as well,
+    until the hidden ones together are not few (`is_few`). Where even all sites are, the totals are
+    not shown. Raises ValueError for a negative `min_cell` and for sites without counts.
     """
     if min_cell < 0:
         raise ValueError(f"min-cell is {min_cell}; it must be 0 or more.")
     if unknown := sorted(set(own) - set(counts)):
         raise ValueError(f"Sites without counts are to be hidden: {', '.join(unknown)}.")
-    groups = ShownGroups(counts, own, min_cell, earlier)
-    totals = groups.admit(counts)
-    largest = sorted(set(counts) - set(own), key=lambda name: (sum(counts[name]), name))[::-1]
-    shown = [name for name in largest if groups.admit([name])]
+    return suppress_beside(ShownGroups(counts, own, min_cell), counts)
+
+
+def suppress_beside(groups: ShownGroups, counts: Mapping[str, Counts]) -> Suppression:
+    """As `suppress`, without what would tell of few patients beside what was shown before."""
+    hidden = [name for name in counts if name in groups.hidden]
+    others = sorted(set(counts) - set(hidden), key=lambda name: (sum(counts[name]), name))
+    while hidden and others and groups.are_few(hidden):
+        hidden.append(others.pop(0))
+    covered = not hidden or not groups.are_few(hidden)
+    totals = bool(counts) and covered and groups.admit(counts)
+    if not totals:  # nothing is hidden by the others then
+        others = sorted(set(counts) - groups.hidden)
+    shown = [name for name in reversed(others) if groups.admit([name])]
     return Suppression(frozenset(counts) - set(shown), totals)
 
 

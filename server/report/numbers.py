@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+from server.terminal import as_rounded
+
 NOT_SHOWN, NOT_DEFINED = "not shown", "not defined"
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def share(value: float | None, digits: int = 3) -> str:
     """A share, area or probability."""
-    return NOT_DEFINED if value is None else f"{value:.{digits}f}"
+    return NOT_DEFINED if value is None else as_rounded(value, digits)
 
 
 def percent(value: float) -> str:
@@ -21,7 +23,7 @@ def percent(value: float) -> str:
 
 def interval(limits: tuple[float, float] | None, digits: int = 3) -> str:
     """Two limits."""
-    return NOT_DEFINED if limits is None else f"{limits[0]:.{digits}f} to {limits[1]:.{digits}f}"
+    return NOT_DEFINED if limits is None else " to ".join(as_rounded(x, digits) for x in limits)
 
 
 def count(value: int | None) -> str:

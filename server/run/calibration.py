@@ -8,11 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.special import expit, logit
+
 from server.disclosure.shown import Shown
 from shared.errors import RunError
 from shared.files import write_text_atomically
 from shared.metrics.calibration import fit_temperature, probable_recalibration
-from shared.metrics.histogram import Histogram
+from shared.metrics.histogram import Histogram, bin_edges
 from shared.metrics.operating import threshold_at_sensitivity, youden_threshold
 
 FILE = "calibration.json"
@@ -23,11 +26,14 @@ def calibrate(validation: Histogram, scores: Histogram | None = None) -> dict[st
     """What the final model's scores of all sites' validation patients suggest.
 
     Thresholds are of the uncalibrated probability of a patient; null where a class is missing.
-    They are chosen on `scores` where these are given, the same patients in coarser bins.
+    With `scores`, the same patients at the first bins of their groups, each is one of those bins'.
     """
     fit = probable_recalibration(validation)
+    youden = youden_threshold(validation if scores is None else scores)
+    if scores is not None and youden is not None:
+        youden = _first_called_positive(scores, youden)
     scores = validation if scores is None else scores
-    points = {"youden": youden_threshold(scores)} | {
+    points = {"youden": youden} | {
         f"sensitivity-{share:g}": threshold_at_sensitivity(scores, share) for share in SENSITIVITIES
     }
     return {
@@ -41,6 +47,14 @@ def calibrate(validation: Histogram, scores: Histogram | None = None) -> dict[st
         "positives": validation.total_positives,
         "negatives": validation.total_negatives,
     }
+
+
+def _first_called_positive(scores: Histogram, threshold: float) -> float:
+    """The highest threshold that calls the same patients positive; this one where it is nobody."""
+    edges = bin_edges()
+    first = int(np.argmin(np.abs(edges - logit(threshold)))) + 1
+    called = np.flatnonzero((scores.positives + scores.negatives)[first:])
+    return float(expit(edges[first + called[0] - 1])) if called.size else threshold
 
 
 def write_calibration(folder: Path, calibration: Shown[Mapping[str, Any]]) -> None:

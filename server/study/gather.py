@@ -72,7 +72,7 @@ def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> Shown[StudyRe
 def _shown_groups(
     plan: StudyPlan, sites: Sites, out: Path, asked: StudySites, disclosure: StudyDisclosure
 ) -> ShownGroups:
-    """Nothing of this study yet. A site's patients are the same in every arm that it takes part in."""
+    """Nothing of this study yet. A site's patients are the same in every arm of its."""
     counts: dict[str, tuple[int, int]] = {}
     hidden = set()
     for arm in plan.arms:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from server.disclosure.shown import Shown
 from server.run.checkpoint import Checkpoint, save_checkpoint
 from server.run.ledger import RoundRecord, append_round, read_rounds
 from shared.config import RunConfig
@@ -75,7 +76,7 @@ def stopping_before_the_ledger(round_number: int) -> Iterator[None]:
     def stop(path: Path, record: RoundRecord) -> None:
         if record.round == round_number:
             raise Stopped
-        append_round(path, record)
+        append_round(path, Shown(record))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("server.run.saving.append_round", stop)

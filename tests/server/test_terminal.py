@@ -48,12 +48,8 @@ LINES: list[tuple[Event, str | None]] = [
     ),
     (SiteLost("north", True), "north is connected again"),
     (
-        SiteJoined("north", 40, 31),
-        "north takes part with 40 training images of 31 patients",
-    ),
-    (
-        SiteJoined("north", 5, 4),
-        "north takes part with 5 training images of fewer than 5 patients",
+        SiteJoined("north"),
+        "north takes part",
     ),
     (SiteBusy("north", "training", 4), None),
     (StepDone("north"), None),

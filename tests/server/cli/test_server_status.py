@@ -14,6 +14,7 @@ from rich.console import Console
 
 from server.cli import status as module
 from server.cli.status import sparkline
+from server.disclosure.shown import Shown
 from server.link.orders import Order, write_order
 from server.run.ledger import RoundRecord, append_round
 from shared.config import RunConfig
@@ -37,7 +38,7 @@ def grow(
 
     def grow(number: int, auroc: float | None) -> None:
         record = replace(make_record(number, auroc), absent=("west",))
-        append_round(run / "ledger.jsonl", record)
+        append_round(run / "ledger.jsonl", Shown(record))
 
     return grow
 

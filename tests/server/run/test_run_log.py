@@ -13,7 +13,7 @@ from shared.events import SiteJoined, Warned, emit
 
 def test_what_a_run_says_is_kept_a_line_each(tmp_path: Path) -> None:
     with said_in(str(tmp_path)):
-        emit(SiteJoined("north", 12, 10))
+        emit(SiteJoined("north"))
         emit(Warned("two\nlines"))
     emit(Warned("afterwards"))
     lines, end = read_lines(tmp_path, 0)
