@@ -16,7 +16,7 @@ _STEPS = ((1000, BINS_PER_LOGIT // 4), (10_000, BINS_PER_LOGIT // 8))
 def coarse(
     counts: Histogram, hidden: Histogram, min_cell: int, *, at_start: bool = False
 ) -> Histogram:
-    """The counts with neighbouring bins joined, each group's patients in its middle bin.
+    """The counts with neighbouring bins joined, each group's patients in the mean bin of all.
 
     Every group holds `min_cell` patients or more, and of `hidden`, some of these patients, as many
     or none; all are one group where that cannot be. Groups end at fixed scores, among them a
@@ -29,7 +29,9 @@ def coarse(
     cuts = _cuts(counts.positives + counts.negatives, own, min_cell)
     positives, negatives = (np.zeros(SCORE_BINS, dtype=np.int64) for _ in range(2))
     for low, high in pairwise(cuts):
-        place = low if at_start else (low + high - 1) // 2
+        held = (counts.positives + counts.negatives)[low:high]
+        mean = np.dot(held, np.arange(low, high)) / held.sum() if held.any() else low
+        place = low if at_start else round(mean)
         positives[place] = counts.positives[low:high].sum()
         negatives[place] = counts.negatives[low:high].sum()
     return Histogram(positives, negatives)

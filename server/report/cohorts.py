@@ -63,6 +63,7 @@ def _cohort(
     if min_cell:
         pooled = rounded(pooled)
         sites = {n: rounded(own) for n, own in sites.items()}
+    if told.hidden and min_cell:
         behind = summed(own for n, own in by_site.items() if n in told.hidden)
         whole = whole and coarse(whole, behind, min_cell)
         by_site = {n: coarse(own, Histogram.empty(), min_cell) for n, own in by_site.items()}

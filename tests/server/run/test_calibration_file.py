@@ -79,8 +79,8 @@ def test_thresholds_for_others_are_those_at_which_groups_of_patients_begin() -> 
     grouped = coarse(validation, Histogram.empty(), 5)
     document = Disclosure().calibration(validation, totals=True).value
     for point in document["operating_points"]:
-        edge = math.log(point["threshold"] / (1 - point["threshold"])) * 4
-        assert edge == pytest.approx(round(edge), abs=1e-9)  # quarters of a logit
+        edge = math.log(point["threshold"] / (1 - point["threshold"])) * 8
+        assert edge == pytest.approx(round(edge), abs=1e-9)  # eighths of a logit
         share = point["name"].removeprefix("sensitivity-")
         if share != "youden":
             assert (sensitivity(validation, point["threshold"]) or 0) >= float(share)
