@@ -42,6 +42,8 @@ def _cuts(patients: NDArray[np.int64], hidden: NDArray[np.int64], min_cell: int)
     below, behind = (np.concatenate([[0], np.cumsum(one)]) for one in (patients, hidden))
     step = next((bins for fewest, bins in _STEPS if below[-1] < fewest), 1)
     grid = [0, *range(SCORE_BINS // 2 % step or step, SCORE_BINS, step), SCORE_BINS]
+    if not below[-1]:
+        return [0, SCORE_BINS]
     first = sum(below[cut] == 0 for cut in grid) - 1
     last = sum(below[cut] < below[-1] for cut in grid)
 

@@ -182,7 +182,7 @@ def _parsed(path: Path, text: bytes) -> tuple[Release, ...]:
 
 
 def _is_torn(line: bytes) -> bool:
-    return not line.rstrip().endswith(b"}")
+    return line.startswith(b"{") and not line.rstrip().endswith(b"}")
 
 
 def _release(document: Mapping[str, Any]) -> Release:

@@ -13,7 +13,17 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 def share(value: float | None, digits: int = 3) -> str:
     """A share, area or probability."""
-    return NOT_DEFINED if value is None else as_rounded(value, digits)
+    return NOT_DEFINED if value is None else f"{value:.{digits}f}"
+
+
+def metric(value: float | None) -> str:
+    """A metric as it is shown: with three decimals, or the fewer that it was rounded to."""
+    return NOT_DEFINED if value is None else as_rounded(value, 3)
+
+
+def metric_interval(limits: tuple[float, float] | None) -> str:
+    """Its two limits."""
+    return NOT_DEFINED if limits is None else " to ".join(map(metric, limits))
 
 
 def percent(value: float) -> str:
@@ -23,7 +33,7 @@ def percent(value: float) -> str:
 
 def interval(limits: tuple[float, float] | None, digits: int = 3) -> str:
     """Two limits."""
-    return NOT_DEFINED if limits is None else " to ".join(as_rounded(x, digits) for x in limits)
+    return NOT_DEFINED if limits is None else f"{limits[0]:.{digits}f} to {limits[1]:.{digits}f}"
 
 
 def count(value: int | None) -> str:

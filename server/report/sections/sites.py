@@ -8,11 +8,11 @@ from server.report.numbers import (
     NOT_SHOWN,
     count,
     duration,
-    interval,
     megabytes,
+    metric,
+    metric_interval,
     percent,
     ranges,
-    share,
 )
 from shared.metrics.summary import BinaryMetrics
 
@@ -43,13 +43,13 @@ def _cells(metrics: BinaryMetrics | None) -> tuple[str, ...]:
     if metrics is None:
         return (NOT_SHOWN,) * len(_METRICS)
     return (
-        share(metrics.auroc),
-        interval(metrics.auroc_ci95),
-        share(metrics.sensitivity),
-        share(metrics.specificity),
-        share(metrics.balanced_accuracy),
-        share(metrics.f1),
-        share(metrics.brier),
+        metric(metrics.auroc),
+        metric_interval(metrics.auroc_ci95),
+        metric(metrics.sensitivity),
+        metric(metrics.specificity),
+        metric(metrics.balanced_accuracy),
+        metric(metrics.f1),
+        metric(metrics.brier),
         count(metrics.positives),
         count(metrics.negatives),
     )
