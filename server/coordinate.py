@@ -29,7 +29,7 @@ from server.run.ledger import RoundRecord
 from server.run.lock import locked
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
-from server.run.summary import build_summary, write_summary
+from server.run.summary import build_summary, read_summary, write_summary
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
@@ -53,6 +53,9 @@ def coordinate(
         emit(Warned("strategy=fedprox with proximal-mu=0 is plain averaging; 0.01 is usual."))
     with locked(folder):
         remove_leftovers(folder.path)
+        if folder.complete:
+            remove_exact(folder.path)  # a process that was killed just then may have left it
+            return read_summary(folder.summary)
         return _coordinate(grid, folder, registry)
 
 

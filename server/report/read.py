@@ -18,6 +18,7 @@ from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import RoundRecord, read_rounds
+from server.run.summary import read_summary
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.limits import MIN_CELL
@@ -35,7 +36,7 @@ def read_report(path: Path, min_cell: int | None = None, *, for_others: bool = F
     own = min_cell is None and not for_others and audience_of(folder.config) is Audience.OWNER
     limit = 0 if own else MIN_CELL if min_cell is None else min_cell
     records = [round_on_page(record, limit) for record in read_rounds(folder.ledger)]
-    summary = _summary(folder.summary) if folder.summary.exists() else None
+    summary = read_summary(folder.summary) if folder.summary.exists() else None
     try:
         return _report(folder, records, summary, limit)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -71,17 +72,6 @@ def _report(
         origin=_origin(folder),
         min_cell=min_cell,
     )
-
-
-def _summary(path: Path) -> dict[str, Any]:
-    try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return summary
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(
-            f"{path} cannot be read as a run's summary ({type(error).__name__}: {error}); remove "
-            "it and continue the run with --resume, which writes it anew."
-        ) from error
 
 
 def _round(record: RoundRecord, config: RunConfig) -> Round:

@@ -86,6 +86,18 @@ def build_summary(
     }
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """The document of a finished run; RunError where it cannot be read."""
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return summary
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path} cannot be read as a run's summary ({type(error).__name__}: {error}); remove "
+            "it and continue the run with --resume, which writes it again."
+        ) from error
+
+
 def write_summary(path: Path, summary: Shown[Mapping[str, Any]]) -> None:
     """Write the document, complete or not at all; RunError where the disk does not take it."""
     try:

@@ -89,7 +89,8 @@ def test_piped_it_says_each_new_thing_in_a_line(
         "first: waiting, no round of 30 is finished\n"
         "first: waiting, 1 of 30 rounds, loss 0.50, AUROC 0.50, 0.00 MB, 3.0 s, 2 sites, "
         "refused: south, absent: west\n"
-        "first: waiting, 2 of 30 rounds, loss 0.50, AUROC undefined or not shown, 0.00 MB, 3.0 s, 2 sites, "
+        "first: waiting, 2 of 30 rounds, loss 0.50, AUROC undefined or not shown, 0.00 MB, 3.0 s, "
+        "2 sites, "
         "refused: south, absent: west\n",
         "",
     )
