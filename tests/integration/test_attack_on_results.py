@@ -102,13 +102,14 @@ def fits_training(trained_on: int | None, own: Counts) -> bool:
 def solve(tables: Sequence[Table]) -> dict[str, set[Counts]]:
     """All class counts of each site that some solution of the whole has."""
     names = sorted({name for table in tables for name in table.sites})
-    every = list(itertools.product(range(1, MOST + 1), repeat=2))
+    numbers = range(1, MOST + 1)
+    every = [(p, n) for p in numbers for n in numbers]
     domains: dict[str, list[Counts]] = {}
     for name in names:
         shown = {
-            (own["positives"], own["negatives"])
+            (int(metrics["positives"]), int(metrics["negatives"]))
             for table in tables
-            if (own := table.sites.get(name)) and own["positives"] is not None
+            if (metrics := table.sites.get(name)) and metrics["positives"] is not None
         }
         told = {t for table in tables if (t := table.patients.get(name)) is not None}
         fitting = [c for c in every if all(fits_training(t, c) for t in told)]
@@ -134,7 +135,7 @@ def _fits(table: Table, counts: Mapping[str, Counts]) -> bool:
 def score_bins(metrics: Document) -> set[tuple[int, int]]:
     """Bins of one positive and one negative patient that give the Brier score and AUROC shown."""
     if metrics["brier"] is None:
-        return set(itertools.product(range(SCORE_BINS), repeat=2))
+        return {(a, b) for a in range(SCORE_BINS) for b in range(SCORE_BINS)}
     share = bin_probabilities()
     scores = ((1 - share[:, None]) ** 2 + share[None, :] ** 2) / 2
     fits = np.abs(scores - metrics["brier"]) <= slack(metrics["brier"])

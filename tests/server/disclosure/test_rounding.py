@@ -67,7 +67,7 @@ def test_groups_of_scores_hold_no_few_patients(
     shown = coarse(whole, part, MIN_CELL)
     first = coarse(whole, part, MIN_CELL, at_start=True)
     starts = np.flatnonzero(first.positives + first.negatives)
-    ends = [*starts[1:], 514]
+    ends = [*starts[1:], 514][: len(starts)]
     assert (shown.total_positives, shown.total_negatives) == (
         whole.total_positives, whole.total_negatives,
     )  # fmt: skip

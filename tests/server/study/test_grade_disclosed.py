@@ -15,7 +15,7 @@ from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.graded import Graded
 
-LARGE, SMALL, FEW = (20, 30), (3, 30), (1, 30)
+LARGE, SMALL, FEW = (20, 30), (4, 30), (2, 30)
 Sites = Mapping[str, tuple[int, int]]
 
 
