@@ -155,17 +155,7 @@ class Disclosure:
 
     def grade(self, exact: Mapping[str, Any]) -> Mapping[str, Any]:
         """The clinical grade's entry in summary.json, of a group that may be shown."""
-        if not self.for_others:
-            return exact
-        patients = exact["positives"] + exact["negatives"]
-        paired = exact["difference"]
-        return {
-            **exact,
-            "auroc": rounded_value(exact["auroc"], patients),
-            "auroc_ci95": rounded_interval(exact["auroc_ci95"], patients),
-            "model_auroc": rounded_value(exact["model_auroc"], patients),
-            "difference": paired and _paired(paired, patients),
-        }
+        return rounded_grade(exact) if self.for_others else exact
 
     def summary(self, exact: Mapping[str, Any]) -> Shown[Mapping[str, Any]]:
         """summary.json, of which metrics have passed `cohort` already."""
@@ -251,15 +241,29 @@ def _metrics(histogram: Histogram | None) -> Mapping[str, Any]:
     return found.to_json()
 
 
-def _paired(exact: Mapping[str, Any], patients: int) -> Mapping[str, Any]:
-    error = exact["standard_error"]
+def rounded_grade(exact: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The clinical grade's entry in summary.json, to the digits that its patients support."""
+    patients = exact["positives"] + exact["negatives"]
+    paired = exact["difference"]
     return {
-        "auroc_a": rounded_value(exact["auroc_a"], patients),
-        "auroc_b": rounded_value(exact["auroc_b"], patients),
+        **exact,
+        "auroc": rounded_value(exact["auroc"], patients),
+        "auroc_ci95": rounded_interval(exact["auroc_ci95"], patients),
+        "model_auroc": rounded_value(exact["model_auroc"], patients),
+        "difference": paired and _paired(paired, patients),
+    }
+
+
+def _paired(exact: Mapping[str, Any], patients: int) -> Mapping[str, Any]:
+    error = exact.get("standard_error")
+    return {
+        **exact,
+        "auroc_a": rounded_value(exact.get("auroc_a"), patients),
+        "auroc_b": rounded_value(exact.get("auroc_b"), patients),
         "difference": rounded_value(exact["difference"], patients, error),
         "standard_error": significant(error),
         "ci95": rounded_interval(exact["ci95"], patients, error),
-        "z": rounded_value(exact["z"], patients),
+        "z": rounded_value(exact.get("z"), patients),
         "p": significant(exact["p"]),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 from server.disclosure.coarse import coarse
 from server.disclosure.page import may_tell, metrics_of
 from server.disclosure.rounding import rounded
+from server.disclosure.run import rounded_grade
 from server.disclosure.suppression import Suppression
 from server.report.data import Cohort, GradeOutcome
 from server.run.evaluation_file import CohortCounts, EvaluationFile
@@ -89,6 +90,8 @@ def _grade(
     graded = document["positives"], document["negatives"]
     if min(graded) < min_cell or (told.hidden and graded != (pooled.positives, pooled.negatives)):
         return None
+    if min_cell:
+        document = rounded_grade(document)
     paired = document["difference"] or {}
     return GradeOutcome(
         auroc=document["auroc"],
