@@ -73,10 +73,10 @@ def stopping_within(round_number: int) -> Iterator[None]:
 def stopping_before_the_ledger(round_number: int) -> Iterator[None]:
     """When the round's checkpoint is written and its line in the ledger is not."""
 
-    def stop(path: Path, record: RoundRecord) -> None:
-        if record.round == round_number:
+    def stop(path: Path, record: Shown[RoundRecord]) -> None:
+        if record.value.round == round_number:
             raise Stopped
-        append_round(path, Shown(record))
+        append_round(path, record)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("server.run.saving.append_round", stop)

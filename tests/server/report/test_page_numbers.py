@@ -17,6 +17,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_curve
 from server.report.page import run_page
 from server.report.read import read_report
 from server.report.sections.scores import score_groups
+from server.terminal import as_rounded
 from shared.metrics.histogram import Histogram, bin_logits, bin_probabilities
 from shared.metrics.summary import summarise
 
@@ -136,7 +137,7 @@ def test_rounds(make_run: Callable[..., Path], tables_of: Any) -> None:
     for row, line in zip(rows, lines, strict=True):
         assert row[1].split(" and ")[-1].split(", ")[-1] == line["plan"]["trainable"][0]
         assert row[2:] == [
-            f"{line['loss']:.3f}".replace("0.700", "0.70"), f"{line['validation']['auroc']:.3f}",
+            as_rounded(round(line["loss"], 3), 4), f"{line['validation']['auroc']:.3f}",
             str(len(line["sites"])),
             f"{(line['bytes_down'] + line['bytes_up']) / 1e6:.1f} MB", "9.0 MB", "3.2 s", "2.5 s",
         ]  # fmt: skip
