@@ -19,6 +19,8 @@ from server.disclosure.groups import Counts, Earlier, Few, is_few
 from shared.errors import RunError
 
 FILE = "releases.jsonl"
+OF_STUDY = "study"
+"""With which the cohorts of studies begin."""
 STUDY = "plan.json"
 """What a study's folder has, whose runs lie two folders below."""
 
@@ -65,8 +67,16 @@ class Releases:
     def earlier(
         self, cohort: str, data: Mapping[str, str], counts: Mapping[str, Counts], min_cell: int
     ) -> Earlier:
-        """What of all this a cohort is to be shown beside; `data` and `counts` are of its sites."""
-        every = (*self.before, *self.new)
+        """What of all this a cohort is to be shown beside; `data` and `counts` are of its sites.
+
+        Studies are shown beside studies, whose runs are folds of them, and runs beside runs.
+        """
+        of_studies = cohort.startswith(OF_STUDY)
+        every = [
+            one
+            for one in (*self.before, *self.new)
+            if one.cohort.startswith(OF_STUDY) == of_studies
+        ]
         same = [one for one in every if one.cohort == cohort]
         changed = {
             (name, then): one.counts if len(one.members) == 1 else None

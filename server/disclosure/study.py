@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from server.disclosure.groups import Counts, ShownGroups
-from server.disclosure.register import Register, Release, register_beside
+from server.disclosure.register import OF_STUDY, Register, Release, register_beside
 from server.disclosure.rounding import (
     decimals,
     rounded_interval,
@@ -36,7 +36,7 @@ class StudyDisclosure:
         self.for_others = audience_of(config) is Audience.OTHERS
         self._register = Register(register_beside(study) if self.for_others else None)
         self._study, self._first_run = study.name, first_run
-        self._cohort = f"study of {config.folds} folds"
+        self._cohort = f"{OF_STUDY} of {config.folds} folds"
 
     def groups(self, counts: Mapping[str, Counts], own: set[str]) -> ShownGroups:
         """Groups of sites beside what was shown before; sites in `own` are not shown alone."""

@@ -25,8 +25,8 @@ def suppress(counts: Mapping[str, Counts], own: Collection[str], min_cell: int) 
 
     `counts` has positives and negatives by site, `own` names the sites that are never shown alone.
     Where there is such a site, the smallest others (by patients, then by name) are hidden as well,
-    until the hidden ones together are not few (`is_few`). Where even all sites are, the totals are
-    not shown. Raises ValueError for a negative `min_cell` and for sites without counts.
+    until the hidden ones together are not few (`is_few`). Where even all sites are, nothing is
+    shown. Raises ValueError for a negative `min_cell` and for sites without counts.
     """
     if min_cell < 0:
         raise ValueError(f"min-cell is {min_cell}; it must be 0 or more.")
@@ -41,8 +41,10 @@ def suppress_beside(groups: ShownGroups, counts: Mapping[str, Counts]) -> Suppre
     others = sorted(set(counts) - set(hidden), key=lambda name: (sum(counts[name]), name))
     while hidden and others and groups.are_few(hidden):
         hidden.append(others.pop(0))
-    covered = not hidden or not groups.are_few(hidden)
-    totals = bool(counts) and covered and groups.admit(counts)
+    if hidden and groups.are_few(hidden):
+        # Nobody alone either: the same sites in a larger cohort could not be shown together then.
+        return Suppression(frozenset(counts), False)
+    totals = bool(counts) and groups.admit(counts)
     if not totals:  # nothing is hidden by the others then
         others = sorted(set(counts) - groups.hidden)
     shown = [name for name in reversed(others) if groups.admit([name])]
