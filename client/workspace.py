@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,15 @@ class Workspace:
     def state_folder(self, run: str) -> Path:
         """Where this site keeps what it remembers of a run; pooled ones in the first's cache."""
         return self.parts[0].settings.cache / "rounds" / run / self.name
+
+    def data_digest(self) -> str:
+        """SHA-256 of all admitted images, their patients and outcomes, in whichever order."""
+        lines = sorted(
+            f"{part.settings.name}\0{r.digest}\0{r.patient}\0{r.label}\n"
+            for part in self.parts
+            for r in part.admission.cohort.radiographs
+        )
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def all_samples(self) -> tuple[Sample, ...]:
         """Every admitted image; of blocks that are not whole, none."""

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.run.ledger import RoundRecord
+from server.run.ledger import RoundRecord, SiteRound
 from shared.events import Warned, emit
-from shared.limits import shown_count
 
 
-def warn_of_changes(record: RoundRecord, earlier: Sequence[RoundRecord]) -> None:
-    """Say when a site trains on other data than before, or has lost what it remembered."""
+def warn_of_changes(
+    record: RoundRecord, earlier: Sequence[RoundRecord], *, for_others: bool = False
+) -> None:
+    """Say when a site trains on other data than before, or has lost what it remembered.
+
+    How much it is then is said to the owner of all sites alone, not `for_others`.
+    """
     for name, site in record.sites.items():
         before = next((r for r in reversed(earlier) if name in r.sites), None)
         if before is None:
             continue
         then = before.sites[name]
         if (site.images, site.patients) != (then.images, then.patients):
+            what = (
+                f"trains on other data than in round {before.round}"
+                if for_others
+                else f"trains on {_data(site)}; in round {before.round} it was {_data(then)}"
+            )
             emit(
                 Warned(
-                    f"{name} trains on {_data(site.images, site.patients)}; in round "
-                    f"{before.round} it was {_data(then.images, then.patients)}. Its training and "
-                    "validation patients may have mixed: start a new run for a clean evaluation."
+                    f"{name} {what}. Its training and validation patients may have mixed: start a "
+                    "new run for a clean evaluation."
                 )
             )
         if before.plan["phase"] == record.plan["phase"]:
@@ -41,5 +49,5 @@ def _compare_memory(name: str, continued_from: int, last: int) -> None:
     emit(Warned(f"{name} {what}; the run is sound, but not the same bytes as an undisturbed one."))
 
 
-def _data(images: int, patients: int) -> str:
-    return f"{shown_count(images)} images of {shown_count(patients)} patients"
+def _data(site: SiteRound) -> str:
+    return f"{site.images} images of {site.patients} patients"

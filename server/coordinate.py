@@ -11,23 +11,26 @@ from flwr.serverapp import Grid
 
 from server.aggregation.strategy import build_aggregator
 from server.changes import warn_of_changes
+from server.disclosure.run import Disclosure
 from server.federation import Federation
 from server.final import evaluate_final
 from server.global_model import Reference, build_reference, full_state, initial_delta
 from server.model_file import write_model
+from server.outcome import FinishedRound
 from server.presence import Registry, nobody_registered
 from server.rollback import ReceivedDivergedError, take_up_exclusions, undo_last_round
 from server.roster import Roster
 from server.rounds import run_round
-from server.run.calibration import calibrate, write_calibration
+from server.run.calibration import write_calibration
 from server.run.checkpoint import Checkpoint
 from server.run.evaluation_file import write_evaluation
+from server.run.exact import remove_exact
 from server.run.folder import RunFolder, prepare_folder, stored_base, write_config
 from server.run.ledger import RoundRecord
 from server.run.lock import locked
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
-from server.run.summary import FinalEvaluation, build_summary, write_summary
+from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
@@ -51,6 +54,9 @@ def coordinate(
         emit(Warned("strategy=fedprox with proximal-mu=0 is plain averaging; 0.01 is usual."))
     with locked(folder):
         remove_leftovers(folder.path)
+        if folder.complete:
+            remove_exact(folder.path)  # a process that was killed just then may have left it
+            return read_summary(folder.summary)
         return _coordinate(grid, folder, registry)
 
 
@@ -72,12 +78,15 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
     end, records, final = _run_to_the_end(federation, folder, start, records, names)
     write_model(folder.model, reference, end.delta, config)
-    write_evaluation(folder.path, final.counts)
-    shown = {key: final.pooled[key] for key in ("positives", "negatives")}
-    write_calibration(folder.path, calibrate(final.validation, shown))
-    summary = build_summary(folder.run, base.digest, records, final)
+    disclosure = federation.disclosure
+    if final.counts is not None:
+        write_evaluation(folder.path, final.counts)
+    totals = final.pooled["positives"] is not None
+    write_calibration(folder.path, disclosure.calibration(final.validation, totals=totals))
+    summary = disclosure.summary(build_summary(folder.run, base.digest, records, final))
     write_summary(folder.summary, summary)
-    return summary
+    remove_exact(folder.path)
+    return dict(summary.value)
 
 
 def _require_enough_sites(config: RunConfig) -> None:
@@ -105,6 +114,7 @@ def _federation(
         aggregator=build_aggregator(config, batch_norm_statistics(reference.network)),
         roster=Roster(),
         full_model_bytes=serialized_size(RecordDict({"arrays": pack(to_record(whole))})),
+        disclosure=Disclosure.of(config, folder.run, folder.path),
     )
 
 
@@ -136,11 +146,7 @@ def _run_to_the_end(
         try:
             end = _run_rounds(federation, folder, start, records, expected)
             took_part = _took_part(records, expected)
-            return (
-                end,
-                records,
-                evaluate_final(federation, end.delta, end.round, took_part, records),
-            )
+            return end, records, evaluate_final(federation, end.delta, end.round, took_part)
         except ReceivedDivergedError as error:
             federation.writer.finish()
             undo_last_round(federation, folder, records, error)
@@ -161,19 +167,20 @@ def _run_rounds(
         for round_number in range(start.round + 1, total_rounds(config) + 1):
             plan = policy(round_number, [record.auroc for record in records])
             expected = names if round_number == start.round + 1 else _took_part(records, names)
-            delta, record = run_round(federation, plan, state.delta, expected, records)
-            warn_of_changes(record, records)
-            records.append(record)
+            delta, finished = run_round(federation, plan, state.delta, expected)
+            warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)
+            records.append(finished.exact)
             strategy, feedback = federation.aggregator.state, federation.downlink.residual
             state = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
-            writer.start(partial(_keep, folder, state, record, kept_rounds(records)))
+            writer.start(partial(_keep, folder, state, finished, kept_rounds(records)))
         writer.finish()
     return state
 
 
-def _keep(folder: RunFolder, state: Checkpoint, record: RoundRecord, keep: set[int]) -> None:
+def _keep(folder: RunFolder, state: Checkpoint, finished: FinishedRound, keep: set[int]) -> None:
     """The writer's job: the round is told as finished once it cannot be lost."""
-    save_round(folder, state, record, keep)
+    save_round(folder, state, finished.exact, finished.shown, keep)
+    record = finished.shown.value
     emit(
         RoundFinished(
             round=record.round,

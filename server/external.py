@@ -10,7 +10,6 @@ from typing import Any
 from flwr.app import ArrayRecord
 
 from server.collect import Missing, Question, send_and_collect
-from server.evaluation import pooled_metrics
 from server.replies import as_sentence, error_reason
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
@@ -18,6 +17,7 @@ from server.simulation.inprocess import local_grid
 from shared.errors import ConfigError, ProtocolError, RunError, SiteError
 from shared.events import Warned, emit
 from shared.finished import LOCAL_STATISTICS
+from shared.metrics.summary import summarise
 from shared.model.pretrained import load_base
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
 from shared.replies import DIVERGED, FAILED
@@ -64,7 +64,7 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
         _warn_of_training_site(folder, site, content.site)
         if statistics_stay_at_sites(folder.config):
             emit(Warned(LOCAL_STATISTICS))
-        return content.site, pooled_metrics([content.histogram]).to_json()
+        return content.site, summarise(content.histogram).to_json()
     raise ProtocolError("the site did not answer")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 
 from server.aggregation.strategy import Aggregator
 from server.collect import Question
+from server.disclosure.run import Disclosure
 from server.downlink import Downlink
 from server.global_model import Reference
 from server.presence import Presence, Registry, connected
@@ -37,6 +38,7 @@ class Federation:
     roster: Roster
     full_model_bytes: int
     """One message with the whole model in float32."""
+    disclosure: Disclosure = field(default_factory=Disclosure)
     downlink: Downlink = field(default_factory=Downlink)
     writer: RoundWriter = field(default_factory=RoundWriter)
     excluded: dict[str, str] = field(default_factory=dict)
@@ -58,6 +60,11 @@ class Federation:
         """RunError where the run's owner wants it stopped, or its last round cannot be written."""
         raise_if_stopped(self.folder)
         self.writer.check()
+
+    def data_of(self, names: Iterable[str]) -> dict[str, str]:
+        """A digest of each of these sites' data, by what it said of itself."""
+        known = {site.name: site.data for site in self.roster.sites.values()}
+        return {name: known.get(name, "") for name in names}
 
     def lost(self, node: int, back: bool) -> None:
         """Tell that a site's connection is lost, or back."""

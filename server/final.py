@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from flwr.app import RecordDict
 
 from server.collect import Missing, send_and_collect
-from server.evaluation import Evaluation, evaluation_of
+from server.disclosure.run import ShownCohort
 from server.federation import Federation
 from server.global_model import select
 from server.grades import compare_with_grades
 from server.plausible import require_plausible_evaluation
 from server.replies import list_problems, read_evaluate_reply
 from server.rollback import require_usable_weights
-from server.run.evaluation_file import EvaluationFile
-from server.run.ledger import RoundRecord
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
 from server.waiting import wait_for_sites
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, Warned, emit
+from shared.metrics.histogram import summed
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
 from shared.schedule import stages_ever_thawed
@@ -46,11 +45,10 @@ def evaluate_final(
     delta: Arrays,
     rounds: int,
     expected: Collection[str] = (),
-    earlier: Sequence[RoundRecord] = (),
 ) -> FinalEvaluation:
     """The model after the last round at every site that is there; with folds, of both cohorts.
 
-    `earlier` are the run's rounds. A site that fails is asked again `retries` times, then named as
+    A site that fails is asked again `retries` times, then named as
     missing; RunError where fewer than `min-sites` answered.
     """
     started = time.monotonic()
@@ -61,27 +59,23 @@ def evaluate_final(
         scope: _ask(federation, delta, rounds, scope, expected, last=scope == scopes[-1])
         for scope in scopes
     }
-    told = {
-        # The rounds before counted the validation patients, and no others.
-        scope: _evaluation(one.replies, earlier if scope == "validation" else ())
-        for scope, one in answers.items()
-    }
+    told = {scope: _shown(federation, scope, one.replies) for scope, one in answers.items()}
     covariates = {
         scope: compared
         for scope, one in answers.items()
         if (compared := compare_with_grades(federation, scope, one.replies, told[scope].hidden))
     }
+    disclosure = federation.disclosure
     validation, test = told["validation"], told.get("test")
     return FinalEvaluation(
         pooled=validation.pooled,
         sites=validation.sites,
         test=HeldOutEvaluation(test.pooled, test.sites) if test else None,
-        covariates={scope: compared.to_json() for scope, compared in covariates.items()},
-        counts=EvaluationFile(
-            {scope: one.counts for scope, one in told.items()},
-            {scope: compared.counts for scope, compared in covariates.items()},
+        covariates={scope: disclosure.grade(one.to_json()) for scope, one in covariates.items()},
+        counts=disclosure.evaluation(
+            told, {scope: compared.counts for scope, compared in covariates.items()}
         ),
-        validation=validation.total,
+        validation=summed(r.histogram for r in answers["validation"].replies.values()),
         missing={name: why for one in answers.values() for name, why in one.missing.items()},
         bytes_down=sum(one.bytes_down for one in answers.values()),
         bytes_up=sum(one.bytes_up for one in answers.values()),
@@ -92,11 +86,14 @@ def evaluate_final(
     )
 
 
-def _evaluation(replies: Mapping[str, EvaluateReply], earlier: Sequence[RoundRecord]) -> Evaluation:
-    return evaluation_of(
+def _shown(
+    federation: Federation, scope: Scope, replies: Mapping[str, EvaluateReply]
+) -> ShownCohort:
+    return federation.disclosure.cohort(
+        scope,
         {name: reply.histogram for name, reply in replies.items()},
         {name for name, reply in replies.items() if reply.suppress},
-        earlier,
+        federation.data_of(replies),
     )
 
 

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from server.compare import ask_for_sums
+from server.disclosure.grades import may_be_compared
+from server.disclosure.groups import counts_of
 from server.federation import Federation
 from server.run.evaluation_file import CovariateCounts
 from shared.errors import ProtocolError
 from shared.events import Warned, emit
-from shared.limits import MIN_CELL
 from shared.metrics.binary import auroc
 from shared.metrics.delong import PairedComparison, delong_test
-from shared.metrics.disclosure import below_limit, suppress
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
@@ -63,8 +63,12 @@ def compare_with_grades(
     graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
     if not graded:
         return None
-    pooled = pool_graded(graded, hidden)
+    rules = federation.disclosure
+    pooled = pool_graded(graded, hidden) if rules.for_others else added_up(graded)
     if pooled is None:
+        return None
+    if not rules.admits(scope, graded):
+        emit(Warned("The clinical grade is not compared: a site without it has few patients."))
         return None
     grades, model = pooled.grades, pooled.model
     request = CompareRequest(
@@ -85,23 +89,18 @@ def compare_with_grades(
 
 def pool_graded(graded: Mapping[str, Graded], hidden: Collection[str]) -> Graded | None:
     """All sites' patients who have a grade; None where they may not be compared, and says why."""
-    if not may_be_compared(graded, hidden):
+    counts = {name: counts_of(own.model) for name, own in graded.items()}
+    if not may_be_compared(counts, hidden):
         emit(Warned("The clinical grade is not compared: too few patients have one at some site."))
         return None
+    return added_up(graded)
+
+
+def added_up(graded: Mapping[str, Graded]) -> Graded | None:
+    """All sites' patients who have a grade; None where their grades do not go together."""
     try:
         grades = sum((own.grades for own in graded.values()), start=GradeCounts((), (), ()))
     except ValueError as error:
         emit(Warned(f"The sites' clinical grades are not compared: {error}"))
         return None
     return Graded(grades, summed(own.model for own in graded.values()))
-
-
-def may_be_compared(graded: Mapping[str, Graded], hidden: Collection[str]) -> bool:
-    """Whether sums over these sites tell no small count to a reader who knows all other sites'."""
-    counts = {
-        name: (own.model.total_positives, own.model.total_negatives) for name, own in graded.items()
-    }
-    own = below_limit(counts, dict.fromkeys(counts, MIN_CELL)) | (set(hidden) & set(counts))
-    told = suppress(counts, own, MIN_CELL)
-    # Who else would have to be hidden may be known: a site's patients can all have a grade.
-    return told.hidden == own and told.shows_total_positives and told.shows_total_negatives

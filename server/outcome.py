@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from server.aggregation.intake import Verdict
-from server.evaluation import evaluation_of
+from server.disclosure.shown import Shown
 from server.federation import Federation
 from server.run.ledger import RoundRecord, SiteRound
+from shared.metrics.histogram import summed
+from shared.metrics.summary import summarise
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainReply
 from shared.schedule import Plan
@@ -35,30 +36,36 @@ class Collected:
     take part are among `refused`."""
 
 
+@dataclass(frozen=True)
+class FinishedRound:
+    """A round exactly, for the run to go on with, and as it may be shown."""
+
+    exact: RoundRecord
+    shown: Shown[RoundRecord]
+
+
 def record_of(
     federation: Federation,
     plan: Plan,
     asked: Sequence[Collected],
     seconds: float,
-    earlier: Sequence[RoundRecord] = (),
-) -> RoundRecord:
-    """The ledger's record: the last asking's replies, everybody's bytes and waiting.
-
-    What it shows of the sites tells nothing more beside the rounds before, `earlier`.
-    """
+) -> FinishedRound:
+    """The round's record: the last asking's replies, everybody's bytes and waiting."""
     result = asked[-1]
     replies = dict(sorted(result.replies.items()))
     weights = result.verdict.weights
-    evaluation = evaluation_of(
-        {name: reply.histogram for name, reply in replies.items()},
+    histograms = {name: reply.histogram for name, reply in replies.items()}
+    cohort = federation.disclosure.cohort(
+        "validation",
+        histograms,
         {name for name, reply in replies.items() if reply.suppress},
-        earlier,
+        federation.data_of(replies),
     )
-    return RoundRecord(
+    exact = RoundRecord(
         round=plan.round,
         plan=plan_to_values(plan),
         sites={
-            name: _site_round(reply, evaluation.sites[name], result.verdict.ratios.get(name))
+            name: _site_round(reply, result.verdict.ratios.get(name))
             for name, reply in replies.items()
         },
         refused=result.refused,
@@ -66,16 +73,17 @@ def record_of(
         attempts=len(asked),
         loss=sum(reply.loss * weights[name] for name, reply in replies.items())
         / sum(weights.values()),
-        validation=evaluation.pooled,
+        validation=summarise(summed(histograms.values())).to_json(),
         bytes_down=sum(one.bytes_down for one in asked),
         bytes_up=sum(one.bytes_up for one in asked),
         bytes_full_exchange=sum(one.messages for one in asked) * federation.full_model_bytes,
         seconds=seconds,
         wait_seconds=sum(one.wait_seconds for one in asked),
     )
+    return FinishedRound(exact, federation.disclosure.round(exact, cohort))
 
 
-def _site_round(reply: TrainReply, metrics: Mapping[str, Any], ratio: float | None) -> SiteRound:
+def _site_round(reply: TrainReply, ratio: float | None) -> SiteRound:
     return SiteRound(
         images=reply.images,
         patients=reply.patients,
@@ -85,6 +93,6 @@ def _site_round(reply: TrainReply, metrics: Mapping[str, Any], ratio: float | No
         evaluate_seconds=reply.evaluate_seconds,
         peak_memory_bytes=reply.peak_memory,
         continued_from=reply.continued_from,
-        metrics=metrics,
+        metrics=summarise(reply.histogram).to_json(),
         update_ratio=None if ratio is None else float(f"{min(ratio, _LARGEST_RATIO):.2g}"),
     )

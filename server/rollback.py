@@ -80,7 +80,7 @@ def undo_last_round(
             f"what was undone is kept in {UNDONE}."
         )
     )
-    cut_rounds(folder.ledger, records, last.round - 1, undone_for=site)
+    cut_rounds(folder.ledger, last.round - 1, undone_for=site)
 
 
 def exclude(federation: Federation, round_number: int, site: str, part: SiteRound) -> None:
@@ -104,4 +104,4 @@ def take_up_exclusions(federation: Federation, folder: RunFolder) -> None:
         exclude(federation, undone.round, site, undone.sites[site])
         records = read_rounds(folder.ledger)
         if any(site in record.sites for record in records[undone.round - 1 :]):
-            cut_rounds(folder.ledger, records, undone.round - 1)
+            cut_rounds(folder.ledger, undone.round - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +14,10 @@ from server.aggregation.screen import Reach, Screen
 from server.collect import Missing, send_and_collect
 from server.federation import Federation
 from server.global_model import expected_frozen_digest, select
-from server.outcome import Collected, record_of
+from server.outcome import Collected, FinishedRound, record_of
 from server.plausible import require_plausible_training, training_weight
 from server.replies import list_problems, read_train_reply
 from server.rollback import require_usable_weights
-from server.run.ledger import RoundRecord
 from server.waiting import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
@@ -35,13 +34,11 @@ def run_round(
     plan: Plan,
     delta: Arrays,
     expected: Collection[str] = (),
-    earlier: Sequence[RoundRecord] = (),
-) -> tuple[Arrays, RoundRecord]:
-    """One round, repeated while too few sites answer: the new delta and the ledger's record.
+) -> tuple[Arrays, FinishedRound]:
+    """One round, repeated while too few sites answer: the new delta and the round's record.
 
-    `expected` are sites that are waited for a while where they are not connected, `earlier` the
-    rounds before, beside which nothing must give a site's counts away. Raises RunError when
-    the round had too few usable replies `retries` + 1 times.
+    `expected` are sites that are waited for a while where they are not connected. Raises RunError
+    when the round had too few usable replies `retries` + 1 times.
     """
     config, started = federation.config, time.monotonic()
     # Encoded once: a round that is asked again sends the same bytes.
@@ -59,7 +56,7 @@ def run_round(
                 raise RunError(_too_few(plan, config, asked[-1]))
     federation.downlink.residual = residual
     seconds = time.monotonic() - started
-    return delta | aggregate, record_of(federation, plan, asked, seconds, earlier)
+    return delta | aggregate, record_of(federation, plan, asked, seconds)
 
 
 def _ask(
@@ -77,10 +74,9 @@ def _ask(
     config = federation.config
     connected = wait_for_sites(federation, expected)
     sites = {n: site for n, site in connected.items() if site.name not in federation.excluded}
-    result.refused |= federation.excluded_of(connected)
     names = tuple(site.name for site in sites.values())
-    result.absent, unable = federation.others(names)
-    result.refused = dict(unable)
+    result.absent, unable = federation.others([site.name for site in connected.values()])
+    result.refused = unable | federation.excluded_of(connected)
     emit(RoundStarted(plan, total_rounds(config), names, result.absent, unable))
     result.messages = len(sites)
     result.bytes_down = serialized_size(request) * len(sites)

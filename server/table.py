@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from server.terminal import as_rounded
+
 _COLUMNS = ("AUROC", "95 % interval", "balanced accuracy", "F1", "positive", "negative")
 
 
@@ -24,6 +26,13 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
     if any(metrics["positives"] is None for metrics in summary["site"].values()):
         console.print(
             "-  class smaller than the site's min-cell, a number that would tell it, or undefined"
+        )
+    if summary.get("audience") == "owner":
+        console.print(
+            "For the owner of these folders: nothing is hidden. To hand results on: `fedthaw "
+            "report --for-others`, or --set for-others=true from the start.",
+            soft_wrap=True,
+            highlight=False,
         )
     moved, full = (
         summary["bytes"]["down"] + summary["bytes"]["up"],
@@ -57,7 +66,7 @@ def _cells(metrics: Mapping[str, Any]) -> list[str]:
     interval = metrics["auroc_ci95"]
     return [
         _number(metrics["auroc"]),
-        "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}",
+        "-" if interval is None else f"{_number(interval[0])} to {_number(interval[1])}",
         _number(metrics["balanced_accuracy"]),
         _number(metrics["f1"]),
         "-" if metrics["positives"] is None else str(metrics["positives"]),
@@ -66,4 +75,4 @@ def _cells(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else as_rounded(value, 3)

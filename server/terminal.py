@@ -33,10 +33,27 @@ from shared.events import (
     has_listeners,
     listening,
 )
-from shared.limits import shown_count
 
 _NAMED = 20
 """So many sites are named in one line; of more, it says how many."""
+
+
+def as_rounded(value: float, most: int) -> str:
+    """A number with at most so many decimals, and no zeros where it was rounded to fewer."""
+    return next(
+        (text for n in range(2, most) if float(text := f"{value:.{n}f}") == value),
+        f"{value:.{most}f}",
+    )
+
+
+def loss_in_words(loss: float | None) -> str:
+    """A loss as it may be shown."""
+    return "not shown" if loss is None else as_rounded(loss, 4)
+
+
+def auroc_in_words(auroc: float | None) -> str:
+    """An AUROC as it may be shown; without one it may be undefined as well."""
+    return "undefined or not shown" if auroc is None else as_rounded(auroc, 3)
 
 
 def describe(event: Event) -> str | None:
@@ -47,16 +64,13 @@ def describe(event: Event) -> str | None:
             names = ", ".join(sites) if len(sites) <= _NAMED else f"{len(sites)} sites"
             return f"Run {run} {begin}: {rounds} rounds with {names}. Folder: {folder}"
         case RoundFinished(round_number, rounds, loss, auroc, size, seconds):
-            area = "undefined" if auroc is None else f"{auroc:.3f}"
             return (
-                f"Round {round_number}/{rounds}: loss {loss:.4f}, AUROC before it {area}, "
+                f"Round {round_number}/{rounds}: loss {loss_in_words(loss)}, AUROC before it "
+                f"{auroc_in_words(auroc)}, "
                 f"{size / 1e6:.2f} MB, {seconds:.1f} s"
             )
-        case SiteJoined(site, images, patients):
-            return (
-                f"{site} takes part with {shown_count(images)} training images of "
-                f"{shown_count(patients)} patients"
-            )
+        case SiteJoined(site):
+            return f"{site} takes part"
         case SiteLost(site, back):
             if back:
                 return f"{site} is connected again"

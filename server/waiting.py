@@ -70,7 +70,7 @@ def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
         return  # a simulation ends with these sentences
     for node in sorted(set(roster.sites) - known):
         site = roster.sites[node]
-        emit(SiteJoined(site.name, site.images, site.patients))
+        emit(SiteJoined(site.name))
     for node, sentence in sorted(roster.refused.items()):
         if before.get(node) != sentence:
             name = roster.asked[node].presence.name

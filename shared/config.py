@@ -202,6 +202,11 @@ class RunConfig:
     sites: str = setting(
         "", "simulation only: site folders, separated by the path separator (':' on Linux)"
     )
+    for_others: bool = setting(
+        False,
+        "simulation only: hide and round in the results what a coordinator's run does, so that the "
+        "folder may be handed on",
+    )
     pooled: bool = setting(False, "simulation only: train on all sites' data as if in one place")
 
     def __post_init__(self) -> None:

@@ -75,8 +75,6 @@ class SiteJoined:
     """A site has said who it is and takes part from now on."""
 
     site: str
-    images: int
-    patients: int
 
 
 @dataclass(frozen=True)
@@ -115,14 +113,15 @@ class RoundRetried:
 
 @dataclass(frozen=True)
 class RoundFinished:
-    """A round is aggregated and on disk. `auroc` is that of the model that entered it.
+    """A round is aggregated and on disk. `auroc` is that of the model that entered it; None is not
+    shown.
 
     The next round may have begun by then: it does not wait for the disk.
     """
 
     round: int
     rounds: int
-    loss: float
+    loss: float | None
     auroc: float | None
     bytes: int
     seconds: float

@@ -7,8 +7,3 @@ MIN_CELL = 5
 DAYS_KEPT = 30
 """How long a site keeps what it remembers of a run: its state since the last round of a run that
 was given up, and its patients' scores since they were last asked for."""
-
-
-def shown_count(count: int) -> str:
-    """The count in a sentence, unless it is a small one."""
-    return str(count) if count >= MIN_CELL else f"fewer than {MIN_CELL}"

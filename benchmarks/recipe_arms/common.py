@@ -20,8 +20,8 @@ from client.data.dataset import Sample
 from client.evaluate import evaluate_samples
 from client.part import TrainingSamples
 from client.workspace import open_workspace, training_samples
-from server.evaluation import pooled_metrics
 from server.global_model import build_reference, full_state, initial_delta
+from shared.metrics.binary import auroc
 from shared.model.backbones import build_backbone
 from shared.model.pretrained import load_base
 
@@ -122,4 +122,4 @@ def external_auroc(job: Job, folder: Path) -> float:
     model.load_state_dict(load_file(model_path(folder)))
     model.to(workspace.device)
     histogram = evaluate_samples(model, workspace.all_samples(), config.batch_size)
-    return float(pooled_metrics([histogram]).auroc or 0.0)
+    return float(auroc(histogram) or 0.0)

@@ -24,4 +24,5 @@ def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDesc
         base=workspace.base.digest,
         images=len(samples.train),
         patients=samples.patients(),
+        data=workspace.data_digest(),
     )

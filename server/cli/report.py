@@ -20,9 +20,20 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The page; default: report.html in that folder.")
     ] = None,
+    for_others: Annotated[
+        bool,
+        typer.Option(
+            "--for-others", help="Hide and round, in a simulation's page, what others must not see."
+        ),
+    ] = False,
     min_cell: Annotated[
-        int, typer.Option(min=1, help="The smallest count of a single site that is shown.")
-    ] = MIN_CELL,
+        int | None,
+        typer.Option(
+            min=1,
+            help="The smallest count of a single site that is shown to others; implies "
+            f"--for-others, whose default is {MIN_CELL}.",
+        ),
+    ] = None,
 ) -> None:
     """Write a run or a study as one self-contained HTML page.
 
@@ -30,4 +41,4 @@ def report(
     """
     from server.report.write import write_report
 
-    typer.echo(f"Report: {write_report(run, out, min_cell)}")
+    typer.echo(f"Report: {write_report(run, out, min_cell, for_others=for_others)}")

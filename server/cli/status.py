@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from server.cli.paths import COORDINATOR, HomeOption
+from server.terminal import as_rounded, auroc_in_words, loss_in_words
 from shared.errors import ConfigError
 
 SECONDS = 2.0
@@ -81,8 +82,8 @@ def describe_run(run: dict[str, Any]) -> str:
         f", {what}: {', '.join(last[what])}" for what in ("refused", "absent") if last[what]
     )
     return (
-        f"{words}, {last['round']} of {run['rounds']} rounds, loss {last['loss']:.4f}, "
-        f"AUROC {_area(last['auroc'], 'undefined')}, {last['bytes'] / 1e6:.2f} MB, "
+        f"{words}, {last['round']} of {run['rounds']} rounds, loss {loss_in_words(last['loss'])}, "
+        f"AUROC {auroc_in_words(last['auroc'])}, {last['bytes'] / 1e6:.2f} MB, "
         f"{last['seconds']:.1f} s, {last['sites']} sites{away}"
     )
 
@@ -163,7 +164,7 @@ def _rounds(run: dict[str, Any], console: Console) -> list[RenderableType]:
                   _whole("refused"), _whole("absent"), box=None, pad_edge=False)  # fmt: skip
     for line in run["last"][-_TABLE_ROUNDS:]:
         table.add_row(
-            str(line["round"]), f"{line['loss']:.4f}", _area(line["auroc"]),
+            str(line["round"]), loss_in_words(line["loss"]), _area(line["auroc"]),
             f"{line['bytes'] / 1e6:.2f}", f"{line['seconds']:.1f}", str(line["sites"]),
             ", ".join(line["refused"]), ", ".join(line["absent"]),
         )  # fmt: skip
@@ -174,5 +175,5 @@ def _rounds(run: dict[str, Any], console: Console) -> list[RenderableType]:
     return parts
 
 
-def _area(value: float | None, otherwise: str = "") -> str:
-    return otherwise if value is None else f"{value:.3f}"
+def _area(value: float | None) -> str:
+    return "" if value is None else as_rounded(value, 3)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from server.record.recorder import Outcome, Recorder
-from server.record.scalars import final_scalars, scalars
+from server.record.scalars import LAST, final_scalars, scalars
 from server.run.environment import RUN_VARIABLE
 from server.run.ledger import RoundRecord
 from shared.errors import ConfigError
@@ -60,7 +60,7 @@ def mlflow_recorder(run: Path) -> Iterator[Recorder]:
     client = MlflowClient(_tracking_uri())
     document = _presentable(read_json(run / "config.json"))
     number = _continued(client, run) or _begun(client, run, document)
-    done = {int(metric.step) for metric in client.get_metric_history(number, "loss")}
+    done = {int(metric.step) for metric in client.get_metric_history(number, LAST)}
     last = max(done, default=0)
 
     def add(record: RoundRecord) -> None:

@@ -7,21 +7,22 @@ from typing import Any
 
 from server.run.ledger import RoundRecord
 
+LAST = "sites/trained"
+"""Written after all else of a round, so where it is the round is complete."""
 _VALIDATION = ("auroc", "balanced_accuracy", "brier", "ece")
 
 
 def scalars(record: RoundRecord) -> dict[str, float]:
-    """Name -> value of all that is defined in this round; `loss` is the last of them.
+    """Name -> value of all that is defined and shown in this round; LAST is the last of them.
 
-    `validation` is of the model that entered the round. A site that suppresses its own values is
-    not among the sites.
+    `validation` is of the model that entered the round. A site whose values are hidden is not
+    among the sites.
     """
     values: dict[str, float] = {
         "bytes/down": record.bytes_down,
         "bytes/up": record.bytes_up,
         "seconds/round": record.seconds,
         "seconds/wait": record.wait_seconds,
-        "sites/trained": len(record.sites),
         "sites/refused": len(record.refused),
         "sites/absent": len(record.absent),
     }
@@ -29,11 +30,14 @@ def scalars(record: RoundRecord) -> dict[str, float]:
     values |= {f"maximum_rate/{stage}": rate for stage, rate in zip(stages, rates, strict=True)}
     values |= _defined("validation", record.validation, _VALIDATION)
     for name, site in record.sites.items():
-        if site.metrics.get("positives") is None:  # suppressed
+        if site.metrics.get("positives") is None:  # hidden
             continue
-        values[f"site/{name}/loss"] = site.loss
+        if site.loss is not None:
+            values[f"site/{name}/loss"] = site.loss
         values |= _defined(f"site/{name}", site.metrics, ("auroc",))
-    return values | {"loss": record.loss}
+    if record.loss is not None:
+        values["loss"] = record.loss
+    return values | {LAST: len(record.sites)}
 
 
 def final_scalars(summary: Mapping[str, Any]) -> dict[str, float]:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from server.disclosure.coarse import coarse
+from server.disclosure.page import may_tell, metrics_of
+from server.disclosure.rounding import rounded
+from server.disclosure.run import rounded_grade
+from server.disclosure.suppression import Suppression
 from server.report.data import Cohort, GradeOutcome
-from server.report.sight import may_tell
 from server.run.evaluation_file import CohortCounts, EvaluationFile
 from server.run.ledger import RoundRecord
-from shared.metrics.disclosure import Suppression
-from shared.metrics.histogram import Histogram
+from shared.metrics.histogram import Histogram, summed
 from shared.metrics.summary import BinaryMetrics, summarise, suppressed
-
-
-def metrics_of(document: Mapping[str, Any]) -> BinaryMetrics:
-    """The object of summary.json; what it lacks is None, what it has besides is passed over."""
-    names = {item.name for item in dataclasses.fields(BinaryMetrics)}
-    values = {key: value for key, value in document.items() if key in names}
-    pairs = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    return BinaryMetrics(**{**values, **pairs})
 
 
 def all_cohorts(
@@ -37,21 +31,18 @@ def all_cohorts(
     found = []
     if evaluation is not None:
         for name in sorted(set(evaluation.cohorts) - {"validation"}):
-            counts = evaluation.cohorts[name]
-            sites = {n: _summarised(own) for n, own in counts.sites.items()}
-            found.append(
-                _cohort(name, _summarised(counts.pooled), sites, evaluation, summary, min_cell)
-            )
+            pooled, sites = _test(name, evaluation.cohorts[name], summary)
+            found.append(_cohort(name, pooled, sites, evaluation, summary, min_cell))
     if summary is not None:
-        pooled, by_site = summary["pooled"], summary["site"]
+        whole, by_site = summary["pooled"], summary["site"]
     elif records:
         last = records[-1]
-        pooled, by_site = last.validation, {n: site.metrics for n, site in last.sites.items()}
+        whole, by_site = last.validation, {n: site.metrics for n, site in last.sites.items()}
         evaluation = None
     else:
         return tuple(found)
     sites = {str(name): metrics_of(own) for name, own in sorted(by_site.items())}
-    found.append(_cohort("validation", metrics_of(pooled), sites, evaluation, summary, min_cell))
+    found.append(_cohort("validation", metrics_of(whole), sites, evaluation, summary, min_cell))
     return tuple(found)
 
 
@@ -65,20 +56,24 @@ def _cohort(
 ) -> Cohort:
     """The cohort without what may not be told, by its metrics or by its score counts."""
     told = may_tell(sites, pooled, min_cell)
-    covered = told.shows_total_positives and told.shows_total_negatives
     kept = CohortCounts(None)
     if evaluation is not None:
         kept = evaluation.cohorts.get(name, kept)
+    by_site = {n: own for n, own in kept.sites.items() if own is not None and n in sites}
+    whole = kept.pooled
+    if min_cell:
+        pooled = rounded(pooled)
+        sites = {n: rounded(own) for n, own in sites.items()}
+    if told.hidden and min_cell:
+        behind = summed(own for n, own in by_site.items() if n in told.hidden)
+        whole = whole and coarse(whole, behind, min_cell)
+        by_site = {n: coarse(own, Histogram.empty(), min_cell) for n, own in by_site.items()}
     return Cohort(
         name=name,
-        pooled=pooled if covered else None,
+        pooled=pooled if told.shows_totals else None,
         sites={n: None if n in told.hidden else own for n, own in sites.items()},
-        counts=kept.pooled if covered else None,
-        site_counts={
-            n: own
-            for n, own in kept.sites.items()
-            if own is not None and n in sites and n not in told.hidden
-        },
+        counts=whole if told.shows_totals else None,
+        site_counts={n: own for n, own in by_site.items() if n not in told.hidden},
         grade=_grade((summary or {}).get("covariate", {}).get(name), pooled, told, min_cell),
     )
 
@@ -90,11 +85,13 @@ def _grade(
 
     Which sites have a grade is not known here, so beside hidden sites all patients must have one.
     """
-    if document is None or not (told.shows_total_positives and told.shows_total_negatives):
+    if document is None or not told.shows_totals:
         return None
     graded = document["positives"], document["negatives"]
     if min(graded) < min_cell or (told.hidden and graded != (pooled.positives, pooled.negatives)):
         return None
+    if min_cell:
+        document = rounded_grade(document)
     paired = document["difference"] or {}
     return GradeOutcome(
         auroc=document["auroc"],
@@ -104,6 +101,18 @@ def _grade(
         difference_ci95=_pair(paired.get("ci95")),
         p=paired.get("p"),
     )
+
+
+def _test(
+    name: str, counts: CohortCounts, summary: Mapping[str, Any] | None
+) -> tuple[BinaryMetrics, dict[str, BinaryMetrics]]:
+    """A further cohort's metrics as the summary has them, else those of its counts."""
+    own = (summary or {}).get(name)
+    if own is None:
+        sites = {n: _summarised(one) for n, one in counts.sites.items()}
+        return _summarised(counts.pooled), sites
+    by_site = sorted(own["site"].items())
+    return metrics_of(own["pooled"]), {str(n): metrics_of(one) for n, one in by_site}
 
 
 def _pair(limits: Sequence[float] | None) -> tuple[float, float] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from server.report.data import Contribution, TrainingData
 from server.run.ledger import RoundRecord, SiteRound
@@ -17,9 +17,9 @@ def contributions_of(
     for record in records:
         for name, site in record.sites.items():
             parts.setdefault(name, {})[record.round] = site
-    totals = {r.round: sum(site.images for site in r.sites.values()) for r in records}
-    # Beside the weights of all others, the only weight that is left out is no secret.
-    weighed = len(silent & set(parts)) != 1
+    totals = {r.round: sum(site.images or 0 for site in r.sites.values()) for r in records}
+    # Weights are shares of all images, and those of hidden sites are not known.
+    weighed = not silent & set(parts)
     return [
         _contribution(name, own, totals if weighed else {}, phases, min_cell, name in silent)
         for name, own in sorted(parts.items())
@@ -29,18 +29,22 @@ def contributions_of(
 def trained_on(
     records: Sequence[RoundRecord], silent: set[str], min_cell: int
 ) -> TrainingData | None:
-    """The total, unless less those that are shown it is one site's or too few."""
+    """The total; None where some site's part of it is hidden or few."""
     newest = {name: site for record in records for name, site in record.sites.items()}
-    hidden = [site for name, site in newest.items() if name in silent]
-    small = hidden and sum(site.patients for site in hidden) < min_cell
-    unsilenced = [site for name, site in newest.items() if name not in silent]
-    few = any(min(site.images, site.patients) < min_cell for site in unsilenced)
-    if not newest or len(hidden) == 1 or small or few:
+    if not newest or silent & set(newest):
         return None
-    return TrainingData(
-        images=sum(site.images for site in newest.values()),
-        patients=sum(site.patients for site in newest.values()),
+    images, patients = (
+        [getattr(site, field) or 0 for site in newest.values()] for field in ("images", "patients")
     )
+    if min(*images, *patients, min_cell) < min_cell:
+        return None
+    return TrainingData(sum(images), sum(patients))
+
+
+def total_of(values: Iterable[float | None]) -> float | None:
+    """The sum; None where one of them is hidden."""
+    known = list(values)
+    return None if None in known else sum(value or 0.0 for value in known)
 
 
 def _contribution(
@@ -53,18 +57,22 @@ def _contribution(
 ) -> Contribution:
     newest, first = own[max(own)], min(own)
     images, patients = (
-        None if hidden or value < min_cell else value for value in (newest.images, newest.patients)
+        None if hidden or value is None or value < min_cell else value
+        for value in (newest.images, newest.patients)
     )
-    weights = [site.images / totals[number] for number, site in own.items() if totals]
+    weights = [(site.images or 0) / totals[number] for number, site in own.items() if totals]
     return Contribution(
         site=name,
         rounds=tuple(sorted(own)),
         images=images,
         patients=patients,
         weight=sum(weights) / len(weights) if weights and images is not None else None,
-        train_seconds=sum(site.train_seconds for site in own.values()),
-        evaluate_seconds=sum(site.evaluate_seconds for site in own.values()),
-        peak_memory_bytes=max(site.peak_memory_bytes for site in own.values()),
+        train_seconds=total_of(site.train_seconds for site in own.values()),
+        evaluate_seconds=total_of(site.evaluate_seconds for site in own.values()),
+        peak_memory_bytes=max(
+            (site.peak_memory_bytes for site in own.values() if site.peak_memory_bytes is not None),
+            default=None,
+        ),
         afresh=tuple(
             number
             for number, site in sorted(own.items())

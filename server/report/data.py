@@ -72,9 +72,9 @@ class Contribution:
     patients: int | None
     weight: float | None
     """Its share of the training images of the rounds it took part in, in the mean."""
-    train_seconds: float
-    evaluate_seconds: float
-    peak_memory_bytes: int
+    train_seconds: float | None
+    evaluate_seconds: float | None
+    peak_memory_bytes: int | None
     afresh: tuple[int, ...]
     """Rounds in which it began with a new optimiser, though neither it nor the phase was new."""
 
@@ -95,8 +95,9 @@ class Totals:
     bytes_up: int
     bytes_full_exchange: int
     seconds: float
-    train_seconds: float
-    evaluate_seconds: float
+    train_seconds: float | None
+    """None, as for evaluating, where it would tell of hidden sites."""
+    evaluate_seconds: float | None
     wait_seconds: float
     peak_memory_bytes: int
 
@@ -137,6 +138,7 @@ class Report:
     totals: Totals
     origin: Origin
     min_cell: int
+    """0 on the page of who owns all sites."""
 
     @property
     def cohort(self) -> Cohort | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+from server.terminal import as_rounded
+
 NOT_SHOWN, NOT_DEFINED = "not shown", "not defined"
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -12,6 +14,16 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 def share(value: float | None, digits: int = 3) -> str:
     """A share, area or probability."""
     return NOT_DEFINED if value is None else f"{value:.{digits}f}"
+
+
+def metric(value: float | None) -> str:
+    """A metric as it is shown: with three decimals, or the fewer that it was rounded to."""
+    return NOT_DEFINED if value is None else as_rounded(value, 3)
+
+
+def metric_interval(limits: tuple[float, float] | None) -> str:
+    """Its two limits."""
+    return NOT_DEFINED if limits is None else " to ".join(map(metric, limits))
 
 
 def percent(value: float) -> str:

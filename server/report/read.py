@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from server.report.cohorts import all_cohorts, metrics_of
-from server.report.contributions import contributions_of, trained_on
+from server.disclosure.page import metrics_of, round_on_page
+from server.disclosure.shown import Audience, audience_of
+from server.report.cohorts import all_cohorts
+from server.report.contributions import contributions_of, total_of, trained_on
 from server.report.data import Origin, Report, Round, Totals
 from server.report.reasons import told
-from server.report.sight import may_tell
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
 from server.run.folder import RunFolder, open_run
@@ -20,20 +21,26 @@ from server.run.summary import read_summary
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.json_file import DamagedFile, fitting, read_json, said
+from shared.limits import MIN_CELL
 from shared.schedule import total_rounds
 
 
-def read_report(path: Path, min_cell: int) -> Report:
-    """What is in a run's folder, finished or not, without the counts below `min_cell`.
+def read_report(path: Path, min_cell: int | None = None, *, for_others: bool = False) -> Report:
+    """What is in a run's folder, finished or not, without what may not be told.
+
+    A simulation's own page, of which neither `min_cell` nor `for_others` is asked, hides nothing.
 
     Raises ConfigError where it is no run's folder, RunError where a file in it is damaged.
     """
     folder = open_run(path)
+    own = min_cell is None and not for_others and audience_of(folder.config) is Audience.OWNER
+    limit = 0 if own else MIN_CELL if min_cell is None else min_cell
     records = read_rounds(folder.ledger)
     summary = read_summary(folder.summary) if folder.summary.exists() else None
     try:
         with fitting():
-            return _report(folder, records, summary, min_cell)
+            shown = [round_on_page(record, limit) for record in records]
+            return _report(folder, shown, summary, limit)
     except DamagedFile as error:
         raise RunError(
             f"The files of {path} cannot be read together ({said(error)}); restore them as the "
@@ -58,29 +65,25 @@ def _report(
         config=folder.config,
         finished=summary is not None,
         planned_rounds=total_rounds(folder.config),
-        rounds=tuple(_round(record, folder.config, min_cell) for record in records),
+        rounds=tuple(_round(record, folder.config) for record in records),
         cohorts=cohorts,
         contributions=tuple(contributions_of(records, silent, min_cell)),
         trained_on=trained_on(records, silent, min_cell),
         missing=told(summary.get("missing", {}), folder.config) if summary else {},
-        totals=_totals(summary, records),
+        totals=_totals(summary, records, hides=bool(silent and min_cell)),
         origin=_origin(folder),
         min_cell=min_cell,
     )
 
 
-def _round(record: RoundRecord, config: RunConfig, min_cell: int) -> Round:
-    sites = {name: metrics_of(site.metrics) for name, site in record.sites.items()}
-    sight = may_tell(sites, metrics_of(record.validation), min_cell)
-    covered = sight.shows_total_positives and sight.shows_total_negatives
+def _round(record: RoundRecord, config: RunConfig) -> Round:
     return Round(
         number=record.round,
         trainable=tuple(record.plan["trainable"]),
         phase=str(record.plan["phase"]),
-        # A mean over one site is that site's own value.
-        loss=record.loss if covered or len(sites) > 1 else None,
-        auroc=record.auroc if covered else None,
-        sites=tuple(sorted(sites)),
+        loss=record.loss,
+        auroc=record.auroc,
+        sites=tuple(sorted(record.sites)),
         refused=told(record.refused, config),
         absent=tuple(sorted(record.absent)),
         attempts=record.attempts,
@@ -92,12 +95,18 @@ def _round(record: RoundRecord, config: RunConfig, min_cell: int) -> Round:
     )
 
 
-def _totals(summary: Mapping[str, Any] | None, records: Sequence[RoundRecord]) -> Totals:
+def _totals(
+    summary: Mapping[str, Any] | None, records: Sequence[RoundRecord], *, hides: bool
+) -> Totals:
+    """Bytes and seconds; those of training and evaluating not where some site `hides` its own."""
     if summary is not None:
         size, seconds = summary["bytes"], summary["seconds"]
         return Totals(
             size["down"], size["up"], size["full_exchange"],
-            seconds["total"], seconds["train"], seconds["evaluate"], seconds["wait"],
+            seconds["total"],
+            None if hides else seconds["train"],
+            None if hides else seconds["evaluate"],
+            seconds["wait"],
             summary["peak_memory_bytes"],
         )  # fmt: skip
     sites = [site for record in records for site in record.sites.values()]
@@ -106,10 +115,10 @@ def _totals(summary: Mapping[str, Any] | None, records: Sequence[RoundRecord]) -
         bytes_up=sum(record.bytes_up for record in records),
         bytes_full_exchange=sum(record.bytes_full_exchange for record in records),
         seconds=sum(record.seconds for record in records),
-        train_seconds=sum(site.train_seconds for site in sites),
-        evaluate_seconds=sum(site.evaluate_seconds for site in sites),
+        train_seconds=total_of(site.train_seconds for site in sites),
+        evaluate_seconds=total_of(site.evaluate_seconds for site in sites),
         wait_seconds=sum(record.wait_seconds for record in records),
-        peak_memory_bytes=max((site.peak_memory_bytes for site in sites), default=0),
+        peak_memory_bytes=max((site.peak_memory_bytes or 0 for site in sites), default=0),
     )
 
 

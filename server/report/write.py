@@ -11,22 +11,24 @@ from server.report.study.page import study_page
 from server.study.document import is_study
 from shared.errors import RunError
 from shared.files import write_text_atomically
-from shared.limits import MIN_CELL
 
 FILE = "report.html"
 
 
-def write_report(run: Path, out: Path | None = None, min_cell: int = MIN_CELL) -> Path:
+def write_report(
+    run: Path, out: Path | None = None, min_cell: int | None = None, *, for_others: bool = False
+) -> Path:
     """Write the page of a run, finished or not, or of a finished study; return where it is.
 
-    A study's numbers are of all its sites together, and `min_cell` was applied when it was made.
+    For `for_others` and `min_cell` see `read_report`; to a study the rules were applied when it
+    was made.
     Raises ConfigError where `run` is no such folder or the study is not finished, RunError where
     a file in it is damaged or the page cannot be written.
     """
     if is_study(run):
         page = study_page(read_study_report(run))
     else:
-        page = run_page(read_report(run, min_cell))
+        page = run_page(read_report(run, min_cell, for_others=for_others))
     path = out or run / FILE
     try:
         write_text_atomically(path, page)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server.disclosure.shown import Shown
 from shared.errors import RunError
 from shared.files import write_text_atomically
 from shared.json_file import DamagedFile, fitting, read_json, said
@@ -103,14 +104,14 @@ class EvaluationFile:
         )
 
 
-def write_evaluation(folder: Path, evaluation: EvaluationFile) -> None:
+def write_evaluation(folder: Path, evaluation: Shown[EvaluationFile]) -> None:
     """Write evaluation.json into a run's folder, complete or not at all.
 
     RunError where the disk does not take it.
     """
     path = folder / FILE
     try:
-        write_text_atomically(path, json.dumps(evaluation.to_json(), indent=1) + "\n")
+        write_text_atomically(path, json.dumps(evaluation.value.to_json(), indent=1) + "\n")
     except OSError as error:
         raise RunError(
             f"The evaluation cannot be written to {path} ({error.strerror}); make room there and "

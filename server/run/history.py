@@ -18,7 +18,7 @@ class RoundLine:
     """One round. `auroc` is of the pooled validation of the model that entered it."""
 
     round: int
-    loss: float
+    loss: float | None
     auroc: float | None
     bytes: int
     """Both ways."""

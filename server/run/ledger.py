@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from server.disclosure.shown import Shown
 from shared.errors import RunError
 from shared.files import write_text_atomically
 from shared.json_file import DamagedFile, parse_json, typed
@@ -21,18 +22,18 @@ UNDONE = "ledger-undone.jsonl"
 
 @dataclass(frozen=True)
 class SiteRound:
-    """One site's part in a round."""
+    """One site's part in a round; None is not shown."""
 
-    images: int
-    patients: int
-    steps: int
-    loss: float
-    train_seconds: float
-    evaluate_seconds: float
-    peak_memory_bytes: int
+    images: int | None
+    patients: int | None
+    steps: int | None
+    loss: float | None
+    train_seconds: float | None
+    evaluate_seconds: float | None
+    peak_memory_bytes: int | None
     continued_from: int
     metrics: Mapping[str, Any]
-    """Of the model that entered the round; nulls where the site suppresses its own values."""
+    """Of the model that entered the round; nulls where they are not shown."""
     update_ratio: float | None = None
     """How many times the other sites' median its update was, in the group of tensors where it stood
     out most; None where it was alone, or the run is of a version that did not look."""
@@ -47,7 +48,7 @@ class _Plan(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """One round of a run. `validation` is of the model that entered the round."""
+    """One round of a run, exactly or as it is shown; `validation` is of the model that entered."""
 
     round: int
     plan: Mapping[str, Any]
@@ -55,8 +56,8 @@ class RoundRecord:
     refused: Mapping[str, str]
     """Replies that were not used, and sites that did not answer: name -> why."""
     attempts: int
-    loss: float
-    """Mean of the sites' losses, weighted as their updates are."""
+    loss: float | None
+    """Mean of the sites' losses, weighted as their updates are; None is not shown."""
     validation: Mapping[str, Any]
     bytes_down: int
     bytes_up: int
@@ -76,11 +77,23 @@ class RoundRecord:
         return None if value is None else float(value)
 
 
-def append_round(path: Path, record: RoundRecord) -> None:
+def append_round(path: Path, record: Shown[RoundRecord]) -> None:
     """Append one line and flush it to disk; RunError where the disk does not take it."""
+    _append(path, as_line(record.value))
+
+
+def as_line(record: RoundRecord) -> str:
+    """A round as the ledger has it, with the line's end."""
+    fields = dataclasses.asdict(record)
+    if not record.undone_for:
+        del fields["undone_for"]
+    return json.dumps(fields) + "\n"
+
+
+def _append(path: Path, lines: str) -> None:
     try:
         with path.open("a", encoding="utf-8") as handle:
-            handle.write(_line(record))
+            handle.write(lines)
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
@@ -103,7 +116,7 @@ def read_rounds(path: Path) -> list[RoundRecord]:
     records: list[RoundRecord] = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_parse(line))
+            records.append(parse_round(line))
         except DamagedFile:
             if number == len(lines):
                 break
@@ -134,29 +147,24 @@ def read_rounds_after(path: Path, start: int) -> tuple[list[RoundRecord], int]:
     records: list[RoundRecord] = []
     for line in text[:end].splitlines():
         with suppress(DamagedFile):
-            records.append(_parse(line))
+            records.append(parse_round(line))
     return records, start + end
 
 
-def rewrite_rounds(path: Path, records: Sequence[RoundRecord]) -> None:
-    """Replace the ledger by these rounds; RunError where the disk does not take it."""
-    try:
-        write_text_atomically(path, "".join(map(_line, records)))
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def cut_rounds(
-    path: Path, records: Sequence[RoundRecord], keep: int, undone_for: str = ""
-) -> list[RoundRecord]:
+def cut_rounds(path: Path, keep: int, undone_for: str = "") -> None:
     """Go back to the first `keep` rounds; those after them are added to UNDONE, beside the ledger.
 
-    `undone_for` is the site that made it necessary. RunError where the disk does not take it.
+    `undone_for` is the site that made it necessary. RunError where the ledger cannot be read, or
+    the disk does not take it.
     """
-    for record in records[keep:]:
-        append_round(path.with_name(UNDONE), dataclasses.replace(record, undone_for=undone_for))
-    rewrite_rounds(path, records[:keep])
-    return list(records[:keep])
+    records = read_rounds(path)
+    undone = [dataclasses.replace(record, undone_for=undone_for) for record in records[keep:]]
+    if undone:
+        _append(path.with_name(UNDONE), "".join(map(as_line, undone)))
+    try:
+        write_text_atomically(path, "".join(map(as_line, records[:keep])))
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> RunError:
@@ -166,14 +174,8 @@ def _unwritable(path: Path, error: OSError) -> RunError:
     )
 
 
-def _line(record: RoundRecord) -> str:
-    fields = dataclasses.asdict(record)
-    if not record.undone_for:
-        del fields["undone_for"]
-    return json.dumps(fields) + "\n"
-
-
-def _parse(line: str | bytes) -> RoundRecord:
+def parse_round(line: str | bytes) -> RoundRecord:
+    """A round of its line; DamagedFile where it is none."""
     record = typed(parse_json(line), RoundRecord)
     typed(record.plan, _Plan)
     return record

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.run.checkpoint import Checkpoint, checkpoint_rounds, load_checkpoint
+from server.run.exact import cut_exact, exact_rounds
 from server.run.folder import RunFolder
 from server.run.ledger import UNDONE, RoundRecord, cut_rounds, read_rounds
 from shared.errors import RunError
@@ -12,7 +13,7 @@ from shared.events import Warned, emit
 
 
 def restore(folder: RunFolder) -> tuple[Checkpoint | None, list[RoundRecord]]:
-    """The newest round with both a whole checkpoint and its ledger line, and the rounds up to it.
+    """The newest round with a whole checkpoint and its ledger line, and the rounds so far, exactly.
 
     None and no rounds where the run begins. The lines of later rounds are set aside. RunError where
     a checkpoint cannot be read at this moment, and where all that was done would be lost.
@@ -38,7 +39,9 @@ def restore(folder: RunFolder) -> tuple[Checkpoint | None, list[RoundRecord]]:
                 f"after it are kept in {UNDONE}."
             )
         )
-    return checkpoint, cut_rounds(folder.ledger, records, done)
+    cut_rounds(folder.ledger, done)
+    cut_exact(folder.path, done)
+    return checkpoint, exact_rounds(folder.path, records[:done])
 
 
 def _newest_whole(folder: RunFolder, rounds: Sequence[int]) -> tuple[Checkpoint | None, list[int]]:

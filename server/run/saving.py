@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Self
 
+from server.disclosure.shown import Shown
 from server.run.checkpoint import Checkpoint, prune_checkpoints, save_checkpoint
+from server.run.exact import append_exact
 from server.run.folder import RunFolder
 from server.run.ledger import RoundRecord, append_round
 from shared.events import Warned, emit
@@ -17,15 +19,22 @@ PATIENCE_SECONDS = 10.0
 
 
 def save_round(
-    folder: RunFolder, state: Checkpoint, record: RoundRecord, keep: Collection[int]
+    folder: RunFolder,
+    state: Checkpoint,
+    exact: RoundRecord,
+    shown: Shown[RoundRecord],
+    keep: Collection[int],
 ) -> None:
     """The checkpoint, then its line in the ledger, then those that nobody needs any more away.
 
-    In this order, so that a round counts once both are whole. Raises RunError where the disk does
-    not take it; the rounds before it stay.
+    In this order, so that a round counts once both are whole. The exact numbers are kept beside
+    them where the ledger has others. Raises RunError where the disk does not take it; the rounds
+    before it stay.
     """
     save_checkpoint(folder.path, state)
-    append_round(folder.ledger, record)
+    if shown.value != exact:
+        append_exact(folder.path, exact)
+    append_round(folder.ledger, shown)
     prune_checkpoints(folder.path, set(keep))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from server.disclosure.shown import Shown
 from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.errors import RunError
@@ -41,9 +42,9 @@ class FinalEvaluation:
     test: HeldOutEvaluation | None = None
     covariates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By cohort: the clinical grade's AUROC and the model's beside it."""
-    counts: EvaluationFile = field(default_factory=lambda: EvaluationFile({}))
+    counts: Shown[EvaluationFile] | None = None
     validation: Histogram = field(default_factory=Histogram.empty)
-    """All sites' validation patients, to calibrate on; `counts` has what may be shown."""
+    """All sites' validation patients exactly, to calibrate on; all else is as it may be shown."""
 
 
 def build_summary(
@@ -78,11 +79,12 @@ def build_summary(
         },
         "seconds": {
             "total": sum(record.seconds for record in rounds) + final.seconds,
-            "train": sum(site.train_seconds for site in sites),
-            "evaluate": sum(site.evaluate_seconds for site in sites) + final.evaluate_seconds,
+            "train": sum(site.train_seconds or 0.0 for site in sites),
+            "evaluate": sum(site.evaluate_seconds or 0.0 for site in sites)
+            + final.evaluate_seconds,
             "wait": sum(record.wait_seconds for record in rounds) + final.seconds,
         },
-        "peak_memory_bytes": max((site.peak_memory_bytes for site in sites), default=0),
+        "peak_memory_bytes": max((site.peak_memory_bytes or 0 for site in sites), default=0),
     }
 
 
@@ -93,10 +95,10 @@ class _Bytes(TypedDict):
 
 
 class _Seconds(TypedDict):
-    total: float
-    train: float
-    evaluate: float
-    wait: float
+    total: float | None
+    train: float | None
+    evaluate: float | None
+    wait: float | None
 
 
 _Metrics = dict[str, float | list[float] | None]
@@ -139,10 +141,10 @@ def readable_summary(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(path: Path, summary: Shown[Mapping[str, Any]]) -> None:
     """Write the document, complete or not at all; RunError where the disk does not take it."""
     try:
-        write_text_atomically(path, json.dumps(summary, indent=1) + "\n")
+        write_text_atomically(path, json.dumps(summary.value, indent=1) + "\n")
     except OSError as error:
         raise RunError(
             f"The summary cannot be written to {path} ({error.strerror}); make room there and "

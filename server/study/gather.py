@@ -7,30 +7,34 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
+from server.disclosure.groups import ShownGroups, counts_of
+from server.disclosure.shown import Shown
+from server.disclosure.study import StudyDisclosure
 from server.run.calibration import FILE as CALIBRATION
+from server.run.folder import open_run
 from server.study.asking import StudySites
 from server.study.cells import Cell, names_of, summary_of
-from server.study.disclosure import ShownGroups
 from server.study.grade import compare_grade
 from server.study.held_out import Fold
 from server.study.plan import Arm, StudyPlan
-from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
+from server.study.results import ArmResult, Comparison, StudyResult
 from server.study.statistics import arm_result, comparison
 from shared.errors import RunError
 from shared.finished import read_calibration
-from shared.limits import MIN_CELL
 from shared.metrics.repeats import holm
 
 Sites = Sequence[str]
 
 
-def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> StudyResult:
-    """What the finished runs say; asks the sites for counts and sums.
+def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> Shown[StudyResult]:
+    """What may be shown of what the finished runs say; asks the sites for counts and sums.
 
     RunError where the first arm, with which the others are compared, may not be shown.
     """
     sites = tuple(asked.nodes)
-    shown = _shown_groups(plan, sites, out, asked)
+    started = open_run(Cell(plan.arms[0], 0, 0).folder(out))
+    disclosure = StudyDisclosure(started.config, out, started.run)
+    shown = _shown_groups(plan, sites, out, asked, disclosure)
     first, *others = plan.arms
     if not shown.admit(names_of(first, sites)):
         raise RunError(
@@ -47,35 +51,38 @@ def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> StudyResult:
                 to_compare.append(arm)
     compared = [_compare(plan, arm, sites, out, asked) for arm in to_compare]
     adjusted = holm([one.p for one in compared])
-    return StudyResult(
+    exact = StudyResult(
         plan,
         sites,
         tuple(_arm_result(plan, arm, sites, out, asked) for arm in arms),
         tuple(replace(one, p_holm=p) for one, p in zip(compared, adjusted, strict=True)),
         tuple(arm.name for arm in plan.arms if arm not in arms),
-        _grade(plan, sites, out, asked, shown),
+        compare_grade(
+            _all_runs(plan, first, out),
+            names_of(first, sites),
+            shown,
+            asked,
+            for_others=disclosure.for_others,
+        ),
     )
+    disclosure.enter(shown)
+    return disclosure.result(exact)
 
 
-def _grade(
-    plan: StudyPlan, sites: Sites, out: Path, asked: StudySites, shown: ShownGroups
-) -> GradeResult | None:
-    first = plan.arms[0]
-    return compare_grade(_all_runs(plan, first, out), names_of(first, sites), shown, asked)
-
-
-def _shown_groups(plan: StudyPlan, sites: Sites, out: Path, asked: StudySites) -> ShownGroups:
-    """Nothing shown yet. A site's patients are the same in every arm that it takes part in."""
+def _shown_groups(
+    plan: StudyPlan, sites: Sites, out: Path, asked: StudySites, disclosure: StudyDisclosure
+) -> ShownGroups:
+    """Nothing of this study yet. A site's patients are the same in every arm of its."""
     counts: dict[str, tuple[int, int]] = {}
     hidden = set()
     for arm in plan.arms:
         new = [name for name in names_of(arm, sites) if name not in counts]
         for name in new:
             reply = asked.count(_runs(plan, arm, 0, out), [name])[name]
-            counts[name] = reply.histogram.total_positives, reply.histogram.total_negatives
+            counts[name] = counts_of(reply.histogram)
             if reply.suppress:
                 hidden.add(name)
-    return ShownGroups(counts, hidden, MIN_CELL)
+    return disclosure.groups(counts, hidden)
 
 
 def _arm_result(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySites) -> ArmResult:

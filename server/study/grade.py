@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.grades import pool_graded
+from server.disclosure.groups import ShownGroups
+from server.grades import added_up, pool_graded
 from server.study.asking import StudySites
-from server.study.disclosure import ShownGroups
 from server.study.results import GradeResult
 from server.study.statistics import grade_result
 from shared.events import Warned, emit
@@ -19,6 +19,8 @@ def compare_grade(
     sites: Sequence[str],
     shown: ShownGroups,
     asked: StudySites,
+    *,
+    for_others: bool,
 ) -> GradeResult | None:
     """The grade against an arm, whose runs `repeats` has by repeat; None where there is none.
 
@@ -31,7 +33,9 @@ def compare_grade(
     for runs in repeats:
         replies = asked.count(runs, sites)
         own = {name: reply.graded for name, reply in replies.items() if reply.graded}
-        pooled = pool_graded(own, shown.hidden) if own else None
+        pooled = None
+        if own:
+            pooled = pool_graded(own, shown.hidden) if for_others else added_up(own)
         if pooled is None:
             return None
         models.append(pooled.model)

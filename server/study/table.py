@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
+from server.terminal import as_rounded
 from shared.metrics.repeats import Spread
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",
@@ -150,11 +151,11 @@ def _youden(one: ArmResult) -> str:
 
 def _spread(values: Spread) -> str:
     deviation = values.standard_deviation
-    return f"{values.mean:.3f}" + ("" if deviation is None else f" ({deviation:.3f})")
+    return as_rounded(values.mean, 3) + ("" if deviation is None else f" ({deviation:.3f})")
 
 
 def _interval(limits: tuple[float, float] | None) -> str:
-    return "-" if limits is None else f"{limits[0]:.3f} to {limits[1]:.3f}"
+    return "-" if limits is None else " to ".join(as_rounded(one, 3) for one in limits)
 
 
 def _p(value: float | None) -> str:

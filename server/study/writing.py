@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from server.disclosure.shown import Shown
 from server.study.document import FILE, to_json
 from server.study.results import StudyResult
 from shared.files import write_text_atomically
 
 
-def write_study(result: StudyResult, out: Path) -> None:
+def write_study(shown: Shown[StudyResult], out: Path) -> None:
     """Write the tables and the page, and last study.json: with it the study is complete."""
     from server.report.study.data import report_of
     from server.report.study.page import study_page
@@ -24,6 +25,7 @@ def write_study(result: StudyResult, out: Path) -> None:
         to_markdown,
     )
 
+    result = shown.value
     document = to_json(result)
     documents = {
         "study.md": to_markdown(result),

@@ -31,7 +31,6 @@ from shared.metrics.calibration import (
 )
 from shared.metrics.curve import PrecisionRecallPoint, RocPoint, precision_recall_points, roc_points
 from shared.metrics.delong import PairedComparison, delong_covariance, delong_test
-from shared.metrics.disclosure import Suppression, below_limit, suppress
 from shared.metrics.histogram import (
     SCORE_BINS,
     Histogram,
@@ -84,7 +83,6 @@ __all__ = [
     "Share",
     "SignedRank",
     "Spread",
-    "Suppression",
     "apply_temperature",
     "at_threshold",
     "auprc",
@@ -92,7 +90,6 @@ __all__ = [
     "auroc_bounds",
     "auroc_interval",
     "balanced_accuracy",
-    "below_limit",
     "bin_edges",
     "bin_logits",
     "bin_of",
@@ -125,7 +122,6 @@ __all__ = [
     "spread",
     "summarise",
     "summarise_site",
-    "suppress",
     "suppressed",
     "threshold_at_sensitivity",
     "threshold_at_specificity",

@@ -36,6 +36,8 @@ class SiteDescription:
     base: str
     images: int
     patients: int
+    data: str = ""
+    """A digest of all its admitted images and outcomes, so that a change of them is noticed."""
 
     def to_content(self) -> RecordDict:
         """Flower's records of this reply."""
@@ -48,6 +50,7 @@ class SiteDescription:
                         "base": self.base,
                         "images": self.images,
                         "patients": self.patients,
+                        "data": self.data,
                     }
                 )
             }
@@ -62,4 +65,5 @@ class SiteDescription:
             base=text(record, "base"),
             images=whole(record, "images", minimum=1),
             patients=whole(record, "patients", minimum=1),
+            data=text(record, "data"),
         )

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from client.workspace import open_workspace, training_samples
+from server.report.page import run_page
+from server.report.read import read_report
 from server.run.ledger import read_rounds
 from shared.config import RunConfig
 from shared.errors import RunError
@@ -62,24 +64,42 @@ def test_a_site_below_its_own_limit_is_null_but_counts_in_the_pool(
     simulate: Callable[[RunConfig], dict[str, Any]],
 ) -> None:  # fmt: skip
     sites = [
-        write_site(tmp_path, "open", 40, min_cell=2, seed=2),
-        write_site(tmp_path, "shy", 20, seed=1),
-        write_site(tmp_path, "small", 30, min_cell=2),
+        write_site(tmp_path / "sites", "open", 60, min_cell=2, seed=2),
+        write_site(tmp_path / "sites", "shy", 20, seed=1),
+        write_site(tmp_path / "sites", "small", 50, min_cell=2),
     ]
     settings = sites[1] / "site.toml"
     settings.write_text(settings.read_text().replace("min-cell = 1", "min-cell = 3"))
-    config = federated(sites=sites, rounds=1)
+    config = federated(sites=sites, rounds=1, for_others=True)
     summary = simulate(config)
+    assert summary["audience"] == "others"
     assert summary["site"]["shy"].keys() == summary["pooled"].keys()
     assert set(summary["site"]["shy"].values()) == {None}
-    assert summary["site"]["open"]["positives"] == 4
-    assert (summary["pooled"]["positives"], summary["pooled"]["negatives"]) == (9, 9)
+    assert summary["site"]["open"]["positives"] == 6
+    assert (summary["pooled"]["positives"], summary["pooled"]["negatives"]) == (13, 13)
     # Else the pooled counts minus those shown would be those of the site that shows none.
     assert set(summary["site"]["small"].values()) == {None}
     for record in read_rounds(Path(config.out) / "ledger.jsonl"):
         assert set(record.sites["shy"].metrics.values()) == {None}
         assert set(record.sites["small"].metrics.values()) == {None}
-        assert record.sites["open"].metrics["negatives"] == 4
+        assert record.sites["open"].metrics["negatives"] == 6
+
+
+def test_in_a_simulation_its_owner_sees_every_site(
+    tmp_path: Path, write_site: WriteSite, federated: MakeConfig,
+    simulate: Callable[[RunConfig], dict[str, Any]],
+) -> None:  # fmt: skip
+    sites = [write_site(tmp_path / "sites", name, 20, min_cell=9) for name in ("one", "two")]
+    config = federated(sites=sites, rounds=1)
+    summary = simulate(config)
+    assert summary["audience"] == "owner"
+    assert [site["positives"] for site in summary["site"].values()] == [2, 2]
+    assert not (tmp_path / "releases.jsonl").exists()
+    owners = run_page(read_report(Path(config.out)))
+    assert "this page is for whoever owns all of these sites" in owners
+    others = read_report(Path(config.out), for_others=True)
+    assert others.cohorts[0].pooled is None
+    assert "this page is for whoever owns" not in run_page(others)
 
 
 def test_replies_hold_counts_and_nothing_of_a_patient(
@@ -88,7 +108,7 @@ def test_replies_hold_counts_and_nothing_of_a_patient(
     config = federated(sites=hard_sites, batch_norm="local")
     _, traffic = simulate_watched(config)
     allowed = {
-        "query": {"site": {"protocol", "name", "base", "images", "patients"}},
+        "query": {"site": {"protocol", "name", "base", "images", "patients", "data"}},
         "evaluate": {
             "report": {"protocol", "site", "suppress"},
             "metrics": {"positives", "negatives", "seconds"},

@@ -42,7 +42,7 @@ def model_bytes(config: RunConfig) -> bytes:
     return (Path(config.out) / "model.safetensors").read_bytes()
 
 
-def losses(config: RunConfig) -> list[float]:
+def losses(config: RunConfig) -> list[float | None]:
     return [record.loss for record in read_rounds(Path(config.out) / "ledger.jsonl")]
 
 

@@ -38,8 +38,8 @@ def test_pooled_data_is_one_node_with_the_same_validation_patients(
         read_rounds(Path(together.out) / "ledger.jsonl"),
         strict=True,
     ):
-        assert whole.sites["pooled"].images == sum(s.images for s in split.sites.values())
-        assert whole.sites["pooled"].patients == sum(s.patients for s in split.sites.values())
+        assert whole.sites["pooled"].images == sum(s.images or 0 for s in split.sites.values())
+        assert whole.sites["pooled"].patients == sum(s.patients or 0 for s in split.sites.values())
 
 
 def test_two_pooled_sites_with_equal_patient_numbers_stay_apart(

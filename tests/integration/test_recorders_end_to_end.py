@@ -16,7 +16,7 @@ Here = Callable[..., tuple[int, str, str]]
 TINY = [
     word
     for setting in ("backbone=micro", "weights=random", "image-size=32", "threads=1",
-                    "probe-rounds=1", "rounds=3")
+                    "probe-rounds=1", "rounds=3", "for-others=true")
     for word in ("--set", setting)
 ]  # fmt: skip
 
@@ -34,7 +34,7 @@ def test_a_run_that_is_interrupted_and_continued(
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     sites = [
         write_site(tmp_path, "north", 60),
-        write_site(tmp_path, "south", 40, seed=2),
+        write_site(tmp_path, "south", 50, seed=2),
         write_site(tmp_path, "east", 20, seed=1, min_cell=9),
     ]
     said: list[Event] = []

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from server.disclosure.shown import Shown
 from server.run.checkpoint import Checkpoint, save_checkpoint
 from server.run.ledger import RoundRecord, append_round, read_rounds
 from shared.config import RunConfig
@@ -72,8 +73,8 @@ def stopping_within(round_number: int) -> Iterator[None]:
 def stopping_before_the_ledger(round_number: int) -> Iterator[None]:
     """When the round's checkpoint is written and its line in the ledger is not."""
 
-    def stop(path: Path, record: RoundRecord) -> None:
-        if record.round == round_number:
+    def stop(path: Path, record: Shown[RoundRecord]) -> None:
+        if record.value.round == round_number:
             raise Stopped
         append_round(path, record)
 

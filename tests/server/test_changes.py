@@ -36,17 +36,23 @@ def test_an_undisturbed_run_has_nothing_to_say(make_record: MakeRecord) -> None:
     ("images", "patients", "told"),
     [
         (19, 18, "19 images of 18 patients; in round 1 it was 20 images of 20 patients"),
-        (6, 4, "6 images of fewer than 5 patients; in round 1 it was 20 images of 20"),
-        (1, 1, "fewer than 5 images of fewer than 5 patients"),
+        (1, 1, "1 images of 1 patients"),
     ],
 )
-def test_other_data_are_told_but_no_small_counts(
+def test_other_data_are_told_with_their_size_to_the_owner_alone(
     make_record: MakeRecord, images: int, patients: int, told: str
 ) -> None:
     now = changed(make_record(2), images=images, patients=patients)
     (text,) = said(now, make_record(1))
     assert text.startswith("east trains on ")
     assert told in text
+    heard: list[Event] = []
+    with listening(heard.append):
+        warn_of_changes(now, [make_record(1)], for_others=True)
+    (event,) = heard
+    assert isinstance(event, Warned)
+    assert event.text.startswith("east trains on other data than in round 1. Its training")
+    assert "images" not in event.text
 
 
 def test_a_site_that_was_away_is_compared_with_its_own_last_round(make_record: MakeRecord) -> None:

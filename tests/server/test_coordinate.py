@@ -346,3 +346,18 @@ def test_frozen_stages_of_the_final_model_are_the_base(
     base = load_base(config).state
     changed = {k.split(".")[0] for k in state if not torch.equal(state[k], base[k])}
     assert changed == {"layer2", "layer3", "layer4", "fc"}
+
+
+def test_exact_numbers_are_kept_in_private_until_the_run_ends(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(at=interrupt(4))
+    private = tmp_path / "run" / "not-for-sharing.jsonl"
+    assert private.stat().st_mode & 0o077 == 0
+    exact = [json.loads(line) for line in private.read_text(encoding="utf-8").splitlines()]
+    assert [line["sites"]["south"]["patients"] for line in exact] == [10] * 3
+    shown = (tmp_path / "run" / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["sites"]["south"]["patients"] for line in shown] == [None] * 3
+    run(resume=True)
+    assert not private.exists()
+    lines = (tmp_path / "run" / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines[:3] == shown

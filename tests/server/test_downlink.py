@@ -153,7 +153,7 @@ def test_a_round_that_is_asked_again_sends_the_same_bytes(
     federation = make_federation(grid, update_dtype="int8", retries=1)
     delta = random_delta(reference, 2)
     _, record = run_round(federation, plan_round(federation.config, 4), delta)
-    assert record.attempts == 2
+    assert record.exact.attempts == 2
     blocks = {bytes(content.array_records["delta"]["block"].data) for content in feedback.requests}
     assert len(feedback.requests) == 6
     assert len(blocks) == 1
@@ -209,8 +209,8 @@ def test_a_reply_in_another_format_is_refused(
     )
     federation = make_federation(grid, update_dtype="int8", min_sites=1)
     _, record = run_round(federation, plan_round(federation.config, 4), delta)
-    assert list(record.sites) == ["north"]
+    assert list(record.exact.sites) == ["north"]
     reason = r"is float32 \(numpy\.ndarray\); int8 was asked for"
-    for problem in record.refused.values():
+    for problem in record.exact.refused.values():
         with pytest.raises(ProtocolError, match=reason):
             raise ProtocolError(problem)

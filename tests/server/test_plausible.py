@@ -97,8 +97,8 @@ def test_half_a_billion_images_of_fifty_patients_are_refused(
     lying(sites, images=2**29 - 1, patients=50)
     federation = make_federation(grid, min_sites=2)
     _, record = run_round(federation, plan_round(federation.config, 1), delta)
-    assert set(record.sites) == {"north", "south"}
-    assert "536870911 images of 50 patients" in record.refused["east"]
+    assert set(record.exact.sites) == {"north", "south"}
+    assert "536870911 images of 50 patients" in record.exact.refused["east"]
 
 
 def test_a_site_counts_no_more_than_what_it_joined_with(
@@ -117,7 +117,7 @@ def test_a_site_counts_no_more_than_what_it_joined_with(
     assert {k: v.tobytes() for k, v in merged.items()} == {
         k: v.tobytes() for k, v in expected.items()
     }
-    assert record.sites["east"].images == 1000
+    assert record.exact.sites["east"].images == 1000
     warnings = [event.text for event in events if isinstance(event, Warned)]
     assert any(text.startswith("east trains on more images than") for text in warnings)
 
@@ -129,7 +129,7 @@ def test_invented_patients_are_in_no_evaluation(
     lying(sites, histogram=counted(5000))
     federation = make_federation(grid, min_sites=2)
     _, record = run_round(federation, plan_round(federation.config, 1), delta)
-    assert "it counts 5000 validation patients" in record.refused["east"]
+    assert "it counts 5000 validation patients" in record.exact.refused["east"]
 
     def lie(name: str, asked: Message, reply: RecordDict) -> RecordDict:
         if name != "east" or asked.metadata.message_type != "evaluate":
@@ -155,6 +155,6 @@ def test_an_implausible_site_is_not_admitted(
     sites.spoil = lie
     federation = make_federation(grid, min_sites=2)
     _, record = run_round(federation, plan_round(federation.config, 1), delta)
-    assert set(record.sites) == {"north", "south"}
+    assert set(record.exact.sites) == {"north", "south"}
     (why,) = federation.roster.refused.values()
     assert why.startswith("Site east is refused: it says that it trains on 536870911 images of 50")

@@ -14,10 +14,11 @@ from flwr.app import Error, Message, RecordDict
 
 from server import rollback
 from server.coordinate import coordinate
-from server.run.ledger import UNDONE, read_rounds, rewrite_rounds
+from server.run.ledger import UNDONE, read_rounds
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import Event, Warned, listening
+from shared.files import write_text_atomically
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.replies import DIVERGED
@@ -140,13 +141,13 @@ def test_killed_before_the_ledger_is_cut_it_ends_with_the_same_bytes(
     federation.run("whole")
     undone = tmp_path / "cut" / UNDONE
 
-    def kill(path: Path, records: Any) -> None:
+    def kill(path: Path, text: str) -> None:
         if undone.exists():
             raise KeyboardInterrupt
-        rewrite_rounds(path, records)
+        write_text_atomically(path, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr("server.run.ledger.rewrite_rounds", kill)
+        patch.setattr("server.run.ledger.write_text_atomically", kill)
         with pytest.raises(KeyboardInterrupt):
             federation.run("cut")
     assert len(read_rounds(tmp_path / "cut" / "ledger.jsonl")) == 3

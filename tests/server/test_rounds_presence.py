@@ -41,8 +41,8 @@ def test_registered_sites_that_are_absent_are_recorded(
     (_, record), events = heard_during(
         lambda: run_round(federation, plan_round(federation.config, 1), delta)
     )
-    assert record.absent == ("south", "west")
-    assert (list(record.sites), record.refused) == (["east", "north"], {})
+    assert record.exact.absent == ("south", "west")
+    assert (list(record.exact.sites), record.exact.refused) == (["east", "north"], {})
     (begun,) = (event for event in events if isinstance(event, RoundStarted))
     assert (begun.sites, begun.absent) == (("east", "north"), ("south", "west"))
 
@@ -70,11 +70,11 @@ def test_a_site_whose_connection_is_lost_is_named(
     grid.silent = frozenset({1001, 1003})
     with listening(follow):
         _, record = run_round(federation, plan_round(federation.config, 1), delta)
-    assert list(record.sites) == ["east", "south"]
-    assert record.refused == {"north": "its connection is lost for 0 s"}
+    assert list(record.exact.sites) == ["east", "south"]
+    assert record.exact.refused == {"north": "its connection is lost for 0 s"}
     assert SiteLost("north", False) in events
     assert SiteLost("north", True) not in events
-    assert record.absent == ()
+    assert record.exact.absent == ()
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "fedmedian"])
@@ -118,6 +118,6 @@ def test_memory_does_not_grow_with_the_number_of_sites(
             peaks[count] = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        assert len(record.sites) == count
+        assert len(record.exact.sites) == count
     assert size > 300_000
     assert peaks[16] - peaks[4] < 2 * size

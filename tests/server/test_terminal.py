@@ -48,12 +48,8 @@ LINES: list[tuple[Event, str | None]] = [
     ),
     (SiteLost("north", True), "north is connected again"),
     (
-        SiteJoined("north", 40, 31),
-        "north takes part with 40 training images of 31 patients",
-    ),
-    (
-        SiteJoined("north", 5, 4),
-        "north takes part with 5 training images of fewer than 5 patients",
+        SiteJoined("north"),
+        "north takes part",
     ),
     (SiteBusy("north", "training", 4), None),
     (StepDone("north"), None),
@@ -62,11 +58,11 @@ LINES: list[tuple[Event, str | None]] = [
     (RoundRetried(13, 1, 2, 1), "Round 13: 1 of 2 usable replies in attempt 1"),
     (
         RoundFinished(13, 30, 0.51234, 0.75, 12_340_000, 61.25),
-        "Round 13/30: loss 0.5123, AUROC before it 0.750, 12.34 MB, 61.2 s",
+        "Round 13/30: loss 0.5123, AUROC before it 0.75, 12.34 MB, 61.2 s",
     ),
     (
         RoundFinished(14, 30, 0.5, None, 0, 1),
-        "Round 14/30: loss 0.5000, AUROC before it undefined, 0.00 MB, 1.0 s",
+        "Round 14/30: loss 0.50, AUROC before it undefined or not shown, 0.00 MB, 1.0 s",
     ),
     (Warned("Waiting for sites: 1 of 2 are there."), "Waiting for sites: 1 of 2 are there."),
 ]

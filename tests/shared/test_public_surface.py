@@ -88,9 +88,9 @@ def test_an_error_does_not_travel_unless_it_is_meant_to() -> None:
     assert errors.ProtocolError("a tensor is missing").shareable == "a tensor is missing"
 
 
-def test_the_contract_of_version_5() -> None:
+def test_the_contract_of_version_6() -> None:
     """A change here breaks sites that still run the version before: raise PROTOCOL_VERSION."""
-    assert PROTOCOL_VERSION == 5
+    assert PROTOCOL_VERSION == 6
     assert SCORE_BINS == 514
     assert STAGES == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
     assert [m.MESSAGE_TYPE for m in (describe, train, evaluate, compare)] == [
@@ -101,7 +101,7 @@ def test_the_contract_of_version_5() -> None:
     ]
     request = describe.DescribeRequest("r1").to_content()
     assert request == RecordDict({"describe": request["describe"]})
-    assert dict(request.config_records["describe"]) == {"protocol": 5, "run": "r1"}
+    assert dict(request.config_records["describe"]) == {"protocol": 6, "run": "r1"}
     packed = pack(to_record({"w": np.ones((1, 2), np.float32)}))
     assert list(packed) == ["index", "block"]
     assert packed["index"].data == b'[["w","float32",[1,2],"numpy.ndarray",136]]'

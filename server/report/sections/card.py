@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.report.data import Cohort, Report
 from server.report.html import Html, element, joined, section
-from server.report.numbers import NOT_SHOWN, count, interval, percent, share
+from server.report.numbers import NOT_SHOWN, count, interval, metric, percent
 from shared.config import RunConfig
 from shared.schedule import statistics_stay_at_sites
 
@@ -114,12 +114,12 @@ def _one(cohort: Cohort) -> str:
     if cohort.pooled is None:
         return f"At the {cohort.title}: {NOT_SHOWN}."
     sites = [
-        told(name, NOT_SHOWN if own is None else share(own.auroc))
+        told(name, NOT_SHOWN if own is None else metric(own.auroc))
         for name, own in cohort.sites.items()
     ]
     limits = interval(cohort.pooled.auroc_ci95)
     return (
-        f"AUROC at the {cohort.title} of all sites: {share(cohort.pooled.auroc)} (95 % interval "
+        f"AUROC at the {cohort.title} of all sites: {metric(cohort.pooled.auroc)} (95 % interval "
         f"{limits}); by site: {', '.join(sites)}."
     )
 

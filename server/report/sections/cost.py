@@ -23,10 +23,14 @@ def cost_section(report: Report) -> Html:
         )
     text += (
         f". The run took {duration(totals.seconds)}, of which the coordinator waited "
-        f"{duration(totals.wait_seconds)} for sites. They trained {duration(totals.train_seconds)} "
-        f"and evaluated {duration(totals.evaluate_seconds)} in all, in up to "
-        f"{megabytes(totals.peak_memory_bytes)} of memory."
+        f"{duration(totals.wait_seconds)} for sites."
     )
+    if totals.train_seconds is not None and totals.evaluate_seconds is not None:
+        text += (
+            f" They trained {duration(totals.train_seconds)} and evaluated "
+            f"{duration(totals.evaluate_seconds)} in all, in up to "
+            f"{megabytes(totals.peak_memory_bytes)} of memory."
+        )
     plots = None
     if report.rounds:
         plots = element("div", _bytes(report), _seconds(report), class_="plots")

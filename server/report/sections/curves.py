@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from server.report.data import Cohort
 from server.report.html import Html, figure, table
-from server.report.numbers import share
+from server.report.numbers import metric, share
 from server.report.plot import BLUE, GREEN, LINES, MUTED, ORANGE, PURPLE, drawing, legend, to_svg
 from shared.metrics.band import roc_band
 from shared.metrics.curve import RocPoint, roc_points
@@ -42,7 +42,7 @@ def roc_figure(cohort: Cohort, counts: Histogram, min_cell: int) -> Html:
         axes.set_xlabel("false positive rate (1 - specificity)")
         axes.set_ylabel("true positive rate (sensitivity)")
         legend(axes, columns=3)
-        auroc = share(cohort.pooled.auroc if cohort.pooled else None)
+        auroc = metric(cohort.pooled.auroc if cohort.pooled else None)
         svg = to_svg(
             canvas,
             f"roc-{cohort.name}",

@@ -12,6 +12,8 @@ from server.report.numbers import (
     in_words,
     interval,
     megabytes,
+    metric,
+    metric_interval,
     percent,
     share,
 )
@@ -83,8 +85,8 @@ def _figures(report: Report) -> Html:
     names = {name for r in report.rounds for name in r.sites}
     limits = None if metrics is None else metrics.auroc_ci95
     tiles = (
-        ("AUROC", NOT_SHOWN if metrics is None else share(metrics.auroc),
-         f"95 % interval {interval(limits)}" if limits else NOT_DEFINED if metrics else ""),
+        ("AUROC", NOT_SHOWN if metrics is None else metric(metrics.auroc),
+         f"95 % interval {metric_interval(limits)}" if limits else NOT_DEFINED if metrics else ""),
         ("Patients evaluated", _total(report.cohort), patients or ""),
         ("Sites", str(len(names)), f"at least {report.config.min_sites} a round"),
         ("Rounds", str(len(report.rounds)), f"of {report.planned_rounds} planned"),

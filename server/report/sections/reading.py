@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from server.report.data import Report
 from server.report.html import Html, element, joined, paragraph, section
+from shared.limits import MIN_CELL
 
 _WORDS = (
     ("AUROC", "the chance that a patient with the finding has a higher score than one without; "
@@ -26,13 +27,24 @@ def reading_section(report: Report) -> Html:
         "reading",
         "Reading this page",
         element("dl", *items, class_="card"),
-        paragraph(
-            "Small numbers: what a site keeps to itself is not in the files that this page is made "
-            f"from. Besides, no count of a single site below {report.min_cell} is on it, no other "
-            "site's where it could be computed from that and the totals, and no total behind which "
-            f"fewer than two hidden sites or {report.min_cell} hidden patients of a class stand. "
-            "Curves and groups are of all sites and are joined until each step holds "
-            f"{report.min_cell} patients. The limit of a site may be higher; it is applied at the "
-            "site to its own values.",
-        ),
+        paragraph(_small_numbers(report)),
+    )
+
+
+def _small_numbers(report: Report) -> str:
+    if report.min_cell == 0:
+        return (
+            "Small numbers: this page is for whoever owns all of these sites' folders, and nothing "
+            "is hidden or rounded on it, however few patients it tells of. `fedthaw report "
+            "--for-others` writes a page that may be handed on."
+        )
+    return (
+        "Small numbers: what a site keeps to itself is not in the files that this page is made "
+        f"from. Besides, no count of a single site below {report.min_cell} is on it, no other "
+        "site's where it could be computed from that and the totals, and no total behind which "
+        f"fewer than two hidden sites or {report.min_cell} hidden patients of a class stand. "
+        "Curves and groups are of all sites and are joined until each step holds "
+        f"{report.min_cell} patients. The limit of a site may be higher; it is applied at the "
+        "site to its own values. Numbers have the digits that their patients support; training "
+        f"images and patients are in steps of {MIN_CELL}."
     )

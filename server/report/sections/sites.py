@@ -8,11 +8,11 @@ from server.report.numbers import (
     NOT_SHOWN,
     count,
     duration,
-    interval,
     megabytes,
+    metric,
+    metric_interval,
     percent,
     ranges,
-    share,
 )
 from shared.metrics.summary import BinaryMetrics
 
@@ -43,13 +43,13 @@ def _cells(metrics: BinaryMetrics | None) -> tuple[str, ...]:
     if metrics is None:
         return (NOT_SHOWN,) * len(_METRICS)
     return (
-        share(metrics.auroc),
-        interval(metrics.auroc_ci95),
-        share(metrics.sensitivity),
-        share(metrics.specificity),
-        share(metrics.balanced_accuracy),
-        share(metrics.f1),
-        share(metrics.brier),
+        metric(metrics.auroc),
+        metric_interval(metrics.auroc_ci95),
+        metric(metrics.sensitivity),
+        metric(metrics.specificity),
+        metric(metrics.balanced_accuracy),
+        metric(metrics.f1),
+        metric(metrics.brier),
         count(metrics.positives),
         count(metrics.negatives),
     )
@@ -84,8 +84,8 @@ def _contribution(own: Contribution, rounds: int) -> tuple[str, ...]:
         count(own.images),
         count(own.patients),
         NOT_SHOWN if own.weight is None else percent(own.weight),
-        duration(own.train_seconds),
-        duration(own.evaluate_seconds),
-        megabytes(own.peak_memory_bytes),
+        NOT_SHOWN if own.train_seconds is None else duration(own.train_seconds),
+        NOT_SHOWN if own.evaluate_seconds is None else duration(own.evaluate_seconds),
+        NOT_SHOWN if own.peak_memory_bytes is None else megabytes(own.peak_memory_bytes),
         ranges(own.afresh),
     )

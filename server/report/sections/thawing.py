@@ -7,8 +7,9 @@ from matplotlib.ticker import MaxNLocator
 
 from server.report.data import Report, Round
 from server.report.html import Html, element, figure, paragraph, section, table
-from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, ranges, runs, share
+from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, metric, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
+from server.terminal import as_rounded
 from shared.schedule import STAGES, plan_round
 
 
@@ -131,8 +132,8 @@ def _numbers(report: Report) -> Html:
         (
             str(r.number),
             listed(reversed(r.trainable)),
-            NOT_SHOWN if r.loss is None else f"{r.loss:.4f}",
-            NOT_SHOWN if r.auroc is None else share(r.auroc),
+            NOT_SHOWN if r.loss is None else as_rounded(r.loss, 4),
+            NOT_SHOWN if r.auroc is None else metric(r.auroc),
             str(len(r.sites)),
             megabytes(r.bytes_down + r.bytes_up),
             megabytes(r.bytes_full_exchange),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from server.report.html import Html, element, figure, paragraph, section, table
-from server.report.numbers import interval, megabytes, share
+from server.report.numbers import megabytes, metric, metric_interval, share
 from server.report.plot import (
     BLUE,
     GREEN,
@@ -50,7 +50,7 @@ def _areas(arms: tuple[ArmResult, ...]) -> Html:
         "other patients. Arms of other sites have other patients. Whether two arms differ is not "
         "seen from whether these overlap: see the differences."
     )
-    numbers = [(r.label, share(r.value), interval(r.interval)) for r in rows]
+    numbers = [(r.label, metric(r.value), metric_interval(r.interval)) for r in rows]
     return figure(plot, caption, table("AUROC by arm", ("arm", "AUROC", "95 % interval"), numbers))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.report.html import Html, element, figure, paragraph, section, table
-from server.report.numbers import interval, listed
+from server.report.numbers import listed, metric_interval
 from server.report.study.data import StudyReport
 from server.report.study.forest import Row, forest
 from server.report.study.words import probability, with_interval
@@ -36,7 +36,7 @@ def _plot(result: StudyResult) -> Html:
         f"Right of the dotted line an arm is better than {first}. The lines are 95 % intervals of "
         "other patients and seeds."
     )
-    numbers = [(row.label, f"{row.value:+.3f}", interval(row.interval)) for row in rows]
+    numbers = [(row.label, f"{row.value:+.3f}", metric_interval(row.interval)) for row in rows]
     head = ("arm", "difference", "95 % interval")
     return figure(plot, caption, table("Differences of AUROC", head, numbers))
 

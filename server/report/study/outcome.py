@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from server.report.html import Html, element, paragraph, tile
-from server.report.numbers import in_words, interval, listed, megabytes, share
+from server.report.numbers import (
+    in_words,
+    interval,
+    listed,
+    megabytes,
+    metric,
+    metric_interval,
+    share,
+)
 from server.report.study.data import StudyReport
 from server.study.results import StudyResult
 
@@ -59,8 +67,8 @@ def _figures(result: StudyResult) -> Html:
     limits = first.auroc_ci95
     runs = len(result.plan.arms) * result.plan.folds * result.plan.repeats
     tiles = (
-        (f"AUROC, {first.arm.name[:24]}", share(first.auroc.mean),
-         f"95 % interval {interval(limits)}" if limits else ""),
+        (f"AUROC, {first.arm.name[:24]}", metric(first.auroc.mean),
+         f"95 % interval {metric_interval(limits)}" if limits else ""),
         ("Patients", f"{sum(first.patients):,}",
          f"{first.patients[0]:,} with the finding, {first.patients[1]:,} without"),
         ("Sites", str(len(result.sites)), listed(result.sites)),

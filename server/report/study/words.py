@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.report.html import Html, element, joined
-from server.report.numbers import NOT_DEFINED, interval
+from server.report.numbers import NOT_DEFINED, metric_interval
 from shared.metrics.repeats import Spread
 
 
@@ -18,7 +18,7 @@ def spread(values: Spread | None, signed: bool = False) -> str:
 
 def with_interval(values: Spread, limits: tuple[float, float] | None, signed: bool = False) -> Html:
     """The same with an interval below it."""
-    below = element("span", interval(limits), class_="ci") if limits is not None else None
+    below = element("span", metric_interval(limits), class_="ci") if limits is not None else None
     return joined(spread(values, signed), " ", below)
 
 

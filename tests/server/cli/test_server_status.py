@@ -14,6 +14,7 @@ from rich.console import Console
 
 from server.cli import status as module
 from server.cli.status import sparkline
+from server.disclosure.shown import Shown
 from server.link.orders import Order, write_order
 from server.run.ledger import RoundRecord, append_round
 from shared.config import RunConfig
@@ -37,7 +38,7 @@ def grow(
 
     def grow(number: int, auroc: float | None) -> None:
         record = replace(make_record(number, auroc), absent=("west",))
-        append_round(run / "ledger.jsonl", record)
+        append_round(run / "ledger.jsonl", Shown(record))
 
     return grow
 
@@ -65,7 +66,7 @@ def test_people_see_the_last_five_and_how_it_went(here: Here, grow: Grow) -> Non
     table = out.partition("The last rounds of first:")[2]
     rows = [line.split() for line in table.splitlines() if line and line[0].isdigit()]
     assert [row[0] for row in rows] == ["4", "5", "6", "7", "8"]
-    assert rows[-1] == ["8", "0.5000", "0.800", "0.00", "3.0", "2", "south", "west"]
+    assert rows[-1] == ["8", "0.50", "0.80", "0.00", "3.0", "2", "south", "west"]
     assert "AUROC  ▁▂▃▄▅▆▇█" in out
 
 
@@ -86,9 +87,10 @@ def test_piped_it_says_each_new_thing_in_a_line(
     assert here("server", "status", "--watch") == (
         0,
         "first: waiting, no round of 30 is finished\n"
-        "first: waiting, 1 of 30 rounds, loss 0.5000, AUROC 0.500, 0.00 MB, 3.0 s, 2 sites, "
+        "first: waiting, 1 of 30 rounds, loss 0.50, AUROC 0.50, 0.00 MB, 3.0 s, 2 sites, "
         "refused: south, absent: west\n"
-        "first: waiting, 2 of 30 rounds, loss 0.5000, AUROC undefined, 0.00 MB, 3.0 s, 2 sites, "
+        "first: waiting, 2 of 30 rounds, loss 0.50, AUROC undefined or not shown, 0.00 MB, 3.0 s, "
+        "2 sites, "
         "refused: south, absent: west\n",
         "",
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from server.disclosure.shown import Shown
 from server.link import runs as module
 from server.link.home import Home
 from server.link.orders import STOP, Order, read_order, write_order
@@ -84,7 +85,7 @@ def make_round(micro_config: Callable[..., RunConfig]) -> Callable[[Order, int],
             round=number, plan={}, sites={}, refused={}, attempts=1, loss=0.5, validation={},
             bytes_down=1, bytes_up=1, bytes_full_exchange=1, seconds=1.0, wait_seconds=0.0,
         )  # fmt: skip
-        append_round(order.folder / "ledger.jsonl", record)
+        append_round(order.folder / "ledger.jsonl", Shown(record))
 
     return make
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from server.disclosure.shown import Shown
 from server.run.folder import RunFolder, write_config
 from server.run.ledger import RoundRecord, append_round
 from shared.config import RunConfig
@@ -32,7 +33,7 @@ def grow(run: RunFolder, make_record: Callable[..., RoundRecord]) -> Grow:
     def grow(numbers: Iterable[int]) -> list[RoundRecord]:
         records = [make_record(n, auroc=0.5 + n / 100, seconds=n / 8) for n in numbers]
         for record in records:
-            append_round(run.ledger, record)
+            append_round(run.ledger, Shown(record))
         return records
 
     return grow

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.record.scalars import final_scalars, scalars
+from server.record.scalars import LAST, final_scalars, scalars
 from server.run.ledger import RoundRecord
 
 MakeRecord = Callable[..., RoundRecord]
@@ -30,7 +30,7 @@ def test_a_round_by_hand(make_record: MakeRecord) -> None:
     probabilities = [(1 / (1 + math.exp(-x)), y) for x, y in [(-1, 0), (1, 0), (2, 1)]]
     brier = sum((p - y) ** 2 for p, y in probabilities) / 3
     assert values["validation/brier"] == pytest.approx(brier, abs=0.01)
-    assert list(values)[-1] == "loss"
+    assert list(values)[-1] == LAST
 
 
 def test_each_stage_that_trains_has_its_rate(make_record: MakeRecord) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from server.disclosure.shown import Shown
 from server.report.study.data import StudyReport
 from server.run.evaluation_file import CohortCounts, EvaluationFile, write_evaluation
 from server.run.folder import RunFolder, write_config
@@ -166,7 +167,7 @@ def make_run_in() -> MakeRun:
             _record(config, number, counts, hidden, reason) for number in range(1, rounds + 1)
         ]
         for record in records:
-            append_round(folder.ledger, record)
+            append_round(folder.ledger, Shown(record))
         if finished:
             folder.model.write_bytes(b"weights")
             final = FinalEvaluation(
@@ -176,12 +177,12 @@ def make_run_in() -> MakeRun:
                 bytes_down=7, bytes_up=3, bytes_full_exchange=500, seconds=0.5, evaluate_seconds=1,
                 covariates=covariates or {},
             )  # fmt: skip
-            write_summary(folder.summary, build_summary(name, "sha256:ab", records, final))
+            write_summary(folder.summary, Shown(build_summary(name, "sha256:ab", records, final)))
         if scores:
             cohorts = {"validation": _cohort(counts, hidden)}
             if test:
                 cohorts["test"] = _cohort({site: own + own for site, own in counts.items()}, hidden)
-            write_evaluation(folder.path, EvaluationFile(cohorts))
+            write_evaluation(folder.path, Shown(EvaluationFile(cohorts)))
         return folder.path
 
     return make

@@ -17,6 +17,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_curve
 from server.report.page import run_page
 from server.report.read import read_report
 from server.report.sections.scores import score_groups
+from server.terminal import as_rounded
 from shared.metrics.histogram import Histogram, bin_logits, bin_probabilities
 from shared.metrics.summary import summarise
 
@@ -41,13 +42,16 @@ def test_performance_by_site(
         if values["auroc"] is None:
             assert set(rows[name]) == {"not shown"}
             continue
+        # Of 52 to 163 patients: two or three decimals.
+        places = len(str(values["positives"] + values["negatives"]))
         low, high = values["auroc_ci95"]
-        assert rows[name] == [
-            f"{values['auroc']:.3f}", f"{low:.3f} to {high:.3f}", f"{values['sensitivity']:.3f}",
-            f"{values['specificity']:.3f}", f"{values['balanced_accuracy']:.3f}",
-            f"{values['f1']:.3f}", f"{values['brier']:.3f}",
-            str(values["positives"]), str(values["negatives"]),
-        ]  # fmt: skip
+        shown = [rows[name][0], *rows[name][1].split(" to "), *rows[name][2:7]]
+        metrics = ("sensitivity", "specificity", "balanced_accuracy", "f1", "brier")
+        exact = [values["auroc"], low, high, *(values[key] for key in metrics)]
+        for text, value in zip(shown, exact, strict=True):
+            assert len(text.partition(".")[2]) <= places
+            assert float(text) == pytest.approx(value, abs=0.51 * 10.0 ** -min(places, 2))
+        assert rows[name][7:] == [str(values["positives"]), str(values["negatives"])]
 
 
 def test_performance_at_test_patients(
@@ -82,7 +86,7 @@ def test_test_patients_are_recalibrated_as_validation_patients_say(
     make_run: Callable[..., Path], site_counts: Mapping[str, Histogram], tables_of: Any
 ) -> None:
     """The temperature of least log loss by a search; the Brier score is scikit-learn's."""
-    run = make_run(test=True)
+    run = make_run(test=True, hidden=frozenset())
     total = sum(site_counts.values(), start=Histogram.empty())
     logits = np.concatenate(
         [np.repeat(bin_logits(), n) for n in (total.positives, total.negatives)]
@@ -91,11 +95,11 @@ def test_test_patients_are_recalibrated_as_validation_patients_say(
     best = minimize_scalar(
         lambda t: log_loss(labels, expit(logits / t)), bounds=(0.05, 20), method="bounded"
     ).x
-    page = run_page(read_report(run, 5))
+    page = run_page(read_report(run, 1))
     # The test patients are the validation patients twice.
     before, after = (brier_score_loss(labels, expit(logits / t)) for t in (1.0, best))
     assert f"takes the Brier score here from {before:.3f} to {after:.3f}." in page
-    found = tables_of(run)
+    found = tables_of(run, min_cell=1)
     kinds = {row[0] for row in found["Groups of the reliability curve, held-out test patients"][1:]}
     assert kinds == {"as trained", f"at temperature {best:.2f}"}
     kinds = {row[0] for row in found["Groups of the reliability curve, validation patients"][1:]}
@@ -111,7 +115,7 @@ def test_calibration_in_the_large_is_that_of_the_mean(
     shift = brentq(
         lambda a: np.dot(patients, expit(bin_logits() + a)) - total.total_positives, -20, 20
     )
-    page = run_page(read_report(make_run(), 5))
+    page = run_page(read_report(make_run(hidden=frozenset()), 1))
     assert f"Calibration-in-the-large {shift:+.2f} (0 is ideal" in page
     assert re.search(r"slope \d\.\d\d \(1 is ideal", page)
     assert "intercept" not in page
@@ -133,22 +137,24 @@ def test_rounds(make_run: Callable[..., Path], tables_of: Any) -> None:
     for row, line in zip(rows, lines, strict=True):
         assert row[1].split(" and ")[-1].split(", ")[-1] == line["plan"]["trainable"][0]
         assert row[2:] == [
-            f"{line['loss']:.4f}", f"{line['validation']['auroc']:.3f}", str(len(line["sites"])),
+            as_rounded(round(line["loss"], 3), 4), f"{line['validation']['auroc']:.3f}",
+            str(len(line["sites"])),
             f"{(line['bytes_down'] + line['bytes_up']) / 1e6:.1f} MB", "9.0 MB", "3.2 s", "2.5 s",
         ]  # fmt: skip
 
 
 def test_contributions(make_run: Callable[..., Path], tables_of: Any) -> None:
+    """Numbers of images and patients are in steps of five."""
     rows = tables_of(make_run())["What each site contributed"][1:]
     shown = {row[0]: row[1:5] for row in rows}
+    assert shown["east"] == ["4 of 4", "7,010", "6,015", "not shown"]
+    assert {row[0]: set(row[2:8]) for row in rows}["south"] == {"not shown"}
+
+
+def test_weights_where_no_site_is_hidden(make_run: Callable[..., Path], tables_of: Any) -> None:
+    rows = tables_of(make_run(hidden=frozenset()), min_cell=1)["What each site contributed"][1:]
     total = sum(7011 + 100 * index for index in range(4))
-    assert shown["east"] == [
-        "4 of 4",
-        "7,011",
-        "6,013",
-        f"{7011 / total:.0%}".replace("%", "\u00a0%"),
-    ]
-    assert shown["south"] == ["4 of 4", "not shown", "not shown", "not shown"]
+    assert {row[0]: row[4] for row in rows}["east"] == f"{7011 / total:.0%}".replace("%", "\u00a0%")
 
 
 def test_the_head_tells_the_outcome(

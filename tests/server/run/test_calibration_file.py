@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
+from server.disclosure.coarse import coarse
+from server.disclosure.run import Disclosure
+from server.disclosure.shown import Shown
 from server.run.calibration import FILE, calibrate, write_calibration
 from shared.finished import read_finished_run
+from shared.metrics.binary import sensitivity
 from shared.metrics.histogram import Histogram, bin_logits
 
 PREVALENCE = 0.2
@@ -26,14 +31,10 @@ def balanced_model(patients: int = 3000) -> Histogram:
     return Histogram.from_logits(truth + shift, labels)
 
 
-def totals(histogram: Histogram) -> dict[str, int | None]:
-    return {"positives": histogram.total_positives, "negatives": histogram.total_negatives}
-
-
 def test_a_score_of_half_among_few_positives_is_no_even_chance() -> None:
     """A temperature cannot mend it: it leaves 0.5 where it is."""
     validation = balanced_model()
-    document = calibrate(validation, totals(validation))
+    document = calibrate(validation)
     fit = document["recalibration"]
     assert expit(fit["intercept"]) == pytest.approx(PREVALENCE, abs=0.03)
     calibrated = expit(fit["intercept"] + fit["slope"] * bin_logits())
@@ -63,21 +64,35 @@ def test_a_score_of_half_among_few_positives_is_no_even_chance() -> None:
 )
 def test_where_nothing_can_be_said_nothing_is(logits: list[float], labels: list[int]) -> None:
     validation = Histogram.from_logits(logits, labels)
-    assert calibrate(validation, totals(validation))["recalibration"] is None
+    assert calibrate(validation)["recalibration"] is None
 
 
-def test_hidden_totals_hide_what_follows_from_their_ratio() -> None:
+def test_hidden_totals_hide_all_that_follows_from_them() -> None:
+    document = Disclosure().calibration(balanced_model(), totals=False).value
+    assert document.keys() == calibrate(balanced_model()).keys()
+    assert document["operating_points"] == []
+    assert {value for key, value in document.items() if key != "operating_points"} == {None}
+
+
+def test_thresholds_for_others_are_those_at_which_groups_of_patients_begin() -> None:
     validation = balanced_model()
-    shown = totals(validation) | {"positives": None}
-    document = calibrate(validation, shown)
-    assert (document["recalibration"], document["positives"]) == (None, None)
-    assert document["operating_points"]
+    grouped = coarse(validation, Histogram.empty(), 5)
+    document = Disclosure().calibration(validation, totals=True).value
+    for point in document["operating_points"]:
+        edge = math.log(point["threshold"] / (1 - point["threshold"])) * 8
+        assert edge == pytest.approx(round(edge), abs=1e-9)  # eighths of a logit
+        share = point["name"].removeprefix("sensitivity-")
+        if share != "youden":
+            assert (sensitivity(validation, point["threshold"]) or 0) >= float(share)
+            assert sensitivity(grouped, point["threshold"]) == sensitivity(
+                validation, point["threshold"]
+            )
 
 
 def test_it_is_read_back(tmp_path: Path) -> None:
     validation = balanced_model()
-    document = calibrate(validation, totals(validation))
-    write_calibration(tmp_path, document)
+    document = calibrate(validation)
+    write_calibration(tmp_path, Shown(document))
     config = {"run": "r", "config": {"backbone": "micro"}, "base": {}}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (tmp_path / "model.safetensors").touch()

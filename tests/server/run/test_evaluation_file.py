@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.disclosure.shown import Shown
 from server.run.evaluation_file import (
     CohortCounts,
     CovariateCounts,
@@ -74,7 +75,7 @@ def test_reading_undoes_writing(cohorts: dict[str, Any]) -> None:
 
 def test_a_file_comes_back(tmp_path: Path) -> None:
     evaluation = EvaluationFile.from_json(DOCUMENT)
-    write_evaluation(tmp_path, evaluation)
+    write_evaluation(tmp_path, Shown(evaluation))
     assert read_evaluation(tmp_path) == evaluation
 
 
@@ -121,5 +122,5 @@ def test_a_torn_file_is_refused(tmp_path: Path) -> None:
 def test_a_disk_that_is_full(tmp_path: Path, fill_disk: Callable[[], None]) -> None:
     fill_disk()
     with pytest.raises(RunError, match=r"evaluation cannot be written .*--resume"):
-        write_evaluation(tmp_path, EvaluationFile.from_json(DOCUMENT))
+        write_evaluation(tmp_path, Shown(EvaluationFile.from_json(DOCUMENT)))
     assert os.listdir(tmp_path) == []

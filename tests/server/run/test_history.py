@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from server.disclosure.shown import Shown
 from server.run import history
 from server.run.history import LONGEST, last_rounds
 from server.run.ledger import RoundRecord, append_round
@@ -23,7 +24,7 @@ def ledger(tmp_path: Path) -> Path:
 def write(ledger: Path, make_record: MakeRecord, rounds: int) -> None:
     for number in range(1, rounds + 1):
         record = make_record(1, auroc=None if number == 2 else number / 100)
-        append_round(ledger, replace(record, round=number, bytes_down=100 * number))
+        append_round(ledger, Shown(replace(record, round=number, bytes_down=100 * number)))
 
 
 def test_a_round_in_a_few_numbers(ledger: Path, make_record: MakeRecord) -> None:

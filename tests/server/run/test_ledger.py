@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from server.disclosure.shown import Shown
 from server.run.ledger import (
     UNDONE,
     RoundRecord,
     append_round,
     cut_rounds,
     read_rounds,
-    rewrite_rounds,
 )
 from shared.errors import RunError
 
@@ -28,7 +28,7 @@ MakeRecord = Callable[..., RoundRecord]
 def ledger(tmp_path: Path, make_record: MakeRecord) -> Path:
     path = tmp_path / "ledger.jsonl"
     for number in (1, 2, 3):
-        append_round(path, make_record(number))
+        append_round(path, Shown(make_record(number)))
     return path
 
 
@@ -52,7 +52,7 @@ def test_other_programs_read_it_line_by_line(ledger: Path) -> None:
 
 def test_absent_sites_are_recorded(tmp_path: Path, make_record: MakeRecord) -> None:
     record = replace(make_record(1), absent=("south", "west"))
-    append_round(tmp_path / "ledger.jsonl", record)
+    append_round(tmp_path / "ledger.jsonl", Shown(record))
     assert read_rounds(tmp_path / "ledger.jsonl") == [record]
     (line,) = (tmp_path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["absent"] == ["south", "west"]
@@ -97,15 +97,16 @@ def test_rounds_out_of_order(
     tmp_path: Path, order: tuple[int, int], make_record: MakeRecord
 ) -> None:
     path = tmp_path / "ledger.jsonl"
-    rewrite_rounds(path, [make_record(number) for number in order])
+    for number in order:
+        append_round(path, Shown(make_record(number)))
     with pytest.raises(RunError, match=r"is of round \d; it was edited"):
         read_rounds(path)
 
 
 def test_a_ledger_is_cut_back_to_its_checkpoint(ledger: Path, make_record: MakeRecord) -> None:
-    rewrite_rounds(ledger, [make_record(1)])
+    cut_rounds(ledger, 1)
     assert read_rounds(ledger) == [make_record(1)]
-    append_round(ledger, make_record(2))
+    append_round(ledger, Shown(make_record(2)))
     assert read_rounds(ledger) == [make_record(1), make_record(2)]
 
 
@@ -113,14 +114,14 @@ def test_a_ledger_is_cut_back_to_its_checkpoint(ledger: Path, make_record: MakeR
 def test_a_full_disk(make_record: MakeRecord) -> None:
     sentence = r"ledger /dev/full cannot be written \(No space left.*continue with --resume"
     with pytest.raises(RunError, match=sentence):
-        append_round(Path("/dev/full"), make_record(1))
+        append_round(Path("/dev/full"), Shown(make_record(1)))
 
 
 def test_a_disk_that_fills_up_while_rewriting(ledger: Path, fill_disk: Callable[[], None]) -> None:
     before = ledger.read_bytes()
     fill_disk()
     with pytest.raises(RunError, match=r"cannot be written \(No space left"):
-        rewrite_rounds(ledger, [])
+        cut_rounds(ledger, len(read_rounds(ledger)))
     assert ledger.read_bytes() == before
     assert os.listdir(ledger.parent) == [ledger.name]
 
@@ -132,13 +133,15 @@ def test_the_validation_auroc(auroc: float | None, make_record: MakeRecord) -> N
 
 def test_rounds_that_are_gone_back_on_are_kept_beside(ledger: Path) -> None:
     """Each time: what was set aside before stays."""
-    first, second, third = read_rounds(ledger)
-    assert cut_rounds(ledger, [first, second, third], 2) == [first, second]
-    assert cut_rounds(ledger, [first, second], 1) == [first]
+    first, second, _ = read_rounds(ledger)
+    cut_rounds(ledger, 2)
+    assert read_rounds(ledger) == [first, second]
+    cut_rounds(ledger, 1)
     assert read_rounds(ledger) == [first]
     undone = (ledger.parent / UNDONE).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["round"] for line in undone] == [3, 2]
-    assert cut_rounds(ledger, [first], 1) == [first]
+    cut_rounds(ledger, 1)
+    assert read_rounds(ledger) == [first]
     assert len((ledger.parent / UNDONE).read_text(encoding="utf-8").splitlines()) == 2
 
 

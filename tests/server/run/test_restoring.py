@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from server.disclosure.shown import Shown
 from server.run.checkpoint import Checkpoint, checkpoint_rounds, save_checkpoint
 from server.run.folder import RunFolder
 from server.run.ledger import UNDONE, RoundRecord, append_round, read_rounds
@@ -23,7 +24,7 @@ def folder(tmp_path: Path, make_record: MakeRecord) -> RunFolder:
     """Three rounds in the ledger, checkpoints of the last two."""
     run = RunFolder(tmp_path, "run-1", RunConfig())
     for number in (1, 2, 3):
-        append_round(run.ledger, make_record(number))
+        append_round(run.ledger, Shown(make_record(number)))
     for number in (2, 3):
         delta = {"fc.bias": np.full(1, number, np.float32)}
         save_checkpoint(tmp_path, Checkpoint(round=number, delta=delta, strategy={}))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from server.disclosure.shown import Shown
 from server.run.ledger import RoundRecord
 from server.run.summary import FinalEvaluation, build_summary, write_summary
 from shared.errors import RunError
@@ -83,7 +84,7 @@ def test_a_run_without_rounds(final: FinalEvaluation) -> None:
 
 def test_it_is_json(summary: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
-    write_summary(path, summary)
+    write_summary(path, Shown(summary))
     assert json.loads(path.read_text(encoding="utf-8")) == summary
 
 
@@ -92,5 +93,5 @@ def test_a_full_disk(
 ) -> None:
     fill_disk()
     with pytest.raises(RunError, match=r"summary cannot be written .*No space left.*--resume"):
-        write_summary(tmp_path / "summary.json", summary)
+        write_summary(tmp_path / "summary.json", Shown(summary))
     assert os.listdir(tmp_path) == []

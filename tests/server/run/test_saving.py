@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.disclosure.shown import Shown
 from server.run import saving
 from server.run.checkpoint import Checkpoint, checkpoint_rounds
 from server.run.folder import RunFolder, prepare_folder
@@ -48,7 +49,7 @@ def test_a_round_counts_once_its_checkpoint_and_its_line_are_there(
     folder: RunFolder, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in (1, 2):
-        save_round(folder, state(number), make_record(number), {1, 2})
+        save_round(folder, state(number), make_record(number), Shown(make_record(number)), {1, 2})
     seen: list[tuple[list[int], int]] = []
 
     def look() -> None:
@@ -63,7 +64,7 @@ def test_a_round_counts_once_its_checkpoint_and_its_line_are_there(
 
     for name in ("append_round", "prune_checkpoints"):
         monkeypatch.setattr(saving, name, watch(getattr(saving, name)))
-    save_round(folder, state(3), make_record(3), {2, 3})
+    save_round(folder, state(3), make_record(3), Shown(make_record(3)), {2, 3})
     look()
     assert seen == [([1, 2, 3], 2), ([1, 2, 3], 3), ([2, 3], 3)]
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from server.study.disclosure import ShownGroups
+from server.disclosure.groups import ShownGroups
 from server.study.grade import compare_grade
 from shared.events import Event, Warned, listening
 from shared.metrics.grades import GradeCounts
@@ -15,7 +15,7 @@ from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.graded import Graded
 
-LARGE, SMALL, FEW = (20, 30), (3, 30), (1, 30)
+LARGE, SMALL, FEW = (20, 30), (4, 30), (2, 30)
 Sites = Mapping[str, tuple[int, int]]
 
 
@@ -63,7 +63,9 @@ def test_the_sites_without_a_grade_are_no_difference_of_what_is_shown(
     asked = Asked(sites, hidden, "ne")
     heard: list[Event] = []
     with listening(heard.append):
-        assert compare_grade([["run"]], list(sites), shown, cast(Any, asked)) is None
+        assert (
+            compare_grade([["run"]], list(sites), shown, cast(Any, asked), for_others=True) is None
+        )
     assert (asked.compared == ("n", "e")) is told
     assert [type(event) for event in heard] == ([] if told else [Warned])
 
@@ -76,5 +78,5 @@ def test_an_arm_of_some_sites_counts_as_well() -> None:
     assert shown.admit("es")
     assert not shown.hides_few("est")
     asked = Asked(sites, "st", "n")
-    assert compare_grade([["run"]], list(sites), shown, cast(Any, asked)) is None
+    assert compare_grade([["run"]], list(sites), shown, cast(Any, asked), for_others=True) is None
     assert asked.compared is None

@@ -197,7 +197,11 @@ def test_a_site_below_its_min_cell_is_not_shown_alone(
     sites = [write_site(folder, "a", 14, min_cell=8), write_site(folder, "b", 14, seed=1)]
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text('[[arm]]\nname = "federated"\n')
-    code, said, told = here(*words(sites, out, "--arms", arms, "--repeats", 1, "--each-site"))
+    code, said, told = here(
+        *words(
+            sites, out, "--arms", arms, "--repeats", 1, "--set", "for-others=true", "--each-site"
+        )
+    )
     assert code == 0, told
     result = json.loads((out / "study.json").read_text())
     assert [one["arm"]["name"] for one in result["arms"]] == ["federated", "all data in one place"]
@@ -213,7 +217,11 @@ def test_the_arm_to_compare_with_must_be_shown(
     sites = [write_site(tmp_path / "sites", "a", 14, min_cell=8)]
     arms = tmp_path / "arms.toml"
     arms.write_text('[[arm]]\nname = "alone"\n')
-    code, _, told = here(*words(sites, tmp_path / "study", "--arms", arms, "--repeats", 1))
+    code, _, told = here(
+        *words(
+            sites, tmp_path / "study", "--arms", arms, "--repeats", 1, "--set", "for-others=true"
+        )
+    )
     assert code == 1
     assert "Arm 'alone' is of sites with fewer patients of a class than their min-cell" in told
     assert not (tmp_path / "study" / "study.json").exists()
@@ -226,7 +234,9 @@ def test_another_arm_may_be_first_before_there_is_a_result(
     sites = [write_site(folder, "a", 14, min_cell=8), write_site(folder, "b", 14, seed=1)]
     arms, alone = tmp_path / "arms.toml", '[[arm]]\nname = "alone"\nsites = ["a"]\n'
     arms.write_text(f'{alone}[[arm]]\nname = "all"\n')
-    given = words(sites, tmp_path / "study", "--arms", arms, "--repeats", 1)
+    given = words(
+        sites, tmp_path / "study", "--arms", arms, "--repeats", 1, "--set", "for-others=true"
+    )
     code, _, told = here(*given)
     assert code == 1
     assert "put another arm first" in told

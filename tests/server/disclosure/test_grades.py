@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from server.grades import compare_with_grades, may_be_compared
+from server.disclosure.grades import may_be_compared
+from server.disclosure.run import Disclosure
+from server.grades import compare_with_grades
 from shared.events import Event, Warned, listening
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
@@ -30,7 +33,7 @@ def graded(positives: int, negatives: int) -> Graded:
         ({"a": (9, 9), "b": (4, 9)}, set(), False),
         ({"a": (9, 9), "b": (9, 9)}, {"b"}, False),
         # Two whose sum is large enough, or not.
-        ({"a": (9, 9), "b": (2, 9), "c": (3, 9)}, {"b"}, True),
+        ({"a": (9, 9), "b": (3, 9), "c": (4, 9)}, {"b"}, True),
         ({"a": (9, 9), "b": (2, 9), "c": (2, 9)}, {"b", "c"}, False),
         # Who has no grade hides nobody.
         ({"a": (9, 9), "b": (4, 9)}, {"b", "z"}, False),
@@ -40,7 +43,7 @@ def graded(positives: int, negatives: int) -> Graded:
 def test_sums_that_tell_a_small_count_are_not_compared(
     sites: dict[str, tuple[int, int]], hidden: set[str], told: bool
 ) -> None:
-    assert may_be_compared({name: graded(*both) for name, both in sites.items()}, hidden) is told
+    assert may_be_compared(sites, hidden) is told
 
 
 def test_a_comparison_that_may_not_be_told_is_not_even_asked_for() -> None:
@@ -48,7 +51,7 @@ def test_a_comparison_that_may_not_be_told_is_not_even_asked_for() -> None:
     reply = EvaluateReply("a", own.model, True, 1.0, own)
     heard: list[Event] = []
     with listening(heard.append):
-        nobody = cast(Any, None)
+        nobody = cast(Any, SimpleNamespace(disclosure=Disclosure()))
         assert compare_with_grades(nobody, "test", {"a": reply}, {"a"}) is None
     [event] = heard
     assert isinstance(event, Warned)

@@ -1,0 +1,144 @@
+"""Groups of sites whose patients' results are shown, so that no small site can be computed.
+
+Sums and differences of what is shown may leave a site that must stay hidden by itself: all sites,
+less each of the others alone. What was shown before counts as well (`Earlier`), and so do the few
+patients by which a site's data have changed since.
+
+This protects against readers of the results. A hidden site that knows its own counts can subtract
+them as well: where two sites are hidden, each can compute the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from server.disclosure.span import Vector, spans
+from shared.metrics.histogram import Histogram
+
+Counts = tuple[int, int]
+"""Positives and negatives."""
+
+MOST_HIDDEN = 12
+"""Up to so many hidden sites all groups of them are looked at; beyond, single ones and pairs."""
+
+
+def counts_of(histogram: Histogram) -> Counts:
+    """Its patients by class."""
+    return histogram.total_positives, histogram.total_negatives
+
+
+def added_up(counts: Mapping[str, Counts], group: Iterable[str]) -> Counts:
+    """The patients of these sites together."""
+    chosen = [counts[name] for name in group]
+    return sum(both[0] for both in chosen), sum(both[1] for both in chosen)
+
+
+def is_few(counts: Sequence[Counts], min_cell: int) -> bool:
+    """Whether hidden sites together are a single one, or too few patients of a class.
+
+    Each site may be known to have a patient of either class. Beyond those, `min_cell` are needed,
+    so that the count of each can be any of more than `min_cell` values.
+    """
+    smallest = min(sum(both[k] for both in counts) for k in (0, 1))
+    return len(counts) < 2 or smallest < max(min_cell, 1) + len(counts)
+
+
+@dataclass(frozen=True)
+class Few:
+    """Patients that no sum may leave by themselves; counts of (0, 0) where they are unknown."""
+
+    what: Vector
+    counts: Counts = (0, 0)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What was shown before, beside which something is to be shown."""
+
+    same: Sequence[Vector] = ()
+    """Groups of the same cohort, in parts that tell a site's data of then from those of now."""
+    few: Sequence[Few] = ()
+    """Hidden behind these sums, and the patients by which a site's data have changed since."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """A digest of each site's data of now."""
+    others: Sequence[Vector] = ()
+    """Groups of any cohort, in sites alone: a site's other cohorts tell much of this one."""
+    small: frozenset[str] = frozenset()
+    """Sites that are hidden behind sums of any cohort."""
+
+
+class ShownGroups:
+    """Groups of sites whose patients' results are shown; it grows by `admit`."""
+
+    def __init__(
+        self,
+        counts: Mapping[str, Counts],
+        hidden: Collection[str],
+        min_cell: int,
+        earlier: Earlier | None = None,
+    ):
+        """`counts` by site, `hidden` the sites never shown alone."""
+        self.hidden, self._counts, self._min_cell = frozenset(hidden), counts, min_cell
+        before = earlier or Earlier()
+        self._data = before.data
+        self._same, self._others = [*before.same], [*before.others]
+        self._admitted: list[tuple[str, ...]] = []
+        own = [Few(self.parts([name]), counts[name]) for name in sorted(self.hidden)]
+        self._guarded = _too_few([*own, *before.few], min_cell)
+        sites = [Few({name: 1.0}, counts[name]) for name in sorted(self.hidden)]
+        sites += [Few({name: 1.0}) for name in sorted(before.small - self.hidden)]
+        guarded = _too_few(sites, min_cell)
+        # What was told of a site's other patients cannot be hidden any more.
+        told = spans(self._others, guarded)
+        self._guarded_others = [one for one, known in zip(guarded, told, strict=True) if not known]
+
+    def admit(self, group: Collection[str]) -> bool:
+        """Whether the group may be shown beside those before; if so it counts as shown."""
+        same = [*self._same, self.parts(group)]
+        others: list[Vector] = [*self._others, dict.fromkeys(group, 1.0)]
+        if any(spans(same, self._guarded)) or any(spans(others, self._guarded_others)):
+            return False
+        self._same, self._others = same, others
+        self._admitted.append(tuple(group))
+        return True
+
+    def admitted(self) -> list[tuple[dict[str, str], Counts]]:
+        """The groups that were admitted: a digest of each site's data, and the patients."""
+        return [
+            ({name: self._data.get(name, "") for name in group}, added_up(self._counts, group))
+            for group in self._admitted
+        ]
+
+    def hides_few(self, group: Collection[str]) -> bool:
+        """Whether the hidden sites among these are a single one, or hold too few patients."""
+        hidden = self.hidden & set(group)
+        return bool(hidden) and self.are_few(hidden)
+
+    def are_few(self, group: Collection[str]) -> bool:
+        """Whether these sites together are too few to hide one another (`is_few`)."""
+        return is_few([self._counts[name] for name in group], self._min_cell)
+
+    def parts(self, group: Collection[str]) -> Vector:
+        """The group as a sum of its sites' data."""
+        return {(name, self._data.get(name, "")): 1.0 for name in group}
+
+
+def _too_few(units: Sequence[Few], min_cell: int) -> list[Vector]:
+    """Sums of these, each alone and several together, that hold too few patients."""
+    sizes = range(1, len(units) + 1 if len(units) <= MOST_HIDDEN else 3)
+    return [
+        _sum([one.what for one in chosen])
+        for size in sizes
+        for chosen in combinations(units, size)
+        if is_few([one.counts for one in chosen], min_cell)
+    ]
+
+
+def _sum(vectors: Sequence[Vector]) -> Vector:
+    total: dict[Hashable, float] = {}
+    for vector in vectors:
+        for part, times in vector.items():
+            total[part] = total.get(part, 0.0) + times
+    return total

@@ -1,0 +1,76 @@
+"""Which values of a page's tables may be told, beside what the run's files hide already."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from server.disclosure.rounding import rounded, rounded_loss
+from server.disclosure.run import shown_site
+from server.disclosure.suppression import Suppression, below_limit, suppress
+from server.run.ledger import RoundRecord
+from shared.metrics.summary import BinaryMetrics
+
+
+def may_tell(
+    sites: Mapping[str, BinaryMetrics], pooled: BinaryMetrics, min_cell: int
+) -> Suppression:
+    """The sites to hide, and whether the totals may stand beside the others.
+
+    Hidden are those whose values are null already, those with a class below `min_cell`, and as
+    many others as complementary suppression needs (`suppress`).
+    """
+    counts = {
+        name: (metrics.positives, metrics.negatives)
+        for name, metrics in sites.items()
+        if metrics.positives is not None and metrics.negatives is not None
+    }
+    null = sorted(set(sites) - set(counts))
+    own = {*null, *below_limit(counts, dict.fromkeys(counts, min_cell))}
+    if pooled.positives is None or pooled.negatives is None:
+        return Suppression(frozenset(own), False)
+    # What all null sites hold together is known, and only that sum matters.
+    left = (
+        max(0, pooled.positives - sum(both[0] for both in counts.values())),
+        max(0, pooled.negatives - sum(both[1] for both in counts.values())),
+    )
+    for number, name in enumerate(null):
+        counts[name] = (0, 0) if number else left
+    return suppress(counts, own, min_cell)
+
+
+def metrics_of(document: Mapping[str, Any]) -> BinaryMetrics:
+    """The object of summary.json; what it lacks is None, what it has besides is passed over."""
+    names = {item.name for item in dataclasses.fields(BinaryMetrics)}
+    values = {key: value for key, value in document.items() if key in names}
+    pairs = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return BinaryMetrics(**{**values, **pairs})
+
+
+def round_on_page(record: RoundRecord, min_cell: int) -> RoundRecord:
+    """A round of the ledger as a page may tell of it; a `min_cell` of 0 hides nothing.
+
+    Whatever the ledger holds, hidden sites are left without their numbers, what is of all sites
+    without theirs where it would tell of few patients, and the rest is rounded.
+    """
+    if min_cell == 0:
+        return record
+    sites = {name: metrics_of(site.metrics) for name, site in record.sites.items()}
+    pooled = metrics_of(record.validation)
+    told = may_tell(sites, pooled, min_cell)
+    patients = sum(site.patients or 0 for site in record.sites.values())
+    return replace(
+        record,
+        sites={
+            name: shown_site(
+                site,
+                (BinaryMetrics() if name in told.hidden else rounded(sites[name])).to_json(),
+                hidden=name in told.hidden,
+            )
+            for name, site in record.sites.items()
+        },
+        loss=rounded_loss(record.loss, patients) if told.shows_totals and patients else None,
+        validation=(rounded(pooled) if told.shows_totals else BinaryMetrics()).to_json(),
+    )

@@ -1,0 +1,214 @@
+"""What runs have shown of their sites: releases.jsonl, beside the runs' folders.
+
+It holds names, digests and counts that were shown, and nothing that was not. A line is added
+before what it speaks of is written anywhere, and none is ever changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from server.disclosure.groups import Counts, Earlier, Few, is_few
+from shared.errors import RunError
+
+FILE = "releases.jsonl"
+OF_STUDY = "study"
+"""With which the cohorts of studies begin."""
+STUDY = "plan.json"
+"""What a study's folder has, whose runs lie two folders below."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A group of sites whose patients' results were shown as one.
+
+    `cohort` says which of a site's patients these are, `members` has a digest of each site's data,
+    `small` the sites among them that are never shown alone.
+    """
+
+    run: str
+    cohort: str
+    members: Mapping[str, str]
+    counts: Counts
+    small: tuple[str, ...] = ()
+
+    def shows(self, other: Release) -> bool:
+        """Whether the other one shows the same, of whichever run."""
+        mine, others = (
+            (one.cohort, dict(one.members), set(one.small)) for one in (self, other)
+        )  # fmt: skip
+        return mine == others
+
+
+@dataclass
+class Releases:
+    """All releases so far; `new` ones are those that were added since."""
+
+    before: Sequence[Release] = ()
+    new: list[Release] = field(default_factory=list)
+
+    def add(self, release: Release) -> None:
+        """Add one, unless the same was shown before."""
+        if not any(one.shows(release) for one in (*self.before, *self.new)):
+            self.new.append(release)
+
+    def data_of(self, run: str) -> dict[str, str]:
+        """A digest of each site's data, as a run has shown it last."""
+        every = (*self.before, *self.new)
+        return {name: data for one in every if one.run == run for name, data in one.members.items()}
+
+    def earlier(
+        self, cohort: str, data: Mapping[str, str], counts: Mapping[str, Counts], min_cell: int
+    ) -> Earlier:
+        """What of all this a cohort is to be shown beside; `data` and `counts` are of its sites.
+
+        Studies are shown beside studies, whose runs are folds of them, and runs beside runs.
+        """
+        of_studies = cohort.startswith(OF_STUDY)
+        every = [
+            one
+            for one in (*self.before, *self.new)
+            if one.cohort.startswith(OF_STUDY) == of_studies
+        ]
+        same = [one for one in every if one.cohort == cohort]
+        changed = {
+            (name, then): one.counts if len(one.members) == 1 else None
+            for one in sorted(same, key=lambda one: -len(one.members))
+            for name, then in one.members.items()
+            if name in data and data[name] != then
+        }
+        return Earlier(
+            same=[dict.fromkeys(one.members.items(), 1.0) for one in same],
+            few=[
+                *_changes(data, counts, changed, min_cell),
+                *_hidden(same, data),
+            ],
+            data=data,
+            others=[dict.fromkeys(one.members, 1.0) for one in every],
+            small=frozenset(name for one in every for name in one.small),
+        )
+
+
+def register_beside(folder: Path) -> Path:
+    """The register of a run's or study's folder: beside it, for a study's run beside the study."""
+    parent = folder.absolute().parent
+    within = (parent.parent / STUDY).exists()
+    return (parent.parent.parent if within else parent) / FILE
+
+
+def _hidden(same: Sequence[Release], data: Mapping[str, str]) -> list[Few]:
+    """The small parts of earlier sums that are not the data that the sites have now."""
+    parts = {(name, one.members[name]) for one in same for name in one.small}
+    return [
+        Few(dict.fromkeys([part], 1.0)) for part in sorted(parts) if data.get(part[0]) != part[1]
+    ]
+
+
+def _changes(
+    data: Mapping[str, str],
+    counts: Mapping[str, Counts],
+    changed: Mapping[tuple[str, str], Counts | None],
+    min_cell: int,
+) -> list[Few]:
+    """What a site's data are more or less than before, where that is few patients or unknown."""
+    found = []
+    for (name, then), shown in changed.items():
+        what: dict[Hashable, float] = {(name, data[name]): 1.0, (name, then): -1.0}
+        if shown is None:
+            found.append(Few(what))
+            continue
+        more = abs(counts[name][0] - shown[0]), abs(counts[name][1] - shown[1])
+        if more != (0, 0) and is_few([more, (0, 0)], min_cell):
+            found.append(Few(what, more))
+    return found
+
+
+class Register:
+    """The releases of all runs of a folder; without a path those of this process alone."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._own: list[Release] = []
+
+    @contextmanager
+    def opened(self) -> Iterator[Releases]:
+        """All releases, to add to; no other process adds meanwhile.
+
+        What is added is on disk when the block ends. RunError where the file cannot be read or
+        written, and where a line is damaged.
+        """
+        if self._path is None:
+            releases = Releases(tuple(self._own))
+            yield releases
+            self._own += releases.new
+            return
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise _unusable(self._path, error) from error
+        with os.fdopen(descriptor, "r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                text = file.read()
+            except OSError as error:
+                raise _unusable(self._path, error) from error
+            releases = Releases(_parsed(self._path, text))
+            yield releases
+            if releases.new:
+                lines = "".join(json.dumps(asdict(one)) + "\n" for one in releases.new)
+                # A line that a crash has torn was never followed by what it speaks of.
+                start = "" if not text or text.endswith(b"\n") else "\n"
+                try:
+                    file.write((start + lines).encode("utf-8"))
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError as error:
+                    raise _unusable(self._path, error) from error
+
+
+def _parsed(path: Path, text: bytes) -> tuple[Release, ...]:
+    lines = text.split(b"\n")
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_release(json.loads(line)))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            if number < len(lines) and not _is_torn(line):
+                raise RunError(
+                    f"{path}, line {number}, is damaged. It says what earlier runs have shown of "
+                    "their sites: restore the file from a copy. Only where nobody has those "
+                    "results may it be moved away."
+                ) from None
+    return tuple(found)
+
+
+def _is_torn(line: bytes) -> bool:
+    return line.startswith(b"{") and not line.rstrip().endswith(b"}")
+
+
+def _release(document: Mapping[str, Any]) -> Release:
+    positives, negatives = document["counts"]
+    return Release(
+        run=str(document["run"]),
+        cohort=str(document["cohort"]),
+        members={str(name): str(data) for name, data in document["members"].items()},
+        counts=(int(positives), int(negatives)),
+        small=tuple(map(str, document["small"])),
+    )
+
+
+def _unusable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"The register of what was shown, {path}, cannot be read and written "
+        f"({error.strerror}); check its permissions and the room on that disk, then continue with "
+        "--resume."
+    )
