@@ -22,6 +22,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from client.node.bounds import bound
 from client.node.calls import (
     RETRY_SECONDS,
     Connection,
@@ -58,6 +59,7 @@ def connect(
         ],
         verify=_trusting(authority) if authority else False,
     )
+    bound(client._client)
     connection = Connection(server, client, headers, public_key_to_bytes(key.public_key()), stop)
     with client:
         try:
