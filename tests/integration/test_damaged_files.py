@@ -82,7 +82,7 @@ def other_document(path: Path, rng: random.Random) -> None:
     path.write_text(rng.choice(others))
 
 
-VALUES = [
+VALUES: list[Any] = [
     None, True, -1, 0, 10**30, 1e308, "", "x", "\x1b[2J\nx", [], {}, [1], {"a": 1}, [[[]]],
     float("nan"), float("inf"), -float("inf"), "9" * 5000,
 ]  # fmt: skip

@@ -68,7 +68,8 @@ class Federation:
                 if largest > 1e6 and own != LIAR:
                     error = Error(DIVERGED, "its loss is no longer finite")
                     return Message(error, reply_to=message)
-            return answer(message, context)
+            reply: Message = answer(message, context)
+            return reply
 
         sites.spoil = lie
         grid._site_app = notice
