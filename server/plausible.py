@@ -61,13 +61,10 @@ def training_weight(reply: TrainReply, site: SiteDescription) -> int:
 
 
 def _require_images(images: int, patients: int) -> None:
+    claim = f"it says that it trains on {images} images of {shown_count(patients)} patients"
     if images < patients:
-        raise ProtocolError(
-            f"it says that it trains on {images} images of {shown_count(patients)} patients, which is less than "
-            "one image a patient"
-        )
+        raise ProtocolError(f"{claim}, which is less than one image a patient")
     if images > patients * MOST_IMAGES_OF_A_PATIENT:
         raise ProtocolError(
-            f"it says that it trains on {images} images of {shown_count(patients)} patients; at most "
-            f"{MOST_IMAGES_OF_A_PATIENT} images a patient are plausible"
+            f"{claim}; at most {MOST_IMAGES_OF_A_PATIENT} images a patient are plausible"
         )
