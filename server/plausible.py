@@ -6,6 +6,7 @@ import math
 
 from shared.config import RunConfig
 from shared.errors import ProtocolError
+from shared.limits import shown_count
 from shared.metrics.histogram import Histogram
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import Scope
@@ -49,8 +50,8 @@ def require_plausible_evaluation(
     most = math.ceil(site.patients * max(1.0, 2 * share / training)) + _SPARE
     if found > most:
         raise ProtocolError(
-            f"it counts {found} {scope} patients, but with the {site.patients} that it trains on "
-            f"it can have at most {most}"
+            f"it counts {found} {scope} patients, but with the "
+            f"{shown_count(site.patients)} that it trains on it can have at most {most}"
         )
 
 
@@ -60,13 +61,10 @@ def training_weight(reply: TrainReply, site: SiteDescription) -> int:
 
 
 def _require_images(images: int, patients: int) -> None:
+    claim = f"it says that it trains on {images} images of {shown_count(patients)} patients"
     if images < patients:
-        raise ProtocolError(
-            f"it says that it trains on {images} images of {patients} patients, which is less than "
-            "one image a patient"
-        )
+        raise ProtocolError(f"{claim}, which is less than one image a patient")
     if images > patients * MOST_IMAGES_OF_A_PATIENT:
         raise ProtocolError(
-            f"it says that it trains on {images} images of {patients} patients; at most "
-            f"{MOST_IMAGES_OF_A_PATIENT} images a patient are plausible"
+            f"{claim}; at most {MOST_IMAGES_OF_A_PATIENT} images a patient are plausible"
         )

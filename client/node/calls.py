@@ -95,7 +95,8 @@ def call(connection: Connection, request: Callable[[], _T]) -> _T:
                 raise _refusal(error.response) from error
             if error.response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 tell_lost(connection, f"it answers {error.response.status_code}", Trouble.network)
-        except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError) as error:
+        except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, ValueError) as error:
+            # ValueError: an answer that is no message of Flower's protocol.
             tell_lost(connection, *_reason(error, connection.server))
         else:
             tell_back(connection)

@@ -22,6 +22,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from client.node.bounds import bound
 from client.node.calls import (
     RETRY_SECONDS,
     Connection,
@@ -64,9 +65,10 @@ def connect(
     # Flower's closes a connection after 5 s, so that each sign of life would begin a new one.
     client._client.close()
     client._client = httpx.Client(
-        verify=verify, timeout=30.0, follow_redirects=True,
+        verify=verify, timeout=30.0, follow_redirects=False,
         limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
     )  # fmt: skip
+    bound(client._client)
     connection = Connection(server, client, headers, public_key_to_bytes(key.public_key()), stop)
     with client:
         try:

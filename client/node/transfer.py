@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
 )
 from flwr.supercore.run import Run
 
+from client.node.bounds import MOST_OF_A_MESSAGE, MOST_PARTS
 from client.node.calls import Connection, RunOver, Unrecognised, call
 
 
@@ -48,21 +50,35 @@ def receive(connection: Connection) -> tuple[Message, ObjectTree] | None:
         connection.asking = False
     if not response.messages_list:
         return None
-    return message_from_proto(response.messages_list[0]), response.message_object_trees[0]
+    try:
+        return message_from_proto(response.messages_list[0]), response.message_object_trees[0]
+    except Exception as error:  # Flower raises whatever it stumbles over
+        raise RunOver(f"it cannot be read ({type(error).__name__})") from error
 
 
 def fetch_parts(connection: Connection, message: Message, tree: ObjectTree) -> Received:
     """The message with all its parts, which the coordinator then forgets."""
     run = message.metadata.run_id
 
+    taken = 0
+    counting = threading.Lock()  # Flower pulls several at a time
+
     def pull(identifier: str) -> bytes:
+        nonlocal taken
         request = PullObjectRequest(node=connection.node, run_id=run, object_id=identifier)
         response = call(connection, lambda: connection.client.PullObject(request))
         if not response.object_found or not response.object_available:
             raise RunOver("a part of the message is no longer there")
+        with counting:
+            taken += len(response.object_content)
+            if taken > MOST_OF_A_MESSAGE:
+                raise RunOver(f"its parts have more than {MOST_OF_A_MESSAGE} bytes")
         return response.object_content
 
-    parts = pull_objects([one.object_id for one in iterate_object_tree(tree)], pull)
+    names = [one.object_id for one in iterate_object_tree(tree)]
+    if len(names) > MOST_PARTS:
+        raise RunOver(f"it has {len(names)} parts; at most {MOST_PARTS} are taken")
+    parts = pull_objects(names, pull)
     confirm = ConfirmMessageReceivedRequest(
         node=connection.node, run_id=run, message_object_id=tree.object_id
     )

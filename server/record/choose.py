@@ -13,7 +13,6 @@ from typing import Any
 from server.record.mlflow import URI_VARIABLE, mlflow_recorder
 from server.record.recorder import Opening, Outcome, Recording
 from server.record.tensorboard import tensorboard_recorder
-from server.run.summary import read_summary
 from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
 from shared.events import Event, RoundFinished, RunStarted, Warned, emit, listening
@@ -59,6 +58,8 @@ def recorded(config: RunConfig) -> Iterator[None]:
 
 
 def _summary(folder: Path) -> dict[str, Any] | None:
+    from server.run.summary import read_summary  # it brings NumPy, which --help does without
+
     try:
         return read_summary(folder / "summary.json")
     except RunError:

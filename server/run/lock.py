@@ -28,9 +28,7 @@ def locked(folder: RunFolder) -> Iterator[None]:
     try:
         if (sentence := keep_private(folder.path)) is not None:
             emit(Warned(sentence))
-        handle = open(  # noqa: SIM115 (held below)
-            folder.path / LOCK, "w", opener=_private, encoding="utf-8"
-        )
+        handle = os.fdopen(os.open(folder.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "w")
     except OSError as error:
         raise ConfigError(unwritable(folder, error)) from error
     with handle:
@@ -43,10 +41,6 @@ def locked(folder: RunFolder) -> Iterator[None]:
                 )
             time.sleep(0.1)
         yield
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _take(handle: IO[str]) -> bool:

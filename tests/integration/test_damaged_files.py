@@ -21,6 +21,7 @@ import pytest
 
 from shared import cli
 from shared.cli import run as run_command
+from shared.errors import RunError
 
 Here = Callable[..., tuple[int, str, str]]
 Damage = Callable[[Path, random.Random], None]
@@ -342,7 +343,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-NUMBER = int(os.environ.get("FEDTHAW_FUZZ", "30"))
+NUMBER = int(os.environ.get("FEDTHAW_FUZZ", "12"))
+"""Cases of a folder; more of them (FEDTHAW_FUZZ=500) for who changes a reader."""
 
 
 def test_files_of_a_run(workplace: Path, capsys: Any, tmp_path: Path) -> None:
@@ -358,4 +360,40 @@ def test_files_of_a_coordinator(federation: Path, capsys: Any, tmp_path: Path) -
 
 def test_files_of_a_site(federation: Path, capsys: Any, tmp_path: Path) -> None:
     wrong = survey(federation, SITE_COMMANDS, NUMBER, capsys, tmp_path)
+    assert not wrong, "\n".join(wrong)
+
+
+ARMS = """
+[[arm]]
+name = "first"
+[[arm]]
+name = "full"
+set = { schedule = "full" }
+"""
+STUDY_COMMANDS = (
+    ("report", "{}/study"),
+    ("study", "{}/north", "{}/east", "--arms", "{}/arms.toml", "--folds", "2", "--repeats", "1",
+     "--out", "{}/study", "{settings}"),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_files_of_a_study(
+    tmp_path_factory: pytest.TempPathFactory, write_site: Callable[..., Path], capsys: Any,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Where a run is gone it would be run again, which takes long: it is only said to be so."""
+    root = tmp_path_factory.mktemp("study")
+    for seed, name in enumerate(("north", "east")):
+        write_site(root, name, 16, seed=seed)
+    (root / "arms.toml").write_text(ARMS, encoding="utf-8")
+    commands = [with_settings(command) for command in STUDY_COMMANDS]
+    words = [str(word).replace("{}", str(root)) for word in commands[1]]
+    assert run_command(cli.app, words) == 0, capsys.readouterr().err
+
+    def not_again(*given: Any) -> None:
+        raise RunError("This run would be done again.")
+
+    monkeypatch.setattr("server.study.cells._run", not_again)
+    wrong = survey(root, commands, 3 * NUMBER, capsys, tmp_path)
     assert not wrong, "\n".join(wrong)

@@ -16,8 +16,10 @@ import pytest
 from shared.files import (
     file_lock,
     is_private,
+    keep_private,
     lock_at_once,
     make_private_folder,
+    private_files,
     remove_leftovers,
     why_not_ours,
     write_atomically,
@@ -270,3 +272,24 @@ def test_a_user_without_a_name_is_a_number(tmp_path: Path, monkeypatch: pytest.M
     assert reason is not None
     assert f"belongs to #{owner};" in reason
     assert f"sudo -u '#{owner}' fedthaw" in reason
+
+
+def test_a_folder_is_kept_private(tmp_path: Path) -> None:
+    new, known = tmp_path / "a" / "b", tmp_path / "open"
+    assert keep_private(new) is None
+    assert [path.stat().st_mode & 0o777 for path in (new, new.parent)] == [0o700, 0o700]
+    assert keep_private(new) is None
+    known.mkdir()
+    known.chmod(0o755)
+    assert keep_private(known) == (
+        f"{known} was open to others on this machine; it is now its owner's alone (chmod 700)."
+    )
+    assert known.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_made_meanwhile_is_private(tmp_path: Path) -> None:
+    with private_files():
+        (tmp_path / "inside").write_text("x")
+    (tmp_path / "after").write_text("x")
+    assert (tmp_path / "inside").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "after").stat().st_mode & 0o044 == 0o044
