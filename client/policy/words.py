@@ -72,8 +72,8 @@ def _leaves_each_round(config: RunConfig) -> str:
     return (
         "Leaves this site after each round, and again where a round is repeated: the changes of "
         f"the trained weights as {config.update_dtype}{statistics}; exact numbers of training "
-        "images, patients and steps, the mean loss; the validation patients counted exactly, by outcome, in "
-        f"{SCORE_BINS} bins of their score."
+        "images, patients and steps, the mean loss; the validation patients counted exactly, by "
+        f"outcome, in {SCORE_BINS} bins of their score."
     )
 
 
@@ -88,7 +88,8 @@ def _leaves_at_the_end(config: RunConfig) -> str:
     )
     return (
         f"Leaves it after the last round: the {sets}, counted so under the final model, and by "
-        f"clinical grade where site.toml names one; for comparisons with other runs, sums over them.{local}"
+        "clinical grade where site.toml names one; for comparisons with other runs, sums over "
+        f"them.{local}"
     )
 
 
