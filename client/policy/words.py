@@ -70,10 +70,10 @@ def _leaves_each_round(config: RunConfig) -> str:
         "frozen": "",
     }[config.batch_norm]
     return (
-        f"After each round, and again where a round is repeated, leave: the changes of the trained "
-        f"weights as {config.update_dtype}{statistics}; exact numbers of training images, patients "
-        f"and steps, the mean loss; the validation patients counted exactly, by outcome, in "
-        f"{SCORE_BINS} bins of their score."
+        "Leaves this site after each round, and again where a round is repeated: the changes of "
+        f"the trained weights as {config.update_dtype}{statistics}; exact numbers of training "
+        "images, patients and steps, the mean loss; the validation patients counted exactly, by "
+        f"outcome, in {SCORE_BINS} bins of their score."
     )
 
 
@@ -87,8 +87,9 @@ def _leaves_at_the_end(config: RunConfig) -> str:
         else ""
     )
     return (
-        f"After the last round leave the {sets}, counted so under the final model, and by clinical "
-        f"grade where site.toml names one; for comparisons with other runs, sums over them.{local}"
+        f"Leaves it after the last round: the {sets}, counted so under the final model, and by "
+        "clinical grade where site.toml names one; for comparisons with other runs, sums over "
+        f"them.{local}"
     )
 
 
@@ -118,7 +119,11 @@ def _average(config: RunConfig) -> str:
 def _differs(config: RunConfig) -> str:
     default = approved_settings(RunConfig())
     own = approved_settings(config)
-    differing = [f"{k}={_word(own[k])} ({_word(default[k])})" for k in own if own[k] != default[k]]
+    differing = [
+        f"{key}={_word(own[key])} (default {_word(default[key])})"
+        for key in own
+        if own[key] != default[key]
+    ]
     return f"Differs from the default: {', '.join(differing) or 'nothing'}."
 
 

@@ -174,7 +174,8 @@ def test_a_plan_is_shown_in_words_and_approved(here: Here, site: Path) -> None:
     assert code == 0
     for told in (
         f"Plan {short} waits since", "rounds 1 to 2 the head alone", "5 folds",
-        "rounds=4 (20)", "weights=a file (xrv)", "REFUSED all the same", "optimizer=sgd",
+        "rounds=4 (default 20)", "weights=a file (default xrv)", "REFUSED all the same",
+        "optimizer=sgd",
         "It is the code of the fedthaw installed here.",
         f"To approve it: fedthaw site approve {site} {short}",
     ):  # fmt: skip
@@ -197,7 +198,7 @@ def test_a_plan_is_approved_before_it_is_asked_for(here: Here, site: Path) -> No
     words = ("--set", "rounds=4", "--set", "weights=/here/w.pt")
     code, out, _ = here("site", "approve", site, "--installed", *words)
     assert code == 0
-    assert "Differs from the default: weights=a file (xrv), rounds=4 (20)." in out
+    assert "Differs from the default: weights=a file (default xrv), rounds=4 (default 20)." in out
     require_approved(site_home(site), OWN, RunConfig(rounds=4, weights="/hub/w.pt"), site)
     with pytest.raises(SiteError):
         require_approved(site_home(site), OWN, RunConfig(rounds=5, weights="/hub/w.pt"), site)

@@ -52,8 +52,9 @@ def test_every_round_is_told_with_what_trains_in_it(counts: dict[str, int], sche
 def test_what_differs_and_what_is_refused_is_told() -> None:
     config = RunConfig(folds=5, fold=2, seed=9, optimizer="sgd", batch_norm="local", recompute=True)
     words = "\n".join(plan_in_words(config, Policy(least_difference=1)))
-    assert "optimizer=sgd (adamw), batch-norm=local (average), recompute=true (false)" in words
-    assert "folds=5 (0)" in words
+    assert "optimizer=sgd (default adamw), batch-norm=local (default average)" in words
+    assert "recompute=true (default false)" in words
+    assert "folds=5 (default 0)" in words
     assert "seed" not in words.rpartition("Differs")[2]
     assert "all 5 runs, of any seed, are covered" in words
     assert "BatchNorm statistics stay here" in words

@@ -48,7 +48,7 @@ def test_an_order_lies_in_its_folder(
     code, out, err = submit(here, "--name", "first", *settings)
     assert (code, out) == (0, "")
     assert f"Bundle: {DIGEST}" in err
-    assert "fedthaw site approve FOLDER HASH" in err
+    assert "fedthaw site approve FOLDER PLAN" in err
     assert "No server process is running here" in err
     order = read_order(home / "runs" / "first")
     assert (order.config.rounds, order.bundle, order.state) == (3, DIGEST, "waiting")

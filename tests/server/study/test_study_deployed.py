@@ -93,7 +93,7 @@ def test_its_runs_and_then_its_questions(
     assert taken == IN_ORDER
     assert "Submitted 5 of 5 orders of s." in told
     assert f"Bundle: {'0' * 64}" in told
-    assert "fedthaw site approve FOLDER HASH" in told
+    assert "fedthaw site approve FOLDER PLAN" in told
     assert "the study begins when `fedthaw server run" in told
     assert "5/5: counts and comparisons" in told
     result = read_study(home / "runs" / "s")
