@@ -6,7 +6,6 @@ import math
 
 from shared.config import RunConfig
 from shared.errors import ProtocolError
-from shared.limits import shown_count
 from shared.metrics.histogram import Histogram
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import Scope
@@ -50,8 +49,7 @@ def require_plausible_evaluation(
     most = math.ceil(site.patients * max(1.0, 2 * share / training)) + _SPARE
     if found > most:
         raise ProtocolError(
-            f"it counts {found} {scope} patients, but with the "
-            f"{shown_count(site.patients)} that it trains on it can have at most {most}"
+            f"it counts {found} {scope} patients, more than its training patients leave room for"
         )
 
 
@@ -61,10 +59,11 @@ def training_weight(reply: TrainReply, site: SiteDescription) -> int:
 
 
 def _require_images(images: int, patients: int) -> None:
-    claim = f"it says that it trains on {images} images of {shown_count(patients)} patients"
+    # Without its patients' number, since this ends in the ledger, whatever else is hidden there.
     if images < patients:
-        raise ProtocolError(f"{claim}, which is less than one image a patient")
+        raise ProtocolError("it says that it trains on fewer images than patients")
     if images > patients * MOST_IMAGES_OF_A_PATIENT:
         raise ProtocolError(
-            f"{claim}; at most {MOST_IMAGES_OF_A_PATIENT} images a patient are plausible"
+            f"it says that it trains on {images} images, which is more than "
+            f"{MOST_IMAGES_OF_A_PATIENT} a patient"
         )

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord, RecordDict
 
+from server.disclosure.groups import is_few
+from server.disclosure.register import FILE as REGISTER
+from server.disclosure.rounding import decimals, rounded_count
+from server.run.exact import FILE as EXACT
 from shared.config import RunConfig
 from shared.limits import MIN_CELL
 from shared.metrics.grades import GradeCounts
@@ -105,3 +109,15 @@ def test_the_page_names_the_limits_that_the_code_has() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert f"`min-cell` in site.toml ({MIN_CELL})" in text
     assert f"counted in {SCORE_BINS} bins" in text
+
+
+def test_the_page_says_what_is_shown_as_the_code_does_it() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    few = next(n for n in range(99) if not is_few([(n, n), (0, 0)], MIN_CELL))
+    assert f"by fewer than {few} patients of a class" in text
+    assert f"with {MIN_CELL} patients of each class together and one more for each hidden" in text
+    assert f"{round(0.7642, decimals(163, 0.04))} of 163 patients" in text
+    assert f"{round(0.7642, decimals(50, 0.04))} of 50" in text
+    assert f"training images and patients are in steps of {rounded_count(1)}" in text
+    for name in (EXACT, REGISTER):
+        assert f"`{name}`" in text
