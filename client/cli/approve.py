@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,8 @@ from client.node.home import SiteHome, open_site_home, site_home
 from client.node.pending import Pending, find_pending, forget_pending, read_pending
 from client.policy.rules import Policy
 from client.settings import read_policy
+from shared.audit.log import append
+from shared.audit.who import user
 from shared.config import RunConfig, parse_run_config
 from shared.errors import SiteError
 from shared.overrides import OWN_OPTIONS, parse_overrides
@@ -89,7 +92,9 @@ def revoke(
 
     Example: fedthaw site revoke hospitals/north 5f0c...
     """
-    count = drop(open_site_home(site_home(folder), joined=False), number)
+    home = open_site_home(site_home(folder), joined=False)
+    count = drop(home, number)
+    _write_down(home, "approval revoked", name=number.lower())
     plural = "s" if count > 1 else ""
     typer.echo(f"Revoked {count} approval{plural} of {number.lower()}; it runs here no longer.")
 
@@ -99,6 +104,7 @@ def _approve(
 ) -> None:
     approved = None if config is None else approved_settings(config)
     new = keep(home, bundle, approved, note)
+    _write_down(home, "approved", bundle=bundle, settings=approved, note=note)
     what = "Approved" if new else "Was approved already"
     if config is None or approved is None:
         typer.echo(f"{what}: code {bundle}, with any settings within [policy] of site.toml.")
@@ -106,6 +112,10 @@ def _approve(
         typer.echo(f"{what}: plan {plan_number(bundle, approved)[:SHOWN_DIGITS]}, code {bundle}.")
         _print_plan(config, policy)
     _print_whose(bundle)
+
+
+def _write_down(home: SiteHome, event: str, **facts: object) -> None:
+    append(home.audit, {"event": event, "by": user(os.environ), **facts})
 
 
 def _show(folder: Path, home: SiteHome, policy: Policy) -> None:

@@ -5,7 +5,6 @@ Read with `fedthaw server log`. It names sites, addresses and users of this mach
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,6 +13,7 @@ from typing import Any
 from server.link.home import Home
 from shared.audit.log import append
 from shared.audit.syslog import Syslog
+from shared.audit.who import user
 
 
 class Event(StrEnum):
@@ -42,16 +42,6 @@ def note(home: Home, event: Event, syslog: Syslog | None = None, **facts: object
     line = append(home.audit, {"event": str(event), "by": user(os.environ), **facts})
     if syslog is not None:
         syslog.send(line)
-
-
-def user(environment: Mapping[str, str]) -> str:
-    """Who runs this process on this machine, and as whom: `root, by sudo from ann`."""
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        name = f"user {os.getuid()}"
-    before = environment.get("SUDO_USER")
-    return f"{name}, by sudo from {before}" if before and before != name else name
 
 
 def changes_of_status(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[Event, str]]:

@@ -317,7 +317,7 @@ def federation(
         ("server", "init", home, "--name", "localhost"),
         ("server", "invite", "north", "--home", home),
         ("site", "init", site, "--invitation", home / "invitations" / "north.json"),
-        ("site", "approve", site, "--installed"),
+        ("site", "approve", site, "--installed", "--any-settings-within-policy"),
     ):
         assert run_command(cli.app, [str(word) for word in words]) == 0, words
     inside = site_home(site)

@@ -42,7 +42,7 @@ def test_what_a_site_can_have(images: int, patients: int) -> None:
 
 @pytest.mark.parametrize(
     ("images", "complaint"),
-    [(49, "less than one image a patient"), (50_001, "at most 1000 images a patient")],
+    [(49, "fewer images than patients"), (50_001, "more than 1000 a patient")],
 )
 def test_images_that_do_not_fit_the_patients(images: int, complaint: str) -> None:
     with pytest.raises(ProtocolError, match=complaint):
@@ -64,7 +64,7 @@ def test_held_out_patients_are_bounded_by_those_that_train(
     site = SiteDescription("north", "base", 100, 100)
     config = RunConfig(**settings)
     require_plausible_evaluation(counted(most), site, config, scope)
-    with pytest.raises(ProtocolError, match=f"at most {most}"):
+    with pytest.raises(ProtocolError, match=f"it counts {most + 1} {scope} patients, more than"):
         require_plausible_evaluation(counted(most + 1), site, config, scope)
 
 

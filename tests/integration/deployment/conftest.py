@@ -155,7 +155,8 @@ class Deployment:
         """The kinds of messages that a site has answered, from its own record."""
         record = site / "federation" / "audit.jsonl"
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
-        return [json.loads(line)["type"] for line in lines]
+        entries = [json.loads(line) for line in lines]
+        return [entry["type"] for entry in entries if "type" in entry]
 
     def clients(self, gate: Gate | None = None) -> dict[str, Process]:
         """Start every site's process, the gate's held by it."""

@@ -74,7 +74,9 @@ def _check_mlflow(deployment: Any, client: Any, loss: float) -> None:
 
 def _check_what_the_site_wrote_down(deployment: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(cli.app, ["site", "log", str(deployment.sites[0]), "--json"]) == 0
-    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines if "event" in line] == ["approved"]
+    entries = [line for line in lines if "type" in line]
     assert [entry["type"] for entry in entries] == ["query", *["train"] * 5, "evaluate"]
     first, last = entries[1]["content"], entries[5]["content"]
     assert set(first["delta"]) == {"fc.weight", "fc.bias"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server.link import journal
 from server.link.home import Home, create_home
 from server.link.journal import Event, changes_of_status, note
 from server.link.registry import register, remove
@@ -16,6 +16,7 @@ from server.link.runs import Runs
 from server.link.supervision import Known, let_in, look_after
 from shared.audit.log import read
 from shared.audit.verify import verify
+from shared.audit.who import user
 from shared.deployment.keys import fingerprint, generate_private_key, public_key_line
 
 Here = Callable[..., tuple[int, str, str]]
@@ -34,24 +35,9 @@ def test_an_event_has_time_user_and_facts(home: Home) -> None:
     note(home, Event.submitted, name="first", settings={"rounds": 3})
     (entry,) = read(home.audit.path)
     assert entry["event"] == "run submitted"
-    assert entry["by"] == journal.user({})
+    assert entry["by"] == user(os.environ)
     assert (entry["name"], entry["settings"]) == ("first", {"rounds": 3})
     assert verify(home.audit).intact
-
-
-def test_who_gave_a_command_by_sudo_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("getpass.getuser", lambda: "root")
-    assert journal.user({"SUDO_USER": "ann"}) == "root, by sudo from ann"
-    assert journal.user({}) == journal.user({"SUDO_USER": "root"}) == "root"
-
-
-def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nameless() -> str:
-        raise OSError("no username set in the environment")
-
-    monkeypatch.setattr("getpass.getuser", nameless)
-    monkeypatch.setattr("os.getuid", lambda: 10001)
-    assert journal.user({}) == "user 10001"
 
 
 def test_every_admission_of_sites_names_their_keys(home: Home, wire: Any) -> None:
