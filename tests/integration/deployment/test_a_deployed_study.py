@@ -1,4 +1,4 @@
-"""A study at a coordinator's sites says what the same study says in a simulation."""
+"""A study at a coordinator's sites says what the same study in a simulation says to others."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ def test_a_study_of_two_hospitals(
     arms.write_text(ARMS)
     # In the order that the coordinator has them in.
     folders = sorted(deployment.sites)
-    alone = deployment.study(*folders, "--jobs", 2, "--arms", arms, "--out", simulated, rounds=1)
+    given = ("--jobs", 2, "--arms", arms, "--out", simulated, "--set", "for-others=true")
+    alone = deployment.study(*folders, *given, rounds=1)
     deployment.finish(alone, seconds=SECONDS)
     expected = result_in(simulated)
 
     deployment.serve()
     clients = deployment.clients()
-    given = ("--home", deployment.home, "--arms", arms)
-    said = deployment.finish(deployment.study(*given, rounds=1), seconds=SECONDS)
+    submitted = ("--home", deployment.home, "--arms", arms)
+    said = deployment.finish(deployment.study(*submitted, rounds=1), seconds=SECONDS)
     assert "5/5: counts and comparisons" in said
     study = deployment.run_folder("study")
     assert result_in(study) == expected
@@ -51,7 +52,7 @@ def test_a_study_of_two_hospitals(
     (deployment.run_folder("study-faster-r0-f1") / "summary.json").unlink()
     (study / "study.json").unlink()
     clients["north"].end()
-    process = deployment.study(*given, rounds=1)
+    process = deployment.study(*submitted, rounds=1)
     deployment.wait(lambda: "Submitted 2 of 5 orders" in process.said, process)
     deployment.client(deployment.sites[0])
     deployment.finish(process, seconds=SECONDS)
