@@ -288,8 +288,12 @@ def test_a_folder_is_kept_private(tmp_path: Path) -> None:
 
 
 def test_what_is_made_meanwhile_is_private(tmp_path: Path) -> None:
-    with private_files():
-        (tmp_path / "inside").write_text("x")
-    (tmp_path / "after").write_text("x")
+    before = os.umask(0o022)
+    try:
+        with private_files():
+            (tmp_path / "inside").write_text("x")
+        (tmp_path / "after").write_text("x")
+    finally:
+        os.umask(before)
     assert (tmp_path / "inside").stat().st_mode & 0o077 == 0
     assert (tmp_path / "after").stat().st_mode & 0o044 == 0o044
