@@ -47,7 +47,7 @@ def approve(
         bool,
         typer.Option(
             "--any-settings-within-policy",
-            help="Let this code run with all settings that [policy] of site.toml allows.",
+            help="Let this code run with all settings that the policy in site.toml allows.",
         ),
     ] = False,
     note: Annotated[str, typer.Option(help="Kept beside the approval, for yourself.")] = "",
