@@ -28,8 +28,8 @@ def require_plausible_training(reply: TrainReply, site: SiteDescription, config:
     most = math.ceil(reply.images / config.batch_size) * config.local_epochs
     if reply.steps > most:
         raise ProtocolError(
-            f"it says that it took {reply.steps} steps, but its {reply.images} images make at most "
-            f"{most} (batch-size {config.batch_size}, local-epochs {config.local_epochs})"
+            "it says that it took more steps than its images make with batch-size "
+            f"{config.batch_size} and local-epochs {config.local_epochs}"
         )
     require_plausible_evaluation(reply.histogram, site, config, "validation")
 
@@ -49,7 +49,7 @@ def require_plausible_evaluation(
     most = math.ceil(site.patients * max(1.0, 2 * share / training)) + _SPARE
     if found > most:
         raise ProtocolError(
-            f"it counts {found} {scope} patients, more than its training patients leave room for"
+            f"it counts more {scope} patients than its training patients leave room for"
         )
 
 
@@ -59,11 +59,10 @@ def training_weight(reply: TrainReply, site: SiteDescription) -> int:
 
 
 def _require_images(images: int, patients: int) -> None:
-    # Without its patients' number, since this ends in the ledger, whatever else is hidden there.
+    # No numbers here, since this ends in the ledger, whatever else of the site is hidden there.
     if images < patients:
         raise ProtocolError("it says that it trains on fewer images than patients")
     if images > patients * MOST_IMAGES_OF_A_PATIENT:
         raise ProtocolError(
-            f"it says that it trains on {images} images, which is more than "
-            f"{MOST_IMAGES_OF_A_PATIENT} a patient"
+            f"it says that it trains on more than {MOST_IMAGES_OF_A_PATIENT} images a patient"
         )

@@ -41,7 +41,7 @@ def run(
 
     Connects to the coordinator and waits for runs whose bundle is approved here. Nothing listens
     on this machine unless --health is given. What is asked and sent stands in the log that
-    `fedthaw site log` shows; --syslog sends a copy of each entry to another place.
+    `fedthaw site log` shows; --syslog sends a copy of each entry that this process writes.
     """
     from client.node.home import open_site_home, read_server, site_home
     from client.node.loop import run_site

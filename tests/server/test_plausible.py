@@ -42,7 +42,7 @@ def test_what_a_site_can_have(images: int, patients: int) -> None:
 
 @pytest.mark.parametrize(
     ("images", "complaint"),
-    [(49, "fewer images than patients"), (50_001, "more than 1000 a patient")],
+    [(49, "fewer images than patients"), (50_001, "more than 1000 images a patient")],
 )
 def test_images_that_do_not_fit_the_patients(images: int, complaint: str) -> None:
     with pytest.raises(ProtocolError, match=complaint):
@@ -64,7 +64,7 @@ def test_held_out_patients_are_bounded_by_those_that_train(
     site = SiteDescription("north", "base", 100, 100)
     config = RunConfig(**settings)
     require_plausible_evaluation(counted(most), site, config, scope)
-    with pytest.raises(ProtocolError, match=f"it counts {most + 1} {scope} patients, more than"):
+    with pytest.raises(ProtocolError, match=f"it counts more {scope} patients than"):
         require_plausible_evaluation(counted(most + 1), site, config, scope)
 
 
@@ -74,7 +74,7 @@ def test_steps_that_the_images_do_not_make(config: RunConfig) -> None:
         "north", 1, "", None, 30, 30, 8, 1.0, counted(5), False, 1.0, 1.0, 0, 0,  # type: ignore[arg-type]
     )  # fmt: skip
     require_plausible_training(reply, site, dataclasses.replace(config, local_epochs=2))
-    with pytest.raises(ProtocolError, match="it took 8 steps, but its 30 images make at most 4"):
+    with pytest.raises(ProtocolError, match="more steps than its images make with batch-size 8"):
         require_plausible_training(reply, site, config)
 
 
@@ -98,7 +98,7 @@ def test_half_a_billion_images_of_fifty_patients_are_refused(
     federation = make_federation(grid, min_sites=2)
     _, record = run_round(federation, plan_round(federation.config, 1), delta)
     assert set(record.exact.sites) == {"north", "south"}
-    assert "536870911 images, which is more than 1000 a patient" in record.exact.refused["east"]
+    assert "more than 1000 images a patient" in record.exact.refused["east"]
 
 
 def test_a_site_counts_no_more_than_what_it_joined_with(
@@ -129,7 +129,7 @@ def test_invented_patients_are_in_no_evaluation(
     lying(sites, histogram=counted(5000))
     federation = make_federation(grid, min_sites=2)
     _, record = run_round(federation, plan_round(federation.config, 1), delta)
-    assert "it counts 5000 validation patients" in record.exact.refused["east"]
+    assert "it counts more validation patients than" in record.exact.refused["east"]
 
     def lie(name: str, asked: Message, reply: RecordDict) -> RecordDict:
         if name != "east" or asked.metadata.message_type != "evaluate":
@@ -138,7 +138,7 @@ def test_invented_patients_are_in_no_evaluation(
 
     sites.spoil = lie
     final = evaluate_final(federation, delta, 1)
-    assert "it counts 5000 validation patients" in final.missing["east"]
+    assert "it counts more validation patients than" in final.missing["east"]
 
 
 def test_an_implausible_site_is_not_admitted(
@@ -157,4 +157,4 @@ def test_an_implausible_site_is_not_admitted(
     _, record = run_round(federation, plan_round(federation.config, 1), delta)
     assert set(record.exact.sites) == {"north", "south"}
     (why,) = federation.roster.refused.values()
-    assert why.startswith("Site east is refused: it says that it trains on 536870911 images, which")
+    assert why.startswith("Site east is refused: it says that it trains on more than 1000 images")

@@ -60,7 +60,7 @@ def reach_for(folder: Path, home: SiteHome, room: Path) -> Reach | None:
     Raises SiteError as `load_site`.
     """
     settings = load_site(folder)
-    if settings.sandbox == "off" or not what_holds().files:
+    if settings.sandbox == "off" or what_holds() == Confinement(files=False, network=False):
         return None
     for needed in (settings.cache, home.kept):
         with suppress(OSError):  # the site's process says what is wrong with it

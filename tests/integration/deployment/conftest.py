@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from client.settings import load_site
 from shared import cli
 
 FEDTHAW = Path(sys.executable).parent / "fedthaw"
@@ -149,7 +150,13 @@ class Deployment:
 
     def gate(self, site: Path, *rounds: int) -> Gate:
         """For the site's `faults`: nothing that a test does meanwhile depends on who is faster."""
-        return Gate(site.name, rounds, self.folder / "gate")
+        return Gate(site.name, rounds, self.reachable(site) / "gate")
+
+    def reachable(self, site: Path) -> Path:
+        """Where a site's confined process may leave a file for the test: its cache."""
+        cache = load_site(site).cache
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cache
 
     def answered(self, site: Path) -> list[str]:
         """The kinds of messages that a site has answered, from its own record."""

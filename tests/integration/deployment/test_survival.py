@@ -30,7 +30,7 @@ def test_a_killed_site_that_is_started_again(
     deployment = deploy()
     deployment.serve()
     north, east = deployment.sites
-    seen = deployment.folder / "seen"
+    seen = deployment.reachable(deployment.sites[0]) / "seen"
     faults: dict[str, object] = {"seen": seen}
     if moment == "training":
         faults |= {"site": "north", "round": 3, "act": "wait"}
@@ -52,7 +52,7 @@ def test_a_killed_site_that_stays_away(deploy: Deploy, moment: str) -> None:
     deployment = deploy(3)
     deployment.serve()
     north, east, west = deployment.sites
-    seen = deployment.folder / "seen"
+    seen = deployment.reachable(deployment.sites[0]) / "seen"
     faults: dict[str, object] = {"seen": seen}
     if moment == "training":
         faults |= {"site": "north", "round": 3, "act": "wait"}
@@ -84,7 +84,7 @@ def test_a_site_that_is_ended_while_it_trains(
     deployment = deploy()
     deployment.serve()
     north, east = deployment.sites
-    seen = deployment.folder / "seen"
+    seen = deployment.reachable(deployment.sites[0]) / "seen"
     fault = {"site": "north", "round": 2, "act": "wait", "seen": seen}
     ended = deployment.client(north, faults=fault)
     deployment.client(east)
@@ -119,7 +119,7 @@ def test_a_working_process_that_is_killed(deploy: Deploy, undisturbed: Undisturb
     deployment = deploy()
     deployment.serve()
     north, east = deployment.sites
-    seen = deployment.folder / "seen"
+    seen = deployment.reachable(deployment.sites[0]) / "seen"
     client = deployment.client(
         north, faults={"site": "north", "round": 2, "act": "die", "seen": seen}
     )
@@ -144,7 +144,7 @@ MOMENTS: dict[str, dict[str, object]] = {
 def test_a_killed_coordinator(deploy: Deploy, undisturbed: Undisturbed, moment: str) -> None:
     """It is started again, as systemd would, and nobody has to submit anything."""
     deployment = deploy()
-    seen = deployment.folder / "seen"
+    seen = deployment.reachable(deployment.sites[0]) / "seen"
     at_the_site = moment in ("waiting for replies", "in the final evaluation")
     faults = MOMENTS[moment] | {"seen": seen}
     server = deployment.serve(faults=None if at_the_site else faults)
