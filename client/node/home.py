@@ -148,13 +148,14 @@ def create_next_key(home: SiteHome, name: str, passphrase: bytes | None = None) 
 def promote_next_key(home: SiteHome) -> None:
     """Make the next key the site's key, and keep the one of before as `old_key`.
 
-    Whenever it is cut off, `key` is one of the two, whole. Raises OSError.
+    Wherever it is cut off, `key` is one of the two, whole, and the next call goes on from there.
+    Raises OSError.
     """
     with file_lock(home.edit_lock):
         line = home.next_public_key.read_bytes()
         write_private(home.old_key, home.key.read_bytes())
-        os.replace(home.next_key, home.key)
         write_private(home.public_key, line)
+        os.replace(home.next_key, home.key)
         home.next_public_key.unlink()
 
 

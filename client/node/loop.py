@@ -100,7 +100,7 @@ def run_site(
     Raises SiteError where another process serves this site already.
     """
     with _only_one(home), connect(server, authority, key, stop) as connection:
-        rotation = Rotation(home, authority, passphrase)
+        rotation = Rotation(home, authority, passphrase, syslog)
         site = Site(folder, home, connection, syslog=syslog, rotation=rotation)
         threading.Thread(target=beat, args=(connection,), daemon=True).start()
         threading.Thread(target=leave, args=(connection,), daemon=True).start()

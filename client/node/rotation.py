@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 import time
@@ -17,8 +18,11 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from client.node.calls import Connection, log, tell_back
 from client.node.connection import activation, connect
 from client.node.home import SiteHome, promote_next_key
-from shared.deployment.keys import load_private_key
-from shared.errors import SiteError
+from shared.audit.log import append
+from shared.audit.syslog import Syslog
+from shared.audit.who import user
+from shared.deployment.keys import fingerprint, load_private_key
+from shared.errors import ConfigError, SiteError
 
 AGAIN_SECONDS = 3600.0
 """A connected site tries its next key so often; each time the coordinator counts a refusal."""
@@ -31,6 +35,7 @@ class Rotation:
     home: SiteHome
     authority: Path | None
     passphrase: bytes | None = None
+    syslog: Syslog | None = None
     tried: float = 0.0
     """When the next key was tried last, by the monotonic clock."""
     complaint: str = ""
@@ -53,11 +58,11 @@ def take_next_key(rotation: Rotation, connection: Connection) -> bool:
         return False
     try:
         key = load_private_key(home.next_key, rotation.passphrase)
+        raw = public_key_to_bytes(key.public_key())
+        admitted = raw != connection.public_key and _is_admitted(rotation, connection, key)
     except SiteError as error:
         _complain(rotation, f"{error} The site goes on with the key that it has.")
         return False
-    raw = public_key_to_bytes(key.public_key())
-    admitted = raw != connection.public_key and _is_admitted(rotation, connection, key)
     if admitted:
         connection.signer.take(key)
         connection.public_key = raw
@@ -75,7 +80,7 @@ def _is_admitted(
     with connect(connection.server, rotation.authority, key, threading.Event()) as trial:
         try:
             answer: ActivateNodeResponse = trial.client.ActivateNode(activation(trial))
-        except (httpx.HTTPError, ssl.SSLError, ValueError):
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError):
             return False  # not registered yet, or not reached: the present key will tell
     connection.node = Node(node_id=answer.node_id)
     return True
@@ -86,11 +91,16 @@ def _keep(rotation: Rotation) -> None:
     home = rotation.home
     try:
         promote_next_key(home)
-    except OSError as error:
-        _complain(rotation, f"The new key is used but cannot be put in place: {error}.")
-    else:
-        log.info("The coordinator admits the new key: it is %s now, the old one %s.",
-                 home.key, home.old_key)  # fmt: skip
+        key = fingerprint(home.public_key.read_text(encoding="utf-8"))
+        entry = {"event": "key renewed", "by": user(os.environ), "key": key}
+        line = append(home.audit, entry)
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        _complain(rotation, f"The new key is in use but could not be kept and logged: {error}.")
+        return
+    if rotation.syslog is not None:
+        rotation.syslog.send(line)
+    log.info("The coordinator admits the new key: it is %s now, the old one %s.",
+             home.key, home.old_key)  # fmt: skip
 
 
 def _complain(rotation: Rotation, what: str) -> None:
