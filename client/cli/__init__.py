@@ -19,6 +19,5 @@ def site() -> None:
     """What a hospital does."""
 
 
-for command in (check, init, key, approve, revoke, run, log, phantoms):
+for command in (check, init, key, renew_key, approve, revoke, run, log, phantoms):
     app.command()(command)
-app.command("renew-key")(renew_key)

@@ -28,7 +28,7 @@ def test_a_run_goes_on_over_a_change_of_keys(
 
     def renew(*overlap: object) -> str:
         deployment.command("site", "renew-key", site, "--passphrase-file", secret)
-        line = (home / "key.next.pub").read_text(encoding="utf-8")
+        line = str((home / "key.next.pub").read_text(encoding="utf-8"))
         words = ("--renew", *overlap, "--home", deployment.home)
         deployment.command("server", "register", site.name, home / "key.next.pub", *words)
         return line
