@@ -88,7 +88,7 @@ def register(
         site, others = let_in(opened, name, text, days), ()
     key_of_site, end = fingerprint(site.key.line), end_date(site)
     if renew:
-        old = {fingerprint(one.key.line): end_date(one) for one in others}
+        old = ", ".join(f"{fingerprint(one.key.line)} until {end_date(one)}" for one in others)
         note(opened, Event.key_renewed, name=site.name, key=key_of_site, until=end, old=old)
     else:
         note(opened, Event.registered, name=site.name, key=key_of_site, until=end)

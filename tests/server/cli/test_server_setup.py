@@ -145,7 +145,7 @@ def test_a_new_key_beside_the_old_one(here: Here, home: Path) -> None:
     assert rows[0].split()[-1] == day
     last = list(read(home / "audit.jsonl"))[-1]
     assert (last["event"], last["key"]) == ("site key renewed", fingerprint(new))
-    assert last["old"] == {fingerprint(LINE): day}
+    assert last["old"] == f"{fingerprint(LINE)} until {day}"
     assert set(json.loads(here("server", "status", "--json")[1])["sites"]) == {"north"}
 
 
