@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def test_a_run_goes_on_over_a_change_of_keys(
     deploy: Callable[..., Any], undisturbed: Callable[..., str], tmp_path: Path
 ) -> None:
-    """Once beside the old key, by a restart; once in its place, in the middle of a round."""
+    """Once beside the old key, at the start; once in its place, in the middle of a round."""
     deployment = deploy()
     site = deployment.sites[0]
     home, secret = site / "federation", tmp_path / "secret"
@@ -38,10 +38,7 @@ def test_a_run_goes_on_over_a_change_of_keys(
         return {name: one["connected"] for name, one in status["sites"].items()}
 
     deployment.serve()
-    process = deployment.client(site)
-    deployment.wait(lambda: connected().get(site.name), process)
     beside = renew()
-    assert process.end() == 0
     # Where the confined process may write.
     gate = replace(deployment.gate(site, 2), path=home / "kept" / "gate")
     process = deployment.client(site, "--passphrase-file", secret, faults=gate.faults)
