@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flwr.serverapp import Grid
@@ -37,14 +38,15 @@ def registered_sites() -> Registry:
     if not home:
         return nobody_registered
     from server.link.home import Home
-    from server.link.registry import read_registry
+    from server.link.registry import names_by_key, read_registry, valid_sites
 
-    last: dict[bytes, str] = {}
+    last: Mapping[bytes, str] = {}
 
     def read() -> Mapping[bytes, str]:
         nonlocal last
         try:
-            last = {site.key.raw: site.name for site in read_registry(Home(Path(home)))}
+            sites = valid_sites(read_registry(Home(Path(home))), datetime.now(UTC))
+            last = names_by_key(sites)
         except (FedThawError, OSError):  # being mended by hand: what was known before holds
             return last
         return last
@@ -56,9 +58,11 @@ def connected(grid: Grid, registry: Registry = nobody_registered) -> dict[int, P
     """The connected nodes; with a registry only those of registered sites."""
     if registry is nobody_registered:
         return {node: Presence(None, "") for node in grid.get_node_ids()}
+    nodes = grid.get_nodes()
+    # After the nodes: a key by which one is listed is registered before it is.
     names = registry()
     return {
         node.node_id: Presence(names[node.public_key], node.last_activated_at)
-        for node in grid.get_nodes()
+        for node in nodes
         if node.public_key in names
     }

@@ -6,7 +6,7 @@ import typer
 
 from client.cli.approve import approve, revoke
 from client.cli.check import check
-from client.cli.federation import init, key
+from client.cli.federation import init, key, renew_key
 from client.cli.log import log
 from client.cli.phantoms import phantoms
 from client.cli.run import run
@@ -19,5 +19,5 @@ def site() -> None:
     """What a hospital does."""
 
 
-for command in (check, init, key, approve, revoke, run, log, phantoms):
+for command in (check, init, key, renew_key, approve, revoke, run, log, phantoms):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""`fedthaw site init` and `fedthaw site key`: this site's key, and which coordinator it trusts."""
+"""`fedthaw site init`, `key` and `renew-key`: this site's key, and which coordinator it trusts."""
 
 from __future__ import annotations
 
@@ -7,17 +7,30 @@ from typing import Annotated
 
 import typer
 
-from client.node.home import accept_invitation, create_site_home, open_site_home, site_home
+from client.cli.passphrase import PassphraseFileOption, ask_passphrase
+from client.cli.passphrase import passphrase_file as named_file
+from client.node.home import (
+    accept_invitation,
+    create_next_key,
+    create_site_home,
+    has_passphrase,
+    open_site_home,
+    public_line,
+    site_home,
+)
 from client.settings import read_site_name
 from shared.deployment.invitation import Invitation, parse_authority, parse_invitation
 from shared.deployment.keys import (
     certificate_fingerprint,
     fingerprint,
     load_private_key,
-    public_key_line,
 )
 from shared.deployment.names import parse_address, to_address
 from shared.errors import ConfigError, SiteError
+
+PassphraseOption = Annotated[
+    bool, typer.Option("--passphrase", help="Encrypt the new private key with a passphrase.")
+]
 
 LONGEST_FILE = 2**20
 """Bytes of an invitation or certificate; they have a few thousand."""
@@ -35,6 +48,8 @@ def init(
     ca: Annotated[
         Path | None, typer.Option(help="Without an invitation: the coordinator's ca.crt.")
     ] = None,
+    passphrase: PassphraseOption = False,
+    passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Make this site's key, and keep the coordinator's address and authority.
 
@@ -51,7 +66,9 @@ def init(
             f"one {name}; ask for an invitation for {name}, or change the name in site.toml."
         )
     home = site_home(folder)
-    made = create_site_home(home, name)
+    secret = _passphrase_of_new(home.key, passphrase or passphrase_file is not None,
+                                passphrase_file)  # fmt: skip
+    made = create_site_home(home, name, secret)
     typer.echo(
         f"Made a private key: {home.key}. It never leaves this machine."
         if made
@@ -79,9 +96,65 @@ def key(
     """
     name = read_site_name(folder)
     home = open_site_home(site_home(folder), joined=False)
-    line = public_key_line(load_private_key(home.key), name)
+    line = public_line(home.key, home.public_key, name)
     typer.echo(line)
     typer.echo(fingerprint(line))
+    if home.next_key.exists():
+        following = public_line(home.next_key, home.next_public_key, name)
+        typer.echo("The next key, which replaces it once the coordinator has registered it:")
+        typer.echo(following)
+        typer.echo(fingerprint(following))
+
+
+def renew_key(
+    folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
+    passphrase: PassphraseOption = False,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Make a new key beside this site's present one, which it is to replace.
+
+    Example: fedthaw site renew-key hospitals/north
+
+    The present key stays in use until the coordinator has registered the new one. Where it has a
+    passphrase, the new one has the same.
+    """
+    name = read_site_name(folder)
+    home = open_site_home(site_home(folder), joined=False)
+    file = named_file(passphrase_file)
+    secret = None
+    if has_passphrase(home.key) and not home.next_key.exists():
+        secret = ask_passphrase(file, home.key)
+        load_private_key(home.key, secret)
+    else:
+        wanted = passphrase or passphrase_file is not None
+        secret = _passphrase_of_new(home.next_key, wanted, file)
+    made = create_next_key(home, name, secret)
+    what = "Made a new private key" if made else "Kept the new private key that waits already"
+    typer.echo(f"{what}: {home.next_key}. It never leaves this machine.")
+    _tell_public_key(home.next_public_key)
+    typer.echo(
+        f"Next: send {home.next_public_key} to the coordinator, and compare the fingerprint by "
+        "telephone. The coordinator enters it with"
+    )
+    typer.echo(f"  fedthaw server register {name} {home.next_public_key.name} --renew")
+    typer.echo("`fedthaw site run` then changes over to it by itself, within an hour.")
+
+
+def _passphrase_of_new(key: Path, wanted: bool, file: Path | None) -> bytes | None:
+    """The passphrase for a key that is about to be made; None for none, or where one is there.
+
+    Raises SiteError where a passphrase is wanted for a key that is there without.
+    """
+    if not wanted:
+        return None
+    if not key.exists():
+        return ask_passphrase(named_file(file), key, new=True)
+    if not has_passphrase(key):
+        raise SiteError(
+            f"The private key {key} is there already, without a passphrase; ssh-keygen -p -f {key} "
+            "gives it one."
+        )
+    return None
 
 
 def _tell_public_key(file: Path) -> None:

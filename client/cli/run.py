@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from client.cli.passphrase import PassphraseFileOption, ask_passphrase
+from client.cli.passphrase import passphrase_file as named_file
 from shared.audit.cli import SyslogOption
 from shared.audit.syslog import Syslog
 from shared.deployment.names import is_loopback, parse_address, to_address
@@ -29,6 +31,7 @@ def run(
     ca: Annotated[
         Path | None, typer.Option(help="The coordinator's ca.crt, where not that kept here.")
     ] = None,
+    passphrase_file: PassphraseFileOption = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Plain HTTP, to a --server on this machine only.")
     ] = False,
@@ -42,8 +45,11 @@ def run(
     Connects to the coordinator and waits for runs whose bundle is approved here. Nothing listens
     on this machine unless --health is given. What is asked and sent stands in the log that
     `fedthaw site log` shows; --syslog sends a copy of each entry that this process writes.
+
+    A key with a passphrase asks for it at a terminal, or reads it from --passphrase-file. A key
+    that `fedthaw site renew-key` made is used as soon as the coordinator has registered it.
     """
-    from client.node.home import open_site_home, read_server, site_home
+    from client.node.home import has_passphrase, open_site_home, read_server, site_home
     from client.node.loop import run_site
     from client.node.sandbox.rules import require_sandbox
     from client.settings import load_site
@@ -52,6 +58,10 @@ def run(
     settings = load_site(folder)  # what is wrong there is said now, not when a run begins
     home = open_site_home(site_home(folder), joined=server is None and ca is None)
     address = to_address(*parse_address(server)) if server else read_server(home)
+    file = named_file(passphrase_file)
+    asks = file is not None or has_passphrase(home.key)
+    passphrase = ask_passphrase(file, home.key) if asks else None
+    key = load_private_key(home.key, passphrase)
     authority = _authority(folder, address, None if insecure else ca or home.authority)
     host = parse_address(address)[0]
     if is_loopback(host):
@@ -64,9 +74,8 @@ def run(
         signal.signal(kind, lambda *_: stop.set())
     require_sandbox(settings)
     copy = Syslog(syslog, "fedthaw-site") if syslog else None
-    key = load_private_key(home.key)
     with health_service(health):
-        run_site(folder.absolute(), home, address, authority, key, stop, copy)
+        run_site(folder.absolute(), home, address, authority, key, stop, copy, passphrase)
 
 
 def _authority(folder: Path, address: str, certificate: Path | None) -> Path | None:

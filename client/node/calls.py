@@ -12,10 +12,12 @@ from enum import StrEnum
 from typing import TypeVar
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.date import now
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from shared.deployment.proxies import proxy_towards
 from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
@@ -66,6 +68,21 @@ class Headers:
         return call_next(context)
 
 
+class Signer:
+    """Signs each request, as Flower does, with the site's key of that moment."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self.take(key)
+
+    def take(self, key: ec.EllipticCurvePrivateKey) -> None:
+        """Sign with this key from now on."""
+        self._signing = NodeAuthHttpInterceptor(key, key.public_key())
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        """Sign the request."""
+        return self._signing.intercept(context, call_next)
+
+
 @dataclass
 class Connection:
     """An open connection; one thread asks and replies, another one says that the site is there."""
@@ -73,6 +90,7 @@ class Connection:
     server: str
     client: FleetHttpClient
     headers: Headers
+    signer: Signer
     public_key: bytes
     stop: threading.Event
     node: Node = field(default_factory=Node)
@@ -122,8 +140,9 @@ def _refusal(response: httpx.Response) -> FedThawError:
             "the coordinator's; set both by NTP"
         )
     return Unrecognised(
-        "it does not know this site's key; its owner must enter it with `fedthaw server register` "
-        "(`fedthaw site key` shows it)"
+        "it does not know this site's key, or the key has ended; its owner must enter it with "
+        "`fedthaw server register` (`fedthaw site key` shows it, `fedthaw site renew-key` makes a "
+        "new one)"
     )
 
 

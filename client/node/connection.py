@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +20,13 @@ from flwr.proto.node_pb2 import Node
 from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from client.node.bounds import bound
 from client.node.calls import (
     RETRY_SECONDS,
     Connection,
     Headers,
+    Signer,
     Trouble,
     Unrecognised,
     call,
@@ -51,13 +51,13 @@ def connect(
     Without `authority` it is plain HTTP, which only the loopback may be asked for. Nothing is sent
     yet. Raises SiteError where the authority's certificate cannot be read.
     """
-    headers = Headers()
+    headers, signer = Headers(), Signer(key)
     verify = _trusting(authority) if authority else False
     client = FleetHttpClient(
         f"{'https' if authority else 'http'}://{server}",
         interceptors=[
             RuntimeVersionHttpInterceptor(component_name="SuperNode"),
-            NodeAuthHttpInterceptor(key, key.public_key()),
+            signer,
             headers,
         ],
         verify=verify,
@@ -69,7 +69,9 @@ def connect(
         limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
     )  # fmt: skip
     bound(client._client)
-    connection = Connection(server, client, headers, public_key_to_bytes(key.public_key()), stop)
+    connection = Connection(
+        server, client, headers, signer, public_key_to_bytes(key.public_key()), stop
+    )
     with client:
         try:
             yield connection
@@ -77,14 +79,25 @@ def connect(
             connection.closed.set()
 
 
-def activate(connection: Connection) -> None:
-    """Say who is there; tries for as long as it takes, and says why it does not succeed yet."""
-    request = ActivateNodeRequest(
+def activation(connection: Connection) -> ActivateNodeRequest:
+    """The request by which a site says that it is there."""
+    return ActivateNodeRequest(
         public_key=connection.public_key, heartbeat_interval=HEARTBEAT_SECONDS
     )
+
+
+def activate(connection: Connection, changed_key: Callable[[], bool] = lambda: False) -> None:
+    """Say who is there; tries for as long as it takes, and says why it does not succeed yet.
+
+    `changed_key` is asked before each attempt: whether the site is there with a new key already.
+    """
     while not connection.stop.is_set():
+        if changed_key():
+            return
         try:
-            response = call(connection, lambda: connection.client.ActivateNode(request))
+            response = call(
+                connection, lambda: connection.client.ActivateNode(activation(connection))
+            )
         except Unrecognised as error:
             tell_lost(connection, str(error), Trouble.mendable)
             connection.stop.wait(RETRY_SECONDS[-1])

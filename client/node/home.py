@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.audit.log import AuditLog
 from shared.deployment.invitation import Invitation, parse_authority
 from shared.deployment.keys import (
+    PassphraseNeeded,
     generate_private_key,
     load_private_key,
+    parse_public_key,
     private_key_bytes,
     public_key_line,
 )
@@ -44,6 +47,21 @@ class SiteHome:
     def public_key(self) -> Path:
         """The site's public key, for the coordinator."""
         return self.path / "key.pub"
+
+    @property
+    def next_key(self) -> Path:
+        """The private key that is to replace `key`; there while the coordinator enters it."""
+        return self.path / "key.next"
+
+    @property
+    def next_public_key(self) -> Path:
+        """The public key of `next_key`, for the coordinator."""
+        return self.path / "key.next.pub"
+
+    @property
+    def old_key(self) -> Path:
+        """The private key that was replaced last."""
+        return self.path / "key.old"
 
     @property
     def authority(self) -> Path:
@@ -103,11 +121,11 @@ def site_home(folder: Path) -> SiteHome:
     return SiteHome(Path(os.path.abspath(path.expanduser())))
 
 
-def create_site_home(home: SiteHome, name: str) -> bool:
+def create_site_home(home: SiteHome, name: str, passphrase: bytes | None = None) -> bool:
     """Make the folder and the key of the site of this name; whether a new key was made.
 
-    A key that is there is never replaced. Raises SiteError where it or the folder is open to
-    others or another user's, and where the folder cannot be made.
+    A passphrase encrypts a new key; one that is there is never replaced. Raises SiteError where it
+    or the folder is open to others or another user's, and where the folder cannot be made.
     """
     try:
         make_private_folder(home.path)
@@ -118,11 +136,64 @@ def create_site_home(home: SiteHome, name: str) -> bool:
         ) from error
     _require_private(home)
     with file_lock(home.edit_lock):
-        made = not home.key.exists()
-        if made:
-            write_private(home.key, private_key_bytes(generate_private_key()))
-        line = public_key_line(load_private_key(home.key), name)
-        write_private(home.public_key, f"{line}\n".encode())
+        return _create_key(home.key, home.public_key, name, passphrase)
+
+
+def create_next_key(home: SiteHome, name: str, passphrase: bytes | None = None) -> bool:
+    """Make the key that is to replace the site's; False where one waits for that already."""
+    with file_lock(home.edit_lock):
+        return _create_key(home.next_key, home.next_public_key, name, passphrase)
+
+
+def promote_next_key(home: SiteHome) -> None:
+    """Make the next key the site's key, and keep the one of before as `old_key`.
+
+    Wherever it is cut off, `key` is one of the two, whole, and the next call goes on from there.
+    Raises OSError.
+    """
+    with file_lock(home.edit_lock):
+        line = home.next_public_key.read_bytes()
+        write_private(home.old_key, home.key.read_bytes())
+        write_private(home.public_key, line)
+        os.replace(home.next_key, home.key)
+        home.next_public_key.unlink()
+
+
+def public_line(private: Path, public: Path, name: str) -> str:
+    """The line of a key's public half; from its own file where the key has a passphrase.
+
+    Raises SiteError where neither gives it.
+    """
+    try:
+        return public_key_line(load_private_key(private), name)
+    except PassphraseNeeded:
+        try:
+            return f"{parse_public_key(public.read_text(encoding='utf-8')).line} {name}"
+        except (OSError, UnicodeDecodeError, ConfigError):
+            raise SiteError(
+                f"{public} is missing or damaged; make it again, with the key's passphrase: "
+                f"ssh-keygen -y -f {private} > {public}"
+            ) from None
+
+
+def has_passphrase(key: Path) -> bool:
+    """Whether a private key is encrypted; SiteError for what is no key."""
+    try:
+        load_private_key(key)
+    except PassphraseNeeded:
+        return True
+    return False
+
+
+def _create_key(private: Path, public: Path, name: str, passphrase: bytes | None) -> bool:
+    made = not private.exists()
+    if made:
+        new = generate_private_key()
+        # The public one first: where it stands alone, the next attempt replaces it.
+        write_private(public, f"{public_key_line(new, name)}\n".encode())
+        write_private(private, private_key_bytes(new, passphrase))
+    else:
+        write_private(public, f"{public_line(private, public, name)}\n".encode())
     return made
 
 
@@ -145,7 +216,8 @@ def open_site_home(home: SiteHome, *, joined: bool = True) -> SiteHome:
             "`fedthaw site init FOLDER --invitation FILE`."
         )
     _require_private(home)
-    load_private_key(home.key)
+    with suppress(PassphraseNeeded):
+        load_private_key(home.key)
     if joined:
         read_server(home)
         read_authority(home)

@@ -38,6 +38,7 @@ from client.node.resident import (
     let_work,
     start_worker,
 )
+from client.node.rotation import Rotation, take_next_key
 from client.node.sandbox.rules import reach_for
 from client.node.sandbox.weights import fetch_weights
 from client.node.sources import read_sources
@@ -77,6 +78,8 @@ class Site:
     """Of the run whose message is at hand, None where they are not known."""
     syslog: Syslog | None = None
     """Where entries of the audit log go too."""
+    rotation: Rotation | None = None
+    """How the site changes over to its next key."""
     complaint: str = ""
     """What its owner was told last."""
 
@@ -89,18 +92,21 @@ def run_site(
     key: ec.EllipticCurvePrivateKey,
     stop: threading.Event,
     syslog: Syslog | None = None,
+    passphrase: bytes | None = None,
 ) -> None:
     """Serve the site's folder until `stop` is set; `syslog` gets a copy of the audit log.
 
+    The passphrase opens the site's next key, where that has one.
     Raises SiteError where another process serves this site already.
     """
     with _only_one(home), connect(server, authority, key, stop) as connection:
-        site = Site(folder, home, connection, syslog=syslog)
+        rotation = Rotation(home, authority, passphrase, syslog)
+        site = Site(folder, home, connection, syslog=syslog, rotation=rotation)
         threading.Thread(target=beat, args=(connection,), daemon=True).start()
         threading.Thread(target=leave, args=(connection,), daemon=True).start()
         try:
             while not stop.is_set():
-                activate(connection)
+                activate(connection, lambda: take_next_key(rotation, connection))
                 if stop.is_set():
                     break
                 log.info("Connected to %s; waiting for runs.", server)
@@ -120,6 +126,8 @@ def _serve(site: Site, stop: threading.Event) -> None:
         try:
             announced = receive(site.connection)
             if announced is None:
+                if site.rotation is not None and site.rotation.is_due():
+                    take_next_key(site.rotation, site.connection)
                 continue
             received = fetch_parts(site.connection, *announced)
             started = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -12,7 +13,7 @@ from server.link.home import Home
 from server.link.journal import Event, note
 from server.link.lock import is_served
 from server.link.orders import Order, settings_for_sites
-from server.link.registry import read_registry
+from server.link.registry import read_registry, valid_sites
 from server.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
@@ -38,7 +39,8 @@ def config_of(settings: Mapping[str, Scalar]) -> RunConfig:
 
 def require_enough_registered(home: Home, config: RunConfig) -> None:
     """ConfigError where fewer sites are registered than a round needs: it could never begin."""
-    names = [site.name for site in read_registry(home)]
+    now = datetime.now(UTC)
+    names = sorted({site.name for site in valid_sites(read_registry(home), now)})
     if len(names) < config.min_sites:
         known = f"{len(names)} registered ({', '.join(names)})" if names else "none is registered"
         raise ConfigError(

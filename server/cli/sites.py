@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from server.cli.paths import COORDINATOR, HomeOption
+from server.link.expiry import key_warnings
 from server.link.home import open_home, write_invitation
 from server.link.journal import Event, note
-from server.link.registry import RegisteredSite, read_registry
+from server.link.registry import (
+    KEY_DAYS,
+    MOST_KEY_DAYS,
+    MOST_OVERLAP_DAYS,
+    OVERLAP_DAYS,
+    RegisteredSite,
+    end_date,
+    read_registry,
+    renew_key,
+)
 from server.link.registry import register as let_in
 from server.link.registry import remove as let_out
 from shared.deployment.keys import certificate_fingerprint, fingerprint
@@ -45,17 +56,49 @@ def register(
     key: Annotated[
         str, typer.Argument(metavar="KEY", help="The site's file key.pub, or the line in it.")
     ],
+    days: Annotated[
+        int, typer.Option(min=1, max=MOST_KEY_DAYS, help="For how long the key is valid.")
+    ] = KEY_DAYS,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="A new key of a registered site, beside its old one.")
+    ] = False,
+    overlap_days: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=MOST_OVERLAP_DAYS,
+            help=f"With --renew: for how long the old key stays valid ({OVERLAP_DAYS}).",
+        ),
+    ] = None,
     home: HomeOption = COORDINATOR,
-) -> None:
+) -> None:  # fmt: skip
     """Let the site with this public key take part.
 
     Example: fedthaw server register north key.pub
+
+    With --renew, a registered site's new key; the site changes over to it by itself before its old
+    one ends. With --renew and the key that the site has, that key gets a new end date.
     """
-    opened = open_home(home)
-    site = let_in(opened, name, _key_text(key))
-    note(opened, Event.registered, name=site.name, key=fingerprint(site.key.line))
-    typer.echo(f"Registered {site.name}. Its key, to compare with {site.name} by telephone:")
-    typer.echo(fingerprint(site.key.line))
+    if overlap_days is not None and not renew:
+        raise ConfigError("--overlap-days is for --renew; add that, or leave it out.")
+    opened, text = open_home(home), _key_text(key)
+    if renew:
+        overlap = OVERLAP_DAYS if overlap_days is None else overlap_days
+        site, others = renew_key(opened, name, text, days, overlap)
+    else:
+        site, others = let_in(opened, name, text, days), ()
+    key_of_site, end = fingerprint(site.key.line), end_date(site)
+    if renew:
+        old = ", ".join(f"{fingerprint(one.key.line)} until {end_date(one)}" for one in others)
+        note(opened, Event.key_renewed, name=site.name, key=key_of_site, until=end, old=old)
+    else:
+        note(opened, Event.registered, name=site.name, key=key_of_site, until=end)
+    typer.echo(f"Registered {site.name}. {_valid(site)}")
+    for one in others:
+        typer.echo(f"Its old key {fingerprint(one.key.line)} is valid until {end_date(one)}.")
+    if renew and not others:
+        typer.echo("No other key of it is valid.")
+    typer.echo(f"Its key, to compare with {site.name} by telephone:")
+    typer.echo(key_of_site)
 
 
 def remove(name: Name, home: HomeOption = COORDINATOR) -> None:
@@ -64,9 +107,11 @@ def remove(name: Name, home: HomeOption = COORDINATOR) -> None:
     Example: fedthaw server remove north
     """
     opened = open_home(home)
-    site = let_out(opened, name)
-    note(opened, Event.removed, name=site.name, key=fingerprint(site.key.line))
-    typer.echo(f"Removed {site.name}; its key {fingerprint(site.key.line)} is let in no longer.")
+    for site in let_out(opened, name):
+        note(opened, Event.removed, name=site.name, key=fingerprint(site.key.line))
+        typer.echo(
+            f"Removed {site.name}; its key {fingerprint(site.key.line)} is let in no longer."
+        )
 
 
 def sites(
@@ -84,16 +129,25 @@ def sites(
         typer.echo("No site is registered yet: fedthaw server register NAME key.pub")
     else:
         width = max(len("site"), *(len(site.name) for site in registered))
-        typer.echo(f"{'site':{width}}  {'fingerprint':50}  since")
+        typer.echo(f"{'site':{width}}  {'fingerprint':50}  {'since':25}  until")
+        now = datetime.now(UTC)
         for site in registered:
-            typer.echo(f"{site.name:{width}}  {fingerprint(site.key.line)}  {site.since}")
+            end = end_date(site) if site.is_valid(now) else f"{end_date(site)} (ended)"
+            typer.echo(f"{site.name:{width}}  {fingerprint(site.key.line)}  {site.since:25}  {end}")
+        for warning in key_warnings(registered, now):
+            typer.echo(warning, err=True)
 
 
-def _document(site: RegisteredSite) -> dict[str, str]:
+def _valid(site: RegisteredSite) -> str:
+    return f"Its key is valid until {end_date(site)}." if site.until else "Its key has no end date."
+
+
+def _document(site: RegisteredSite) -> dict[str, str | None]:
     return {
         "name": site.name,
         "fingerprint": fingerprint(site.key.line),
         "since": site.since,
+        "until": site.until.isoformat(timespec="seconds") if site.until else None,
         "key": site.key.line,
     }
 

@@ -112,6 +112,7 @@ def _picture(document: dict[str, Any], console: Console) -> RenderableType:
     ]
     if document["warning"]:
         serving = f"{serving}\n{document['warning']}"
+    notes += [Text(warning, overflow="fold") for warning in document["key_warnings"]]
     notes += [
         Text(f"{run['run']} {run['state']}: {run['failure']}", overflow="fold")
         for run in runs

@@ -1,11 +1,14 @@
-"""What to say before the server's certificate ends, with which every site would be shut out."""
+"""What to say before a certificate or a site's key ends, with which sites would be shut out."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from server.link.authority import remaining_days
 from server.link.home import Home
+from server.link.registry import RegisteredSite
 
 SOON = 30
 """Days."""
@@ -26,6 +29,23 @@ def expiry_warning(home: Home) -> str | None:
         f"The server's certificate {_ends(certificate)}, and sites trust none that has ended: "
         f"fedthaw server renew --home {home.path}"
     )
+
+
+def key_warnings(sites: Sequence[RegisteredSite], now: datetime) -> tuple[str, ...]:
+    """A sentence for each site whose keys all end within `SOON` days, or have ended."""
+    warnings = []
+    for name in sorted({site.name for site in sites}):
+        ends = [site.until for site in sites if site.name == name]
+        dated = [end for end in ends if end is not None]
+        if len(dated) < len(ends) or max(dated) - now >= timedelta(days=SOON):
+            continue
+        days = (max(dated) - now) / timedelta(days=1)
+        then = "the site is not admitted after that" if days > 0 else "the site is not admitted"
+        warnings.append(
+            f"The key of {name} {_ends(days)}, and {then}: ask it for a new one (fedthaw site "
+            f"renew-key), then fedthaw server register {name} key.next.pub --renew"
+        )
+    return tuple(warnings)
 
 
 def _ends(days: float) -> str:

@@ -31,6 +31,7 @@ class Event(StrEnum):
     """The run's process no longer works on it: complete, failed, or stopped."""
     invited = "site invited"
     registered = "site registered"
+    key_renewed = "site key renewed"
     removed = "site removed"
     renewed = "certificate renewed"
     submitted = "run submitted"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
-from server.link.expiry import expiry_warning
+from server.link.expiry import expiry_warning, key_warnings
 from server.link.home import Home
 from server.link.lock import is_served
 from server.link.orders import Order, read_orders
@@ -27,12 +28,14 @@ def overview(home: Home) -> dict[str, Any]:
     current = next((order for order in orders if order.name == known.get("run")), None)
     progress = read_progress(current.folder) if current else None
     unable = progress.unable if progress else {}
+    registered, now = read_registry(home), datetime.now(UTC)
     return {
         "serving": serving,
         "warning": expiry_warning(home),
+        "key_warnings": list(key_warnings(registered, now)),
         "sites": {
             site.name: _site(connected.get(site.name, {}), unable.get(site.name))
-            for site in read_registry(home)
+            for site in registered
         },
         "runs": [_run(order, known.get("run")) for order in orders],
     }

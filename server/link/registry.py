@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from server.link.home import Home
@@ -16,18 +17,40 @@ from shared.errors import ConfigError
 from shared.files import file_lock, write_private
 from shared.json_file import DamagedFile, fitting, read_json
 
+KEY_DAYS = 730
+"""For so long a key is valid unless `register` says otherwise."""
+MOST_KEY_DAYS = 3650
+OVERLAP_DAYS = 30
+"""For so long the old key of a site is still valid beside its new one."""
+MOST_OVERLAP_DAYS = 365
+
 
 @dataclass(frozen=True)
 class RegisteredSite:
-    """A site that may take part. `since` is UTC in ISO 8601."""
+    """A site that may take part, with one of its keys. `since` is UTC in ISO 8601."""
 
     name: str
     key: PublicKey
     since: str
+    until: datetime | None = None
+    """When the key ends; None for a key that was registered without an end date."""
+
+    def is_valid(self, at: datetime) -> bool:
+        """Whether the key admits the site at this moment."""
+        return self.until is None or at < self.until
+
+
+def end_date(site: RegisteredSite) -> str:
+    """The day, in UTC, on which the site's key ends."""
+    return site.until.strftime("%Y-%m-%d") if site.until else "no end date"
 
 
 def read_registry(home: Home) -> tuple[RegisteredSite, ...]:
-    """The registered sites in the order of their names; ConfigError where the file is damaged."""
+    """The registered sites in the order of their names, a site's newest key last.
+
+    A site has several keys while one replaces another; all but one of them have an end date then.
+    Keys that have ended are among them. Raises ConfigError where the file is damaged.
+    """
     try:
         with fitting():
             sites = tuple(_site(entry) for entry in read_json(home.registry))
@@ -35,37 +58,92 @@ def read_registry(home: Home) -> tuple[RegisteredSite, ...]:
         return ()
     except (DamagedFile, ConfigError):
         raise _damaged(home) from None
-    names, keys = ({site.name for site in sites}, {site.key for site in sites})
-    if not len(names) == len(keys) == len(sites):
+    endless = Counter(site.name for site in sites if site.until is None)
+    if len({site.key for site in sites}) < len(sites) or any(n > 1 for n in endless.values()):
         raise _damaged(home)
     return sites
 
 
-def register(home: Home, name: str, key_text: str) -> RegisteredSite:
-    """Let the site with this public key in, under this name. Again the same changes nothing.
+def valid_sites(sites: Sequence[RegisteredSite], at: datetime) -> tuple[RegisteredSite, ...]:
+    """Those whose key admits them at this moment."""
+    return tuple(site for site in sites if site.is_valid(at))
+
+
+def names_by_key(sites: Sequence[RegisteredSite]) -> Mapping[bytes, str]:
+    """Each site's name by Flower's form of its key; of a site's keys the one to last comes last."""
+    ends = datetime.max.replace(tzinfo=UTC)
+    return {one.key.raw: one.name for one in sorted(sites, key=lambda one: one.until or ends)}
+
+
+def register(home: Home, name: str, key_text: str, days: int = KEY_DAYS) -> RegisteredSite:
+    """Let the site with this public key in for so many days. Again the same changes nothing.
 
     Raises ConfigError for a bad name or key, for a name that has another key, and for a key that
     has another name, be it here or in the key's own line.
     """
-    new = RegisteredSite(checked_site_name(name), parse_public_key(key_text), _now())
-    _require_same_name(name, key_text)
+    new = _entry(name, key_text, days)
     with file_lock(_lock(home)):
         sites = read_registry(home)
-        for site in sites:
-            if (site.name, site.key) == (new.name, new.key):
+        _require_free(new, sites)
+        same = [site for site in sites if site.name == name]
+        for site in same:
+            if site.key == new.key and site.is_valid(datetime.now(UTC)):
                 return site
-            if site.name == new.name:
-                raise ConfigError(
-                    f"{name} is registered with another key since {site.since}; if the site has a "
-                    f"new one, remove the old first: fedthaw server remove {name}"
-                )
             if site.key == new.key:
                 raise ConfigError(
-                    f"This key is registered as {site.name} already; a site has one name, so "
-                    f"remove that first: fedthaw server remove {site.name}"
+                    f"This key of {name} ended on {end_date(site)}; add --renew to give it a new "
+                    "end date, or ask the site for a new key: fedthaw site renew-key"
                 )
+        if same:
+            raise ConfigError(
+                f"{name} is registered with another key since {same[-1].since}; if the site has a "
+                f"new one, add --renew, or remove the old first: fedthaw server remove {name}"
+            )
         _write(home, (*sites, new))
     return new
+
+
+def renew_key(
+    home: Home, name: str, key_text: str, days: int = KEY_DAYS, overlap_days: int = OVERLAP_DAYS
+) -> tuple[RegisteredSite, tuple[RegisteredSite, ...]]:
+    """Let a registered site in with this key too, and with those of before for the overlap only.
+
+    With a key that the site has already, that key gets a new end date. Returns the site with the
+    new key, and with those of before that are still valid. Raises ConfigError as `register` does,
+    and for a site that is not registered yet.
+    """
+    new = _entry(name, key_text, days)
+    now = datetime.now(UTC)
+    end = _in_days(overlap_days)
+    with file_lock(_lock(home)):
+        sites = read_registry(home)
+        _require_free(new, sites)
+        if all(site.name != name for site in sites):
+            raise ConfigError(
+                f"{name} has no key yet that could be renewed; register it without --renew. "
+                + _registered(name, sites)
+            )
+        others = [site for site in sites if site.name == name and site.key != new.key]
+        shortened = [replace(site, until=min(site.until or end, end)) for site in others]
+        old = valid_sites(shortened, now)
+        _write(home, (*(site for site in sites if site.name != name), *old, new))
+    return new, old
+
+
+def _entry(name: str, key_text: str, days: int) -> RegisteredSite:
+    checked, key = checked_site_name(name), parse_public_key(key_text)
+    _require_same_name(name, key_text)
+    return RegisteredSite(checked, key, _now(), _in_days(days))
+
+
+def _require_free(new: RegisteredSite, sites: Sequence[RegisteredSite]) -> None:
+    """ConfigError where another site has this key."""
+    for site in sites:
+        if site.key == new.key and site.name != new.name:
+            raise ConfigError(
+                f"This key is registered as {site.name} already; a site has one name, so "
+                f"remove that first: fedthaw server remove {site.name}"
+            )
 
 
 def _require_same_name(name: str, key_text: str) -> None:
@@ -78,21 +156,25 @@ def _require_same_name(name: str, key_text: str) -> None:
         )
 
 
-def remove(home: Home, name: str) -> RegisteredSite:
-    """Let a site in no longer; ConfigError where none is registered under this name."""
+def remove(home: Home, name: str) -> tuple[RegisteredSite, ...]:
+    """Let a site in no longer, with any of its keys; ConfigError for a name that has none."""
     with file_lock(_lock(home)):
         sites = read_registry(home)
-        removed = next((site for site in sites if site.name == name), None)
-        if removed is None:
-            names = [site.name for site in sites]
-            close = difflib.get_close_matches(name, names, n=1)
-            known = f"registered are {', '.join(names)}." if names else "none is registered."
-            raise ConfigError(
-                f"No site is registered as {name!r}; "
-                + (f"did you mean {close[0]}?" if close else known)
-            )
-        _write(home, [site for site in sites if site is not removed])
+        removed = tuple(site for site in sites if site.name == name)
+        if not removed:
+            raise ConfigError(_registered(name, sites))
+        _write(home, [site for site in sites if site not in removed])
     return removed
+
+
+def _registered(name: str, sites: Sequence[RegisteredSite]) -> str:
+    """That no site has this name, and which one may be meant."""
+    names = list(dict.fromkeys(site.name for site in sites))
+    close = difflib.get_close_matches(name, names, n=1)
+    known = f"registered are {', '.join(names)}." if names else "none is registered."
+    return f"No site is registered as {name!r}; " + (
+        f"did you mean {close[0]}?" if close else known
+    )
 
 
 def name_of_key(sites: Sequence[RegisteredSite], raw: bytes) -> str | None:
@@ -101,16 +183,29 @@ def name_of_key(sites: Sequence[RegisteredSite], raw: bytes) -> str | None:
 
 
 def _site(entry: dict[str, str]) -> RegisteredSite:
-    if entry.keys() != {"name", "key", "since"} or not isinstance(entry["since"], str):
+    if entry.keys() - {"until"} != {"name", "key", "since"}:
+        raise ValueError
+    if not isinstance(entry["since"], str):
         raise ValueError
     return RegisteredSite(
-        checked_site_name(entry["name"]), parse_public_key(entry["key"]), entry["since"]
+        checked_site_name(entry["name"]),
+        parse_public_key(entry["key"]),
+        entry["since"],
+        _moment(entry["until"]) if "until" in entry else None,
     )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.utcoffset() is None:
+        raise ValueError
+    return moment.astimezone(UTC)
 
 
 def _write(home: Home, sites: Sequence[RegisteredSite]) -> None:
     entries = [
         {"name": site.name, "key": site.key.line, "since": site.since}
+        | ({"until": site.until.isoformat(timespec="seconds")} if site.until else {})
         for site in sorted(sites, key=lambda site: site.name)
     ]
     write_private(home.registry, (json.dumps(entries, indent=1) + "\n").encode())
@@ -123,6 +218,10 @@ def _lock(home: Home) -> Path:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _in_days(days: int) -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
 
 
 def _damaged(home: Home) -> ConfigError:

@@ -6,6 +6,7 @@ it is written to disk: a site's update exists at the coordinator only until it i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from flwr.app import Message
@@ -36,20 +37,39 @@ class Link(InMemoryLinkState):
 
     # Sites
 
-    def set_sites(self, keys: dict[bytes, str]) -> None:
-        """Let exactly these public keys in; the names are for Flower's own lists."""
+    def set_sites(self, keys: Mapping[bytes, str]) -> None:
+        """Let exactly these public keys in, all keys of a name as one node.
+
+        Flower lists a node by one key: the last one here. A site stays the same node as long as one
+        of its keys does; a name whose keys are all others, and a key that was removed and is
+        registered again, become another node.
+        """
         with self.lock:
-            known = {
-                node.public_key: node.node_id
-                for node in self.nodes.values()
-                if node.status != NodeStatus.UNREGISTERED
-            }
-            for key in keys.keys() - known.keys():
-                # A key that was removed and is registered again becomes another node.
-                self.node_public_key_to_node_id.pop(key, None)
-                self.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0, name=keys[key])
-            for key in known.keys() - keys.keys():
-                self.delete_node(NOOP_FLWR_AID, known[key])
+            wanted: dict[str, list[bytes]] = {}
+            for key, name in keys.items():
+                wanted.setdefault(name, []).append(key)
+            for node in list(self.nodes.values()):
+                if node.status == NodeStatus.UNREGISTERED:
+                    continue
+                known = self._keys_of(node.node_id)
+                theirs = wanted.get(node.name or "", [])
+                if known.isdisjoint(theirs):
+                    self.delete_node(NOOP_FLWR_AID, node.node_id)
+                    theirs = []
+                for key in known.difference(theirs):
+                    del self.node_public_key_to_node_id[key]
+            for name, theirs in wanted.items():
+                found = [self.node_public_key_to_node_id.get(key) for key in theirs]
+                node_id = next((one for one in found if one is not None), None)
+                if node_id is None:
+                    node_id = self.create_node(
+                        NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, theirs[-1], 0, name=name
+                    )
+                self.nodes[node_id].public_key = theirs[-1]
+                self.node_public_key_to_node_id.update(dict.fromkeys(theirs, node_id))
+
+    def _keys_of(self, node_id: int) -> set[bytes]:
+        return {key for key, one in self.node_public_key_to_node_id.items() if one == node_id}
 
     def activate_node(self, node_id: int, heartbeat_interval: float) -> bool:
         """Take a site's process in, also where an earlier one was killed and still counts as there.

@@ -7,14 +7,20 @@ import math
 import ssl
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from server.link.expiry import expiry_warning
+from server.link.expiry import expiry_warning, key_warnings
 from server.link.home import Home
 from server.link.journal import Event, changes_of_status, note
 from server.link.listening import renew
-from server.link.registry import read_registry
+from server.link.registry import (
+    RegisteredSite,
+    names_by_key,
+    read_registry,
+    valid_sites,
+)
 from server.link.runs import Runs, advance
 from server.link.state import Link
 from server.link.status import status_of, write_status
@@ -37,6 +43,9 @@ class Known:
     status: dict[str, Any] = field(default_factory=dict)
     warned: float = -math.inf
     complaint: str = ""
+    sites: tuple[RegisteredSite, ...] = ()
+    """As read last, with keys that have ended since."""
+    admitted: tuple[RegisteredSite, ...] = ()
 
     def __post_init__(self) -> None:
         """Note how the files are now."""
@@ -64,8 +73,12 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
         known.warned = time.monotonic()
         if warning := expiry_warning(home):
             log.warning(warning)
+        for warning in key_warnings(known.sites, datetime.now(UTC)):
+            log.warning(warning)
     if _is_new(known, home.registry):
         let_in(known, link)
+    elif valid_sites(known.sites, datetime.now(UTC)) != known.admitted:
+        _shut_out_ended(known, link)
     if _is_new(known, home.certificate) and tls is not None:
         renew(home, tls)
     advance(runs)
@@ -79,13 +92,41 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
 def let_in(known: Known, link: Link) -> None:
     """Let the registered sites in; where the registry cannot be read, those of before."""
     try:
-        sites = read_registry(known.home)
+        known.sites = read_registry(known.home)
     except (ConfigError, OSError) as error:
         log.error("%s The sites of before stay registered.", str(error).rstrip(".") + ".")
         return
-    keys = {site.name: fingerprint(site.key.line) for site in sites}
+    _admit_valid(known, link)
+
+
+def _shut_out_ended(known: Known, link: Link) -> None:
+    """Let nobody in any longer whose key has ended meanwhile, and say whose it was."""
+    before = known.admitted
+    ended = [site for site in before if not site.is_valid(datetime.now(UTC))]
+    try:
+        _admit_valid(known, link)
+    finally:
+        for site in ended:
+            rest = any(one.name == site.name for one in known.admitted)
+            log.warning(
+                "The key %s of %s has ended; %s",
+                fingerprint(site.key.line),
+                site.name,
+                "the site is admitted with its new one only."
+                if rest
+                else "the site is not admitted until it has a new one.",
+            )
+
+
+def _admit_valid(known: Known, link: Link) -> None:
+    """Admit whose key is valid at this moment, and nobody else."""
+    known.admitted = valid_sites(known.sites, datetime.now(UTC))
+    keys: dict[str, str] = {}
+    for site in known.admitted:
+        earlier = f"{keys[site.name]}, " if site.name in keys else ""
+        keys[site.name] = earlier + fingerprint(site.key.line)
     # First, since a removal holds whether or not the disk has room for its entry.
-    link.set_sites({site.key.raw: site.name for site in sites})
+    link.set_sites(names_by_key(known.admitted))
     note(known.home, Event.sites, known.syslog, keys=keys)
 
 

@@ -20,6 +20,10 @@ _LONGEST = 2**14
 """Bytes of a key file; a P-384 key has under 1,000."""
 
 
+class PassphraseNeeded(SiteError):
+    """A private key is encrypted, and no passphrase was given."""
+
+
 @dataclass(frozen=True)
 class PublicKey:
     """A site's public key; two are equal when the keys are.
@@ -36,21 +40,28 @@ def generate_private_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP384R1())
 
 
-def private_key_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """OpenSSH's private key file, without a password: the site's process starts unattended."""
+def private_key_bytes(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> bytes:
+    """OpenSSH's private key file; without a passphrase the site's process starts unattended.
+
+    With one it is encrypted as `ssh-keygen` does it (bcrypt, AES-256).
+    """
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
+        serialization.BestAvailableEncryption(passphrase)
+        if passphrase
+        else serialization.NoEncryption(),
     )
 
 
-def load_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+def load_private_key(path: Path, passphrase: bytes | None = None) -> ec.EllipticCurvePrivateKey:
     """Read a private key of the kind that `generate_private_key` makes.
 
-    Raises SiteError for a file that is missing, unreadable, open to others or of another kind.
+    A passphrase is of no account for a key that has none. Raises SiteError for a file that is
+    missing, unreadable, open to others or of another kind, and for a wrong passphrase;
+    PassphraseNeeded where one is needed and none is given.
     """
-    wanted = f"give an OpenSSH private key of type {KEY_TYPE} without a password"
+    wanted = f"give an OpenSSH private key of type {KEY_TYPE}"
     try:
         with path.open("rb") as file:
             exposed = os.fstat(file.fileno()).st_mode & 0o077
@@ -59,19 +70,39 @@ def load_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
         raise SiteError(f"There is no private key {path}; `fedthaw site init` makes one.") from None
     except OSError as error:
         raise SiteError(
-            f"The private key {path} cannot be read ({error.strerror}); mend its access."
+            f"The private key {path} cannot be read ({error.strerror}); check its permissions."
         ) from error
     if exposed:
         raise SiteError(
             f"The private key {path} can be used by others on this machine: chmod 600 {path}"
         )
     try:
-        key = serialization.load_ssh_private_key(data, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = _decrypted(data, path, passphrase)
+    except (ValueError, UnsupportedAlgorithm):
         raise SiteError(f"{path} is no private key that FedThaw can use; {wanted}.") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp384r1":
         raise SiteError(f"The private key {path} is of another type; {wanted}.")
     return key
+
+
+def _decrypted(
+    data: bytes, path: Path, passphrase: bytes | None
+) -> serialization.SSHPrivateKeyTypes:
+    """The key in a file; ValueError or UnsupportedAlgorithm for what is no key at all."""
+    try:
+        return serialization.load_ssh_private_key(data, None)
+    except TypeError:  # it has a passphrase
+        if passphrase is None:
+            raise PassphraseNeeded(
+                f"The private key {path} has a passphrase; give a file with it by "
+                "--passphrase-file, or start the command at a terminal."
+            ) from None
+    try:
+        return serialization.load_ssh_private_key(data, passphrase)
+    except ValueError:
+        raise SiteError(
+            f"The passphrase does not open the private key {path}; check it and try again."
+        ) from None
 
 
 def public_key_line(

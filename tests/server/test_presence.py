@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from server.link.home import Home
-from server.link.registry import register, remove
+from server.link.registry import register, remove, renew_key
 from server.presence import Presence, connected, nobody_registered, registered_sites
 from server.run.environment import HOME_VARIABLE
 from shared.deployment.keys import generate_private_key, parse_public_key, public_key_line
@@ -84,3 +85,18 @@ def test_a_registry_that_is_being_mended(
     else:
         home.registry.mkdir()
     assert registry() == {KEYS[0]: "north"}
+
+
+def test_a_key_that_has_ended_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    home = Home(tmp_path)
+    register(home, "north", LINES[0])
+    renew_key(home, "north", LINES[1])
+    assert registered_sites()() == dict.fromkeys(KEYS, "north")
+    renew_key(home, "north", LINES[1], overlap_days=0)
+    registry = registered_sites()
+    assert registry() == {KEYS[1]: "north"}
+    text = home.registry.read_text(encoding="utf-8")
+    (entry,) = json.loads(text)
+    home.registry.write_text(text.replace(entry["until"], "2026-01-01T00:00:00+00:00"))
+    assert registry() == {}

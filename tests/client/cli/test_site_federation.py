@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,17 +17,24 @@ from client.node.approvals import read_approvals
 from client.node.home import open_site_home, read_authority, read_server, site_home
 from client.node.pending import MOST, read_pending, require_approved
 from shared.config import RunConfig
-from shared.deployment.keys import certificate_fingerprint, fingerprint
+from shared.deployment.keys import (
+    PassphraseNeeded,
+    certificate_fingerprint,
+    fingerprint,
+    load_private_key,
+    public_key_line,
+)
 from shared.errors import SiteError
 
 Here = Callable[..., tuple[int, str, str]]
+FEDTHAW = Path(sys.executable).parent / "fedthaw"
 OWN, OTHER = "a" * 64, "b" * 64
 
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("FEDTHAW_COORDINATOR", "FEDTHAW_SITE_HOME"):
+    for name in ("FEDTHAW_COORDINATOR", "FEDTHAW_SITE_HOME", "FEDTHAW_SITE_PASSPHRASE_FILE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -263,3 +273,121 @@ def test_the_private_folder_may_lie_elsewhere(
     here("site", "init", site)
     assert (tmp_path / "secrets" / "north" / "key").is_file()
     assert not (site / "federation").exists()
+
+
+SECRET = "correct horse battery"
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\nnot this line\n", encoding="utf-8")
+    file.chmod(0o600)
+    return file
+
+
+def test_a_new_key_waits_beside_the_present_one(here: Here, site: Path, invitation: Path) -> None:
+    here("site", "init", site, "--invitation", invitation)
+    home = site_home(site)
+    key = home.key.read_bytes()
+    code, out, _ = here("site", "renew-key", site)
+    line = home.next_public_key.read_text(encoding="utf-8")
+    assert code == 0
+    assert fingerprint(line) in out
+    assert "fedthaw server register north key.next.pub --renew" in out
+    assert home.key.read_bytes() == key
+    assert home.next_key.stat().st_mode & 0o777 == 0o600
+    code, out, _ = here("site", "renew-key", site)
+    assert "Kept the new private key" in out
+    assert home.next_public_key.read_text(encoding="utf-8") == line
+    shown = here("site", "key", site)[1].splitlines()
+    assert shown[0] == home.public_key.read_text(encoding="utf-8").strip()
+    assert shown[-2:] == [line.strip(), fingerprint(line)]
+
+
+def test_a_key_with_a_passphrase(here: Here, site: Path, secret: Path) -> None:
+    """It is needed where the private key is used, and nowhere else."""
+    assert here("site", "init", site, "--passphrase-file", secret)[0] == 0
+    home = site_home(site)
+    public = home.public_key.read_text(encoding="utf-8").strip()
+    with pytest.raises(PassphraseNeeded):
+        load_private_key(home.key)
+    assert public_key_line(load_private_key(home.key, SECRET.encode()), "north") == public
+    assert here("site", "key", site)[1].splitlines() == [public, fingerprint(public)]
+    assert here("site", "init", site)[0] == 0
+    assert home.public_key.read_text(encoding="utf-8").strip() == public
+    assert here("site", "log", site)[0] == 0
+    home.public_key.unlink()
+    code, _, err = here("site", "key", site)
+    assert code == 2
+    assert "ssh-keygen -y" in err
+
+
+def test_the_next_key_has_the_same_passphrase(
+    here: Here, site: Path, secret: Path, tmp_path: Path
+) -> None:
+    here("site", "init", site, "--passphrase-file", secret)
+    home = site_home(site)
+    other = tmp_path / "other"
+    other.write_text("quite another passphrase", encoding="utf-8")
+    other.chmod(0o600)
+    for words, said in (((), "needs a passphrase"), (("--passphrase-file", other), "not open")):
+        code, _, err = here("site", "renew-key", site, *words)
+        assert code == 2
+        assert said in err
+    assert not home.next_key.exists()
+    assert here("site", "renew-key", site, "--passphrase-file", secret)[0] == 0
+    assert load_private_key(home.next_key, SECRET.encode())
+
+
+def test_a_key_that_is_there_gets_no_passphrase_in_silence(
+    here: Here, site: Path, secret: Path
+) -> None:
+    here("site", "init", site)
+    code, _, err = here("site", "init", site, "--passphrase-file", secret)
+    assert code == 2
+    assert "without a passphrase; ssh-keygen -p" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        (None, 0o600, "cannot be read (No such file"), (b"", 0o600, "is empty"),
+        (b"\nsecond line", 0o600, "is empty"), (b"\xff" * 20, 0o600, "not UTF-8"),
+        (b"eleven char", 0o600, "has 11 characters"), (b"long enough it is", 0o644, "chmod 600"),
+    ],
+)  # fmt: skip
+def test_what_is_no_passphrase_file(
+    here: Here, site: Path, tmp_path: Path, content: bytes | None, mode: int, said: str
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+        file.chmod(mode)
+    code, _, err = here("site", "init", site, "--passphrase-file", file)
+    assert code == 2
+    assert said in err
+    assert not site_home(site).key.exists()
+
+
+def test_a_passphrase_is_asked_for_at_a_terminal(site: Path) -> None:
+    """Twice for a new key, and it is not shown."""
+    said, code = at_a_terminal(["site", "init", str(site), "--passphrase"], [SECRET, SECRET])
+    assert code == 0, said
+    assert SECRET not in said
+    assert load_private_key(site_home(site).key, SECRET.encode())
+
+
+def at_a_terminal(words: list[str], answers: list[str]) -> tuple[str, int]:
+    """What a command printed on a terminal at which this was typed, and its exit code."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(FEDTHAW, [str(FEDTHAW), *words])
+    said = b""
+    with suppress(OSError):  # the terminal ends with the process
+        while data := os.read(terminal, 4096):
+            said += data
+            if answers and data.rstrip().endswith(b":"):
+                os.write(terminal, f"{answers.pop(0)}\n".encode())
+    os.close(terminal)
+    return said.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -15,6 +15,8 @@ import pytest
 from client.node import loop
 from client.node.home import site_home
 from shared.audit.log import append
+from shared.deployment.keys import load_private_key, private_key_bytes
+from shared.files import write_private
 
 Here = Callable[..., tuple[int, str, str]]
 
@@ -39,7 +41,7 @@ def site(
     tmp_path: Path, write_site: Callable[..., Path], here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("FEDTHAW_COORDINATOR", "FEDTHAW_SITE_HOME"):
+    for name in ("FEDTHAW_COORDINATOR", "FEDTHAW_SITE_HOME", "FEDTHAW_SITE_PASSPHRASE_FILE"):
         monkeypatch.delenv(name, raising=False)
     folder = write_site(tmp_path, "north", 2)
     assert here("server", "init", "--name", "hub")[0] == 0
@@ -138,3 +140,26 @@ def test_a_coordinator_on_this_machine_is_asked_without_a_proxy(
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "example.org"
     assert here("site", "run", site, "--server", "127.0.0.1:9", "--insecure")[0] == 0
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "example.org,127.0.0.1"
+
+
+def test_a_key_with_a_passphrase_starts_only_with_it(
+    here: Here, site: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, secret, other = site_home(site), site / "secret", site / "other"
+    for file, text in ((secret, "correct horse battery"), (other, "quite another one")):
+        file.write_text(f"{text}\n", encoding="utf-8")
+        file.chmod(0o600)
+    write_private(home.key, private_key_bytes(load_private_key(home.key), b"correct horse battery"))
+    for words, said in (
+        ((), "needs a passphrase; give a file with it by --passphrase-file"),
+        (("--passphrase-file", other), "does not open"),
+        (("--passphrase-file", site / "absent"), "cannot be read"),
+    ):
+        code, _, err = here("site", "run", site, *words)
+        assert code == 2
+        assert said in err
+    assert started == []
+    assert here("site", "run", site, "--passphrase-file", secret)[0] == 0
+    monkeypatch.setenv("FEDTHAW_SITE_PASSPHRASE_FILE", str(secret))
+    assert here("site", "run", site)[0] == 0
+    assert len(started) == 2

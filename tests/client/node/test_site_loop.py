@@ -22,6 +22,7 @@ from client.node.home import SiteHome
 from client.node.loop import Site
 from client.node.pending import read_pending
 from client.node.resident import LimitReached, Limits, Reply, Worker, WorkerDied
+from client.node.rotation import Rotation
 from client.node.transfer import Received
 from shared.audit.log import read
 from shared.audit.syslog import Syslog
@@ -462,3 +463,20 @@ def test_work_beyond_the_owners_limits_is_refused(
         "its owner's policy does not allow this: most-memory is 1.5 GB and the run asks for more"
     )
     assert working.worker is None
+
+
+@pytest.mark.parametrize(("since", "tries"), [(0.0, 1), (float("inf"), 0)])
+def test_an_idle_site_tries_its_next_key(
+    site: Site, monkeypatch: pytest.MonkeyPatch, since: float, tries: int
+) -> None:
+    """Once an hour, between messages."""
+    stop, tried = threading.Event(), []
+    site.rotation = Rotation(site.home, None, tried=since)
+
+    def nothing(connection: Any) -> None:
+        stop.set()
+
+    monkeypatch.setattr(loop, "receive", nothing)
+    monkeypatch.setattr(loop, "take_next_key", lambda *words: tried.append(words))
+    loop._serve(site, stop)
+    assert tried == [(site.rotation, site.connection)] * tries

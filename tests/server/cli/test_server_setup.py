@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from server.link.authority import names_of
+from shared.audit.log import read
 from shared.deployment.keys import (
     certificate_fingerprint,
     fingerprint,
@@ -112,15 +114,57 @@ def test_the_table_of_sites(here: Here) -> None:
     assert "No site is registered yet" in here("server", "sites")[1]
     here("server", "register", "a-rather-long-name", LINE.removesuffix(" north"))
     head, row = here("server", "sites")[1].splitlines()
-    assert head.split() == ["site", "fingerprint", "since"]
-    name, key, since = row.split()
+    assert head.split() == ["site", "fingerprint", "since", "until"]
+    name, key, since, until = row.split()
     assert (name, key) == ("a-rather-long-name", fingerprint(LINE))
     assert head.index("fingerprint") == row.index(key)
     assert head.index("since") == row.index(since)
     (site,) = json.loads(here("server", "sites", "--json")[1])
+    end = datetime.fromisoformat(site.pop("until"))
+    assert f"{end:%Y-%m-%d}" == until
+    assert abs(end - datetime.fromisoformat(since) - timedelta(days=730)) < timedelta(minutes=5)
     assert site == {
         "name": name, "fingerprint": key, "since": since, "key": LINE.removesuffix(" north"),
     }  # fmt: skip
+
+
+def test_a_new_key_beside_the_old_one(here: Here, home: Path) -> None:
+    new = public_key_line(generate_private_key(), "north")
+    assert here("server", "register", "north", LINE)[0] == 0
+    code, _, err = here("server", "register", "north", new)
+    assert code == 2
+    assert "add --renew" in err
+    code, out, _ = here("server", "register", "north", new, "--renew", "--overlap-days", 10)
+    assert (code, out.splitlines()[-1]) == (0, fingerprint(new))
+    day = f"{datetime.now(UTC) + timedelta(days=10):%Y-%m-%d}"
+    assert f"Its old key {fingerprint(LINE)} is valid until {day}." in out
+    rows = here("server", "sites")[1].splitlines()[1:]
+    assert [row.split()[:2] for row in rows] == [
+        ["north", fingerprint(LINE)], ["north", fingerprint(new)],
+    ]  # fmt: skip
+    assert rows[0].split()[-1] == day
+    last = list(read(home / "audit.jsonl"))[-1]
+    assert (last["event"], last["key"]) == ("site key renewed", fingerprint(new))
+    assert last["old"] == f"{fingerprint(LINE)} until {day}"
+    assert set(json.loads(here("server", "status", "--json")[1])["sites"]) == {"north"}
+
+
+@pytest.mark.usefixtures("home")
+def test_what_register_refuses_of_end_dates(here: Here) -> None:
+    for words in (
+        ("--days", 0), ("--days", 3651), ("--days", "x"), ("--overlap-days", 5),
+        ("--renew", "--overlap-days", -1), ("--renew",),
+    ):  # fmt: skip
+        assert here("server", "register", "north", LINE, *words)[0] == 2, words
+    assert json.loads(here("server", "sites", "--json")[1]) == []
+
+
+def test_a_key_without_an_end_date(here: Here, home: Path) -> None:
+    """As every key of an earlier version."""
+    entry = {"name": "north", "key": LINE.removesuffix(" north"), "since": "2026-01-01T00:00:00"}
+    (home / "sites.json").write_text(json.dumps([entry]), encoding="utf-8")
+    assert here("server", "sites")[1].splitlines()[1].endswith("no end date")
+    assert json.loads(here("server", "sites", "--json")[1])[0]["until"] is None
 
 
 @pytest.mark.usefixtures("home")

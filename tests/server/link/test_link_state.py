@@ -336,3 +336,46 @@ def test_a_run_begins_with_its_bundle_and_its_settings(bundle: Fab) -> None:
 def test_a_bundle_under_another_digest_is_refused() -> None:
     with pytest.raises(ValueError, match="hash"):
         Link().begin_run(Fab("0" * 64, b"code", {}), {})
+
+
+def test_a_site_with_two_keys_is_one_node_and_stays_it() -> None:
+    """Also when its first key ends, whichever key a process of it works with."""
+    link = Link()
+    link.set_sites({b"old": "north", b"else": "east"})
+    node = link.get_node_id_by_public_key(b"old") or 0
+    link.activate_node(node, 10.0)
+    link.set_sites({b"old": "north", b"else": "east", b"new": "north"})
+    assert link.get_node_id_by_public_key(b"old") == link.get_node_id_by_public_key(b"new") == node
+    nodes = {one.name: one for one in link.get_node_info(statuses=["registered", "online"])}
+    assert set(nodes) == {"north", "east"}
+    assert nodes["north"].public_key == b"new"
+    link.set_sites({b"else": "east", b"new": "north"})
+    assert link.get_node_id_by_public_key(b"old") is None
+    assert link.get_node_id_by_public_key(b"new") == node
+    assert link.is_there(node)
+
+
+STEPS = st.lists(
+    st.dictionaries(st.sampled_from(KEYS), st.sampled_from(["north", "east"])), max_size=6
+)
+
+
+@given(STEPS)
+@settings(deadline=None, max_examples=100)
+def test_names_and_keys_are_exactly_those_registered(steps: list[dict[bytes, str]]) -> None:
+    """A key stands for its name's node, and a node lasts exactly as long as one of its keys."""
+    link = Link()
+    before: dict[bytes, tuple[str, int]] = {}
+    for step in steps:
+        link.set_sites(step)
+        found = {key: link.get_node_id_by_public_key(key) for key in KEYS}
+        assert {key for key, node in found.items() if node is not None} == set(step)
+        now = {key: (name, found[key] or 0) for key, name in step.items()}
+        assert len(set(now.values())) == len(set(step.values())) == len(names(link))
+        for name in set(step.values()):
+            lasting = [k for k in step if step[k] == name and before.get(k, ("",))[0] == name]
+            nodes = {now[key][1] for key in step if step[key] == name}
+            assert nodes == ({before[lasting[0]][1]} if lasting else nodes)
+            if not lasting:
+                assert nodes.isdisjoint(node for _, node in before.values())
+        before = now

@@ -7,7 +7,7 @@ import multiprocessing
 import stat
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.link.home import Home
-from server.link.registry import name_of_key, read_registry, register, remove
+from server.link.registry import (
+    KEY_DAYS,
+    OVERLAP_DAYS,
+    name_of_key,
+    names_by_key,
+    read_registry,
+    register,
+    remove,
+    renew_key,
+    valid_sites,
+)
 from shared.deployment.keys import generate_private_key, parse_public_key, public_key_line
 from shared.errors import ConfigError
 
@@ -62,7 +72,7 @@ def test_a_key_with_another_name(home: Home) -> None:
 
 def test_a_removed_site_is_out_and_may_come_back(home: Home) -> None:
     register(home, "north", LINES[0])
-    assert remove(home, "north").name == "north"
+    assert [site.name for site in remove(home, "north")] == ["north"]
     assert read_registry(home) == ()
     register(home, "north", LINES[1])
     assert read_registry(home)[0].key == parse_public_key(LINES[1])
@@ -93,6 +103,8 @@ ENTRY = {"name": "north", "key": LINES[0], "since": "2026-01-01T00:00:00+00:00"}
 @pytest.mark.parametrize(
     "text",
     [
+        json.dumps([ENTRY | {"until": 7}]), json.dumps([ENTRY | {"until": "tomorrow"}]),
+        json.dumps([ENTRY | {"until": "2030-01-01T00:00:00"}]),
         "", "{}x", "7", "null", '{"north": 1}', "[1]", "[{}]",
         json.dumps([ENTRY | {"key": "x"}]), json.dumps([ENTRY | {"key": 7}]),
         json.dumps([ENTRY | {"name": 7}]), json.dumps([ENTRY | {"name": "a b"}]),
@@ -179,3 +191,74 @@ def test_a_key_whose_line_names_another_site_is_refused(home: Home) -> None:
     for comment in ("", "root@hub.example.org, made by ssh-keygen"):
         own = public_key_line(generate_private_key(), comment)
         assert register(home, f"site-{len(comment)}", own).name
+
+
+def validity(home: Home) -> dict[str, int | None]:
+    """Days from now until each key of LINES ends, those that have ended left out."""
+    now = datetime.now(UTC)
+    return {
+        f"{site.name} {LINES.index(site.key.line)}": None
+        if site.until is None
+        else round((site.until - now) / timedelta(days=1))
+        for site in valid_sites(read_registry(home), now)
+    }
+
+
+def test_a_renewed_key_is_valid_beside_the_old_one_for_the_overlap(home: Home) -> None:
+    register(home, "north", LINES[0], 100)
+    register(home, "east", LINES[1])
+    _, old = renew_key(home, "north", LINES[2], 500, 20)
+    assert [site.key.line for site in old] == [LINES[0]]
+    assert validity(home) == {"east 1": KEY_DAYS, "north 0": 20, "north 2": 500}
+    # What ends earlier is not made longer; and what has ended is no longer kept.
+    renew_key(home, "north", LINES[3], 400, 30)
+    assert validity(home) == {"east 1": KEY_DAYS, "north 0": 20, "north 2": 30, "north 3": 400}
+    assert renew_key(home, "north", LINES[4], 400, 0)[1] == ()
+    assert validity(home) == {"east 1": KEY_DAYS, "north 4": 400}
+    assert {site.key.line for site in remove(home, "north")} == {LINES[4]}
+    assert validity(home) == {"east 1": KEY_DAYS}
+
+
+def test_of_a_sites_keys_the_one_to_last_comes_last(home: Home) -> None:
+    """Flower lists a site by that one, so that nothing changes when the other one ends."""
+    register(home, "north", LINES[0])
+    renew_key(home, "north", LINES[1], 5)
+    raws = [parse_public_key(line).raw for line in LINES[:2]]
+    assert list(names_by_key(read_registry(home))) == [raws[1], raws[0]]
+    renew_key(home, "north", LINES[1], 500)
+    assert list(names_by_key(read_registry(home))) == raws
+
+
+def test_renewing_with_the_same_key_moves_its_end(home: Home) -> None:
+    register(home, "north", LINES[0], 10)
+    assert renew_key(home, "north", LINES[0], 90)[1] == ()
+    assert validity(home) == {"north 0": 90}
+
+
+def test_renewing_an_endless_key_of_an_earlier_version(home: Home) -> None:
+    home.registry.write_text(json.dumps([ENTRY]), encoding="utf-8")
+    assert validity(home) == {"north 0": None}
+    renew_key(home, "north", LINES[1])
+    assert validity(home) == {"north 0": OVERLAP_DAYS, "north 1": KEY_DAYS}
+
+
+def test_what_cannot_be_renewed(home: Home) -> None:
+    register(home, "north", LINES[0])
+    register(home, "east", LINES[1])
+    for name, key, said in (
+        ("west", LINES[2], "register it without --renew"),
+        ("nort", LINES[2], "did you mean north"),
+        ("north", LINES[1], "registered as east already"),
+        ("north", public_key_line(generate_private_key(), "east"), "the key of the site east"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            renew_key(home, name, key)
+    assert validity(home) == {"east 1": KEY_DAYS, "north 0": KEY_DAYS}
+
+
+def test_an_ended_key_is_not_registered_again_in_silence(home: Home) -> None:
+    ended = ENTRY | {"until": "2026-02-01T00:00:00+00:00"}
+    home.registry.write_text(json.dumps([ended]), encoding="utf-8")
+    assert validity(home) == {}
+    with pytest.raises(ConfigError, match="ended on 2026-02-01; add --renew"):
+        register(home, "north", LINES[0])

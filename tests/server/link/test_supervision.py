@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,18 @@ from server.link import process, supervision
 from server.link.home import Home, create_home
 from server.link.limits import Limits
 from server.link.process import Listening, _serve
-from server.link.registry import register
+from server.link.registry import register, renew_key
 from server.link.runs import Runs
 from server.link.state import Link
 from server.link.status import read_status
 from server.link.supervision import Known, let_in, look_after
-from shared.deployment.keys import generate_private_key, public_key_line
+from shared.audit.log import read
+from shared.deployment.keys import (
+    fingerprint,
+    generate_private_key,
+    parse_public_key,
+    public_key_line,
+)
 
 KEY = b"the key of north"
 
@@ -126,3 +133,66 @@ def test_what_changes_while_the_process_starts_is_taken_up(
     asyncio.run(serve_until_it_is_known())
     assert set(read_status(home)["sites"]) == {"north", "east"}
     assert "Listening for sites on 127.0.0.1:" in caplog.text
+
+
+class Later(datetime):
+    """The clock, so much later."""
+
+    ahead = timedelta(0)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + cls.ahead
+
+
+def test_a_key_admits_nobody_after_its_end(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the clock alone; a connected site is cut, and its renewed key goes on."""
+    monkeypatch.setattr(supervision, "datetime", Later)
+    monkeypatch.setattr(Later, "ahead", timedelta(0))
+    lines = [line() for _ in range(3)]
+    keys = [parse_public_key(one).raw for one in lines]
+    link = Link()
+    known, runs = Known(home), Runs(home, link, port=1)
+    register(home, "north", lines[0], 40)
+    register(home, "east", lines[1], 50)
+    renew_key(home, "north", lines[2], 100, 10)
+    look_after(known, link, runs, None)
+    north, east = (link.get_node_id_by_public_key(key) or 0 for key in keys[:2])
+    for node in (north, east):
+        assert link.activate_node(node, 10.0)
+
+    def admitted(ahead: int) -> list[bool]:
+        Later.ahead = timedelta(days=ahead)
+        look_after(known, link, runs, None)
+        return [link.get_node_id_by_public_key(key) is not None for key in keys]
+
+    assert admitted(9) == [True, True, True]
+    assert admitted(11) == [False, True, True]
+    assert link.is_there(north)
+    assert f"{fingerprint(lines[0])} of north has ended; the site is admitted with its new" in (
+        caplog.text
+    )
+    assert admitted(51) == [False, False, True]
+    assert not link.is_there(east)
+    assert "of east has ended; the site is not admitted until it has a new one" in caplog.text
+    assert admitted(51) == [False, False, True]
+    assert caplog.text.count("of east has ended") == 1
+    assert admitted(101) == [False, False, False]
+    assert admitted(0) == [True, True, True]  # a clock that was wrong has been set right
+    told = [entry["keys"] for entry in read(home.audit.path) if entry["event"] == "sites admitted"]
+    assert told[1] == {"east": fingerprint(lines[1]), "north": fingerprint(lines[2])}
+    assert told[0]["north"] == f"{fingerprint(lines[0])}, {fingerprint(lines[2])}"
+
+
+def test_the_log_warns_of_a_keys_end(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    register(home, "north", line(), 29)
+    register(home, "east", line(), 31)
+    link = Link()
+    known = Known(home)
+    let_in(known, link)
+    for _ in range(2):
+        look_after(known, link, Runs(home, link, port=1), None)
+    assert caplog.text.count("The key of north ends in 28 days") == 1
+    assert "east" not in caplog.text

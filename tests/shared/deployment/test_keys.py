@@ -13,6 +13,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, uses_nist_
 
 from server.link.authority import create_authority
 from shared.deployment.keys import (
+    PassphraseNeeded,
     certificate_fingerprint,
     fingerprint,
     generate_private_key,
@@ -128,8 +129,30 @@ def test_what_is_no_private_key(tmp_path: Path, key: ec.EllipticCurvePrivateKey)
 def test_a_private_key_with_a_password(tmp_path: Path) -> None:
     file = tmp_path / "key"
     printed("ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "secret", "-f", file)
-    with pytest.raises(SiteError, match="without a password"):
+    with pytest.raises(PassphraseNeeded, match="has a passphrase"):
         load_private_key(file)
+    with pytest.raises(SiteError, match="The passphrase does not open"):
+        load_private_key(file, b"another")
+    line = file.with_suffix(".pub").read_text(encoding="utf-8")
+    assert public_key_line(load_private_key(file, b"secret")) == " ".join(line.split()[:2])
+
+
+@needs_ssh_keygen
+def test_openssh_opens_an_encrypted_key(tmp_path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    file = tmp_path / "key"
+    write_private(file, private_key_bytes(key, b"a long secret"))
+    assert printed("ssh-keygen", "-y", "-P", "a long secret", "-f", file) == public_key_line(key)
+    with pytest.raises(subprocess.CalledProcessError):
+        printed("ssh-keygen", "-y", "-P", "", "-f", file)
+    assert load_private_key(file, b"a long secret").private_numbers() == key.private_numbers()
+
+
+def test_a_passphrase_is_of_no_account_where_there_is_none(
+    tmp_path: Path, key: ec.EllipticCurvePrivateKey
+) -> None:
+    write_private(tmp_path / "key", private_key_bytes(key))
+    read = load_private_key(tmp_path / "key", b"any")
+    assert read.private_numbers() == key.private_numbers()
 
 
 def test_a_private_key_in_place_of_a_public_one(key: ec.EllipticCurvePrivateKey) -> None:
