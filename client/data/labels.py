@@ -198,14 +198,14 @@ def _found(column: str, header: Sequence[str], wanted: Sequence[str]) -> str:
     hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
     names = [name for name in header if name]
     if not names:
-        return f"its columns are none.{hint}"
+        return "it is empty."
     if any(name in header for name in wanted):
         shown = ", ".join(f"'{name[:_SHOWN_LETTERS]}'" for name in names[:_SHOWN_COLUMNS])
         more = len(names) - _SHOWN_COLUMNS
         return f"its columns are {shown}{f' and {more} more' if more > 0 else ''}.{hint}"
     return (
-        f"none of the columns that site.toml names is among the {len(names)} cells of its first "
-        f"row, which may be no row of names.{hint}"
+        "none of the columns that site.toml names is in its first row, which has "
+        f"{len(names)} cell(s) and may not be the row of column names.{hint}"
     )
 
 

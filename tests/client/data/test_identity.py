@@ -41,6 +41,11 @@ def test_patients_that_may_be_one_are_counted() -> None:
     assert coinciding(["7", "7", "70", "P7", "P07"]) == 0
 
 
+@pytest.mark.parametrize("other", ["P\u200b7 A", "P7\u00a0A", "P7  A", "P7\u00ad A", "\u202aP7 A"])
+def test_identifiers_that_look_the_same_coincide(other: str) -> None:
+    assert coinciding(["P7 A", other, "P7A"]) == 2
+
+
 @pytest.mark.parametrize("other", ["12.0", "0012"])
 def test_one_patient_under_two_identifiers_forbids_training(
     make_site: Make, fill: Fill, other: str
