@@ -138,6 +138,10 @@ def warnings_of(report: AdmissionReport) -> list[str]:
         },
         "row(s)": _row_findings(report),
         "patient(s)": {
+            "whose identifiers differ from another's in upper and lower case alone; if they are "
+            "one person, write them in one way, or training and validation may share a patient": (
+                report.patients_differing_in_case
+            ),
             "with contradictory outcomes, set aside": report.contradictory_patients,
             "whose rows differ in the covariate, which count as without one": (
                 report.contradictory_covariates

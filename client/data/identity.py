@@ -39,6 +39,12 @@ def coinciding(patients: Iterable[str]) -> int:
     return sum(number for number in sharing.values() if number > 1)
 
 
+def differing_in_case(patients: Iterable[str]) -> int:
+    """How many of these patients have an identifier that is another's but for letter case."""
+    sharing = Counter(map(folded, set(patients)))
+    return sum(number for number in sharing.values() if number > 1)
+
+
 def _as_seen(identifier: str) -> str:
     shown = "".join(sign for sign in identifier if unicodedata.category(sign) != "Cf")
     return " ".join(shown.split())
