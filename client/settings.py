@@ -108,7 +108,7 @@ def normalised_value(value: object) -> str:
 
 
 def _read_folder(folder: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
-    folder = Path(os.path.abspath(Path(folder).expanduser()))
+    folder = Path(os.path.abspath(os.path.expanduser(folder)))
     if not folder.is_dir():
         raise SiteError(f"There is no site folder {folder}; give a folder that holds {FILE_NAME}.")
     return folder, read_site_file(folder / FILE_NAME)
@@ -153,7 +153,7 @@ def _existing(file: Path, key: str, folder: Path, text: str, *, directory: bool)
 
 
 def _absolute(folder: Path, text: str) -> Path:
-    return Path(os.path.abspath(folder / Path(text).expanduser()))
+    return Path(os.path.abspath(folder / os.path.expanduser(text)))
 
 
 def _cache(folder: Path, name: str) -> Path:
@@ -161,7 +161,7 @@ def _cache(folder: Path, name: str) -> Path:
     # sites of one name apart.
     root = os.environ.get("FEDTHAW_CACHE") or platformdirs.user_cache_path("fedthaw")
     digest = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return Path(os.path.abspath(Path(root).expanduser())) / "sites" / f"{name}-{digest}"
+    return Path(os.path.abspath(os.path.expanduser(root))) / "sites" / f"{name}-{digest}"
 
 
 def _stripped(text: str | None) -> str | None:

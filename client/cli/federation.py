@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -179,7 +180,7 @@ def _invitation(
 
 def _read(file: Path) -> str:
     try:
-        with file.expanduser().open(encoding="utf-8") as handle:
+        with Path(os.path.expanduser(file)).open(encoding="utf-8") as handle:
             return handle.read(LONGEST_FILE)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror}); name another file.") from None

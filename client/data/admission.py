@@ -12,7 +12,7 @@ from client.data.cohort import Cohort, Radiograph
 from client.data.covariates import Covariates, covariates_of
 from client.data.discover import count_left_out
 from client.data.findings import UNKNOWN
-from client.data.identity import coinciding, contradictions, shared_patient_ids
+from client.data.identity import coinciding, contradictions, differing_in_case, shared_patient_ids
 from client.data.labels import LabelRow, LabelTable, read_labels
 from client.data.listing import Fate, listed_images, listed_rows
 from client.data.matching import Matching, Outcomes, classify, match_by_image, match_by_patient
@@ -108,6 +108,7 @@ def _report(
         excluded_outcomes=outcomes.excluded,
         contradictory_patients=len(outcomes.contradictory),
         coinciding_patients=coinciding(cohort.patients()),
+        patients_differing_in_case=differing_in_case(cohort.patients()),
         shared_patient_ids=shared_patient_ids(fates.admitted),
         unreadable_covariates=table.unreadable_covariates,
         contradictory_covariates=len(covariates.contradictory & cohort.patients().keys()),

@@ -19,8 +19,9 @@ _IGNORED = frozenset(
     {
         "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "iconcache.db", "dicomdir",
         "__macosx", "@eadir", "@tmp", "@recycle", "@recycled", "@recently-snapshot", "#recycle",
-        "#snapshot", "$recycle.bin", "recycler", "recycled", "system volume information",
-        "lost+found", "network trash folder", "temporary items", "thedbfilesystem", "found.000",
+        "#snapshot", "~snapshot", "$recycle.bin", "recycler", "recycled", "lost+found",
+        "system volume information", "network trash folder", "temporary items", "thedbfilesystem",
+        "found.000",
     }
 )  # fmt: skip
 
@@ -71,7 +72,8 @@ def _group(name: str) -> str:
 
 def _is_candidate(path: Path) -> bool:
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return path.is_file() or path.is_symlink()
+        # A link that leads nowhere is reported; one to a device or a pipe would be read for ever.
+        return path.is_file() or (path.is_symlink() and not path.exists())
     if not path.is_file():
         return False
     try:

@@ -68,10 +68,11 @@ def _one_under_two_names(site: str, report: AdmissionReport) -> Iterator[str]:
     if report.coinciding_patients:
         yield (
             f"{site} has {report.coinciding_patients} patients whose identifiers differ from "
-            "another's in leading zeros or a final .0 alone, as 7, 007 and 7.0 do: one patient "
-            "taken for two may be in training and in validation at once. Write a patient's "
-            "identifier in one way; if they are different patients, put a letter before those of "
-            "one source (matched by DICOM Patient ID, the table needs an `image` column for that)."
+            "another's in leading zeros, a final .0, blanks or invisible characters alone, as 7, "
+            "007 and 7.0 do: one patient taken for two may be in training and in validation at "
+            "once. Write a patient's identifier in one way; if they are different patients, put a "
+            "letter before those of one source (matched by DICOM Patient ID, the table needs an "
+            "`image` column for that)."
         )
 
 
@@ -137,6 +138,10 @@ def warnings_of(report: AdmissionReport) -> list[str]:
         },
         "row(s)": _row_findings(report),
         "patient(s)": {
+            "whose identifiers differ from another's in upper and lower case alone; if they are "
+            "one person, write them in one way, or training and validation may share a patient": (
+                report.patients_differing_in_case
+            ),
             "with contradictory outcomes, set aside": report.contradictory_patients,
             "whose rows differ in the covariate, which count as without one": (
                 report.contradictory_covariates

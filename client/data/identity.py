@@ -7,6 +7,7 @@ identifiers for numbers and drops their leading zeros, pandas adds `.0` where a 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
@@ -30,9 +31,23 @@ def bare(identifier: str) -> str:
 
 
 def coinciding(patients: Iterable[str]) -> int:
-    """How many of these patients have an identifier that is another's but for zeros."""
-    sharing = Counter(map(bare, set(patients)))
+    """How many of these patients have an identifier that is another's but for zeros.
+
+    Or that looks the same on a screen: other blanks, signs without width.
+    """
+    sharing = Counter(bare(_as_seen(patient)) for patient in set(patients))
     return sum(number for number in sharing.values() if number > 1)
+
+
+def differing_in_case(patients: Iterable[str]) -> int:
+    """How many of these patients have an identifier that is another's but for letter case."""
+    sharing = Counter(map(folded, set(patients)))
+    return sum(number for number in sharing.values() if number > 1)
+
+
+def _as_seen(identifier: str) -> str:
+    shown = "".join(sign for sign in identifier if unicodedata.category(sign) != "Cf")
+    return " ".join(shown.split())
 
 
 def contradictions(

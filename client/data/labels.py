@@ -176,6 +176,8 @@ def _position(file: Path, column: str, header: Sequence[str], wanted: Sequence[s
     match header.count(column):
         case 1:
             return header.index(column)
+        case 0 if not any(header):
+            raise SiteError(f"{file} is empty; it must have a row with the names of its columns.")
         case 0:
             raise SiteError(
                 f"{file} has no column '{column}'; {_found(column, header, wanted)} "
@@ -197,15 +199,13 @@ def _found(column: str, header: Sequence[str], wanted: Sequence[str]) -> str:
     near = difflib.get_close_matches(column.casefold(), folded, n=1, cutoff=0.75)
     hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
     names = [name for name in header if name]
-    if not names:
-        return f"its columns are none.{hint}"
     if any(name in header for name in wanted):
         shown = ", ".join(f"'{name[:_SHOWN_LETTERS]}'" for name in names[:_SHOWN_COLUMNS])
         more = len(names) - _SHOWN_COLUMNS
         return f"its columns are {shown}{f' and {more} more' if more > 0 else ''}.{hint}"
     return (
-        f"none of the columns that site.toml names is among the {len(names)} cells of its first "
-        f"row, which may be no row of names.{hint}"
+        "none of the columns that site.toml names is in its first row, which has "
+        f"{len(names)} cell(s) and may not be the row of column names.{hint}"
     )
 
 

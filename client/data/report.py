@@ -45,6 +45,7 @@ class AdmissionReport:
     excluded_outcomes: Mapping[str, int]
     contradictory_patients: int
     coinciding_patients: int
+    patients_differing_in_case: int
     shared_patient_ids: int
     unreadable_covariates: int
     contradictory_covariates: int

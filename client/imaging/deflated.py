@@ -37,6 +37,8 @@ def read_if_deflated(path: Path, *, stop_before_pixels: bool) -> Dataset | None:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         data = _inflated(file, inflate, ATTRIBUTE_BYTES)
         dataset = read_dataset(io.BytesIO(data), False, True, stop_when=_at_pixels)
+        if "Rows" not in dataset and not inflate.eof and len(data) >= ATTRIBUTE_BYTES:
+            raise ImageRejected("more data before its image than an image has")
         if not stop_before_pixels:
             data += _inflated(file, inflate, _picture_bytes(dataset))
             if not inflate.eof and len(data) >= ATTRIBUTE_BYTES:

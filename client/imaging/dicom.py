@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 from pydicom.pixels.common import PhotometricInterpretation
 from pydicom.pixels.utils import pixel_array
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -50,6 +52,8 @@ _NATIVE = frozenset(
         DeflatedExplicitVRLittleEndian,
     }
 )
+_ITEM = b"\xfe\xff\x00\xe0"  # PS3.5 A.4
+_PIXEL_DATA = 0x7FE00010
 # PS3.3 C.8.11.3: Pixel Representation is 0 in all of these.
 _UNSIGNED = frozenset(
     {
@@ -104,7 +108,9 @@ def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
     try:
         dataset = read_if_deflated(path, stop_before_pixels=stop_before_pixels)
         if dataset is None:
-            dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+            dataset = _header(path) if stop_before_pixels else _all_elements(path)
+        if dataset is None:
+            dataset = _up_to_pixels(path)
     except ImageRejected:
         raise
     except OSError as error:
@@ -123,6 +129,36 @@ def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
     except Exception as error:
         raise ImageRejected("unreadable DICOM header") from error
     return dataset
+
+
+def _header(path: Path) -> Dataset:
+    return dcmread(path, stop_before_pixels=True, force=True)
+
+
+def _all_elements(path: Path) -> Dataset | None:
+    """The dataset, or None where pydicom loses all of it over what follows the pixels.
+
+    Blocks of a disk or an archive leave bytes there that are no elements.
+    """
+    try:
+        dataset = dcmread(path, force=True)
+    except OSError:
+        raise
+    except Exception:
+        return None
+    return dataset if "PixelData" in dataset else None
+
+
+def _up_to_pixels(path: Path) -> Dataset:
+    seen = False
+
+    def is_behind(tag: BaseTag, vr: str | None, length: int) -> bool:
+        nonlocal seen
+        behind, seen = seen, seen or tag == _PIXEL_DATA
+        return behind
+
+    with path.open("rb") as file:
+        return read_partial(file, stop_when=is_behind, force=True)
 
 
 def _normalise(dataset: Dataset) -> None:
@@ -145,7 +181,9 @@ def _check_header(header: Dataset, maximum_pixels: int) -> None:
     if not header.get("Rows") or not header.get("Columns"):
         raise ImageRejected(NO_IMAGE if _is_no_image(header) else "no image size in the header")
     photometric = _text(header, "PhotometricInterpretation")
-    if photometric not in _MONOCHROME or header.SamplesPerPixel != 1:
+    if photometric in _MONOCHROME and header.SamplesPerPixel != 1:
+        raise ImageRejected(f"{photometric} with samples per pixel other than 1")
+    if photometric not in _MONOCHROME:
         # A damaged header may hold anything, a name too: only defined terms are repeated.
         known = photometric if photometric in _PHOTOMETRIC else "undefined"
         raise ImageRejected(f"photometric interpretation {known}")
@@ -211,8 +249,12 @@ def _stored_values(dataset: Dataset, facts: ImageFacts) -> NDArray[np.integer]:
 
 
 def _decoded(dataset: Dataset) -> NDArray[np.integer]:
-    if dataset.file_meta.TransferSyntaxUID not in SYNTAXES:
+    syntax = SYNTAXES.get(dataset.file_meta.TransferSyntaxUID)
+    if syntax is None:
+        _check_native(dataset)
         return pixel_array(dataset)
+    if len(dataset.PixelData) == _native_bytes(dataset) and not dataset.PixelData.startswith(_ITEM):
+        raise ImageRejected(f"the pixel data is not compressed but the header says {syntax.name}")
     announced = Announced(
         rows=int(dataset.Rows),
         columns=int(dataset.Columns),
@@ -221,6 +263,25 @@ def _decoded(dataset: Dataset) -> NDArray[np.integer]:
         signed=bool(dataset.PixelRepresentation),
     )
     return decode_encapsulated(dataset, announced)
+
+
+def _native_bytes(dataset: Dataset) -> int:
+    """The length of uncompressed pixels, padded to an even one: PS3.5 8.1.1."""
+    size = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
+    return size + size % 2
+
+
+def _check_native(dataset: Dataset) -> None:
+    """Refuse pixel data that is compressed, or of a picture larger than the header says.
+
+    Rows of another length would be sheared. Padding behind a picture repeats one byte.
+    """
+    data, size = dataset.PixelData, _native_bytes(dataset)
+    if data.startswith(_ITEM) and len(data) != size:
+        raise ImageRejected("the pixel data is compressed but the header says it is uncompressed")
+    surplus = data[size:]
+    if surplus.strip(surplus[:1]):
+        raise ImageRejected("more pixel data than the header says")
 
 
 def _facts(header: Dataset) -> ImageFacts:

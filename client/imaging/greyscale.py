@@ -191,6 +191,8 @@ def _entries(item: Dataset, count: int, dataset: Dataset) -> NDArray[np.unsigned
     if not isinstance(data, bytes):
         data, little = np.atleast_1d(np.asarray(data)).astype("<u2").tobytes(), True
     if len(data) - count % 2 == count:  # entries of 8 bits, packed to an even length
+        if not little:  # in words of 16 bits, whose first entry is the low byte: PS3.5 8.1.1
+            data = np.frombuffer(data, dtype=np.uint16).byteswap().tobytes()
         return np.frombuffer(data, dtype=np.uint8)[:count]
     if len(data) < 2 * count:
         raise ImageRejected("lookup table shorter than announced")

@@ -13,7 +13,7 @@ from client.imaging.codestream.decode import UnsupportedStream, open_stream
 from client.imaging.codestream.header import Family, family_of
 from client.imaging.facts import DecodedImage, ImageFacts, check_contrast, check_size
 from client.imaging.limits import MAXIMUM_PIXELS
-from client.imaging.png import read_png
+from client.imaging.png import read_png, read_png_header
 from client.imaging.quiet import quiet_libraries
 from client.imaging.remarks import TRANSPARENT, remarks_on_pixels
 from shared.errors import ImageRejected
@@ -53,22 +53,20 @@ def read_raster(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImag
             raise
         except UnsupportedStream as error:
             raise ImageRejected(f"unsupported: {error}") from error
-        except Image.DecompressionBombError as error:
-            raise ImageRejected(f"larger than {maximum_pixels / 1_000_000:g} megapixels") from error
         except Exception as error:
             raise ImageRejected("unreadable or truncated image") from error
 
 
 def _png(data: bytes, maximum_pixels: int) -> DecodedImage:
-    with Image.open(BytesIO(data), formats=("PNG",)) as image:
-        check_size(image.height, image.width, maximum_pixels)
-        if getattr(image, "is_animated", False):
-            raise ImageRejected("multi-frame image")
-        # Pillow decodes a whole PNG to look for its orientation.
-        is_turned = any(mark in data for mark in _MARKS_OF_ORIENTATION)
-        mode, orientation = image.mode, _orientation(image) if is_turned else 1
+    header = read_png_header(data)
+    check_size(header.rows, header.columns, maximum_pixels)
+    if header.frames > 1:
+        raise ImageRejected("multi-frame image")
+    # Pillow decodes a whole PNG to look for its orientation.
+    is_turned = any(mark in data for mark in _MARKS_OF_ORIENTATION)
     samples = read_png(data)
-    return _image("PNG", mode, 8 * samples.itemsize, samples, orientation)
+    orientation = _orientation_in(data, "PNG") if is_turned else 1
+    return _image("PNG", header.mode, 8 * samples.itemsize, samples, orientation)
 
 
 def _jpeg(data: bytes, family: Family, maximum_pixels: int) -> DecodedImage:
@@ -77,16 +75,19 @@ def _jpeg(data: bytes, family: Family, maximum_pixels: int) -> DecodedImage:
     check_size(header.rows, header.columns, maximum_pixels)
     if header.components == 4:
         raise ImageRejected("pixel format CMYK")
-    orientation = _orientation_of_jpeg(data)
+    orientation = _orientation_in(data, "JPEG")
     mode = "L" if header.components == 1 else "RGB"
     return _image(str(family), mode, header.bits, stream.decode(), orientation)
 
 
-def _orientation_of_jpeg(data: bytes) -> int:
-    """The EXIF orientation; 1 too for what Pillow does not open, which is 12 bits and lossless."""
+def _orientation_in(data: bytes, kind: str) -> int:
+    """The EXIF orientation; 1 too for what Pillow does not open.
+
+    That is JPEG of 12 bits and lossless, and PNG with large or damaged texts beside the picture.
+    """
     try:
         # A multi-picture JPEG is a JPEG whose first picture is the photograph.
-        with Image.open(BytesIO(data), formats=("JPEG",)) as image:
+        with Image.open(BytesIO(data), formats=(kind,)) as image:
             return _orientation(image)
     except Exception:
         return 1

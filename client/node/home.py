@@ -118,7 +118,7 @@ def site_home(folder: Path) -> SiteHome:
     """The private folder of the site in `folder`: `federation` there, or FEDTHAW_SITE_HOME."""
     own = os.environ.get(VARIABLE)
     path = Path(own) if own else folder / "federation"
-    return SiteHome(Path(os.path.abspath(path.expanduser())))
+    return SiteHome(Path(os.path.abspath(os.path.expanduser(path))))
 
 
 def create_site_home(home: SiteHome, name: str, passphrase: bytes | None = None) -> bool:

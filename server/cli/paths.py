@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import replace
 from datetime import datetime
@@ -33,4 +34,4 @@ def with_absolute_weights(config: RunConfig) -> RunConfig:
     """
     if config.weights in NAMED_WEIGHTS:
         return config
-    return replace(config, weights=str(Path(config.weights).expanduser().absolute()))
+    return replace(config, weights=os.path.abspath(os.path.expanduser(config.weights)))

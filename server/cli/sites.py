@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -157,7 +158,7 @@ def _key_text(argument: str) -> str:
     if len(argument.split()) > 1 and argument.lstrip().startswith(("ecdsa-", "ssh-", "sk-")):
         return argument
     try:
-        with Path(argument).expanduser().open(encoding="utf-8") as file:
+        with Path(os.path.expanduser(argument)).open(encoding="utf-8") as file:
             return file.read(LONGEST_FILE)
     except UnicodeDecodeError:
         raise ConfigError(f"{argument} is no public key; give the site's file key.pub.") from None

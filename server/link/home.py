@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def create_home(path: Path, names: Sequence[str], port: int, days: int = 365) ->
 
     Raises ConfigError for bad names, and where there is something at `path` already.
     """
-    home = Home(path.expanduser().absolute())
+    home = Home(Path(os.path.expanduser(path)).absolute())
     settings = ServerSettings(checked_names(names), _checked_port(port))
     if home.settings.exists():
         raise ConfigError(
@@ -127,7 +128,7 @@ def open_home(path: Path) -> Home:
     Raises ConfigError where there is none, where it is another user's, and where others on this
     machine can enter it.
     """
-    home = Home(path.expanduser().absolute())
+    home = Home(Path(os.path.expanduser(path)).absolute())
     if home.path.is_dir() and (reason := why_not_ours(home.path)):
         raise ConfigError(reason)
     needed = (home.settings, home.ca_certificate, home.ca_key, home.certificate, home.key)

@@ -223,3 +223,13 @@ def test_a_whole_number_is_one_outcome_however_it_is_written(number: int) -> Non
 @given(st.text())
 def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalised_value(normalised_value(text)) == normalised_value(text)
+
+
+@pytest.mark.parametrize("name", ["~$labels.xlsx", "~nobody-here/labels.csv"])
+def test_a_tilde_that_names_no_user_is_part_of_the_name(folder: Path, name: str) -> None:
+    """Excel's lock file begins so."""
+    with pytest.raises(SiteError, match="there is no file"):
+        load_site(write(folder, {"data": {"labels": f'"{name}"'}}))
+    (folder / "~$labels.xlsx").touch()
+    if "/" not in name:
+        assert load_site(folder).labels == folder / name

@@ -13,6 +13,8 @@ _MARKS = (
     (b"\xd0\xcf\x11\xe0", "an old Excel file, or one that asks for a password"),
     (b"\x09\x08", "an old Excel file"),
     (b"%PDF", "a PDF"),
+    (b"MIME-Version:", "a web page (MHTML)"),
+    (b"ID;P", "a SYLK file"),
     (b"{\\rtf", "a text document (RTF)"),
     (b"\x1f\x8b", "compressed (gzip)"),
     (b"BZh", "compressed (bzip2)"),

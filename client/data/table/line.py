@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,11 @@ HEADER_ROWS = 20
 """Rows in which the names of the columns are looked for: titles may stand above them."""
 
 
-_INVISIBLE = "\ufeff\u200b"
+# Byte order marks, and what programs put around copied text: Windows' own dialogs begin a path
+# with U+202A. Joiners within a word are letters of some languages, and stay.
+_INVISIBLE = "\ufeff\u00ad\u2060" + "".join(
+    map(chr, (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+)
 
 
 def clean(text: str) -> str:
@@ -18,7 +23,7 @@ def clean(text: str) -> str:
     text = text.strip()
     if text.isascii():
         return text
-    return unicodedata.normalize("NFC", text.strip(_INVISIBLE).strip())
+    return unicodedata.normalize("NFC", text.strip(_INVISIBLE + string.whitespace + "\u00a0"))
 
 
 @dataclass(frozen=True)

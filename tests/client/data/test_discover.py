@@ -133,3 +133,12 @@ def test_a_waste_folder_that_may_not_be_read_stops_nothing(tmp_path: Path) -> No
     (tmp_path / "lost+found").mkdir(mode=0)
     assert names(tmp_path) == ["a.png"]
     assert count_left_out(tmp_path) == {}
+
+
+def test_links_to_devices_and_pipes_are_not_read(tmp_path: Path) -> None:
+    """They end never; a link that leads nowhere is a lost image."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "piped.dcm").symlink_to(tmp_path / "pipe.png")
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    assert names(tmp_path) == ["lost.png"]

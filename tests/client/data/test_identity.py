@@ -41,6 +41,11 @@ def test_patients_that_may_be_one_are_counted() -> None:
     assert coinciding(["7", "7", "70", "P7", "P07"]) == 0
 
 
+@pytest.mark.parametrize("other", ["P\u200b7 A", "P7\u00a0A", "P7  A", "P7\u00ad A", "\u202aP7 A"])
+def test_identifiers_that_look_the_same_coincide(other: str) -> None:
+    assert coinciding(["P7 A", other, "P7A"]) == 2
+
+
 @pytest.mark.parametrize("other", ["12.0", "0012"])
 def test_one_patient_under_two_identifiers_forbids_training(
     make_site: Make, fill: Fill, other: str
@@ -107,3 +112,15 @@ def test_rows_whose_zeros_a_spreadsheet_dropped_are_hinted_at(
     exact = table.replace("12,", "0012,", 1).replace("45.0", "0045")
     report = admit(make_site(exact, ""), 16, "pad").report
     assert (report.labels_without_image, report.labels_nearly_matched) == (1, 0)
+
+
+@pytest.mark.parametrize(("second", "number"), [("p1", 2), ("P1x", 0)])
+def test_patients_that_differ_in_letter_case_alone_are_a_warning(
+    make_site: Make, fill: Fill, second: str, number: int
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png")
+    rows = f"P1,1.png,severe\n{second},2.png,severe\nP2,3.png,none\nP3,4.png,none\n"
+    admission = admit(make_site(TABLE + rows), 16, "pad")
+    require_trainable(admission)
+    told = [w for w in admission.report.warnings if "upper and lower case alone" in w]
+    assert [w.split(" ")[0] for w in told] == [str(number)] * bool(number)

@@ -110,7 +110,7 @@ def test_missing_column_lists_what_is_there(make_site: Make) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "its columns are none"),
+        (b"", "is empty; it must have"),
         (b"patient,file,grade,grade\n", "2 columns 'grade'; rename all but the one"),
         (b"\xd0\xcf\x11\xe0old", "an old Excel file, or one that asks for a password; open"),
         (b"PK\x03\x04broken", "not a readable workbook; save it again"),

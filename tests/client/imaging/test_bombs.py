@@ -68,7 +68,8 @@ def test_a_deflated_file_inflates_to_its_image_and_no_further(image: Path, where
     image.write_bytes(data[:meta] + swollen(plain))
     assert image.stat().st_size < 4_000_000
     reason, peak = answer_and_peak(image)
-    assert reason in ("more data than an image of its size can have", "not a DICOM file")
+    before = "more data before its image than an image has"
+    assert reason in ("more data than an image of its size can have", before)
     assert peak < FEW
 
 

@@ -84,7 +84,7 @@ def test_bundled_files_are_refused_with_their_reason(name: str, reason: str) -> 
         ({"Rows": None, "SOPClassUID": PRESENTATION_STATE}, "DICOM object without an image"),
         ({"NumberOfFrames": 2}, "multi-frame image"),
         ({"PhotometricInterpretation": "JANE DOE"}, "photometric interpretation undefined"),
-        ({"SamplesPerPixel": 3}, "photometric interpretation MONOCHROME2"),
+        ({"SamplesPerPixel": 3}, "MONOCHROME2 with samples per pixel other than 1"),
         ({"HighBit": 15}, "high bit is not bits stored minus one"),
         ({"Rows": 10}, "smaller than 32 pixels"),
     ],
@@ -182,6 +182,64 @@ def test_damage_anywhere_gives_an_image_or_a_short_reason(
     assert "SECRET" not in reason
     assert len(reason) < 90
     assert 0 <= pixels.min() < pixels.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "surplus"),
+    [
+        ({"Columns": 47}, b""),
+        ({"Rows": 39}, b""),
+        ({"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}, b""),
+        ({}, b"\0\0\0\1"),
+    ],
+)
+def test_more_native_pixels_than_the_header_says_are_no_picture(
+    write_dicom: Write, ramp: Ramp, attributes: dict[str, Any], surplus: bytes
+) -> None:
+    """Rows that are one pixel longer than the header says would be sheared."""
+    dataset = dcmread(write_dicom(ramp(), 12))
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    dataset.PixelData += surplus
+    path = write_dicom(ramp(), 12)
+    dataset.save_as(path)
+    assert reason_of(path) == "more pixel data than the header says"
+
+
+@pytest.mark.parametrize("padding", [b"\0\0", bytes(96), b"\xff" * 512])
+def test_padding_behind_native_pixels_is_no_picture(
+    write_dicom: Write, ramp: Ramp, padding: bytes
+) -> None:
+    path = write_dicom(ramp(), 12)
+    expected = read_dicom(path).pixels
+    dataset = dcmread(path)
+    dataset.PixelData += padding
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_dicom(path).pixels, expected)
+
+
+def test_pixels_compressed_against_the_header_are_named(write_dicom: Write, ramp: Ramp) -> None:
+    path = write_dicom(ramp(), 12)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"))
+    assert reason_of(path) == "the pixel data is not compressed but the header says RLE Lossless"
+    dataset = dcmread(write_dicom(ramp(), 12))
+    dataset.compress(RLELossless)
+    dataset.save_as(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0"))
+    expected = "the pixel data is compressed but the header says it is uncompressed"
+    assert reason_of(path) == expected
+
+
+@pytest.mark.parametrize("rest", [b"\xff" * 8, b"\xff" * 200, bytes(200), b"\r\n", b"x" * 99])
+def test_bytes_behind_the_last_element_lose_no_picture(
+    write_dicom: Write, ramp: Ramp, rest: bytes
+) -> None:
+    path = write_dicom(ramp(), 12)
+    expected = read_dicom(path).pixels
+    path.write_bytes(path.read_bytes() + rest)
+    np.testing.assert_array_equal(read_dicom(path).pixels, expected)
 
 
 def test_pixel_data_of_another_size_than_announced_is_refused(

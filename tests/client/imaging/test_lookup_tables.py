@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian
 
 from client.imaging.dicom import read_dicom
 from shared.errors import ImageRejected
@@ -82,6 +84,24 @@ def test_modality_lut_goes_before_the_window(write_dicom: Write, ramp: Ramp, pac
     path = write_dicom(stored, 8, ModalityLUTSequence=[item], WindowCenter=100, WindowWidth=120)
     expected = linear(table[stored].astype(np.float64), 100, 120)
     np.testing.assert_allclose(read_dicom(path).pixels, expected, atol=2e-7)
+
+
+def test_packed_entries_are_words_in_a_big_endian_file(write_dicom: Write, ramp: Ramp) -> None:
+    """PS3.5 8.1.1: OW swaps its bytes with the byte order, whatever they hold."""
+    table = (np.arange(256) ** 2 // 255).astype(np.uint8)
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [256, 0, 8])
+    item.add_new("LUTData", "OW", table.astype("<u1").view("<u2").byteswap().tobytes())
+    stored = ramp(maximum=255)
+    path = write_dicom(stored, 8, VOILUTSequence=[item])
+    dataset = dcmread(path)
+    dataset.PixelData = stored.astype(">u2").tobytes()
+    dataset["PixelData"].VR = "OW"
+    dataset.BitsAllocated = 16
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset.decode()
+    dcmwrite(path, dataset, implicit_vr=False, little_endian=False)
+    np.testing.assert_allclose(read_dicom(path).pixels, table[stored] / 255, atol=2e-7)
 
 
 @pytest.mark.parametrize(

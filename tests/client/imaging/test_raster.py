@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,3 +188,29 @@ def test_other_formats_are_refused_whatever_their_suffix(
     path = tmp_path / "image.png"
     Image.fromarray(grey).save(path, "TIFF")
     assert reason_of(path) == "unreadable or truncated image"
+
+
+def _chunk(kind: bytes, data: bytes, *, damaged: bool = False) -> bytes:
+    checksum = zlib.crc32(kind + data) ^ damaged
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        _chunk(b"tEXt", b"Comment\0film 3", damaged=True),
+        _chunk(b"gAMA", struct.pack(">I", 45455), damaged=True),
+        _chunk(b"eXIf", b"no EXIF"),
+        _chunk(b"zTXt", b"XMP\0\0" + zlib.compress(bytes(2**21))),
+        _chunk(b"iCCP", b"CMYK\0\0" + zlib.compress(bytes(2**21))),
+    ],
+    ids=["damaged text", "damaged gamma", "no EXIF", "large text", "large profile"],
+)
+def test_what_stands_beside_the_picture_of_a_png_loses_no_picture(
+    tmp_path: Path, grey: NDArray[np.uint8], beside: bytes
+) -> None:
+    path = tmp_path / "image.png"
+    Image.fromarray(grey).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + beside + data[33:])
+    np.testing.assert_allclose(read_raster(path).pixels, grey / 255, atol=2e-7)

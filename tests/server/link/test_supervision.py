@@ -149,6 +149,7 @@ def test_a_key_admits_nobody_after_its_end(
     home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By the clock alone; a connected site is cut, and its renewed key goes on."""
+    caplog.set_level("INFO", logger="fedthaw.server")
     monkeypatch.setattr(supervision, "datetime", Later)
     monkeypatch.setattr(Later, "ahead", timedelta(0))
     lines = [line() for _ in range(3)]
@@ -187,6 +188,7 @@ def test_a_key_admits_nobody_after_its_end(
 
 
 def test_the_log_warns_of_a_keys_end(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="fedthaw.server")
     register(home, "north", line(), 29)
     register(home, "east", line(), 31)
     link = Link()

@@ -83,6 +83,8 @@ def test_no_eight_bit_text_is_taken_for_another_without_a_word(text: str) -> Non
         (b'<?xml version="1.0"?><Workbook><Data>Meier', "is XML"),
         (b'[{"patient": "Meier"}]', "is JSON"),
         (b'{"patient": ["Meier"]}', "is JSON"),
+        (b"MIME-Version: 1.0\r\nContent-Type: multipart/related", r"is a web page \(MHTML\)"),
+        (b'ID;PWXL;N;E\r\nC;Y1;X1;K"patient"', "is a SYLK file"),
         (b"{\\rtf1 Meier", "is a text document"),
         (b"%PDF-1.7 Meier", "is a PDF"),
         (b"\x1f\x8bMeier", r"is compressed \(gzip\)"),
