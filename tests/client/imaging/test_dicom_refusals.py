@@ -198,7 +198,8 @@ def test_more_native_pixels_than_the_header_says_are_no_picture(
 ) -> None:
     """Rows that are one pixel longer than the header says would be sheared."""
     dataset = dcmread(write_dicom(ramp(), 12))
-    dataset.update(attributes)
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
     dataset.PixelData += surplus
     path = write_dicom(ramp(), 12)
     dataset.save_as(path)
