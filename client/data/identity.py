@@ -7,12 +7,11 @@ identifiers for numbers and drops their leading zeros, pandas adds `.0` where a 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from client.data.cohort import Radiograph
-from client.data.folded import folded
+from client.data.folded import as_seen, folded
 from client.data.reading import ImageFile
 from client.imaging.patient_id import has_lost_letters
 
@@ -35,7 +34,7 @@ def coinciding(patients: Iterable[str]) -> int:
 
     Or that looks the same on a screen: other blanks, signs without width.
     """
-    sharing = Counter(bare(_as_seen(patient)) for patient in set(patients))
+    sharing = Counter(bare(" ".join(as_seen(patient).split())) for patient in set(patients))
     return sum(number for number in sharing.values() if number > 1)
 
 
@@ -43,11 +42,6 @@ def differing_in_case(patients: Iterable[str]) -> int:
     """How many of these patients have an identifier that is another's but for letter case."""
     sharing = Counter(map(folded, set(patients)))
     return sum(number for number in sharing.values() if number > 1)
-
-
-def _as_seen(identifier: str) -> str:
-    shown = "".join(sign for sign in identifier if unicodedata.category(sign) != "Cf")
-    return " ".join(shown.split())
 
 
 def contradictions(

@@ -20,7 +20,7 @@ from client.data.folded import folded
 from client.data.identity import bare
 from client.imaging.format import DICOM_SUFFIXES
 
-CASE = "in upper and lower case or in how accents are written"
+CASE = "in upper and lower case, blanks or how accents are written"
 SUFFIX = "in their suffix (.dcm and .dicom, .jpg and .jpeg)"
 FOLDERS = "in the folders before their path"
 NO_NAME = "no image name"

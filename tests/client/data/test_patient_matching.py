@@ -72,6 +72,17 @@ def test_letter_case_is_looked_past_where_one_patient_is_left(
     assert reasons(admission) == {"2.dcm": "no row of its patient"}
 
 
+def test_blanks_and_invisible_signs_are_looked_past_where_one_patient_is_left(
+    make_site: Make, write: Write
+) -> None:
+    write([b"P 1", b"P2", b"P 3", "P\u00a03".encode()])
+    table = HEAD + "P\u00a01,none\nP\u200b2,none\nP\u20073,none\n"
+    admission = admit(make_site(table, ""), 16, "pad")
+    assert patients(admission) == {"P\u00a01", "P\u200b2"}
+    assert admission.report.adapted == {CASE: 2}
+    assert admission.report.labels_without_image == 1
+
+
 def test_identifiers_that_nobody_can_read_match_nobody(make_site: Make, write: Write) -> None:
     write([b"M\xfcll", b"M\xf6ll", b"M\xef\xbf\xbdll", b"M\xef\xbf\xbdll", b"A\\B1", b"P1"])
     table = HEAD + "Müll,none\nM\ufffdll,severe\nA\\B1,none\nP1,severe\n"

@@ -168,3 +168,12 @@ def test_a_patient_that_is_none_is_set_aside(read: Read, patient: str, file: str
     assert [row.patient for row in table.rows] == ["P0"]
     (bad,) = table.bad_rows
     assert (bad.line, bad.patient, bad.image) == (3, patient, file)
+
+
+@pytest.mark.parametrize(
+    "mark", ["\u202a{}\u202c", "{}\u200b", "\u200e{}", "\u00a0{}\ufeff ", "{}\u00ad"]
+)
+def test_invisible_signs_around_a_cell_are_no_part_of_it(read: Read, mark: str) -> None:
+    """Windows puts U+202A before a path that is copied from its dialog on a file's security."""
+    text = f"{HEAD}{mark.format('P1')},{mark.format('1.png')},{mark.format('none')},\n"
+    assert rows(read(text.encode())) == [("P1", "1.png", "none", 2)]
