@@ -4,7 +4,8 @@ A deployed site's working process is started so that it does not; `spoilt_worker
 
 `FEDTHAW_TEST_FAULTS` is a JSON object:
 `site`, `round`, `times`, `act`: when this site trains this round (0: any), so many times, it
-raises, sends NaN (`nan`), waits for ever (`wait`), or kills its own process (`die`);
+raises, sends NaN (`nan`), an update of 1e15 (`huge`) or half a billion images (`images`), waits for
+ever (`wait`), or kills its own process (`die`);
 `site`, `hold`, `gate`: when this site trains one of these rounds, it makes the file GATE-ROUND-held
 and waits until there is a file GATE-ROUND-open;
 `final`: the final evaluation waits for ever;
@@ -59,7 +60,10 @@ def _spoil_training(train: Callable[..., Any]) -> Callable[..., Any]:
         if FAULTS["act"] == "raise":
             raise RuntimeError(FAULTS.get("text", "the detector caught fire"))
         reply = train(workspace, config, request)
-        return dataclasses.replace(reply, delta=_without_numbers(reply.delta))
+        if FAULTS["act"] == "images":
+            return dataclasses.replace(reply, images=2**29 - 1)
+        value = 1e15 if FAULTS["act"] == "huge" else float("nan")
+        return dataclasses.replace(reply, delta=_with_a_tensor_of(value, reply.delta))
 
     return spoilt
 
@@ -76,13 +80,13 @@ def _hold_training(train: Callable[..., Any]) -> Callable[..., Any]:
     return held
 
 
-def _without_numbers(delta: Any) -> Any:
-    """The tensors, the first of them of NaN; imported here, since nothing is there at first."""
+def _with_a_tensor_of(value: float, delta: Any) -> Any:
+    """The tensors, the first of them of this value; imported here: nothing is there at first."""
     import numpy as np
     from flwr.app import Array, ArrayRecord
 
     name, first = next(iter(delta.items()))
-    return ArrayRecord({**delta, name: Array(np.full(first.shape, np.nan, np.float32))})
+    return ArrayRecord({**delta, name: Array(np.full(first.shape, value, np.float32))})
 
 
 def _spoil_train(module: ModuleType) -> None:
