@@ -185,6 +185,8 @@ def _check_header(header: Dataset, maximum_pixels: int) -> None:
         raise ImageRejected(f"{photometric} with samples per pixel other than 1")
     if photometric not in _MONOCHROME:
         # A damaged header may hold anything, a name too: only defined terms are repeated.
+        if photometric is None:
+            raise ImageRejected("no photometric interpretation in the header")
         known = photometric if photometric in _PHOTOMETRIC else "undefined"
         raise ImageRejected(f"photometric interpretation {known}")
     if int(header.get("NumberOfFrames") or 1) > 1:

@@ -169,7 +169,7 @@ def _lines(prediction: Prediction) -> list[str]:
     if far := sum(is_unlike(image) is True for image in prediction.images):
         lines.append(
             f"{far} image(s) unlike the training images (distance over {UNLIKE}; noise has 1): "
-            "distrust their scores."
+            "out of distribution; interpret their scores with caution."
         )
     return [*lines, NOTICE]
 

@@ -84,6 +84,7 @@ def test_bundled_files_are_refused_with_their_reason(name: str, reason: str) -> 
         ({"Rows": None, "SOPClassUID": PRESENTATION_STATE}, "DICOM object without an image"),
         ({"NumberOfFrames": 2}, "multi-frame image"),
         ({"PhotometricInterpretation": "JANE DOE"}, "photometric interpretation undefined"),
+        ({"PhotometricInterpretation": None}, "no photometric interpretation in the header"),
         ({"SamplesPerPixel": 3}, "MONOCHROME2 with samples per pixel other than 1"),
         ({"HighBit": 15}, "high bit is not bits stored minus one"),
         ({"Rows": 10}, "smaller than 32 pixels"),
