@@ -24,15 +24,18 @@ updates were at most 1.7 times as large (see aggregation/screen.py)."""
 
 
 class ReceivedDivergedError(RunError):
-    """At least half of the sites could not use the weights that they were sent."""
+    """Most of the sites could not use the weights that they were sent."""
 
 
 def require_usable_weights(diverged: Mapping[str, str], asked: int, after_round: int) -> None:
-    """ReceivedDivergedError where at least half of several sites say so, and how."""
-    if 2 * len(diverged) < asked or asked < 2:
+    """ReceivedDivergedError where most of the sites say so, and how.
+
+    One of two is no majority: its own training may have diverged.
+    """
+    if 2 * len(diverged) <= asked:
         return
     raise ReceivedDivergedError(
-        f"At least half of the sites could not use the weights of round {after_round}. "
+        f"Most of the sites could not use the weights of round {after_round}. "
         f"{list_problems(diverged)}. The rounds before it are kept: lower the learning rates "
         "(lr-head, lr-layer4, ...) in a new run."
     )
@@ -63,8 +66,8 @@ def undo_last_round(
     last, needed = records[-1], federation.config.min_sites
     left = len(last.sites) - 1
     blame = (
-        f"at least half of the sites could not train from the weights of round {last.round}, and "
-        f"the update of {site} stood out in it ({last.sites[site].update_ratio:g} times the other "
+        f"most of the sites could not train from the weights of round {last.round}, and the "
+        f"update of {site} stood out in it ({last.sites[site].update_ratio:g} times the other "
         "sites' median)"
     )
     if left < needed:

@@ -101,6 +101,7 @@ def test_it_is_taken_too_where_the_old_key_has_ended_first(
     made_home: SiteHome, connection: Connection, registry: Registry,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
+    caplog.set_level("INFO", logger="fedthaw.site")
     create_next_key(made_home, "north")
     new = raw(made_home.next_public_key)
     attempts = []

@@ -98,7 +98,8 @@ def test_a_stranger_neither_shuts_others_out_nor_fills_the_memory(
     assert sorted(took)[:-1], took
     assert max(sorted(took)[:-1]) < PATIENCE
     assert most - before < MEGABYTES
-    deployment.wait(lambda: f" from {address} (" in server.said, server)
+    if kind != "kept":  # whose connection may be closed with its first answer, which is no refusal
+        deployment.wait(lambda: f" from {address} (" in server.said, server)
 
 
 def test_registered_sites_train_while_strangers_push(deploy: Deploy) -> None:

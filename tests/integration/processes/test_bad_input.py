@@ -146,13 +146,13 @@ BAD_SITES: dict[str, tuple[Spoil, str]] = {
     ),
     "no such weights": (
         compute('weights = "base.safetensors"'),
-        "There is no weights file at {site}/base.safetensors; weights must be xrv, imagenet, "
-        "random, or the path of a .safetensors, .pt or .pth file.",
+        "There is no weights file {site}/base.safetensors, which site.toml of north names; correct "
+        "weights in [compute] there.",
     ),
     "cache that cannot be made": (
         compute('cache = "labels.csv/cache"'),
-        "The image cache {site}/labels.csv/cache cannot be written (Not a directory); make room "
-        "or mend the access there, or name another folder with `cache` in [compute] of site.toml.",
+        "The image cache {site}/labels.csv/cache of north cannot be written; check the permissions "
+        "of {site}/labels.csv, or name another folder with `cache` in [compute] of site.toml.",
     ),
 }
 
@@ -184,10 +184,9 @@ def test_the_same_in_a_process(tmp_path: Path, two_sites: Any, tiny: Any, fedtha
     replace("labels.csv", ",well", ",")(east)
     outcome = fedthaw.run(*tiny(north, east, out=tmp_path / "run"))
     assert (outcome.code, outcome.out) == (2, "")
-    # All that is wrong is said at once.
+    # What is wrong with the folders is said before an image is read.
     assert outcome.last_line == (
-        f"fedthaw: {north}/site.toml is missing; every site needs one, see the README. Site 'east' "
-        "has no negative patient; check the negative list in [data] of site.toml."
+        f"fedthaw: {north}/site.toml is missing; every site needs one, see the README."
     )
 
 
@@ -284,8 +283,8 @@ def test_a_site_folder_that_is_read_only(
     both = fedthaw.run(*tiny(north, east, out=tmp_path / "2", rounds=0), prefix=obeying_permissions)
     assert both.code == 2
     assert both.last_line == (
-        f"fedthaw: The image cache {east}/cache cannot be written (Permission denied); make room "
-        "or mend the access there, or name another folder with `cache` in [compute] of site.toml."
+        f"fedthaw: The image cache {east}/cache of east cannot be written; check the permissions "
+        f"of {east}, or name another folder with `cache` in [compute] of site.toml."
     )
     assert fedthaw.end(alone).code == 0
     north.chmod(0o755)

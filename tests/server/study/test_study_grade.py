@@ -56,7 +56,7 @@ def test_the_grade_gives_no_site_away_that_has_none(
     settings = [word for one in TINY for word in ("--set", one)]
     code, _, told = here(
         "study", *graded, small, "--arms", arms, "--folds", 2, "--repeats", 1, "--out", out,
-        *settings,
+        *settings, "--set", "for-others=true",
     )  # fmt: skip
     assert code == 0, told
     study = json.loads((out / "study.json").read_text())
