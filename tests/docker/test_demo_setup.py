@@ -89,8 +89,8 @@ def test_the_commands_of_the_compose_file_make_a_federation(
             process = subprocess.Popen([BIN / "fedthaw", *words], env=environment)
             processes.append(started.enter_context(process))
             started.callback(process.kill)
-        for own in health:
-            _wait_until_serving(f"127.0.0.1:{own}")
+        for own, process in zip(health, processes, strict=True):
+            _wait_until_serving(f"127.0.0.1:{own}", process)
         settings = ("backbone=micro", "weights=random", "image-size=32", "threads=1",
                     "probe-rounds=1", "rounds=2")  # fmt: skip
         chosen = [word for setting in settings for word in ("--set", setting)]
@@ -111,13 +111,14 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _wait_until_serving(address: str) -> None:
+def _wait_until_serving(address: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
     while True:
         try:
             assert health_status(address) == "SERVING"
             return
         except FedThawError:
+            assert process.poll() is None, f"ended: {process!r}"
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
