@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from client.data.labels import read_labels
+from client.data.matching import classify
 from client.device import choose_device
 from client.settings import load_site
 from shared.config import RunConfig
@@ -14,10 +16,16 @@ from shared.model.pretrained import checkpoint_in_place
 
 
 def require_ready(folders: Sequence[Path], config: RunConfig) -> None:
-    """SiteError with all that is wrong at all of these folders, if anything is."""
-    problems = list(filter(None, (_problem(folder, config) for folder in folders)))
-    if problems:
-        raise SiteError(" ".join(problems))
+    """SiteError with all that is wrong at all of these folders, if anything is.
+
+    Where a folder cannot take part, the tables of the others are read as well, so that one error
+    names all that has to be fixed.
+    """
+    problems = [_problem(folder, config) for folder in folders]
+    if any(problems):
+        found = zip(folders, problems, strict=True)
+        named = [problem or _problem_of_table(folder) for folder, problem in found]
+        raise SiteError(" ".join(filter(None, named)))
 
 
 def _problem(folder: Path, config: RunConfig) -> str | None:
@@ -29,6 +37,22 @@ def _problem(folder: Path, config: RunConfig) -> str | None:
     except FedThawError as error:
         return str(error)
     return None
+
+
+def _problem_of_table(folder: Path) -> str | None:
+    """What the table of outcomes alone shows; images may show more."""
+    settings = load_site(folder)
+    try:
+        classes = classify(settings, read_labels(settings).rows).classes
+    except FedThawError as error:
+        return str(error)
+    names = {1: "positive", 0: "negative"}
+    return " ".join(
+        f"Site '{settings.name}' has no {name} patient; check the {name} list in [data] of "
+        "site.toml."
+        for label, name in names.items()
+        if label not in classes
+    )
 
 
 def _require_weights(site: str, own: str | None, config: RunConfig) -> None:

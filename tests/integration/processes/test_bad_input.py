@@ -184,9 +184,10 @@ def test_the_same_in_a_process(tmp_path: Path, two_sites: Any, tiny: Any, fedtha
     replace("labels.csv", ",well", ",")(east)
     outcome = fedthaw.run(*tiny(north, east, out=tmp_path / "run"))
     assert (outcome.code, outcome.out) == (2, "")
-    # What is wrong with the folders is said before an image is read.
+    # All that is wrong is said at once.
     assert outcome.last_line == (
-        f"fedthaw: {north}/site.toml is missing; every site needs one, see the README."
+        f"fedthaw: {north}/site.toml is missing; every site needs one, see the README. Site 'east' "
+        "has no negative patient; check the negative list in [data] of site.toml."
     )
 
 
