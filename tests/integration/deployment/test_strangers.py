@@ -98,7 +98,7 @@ def test_a_stranger_neither_shuts_others_out_nor_fills_the_memory(
     assert sorted(took)[:-1], took
     assert max(sorted(took)[:-1]) < PATIENCE
     assert most - before < MEGABYTES
-    if kind != "kept":  # whose connection may be closed with its first answer, which is no refusal
+    if kind != "kept":  # its connection closes with its first answer, which refuses nobody
         deployment.wait(lambda: f" from {address} (" in server.said, server)
 
 
