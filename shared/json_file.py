@@ -23,11 +23,11 @@ _SHOWN = 200
 
 
 class DamagedFile(ValueError):
-    """What is in a file is not what belongs there; the text says where, for who mends it."""
+    """What is in a file is not what belongs there; the text says where."""
 
 
 def read_json(path: Path) -> Any:
-    """The document in a file; DamagedFile where it is none, OSError where it cannot be opened."""
+    """The document in a file; DamagedFile if it is invalid, OSError if it cannot be opened."""
     if (size := path.stat().st_size) > MOST_BYTES:
         raise DamagedFile(f"it has {size} bytes; at most {MOST_BYTES} are read")
     return parse_json(path.read_bytes())

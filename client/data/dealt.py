@@ -5,7 +5,7 @@ until they make a block of their own, and a block of which a patient has left, c
 an image is left out as a whole. Images that a dealt patient gets later wait too.
 
 The file holds SHA-256 of image files and classes, no identifiers. It belongs to the site's private
-folder like its key: where it is lost, patients are dealt anew, and runs before and after may differ
+folder like its key: where it is lost, patients are dealt again; runs before and after may differ
 by few of them.
 """
 
@@ -91,7 +91,7 @@ def _notes(broken: int, waiting: int, late: int, size: int, path: Path) -> tuple
         found.append(
             f"{broken} blocks of patients are left out: a patient of each has left, changed class "
             f"or lost an image since they were dealt, and would be the difference between two runs "
-            f"(least-difference is {size}). To deal all patients anew, remove {path}; runs before "
+            f"(least-difference is {size}). To deal all patients again, remove {path}; runs before "
             "and after may then be told apart by few patients."
         )
     if waiting:
@@ -125,7 +125,7 @@ def _read(path: Path) -> list[DealtBlock]:
         raise SiteError(
             f"{path}, which says which patients are only used together, cannot be read "
             f"({type(error).__name__}); restore it from a backup. Removing it deals all patients "
-            "anew, and runs before and after may then be told apart by few of them."
+            "again, and runs before and after may then be told apart by few of them."
         ) from error
 
 

@@ -101,7 +101,7 @@ def main() -> None:
         logging.getLogger().handlers[0].addFilter(lambda record: record.name.startswith("fedthaw"))
     try:
         serve(pipe, folder)
-    except Exception as error:  # a bundle that is none, or that asks for what is not installed
+    except Exception as error:  # an invalid bundle, or one that needs what is not installed
         if debug:
             raise
         log.error("The run's code does not start here (%s: %s).", type(error).__name__, error)

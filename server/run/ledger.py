@@ -175,7 +175,7 @@ def _unwritable(path: Path, error: OSError) -> RunError:
 
 
 def parse_round(line: str | bytes) -> RoundRecord:
-    """A round of its line; DamagedFile where it is none."""
+    """A round of its line; DamagedFile where it is invalid."""
     record = typed(parse_json(line), RoundRecord)
     typed(record.plan, _Plan)
     return record

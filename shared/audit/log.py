@@ -4,7 +4,7 @@ One JSON object a line. Each ends with `chain`, an HMAC-SHA256 over the line and
 line before it, under a key beside the log (`audit.key`). How many lines there are, and the last
 `chain`, stand in a second file (`audit.head`), so that a log that was cut short shows too.
 
-Who can read the key can write a log anew, and who puts back an older copy of both files takes the
+Who can read the key can rewrite a log, and who puts back an older copy of both files takes the
 latest lines away. Only a copy on another machine shows that: `send_to_syslog`, or an export.
 """
 

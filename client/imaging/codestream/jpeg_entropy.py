@@ -223,12 +223,12 @@ def _follow(segment: NDArray[np.uint8], blocks: int, steps: tuple[_Steps, _Steps
         dc, ac, run = (table[windows].tobytes() for table in (dc_bits, ac_bits, ac_coefficients))
         while remaining and position < _CHUNK * 8:
             if position >= len(dc) or not dc[position]:
-                raise DamagedStream("a code that is none, or the end")
+                raise DamagedStream("an invalid code, or the end")
             position += dc[position]
             coefficient = 1
             while coefficient < 64:
                 if position >= len(ac) or not ac[position]:
-                    raise DamagedStream("a code that is none, or the end")
+                    raise DamagedStream("an invalid code, or the end")
                 coefficient += run[position]
                 position += ac[position]
             remaining -= 1
