@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,7 @@ WORKER = Path(__file__).with_name("worker.py")
 CONFINE = Path(__file__).parent / "sandbox" / "confine.py"
 END_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
+_SECRET = re.compile("PROXY|PASSWORD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|API_?KEY", re.IGNORECASE)
 
 
 class WorkerDied(FedThawError):
@@ -99,7 +101,9 @@ def start_worker(
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stderr=own_stderr(),
-            env=os.environ | KEEPING | {PIECE_VARIABLE: str(PIECE_BYTES), "TMPDIR": str(room)},
+            env=without_secrets(os.environ)
+            | KEEPING
+            | {PIECE_VARIABLE: str(PIECE_BYTES), "TMPDIR": str(room)},
             # Ctrl-C is for the site's client, which ends its worker itself.
             start_new_session=True,
         )  # fmt: skip
@@ -108,6 +112,11 @@ def start_worker(
         for content in sources.values():
             ours.send_bytes(content)
     return Worker(bundle, process, ours, room, reach.stamp() if reach else None)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a bundle's code may see: none of proxies, passwords, tokens or keys."""
+    return {name: value for name, value in environment.items() if not _SECRET.search(name)}
 
 
 def library_folders() -> list[str]:

@@ -23,6 +23,7 @@ from client.node.resident import (
     let_work,
     resident_bytes,
     start_worker,
+    without_secrets,
 )
 from client.node.transfer import Received
 
@@ -191,3 +192,12 @@ def test_ctrl_c_is_for_the_sites_client(worker: Worker) -> None:
     """A terminal sends it to its whole session; the worker is in none of it."""
     assert os.getsid(worker.process.pid) == worker.process.pid != os.getsid(0)
     assert os.getpgid(worker.process.pid) == worker.process.pid
+
+
+def test_a_bundle_sees_no_secrets_of_the_environment() -> None:
+    kept = {"PATH": "/bin", "HOME": "/root", "CUDA_VISIBLE_DEVICES": "0", "FEDTHAW_CACHE": "/c"}
+    secret = dict.fromkeys(
+        ("https_proxy", "ALL_PROXY", "DB_PASSWORD", "FEDTHAW_SITE_PASSPHRASE_FILE",
+         "AWS_SECRET_KEY", "GITHUB_TOKEN", "CREDENTIALS_DIRECTORY", "WANDB_API_KEY"), "x",
+    )  # fmt: skip
+    assert without_secrets(kept | secret) == kept
