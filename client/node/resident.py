@@ -101,9 +101,12 @@ def start_worker(
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stderr=own_stderr(),
-            env=without_secrets(os.environ)
-            | KEEPING
-            | {PIECE_VARIABLE: str(PIECE_BYTES), "TMPDIR": str(room)},
+            env={
+                **without_secrets(os.environ),
+                **KEEPING,
+                PIECE_VARIABLE: str(PIECE_BYTES),
+                "TMPDIR": str(room),
+            },
             # Ctrl-C is for the site's client, which ends its worker itself.
             start_new_session=True,
         )  # fmt: skip
