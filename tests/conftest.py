@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import random
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,25 @@ least-steps = 1
 largest-batch = 1.0
 unaugmented-statistics = true"""
 """Rules that let sites of a dozen patients take part, with the splits that the seed gives."""
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A port of the loopback on which nothing listens, another at each call.
+
+    It lies below the range from which systems give ports to outgoing connections (32768 and up on
+    Linux), of which tests open thousands: none of them takes it before a server does. Drawn by
+    chance, so that tests side by side hardly ever draw the same.
+    """
+    chance = random.SystemRandom()
+
+    def draw() -> int:
+        while True:
+            port = chance.randrange(20_000, 32_000)
+            with contextlib.suppress(OSError), socket.create_server(("", port)):
+                return port
+
+    return draw
 
 
 @pytest.fixture(scope="session", autouse=True)

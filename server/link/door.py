@@ -23,7 +23,7 @@ from server.link.visitors import Visitor, Visitors
 
 log = logging.getLogger("fedthaw.server")
 
-BACKLOG = 2048
+BACKLOG = 4096
 """Connections that the system may hold for this process until it accepts them."""
 _AT_ONCE = 64
 """Connections that are accepted before the process looks at anything else."""

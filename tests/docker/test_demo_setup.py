@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -74,9 +73,9 @@ def test_the_demo_is_ready_after_it_and_a_second_time_changes_nothing(
 
 @pytest.mark.slow
 def test_the_commands_of_the_compose_file_make_a_federation(
-    setup: Setup, tmp_path: Path, compose: dict[str, Any]
+    setup: Setup, tmp_path: Path, compose: dict[str, Any], free_port: Callable[[], int]
 ) -> None:
-    folder, (port, *health) = tmp_path / "demo", _free_ports(4)
+    folder, (port, *health) = tmp_path / "demo", [free_port() for _ in range(4)]
     setup("localhost", port)
     coordinator = {"FEDTHAW_COORDINATOR": str(folder / "coordinator")}
     with ExitStack() as started:
@@ -103,12 +102,6 @@ def test_the_commands_of_the_compose_file_make_a_federation(
         for process in processes:
             process.send_signal(signal.SIGTERM)
         assert [process.wait(60) for process in processes] == [0, 0, 0]
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _wait_until_serving(address: str, process: subprocess.Popen[bytes]) -> None:

@@ -33,12 +33,6 @@ SETTINGS = {
 SECONDS = 120.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Process:
     """A process in a group of its own, and its log."""
@@ -298,8 +292,9 @@ def hospital_folders(
 
 @pytest.fixture
 def deploy(
-    tmp_path: Path, hospital_folders: Callable[[Path], tuple[Path, ...]], deployed_base: Path
-) -> Iterator[Callable[..., Deployment]]:
+    tmp_path: Path, hospital_folders: Callable[[Path], tuple[Path, ...]], deployed_base: Path,
+    free_port: Callable[[], int],
+) -> Iterator[Callable[..., Deployment]]:  # fmt: skip
     """Make a coordinator and its sites; whatever they started is ended with the test."""
     made: list[Deployment] = []
 

@@ -24,7 +24,9 @@ Deploy = Callable[..., Any]
 PUSH = Path(__file__).parent / "strangers" / "push.py"
 CONFIGURATION = Path(__file__).parents[3] / "docker" / "haproxy.cfg"
 SECONDS = 6.0
-"""That each way is pushed in."""
+"""That each way is pushed in, at least."""
+LOOKS = 6
+"""At how the coordinator is, at least."""
 PATIENCE = 5.0
 """Within which the coordinator answers everybody else, on a machine of two busy cores."""
 MEGABYTES = 150
@@ -72,31 +74,33 @@ def resident(process: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kind", "address"),
+    ("kind", "address", "in_vain"),
     [
-        ("headers", "127.0.0.5"), ("kept", "127.0.0.5"), ("body", "127.0.0.5"),
-        ("pipeline", "127.0.0.5"), ("idle-tls", HOME),
+        ("headers", "127.0.0.5", 1), ("kept", "127.0.0.5", 1), ("body", "127.0.0.5", 1),
+        ("pipeline", "127.0.0.5", 1), ("idle-tls", HOME, 3),
     ],
 )  # fmt: skip
 def test_a_stranger_neither_shuts_others_out_nor_fills_the_memory(
-    deploy: Deploy, kind: str, address: str
+    deploy: Deploy, kind: str, address: str, in_vain: int
 ) -> None:
-    """The idle one shares its address with who asks, as behind a hospital's router."""
+    """Who asks may ask so often in vain: when thousands arrive at that very moment.
+
+    The idle ones share their address with who asks, as behind a hospital's router. Of one address
+    the newest is let in first, and the system makes some of the 4,200 arrive after 1, 3 and 7 s.
+    """
     deployment = deploy(sites=0)
     server = deployment.serve()
     authority = deployment.home / "ca.crt"
     assert health(deployment.port, HOME, authority) < PATIENCE
     before = most = resident(server)
     took = []
-    with pushing(deployment.port, SECONDS, (kind, address)):
+    with pushing(deployment.port, 60, (kind, address)):
         end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        while time.monotonic() < end or len(took) < LOOKS:
             time.sleep(0.3)
             took.append(health(deployment.port, HOME, authority))
             most = max(most, resident(server))
-    # The first look may fall into the very moment in which thousands come at once.
-    assert sorted(took)[:-1], took
-    assert max(sorted(took)[:-1]) < PATIENCE
+    assert sum(seconds >= PATIENCE for seconds in took) <= in_vain, took
     assert most - before < MEGABYTES
     if kind != "kept":  # its connection closes with its first answer, which refuses nobody
         deployment.wait(lambda: f" from {address} (" in server.said, server)
@@ -132,13 +136,6 @@ def test_registered_sites_train_while_strangers_push(deploy: Deploy) -> None:
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOME, 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
 def haproxy() -> str:
     found = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
     if found is None:
@@ -146,12 +143,14 @@ def haproxy() -> str:
     return found
 
 
-def test_behind_the_proxy_of_docker(deploy: Deploy, haproxy: str, free_port: int) -> None:
+def test_behind_the_proxy_of_docker(
+    deploy: Deploy, haproxy: str, free_port: Callable[[], int]
+) -> None:
     """It passes sites on with their addresses, and few of a stranger's connections."""
-    deployment = deploy(sites=0)
+    deployment, port = deploy(sites=0), free_port()
     text = CONFIGURATION.read_text(encoding="utf-8")
     coordinator = f"{HOME}:{deployment.port}"
-    changes = {"bind :8443": f"bind {HOME}:{free_port}", "127.0.0.1:8444": coordinator}
+    changes = {"bind :8443": f"bind {HOME}:{port}", "127.0.0.1:8444": coordinator}
     for line, ours in changes.items():
         assert text.count(line) >= 1
         text = text.replace(line, ours)
@@ -161,10 +160,10 @@ def test_behind_the_proxy_of_docker(deploy: Deploy, haproxy: str, free_port: int
     authority = deployment.home / "ca.crt"
     with subprocess.Popen([haproxy, "-db", "-f", file], stdout=subprocess.DEVNULL) as proxy:
         try:
-            deployment.wait(lambda: health(free_port, "127.0.0.9", authority) < PATIENCE, server)
-            with pushing(free_port, 5, ("idle-tls", "127.0.0.5"), ("kept", "127.0.0.6")):
+            deployment.wait(lambda: health(port, "127.0.0.9", authority) < PATIENCE, server)
+            with pushing(port, 5, ("idle-tls", "127.0.0.5"), ("kept", "127.0.0.6")):
                 time.sleep(2)
-                took = [health(free_port, "127.0.0.9", authority) for _ in range(5)]
+                took = [health(port, "127.0.0.9", authority) for _ in range(5)]
             assert max(took) < PATIENCE
             deployment.wait(lambda: "Connections refused: " in server.said, server)
             assert "127.0.0.1" not in server.said.partition("Connections refused")[2]
