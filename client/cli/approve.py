@@ -12,7 +12,8 @@ import typer
 from client.node.approvals import approve as keep
 from client.node.approvals import checked_digest, read_approvals
 from client.node.approvals import revoke as drop
-from client.node.home import SiteHome, open_site_home, site_home
+from client.node.enrolment import open_site_home
+from client.node.home import SiteHome, site_home
 from client.node.pending import Pending, find_pending, forget_pending, read_pending
 from client.policy.rules import Policy
 from client.settings import read_policy

@@ -10,15 +10,9 @@ import typer
 
 from client.cli.passphrase import PassphraseFileOption, ask_passphrase
 from client.cli.passphrase import passphrase_file as named_file
-from client.node.home import (
-    accept_invitation,
-    create_next_key,
-    create_site_home,
-    has_passphrase,
-    open_site_home,
-    public_line,
-    site_home,
-)
+from client.node.enrolment import accept_invitation, create_site_home, open_site_home
+from client.node.home import site_home
+from client.node.keys import create_next_key, has_passphrase, public_line
 from client.settings import read_site_name
 from shared.deployment.invitation import Invitation, parse_authority, parse_invitation
 from shared.deployment.keys import (

@@ -41,7 +41,8 @@ def log(
 
     Export all of it with --all --json > FILE, or with --all --syslog ADDRESS.
     """
-    from client.node.home import open_site_home, site_home
+    from client.node.enrolment import open_site_home
+    from client.node.home import site_home
 
     home = open_site_home(site_home(folder), joined=False)
     if verify:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from shared.errors import ConfigError, SiteError
 from shared.health import HealthOption, health_service
 from shared.logs import speak
 from shared.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 
 def run(
@@ -49,19 +52,16 @@ def run(
     A key with a passphrase asks for it at a terminal, or reads it from --passphrase-file. A key
     that `fedthaw site renew-key` made is used as soon as the coordinator has registered it.
     """
-    from client.node.home import has_passphrase, open_site_home, read_server, site_home
+    from client.node.enrolment import open_site_home, read_server
+    from client.node.home import site_home
     from client.node.loop import run_site
     from client.node.sandbox.rules import require_sandbox
     from client.settings import load_site
-    from shared.deployment.keys import load_private_key
 
     settings = load_site(folder)  # what is wrong there is said now, not when a run begins
     home = open_site_home(site_home(folder), joined=server is None and ca is None)
     address = to_address(*parse_address(server)) if server else read_server(home)
-    file = named_file(passphrase_file)
-    asks = file is not None or has_passphrase(home.key)
-    passphrase = ask_passphrase(file, home.key) if asks else None
-    key = load_private_key(home.key, passphrase)
+    key, passphrase = _open_key(home.key, named_file(passphrase_file))
     authority = _authority(folder, address, None if insecure else ca or home.authority)
     host = parse_address(address)[0]
     if is_loopback(host):
@@ -76,6 +76,16 @@ def run(
     copy = Syslog(syslog, "fedthaw-site") if syslog else None
     with health_service(health):
         run_site(folder.absolute(), home, address, authority, key, stop, copy, passphrase)
+
+
+def _open_key(path: Path, file: Path | None) -> tuple[EllipticCurvePrivateKey, bytes | None]:
+    """The site's private key, and its passphrase: that of `file`, else asked where it has one."""
+    from client.node.keys import has_passphrase
+    from shared.deployment.keys import load_private_key
+
+    asks = file is not None or has_passphrase(path)
+    passphrase = ask_passphrase(file, path) if asks else None
+    return load_private_key(path, passphrase), passphrase
 
 
 def _authority(folder: Path, address: str, certificate: Path | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""What admission found at a site, in sentences for its owner."""
+"""What the owner of a site should look at, in sentences; training goes on."""
 
 from __future__ import annotations
 
@@ -35,106 +35,14 @@ def doubts_of(facts: ImageFacts) -> Iterator[str]:
         yield "for processing, not for presentation"
 
 
-def problems_of(report: AdmissionReport) -> list[str]:
-    """Why this site cannot train, the most important sentence first; empty if it can."""
-    site = f"Site '{report.site}'"
-    if report.images_found == 0:
-        return [
-            f"{site} has no DICOM, PNG or JPEG image in its images folder; put them there, or "
-            "correct images in [data] of site.toml."
-        ]
-    problems = [*_ambiguities(site, report), *_too_many_rejected(site, report)]
-    if report.counts.patients == 0:
-        return [*problems, f"{site} has no image with a usable outcome: {_why_none(report)}."]
-    return [*problems, *_one_under_two_names(site, report), *_too_few_patients(site, report)]
-
-
-def _ambiguities(site: str, report: AdmissionReport) -> Iterator[str]:
-    """Counts alone: the names may be patients', and these sentences get into logs."""
-    if number := len(report.ambiguous_images):
-        yield (
-            f"{site} has several files for the same image name, for {number} name(s) of its "
-            f"table; give the path relative to the images folder ({LIST})."
-        )
-    if number := len(report.ambiguous_files):
-        yield (
-            f"{site} has {number} image(s) whose name and folder are those of different patients; "
-            "rename them, or name as `image` in [data] of site.toml a column that gives each "
-            f"image's path relative to the images folder ({LIST})."
-        )
-
-
-def _one_under_two_names(site: str, report: AdmissionReport) -> Iterator[str]:
-    if report.coinciding_patients:
-        yield (
-            f"{site} has {report.coinciding_patients} patients whose identifiers differ from "
-            "another's in leading zeros, a final .0, blanks or invisible characters alone, as 7, "
-            "007 and 7.0 do: one patient taken for two may be in training and in validation at "
-            "once. Write a patient's identifier in one way; if they are different patients, put a "
-            "letter before those of one source (matched by DICOM Patient ID, the table needs an "
-            "`image` column for that)."
-        )
-
-
-def _too_many_rejected(site: str, report: AdmissionReport) -> Iterator[str]:
-    if report.rejected_share > report.max_rejected:
-        reasons = dict(report.rejected_by_reason)
-        remedy = "Replace these files"
-        if report.images_vanished:
-            reasons["file missing, or its row set aside"] = report.images_vanished
-            remedy += ", correct these rows or take them out"
-        yield (
-            f"{site} has {report.rejected_share:.1%} of its labelled images set aside, more than "
-            f"max-rejected allows ({report.max_rejected:.1%}): {_listed(reasons)}. {remedy} "
-            f"({LIST}), or raise max-rejected in [policy] of site.toml."
-        )
-
-
-def _too_few_patients(site: str, report: AdmissionReport) -> Iterator[str]:
-    counts = report.counts
-    patients = {"positive": counts.positive_patients, "negative": counts.negative_patients}
-    for name, number in patients.items():
-        if number == 0:
-            yield (
-                f"{site} has no {name} patient; check the {name} list in [data] of site.toml"
-                f"{_excluded(report)}."
-            )
-        elif number == 1:
-            yield (
-                f"{site} has too few patients: 1 {name}, and training and validation need at "
-                "least 2 of each class; add patients, or leave this site out."
-            )
-
-
-def _why_none(report: AdmissionReport) -> str:
-    return (
-        f"{report.images_found} images, {report.label_rows} rows, {report.labels_without_image} "
-        f"rows without image, {report.images_without_label} images without row, "
-        f"{report.missing_outcomes} outcomes missing{_excluded(report)}"
-        f"{_rows_why(report)}; "
-        "check the columns and outcomes in [data] of site.toml"
-    )
-
-
-def _rows_why(report: AdmissionReport) -> str:
-    """Why rows are without image or set aside."""
-    reasons = {**report.unmatched_rows, **report.bad_rows}
-    return f" (rows: {_listed(reasons)}; {LIST})" if reasons else ""
-
-
-def _excluded(report: AdmissionReport) -> str:
-    if not report.excluded_outcomes:
-        return ""
-    return f" (outcomes in neither list: {_outcomes(report)})"
-
-
 def warnings_of(report: AdmissionReport) -> list[str]:
     """What the site's owner should look at; training goes on."""
     groups = {
         "image(s)": _image_findings(report),
         "file(s)": {
-            "of the operating system or of network storage, left out: "
-            + _listed(report.left_out): (sum(report.left_out.values()))
+            "of the operating system or of network storage, left out: " + listed(report.left_out): (
+                sum(report.left_out.values())
+            )
         },
         "row(s)": _row_findings(report),
         "patient(s)": {
@@ -168,15 +76,15 @@ def _image_findings(report: AdmissionReport) -> dict[str, int]:
     modalities = _others(report.modalities, RADIOGRAPHY)
     parts = _others(report.body_parts, CHEST)
     return {
-        f"set aside: {_listed(report.rejected_by_reason)}": len(report.rejected),
+        f"set aside: {listed(report.rejected_by_reason)}": len(report.rejected),
         "say that annotation is burned in (names or marks may show)": (
             report.burned_in_annotations.get("YES", 0)
         ),
-        f"of another view than AP or PA: {_listed(views)}": sum(views.values()),
-        f"of another modality than CR, DX, DR or RG: {_listed(modalities)}": (
+        f"of another view than AP or PA: {listed(views)}": sum(views.values()),
+        f"of another modality than CR, DX, DR or RG: {listed(modalities)}": (
             sum(modalities.values())
         ),
-        f"of another body part than the chest: {_listed(parts)}": sum(parts.values()),
+        f"of another body part than the chest: {listed(parts)}": sum(parts.values()),
         "for processing, not for presentation; their contrast differs": (
             report.presentation_intents.get("FOR PROCESSING", 0)
         ),
@@ -191,14 +99,14 @@ def _image_findings(report: AdmissionReport) -> dict[str, int]:
 
 def _row_findings(report: AdmissionReport) -> dict[str, int]:
     return {
-        f"without an image: {_listed(report.unmatched_rows)}": report.labels_without_image,
+        f"without an image: {listed(report.unmatched_rows)}": report.labels_without_image,
         "of these would have one but for leading zeros, a final .0 or letter case in the patient; "
         "write it as the images have it (as text, where a spreadsheet takes it for a number)": (
             report.labels_nearly_matched
         ),
-        f"set aside: {_listed(report.bad_rows)}": sum(report.bad_rows.values()),
+        f"set aside: {listed(report.bad_rows)}": sum(report.bad_rows.values()),
         "without an outcome": report.missing_outcomes,
-        f"with an outcome in neither list: {_outcomes(report)}": sum(
+        f"with an outcome in neither list: {outcomes_in_neither(report)}": sum(
             report.excluded_outcomes.values()
         ),
         "with a covariate that is no number": report.unreadable_covariates,
@@ -241,11 +149,13 @@ def too_many_for_outcomes(tally: Mapping[str, int]) -> str:
     return ""
 
 
-def _outcomes(report: AdmissionReport) -> str:
-    return too_many_for_outcomes(report.excluded_outcomes) or _listed(report.excluded_outcomes)
+def outcomes_in_neither(report: AdmissionReport) -> str:
+    """Outcomes that site.toml does not list, or how many where they may not be shown."""
+    return too_many_for_outcomes(report.excluded_outcomes) or listed(report.excluded_outcomes)
 
 
-def _listed(tally: Mapping[str, int]) -> str:
+def listed(tally: Mapping[str, int]) -> str:
+    """Names with their numbers, at most `NAMED` of them."""
     items = [f"{shown(name)} ({number})" for name, number in tally.items()]
     more = len(items) - NAMED
     return ", ".join([*items[:NAMED], *([f"{more} more"] if more > 0 else [])])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from client.data.fates import Fate
 from client.data.findings import doubts_of
 from client.data.labels import BadRow, LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
@@ -22,14 +23,6 @@ class Listed:
     name: str = field(repr=False)
     out: bool
     why: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of an image file: `admitted`, or why it is left out."""
-
-    kind: str
-    why: str = field(default="", repr=False)
 
 
 def listed_images(

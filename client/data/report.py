@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from client.data.cohort import ClassCounts
-from client.data.findings import problems_of, warnings_of
+from client.data.findings import warnings_of
 from client.data.listing import Listed
-
-SHARED = "same image for several patients"
+from client.data.problems import problems_of
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from client.node.calls import Connection, log, tell_back
 from client.node.connection import activation, connect
-from client.node.home import SiteHome, promote_next_key
+from client.node.home import SiteHome
+from client.node.keys import promote_next_key
 from shared.audit.log import append
 from shared.audit.syslog import Syslog
 from shared.audit.who import user

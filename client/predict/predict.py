@@ -11,7 +11,7 @@ from scipy.special import expit
 from torch import nn
 
 from client.data.dataset import to_input
-from client.data.report import SHARED
+from client.data.fates import SHARED
 from client.evaluate import require_numbers
 from client.imaging.limits import MAXIMUM_PIXELS
 from client.predict.distance import (

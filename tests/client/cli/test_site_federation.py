@@ -14,7 +14,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from client.node.approvals import read_approvals
-from client.node.home import open_site_home, read_authority, read_server, site_home
+from client.node.enrolment import open_site_home, read_authority, read_server
+from client.node.home import site_home
 from client.node.pending import MOST, read_pending, require_approved
 from shared.config import RunConfig
 from shared.deployment.keys import (

@@ -23,7 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from client.imaging import dicom
+from client.imaging import dicom_pixels
 from client.imaging.dicom import read_dicom, read_patient_id
 from shared.errors import ImageRejected
 
@@ -109,7 +109,7 @@ def test_decompression_bomb_is_refused_before_it_is_decoded(
     def explode(*_: object) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(dicom, "decode_encapsulated", explode)
+    monkeypatch.setattr(dicom_pixels, "decode_encapsulated", explode)
     assert reason_of(path) == "larger than 100 megapixels"
 
 

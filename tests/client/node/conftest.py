@@ -11,7 +11,8 @@ from flwr.common.serde import message_to_proto
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.node.home import SiteHome, create_site_home
+from client.node.enrolment import create_site_home
+from client.node.home import SiteHome
 from client.node.resident import Reply
 from client.node.transfer import Received
 

@@ -17,7 +17,8 @@ from client.node import calls, rotation
 from client.node import connection as opening
 from client.node.calls import Connection
 from client.node.connection import activate, connect
-from client.node.home import SiteHome, create_next_key, promote_next_key
+from client.node.home import SiteHome
+from client.node.keys import create_next_key, promote_next_key
 from client.node.rotation import Rotation, take_next_key
 from shared.audit.log import read
 from shared.deployment.keys import fingerprint, load_private_key, parse_public_key
@@ -206,8 +207,8 @@ def test_a_change_that_is_cut_off_leaves_a_whole_key(
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr("client.node.home.write_private", counted(write_private))
-        patch.setattr("client.node.home.os", SimpleNamespace(replace=counted(os.replace)))
+        patch.setattr("client.node.keys.write_private", counted(write_private))
+        patch.setattr("client.node.keys.os", SimpleNamespace(replace=counted(os.replace)))
         with pytest.raises(OSError, match="cut off"):
             promote_next_key(made_home)
     files = [f.read_bytes() for f in (made_home.key, made_home.next_key) if f.exists()]

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from client.node.home import (
-    SiteHome,
+from client.node.enrolment import (
     accept_invitation,
     create_site_home,
     open_site_home,
     read_authority,
     read_server,
-    site_home,
 )
+from client.node.home import SiteHome, site_home
 from shared.deployment.invitation import Invitation
 from shared.deployment.keys import load_private_key, public_key_line
 from shared.errors import SiteError

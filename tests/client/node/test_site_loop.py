@@ -15,11 +15,11 @@ from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
-from client.node import loop, permit
+from client.node import answering, loop, permit
+from client.node.answering import Site
 from client.node.approvals import approve, revoke
 from client.node.calls import RunOver, Stopped, Unrecognised
 from client.node.home import SiteHome
-from client.node.loop import Site
 from client.node.pending import read_pending
 from client.node.resident import LimitReached, Limits, Reply, Worker, WorkerDied
 from client.node.rotation import Rotation
@@ -43,7 +43,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def push(connection: Any, message: Any, tree: Any, parts: Any, seconds: float) -> None:
         pushed.append((tree.object_id, dict(parts)))
 
-    monkeypatch.setattr(loop, "push", push)
+    monkeypatch.setattr(answering, "push", push)
     return pushed
 
 
@@ -66,7 +66,7 @@ def site(made_home: SiteHome, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose coordinator runs one bundle."""
     about = {"fab_hash": DIGEST, "override_config": dict(ASKED)}
     monkeypatch.setattr(
-        loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
+        answering, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
     )
     connection = SimpleNamespace(node=Node(node_id=42), server="hub:1", stop=threading.Event())
     folder = made_home.path.parent
@@ -79,11 +79,11 @@ def trusted(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site
     """The same, with code and settings approved."""
     approve(site.home, DIGEST, approved_settings(parse_run_config(ASKED)))
     monkeypatch.setattr(permit, "approved_bundle", lambda *_: b"")
-    monkeypatch.setattr(loop, "read_sources", lambda *_: {})
-    monkeypatch.setattr(loop, "reach_for", lambda *_: None)
-    monkeypatch.setattr(loop, "fetch_weights", lambda *_: None)
+    monkeypatch.setattr(answering, "read_sources", lambda *_: {})
+    monkeypatch.setattr(answering, "reach_for", lambda *_: None)
+    monkeypatch.setattr(answering, "fetch_weights", lambda *_: None)
     monkeypatch.setattr(
-        loop, "start_worker",
+        answering, "start_worker",
         lambda digest, sources, room, reach: Worker(digest, None, None, room),  # type: ignore[arg-type]
     )  # fmt: skip
     return site
@@ -145,7 +145,7 @@ def test_the_work_is_sent_after_it_is_written_down(
         contexts.append(context)
         return make_reply(RecordDict(), "query")
 
-    monkeypatch.setattr(loop, "let_work", work)
+    monkeypatch.setattr(answering, "let_work", work)
     serve(trusted, received, monkeypatch)
     assert len(sent) == len(list(read(trusted.home.audit.path))) == 1
     assert contexts[0].node_config == {
@@ -197,7 +197,7 @@ def test_a_worker_that_dies_is_replaced_once(
             raise deaths.pop()
         return make_reply(RecordDict(), "query")
 
-    monkeypatch.setattr(loop, "let_work", work)
+    monkeypatch.setattr(answering, "let_work", work)
     serve(trusted, received, monkeypatch)
     assert "error" not in next(read(trusted.home.audit.path))["content"]
 
@@ -215,9 +215,9 @@ def test_a_worker_that_dies_again_becomes_an_error(
         tries.append(1)
         raise WorkerDied("it was killed in /data/north")
 
-    monkeypatch.setattr(loop, "let_work", work)
+    monkeypatch.setattr(answering, "let_work", work)
     serve(trusted, received, monkeypatch)
-    assert len(tries) == loop.ATTEMPTS
+    assert len(tries) == answering.ATTEMPTS
     assert trusted.worker is None
     assert error_in(sent[0]).reason == "its working process died; the site's own log says more"
     assert "it was killed in /data/north" in caplog.text
@@ -230,10 +230,10 @@ def test_a_revoked_bundle_runs_no_longer_within_its_run(
     make_reply: Callable[..., Reply],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "let_work", lambda *_: make_reply(RecordDict(), "query"))
+    monkeypatch.setattr(answering, "let_work", lambda *_: make_reply(RecordDict(), "query"))
     serve(trusted, received, monkeypatch)
     revoke(trusted.home, DIGEST)
-    monkeypatch.setattr(loop, "let_work", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(answering, "let_work", lambda *_: pytest.fail("it ran"))
     serve(trusted, received, monkeypatch)
     assert error_in(sent[1]).reason == unapproved()
 
@@ -246,8 +246,8 @@ def test_another_bundle_gets_another_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ended: list[str] = []
-    monkeypatch.setattr(loop, "end_worker", lambda worker: ended.append(worker.bundle))
-    monkeypatch.setattr(loop, "let_work", lambda *_: make_reply(RecordDict(), "query"))
+    monkeypatch.setattr(answering, "end_worker", lambda worker: ended.append(worker.bundle))
+    monkeypatch.setattr(answering, "let_work", lambda *_: make_reply(RecordDict(), "query"))
     trusted.worker = Worker("another", None, None, Path())  # type: ignore[arg-type]
     serve(trusted, received, monkeypatch)
     assert ended == ["another"]
@@ -261,7 +261,7 @@ def test_a_run_that_is_over_is_dropped_and_the_site_goes_on(
     def gone(*_: Any) -> Any:
         raise RunOver("the coordinator answers 404")
 
-    monkeypatch.setattr(loop, "fetch_run", gone)
+    monkeypatch.setattr(answering, "fetch_run", gone)
     serve(site, received, monkeypatch)
     assert sent == []
     assert not site.home.audit.path.exists()
@@ -281,7 +281,7 @@ def test_a_lost_connection_is_not_answered_on(
     def lost(*_: Any) -> Any:
         raise Unrecognised("gone")
 
-    monkeypatch.setattr(loop, "fetch_run", lost)
+    monkeypatch.setattr(answering, "fetch_run", lost)
     with pytest.raises(Unrecognised):
         serve(site, received, monkeypatch)
     assert sent == []
@@ -299,7 +299,7 @@ def test_an_end_within_the_work_is_not_answered(
         stops.append(stop)
         raise Stopped("the site is being ended")
 
-    monkeypatch.setattr(loop, "let_work", work)
+    monkeypatch.setattr(answering, "let_work", work)
     with pytest.raises(Stopped):
         serve(trusted, received, monkeypatch)
     assert stops == [trusted.connection.stop]
@@ -342,7 +342,7 @@ def working(
     trusted: Site, make_reply: Callable[..., Reply], monkeypatch: pytest.MonkeyPatch
 ) -> Site:
     """A site whose working process answers whatever comes."""
-    monkeypatch.setattr(loop, "let_work", lambda *_: make_reply(RecordDict(), "query"))
+    monkeypatch.setattr(answering, "let_work", lambda *_: make_reply(RecordDict(), "query"))
     return trusted
 
 
@@ -351,7 +351,7 @@ def asking(site: Site, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None
     site.run = None
     about = {"fab_hash": DIGEST, "override_config": RunConfig(**settings).to_flat()}
     monkeypatch.setattr(
-        loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
+        answering, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
     )
 
 
@@ -420,7 +420,7 @@ def test_a_quota_is_charged_before_the_answer_and_survives_a_restart(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "let_work", killed)
+        patch.setattr(answering, "let_work", killed)
         with pytest.raises(KeyboardInterrupt):
             serve(working, received, patch)
     again = Site(working.folder, working.home, working.connection)
@@ -441,7 +441,7 @@ def test_settings_that_this_site_does_not_know_are_refused(
     working.run = None
     about = {"fab_hash": DIGEST, "override_config": {**ASKED, "send-pixels": True}}
     monkeypatch.setattr(
-        loop, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
+        answering, "fetch_run", lambda connection, run: SimpleNamespace(run_id=run, **about)
     )
     serve(working, received, monkeypatch)
     assert answered(working, sent) == ConfigError.default_shareable
@@ -457,7 +457,7 @@ def test_work_beyond_the_owners_limits_is_refused(
         assert limits == Limits(memory=1_500_000_000, seconds=1800.0)
         raise LimitReached("memory")
 
-    monkeypatch.setattr(loop, "let_work", work)
+    monkeypatch.setattr(answering, "let_work", work)
     serve(working, received, monkeypatch)
     assert answered(working, sent) == (
         "its owner's policy does not allow this: most-memory is 1.5 GB and the run asks for more"

@@ -1,0 +1,133 @@
+"""What becomes of each image file of a site: admitted, or left out and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from client.data.cohort import Radiograph
+from client.data.covariates import Covariates
+from client.data.labels import LabelRow, LabelTable
+from client.data.matching import Matching, Outcomes
+from client.data.reading import ImageFile
+from client.data.table.delimited import LONGER
+from client.settings import SiteSettings
+
+SHARED = "same image for several patients"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of an image file: `admitted`, or why it is left out."""
+
+    kind: str
+    why: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Fates:
+    """Each image file's fate; `rejected` is (relative path, reason).
+
+    `rejected_share` is of the labelled images, from 0 to 1, with those that `vanished`.
+    """
+
+    admitted: tuple[tuple[ImageFile, Radiograph], ...]
+    rejected: tuple[tuple[str, str], ...]
+    each: tuple[Fate, ...]
+    rejected_share: float
+    vanished: int
+
+    def count(self, kind: str) -> int:
+        """How many files have a fate of this kind."""
+        return sum(fate.kind == kind for fate in self.each)
+
+
+def decide_fates(
+    rows: Sequence[LabelRow],
+    outcomes: Outcomes,
+    covariates: Covariates,
+    matching: Matching,
+    files: Sequence[ImageFile],
+    vanished: int,
+) -> Fates:
+    """The fate of each file, in their order; `vanished` is what `count_vanished` gives."""
+    shared = _shared_pictures(rows, matching, files)
+    admitted: dict[str, tuple[ImageFile, Radiograph]] = {}
+    rejected: list[tuple[str, str]] = []
+    each: list[Fate] = []
+    relevant = 0
+    for file, numbers, could_match in zip(files, matching.rows, matching.could_match, strict=True):
+        reason = file.picture.reason or (SHARED if _identity(file) in shared else None)
+        usable = [number for number in numbers if outcomes.classes[number] is not None]
+        if reason is not None:
+            rejected.append((file.relative, reason))
+            relevant += could_match
+            fate = Fate("rejected", reason)
+        elif not numbers:
+            fate = Fate("without label")
+        elif rows[numbers[0]].patient in outcomes.contradictory:
+            fate = Fate("contradictory", "its patient has contradictory outcomes")
+        elif not usable:
+            fate = Fate("unused outcome", _unused(rows[numbers[0]]))
+        elif _identity(file) in admitted:
+            first = admitted[_identity(file)][0].relative
+            fate = Fate("duplicate", f"the same picture as {first}")
+        else:
+            patient = rows[numbers[0]].patient
+            radiograph = Radiograph(
+                digest=file.digest,
+                patient=patient,
+                label=int(outcomes.classes[usable[0]] == 1),
+                covariate=covariates.of_patient.get(patient),
+            )
+            admitted[_identity(file)] = (file, radiograph)
+            fate = Fate("admitted")
+        each.append(fate)
+    unlabelled = sum(fate.kind == "without label" for fate in each)
+    labelled = relevant + vanished + len(files) - len(rejected) - unlabelled
+    share = (relevant + vanished) / labelled if labelled else 0.0
+    return Fates(tuple(admitted.values()), tuple(rejected), tuple(each), share, vanished)
+
+
+def _unused(row: LabelRow) -> str:
+    return f"outcome '{row.outcome}' in neither list" if row.outcome else "no outcome"
+
+
+def count_vanished(
+    settings: SiteSettings, table: LabelTable, outcomes: Outcomes, matching: Matching
+) -> int:
+    """How many labelled images the table gives that cannot be had.
+
+    Those of rows that are set aside, and, where the table names each image, those that no file
+    answers to. A table of patients alone may well know more of them than have an image here.
+    """
+    known = {*settings.positive, *settings.negative}
+    lost = sum(
+        # Where cells have moved, nobody knows which of them is the outcome.
+        row.reason == LONGER or (row.outcome in known and bool(row.image or row.patient))
+        for row in table.bad_rows
+    )
+    if settings.image is None:
+        return lost
+    missing = {
+        row.image
+        for number, row in enumerate(table.rows)
+        if number in matching.unmatched_rows and row.image and outcomes.classes[number] is not None
+    }
+    return lost + len(missing)
+
+
+def _identity(file: ImageFile) -> str:
+    """What makes two files one image: their preprocessed pixels, in whatever bytes they came."""
+    return file.picture.fingerprint or file.digest
+
+
+def _shared_pictures(
+    rows: Sequence[LabelRow], matching: Matching, files: Sequence[ImageFile]
+) -> frozenset[str]:
+    """Identities of the images whose files or rows name more than one patient."""
+    patients: dict[str, set[str]] = defaultdict(set)
+    for file, numbers in zip(files, matching.rows, strict=True):
+        patients[_identity(file)].update(rows[number].patient for number in numbers)
+    return frozenset(identity for identity, named in patients.items() if len(named) > 1)
