@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flwr.app import RecordDict
 
 from server.collect import Missing, send_and_collect
-from server.disclosure.run import ShownCohort
+from server.disclosure.cohorts import ShownCohort
 from server.federation import Federation
 from server.global_model import select
 from server.grades import compare_with_grades

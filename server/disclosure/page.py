@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from server.disclosure.rounding import rounded, rounded_loss
-from server.disclosure.run import shown_site
+from server.disclosure.run_files import shown_site
 from server.disclosure.suppression import Suppression, below_limit, suppress
 from server.run.ledger import RoundRecord
 from shared.metrics.summary import BinaryMetrics

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from server.disclosure.groups import Counts, Earlier, Few, is_few
+from server.disclosure.groups import Counts, Earlier, Few, ShownGroups, is_few
 from shared.errors import RunError
 
 FILE = "releases.jsonl"
@@ -58,6 +58,12 @@ class Releases:
         """Add one, unless the same was shown before."""
         if not any(one.shows(release) for one in (*self.before, *self.new)):
             self.new.append(release)
+
+    def add_admitted(self, run: str, cohort: str, groups: ShownGroups) -> None:
+        """Add all groups that were admitted, before any of their results is written."""
+        for members, counts in groups.admitted():
+            small = tuple(sorted(groups.hidden & set(members)))
+            self.add(Release(run, cohort, members, counts, small))
 
     def data_of(self, run: str) -> dict[str, str]:
         """A digest of each site's data, as a run has shown it last."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from server.disclosure.coarse import coarse
+from server.disclosure.grades import rounded_grade
 from server.disclosure.page import may_tell, metrics_of
 from server.disclosure.rounding import rounded
-from server.disclosure.run import rounded_grade
 from server.disclosure.suppression import Suppression
 from server.report.data import Cohort, GradeOutcome
 from server.run.evaluation_file import CohortCounts, EvaluationFile
