@@ -1,7 +1,7 @@
 """What runs have shown of their sites: releases.jsonl, beside the runs' folders.
 
 It holds names, digests and counts that were shown, and nothing that was not. A line is added
-before what it speaks of is written anywhere, and none is ever changed.
+before the results it lists are written anywhere, and none is ever changed.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Register:
             yield releases
             if releases.new:
                 lines = "".join(json.dumps(asdict(one)) + "\n" for one in releases.new)
-                # A line that a crash has torn was never followed by what it speaks of.
+                # A line that a crash has torn was never followed by the results it lists.
                 start = "" if not text or text.endswith(b"\n") else "\n"
                 try:
                     file.write((start + lines).encode("utf-8"))
