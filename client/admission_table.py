@@ -32,7 +32,7 @@ def admit_with_progress(folder: Path, image_size: int, image_fit: str) -> Admiss
 
 
 def print_report(report: AdmissionReport, *, listed: bool = False) -> None:
-    """Counts, problems and warnings; where `listed`, each file and row that they speak of."""
+    """Counts, problems and warnings; where `listed`, each file and row that they are about."""
     console = Console()
     table = Table(title=f"Admission of {report.site}", show_header=False)
     for name, value in _rows(report):

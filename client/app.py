@@ -40,7 +40,7 @@ def describe(message: Message, context: Context) -> Message:
         return describe_site(workspace, config, request.run).to_content()
 
     # A run begins: images and outcomes that are new since the last one are read.
-    return _answer(message, context, work, anew=True)
+    return _answer(message, context, work, refresh=True)
 
 
 @app.train()
@@ -94,15 +94,15 @@ def _answer(
     context: Context,
     work: Callable[[Workspace, RunConfig], RecordDict],
     *,
-    anew: bool = False,
+    refresh: bool = False,
 ) -> Message:
     """Reply with the work's content, or with why there is none."""
     site = _site(message, context)
     try:
         config = parse_run_config(context.run_config)
-        workspace = open_workspace(context.node_config, config, anew=anew)
+        workspace = open_workspace(context.node_config, config, refresh=refresh)
         reply = Message(work(workspace, config), reply_to=message)
-        if anew:
+        if refresh:
             no_complaint(site)
         return reply
     except FedThawError as error:
@@ -151,6 +151,6 @@ def _failure(message: Message, site: str, code: int, story: str, shareable: str)
 
 
 def _site(message: Message, context: Context) -> str:
-    """Which site this process answers for, as it tells them apart."""
+    """Which site this process answers for, by which their complaints are kept apart."""
     folders = context.node_config.get("site") or context.run_config.get("sites")
     return f"{folders} {message.metadata.dst_node_id}"

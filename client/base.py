@@ -15,7 +15,7 @@ Stamp = tuple[str, int, int, int]
 def site_base(config: RunConfig, site_weights: str | None) -> Base:
     """The base that a run asks for; `site_weights` is the site's own choice of the file.
 
-    A file that its owner has replaced is read anew. Raises as `load_base`.
+    A file that its owner has replaced is read again. Raises as `load_base`.
     """
     return _base(config, site_weights, _stamp(checkpoint_in_place(config, site_weights)))
 

@@ -36,7 +36,7 @@ class PatientScore:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The patient, told apart from another site's patient of the same number."""
+        """The patient, distinct from another site's patient of the same number."""
         return self.site, self.patient
 
     def __repr__(self) -> str:

@@ -50,7 +50,7 @@ class SiteSettings:
     maximum_pixels: int = MAXIMUM_PIXELS
     """Of one image; a larger one is set aside before it is decoded."""
     features_limit: int = 20 * 10**9
-    """Bytes on disk for what the frozen stages make of the images."""
+    """Bytes on disk for cached activations of the frozen stages."""
     policy: Policy = field(default_factory=Policy)
     """What a run may do here."""
 

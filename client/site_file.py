@@ -42,12 +42,12 @@ _REQUIRED = (
 _EXPECTED = {
     "text": "text in quotes that is not empty",
     "values": 'a list of texts or numbers that is not empty, such as ["moderate", "severe"]',
-    "whole": "a whole number of at least 1",
+    "whole": "an integer of at least 1",
     "share": "a number from 0 to 1",
     "gigabytes": "a number of gigabytes, 0 for none",
     "sandbox": '"auto", "required" or "off"',
     "megapixels": "a number of megapixels from 0.01 to 1000",
-    "count": "a whole number, 0 or more",
+    "count": "an integer, 0 or more",
     "hours": "a number of hours, 0 for no limit",
     "flag": "true or false",
 }
@@ -70,7 +70,9 @@ def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         raise SiteError(f"{file} is missing; every site needs one, see the README.") from None
     except OSError as error:
-        raise SiteError(f"{file} cannot be read ({error.strerror}); mend its access.") from error
+        raise SiteError(
+            f"{file} cannot be read ({error.strerror}); check its permissions."
+        ) from error
     except UnicodeDecodeError as error:
         raise SiteError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:

@@ -56,7 +56,7 @@ class Workspace:
 
     @property
     def covariate_is_grade(self) -> bool:
-        """Whether patients may be counted by it; all admitted ones tell, not those of a split."""
+        """Whether patients may be counted by it; decided by all admitted ones, not by a split's."""
         return is_grade([v for p in self.parts for v in p.admission.cohort.covariates().values()])
 
     def state_folder(self, run: str) -> Path:
@@ -78,9 +78,9 @@ class Workspace:
 
 
 def open_workspace(
-    node_config: Mapping[str, object], config: RunConfig, *, anew: bool = False
+    node_config: Mapping[str, object], config: RunConfig, *, refresh: bool = False
 ) -> Workspace:
-    """The workspace of this node; prepared once for the same settings, and again with `anew`.
+    """The workspace of this node; prepared once for the same settings, and again with `refresh`.
 
     Deployed, the node's own configuration names its site folder (`site`). In a simulation the
     node's partition picks one of the folders in the run's `sites`, or takes all with `pooled`.
@@ -91,7 +91,7 @@ def open_workspace(
     folders = site_folders(node_config, config)
     wanted = (config, weights if isinstance(weights, str) else None)
     keep = node_config.get("keep")
-    if not anew and folders in _kept and _kept[folders][0] == wanted:
+    if not refresh and folders in _kept and _kept[folders][0] == wanted:
         return _kept[folders][1]
     _kept.pop(folders, None)
     require_own_weights(node_config, load_site(folders[0]).weights, config.weights)
@@ -145,7 +145,7 @@ def _threads(config: RunConfig, settings: list[SiteSettings]) -> int:
 
 
 def _require_distinct_names(names: list[str]) -> None:
-    """Pooled patients are told apart by their site's name."""
+    """Pooled patients are distinguished by their site's name."""
     for name in names:
         if names.count(name) > 1:
             raise SiteError(

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 HEADER = """\
 # Versions of everything that the images install: the run-time dependencies of fedthaw and theirs,
-# as tested, without the tools of development. Made anew, after an upgrade that passed the tests, by
+# as tested, without the tools of development. Remade, after an upgrade that passed the tests, by
 #   .venv/bin/python docker/constraints.py > docker/constraints.txt
 """
 

@@ -58,7 +58,7 @@ def send_and_collect(
 
     What is there when the time is up is still yielded: in this process, where sites answer one
     after the other as they are asked for, that is all of them, so a simulation does not depend on
-    how fast the machine is. A node whose process was started anew is asked again: what it was asked
+    how fast the machine is. A node whose process was restarted is asked again: what it was asked
     before is lost. A reply of another node or to another message is never yielded; late ones are
     dropped. `on_loss` hears of lost and regained connections; `check` may raise to end all.
     """

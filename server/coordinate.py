@@ -178,7 +178,7 @@ def _run_rounds(
 
 
 def _keep(folder: RunFolder, state: Checkpoint, finished: FinishedRound, keep: set[int]) -> None:
-    """The writer's job: the round is told as finished once it cannot be lost."""
+    """The writer's job: the round is reported as finished once it cannot be lost."""
     save_round(folder, state, finished.exact, finished.shown, keep)
     record = finished.shown.value
     emit(

@@ -67,7 +67,7 @@ class Federation:
         return {name: known.get(name, "") for name in names}
 
     def lost(self, node: int, back: bool) -> None:
-        """Tell that a site's connection is lost, or back."""
+        """Report that a site's connection is lost, or back."""
         if node in self.roster.sites:
             emit(SiteLost(self.roster.sites[node].name, back))
 

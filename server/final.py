@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flwr.app import RecordDict
 
 from server.collect import Missing, send_and_collect
-from server.disclosure.run import ShownCohort
+from server.disclosure.cohorts import ShownCohort
 from server.federation import Federation
 from server.global_model import select
 from server.grades import compare_with_grades
@@ -59,21 +59,21 @@ def evaluate_final(
         scope: _ask(federation, delta, rounds, scope, expected, last=scope == scopes[-1])
         for scope in scopes
     }
-    told = {scope: _shown(federation, scope, one.replies) for scope, one in answers.items()}
+    cohorts = {scope: _shown(federation, scope, one.replies) for scope, one in answers.items()}
     covariates = {
         scope: compared
         for scope, one in answers.items()
-        if (compared := compare_with_grades(federation, scope, one.replies, told[scope].hidden))
+        if (compared := compare_with_grades(federation, scope, one.replies, cohorts[scope].hidden))
     }
     disclosure = federation.disclosure
-    validation, test = told["validation"], told.get("test")
+    validation, test = cohorts["validation"], cohorts.get("test")
     return FinalEvaluation(
         pooled=validation.pooled,
         sites=validation.sites,
         test=HeldOutEvaluation(test.pooled, test.sites) if test else None,
         covariates={scope: disclosure.grade(one.to_json()) for scope, one in covariates.items()},
         counts=disclosure.evaluation(
-            told, {scope: compared.counts for scope, compared in covariates.items()}
+            cohorts, {scope: compared.counts for scope, compared in covariates.items()}
         ),
         validation=summed(r.histogram for r in answers["validation"].replies.values()),
         missing={name: why for one in answers.values() for name, why in one.missing.items()},

@@ -58,7 +58,7 @@ def compare_with_grades(
 ) -> GradeComparison | None:
     """The comparison over the sites that have a grade; None where none has.
 
-    None, too, where it would tell the counts of a small one: `hidden` sites are not shown.
+    None, too, where it would reveal the counts of a small one: `hidden` sites are not shown.
     """
     graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
     if not graded:

@@ -28,7 +28,7 @@ def pull(grid: Grid, asked: Sequence[str]) -> list[Message]:
     """Replies to these messages, as many as there are now.
 
     Flower's grid of a deployment raises what it stumbles over in a reply, when the reply is gone
-    already and nobody can tell whose it was; here an error reply says it in that site's place.
+    already and it is unknown whose it was; here an error reply says it in that site's place.
     """
     # Only in a deployment sites are somebody else's.
     if not hasattr(grid, "_runtime_client"):

@@ -36,7 +36,7 @@ def write_model(path: Path, reference: Reference, delta: Arrays, config: RunConf
         emit(
             Warned(
                 "With batch-norm=local the BatchNorm statistics of the thawed stages stay at the "
-                "sites: model.safetensors has the base's, and is none of the models evaluated here."
+                "sites: model.safetensors has the base's, and was not evaluated as it is."
             )
         )
     try:

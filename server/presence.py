@@ -24,7 +24,7 @@ class Presence:
     name: str | None
     """The registered site, None in a simulation."""
     activation: str
-    """Changes when the site's process is started anew: what it was asked before is lost then."""
+    """Changes when the site's process is restarted: what it was asked before is lost then."""
 
 
 def nobody_registered() -> Mapping[bytes, str]:
@@ -47,7 +47,7 @@ def registered_sites() -> Registry:
         try:
             sites = valid_sites(read_registry(Home(Path(home))), datetime.now(UTC))
             last = names_by_key(sites)
-        except (FedThawError, OSError):  # being mended by hand: what was known before holds
+        except (FedThawError, OSError):  # being edited by hand: what was known before holds
             return last
         return last
 

@@ -126,8 +126,8 @@ def _ask(
     due = []
     for node in sorted(set(nodes) - set(roster.sites)):
         asked = roster.asked.get(node)
-        started_anew = asked is not None and asked.presence.activation != nodes[node].activation
-        if asked is None or started_anew or (asked.identifier is None and now >= asked.again_at):
+        restarted = asked is not None and asked.presence.activation != nodes[node].activation
+        if asked is None or restarted or (asked.identifier is None and now >= asked.again_at):
             due.append(node)
     content = DescribeRequest(run).to_content()
     messages = [
@@ -194,7 +194,7 @@ def _admit(
         if namesake in nodes:
             why = f"'{site.name}'; rename one of them in its site.toml ([site] name)."
             return _Refusal(f"Two sites are called {why}", f"it is one of two called {why}")
-        # A client that was started anew comes back as another node.
+        # A client that was restarted comes back as another node.
         del roster.sites[namesake]
     roster.sites[node] = site
     return None

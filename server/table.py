@@ -25,7 +25,7 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
     console.print(table)
     if any(metrics["positives"] is None for metrics in summary["site"].values()):
         console.print(
-            "-  class smaller than the site's min-cell, a number that would tell it, or undefined"
+            "-  class smaller than the site's min-cell, a number that would reveal it, or undefined"
         )
     if summary.get("audience") == "owner":
         console.print(

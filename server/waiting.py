@@ -28,7 +28,7 @@ def wait_for_sites(
     config, roster = federation.config, federation.roster
     needed = config.simulated_sites or config.min_sites
     started = time.monotonic()
-    told = False
+    warned = False
     while True:
         federation.check()
         waited = time.monotonic() - started
@@ -49,9 +49,9 @@ def wait_for_sites(
             return sites
         if not in_time:
             raise RunError(_too_few(federation, len(sites), needed))
-        if not told:
+        if not warned:
             emit(Warned(_waiting(federation, sites, needed, missing)))
-            told = True
+            warned = True
         time.sleep(POLL_SECONDS if config.sites else 4 * POLL_SECONDS)
 
 

@@ -64,7 +64,7 @@ def _code() -> dict[str, Path]:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
             raise FedThawError(
-                f"The package {package} is not installed; install fedthaw anew with pip."
+                f"The package {package} is not installed; reinstall fedthaw with pip."
             )
         source = Path(spec.origin).parent
         for file in sorted(source.rglob("*.py")):

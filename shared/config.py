@@ -154,15 +154,15 @@ class RunConfig:
     feature_cache: str = setting(
         "auto",
         "auto draws each image from a fixed set of augmented views while all below layer4 is "
-        "frozen, and keeps what the frozen stages make of them, where that is faster; off augments "
-        "each draw anew",
+        "frozen, and caches the frozen stages' activations of them, where that is faster; off "
+        "augments each draw again",
         choices=("auto", "off"),
     )
     feature_cache_views: int = setting(
         8, "augmented views of an image, with feature-cache=auto", minimum=1, maximum=10_000
     )
     recompute: bool = setting(
-        False, "compute activations anew in the backward pass: less memory, slower steps"
+        False, "recompute activations in the backward pass: less memory, slower steps"
     )
 
     # federation
@@ -252,7 +252,7 @@ class RunConfig:
 
     @property
     def simulated_sites(self) -> int:
-        """How many sites a simulation has, one where all data is pooled; 0 where it is none."""
+        """How many sites a simulation has, one where all data is pooled; 0 when deployed."""
         return min(len(self.site_folders), 1) if self.pooled else len(self.site_folders)
 
     def to_flat(self) -> dict[str, Scalar]:

@@ -1,7 +1,7 @@
 """Every error that FedThaw raises on purpose.
 
     FedThawError                 exit code 1: something failed
-    ├── UserError                exit code 2: the user can mend it
+    ├── UserError                exit code 2: the user can fix it
     │   ├── ConfigError          a run setting
     │   ├── SiteError            site.toml, labels, images or the cohort of a site
     │   └── WeightsError         a pretrained checkpoint
@@ -38,7 +38,7 @@ class FedThawError(Exception):
 
 
 class UserError(FedThawError):
-    """Something that the person at this machine can mend."""
+    """Something that the person at this machine can fix."""
 
     exit_code = 2
 
@@ -72,7 +72,7 @@ class ImageRejected(FedThawError):
 class ProtocolError(FedThawError):
     """A message between coordinator and site breaks the contract.
 
-    Its text speaks of records, keys and shapes only, so it may travel.
+    Its text names records, keys and shapes only, so it may travel.
     """
 
     def __init__(self, message: str, *, diverged: bool = False) -> None:

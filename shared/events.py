@@ -1,4 +1,4 @@
-"""What happens during a run, told to whoever listens in this process.
+"""What happens during a run, reported to whoever listens in this process.
 
 A terminal's progress bars, a log and later a live view are listeners; the rounds and the trainer
 do not know them. Without a listener an event costs nothing.
@@ -152,18 +152,18 @@ Event = (
 Listener = Callable[[Event], None]
 
 _listeners: list[Listener] = []
-_telling = threading.RLock()
+_emitting = threading.RLock()
 
 
 def emit(event: Event) -> None:
-    """Tell all listeners of this process, in the caller's thread; one event at a time."""
-    with _telling:
+    """Call all listeners of this process, in the caller's thread; one event at a time."""
+    with _emitting:
         for listener in tuple(_listeners):
             listener(event)
 
 
 def show_download(done: int, total: int | None) -> None:
-    """Tell how far a download is; the callback that the weights' loader takes."""
+    """Report how far a download is; the callback that the weights' loader takes."""
     emit(Downloading(done, total))
 
 

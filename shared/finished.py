@@ -16,7 +16,7 @@ from shared.setting import Scalar
 NOTICE = "Research software, not a medical device: no clinical decision may rest on it."
 LOCAL_STATISTICS = (
     "With batch-norm=local the sites kept the BatchNorm statistics of the thawed stages, and this "
-    "model has the base's: it is none of those that the run evaluated."
+    "model has the base's: the run did not evaluate it as it is."
 )
 
 
@@ -112,8 +112,8 @@ def read_stored_run(path: Path) -> StoredRun:
 def read_finished_run(path: Path) -> FinishedRun:
     """What the folder of a finished run says.
 
-    ConfigError where it is none, where the run has no final model yet, and where calibration.json
-    is damaged.
+    ConfigError where it is not a run's, where the run has no final model yet, and where
+    calibration.json is damaged.
     """
     stored = read_stored_run(path)
     model = path / "model.safetensors"
@@ -162,5 +162,8 @@ def _recalibration(item: _Recalibration | None) -> tuple[float, float] | None:
         return None
     intercept, slope = float(item["intercept"]), float(item["slope"])
     if not (math.isfinite(intercept) and 0 < slope < math.inf):
-        raise ValueError(f"the intercept {intercept:g} or the slope {slope:g} is none")
+        raise ValueError(
+            f"the intercept is {intercept:g} and the slope {slope:g}; both must be finite, and the "
+            "slope above 0"
+        )
     return intercept, slope

@@ -48,7 +48,7 @@ HealthOption = Annotated[
 def health_service(address: str | None) -> Iterator[None]:
     """Serve grpc.health.v1 at HOST:PORT meanwhile; it says SERVING while this process lives.
 
-    Raises ConfigError for an address that is none.
+    Raises ConfigError for an invalid address.
     """
     if address is None:
         yield

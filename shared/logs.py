@@ -22,10 +22,10 @@ def begin(debug: bool) -> None:
         _keep_to_sentences(logging.CRITICAL + 1, _FORM)
 
 
-def speak(name: str) -> None:
-    """Show what this process has to tell its owner, a line each with the time.
+def log_to_terminal(name: str) -> None:
+    """Show what this process logs for its owner, a line each with the time.
 
-    Flower's own lines stay out unless `--debug` asked for all: they tell of every request. Other
+    Flower's own lines stay out unless `--debug` asked for all: they log every request. Other
     libraries' errors come as a line without a traceback.
     """
     logging.basicConfig(level=logging.WARNING, format=_TIMED_FORM, datefmt=_TIME, force=True)
@@ -76,9 +76,9 @@ class _Sentence(logging.Formatter):
         """The line."""
         if record.exc_info is None and record.stack_info is None:
             return super().format(record)
-        told = copy.copy(record)
+        shown = copy.copy(record)
         error = record.exc_info[1] if record.exc_info else None
         text = record.getMessage().strip() or "An error occurred"
-        told.msg = text if error is None else f"{text.rstrip('.')} ({type(error).__name__})."
-        told.args, told.exc_info, told.exc_text, told.stack_info = (), None, None, None
-        return super().format(told)
+        shown.msg = text if error is None else f"{text.rstrip('.')} ({type(error).__name__})."
+        shown.args, shown.exc_info, shown.exc_text, shown.stack_info = (), None, None, None
+        return super().format(shown)

@@ -1,4 +1,4 @@
-"""A site's error replies: their codes, and how much they tell."""
+"""A site's error replies: their codes, and how much they reveal."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def check_setting(item: dataclasses.Field[Any], value: object) -> None:
     """ConfigError for a value of another type than the default's, or one that is not allowed."""
     key, expected = key_of(item.name), type(item.default)
     if type(value) is not expected:
-        names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        names = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
         raise ConfigError(f"{key} is {value!r}; it must be {names[expected]}.")
     minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
     if isinstance(value, int | float) and minimum is not None:

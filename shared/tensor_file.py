@@ -1,7 +1,7 @@
 """Tensors written as a safetensors file over the file that is there.
 
 safetensors' own writer begins by giving back what the old file held on the disk and in memory.
-Taking as much anew costs several times what the writing does: measured with 280 MB, a site's
+Allocating as much again costs several times what the writing does: measured with 280 MB, a site's
 memory of a round where layer2 trains, 0.6 s against 0.03.
 """
 

@@ -18,7 +18,7 @@ from shared.deployment.names import is_loopback, parse_address, to_address
 from shared.deployment.proxies import past_the_proxy
 from shared.errors import ConfigError, SiteError
 from shared.health import HealthOption, health_service
-from shared.logs import speak
+from shared.logs import log_to_terminal
 from shared.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run(
     host = parse_address(address)[0]
     if is_loopback(host):
         os.environ.update(past_the_proxy(host, os.environ))
-    speak("fedthaw.site")
+    log_to_terminal("fedthaw.site")
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes
     stop = threading.Event()

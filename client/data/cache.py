@@ -67,12 +67,12 @@ class ImageCache:
         return CacheEntry(pixels, facts, fingerprint, stored_at)
 
     def load(self, digest: str) -> NDArray[np.uint16] | None:
-        """The size x size image of 0 to 65535, or None where it must be made anew."""
+        """The size x size image of 0 to 65535, or None where it must be prepared again."""
         entry = self.entry(digest)
         return None if entry is None else entry.pixels
 
     def facts(self, digest: str) -> ImageFacts | None:
-        """The facts of the source file, or None where it must be read anew."""
+        """The facts of the source file, or None where it must be read again."""
         entry = self.entry(digest)
         return None if entry is None else entry.facts
 
@@ -92,8 +92,8 @@ class ImageCache:
         except OSError as error:
             raise SiteError(
                 f"The image cache {self.folder} cannot be written ({error.strerror}); make room "
-                "or mend the access there, or name another folder with `cache` in [compute] of "
-                "site.toml.",
+                "or check the permissions there, or name another folder with `cache` in [compute] "
+                "of site.toml.",
                 shareable="its image cache cannot be written; the site's own log says why",
             ) from error
 

@@ -1,4 +1,4 @@
-"""A patient's covariate, from all rows of the table that speak of the patient."""
+"""A patient's covariate, from all rows of the table about the patient."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Sample:
 
     @property
     def patient(self) -> tuple[str, str]:
-        """The patient, told apart from another site's patient of the same number."""
+        """The patient, distinct from another site's patient of the same number."""
         return self.site, self.radiograph.patient
 
     def load(self) -> Tensor:
@@ -41,7 +41,7 @@ class Sample:
         if pixels is None:
             raise SiteError(
                 f"The preprocessed images in {self.cache.folder} were removed or damaged while "
-                "they were in use; start the site again, it prepares them anew."
+                "they were in use; restart the site, which prepares them again."
             )
         return to_input(pixels)
 

@@ -92,7 +92,7 @@ def _notes(broken: int, waiting: int, late: int, size: int, path: Path) -> tuple
             f"{broken} blocks of patients are left out: a patient of each has left, changed class "
             f"or lost an image since they were dealt, and would be the difference between two runs "
             f"(least-difference is {size}). To deal all patients again, remove {path}; runs before "
-            "and after may then be told apart by few patients."
+            "and after may then differ by few patients."
         )
     if waiting:
         found.append(
@@ -125,7 +125,7 @@ def _read(path: Path) -> list[DealtBlock]:
         raise SiteError(
             f"{path}, which says which patients are only used together, cannot be read "
             f"({type(error).__name__}); restore it from a backup. Removing it deals all patients "
-            "again, and runs before and after may then be told apart by few of them."
+            "again, and runs before and after may then differ by few of them."
         ) from error
 
 

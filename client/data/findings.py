@@ -126,7 +126,7 @@ def _covariate_findings(report: AdmissionReport) -> dict[str, int]:
     measured = 0 if report.covariate_is_grade else report.covariate_values
     return {
         f"of the covariate, too many for a grade (at most {MOST_LEVELS}, and half as many as "
-        "patients): it is taken for a measurement, which would tell patients apart, so nothing of "
+        "patients): it is taken for a measurement, which could identify patients, so nothing of "
         "it is sent or compared": measured
     }
 

@@ -1,4 +1,4 @@
-"""Signs that identifiers tell patients apart wrongly.
+"""Signs that identifiers separate or merge patients wrongly.
 
 One patient under two identifiers may be in training and in validation at once. Excel takes
 identifiers for numbers and drops their leading zeros, pandas adds `.0` where a column has gaps.

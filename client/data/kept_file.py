@@ -18,7 +18,7 @@ _LEFTOVER_SECONDS = 3600
 def write_kept(path: Path, data: bytes) -> None:
     """Put a file in place, with the folders above it (0600 and 0700).
 
-    It is not flushed to the disk: what a crash takes is made anew. Raises OSError.
+    It is not flushed to the disk: what a crash takes is made again. Raises OSError.
     """
     make_private_folder(path.parent)
     # mkstemp gives the file to this user alone and a name that no other process takes. Those of

@@ -1,4 +1,4 @@
-"""Which row of the table speaks of which image file."""
+"""Which row of the table belongs to which image file."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
             ambiguous.append(file.relative)
         if len(known) != 1:
             unmatched_files[place] = SEVERAL_PATIENTS if known else _why_no_row(names)
-        # A damaged file that tells no patient may belong to anyone; a report or plan in the
+        # A damaged file that names no patient may belong to anyone; a report or plan in the
         # patient's folder was never meant to be one of the images.
         could_match.append(file.picture.reason != NO_IMAGE and bool(known or not names))
     near = {row.patient for row in rows if _nearly(row.patient) in without_row}

@@ -22,7 +22,7 @@ class AdmissionReport:
     not used or that contradicts another of its patient: these six add up to `images_found`.
     Files of equal pixels are duplicates, or all rejected where they are of several patients.
     `rejected` lists (path relative to the images folder, reason) and is left out of `to_json`,
-    since file names may identify patients. The tallies are over admitted images, what is told of
+    since file names may identify patients. The tallies are over admitted images, those of
     identifiers and covariates over admitted patients.
     `images_vanished` are labelled images that the table gives and that cannot be had; they count
     in `rejected_share`. `unmatched_rows` and `bad_rows` count by reason; `listed` names each.

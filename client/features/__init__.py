@@ -1,1 +1,1 @@
-"""What the frozen stages make of each image: computed once, kept on disk, trained from."""
+"""The frozen stages' activations of each image: computed once, kept on disk, trained from."""

@@ -29,7 +29,7 @@ def training_boundary(plan: Plan) -> Stage:
 def draws_from_views(config: RunConfig, boundary: Stage) -> bool:
     """Whether a round from this boundary takes its images from a fixed set of views.
 
-    Where little is frozen, features save little time, and images are augmented anew at each draw:
+    Where little is frozen, features save little time, and images are augmented again at each draw:
     more pictures to learn from. Without augmentation there is one view anyway.
     """
     return config.augmentation == "none" or boundary in MOSTLY_FROZEN

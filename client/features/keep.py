@@ -24,7 +24,7 @@ from shared.schedule import Stage
 
 @dataclass(frozen=True)
 class Watcher:
-    """Whom to tell how the computing of features goes."""
+    """Who hears how the computing of features goes."""
 
     begin: Callable[[int], None]
     """Called with the number of images."""
@@ -135,11 +135,11 @@ def _make_room(
 
 
 def _give_up(request: Request, watcher: Watcher, error: OSError) -> None:
-    """Tell the owner, and leave a full disk to what must be written."""
+    """Warn the owner, and leave a full disk to what must be written."""
     for store in request.stores.values():
         store.remove(list(request.keys.values()))
     watcher.problem(
-        f"What the frozen stages make of the images cannot be kept ({error.strerror}); it is "
+        f"The frozen stages' activations cannot be cached ({error.strerror}); they are "
         "computed in every round instead, which takes longer. Make room in the cache, or name "
         "another place as [compute] cache in site.toml."
     )

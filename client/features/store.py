@@ -74,7 +74,7 @@ class FeatureStore:
         return self.path(key, digest).is_file()
 
     def read(self, key: FeatureKey, digest: str, view: int) -> Tensor | None:
-        """One view's features (C, H, W), or None where they must be computed anew.
+        """One view's features (C, H, W), or None where they must be computed again.
 
         A file that is damaged or another's is removed, so that the next round writes it again.
         """

@@ -25,7 +25,7 @@ class Views:
     image_size: int
 
     def describe(self) -> str:
-        """What tells these views from others."""
+        """What distinguishes these views from others."""
         if self.seed is None:
             return "plain"
         return f"recipe {AUGMENTATION_VERSION}, {self.count} views of seed {self.seed}"

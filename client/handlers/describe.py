@@ -17,7 +17,7 @@ def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDesc
     """
     for folder in workspace.runs_folders:
         forget_old_runs(folder, run, keep_scores=reader_owns_the_site())
-    check_run(workspace, config, tell=True)
+    check_run(workspace, config, report=True)
     samples = training_samples(workspace, config)
     return SiteDescription(
         name=workspace.name,

@@ -63,7 +63,7 @@ def check_size(rows: int, columns: int, maximum_pixels: int = MAXIMUM_PIXELS) ->
 
 
 def check_contrast(values: NDArray[np.floating]) -> None:
-    """Refuse grey values in [0, 1] that are not finite or that 16 bits cannot tell apart.
+    """Refuse grey values in [0, 1] that are not finite or that 16 bits cannot distinguish.
 
     Raises ImageRejected.
     """

@@ -20,7 +20,7 @@ def fit_square(pixels: NDArray[np.float32], size: int, fit: str) -> NDArray[np.u
     """Make rows x columns in [0, 1] a `size` x `size` square of 0 to 65535.
 
     `pad` adds black evenly (the odd line at the bottom or right), `crop` keeps the centre,
-    `stretch` changes the aspect. Whole numbers of 16 bits keep what a 12- or 16-bit detector
+    `stretch` changes the aspect. Integers of 16 bits keep what a 12- or 16-bit detector
     resolved in half the space of float32; the range that the pretrained network expects is the
     dataset's business, so that one cached image serves every network.
     Raises ValueError for another `fit`.

@@ -31,7 +31,7 @@ def patient_id_of(header: Dataset) -> str | None:
 
 
 def has_lost_letters(identifier: str | None) -> bool:
-    """Whether nobody can tell any more whose identifier it is."""
+    """Whether it can no longer be decided whose identifier it is."""
     return identifier is not None and LOST in identifier
 
 

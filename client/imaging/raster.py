@@ -35,7 +35,7 @@ def read_raster(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImag
     RGB is taken as grey where its channels agree within 8 of 255 levels. Transparency becomes
     black. 16 bits are scaled by the fewest of 10, 12, 14 and 16 bits that hold the largest value:
     PNG has no Bits Stored, and 12 bits of a detector over 65,535 would be almost black. Its sBIT
-    chunk speaks of the source of samples already scaled to 16.
+    chunk describes the source of samples already scaled to 16.
     Raises ImageRejected with a short phrase that names neither file nor patient.
     """
     with quiet_libraries():

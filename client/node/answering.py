@@ -68,7 +68,7 @@ class Site:
     rotation: Rotation | None = None
     """How the site changes over to its next key."""
     complaint: str = ""
-    """What its owner was told last."""
+    """What was logged for its owner last."""
 
 
 def answer(site: Site, received: Received) -> Reply:
@@ -111,7 +111,7 @@ def answer(site: Site, received: Received) -> Reply:
         site.complaint = str(error)
         return _error(received.message, error.shareable)
     except Exception as error:
-        # A bundle that is none, an answer that makes no sense: the client outlives it.
+        # A bundle that is invalid, an answer that makes no sense: the client outlives it.
         what = type(error).__name__
         log.error("A message could not be worked on (%s: %s).", what, error)
         log.debug("", exc_info=True)

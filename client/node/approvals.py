@@ -92,8 +92,8 @@ def revoke(home: SiteHome, number: str) -> int:
     wanted = number.lower()
     if not re.fullmatch(r"[0-9a-f]{12,64}", wanted):
         raise SiteError(
-            f"{number!r} is no hash of a bundle and no plan; `fedthaw site approve FOLDER` lists "
-            "what is approved."
+            f"{number!r} is neither a bundle's hash nor a plan; `fedthaw site approve FOLDER` "
+            "lists what is approved."
         )
     with file_lock(home.edit_lock):
         approvals = read_approvals(home)
@@ -106,7 +106,7 @@ def revoke(home: SiteHome, number: str) -> int:
 
 
 def checked_digest(digest: str) -> str:
-    """A bundle's SHA-256 in lower case; SiteError where it is none."""
+    """A bundle's SHA-256 in lower case; SiteError where it is invalid."""
     lowered = digest.lower()
     if not _DIGEST.fullmatch(lowered):
         raise SiteError(

@@ -32,7 +32,7 @@ _CLOCK_SECONDS = 4.0
 
 
 class Unrecognised(FedThawError):
-    """The coordinator does not know this connection (any more): activate anew."""
+    """The coordinator does not know this connection (any more): activate again."""
 
 
 class RunOver(FedThawError):
@@ -48,12 +48,12 @@ class Trouble(StrEnum):
 
     network = "network"
     """Passes by itself, and shows many faces meanwhile."""
-    mendable = "mendable"
+    fixable = "fixable"
     """A key, a certificate or a clock: its owner must do something."""
 
 
 class Headers:
-    """What coordinator and site tell each other beside Flower's own protocol."""
+    """What coordinator and site send each other beside Flower's own protocol."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -95,7 +95,7 @@ class Connection:
     stop: threading.Event
     node: Node = field(default_factory=Node)
     lost: str = ""
-    """Why the coordinator is not reached: the network, or what its owner was told last."""
+    """Why the coordinator is not reached: the network, or what was logged last."""
     unrecognised: bool = False
     asking: bool = False
     """Whether the coordinator holds this site's question for a message."""
@@ -112,12 +112,12 @@ def call(connection: Connection, request: Callable[[], _T]) -> _T:
             if not _is_passing(error.response):
                 raise _refusal(error.response) from error
             if error.response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                tell_lost(connection, f"it answers {error.response.status_code}", Trouble.network)
+                note_lost(connection, f"it answers {error.response.status_code}", Trouble.network)
         except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, ValueError) as error:
             # ValueError: an answer that is no message of Flower's protocol.
-            tell_lost(connection, *_reason(error, connection.server))
+            note_lost(connection, *_reason(error, connection.server))
         else:
-            tell_back(connection)
+            note_back(connection)
             return answer
         if connection.stop.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]):
             raise Stopped("the site is being ended")
@@ -162,7 +162,7 @@ def _reason(error: Exception, server: str) -> tuple[str, Trouble]:
             "its certificate is not one that this site trusts "
             f"({str(error).rpartition(': ')[2].rstrip(')')}); compare the fingerprint of ca.crt "
             "with the coordinator's, and --server with the names that its certificate is for"
-        ), Trouble.mendable
+        ), Trouble.fixable
     why = str(error) or type(error).__name__
     if proxy := proxy_towards(server.rpartition(":")[0]):
         return (
@@ -172,15 +172,15 @@ def _reason(error: Exception, server: str) -> tuple[str, Trouble]:
     return why, Trouble.network
 
 
-def tell_lost(connection: Connection, why: str, trouble: Trouble) -> None:
-    """Say that the coordinator is not reached: the network's trouble once, a mendable one anew."""
-    told = why if trouble is Trouble.mendable else trouble.value
-    if connection.lost != told:
+def note_lost(connection: Connection, why: str, trouble: Trouble) -> None:
+    """Log that the coordinator is not reached: network trouble once, others as they change."""
+    reason = why if trouble is Trouble.fixable else trouble.value
+    if connection.lost != reason:
         log.warning("Not connected to %s: %s. Trying again.", connection.server, why.rstrip("."))
-    connection.lost = told
+    connection.lost = reason
 
 
-def tell_back(connection: Connection) -> None:
+def note_back(connection: Connection) -> None:
     """Say that the coordinator is reached again, where it was not."""
     if connection.lost:
         log.info("Connected to %s again.", connection.server)

@@ -31,8 +31,8 @@ from client.node.calls import (
     Unrecognised,
     call,
     log,
-    tell_back,
-    tell_lost,
+    note_back,
+    note_lost,
 )
 from shared.deployment.wire import HEARTBEAT_SECONDS, WAIT_LIMIT
 from shared.errors import SiteError
@@ -99,12 +99,12 @@ def activate(connection: Connection, changed_key: Callable[[], bool] = lambda: F
                 connection, lambda: connection.client.ActivateNode(activation(connection))
             )
         except Unrecognised as error:
-            tell_lost(connection, str(error), Trouble.mendable)
+            note_lost(connection, str(error), Trouble.fixable)
             connection.stop.wait(RETRY_SECONDS[-1])
             continue
         connection.node = Node(node_id=response.node_id)
         connection.unrecognised = False
-        tell_back(connection)
+        note_back(connection)
         return
 
 

@@ -100,7 +100,7 @@ def _read(home: SiteHome, file: Path) -> str:
 
 def _damaged(file: Path) -> SiteError:
     return SiteError(
-        f"{file} is damaged; `fedthaw site init FOLDER --invitation FILE` writes it anew and keeps "
+        f"{file} is damaged; `fedthaw site init FOLDER --invitation FILE` rewrites it and keeps "
         "the key."
     )
 

@@ -1,4 +1,4 @@
-"""The process that does a site's work, seen from the one that speaks with the coordinator."""
+"""The process that does a site's work, seen from the one that talks to the coordinator."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def start_worker(
             # Ctrl-C is for the site's client, which ends its worker itself.
             start_new_session=True,
         )  # fmt: skip
-    with suppress(OSError):  # it ended at once, which the first message tells
+    with suppress(OSError):  # it ended at once, which the first message shows
         ours.send_bytes("\n".join(sources).encode("ascii"))
         for content in sources.values():
             ours.send_bytes(content)

@@ -15,7 +15,7 @@ from flwr.proto.fleet_pb2 import ActivateNodeResponse
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
-from client.node.calls import Connection, log, tell_back
+from client.node.calls import Connection, log, note_back
 from client.node.connection import activation, connect
 from client.node.home import SiteHome
 from client.node.keys import promote_next_key
@@ -68,7 +68,7 @@ def take_next_key(rotation: Rotation, connection: Connection) -> bool:
         connection.signer.take(key)
         connection.public_key = raw
         connection.unrecognised = False
-        tell_back(connection)
+        note_back(connection)
     if raw == connection.public_key:
         _keep(rotation)
     return admitted
@@ -82,7 +82,7 @@ def _is_admitted(
         try:
             answer: ActivateNodeResponse = trial.client.ActivateNode(activation(trial))
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError):
-            return False  # not registered yet, or not reached: the present key will tell
+            return False  # not registered yet, or not reached: the present key will show which
     connection.node = Node(node_id=answer.node_id)
     return True
 

@@ -16,18 +16,18 @@ from shared.protocol.evaluate import Scope
 from shared.schedule import Plan, plan_round, total_rounds
 
 
-def check_run(workspace: Workspace, config: RunConfig, *, tell: bool = False) -> None:
+def check_run(workspace: Workspace, config: RunConfig, *, report: bool = False) -> None:
     """PolicyError where a rule of the site refuses this run.
 
     In a simulation, whose owner the rules protect from nobody, only rules that site.toml itself
-    gives refuse; with `tell` what a deployed site would refuse is said.
+    gives refuse; with `report` the owner reads what a deployed site would refuse.
     """
     samples = training_samples(workspace, config)
     for part in workspace.parts:
         refusals = _refusals(part.settings.policy, config, samples)
         _require(workspace, part, refusals)
-        if tell and not workspace.deployed and not config.pooled:
-            _tell_refusals(part, config)
+        if report and not workspace.deployed and not config.pooled:
+            _report_refusals(part, config)
 
 
 def _refusals(policy: Policy, config: RunConfig, samples: TrainingSamples) -> list[Refusal]:
@@ -39,7 +39,7 @@ def _refusals(policy: Policy, config: RunConfig, samples: TrainingSamples) -> li
     ]
 
 
-def _tell_refusals(part: Part, config: RunConfig) -> None:
+def _report_refusals(part: Part, config: RunConfig) -> None:
     """Say what the rules would refuse, with the split that they would ask for."""
     try:
         refusals = _refusals(
@@ -48,8 +48,8 @@ def _tell_refusals(part: Part, config: RunConfig) -> None:
     except PolicyError as error:
         refusals = list(error.refusals)
     if refusals:
-        told = "; ".join(one.full() for one in refusals)
-        tell_owner(part.settings.name, f"Deployed, this site would refuse the run: {told}.")
+        refused = "; ".join(one.full() for one in refusals)
+        tell_owner(part.settings.name, f"Deployed, this site would refuse the run: {refused}.")
 
 
 def check_settings(workspace: Workspace, config: RunConfig) -> None:

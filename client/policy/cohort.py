@@ -29,7 +29,7 @@ def refused_training(policy: Policy, config: RunConfig, train: tuple[Sample, ...
 
 
 def refused_evaluation(policy: Policy, kind: str, held_out: tuple[Sample, ...]) -> list[Refusal]:
-    """Likewise of an evaluation of these images; of nobody nothing is told."""
+    """The rules that an evaluation of these images breaks; an empty cohort sends nothing."""
     patients = patients_of(held_out)
     if 0 < patients < policy.least_held_out_patients:
         limit = numbers(policy.least_held_out_patients)

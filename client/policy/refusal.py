@@ -21,14 +21,14 @@ class Refusal:
     found: str | None
     detail: str = ""
 
-    def told(self) -> str:
+    def shareable(self) -> str:
         """For the coordinator: no count of patients."""
         asked = f" and the run asks for {self.found}" if self.found is not None else ""
         return f"{self.rule} is {self.limit}{asked}"
 
     def full(self) -> str:
         """For the site's owner."""
-        return f"{self.told()}{f' ({self.detail})' if self.detail else ''}"
+        return f"{self.shareable()}{f' ({self.detail})' if self.detail else ''}"
 
 
 class PolicyError(SiteError):
@@ -39,7 +39,8 @@ class PolicyError(SiteError):
             f"{site} does not take part, by [policy] of its site.toml: "
             f"{'; '.join(one.full() for one in refusals)}. Change the run, or the rule there.",
             shareable=(
-                f"its owner's policy does not allow this: {'; '.join(o.told() for o in refusals)}"
+                "its owner's policy does not allow this: "
+                f"{'; '.join(one.shareable() for one in refusals)}"
             ),
         )
         self.refusals = tuple(refusals)

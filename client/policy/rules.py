@@ -27,7 +27,7 @@ def _rule(default: Any, kind: str, of: str = "") -> Any:
 class Policy:
     """Rules with safe defaults; a run of the default settings keeps to them.
 
-    A limit of 0 is none where its name begins with `most`, and for hours.
+    A value of 0 means no limit where the name begins with `most`, and for hours.
     """
 
     least_training_patients: int = _rule(10, "whole")
@@ -45,7 +45,7 @@ class Policy:
     augmentations: tuple[str, ...] = _rule(choices_of("augmentation"), "choices", "augmentation")
     unaugmented_statistics: bool = _rule(False, "flag")
     """Whether BatchNorm means may leave that were taken of images as they are: these are sums of
-    what the network makes of them, and rounds enough are equations enough to solve for each."""
+    the network's activations of them, and enough rounds give enough equations to solve for each."""
     least_dropout: float = _rule(0.0, "share")
     least_steps: int = _rule(2, "whole")
     """Optimiser steps of a round."""
@@ -78,7 +78,7 @@ class Policy:
     """Rules that site.toml itself gives, by their keys; these bind in a simulation too."""
 
     def binds(self, rule: str, *, deployed: bool) -> bool:
-        """Whether breaking this rule refuses a run, or (in a simulation) is only told."""
+        """Whether breaking this rule refuses a run, or (in a simulation) is only reported."""
         return deployed or rule in self.explicit
 
 

@@ -23,7 +23,7 @@ def plan_in_words(config: RunConfig, policy: Policy) -> list[str]:
     ]  # fmt: skip
     for refusal in refused_settings(policy, config):
         sentences.append(
-            f"REFUSED all the same: your site.toml does not allow it, as {refusal.told()}."
+            f"REFUSED all the same: your site.toml does not allow it, as {refusal.shareable()}."
         )
     return sentences
 

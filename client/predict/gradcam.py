@@ -1,4 +1,4 @@
-"""Grad-CAM: where in an image the network found what speaks for the positive class."""
+"""Grad-CAM: where in an image the network found the evidence for the positive class."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def grad_cam(model: StagedResNet, features: Tensor) -> Tensor:
     """Maps (N, h, w) in [0, 1] of layer4's output (N, C, h, w), each image's greatest value 1.
 
     Selvaraju et al., arXiv:1610.02391, equations 1 and 2: the logit's gradient, averaged over the
-    positions, weights the channels; what is negative, and so speaks for the negative class, is 0.
-    A map is 0 everywhere where nothing speaks for the positive class. The model is in eval mode,
-    so an image's map does not depend on its batch, and its parameters get no gradient.
+    positions, weights the channels. Negative values, evidence for the negative class, become 0; a
+    map without evidence for the positive class is 0 everywhere. The model is in eval mode, so an
+    image's map does not depend on its batch, and its parameters get no gradient.
     """
     features = features.detach().requires_grad_(True)
     with torch.enable_grad():

@@ -84,7 +84,7 @@ def predict(
         done += len(batch)
         on_image(done)
     images, shared = _without_shared(images, explain)
-    images = _copies_told(images)
+    images = _count_copies_once(images)
     calibration = finished.calibration or Calibration(None, ())
     return Prediction(
         run=finished.stored.run,
@@ -144,14 +144,14 @@ def _without_shared(
     return kept, [Refused(image.file, SHARED) for image in images if image.fingerprint in shared]
 
 
-def _copies_told(images: Sequence[ImageScore]) -> list[ImageScore]:
+def _count_copies_once(images: Sequence[ImageScore]) -> list[ImageScore]:
     """A further copy of a patient's picture does not count again, as in admission."""
     seen: set[tuple[tuple[bool, str], str]] = set()
-    told = []
+    counted = []
     for image in images:
         key = (image.person, image.fingerprint)
         copy = key in seen
         note = ("copy of another file of the patient, counted once",) if copy else ()
-        told.append(replace(image, counts=not copy, notes=(*image.notes, *note)))
+        counted.append(replace(image, counts=not copy, notes=(*image.notes, *note)))
         seen.add(key)
-    return told
+    return counted

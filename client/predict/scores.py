@@ -40,7 +40,7 @@ class ImageScore:
 
     @property
     def person(self) -> tuple[bool, str]:
-        """The patient, told apart from a file whose name is another's Patient ID."""
+        """The patient, distinct from a file whose name is another's Patient ID."""
         return self.identified, self.patient
 
 

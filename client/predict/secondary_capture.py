@@ -68,8 +68,8 @@ def secondary_capture(picture: NDArray[np.uint8], source: ReadImage, run: str) -
         "BurnedInAnnotation": "YES",
         "DerivationDescription": "Grad-CAM (arXiv:1610.02391) of a neural network",
         "ImageComments": (
-            "Explanation of a model's score, no diagnosis: left what the network saw, right where "
-            f"it found what speaks for the positive class. Run {run}. {NOTICE}"
+            "Explanation of a model's score, not a diagnosis: left what the network saw, right "
+            f"where it found evidence for the positive class. Run {run}. {NOTICE}"
         ),
     }.items():
         setattr(capture, keyword, value)

@@ -1,4 +1,4 @@
-"""The batches of a round: images augmented anew, or the features of an image's views."""
+"""The batches of a round: freshly augmented images, or the features of an image's views."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def train_round(
     """Train `model` in place as planned; all randomness follows from the seed, `stream` and round.
 
     `moments` are the optimiser's from the round before, empty to begin afresh. With `features`, of
-    these samples, images are drawn from their views; without, each is augmented anew. Raises
+    these samples, images are drawn from their views; without, each is augmented again. Raises
     FedThawError when the loss is no longer finite.
     """
     set_trainable(model, plan.trainable, config.batch_norm)
@@ -115,7 +115,7 @@ def _learner(
 
 
 def require_finite(loss: Tensor, plan: Plan) -> None:
-    """FedThawError where the loss () is none any more."""
+    """FedThawError where the loss is NaN or infinite."""
     if not torch.isfinite(loss):
         raise FedThawError(
             f"The loss became {loss.item()} in round {plan.round}; lower the learning rates "

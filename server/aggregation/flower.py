@@ -30,8 +30,8 @@ def run_strategy(
 ) -> Arrays:
     """Aggregate (arrays, images) that have the same keys in the same order.
 
-    Messages are made anew, since some strategies empty them; FedAvgM pairs tensors by position.
-    Raises RunError, which speaks of so many `sites`, where the strategy cannot combine them.
+    Each call builds its messages, as some strategies empty them; FedAvgM pairs tensors by position.
+    Raises RunError, which names the number of `sites`, where the strategy cannot combine them.
     """
     replies = [_as_reply(arrays, images) for arrays, images in contributions]
     try:

@@ -3,7 +3,7 @@
 As Flower's Krum chooses, which needs all contributions in memory, several times over: squared
 distances from norms and dot products, for each site the sum over its nearest n - f - 2 others, and
 the site with the smallest sum. The sums here are float64, gathered block by block, so that sites
-whose scores Flower's float32 cannot tell apart are told apart; exact ties go to the first name.
+whose scores are equal in Flower's float32 are still ranked; exact ties go to the first name.
 """
 
 from __future__ import annotations

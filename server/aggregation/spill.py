@@ -50,7 +50,7 @@ class Spill:
             self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
         except OSError as error:
             raise RunError(
-                f"The sites' updates cannot be kept in {folder} ({error}). Mend this and continue "
+                f"The sites' updates cannot be kept in {folder} ({error}). Fix this and continue "
                 "with --resume."
             ) from error
 

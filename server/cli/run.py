@@ -11,7 +11,7 @@ from server.cli.paths import COORDINATOR, HomeOption
 from shared.audit.cli import SyslogOption
 from shared.audit.syslog import Syslog
 from shared.health import HealthOption, health_service
-from shared.logs import speak
+from shared.logs import log_to_terminal
 from shared.memory import keep_freed_memory
 
 
@@ -31,8 +31,8 @@ def run(
     proxy: Annotated[
         list[str] | None,
         typer.Option(
-            help="Address or network of a reverse proxy that passes TLS on unread and speaks the "
-            "PROXY protocol, version 2; may be repeated."
+            help="Address or network of a reverse proxy that passes TLS on unread and sends the "
+            "PROXY protocol header, version 2; may be repeated."
         ),
     ] = None,
 ) -> None:
@@ -50,7 +50,7 @@ def run(
 
     proxies = parse_proxies(proxy or ())
     opened = open_home(home)
-    speak("fedthaw.server")
+    log_to_terminal("fedthaw.server")
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes
     chosen = port or read_settings(opened).port

@@ -170,7 +170,7 @@ def _distinct(sites: list[Path]) -> list[Path]:
 
 
 def _stored(folder: Path, sites: list[Path], given: dict[str, Scalar]) -> RunConfig:
-    """The configuration that a run to be continued began with, and what is given anew."""
+    """The configuration that a run to be continued began with, and what is given now."""
     flat = open_run(folder).config.to_flat()
     names = set(map(str, sites))
     if sites and names != set(str(flat["sites"]).split(os.pathsep)):

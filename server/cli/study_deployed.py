@@ -99,6 +99,6 @@ def _raise(folder: Path, what: str) -> None:
         return
     kind = UserError if failure.exit_code == 2 else RunError
     raise kind(
-        f"{what}: {failure.sentence} What was done is kept, and the other runs go on: mend this "
+        f"{what}: {failure.sentence} What was done is kept, and the other runs go on: fix this "
         "and give the study's command again."
     )

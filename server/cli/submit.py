@@ -63,7 +63,7 @@ def submit(
     Example: fedthaw submit --set weights=xrv --set rounds=20 --set min-sites=3
 
     Sites run only code and settings that their owners have approved: the plan is printed first. The
-    exit code is the run's: 0 complete, 2 where a setting or a site must be mended, else 1. Ctrl-C
+    exit code is the run's: 0 complete, 2 where a setting or a site must be fixed, else 1. Ctrl-C
     ends the watching, not the run.
     """
     opened = open_home(home)
@@ -102,7 +102,7 @@ def stop(
 
 
 def _place(home: Home, order: Order) -> None:
-    """Put it where the server process finds it, and tell which orders are before it."""
+    """Put it where the server process finds it, and print which orders are before it."""
     clear_failure(order.folder)
     (order.folder / STOP).unlink(missing_ok=True)
     write_order(order)
@@ -142,7 +142,7 @@ def _new(home: Home, name: str | None, overrides: dict[str, Scalar]) -> Order:
 
 
 def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar]) -> Order:
-    """The order of before, with what is given anew; the bundle stays the approved one."""
+    """The order of before, with what is given now; the bundle stays the approved one."""
     from server.run.folder import RESUMABLE_CHANGES
 
     if name:

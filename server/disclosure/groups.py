@@ -58,13 +58,13 @@ class Earlier:
     """What was shown before, beside which something is to be shown."""
 
     same: Sequence[Vector] = ()
-    """Groups of the same cohort, in parts that tell a site's data of then from those of now."""
+    """Groups of the same cohort, in parts that separate a site's earlier data from its present."""
     few: Sequence[Few] = ()
     """Hidden behind these sums, and the patients by which a site's data have changed since."""
     data: Mapping[str, str] = field(default_factory=dict)
-    """A digest of each site's data of now."""
+    """A digest of each site's present data."""
     others: Sequence[Vector] = ()
-    """Groups of any cohort, in sites alone: a site's other cohorts tell much of this one."""
+    """Groups of any cohort, in sites alone: a site's other cohorts reveal much of this one."""
     small: frozenset[str] = frozenset()
     """Sites that are hidden behind sums of any cohort."""
 
@@ -90,9 +90,9 @@ class ShownGroups:
         sites = [Few({name: 1.0}, counts[name]) for name in sorted(self.hidden)]
         sites += [Few({name: 1.0}) for name in sorted(before.small - self.hidden)]
         guarded = _too_few(sites, min_cell)
-        # What was told of a site's other patients cannot be hidden any more.
-        told = spans(self._others, guarded)
-        self._guarded_others = [one for one, known in zip(guarded, told, strict=True) if not known]
+        # What was shown of a site's other patients cannot be hidden any more.
+        shown = spans(self._others, guarded)
+        self._guarded_others = [one for one, known in zip(guarded, shown, strict=True) if not known]
 
     def admit(self, group: Collection[str]) -> bool:
         """Whether the group may be shown beside those before; if so it counts as shown."""

@@ -1,4 +1,4 @@
-"""Which values of a page's tables may be told, beside what the run's files hide already."""
+"""Which values of a page's tables may be shown, beside what the run's files hide already."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from server.disclosure.rounding import rounded, rounded_loss
-from server.disclosure.run import shown_site
+from server.disclosure.run_files import shown_site
 from server.disclosure.suppression import Suppression, below_limit, suppress
 from server.run.ledger import RoundRecord
 from shared.metrics.summary import BinaryMetrics
 
 
-def may_tell(
+def may_show(
     sites: Mapping[str, BinaryMetrics], pooled: BinaryMetrics, min_cell: int
 ) -> Suppression:
     """The sites to hide, and whether the totals may stand beside the others.
@@ -50,27 +50,27 @@ def metrics_of(document: Mapping[str, Any]) -> BinaryMetrics:
 
 
 def round_on_page(record: RoundRecord, min_cell: int) -> RoundRecord:
-    """A round of the ledger as a page may tell of it; a `min_cell` of 0 hides nothing.
+    """A round of the ledger as a page may show it; a `min_cell` of 0 hides nothing.
 
     Whatever the ledger holds, hidden sites are left without their numbers, what is of all sites
-    without theirs where it would tell of few patients, and the rest is rounded.
+    without theirs where it would reveal few patients, and the rest is rounded.
     """
     if min_cell == 0:
         return record
     sites = {name: metrics_of(site.metrics) for name, site in record.sites.items()}
     pooled = metrics_of(record.validation)
-    told = may_tell(sites, pooled, min_cell)
+    decision = may_show(sites, pooled, min_cell)
     patients = sum(site.patients or 0 for site in record.sites.values())
     return replace(
         record,
         sites={
             name: shown_site(
                 site,
-                (BinaryMetrics() if name in told.hidden else rounded(sites[name])).to_json(),
-                hidden=name in told.hidden,
+                (BinaryMetrics() if name in decision.hidden else rounded(sites[name])).to_json(),
+                hidden=name in decision.hidden,
             )
             for name, site in record.sites.items()
         },
-        loss=rounded_loss(record.loss, patients) if told.shows_totals and patients else None,
-        validation=(rounded(pooled) if told.shows_totals else BinaryMetrics()).to_json(),
+        loss=rounded_loss(record.loss, patients) if decision.shows_totals and patients else None,
+        validation=(rounded(pooled) if decision.shows_totals else BinaryMetrics()).to_json(),
     )

@@ -1,7 +1,7 @@
 """What runs have shown of their sites: releases.jsonl, beside the runs' folders.
 
 It holds names, digests and counts that were shown, and nothing that was not. A line is added
-before what it speaks of is written anywhere, and none is ever changed.
+before the results it lists are written anywhere, and none is ever changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from server.disclosure.groups import Counts, Earlier, Few, is_few
+from server.disclosure.groups import Counts, Earlier, Few, ShownGroups, is_few
 from shared.errors import RunError
 
 FILE = "releases.jsonl"
@@ -58,6 +58,12 @@ class Releases:
         """Add one, unless the same was shown before."""
         if not any(one.shows(release) for one in (*self.before, *self.new)):
             self.new.append(release)
+
+    def add_admitted(self, run: str, cohort: str, groups: ShownGroups) -> None:
+        """Add all groups that were admitted, before any of their results is written."""
+        for members, counts in groups.admitted():
+            small = tuple(sorted(groups.hidden & set(members)))
+            self.add(Release(run, cohort, members, counts, small))
 
     def data_of(self, run: str) -> dict[str, str]:
         """A digest of each site's data, as a run has shown it last."""
@@ -163,7 +169,7 @@ class Register:
             yield releases
             if releases.new:
                 lines = "".join(json.dumps(asdict(one)) + "\n" for one in releases.new)
-                # A line that a crash has torn was never followed by what it speaks of.
+                # A line that a crash has torn was never followed by the results it lists.
                 start = "" if not text or text.endswith(b"\n") else "\n"
                 try:
                     file.write((start + lines).encode("utf-8"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from server.disclosure.groups import Counts, ShownGroups
-from server.disclosure.register import OF_STUDY, Register, Release, register_beside
+from server.disclosure.register import OF_STUDY, Register, register_beside
 from server.disclosure.rounding import (
     decimals,
     rounded_interval,
@@ -53,9 +53,7 @@ class StudyDisclosure:
         if not self.for_others:
             return
         with self._register.opened() as releases:
-            for members, counts in groups.admitted():
-                small = tuple(sorted(groups.hidden & set(members)))
-                releases.add(Release(self._study, self._cohort, members, counts, small))
+            releases.add_admitted(self._study, self._cohort, groups)
 
     def result(self, exact: StudyResult) -> Shown[StudyResult]:
         """The whole result, of which only groups that were admitted are part."""

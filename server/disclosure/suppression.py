@@ -36,7 +36,7 @@ def suppress(counts: Mapping[str, Counts], own: Collection[str], min_cell: int) 
 
 
 def suppress_beside(groups: ShownGroups, counts: Mapping[str, Counts]) -> Suppression:
-    """As `suppress`, without what would tell of few patients beside what was shown before."""
+    """As `suppress`, without what would reveal few patients beside what was shown before."""
     hidden = [name for name in counts if name in groups.hidden]
     others = sorted(set(counts) - set(hidden), key=lambda name: (sum(counts[name]), name))
     while hidden and others and groups.are_few(hidden):

@@ -39,7 +39,7 @@ def issue_certificate(
     """A certificate for a server of these names, and its new key, as PEM.
 
     `names` are DNS names and IP addresses; this machine's own are always added. The certificate
-    ends with its authority at the latest. Raises ConfigError for a name that is none.
+    ends with its authority at the latest. Raises ConfigError for an invalid name.
     """
     authority = x509.load_pem_x509_certificate(ca_cert_pem.encode("ascii"))
     ca_key = serialization.load_pem_private_key(ca_key_pem.encode("ascii"), None)

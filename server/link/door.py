@@ -92,7 +92,7 @@ class Door:
         for turns in self._waiting.values():
             for address, one in turns.expired(patience):
                 self._turn_away(address, one)
-        self._visitors.refusals.tell(self._loop.time())
+        self._visitors.refusals.flush(self._loop.time())
 
     def _pulse(self, due: float) -> None:
         """Measure how late the event loop is: what strangers cost must not be the sites' loss."""
@@ -128,7 +128,7 @@ class Door:
                 self._take(accepted, counted_address(peer[0]))
         else:
             self._pause(_PAUSE_SECONDS)
-        self._let_in()
+        self._admit_waiting()
 
     def _say_once(self, complaint: str) -> None:
         if complaint != self._said:
@@ -152,7 +152,7 @@ class Door:
             accepted.close()
             return
         self._take(accepted, counted_address(address))
-        self._let_in()
+        self._admit_waiting()
 
     def _take(self, accepted: socket.socket, address: str) -> None:
         known = self._visitors.is_known(address)
@@ -164,7 +164,7 @@ class Door:
         self._visitors.refusals.note(address, "too many at once")
         cut(accepted)
 
-    def _let_in(self) -> None:
+    def _admit_waiting(self) -> None:
         """Begin with those whose turn it is, and look again when the next one's has come."""
         if self._next is not None:
             self._next.cancel()
@@ -179,7 +179,7 @@ class Door:
                 self._start(self._begin(visitor, accepted))
         soonest = min(turns.seconds_to_next() for turns in self._waiting.values())
         if soonest < math.inf:
-            self._next = self._loop.call_later(soonest / pace, self._let_in)
+            self._next = self._loop.call_later(soonest / pace, self._admit_waiting)
 
     async def _begin(self, visitor: Visitor, accepted: socket.socket) -> None:
         """TLS, then HTTP; a connection that proves to be no site's ends by itself."""

@@ -23,7 +23,7 @@ def expiry_warning(home: Home) -> str | None:
     if authority < SOON:
         return (
             f"The coordinator's authority {_ends(authority)}, and sites trust nothing after that: "
-            "make a new coordinator's folder (fedthaw server init) and invite all sites anew."
+            "make a new coordinator's folder (fedthaw server init) and invite all sites again."
         )
     return (
         f"The server's certificate {_ends(certificate)}, and sites trust none that has ended: "

@@ -93,7 +93,7 @@ class ServerSettings:
 
     @property
     def address(self) -> str:
-        """HOST:PORT as sites are told."""
+        """HOST:PORT by which sites reach it."""
         return to_address(self.names[0], self.port)
 
 

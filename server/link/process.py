@@ -21,7 +21,7 @@ from server.link.lock import only_one
 from server.link.refusals import Refusals
 from server.link.runs import Runs, end
 from server.link.state import Link
-from server.link.supervision import Known, let_in, look_after
+from server.link.supervision import Known, admit_registered, look_after
 from server.link.visitors import Visitors
 from shared.audit.syslog import Syslog
 from shared.deployment.names import LOOPBACK, is_loopback, to_address
@@ -75,7 +75,7 @@ async def _serve(home: Home, listening: Listening, limits: Limits) -> None:
     app = _superlink(link)
     # Before they are read: what changes while the process starts is read again.
     known = Known(home, syslog)
-    let_in(known, link)
+    admit_registered(known, link)
     outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
     sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None, limits)
     local = new_server(gate_for_runs(app), None, replace(limits, body_bytes=BODY_LIMIT))

@@ -35,7 +35,7 @@ class Refusals:
             key = (_OTHERS, why)
         self._counted[key] += 1
 
-    def tell(self, now: float) -> None:
+    def flush(self, now: float) -> None:
         """Log what was counted, if there is anything and the last line is a minute old.
 
         `now` is of a clock that never goes back, in seconds.

@@ -226,6 +226,6 @@ def _in_days(days: int) -> datetime:
 
 def _damaged(home: Home) -> ConfigError:
     return ConfigError(
-        f"{home.registry} is damaged, so no site can be let in; put a copy of it back, or remove "
-        "it and register the sites anew."
+        f"{home.registry} is damaged, so no site can connect; restore a copy of it, or remove "
+        "it and register the sites again."
     )

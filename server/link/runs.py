@@ -1,6 +1,6 @@
 """Runs what was submitted, one run after the other, each in a process of its own.
 
-A run's process that dies is started anew and goes on after its last round; so does a run that a
+A run's process that dies is restarted and goes on after its last round; so does a run that a
 killed server process has left. One that dies again and again without a further round has failed.
 """
 
@@ -154,7 +154,7 @@ def _conclude(runs: Runs) -> None:
             order.folder,
             RunError(
                 f"The run's process ended {deaths} times (last with {process.returncode}) without "
-                f"finishing a round; {order.folder / 'coordinator.log'} says more. Mend this and "
+                f"finishing a round; {order.folder / 'coordinator.log'} says more. Fix this and "
                 f"continue with `fedthaw submit --resume {order.name}`."
             ),
         )

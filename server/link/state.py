@@ -74,7 +74,7 @@ class Link(InMemoryLinkState):
     def activate_node(self, node_id: int, heartbeat_interval: float) -> bool:
         """Take a site's process in, also where an earlier one was killed and still counts as there.
 
-        `last_activated_at` then tells the coordinator that what it asked before is lost.
+        `last_activated_at` then shows the coordinator that what it asked before is lost.
         """
         with self.lock:
             node = self.nodes.get(node_id)
@@ -148,7 +148,7 @@ class Link(InMemoryLinkState):
         """Not a reply under a request's name, and one that is there already only as it was.
 
         A site repeats a reply where it did not hear that it was taken. With other parts it would
-        begin anew, beside what the first ones are counted as.
+        begin again, beside what the first ones are counted as.
         """
         if not message.metadata.reply_to_message_id:
             return True

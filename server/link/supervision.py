@@ -76,7 +76,7 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
         for warning in key_warnings(known.sites, datetime.now(UTC)):
             log.warning(warning)
     if _is_new(known, home.registry):
-        let_in(known, link)
+        admit_registered(known, link)
     elif valid_sites(known.sites, datetime.now(UTC)) != known.admitted:
         _shut_out_ended(known, link)
     if _is_new(known, home.certificate) and tls is not None:
@@ -89,7 +89,7 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
         write_status(home, status)
 
 
-def let_in(known: Known, link: Link) -> None:
+def admit_registered(known: Known, link: Link) -> None:
     """Let the registered sites in; where the registry cannot be read, those of before."""
     try:
         known.sites = read_registry(known.home)

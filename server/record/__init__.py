@@ -1,1 +1,1 @@
-"""What a run tells other programs that show metrics by round: TensorBoard and MLflow."""
+"""What a run sends to other programs that show metrics by round: TensorBoard and MLflow."""

@@ -1,4 +1,4 @@
-"""Which recorders a run has, and when they are told."""
+"""Which recorders a run has, and when they are called."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def require_packages(config: RunConfig) -> None:
 
 @contextmanager
 def recorded(config: RunConfig) -> Iterator[None]:
-    """Tell the recorders of this run what happens in the block, from its first round on."""
+    """Report to the recorders of this run what happens in the block, from its first round on."""
     recordings: list[Recording] = []
     folder = Path()
 

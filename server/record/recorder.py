@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Recorder:
-    """What another program is told; either function may raise whatever it likes."""
+    """What another program is sent; either function may raise whatever it likes."""
 
     add: Callable[[RoundRecord], None]
     finish: Callable[[Outcome], None]
@@ -44,7 +44,7 @@ Opening = Callable[[], AbstractContextManager[Recorder]]
 
 
 class Recording:
-    """One recorder at work. Whatever goes wrong there is told once and ends it, not the run."""
+    """One recorder at work. Whatever goes wrong there is reported once and ends it, not the run."""
 
     def __init__(self, name: str, opening: Opening, ledger: Path) -> None:
         self._name, self._opening, self._ledger = name, opening, ledger

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from server.disclosure.coarse import coarse
-from server.disclosure.page import may_tell, metrics_of
+from server.disclosure.grades import rounded_grade
+from server.disclosure.page import may_show, metrics_of
 from server.disclosure.rounding import rounded
-from server.disclosure.run import rounded_grade
 from server.disclosure.suppression import Suppression
 from server.report.data import Cohort, GradeOutcome
 from server.run.evaluation_file import CohortCounts, EvaluationFile
@@ -54,8 +54,8 @@ def _cohort(
     summary: Mapping[str, Any] | None,
     min_cell: int,
 ) -> Cohort:
-    """The cohort without what may not be told, by its metrics or by its score counts."""
-    told = may_tell(sites, pooled, min_cell)
+    """The cohort without what may not be shown, by its metrics or by its score counts."""
+    decision = may_show(sites, pooled, min_cell)
     kept = CohortCounts(None)
     if evaluation is not None:
         kept = evaluation.cohorts.get(name, kept)
@@ -64,31 +64,33 @@ def _cohort(
     if min_cell:
         pooled = rounded(pooled)
         sites = {n: rounded(own) for n, own in sites.items()}
-    if told.hidden and min_cell:
-        behind = summed(own for n, own in by_site.items() if n in told.hidden)
+    if decision.hidden and min_cell:
+        behind = summed(own for n, own in by_site.items() if n in decision.hidden)
         whole = whole and coarse(whole, behind, min_cell)
         by_site = {n: coarse(own, Histogram.empty(), min_cell) for n, own in by_site.items()}
     return Cohort(
         name=name,
-        pooled=pooled if told.shows_totals else None,
-        sites={n: None if n in told.hidden else own for n, own in sites.items()},
-        counts=whole if told.shows_totals else None,
-        site_counts={n: own for n, own in by_site.items() if n not in told.hidden},
-        grade=_grade((summary or {}).get("covariate", {}).get(name), pooled, told, min_cell),
+        pooled=pooled if decision.shows_totals else None,
+        sites={n: None if n in decision.hidden else own for n, own in sites.items()},
+        counts=whole if decision.shows_totals else None,
+        site_counts={n: own for n, own in by_site.items() if n not in decision.hidden},
+        grade=_grade((summary or {}).get("covariate", {}).get(name), pooled, decision, min_cell),
     )
 
 
 def _grade(
-    document: Mapping[str, Any] | None, pooled: BinaryMetrics, told: Suppression, min_cell: int
+    document: Mapping[str, Any] | None, pooled: BinaryMetrics, decision: Suppression, min_cell: int
 ) -> GradeOutcome | None:
     """The clinical grade's result, None where it may be that of too few patients.
 
     Which sites have a grade is not known here, so beside hidden sites all patients must have one.
     """
-    if document is None or not told.shows_totals:
+    if document is None or not decision.shows_totals:
         return None
     graded = document["positives"], document["negatives"]
-    if min(graded) < min_cell or (told.hidden and graded != (pooled.positives, pooled.negatives)):
+    if min(graded) < min_cell or (
+        decision.hidden and graded != (pooled.positives, pooled.negatives)
+    ):
         return None
     if min_cell:
         document = rounded_grade(document)

@@ -1,4 +1,4 @@
-"""What the page tells of a run. It holds only what may be shown, so no section can tell more."""
+"""What the page shows of a run. It holds only what may be shown, so no section can show more."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Totals:
     bytes_full_exchange: int
     seconds: float
     train_seconds: float | None
-    """None, as for evaluating, where it would tell of hidden sites."""
+    """None, as for evaluating, where it would reveal hidden sites."""
     evaluate_seconds: float | None
     wait_seconds: float
     peak_memory_bytes: int
@@ -132,7 +132,7 @@ class Report:
     """The one to be judged by first."""
     contributions: tuple[Contribution, ...]
     trained_on: TrainingData | None
-    """None where it is not to be shown, because it would tell of a single site."""
+    """None where it is not to be shown, because it would reveal a single site."""
     missing: Mapping[str, str]
     """Sites that are not in the final evaluation, and why."""
     totals: Totals

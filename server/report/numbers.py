@@ -74,12 +74,12 @@ def listed(names: Iterable[str]) -> str:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Whole numbers with runs joined: `1 to 4, 7`."""
+    """Integers with runs joined: `1 to 4, 7`."""
     return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in runs(numbers)) or "none"
 
 
 def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """First and last of each run of whole numbers."""
+    """First and last of each run of integers."""
     ordered = sorted(numbers)
     gaps = [(before, after) for before, after in pairwise(ordered) if after > before + 1]
     starts = [*ordered[:1], *(after for _, after in gaps)]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its font cache
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs its font cache
 
 import matplotlib as mpl  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
@@ -28,7 +28,7 @@ _VARIABLES = {
     BLUE: "blue", ORANGE: "orange", GREEN: "green", PURPLE: "purple",
 }  # fmt: skip
 LINES = ((0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)), (0, (8, 2)), (0, (2, 3)))
-"""Dashes of further lines, so that colour is not all that tells them apart."""
+"""Dashes of further lines, so that colour is not all that distinguishes them."""
 
 WIDTH = 4.6
 """Inches; a phone shows it about as large as it is."""

@@ -1,4 +1,4 @@
-"""From a run's folder to what the page may tell."""
+"""From a run's folder to what the page may show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from server.disclosure.shown import Audience, audience_of
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
 from server.report.data import Origin, Report, Round, Totals
-from server.report.reasons import told
+from server.report.reasons import shown_reasons
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
 from server.run.folder import RunFolder, open_run
@@ -26,7 +26,7 @@ from shared.schedule import total_rounds
 
 
 def read_report(path: Path, min_cell: int | None = None, *, for_others: bool = False) -> Report:
-    """What is in a run's folder, finished or not, without what may not be told.
+    """What is in a run's folder, finished or not, without what may not be shown.
 
     A simulation's own page, of which neither `min_cell` nor `for_others` is asked, hides nothing.
 
@@ -69,7 +69,7 @@ def _report(
         cohorts=cohorts,
         contributions=tuple(contributions_of(records, silent, min_cell)),
         trained_on=trained_on(records, silent, min_cell),
-        missing=told(summary.get("missing", {}), folder.config) if summary else {},
+        missing=shown_reasons(summary.get("missing", {}), folder.config) if summary else {},
         totals=_totals(summary, records, hides=bool(silent and min_cell)),
         origin=_origin(folder),
         min_cell=min_cell,
@@ -84,7 +84,7 @@ def _round(record: RoundRecord, config: RunConfig) -> Round:
         loss=record.loss,
         auroc=record.auroc,
         sites=tuple(sorted(record.sites)),
-        refused=told(record.refused, config),
+        refused=shown_reasons(record.refused, config),
         absent=tuple(sorted(record.absent)),
         attempts=record.attempts,
         bytes_down=record.bytes_down,

@@ -1,4 +1,4 @@
-"""Why sites were refused or silent, as far as the page may tell it."""
+"""Why sites were refused or silent, as far as the page may show it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from shared.config import RunConfig
 
 _OF_A_FOLDER = re.compile(r"[/\\]|(?<!\w)['\"]")
 """A path, or a name in quotation marks: an image's, which may be a patient's, or a column's."""
-LEFT_OUT = "not told here, as it speaks of the site's own files; the run's folder has it"
+LEFT_OUT = "not shown here, as it names the site's own files; see the run's folder"
 
 
-def told(reasons: Mapping[str, str], config: RunConfig) -> dict[str, str]:
+def shown_reasons(reasons: Mapping[str, str], config: RunConfig) -> dict[str, str]:
     """Reason by site, sorted.
 
-    Deployed sites send sentences that may travel. In a simulation errors are told in full, to the
+    Deployed sites send sentences that may travel. In a simulation errors are shown in full, to the
     person whose folders these are; who is given the page is another.
     """
     own = bool(config.site_folders)

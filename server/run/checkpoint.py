@@ -65,7 +65,7 @@ def load_checkpoint(folder: Path, round_number: int) -> Checkpoint | None:
     except OSError as error:
         raise RunError(
             f"The checkpoint {path} cannot be read ({error.strerror or error}). It may be "
-            "whole, so nothing was changed: mend its access, and continue with --resume."
+            "whole, so nothing was changed: check its permissions, and continue with --resume."
         ) from error
     delta, strategy = _part(tensors, "delta"), _part(tensors, "strategy")
     return Checkpoint(round_number, delta, strategy, _part(tensors, "feedback"))

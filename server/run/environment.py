@@ -1,4 +1,4 @@
-"""What the server process tells the process of a run, which Flower starts with settings alone."""
+"""What the server process passes to a run's process, which Flower starts with settings alone."""
 
 from __future__ import annotations
 

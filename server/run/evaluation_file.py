@@ -37,7 +37,7 @@ class CohortCounts:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> CohortCounts:
-        """Read the object; ValueError, KeyError, TypeError or AttributeError where it is none."""
+        """Read the object; an invalid one raises Value-, Key-, Type- or AttributeError."""
         sites = {str(name): _histogram(counts) for name, counts in document["sites"].items()}
         return cls(_histogram(document["pooled"]), sites)
 
@@ -68,7 +68,7 @@ class CovariateCounts:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> CovariateCounts:
-        """Read the object; ValueError, KeyError, TypeError or AttributeError where it is none."""
+        """Read the object; an invalid one raises Value-, Key-, Type- or AttributeError."""
         positives, negatives = (np.array(document[key]) for key in ("positives", "negatives"))
         name, levels = document["name"], tuple(document["levels"])
         return cls(None if name is None else str(name), levels, Histogram(positives, negatives))
@@ -93,7 +93,7 @@ class EvaluationFile:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EvaluationFile:
-        """Read the document; ValueError, KeyError, TypeError or AttributeError where it is none."""
+        """Read the document; an invalid one raises Value-, Key-, Type- or AttributeError."""
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r}, and {FORMAT} is known")
         cohorts = document["cohorts"].items()
@@ -154,7 +154,7 @@ def _histogram(document: Mapping[str, Mapping[str, int]] | None) -> Histogram | 
 
 
 def _dense(sparse: Mapping[str, int]) -> NDArray[np.int64]:
-    """The counts of all score bins; ValueError for a bin or a count that is none."""
+    """The counts of all score bins; ValueError for an invalid bin or count."""
     counts = np.zeros(SCORE_BINS, dtype=np.int64)
     for text, count in sparse.items():
         if not (text.isascii() and text.isdigit() and int(text) < SCORE_BINS):

@@ -83,12 +83,12 @@ def prepare_folder(config: RunConfig) -> RunFolder:
     try:
         if (path / "order.json").exists():
             # The name that it was submitted under, and never the same again: where a folder is
-            # removed and its name given anew, sites still have what they kept of the run before.
+            # removed and its name reused, sites still have what they kept of the run before.
             run = f"{path.name}-{secrets.token_hex(3)}"
         return _prepare(path, run, config)
     except OSError as error:
         raise ConfigError(
-            f"The run's folder {path} cannot be read ({error.strerror}); mend its access, or "
+            f"The run's folder {path} cannot be read ({error.strerror}); check its permissions, or "
             "choose another with --out."
         ) from error
 
@@ -107,7 +107,7 @@ def _prepare(path: Path, run: str, config: RunConfig) -> RunFolder:
 
 
 def open_run(path: Path) -> RunFolder:
-    """The folder of an earlier run; ConfigError where it is none or was written otherwise."""
+    """The folder of an earlier run; ConfigError if it is no run's or was written otherwise."""
     try:
         stored = read_stored_run(path)
     except ConfigError as error:

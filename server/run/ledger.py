@@ -111,7 +111,7 @@ def read_rounds(path: Path) -> list[RoundRecord]:
         return []
     except OSError as error:
         raise RunError(
-            f"The ledger {path} cannot be read ({error.strerror}); mend its access."
+            f"The ledger {path} cannot be read ({error.strerror}); check its permissions."
         ) from error
     records: list[RoundRecord] = []
     for number, line in enumerate(lines, start=1):

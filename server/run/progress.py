@@ -123,7 +123,7 @@ def _write(folder: Path, state: Progress) -> None:
     """Put the file in place; a full disk loses it and nothing else."""
     temporary = folder / f".{FILE}.{os.getpid()}.tmp"
     try:
-        # Not flushed to disk: it tells of this moment, and every reply would cost an fsync.
+        # Not flushed to disk: it is of this moment, and every reply would cost an fsync.
         temporary.write_text(json.dumps(vars(state)), encoding="utf-8")
         os.replace(temporary, folder / FILE)
     except OSError:

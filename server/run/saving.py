@@ -89,7 +89,7 @@ class RoundWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the job end. Where an error ends the block, what ends the job is only told."""
+        """Let the job end. Where an error ends the block, what ends the job is only reported."""
         if error is None:
             self.finish()
         elif self._thread is not None:

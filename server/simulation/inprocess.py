@@ -50,6 +50,6 @@ def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
 
 
 def _quieten_flower() -> None:
-    """Flower sets its log to INFO when it is imported; its strategies then speak every round."""
+    """Flower sets its log to INFO when it is imported; its strategies then log every round."""
     if not logging.getLogger("fedthaw").isEnabledFor(logging.DEBUG):
         quieten_flower()

@@ -81,12 +81,12 @@ def _of_this_machine(config: RunConfig, nodes: int) -> str:
 
 
 def _of_a_cluster(config: RunConfig, nodes: int) -> str:
-    """A Ray cluster that is there: it knows its own cores, and refuses to be told them."""
+    """A Ray cluster that is there: it knows its own cores, and refuses to be given them."""
     return f"num-supernodes={nodes} client-resources-num-cpus={config.threads or 1}"
 
 
 def _follow(place: Path, environment: dict[str, str], config: RunConfig, run: str) -> None:
-    """Tell the ledger's rounds as they come, until Flower says that the run has ended."""
+    """Report the ledger's rounds as they come, until Flower says that the run has ended."""
     folder, rounds = Path(config.out), total_rounds(config)
     names = tuple(Path(site).name for site in config.site_folders)
     done = len(read_rounds(folder / "ledger.jsonl")) if config.resume else 0

@@ -1,4 +1,4 @@
-"""A SuperLink of its own for one simulation, and Flower's command to speak with it."""
+"""A SuperLink of its own for one simulation, and Flower's command to control it."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def _last_line(said: str) -> str:
     """The line of a program's output that says what went wrong, a traceback's last one."""
     # Flower's command draws boxes around what it says.
     lines = [line.strip(" \t│╭╮╰╯─.") for line in said.splitlines()]
-    told = [one_line(line, 300) for line in lines if line]
-    return told[-1] if told else "it said nothing"
+    found = [one_line(line, 300) for line in lines if line]
+    return found[-1] if found else "it said nothing"
 
 
 def _end(guard: subprocess.Popen[bytes]) -> None:

@@ -131,7 +131,7 @@ def simulate_apart(cell: Cell, words: Sequence[str]) -> None:
         why = said[-1].removeprefix("fedthaw: ") if said else f"exit code {done.returncode}"
         kind = UserError if done.returncode == UserError.exit_code else RunError
         raise kind(
-            f"{cell.named()} failed: {why} What was done before is kept: mend this and start the "
+            f"{cell.named()} failed: {why} What was done before is kept: fix this and start the "
             "study again."
         )
 

@@ -52,7 +52,7 @@ def read_study(folder: Path) -> StudyResult:
     except (OSError, DamagedFile) as error:
         raise RunError(
             f"{path} cannot be read as a study's result ({said(error)}); give "
-            "its `fedthaw study` command again, which writes it anew from the runs."
+            "its `fedthaw study` command again, which writes it again from the runs."
         ) from error
 
 

@@ -24,7 +24,7 @@ def compare_grade(
 ) -> GradeResult | None:
     """The grade against an arm, whose runs `repeats` has by repeat; None where there is none.
 
-    None, too, where a class is missing among those who have one, and where it would tell of too
+    None, too, where a class is missing among those who have one, and where it would reveal too
     few of them, or beside the arms that are `shown` of too few patients of other sites.
     """
     models: list[Histogram] = []

@@ -28,7 +28,7 @@ def require_kept_scores(plan: StudyPlan, sites: Mapping[str, Path], out: Path) -
         raise UserError(
             f"{len(lost)} of the {len(done)} finished runs cannot be counted any more: "
             f"{lost[0][1]} Remove these folders and give the command again, which "
-            f"trains them anew: {folders}"
+            f"trains them again: {folders}"
         )
 
 

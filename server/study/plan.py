@@ -102,7 +102,7 @@ def _tables(file: str, text: str) -> list[Mapping[str, Any]]:
 
 
 def require_free(settings: Mapping[str, Scalar], place: str) -> None:
-    """ConfigError where settings name what a study sets itself; `place` tells where they stand."""
+    """ConfigError where settings name what a study sets itself; `place` says where they stand."""
     if reserved := RESERVED & set(settings):
         raise ConfigError(
             f"{place}: {min(reserved)} is set by the study itself (repeat 1 has seed 0, and so "

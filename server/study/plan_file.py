@@ -1,6 +1,6 @@
 """plan.json: what a study is, kept before its first run, so that nothing else is added to it.
 
-A study may grow by arms and repeats: its runs stay, and its result is to be made anew.
+A study may grow by arms and repeats: its runs stay, and its result is to be computed again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class KeptPlan:
 def keep_to_plan(out: Path, wanted: KeptPlan) -> None:
     """Write the study's plan, or ConfigError where the folder holds what this is not.
 
-    Where the plan has grown, the result is removed, to be made anew.
+    Where the plan has grown, the result is removed, to be computed again.
     """
     if not is_new(out, wanted):
         return

@@ -37,7 +37,7 @@ def require_ready(
     sites: Mapping[str, Path],
     settings: Mapping[str, Scalar],
     out: Path,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Look at the weights, the settings and the sites' patients of all runs that are not done.
 
@@ -55,7 +55,7 @@ def require_ready(
     different = list(_different(checks))
     for number, check in enumerate(different, 1):
         if number == 1:
-            tell("Checking all arms before the first is trained: sites, patients, folds.")
+            report("Checking all arms before the first is trained: sites, patients, folds.")
         with of_arm(check.arm):
             _ask(check)
 

@@ -106,6 +106,6 @@ class StudyResult:
     arms: tuple[ArmResult, ...]
     comparisons: tuple[Comparison, ...]
     not_shown: tuple[str, ...]
-    """Arms that would tell of too few patients of a site, alone or beside the others."""
+    """Arms that would reveal too few patients of a site, alone or beside the others."""
     grade: GradeResult | None = None
-    """None where no site names a grade, or where it would tell of too few patients."""
+    """None where no site names a grade, or where it would reveal too few patients."""

@@ -65,14 +65,14 @@ def remarks(result: StudyResult) -> list[str]:
     found = [_grade(result.arms[0], result.grade)] if result.grade else []
     if result.not_shown:
         found.append(
-            f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would tell "
-            "of fewer patients of a site than its min-cell."
+            f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would "
+            "reveal fewer patients of a site than its min-cell."
         )
     compared = {one.arm.name for one in result.comparisons}
     if alone := [one.arm.name for one in result.arms[1:] if one.arm.name not in compared]:
         found.append(
             f"Not compared: {', '.join(alone)}; the patients in common with "
-            f"{result.arms[0].arm.name} would tell the same."
+            f"{result.arms[0].arm.name} would give the same result."
         )
     if result.plan.repeats < FEWEST_REPEATS:
         found.append(

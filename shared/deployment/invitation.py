@@ -53,7 +53,7 @@ def parse_invitation(text: str) -> Invitation:
 
 
 def parse_authority(pem: str) -> str:
-    """The one certificate of an authority in `pem`, written anew; ConfigError for anything else."""
+    """The one certificate of an authority in `pem`, as PEM; ConfigError for anything else."""
     wanted = "it must be the coordinator's file ca.crt"
     if "PRIVATE KEY" in pem:
         raise ConfigError(

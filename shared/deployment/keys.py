@@ -28,7 +28,7 @@ class PassphraseNeeded(SiteError):
 class PublicKey:
     """A site's public key; two are equal when the keys are.
 
-    `line` is OpenSSH's form without a comment, `raw` the PEM by which Flower tells nodes apart.
+    `line` is OpenSSH's form without a comment, `raw` the PEM by which Flower identifies nodes.
     """
 
     line: str

@@ -47,18 +47,18 @@ def drop_unusable_proxies(environment: MutableMapping[str, str] | None = None) -
     for name in [name for name in values if name.lower() in _PROXIES]:
         if values[name] != values[name].strip():
             values[name] = values[name].strip()
-    told = [
+    sentences = [
         f"{name} is ignored: {why}. Connections go without it; {_RIGHT}."
         for name in sorted(values)
         if name.lower() in _PROXIES and (why := _why_unusable(values[name]))
     ]
-    for sentence in told:
+    for sentence in sentences:
         del values[sentence.partition(" ")[0]]
     for name in [name for name in values if name.lower() == _NO_PROXY]:
-        told += _without_unusable_hosts(name, values)
+        sentences += _without_unusable_hosts(name, values)
     if environment is None:
-        _dropped.extend(told)
-    return tuple(told)
+        _dropped.extend(sentences)
+    return tuple(sentences)
 
 
 def dropped_proxies() -> tuple[str, ...]:

@@ -28,7 +28,7 @@ FEWEST = 10
 class Recalibration:
     """logit(p) = intercept + slope * logit of the score; 0 and 1 where calibrated.
 
-    A slope below 1 tells scores that are too extreme.
+    A slope below 1 means that scores are too extreme.
     """
 
     intercept: float
@@ -72,7 +72,7 @@ def probable_recalibration(histogram: Histogram) -> Recalibration | None:
     """The `recalibration` where it may make probabilities of other patients' scores.
 
     None where a class has fewer than `FEWEST` patients, and where the slope leaves `TEMPERATURES`:
-    scores that positives do not have higher tell no probability. Raises as `recalibration`.
+    scores that positives do not have higher give no probability. Raises as `recalibration`.
     """
     fit = recalibration(histogram)
     if fit is None or min(histogram.total_positives, histogram.total_negatives) < FEWEST:

@@ -10,14 +10,14 @@ from math import isfinite
 from shared.metrics.histogram import Histogram
 
 MOST_LEVELS = 20
-"""More grades than that are no grades but measurements, which would tell patients apart."""
+"""More grades than that are no grades but measurements, which could identify patients."""
 
 
 def is_grade(values: Collection[float]) -> bool:
     """Whether the values of a site's patients, one a patient, are those of a grade.
 
-    Else they are a measurement, which tells patients apart: more than MOST_LEVELS of them differ,
-    or, where patients are few, more than half as many as there are patients.
+    Else they are a measurement, which could identify patients: more than MOST_LEVELS of them
+    differ, or, where patients are few, more than half as many as there are patients.
     """
     levels = len(set(values))
     return levels <= min(MOST_LEVELS, len(values) // 2)

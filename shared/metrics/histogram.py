@@ -84,8 +84,8 @@ class Histogram:
     """Patients of either class in each bin; int64 of shape (bins,), bins in ascending order.
 
     Any number of bins is allowed; model scores have SCORE_BINS of them. The counts are copied
-    and cannot be written to. Raises ValueError where they are no vectors of the same length, no
-    whole numbers, negative, or above MAX_COUNT.
+    and cannot be written to. Raises ValueError where they are not vectors of the same length, not
+    integers, negative, or above MAX_COUNT.
     """
 
     positives: NDArray[np.int64]
@@ -188,7 +188,7 @@ def _counts(name: str, values: ArrayLike) -> NDArray[np.int64]:
     if counts.ndim != 1 or counts.size == 0:
         raise ValueError(f"{name} has shape {counts.shape}; it must be (bins,), one bin or more.")
     if counts.dtype.kind not in "iu":
-        raise ValueError(f"{name} is of type {counts.dtype}; counts must be whole numbers.")
+        raise ValueError(f"{name} is of type {counts.dtype}; counts must be integers.")
     wrong = counts[(counts < 0) | (counts > MAX_COUNT)]
     if wrong.size:
         raise ValueError(f"A count of {name} is {wrong[0]}; it must lie in 0 to {MAX_COUNT}.")

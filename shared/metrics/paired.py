@@ -5,7 +5,7 @@ the sites' histograms of either scoring are added up, and `placements` are taken
 Then each site adds up its patients' placement values (`PairedSums.of`), and `delong_test`
 follows from the sum over the sites. Scorings may differ in their bins: scores against grades.
 
-Where the patients are scored anew in several repeats, as in repeated cross-validation, a patient's
+Where the patients are scored again in several repeats, as in repeated cross-validation, a patient's
 value is the sum over the repeats: the test is then of the mean difference, and what chance does to
 single repeats of a patient averages out.
 
@@ -144,8 +144,8 @@ class PairedSums:
             strict=True,
         )
         counted: tuple[Counter[tuple[int, int]], ...] = (Counter(), Counter())
-        for pair, sick in zip(values, is_positive(labels, np.asarray(bins_a[0])), strict=True):
-            counted[int(sick)][pair] += 1
+        for pair, positive in zip(values, is_positive(labels, np.asarray(bins_a[0])), strict=True):
+            counted[int(positive)][pair] += 1
         negatives, positives = map(ClassSums.of, counted)
         return cls(
             positives,
@@ -180,8 +180,8 @@ def _values(
     for own, pooled in zip(bins, placements, strict=True):
         found = _bins(name, own, pooled)
         values = [
-            (pooled.of_positives if sick else pooled.of_negatives)[number]
-            for number, sick in zip(found.tolist(), is_positive(labels, found), strict=True)
+            (pooled.of_positives if positive else pooled.of_negatives)[number]
+            for number, positive in zip(found.tolist(), is_positive(labels, found), strict=True)
         ]
         totals = [a + b for a, b in zip(totals, values, strict=True)] if totals else values
     return totals
@@ -200,7 +200,9 @@ def _require_same_patients(placements: Sequence[Placements]) -> None:
 def _bins(name: str, bins: ArrayLike, pooled: Placements) -> NDArray[np.int64]:
     values, count = np.asarray(bins), len(pooled.of_positives)
     if values.size and values.dtype.kind not in "iu":
-        raise ValueError(f"The bins under {name} are of type {values.dtype}; whole numbers only.")
+        raise ValueError(
+            f"The bins under {name} are of type {values.dtype}; they must be integers."
+        )
     wrong = values[(values < 0) | (values >= count)]
     if wrong.size:
         raise ValueError(f"A bin under {name} is {wrong[0]}; it must lie in 0 to {count - 1}.")

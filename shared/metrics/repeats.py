@@ -1,6 +1,6 @@
 """Two arms of a study compared over its repeats.
 
-What these tests speak of is the repeats: that another split or seed would favour the same arm.
+These tests are about the repeats: that another split or seed would favour the same arm.
 Repeats that share their patients say nothing of other patients, however many there are; for that
 there is DeLong's test (`shared.metrics.delong`).
 """

@@ -50,7 +50,7 @@ class StagedResNet(ResNet):  # type: ignore[misc]  # torchvision ships no types
 
     Its state-dict keys are torchvision's. `always_eval` names the submodules that stay in eval
     mode whatever `train()` asks for; `freezing.set_trainable` sets it. With `recompute` the
-    backward pass computes each residual block's activations anew instead of keeping them.
+    backward pass computes each residual block's activations again instead of keeping them.
     """
 
     def __init__(self, architecture: Architecture, dropout: float, seed: int) -> None:

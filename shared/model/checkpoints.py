@@ -40,7 +40,7 @@ def read_torch_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged archive raises almost anything
         raise WeightsError(
             f"{path} cannot be read as weights: it is damaged or incomplete (replace it; a cached "
-            "copy is fetched anew once deleted), or it holds program code, which is never run "
+            "copy is downloaded again once deleted), or it holds program code, which is never run "
             "(save model.state_dict() as .safetensors)."
         ) from error
     if not isinstance(content, Mapping) or not all(

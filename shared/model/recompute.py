@@ -1,4 +1,4 @@
-"""Activations computed anew in the backward pass (Chen et al., arXiv:1604.06174)."""
+"""Activations recomputed in the backward pass (Chen et al., arXiv:1604.06174)."""
 
 from __future__ import annotations
 

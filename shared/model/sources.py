@@ -173,7 +173,7 @@ def _receive(url: str, path: Path, on_progress: Progress | None) -> None:
             received += len(chunk)
             if on_progress is not None:
                 on_progress(received, size)
-    # read() returns what there is when a connection ends early; only the sizes tell.
+    # read() returns what there is when a connection ends early; only the sizes show it.
     if size is not None and received != size:
         raise OSError(f"the connection ended after {received} of {size} bytes")
 

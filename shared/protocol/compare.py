@@ -160,7 +160,7 @@ class CompareReply:
         try:
             require_possible(sums)
         except ValueError as error:
-            raise ProtocolError(f"the sums are none: {error}") from error
+            raise ProtocolError(f"no patients can have these sums: {error}") from error
         return cls(name(report, "site"), sums)
 
 
@@ -175,7 +175,7 @@ def _by_repeat(runs: tuple[str, ...], repeats: int) -> tuple[tuple[str, ...], ..
     """As many runs for each repeat; ProtocolError where they cannot be shared out."""
     folds, left = divmod(len(runs), repeats)
     if left:
-        raise ProtocolError(f"{len(runs)} runs are no whole number for each of {repeats} repeats")
+        raise ProtocolError(f"{len(runs)} runs cannot be divided equally among {repeats} repeats")
     return tuple(runs[n * folds : (n + 1) * folds] for n in range(repeats)) if folds else ()
 
 
@@ -186,5 +186,5 @@ def _digits(sums: ClassSums) -> list[str]:
 def _integers(record: ConfigRecord, key: str, length: int) -> list[int]:
     values = texts(record, key)
     if len(values) != length or not all(map(_INTEGER.fullmatch, values)):
-        raise ProtocolError(f"'{key}' is no list of {length} whole numbers")
+        raise ProtocolError(f"'{key}' is not a list of {length} integers")
     return [int(value) for value in values]

@@ -30,7 +30,7 @@ class DescribeRequest:
 
 @dataclass(frozen=True)
 class SiteDescription:
-    """What a site tells of itself: its name, its base and how much it trains on."""
+    """What a site reports of itself: its name, its base and how much it trains on."""
 
     name: str
     base: str

@@ -40,7 +40,7 @@ def grades_to_values(grades: GradeCounts) -> dict[str, list[int] | list[float]]:
 def grades_from_metrics(metrics: MetricRecord, most: int = MAX_COUNT) -> GradeCounts | None:
     """Read them, None where there are no grades.
 
-    ProtocolError where they are none, or a count is above `most`.
+    ProtocolError where they are invalid, or a count is above `most`.
     """
     if _LEVELS not in metrics:
         return None
@@ -53,7 +53,7 @@ def grades_from_metrics(metrics: MetricRecord, most: int = MAX_COUNT) -> GradeCo
         values = tuple(float(level) for level in levels)
         return GradeCounts(values, tuple(positives), tuple(negatives))
     except ValueError as error:
-        raise ProtocolError(f"the grades are none: {error}") from error
+        raise ProtocolError(f"invalid grades: {error}") from error
 
 
 def graded_to_values(graded: Graded) -> dict[str, list[int] | list[float]]:

@@ -47,7 +47,7 @@ def histograms_from_metrics(
 
 
 def histogram_from_metrics(metrics: MetricRecord, prefix: str = "") -> Histogram:
-    """Read that of one site; ProtocolError where its counts are none that a site can have."""
+    """Read that of one site; ProtocolError where no site can have its counts."""
     (found,) = histograms_from_metrics(metrics, 1, prefix, MOST_OF_A_SITE)
     return found
 
@@ -56,4 +56,4 @@ def _histogram(positives: Sequence[int], negatives: Sequence[int]) -> Histogram:
     try:
         return Histogram(np.array(positives), np.array(negatives))
     except ValueError as error:
-        raise ProtocolError(f"the histogram is none: {error}") from error
+        raise ProtocolError(f"invalid histogram: {error}") from error

@@ -38,9 +38,9 @@ def settings_in(content: RecordDict, record: str) -> ConfigRecord:
         raise ProtocolError(f"the message has no record '{record}'")
     version = found.get("protocol")
     if version != PROTOCOL_VERSION:
-        spoken = f"protocol {version}" if type(version) is int else "another protocol"
+        theirs = f"protocol {version}" if type(version) is int else "another protocol"
         raise ProtocolError(
-            f"the message speaks {spoken}, this program {PROTOCOL_VERSION}; "
+            f"the message is of {theirs}, this program of {PROTOCOL_VERSION}; "
             "install the same fedthaw at the coordinator and at all sites"
         )
     return found
@@ -122,7 +122,7 @@ def whole(
     """An integer from `minimum` to `maximum`."""
     value = record.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise ProtocolError(f"'{key}' is missing or no whole number of at least {minimum}")
+        raise ProtocolError(f"'{key}' is missing or not an integer of at least {minimum}")
     if value > maximum:
         raise ProtocolError(f"'{key}' is {value}; at most {maximum} is possible")
     return value

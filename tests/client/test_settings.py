@@ -167,7 +167,7 @@ def test_unreadable_file(folder: Path) -> None:
         ("data", "positive", "[]", r"positive in \[data\] is \[\]; it must be a list"),
         ("data", "negative", "[true]", r"negative in \[data\] is \[True\]; it must be a list"),
         ("data", "negative", '["SEVERE "]', r"'severe' stands in both positive and negative"),
-        ("policy", "min-cell", "0", r"min-cell in \[policy\] is 0; it must be a whole number"),
+        ("policy", "min-cell", "0", r"min-cell in \[policy\] is 0; it must be an integer"),
         ("policy", "min-cell", "2.5", r"min-cell in \[policy\] is 2\.5; it must be a whole"),
         ("policy", "min-cell", "true", r"min-cell in \[policy\] is True; it must be a whole"),
         ("policy", "max-rejected", "1.5", r"max-rejected in \[policy\] is 1\.5; .* from 0 to 1"),

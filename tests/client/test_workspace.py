@@ -104,7 +104,7 @@ def test_a_base_that_its_owner_has_replaced_is_read_anew(
     digests = []
     for seed in (1, 2, 2):
         save_file(build_backbone("micro", seed=seed).state_dict(), path)
-        digests.append(open_workspace(node, config, anew=True).base.digest)
+        digests.append(open_workspace(node, config, refresh=True).base.digest)
     assert digests[0] != digests[1]
     assert digests[1] == digests[2]
 

@@ -39,7 +39,7 @@ def test_what_is_new_is_read_when_it_is_asked_for(open_site: OpenSite, tmp_path:
     node = {"site": str(tmp_path / "north")}
     add_image(tmp_path / "north")
     assert open_workspace(node, config) is workspace  # in the middle of a run nothing changes
-    again = open_workspace(node, config, anew=True)
+    again = open_workspace(node, config, refresh=True)
     assert len(again.all_samples()) == len(workspace.all_samples()) + 1 == 17
     assert open_workspace(node, config) is again
     before, after = (training_samples(one, config) for one in (workspace, again))
@@ -53,7 +53,7 @@ def test_a_site_that_is_spoilt_meanwhile_is_not_kept(open_site: OpenSite, tmp_pa
     whole = labels.read_text(encoding="utf-8")
     labels.unlink()
     with pytest.raises(SiteError, match=r"labels\.csv"):
-        open_workspace(node, config, anew=True)
+        open_workspace(node, config, refresh=True)
     with pytest.raises(SiteError, match=r"labels\.csv"):  # the old one would train on what is gone
         open_workspace(node, config)
     labels.write_text(whole, encoding="utf-8")

@@ -232,8 +232,8 @@ def test_a_word_without_equals_sign_is_refused() -> None:
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("rounds=many", "rounds is 'many'; it must be a whole number"),
-        ("rounds=2.0", "rounds is 2.0; it must be a whole number"),
+        ("rounds=many", "rounds is 'many'; it must be an integer"),
+        ("rounds=2.0", "rounds is 2.0; it must be an integer"),
         ("resume=True", "resume is 'True'; it must be true or false"),
         ("lr-head=nan", "lr-head is nan; it must lie in 0 to 10"),
         ("lr-head=fast", "lr-head is 'fast'; it must be a number"),

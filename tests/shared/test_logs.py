@@ -8,8 +8,8 @@ import sys
 SAY = """
 import logging, sys
 logging.getLogger("fedthaw").setLevel(sys.argv[1])
-from shared.logs import speak
-speak("fedthaw.site")
+from shared.logs import log_to_terminal
+log_to_terminal("fedthaw.site")
 logging.getLogger("fedthaw.site").info("connected")
 import flwr.supercore.logger
 logging.getLogger("flwr").info("a request")
@@ -33,10 +33,10 @@ def test_own_lines_come_once_with_the_time() -> None:
 FAIL = """
 import logging, sys
 logging.getLogger("fedthaw").setLevel(sys.argv[1])
-from shared.logs import begin, speak
+from shared.logs import begin, log_to_terminal
 begin(sys.argv[1] == "DEBUG")
 if sys.argv[2:]:
-    speak("fedthaw.server")
+    log_to_terminal("fedthaw.server")
 for name in ("fedthaw.server", "uvicorn.error", "pydicom.pixels.decoders.base", "PIL.Image"):
     try:
         raise ValueError("Doe^Jane")

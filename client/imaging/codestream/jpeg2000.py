@@ -12,8 +12,8 @@ from client.imaging.codestream.header import DamagedStream, Family, StreamHeader
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _COD, _SOT, _SOD, _EOC = 0xFF52, 0xFF90, 0xFF93, 0xFFD9
 _REVERSIBLE = 1
-# Zeros in a row that coding makes of no picture with noise; empty packets are one byte each. Of
-# pictures without noise, which take few bits, it makes more (measured: one for 2,700 pixels).
+# More zeros in a row than in the code of any picture with noise; empty packets are one byte each.
+# Pictures without noise, which take few bits, have more (measured: one for 2,700 pixels).
 _ZEROS = 64
 _PIXELS_OF_A_ZERO = 2000
 _NOISY = 0.25  # bits a pixel

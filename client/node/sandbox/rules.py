@@ -31,7 +31,7 @@ def what_holds() -> Confinement:
 
 
 def require_sandbox(settings: SiteSettings) -> None:
-    """Tell the site's owner what the bundle's code can reach here.
+    """Log for the site's owner what the bundle's code can reach here.
 
     SiteError where site.toml requires a sandbox that the system does not have.
     """

@@ -84,12 +84,12 @@ def _training(report: Report) -> str:
 
 
 def _evaluation(report: Report) -> str:
-    told = [cohort.name for cohort in report.cohorts]
-    if not told:
+    names = [cohort.name for cohort in report.cohorts]
+    if not names:
         return "Nothing has been evaluated yet."
     part = percent(report.config.validation_fraction)
     validation = f"patients of either class at each site, {part} of them, never trained on"
-    if "test" in told:
+    if "test" in names:
         return (
             f"On held-out test patients (fold {report.config.fold}, counted from 0, of "
             f"{report.config.folds} at each site), who had no part in training or in choosing "
@@ -108,13 +108,13 @@ def _performance(report: Report) -> str:
 
 
 def _one(cohort: Cohort) -> str:
-    def told(name: str, value: str) -> str:
+    def by_name(name: str, value: str) -> str:
         return f"{name} {value}"
 
     if cohort.pooled is None:
         return f"At the {cohort.title}: {NOT_SHOWN}."
     sites = [
-        told(name, NOT_SHOWN if own is None else metric(own.auroc))
+        by_name(name, NOT_SHOWN if own is None else metric(own.auroc))
         for name, own in cohort.sites.items()
     ]
     limits = interval(cohort.pooled.auroc_ci95)
@@ -126,14 +126,14 @@ def _one(cohort: Cohort) -> str:
 
 def _limits(report: Report) -> str:
     text = (
-        "Intervals tell of chance among these patients alone, not of other hospitals, devices or "
+        "Confidence intervals reflect sampling variability only, not other hospitals, devices or "
         "years. Performance by sex, age or ethnicity is not known here: sites send counts by score "
         "and class only."
     )
     if statistics_stay_at_sites(report.config):
         text += (
-            " With batch-norm=local each site keeps statistics of its own, so model.safetensors is "
-            "none of the models evaluated here."
+            " With batch-norm=local each site keeps statistics of its own, so model.safetensors "
+            "was not evaluated as it is."
         )
     if report.config.weights == "random":
         text += " The model was not pretrained on radiographs."

@@ -1,4 +1,4 @@
-"""How well the model tells the classes apart: the ROC curve."""
+"""How well the model separates the classes: the ROC curve."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _caption(cohort: Cohort, sites: dict[str, tuple[RocPoint, ...]], min_cell: i
 def _numbers(
     cohort: Cohort, pooled: tuple[RocPoint, ...], sites: dict[str, tuple[RocPoint, ...]]
 ) -> Html:
-    """No thresholds of single sites: beside the others' they would tell how many lie between."""
+    """No thresholds of single sites: beside the others' they would reveal how many lie between."""
     rows = [
         (
             "all sites",

@@ -51,7 +51,7 @@ def sentence(report: Report) -> str:
 
 def _at(cohort: Cohort | None, final: bool) -> str:
     if cohort is None or cohort.pooled is None:
-        return "its performance is not shown, because it would tell of too few patients of a site"
+        return "its performance is not shown, because it would reveal too few patients of a site"
     metrics = cohort.pooled
     if metrics.auroc is None:
         return "its AUROC is not defined, because the patients evaluated are all of one class"

@@ -40,7 +40,7 @@ def performance_section(report: Report) -> Html:
 def _part(report: Report, cohort: Cohort) -> Html:
     heading = element("h3", cohort.title[0].upper() + cohort.title[1:])
     if cohort.pooled is None:
-        return joined(heading, paragraph("Not shown: it would tell of too few patients of a site."))
+        return joined(heading, paragraph("Not shown: it would reveal too few patients of a site."))
     if cohort.counts is None:
         text = (
             "The run is not finished, so there are no curves of its final model yet."

@@ -38,7 +38,7 @@ def _problems(report: Report) -> Html:
         _missing(report),
         paragraph(
             "Images that a site set aside at admission are counted there (fedthaw site check) and "
-            "not told to the coordinator, so they are not on this page.",
+            "not sent to the coordinator, so they are not on this page.",
             class_="note",
         ),
     )

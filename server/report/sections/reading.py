@@ -35,7 +35,7 @@ def _small_numbers(report: Report) -> str:
     if report.min_cell == 0:
         return (
             "Small numbers: this page is for whoever owns all of these sites' folders, and nothing "
-            "is hidden or rounded on it, however few patients it tells of. `fedthaw report "
+            "is hidden or rounded on it, however few patients it reveals. `fedthaw report "
             "--for-others` writes a page that may be handed on."
         )
     return (

@@ -38,7 +38,7 @@ def score_groups(counts: NDArray[np.int64], min_cell: int) -> list[Group]:
     """One class's patients by probability, `counts` of shape (514,).
 
     Each class has groups of its own, of equal widths that are joined until each holds `min_cell`
-    patients of this class, so that no group tells of fewer, not even of none. Empty with fewer
+    patients of this class, so that no group reveals fewer, not even none. Empty with fewer
     in all.
     """
     ends = np.arange(INTERVALS + 1) / INTERVALS

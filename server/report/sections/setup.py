@@ -9,7 +9,7 @@ from server.report.html import Html, element, paragraph, section, table
 from shared.config import RunConfig
 
 _OF_THIS_MACHINE = frozenset({"out", "sites", "resume"})
-"""Settings that tell of folders, not of the run."""
+"""Settings that name folders, not of the run."""
 
 
 def setup_section(report: Report) -> Html:

@@ -61,7 +61,7 @@ def _why_hidden(report: Report) -> Html | None:
     return paragraph(
         f"Not shown: the site has fewer patients of a class than it allows to be shown, or fewer "
         f"than {report.min_cell}, or its numbers could be computed from the totals less those of "
-        "the others. For all sites: the totals would tell of such a site.",
+        "the others. For all sites: the totals would reveal such a site.",
         class_="note",
     )
 

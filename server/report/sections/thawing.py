@@ -64,8 +64,8 @@ def _timeline(report: Report) -> Html:
         "Top: rounds in which each stage trained"
         + ("" if report.finished else " (outlined: planned)")
         + ". Middle: training loss, the mean over the sites weighted by their images. Bottom: "
-        "AUROC at the validation patients after that many rounds. Rounds whose value would tell "
-        "of too few patients are left out."
+        "AUROC at the validation patients after that many rounds. Rounds whose value would reveal "
+        "too few patients are left out."
     )
     return figure(svg, caption, _numbers(report))
 
@@ -105,22 +105,22 @@ def _bars(rounds: list[int]) -> list[tuple[float, float]]:
 
 
 def _draw_loss(axes: Axes, rounds: tuple[Round, ...]) -> None:
-    told = [(r.number, r.loss) for r in rounds if r.loss is not None]
-    axes.plot(*_columns(told), color=ORANGE, marker="o", markersize=2.5)
+    shown = [(r.number, r.loss) for r in rounds if r.loss is not None]
+    axes.plot(*_columns(shown), color=ORANGE, marker="o", markersize=2.5)
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=0)
 
 
 def _draw_auroc(axes: Axes, report: Report) -> None:
-    # A round tells of the model that entered it, which is that after the round before.
-    told = [(r.number - 1, r.auroc) for r in report.rounds if r.auroc is not None]
+    # A round evaluates the model that entered it, which is that after the round before.
+    shown = [(r.number - 1, r.auroc) for r in report.rounds if r.auroc is not None]
     validation = next((c for c in report.cohorts if c.name == "validation"), None)
     if report.finished and validation and validation.pooled and validation.pooled.auroc is not None:
-        told.append((len(report.rounds), validation.pooled.auroc))
+        shown.append((len(report.rounds), validation.pooled.auroc))
     axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=":")
-    axes.plot(*_columns(told), color=GREEN, marker="o", markersize=2.5)
+    axes.plot(*_columns(shown), color=GREEN, marker="o", markersize=2.5)
     axes.set_ylabel("AUROC")
-    axes.set_ylim(min([0.45, *(y - 0.03 for _, y in told)]), 1.02)
+    axes.set_ylim(min([0.45, *(y - 0.03 for _, y in shown)]), 1.02)
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

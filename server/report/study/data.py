@@ -1,4 +1,4 @@
-"""A finished study as the page tells it."""
+"""A finished study as the page shows it."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
             "patients: the repeats share theirs."
         ),
         paragraph(
-            "An interval that holds zero does not say that two arms are alike; it says that so few "
-            "patients cannot tell which is better."
+            "An interval that contains zero does not show that two arms are equal, only that these "
+            "patients are too few to show which is better."
         ),
     )
 

@@ -47,12 +47,12 @@ def study_sentence(result: StudyResult) -> str:
         return f"{text}."
     sure = [one for one in result.comparisons if one.p_holm is not None and one.p_holm < 0.05]
     if not sure:
-        return f"{text}; no other arm can be told from it with these patients."
+        return f"{text}; no other arm differed significantly with these patients."
     better = [one.arm.name for one in sure if one.difference.mean > 0]
     worse = [one.arm.name for one in sure if one.difference.mean < 0]
-    told = [f"better: {', '.join(better)}"] if better else []
-    told += [f"worse: {', '.join(worse)}"] if worse else []
-    return f"{text}; of the others, beyond chance, {'; '.join(told)}."
+    found = [f"better: {', '.join(better)}"] if better else []
+    found += [f"worse: {', '.join(worse)}"] if worse else []
+    return f"{text}; of the others, significantly {'; '.join(found)}."
 
 
 def _judged(result: StudyResult) -> str:

@@ -26,13 +26,13 @@ def reading_section(report: StudyReport) -> Html:
          "unbiased estimate of that can be had from cross-validation (Bengio and Grandvalet, "
          "JMLR 2004;5:1089-1105). In simulated studies of 60 and 160 patients it held the truth in "
          "89 % of those of one repeat, in 95 % and 97 % of those of three and six."),
-        ("p-values", "In the same simulated studies two equal arms were told apart at 0.05 in "
+        ("p-values", "In the same simulated studies two equal arms differed at 0.05 in "
          "1 to 4 % of those of three or six repeats, but in 8 to 11 % of those of one repeat: "
          "single models differ by chance. So one repeat proves little."),
         ("Standard deviation", "Over the repeats, of the same patients: how much the draw of "
          "folds and the seed matter. It is no measure of certainty."),
         ("Not shown", f"Steps and groups of fewer than {MIN_CELL} patients are joined. An arm "
-         "that would tell of fewer patients of a site than it allows, by itself or together with "
+         "that would reveal fewer patients of a site than it allows, by itself or together with "
          "others that are shown, is left out."),
         ("Intended use", "Research on ways of training. It is not a medical device; no decision "
          "about a patient may rest on any of its models."),

@@ -30,7 +30,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         loop, "run_site",
         lambda folder, home, address, authority, *_: calls.append((address, authority)),
     )  # fmt: skip
-    monkeypatch.setattr(module, "speak", lambda name: None)
+    monkeypatch.setattr(module, "log_to_terminal", lambda name: None)
     monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(signal, "signal", lambda kind, handler: None)
     return calls

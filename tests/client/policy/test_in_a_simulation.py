@@ -77,7 +77,7 @@ def test_with_the_rule_in_site_toml_both_split_alike(open_folder: Open, tmp_path
     kept = tmp_path / "kept" / "dealt.json"
     node = {"site": str(simulated.parts[0].settings.folder), "deployed": True,
             "keep": str(kept.parent)}  # fmt: skip
-    deployed = open_workspace(node, config, anew=True)
+    deployed = open_workspace(node, config, refresh=True)
     for part in ("train", "validation", "test"):
         digests = [
             [sample.radiograph.digest for sample in getattr(training_samples(one, config), part)]
@@ -94,7 +94,9 @@ def test_all_patients_are_evaluated_by_their_owner_alone(
     assert requests.evaluate(workspace, config, "all", 1).histogram.total_positives == 20
     deployed, _ = (
         open_workspace(
-            {"site": str(workspace.parts[0].settings.folder), "deployed": True}, config, anew=True
+            {"site": str(workspace.parts[0].settings.folder), "deployed": True},
+            config,
+            refresh=True,
         ),
         config,
     )

@@ -74,7 +74,7 @@ def test_a_refusal_names_the_rule_and_both_values(
 ) -> None:
     policy = dataclasses.replace(Policy(), **rules)  # type: ignore[arg-type]
     (refusal,) = refused_settings(policy, RunConfig(**settings))  # type: ignore[arg-type]
-    assert refusal.told() == refusal.full() == told
+    assert refusal.shareable() == refusal.full() == told
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_every_rule_is_read_from_site_toml(site_with: Callable[[str], Path]) -> 
     [
         (
             "least-steps = 0",
-            "least-steps in [policy] is 0; it must be a whole number of at least 1",
+            "least-steps in [policy] is 0; it must be an integer of at least 1",
         ),
-        ("least-steps = 2.5", "it must be a whole number"),
-        ("most-folds = -1", "it must be a whole number, 0 or more"),
-        ("most-folds = true", "it must be a whole number"),
+        ("least-steps = 2.5", "it must be an integer"),
+        ("most-folds = -1", "it must be an integer, 0 or more"),
+        ("most-folds = true", "it must be an integer"),
         ("largest-batch = 1.5", "it must be a number from 0 to 1"),
         ("hours-per-day = -2", "it must be a number of hours, 0 for no limit"),
         ("hours-per-day = nan", "it must be a number of hours"),

@@ -93,7 +93,7 @@ def test_a_stranger_neither_shuts_others_out_nor_fills_the_memory(
     authority = deployment.home / "ca.crt"
     assert health(deployment.port, HOME, authority) < PATIENCE
     before = most = resident(server)
-    took = []
+    took: list[float] = []
     with pushing(deployment.port, 60, (kind, address)):
         end = time.monotonic() + SECONDS
         while time.monotonic() < end or len(took) < LOOKS:

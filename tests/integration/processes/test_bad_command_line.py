@@ -29,7 +29,7 @@ def sites(
         ("min-sites=3", "min-sites is 3, but this simulation has only 2 of them; lower min-sites, "
          "or name more site folders."),
         ("image-size=16", "image-size is 16; it must lie in 32 to 4096."),
-        ("rounds=many", "rounds is 'many'; it must be a whole number."),
+        ("rounds=many", "rounds is 'many'; it must be an integer."),
         ("lr-head=nan", "lr-head is nan; it must lie in 0 to 10."),
         ("strategy=fedsum", "strategy is 'fedsum'; it must be one of fedavg, fedprox, fedadam, "
          "fedyogi, fedavgm, fedmedian, fedtrimmedavg, krum."),
@@ -46,8 +46,8 @@ def sites(
          "(Error while deserializing header: header too small); it is damaged or incomplete: "
          "replace it."),
         ("weights=broken.pt", "{cwd}/broken.pt cannot be read as weights: it is damaged or "
-         "incomplete (replace it; a cached copy is fetched anew once deleted), or it holds program "
-         "code, which is never run (save model.state_dict() as .safetensors)."),
+         "incomplete (replace it; a cached copy is downloaded again once deleted), or it holds "
+         "program code, which is never run (save model.state_dict() as .safetensors)."),
         ("weights=xrv", "weights=xrv exists for backbone resnet50 only, not for micro; choose that "
          "backbone, weights=random, or the path of a checkpoint."),
     ],
@@ -71,7 +71,7 @@ def test_a_wrong_setting_makes_no_phantoms(
     monkeypatch.chdir(tmp_path)
     outcome = here("simulate", "--set", "rounds=many")
     assert (outcome.code, outcome.err) == (
-        2, "fedthaw: rounds is 'many'; it must be a whole number.\n",
+        2, "fedthaw: rounds is 'many'; it must be an integer.\n",
     )  # fmt: skip
     assert os.listdir(tmp_path) == []
 

@@ -101,7 +101,7 @@ BAD_SITES: dict[str, tuple[Spoil, str]] = {
     ),
     "wrong type": (
         replace("site.toml", "min-cell = 1", 'min-cell = "1"'),
-        "{site}/site.toml: min-cell in [policy] is '1'; it must be a whole number of at least 1.",
+        "{site}/site.toml: min-cell in [policy] is '1'; it must be an integer of at least 1.",
     ),
     "no folder of images": (
         replace("site.toml", 'images = "images"', 'images = "scans"'),

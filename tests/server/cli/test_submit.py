@@ -239,7 +239,7 @@ def test_run_passes_on_what_it_was_told(
 
     served: list[process.Listening] = []
     monkeypatch.setattr(process, "serve", lambda opened, listening: served.append(listening))
-    monkeypatch.setattr(module, "speak", lambda name: None)
+    monkeypatch.setattr(module, "log_to_terminal", lambda name: None)
     monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     assert here("server", "run")[0] == 0
     assert here("server", "run", "--host", "127.0.0.1", "--port", 9, "--insecure")[0] == 0

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from server.disclosure.cohorts import ShownCohort
 from server.disclosure.register import FILE, Register
 from server.disclosure.rounding import rounded
-from server.disclosure.run import Disclosure, ShownCohort
+from server.disclosure.run import Disclosure
 from server.disclosure.shown import Audience
 from shared.events import Event, Warned, listening
 from shared.metrics.histogram import Histogram, bin_edges

@@ -13,7 +13,7 @@ from server.link.home import Home, create_home
 from server.link.journal import Event, changes_of_status, note
 from server.link.registry import register, remove
 from server.link.runs import Runs
-from server.link.supervision import Known, let_in, look_after
+from server.link.supervision import Known, admit_registered, look_after
 from shared.audit.log import read
 from shared.audit.verify import verify
 from shared.audit.who import user
@@ -43,7 +43,7 @@ def test_an_event_has_time_user_and_facts(home: Home) -> None:
 def test_every_admission_of_sites_names_their_keys(home: Home, wire: Any) -> None:
     line = public_key_line(generate_private_key())
     known, runs = Known(home), Runs(home, wire.link, port=1)
-    let_in(known, wire.link)
+    admit_registered(known, wire.link)
     register(home, "north", line)
     look_after(known, wire.link, runs, None)
     remove(home, "north")
@@ -55,7 +55,7 @@ def test_every_admission_of_sites_names_their_keys(home: Home, wire: Any) -> Non
 def test_a_removal_holds_though_the_log_cannot_be_written(home: Home, wire: Any) -> None:
     home.audit.path.mkdir()
     with pytest.raises(OSError, match="directory"):
-        let_in(Known(home), wire.link)
+        admit_registered(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(b"the key of north") is None
 
 

@@ -22,19 +22,19 @@ def test_a_line_a_minute_names_who_was_refused_how_often_and_why(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     refusals = Refusals()
-    refusals.tell(0.0)
+    refusals.flush(0.0)
     assert said(caplog) == []
     for _ in range(1500):
         refusals.note("192.0.2.1", "too many at once")
     refusals.note("192.0.2.2", "header too large")
-    refusals.tell(1.0)
+    refusals.flush(1.0)
     refusals.note("192.0.2.1", "header too large")
-    refusals.tell(SECONDS)
+    refusals.flush(SECONDS)
     (line,) = said(caplog)
     assert "1,500 from 192.0.2.1 (too many at once)" in line
     assert "1 from 192.0.2.2 (header too large)" in line
-    refusals.tell(SECONDS + 1.0)
-    refusals.tell(3 * SECONDS)
+    refusals.flush(SECONDS + 1.0)
+    refusals.flush(3 * SECONDS)
     assert len(said(caplog)) == 2
     assert "1 from 192.0.2.1 (header too large)" in said(caplog)[1]
 
@@ -46,7 +46,7 @@ def test_ever_new_addresses_fill_neither_the_log_nor_the_memory(
     for number in range(5000):
         refusals.note(f"2001:db8:0:{number:x}::/64", "failed TLS handshake")
     assert len(refusals._counted) <= 1001
-    refusals.tell(0.0)
+    refusals.flush(0.0)
     (line,) = said(caplog)
     assert len(line) < 600
     assert "4,000 from other addresses (failed TLS handshake), 1 from" in line

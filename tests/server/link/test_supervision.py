@@ -21,7 +21,7 @@ from server.link.registry import register, renew_key
 from server.link.runs import Runs
 from server.link.state import Link
 from server.link.status import read_status
-from server.link.supervision import Known, let_in, look_after
+from server.link.supervision import Known, admit_registered, look_after
 from shared.audit.log import read
 from shared.deployment.keys import (
     fingerprint,
@@ -52,11 +52,11 @@ def test_the_sites_of_before_stay_where_the_registry_is_damaged(
 ) -> None:
     """Nobody is let in by a file in doubt, and nobody is sent away by it."""
     home.registry.write_text("damaged", encoding="utf-8")
-    let_in(Known(home), wire.link)
+    admit_registered(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(KEY) is not None
     assert "stay registered" in caplog.text
     home.registry.write_text(json.dumps([]), encoding="utf-8")
-    let_in(Known(home), wire.link)
+    admit_registered(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(KEY) is None
 
 
@@ -64,7 +64,7 @@ def test_the_sites_of_before_stay_where_the_registry_is_anothers(
     wire: Any, home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     home.registry.mkdir()  # root reads whatever has a wrong owner, but no folder
-    let_in(Known(home), wire.link)
+    admit_registered(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(KEY) is not None
     assert f"'{home.registry}'. The sites of before stay registered." in caplog.text
 
@@ -117,10 +117,10 @@ def test_what_changes_while_the_process_starts_is_taken_up(
     register(home, "north", line())
 
     def read_then_register(known: Known, link: Link) -> None:
-        let_in(known, link)
+        admit_registered(known, link)
         register(home, "east", line())
 
-    monkeypatch.setattr(process, "let_in", read_then_register)
+    monkeypatch.setattr(process, "admit_registered", read_then_register)
 
     async def serve_until_it_is_known() -> None:
         serving = asyncio.create_task(_serve(home, Listening("127.0.0.1", 0), Limits()))
@@ -193,7 +193,7 @@ def test_the_log_warns_of_a_keys_end(home: Home, caplog: pytest.LogCaptureFixtur
     register(home, "east", line(), 31)
     link = Link()
     known = Known(home)
-    let_in(known, link)
+    admit_registered(known, link)
     for _ in range(2):
         look_after(known, link, Runs(home, link, port=1), None)
     assert caplog.text.count("The key of north ends in 28 days") == 1

@@ -9,7 +9,7 @@ import pytest
 
 from server.report.page import run_page
 from server.report.read import read_report
-from server.report.reasons import LEFT_OUT, told
+from server.report.reasons import LEFT_OUT, shown_reasons
 from shared.config import RunConfig
 
 SIMULATED = RunConfig(sites="/data/study one/north:south")
@@ -25,9 +25,9 @@ SIMULATED = RunConfig(sites="/data/study one/north:south")
     ],
 )
 def test_what_speaks_of_files_is_left_out(reason: str) -> None:
-    assert told({"north": reason}, SIMULATED) == {"north": LEFT_OUT}
+    assert shown_reasons({"north": reason}, SIMULATED) == {"north": LEFT_OUT}
     # A hospital's own sentences hold none: what travels was written to travel.
-    assert told({"north": reason}, RunConfig()) == {"north": reason}
+    assert shown_reasons({"north": reason}, RunConfig()) == {"north": reason}
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_what_speaks_of_files_is_left_out(reason: str) -> None:
     ["no reply within 60 s", "its frozen stages differ from the base", "the site's memory is full"],
 )
 def test_other_reasons_are_told(reason: str) -> None:
-    assert told({"b": reason, "a": reason}, SIMULATED) == {"a": reason, "b": reason}
-    assert list(told({"b": reason, "a": reason}, SIMULATED)) == ["a", "b"]
+    assert shown_reasons({"b": reason, "a": reason}, SIMULATED) == {"a": reason, "b": reason}
+    assert list(shown_reasons({"b": reason, "a": reason}, SIMULATED)) == ["a", "b"]
 
 
 def test_no_folder_stands_on_the_page(make_run: Callable[..., Path]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.disclosure.page import may_tell
+from server.disclosure.page import may_show
 from server.report.data import TrainingData
 from server.report.page import run_page
 from server.report.read import read_report
@@ -33,7 +33,7 @@ def test_no_small_count_can_be_computed(
         for name, (p, n, null) in sites.items()
     }
     totals = [sum(both[k] for both in sites.values()) for k in (0, 1)]
-    told = may_tell(metrics, BinaryMetrics(positives=totals[0], negatives=totals[1]), min_cell)
+    told = may_show(metrics, BinaryMetrics(positives=totals[0], negatives=totals[1]), min_cell)
     assert told.hidden >= {name for name, (_, _, null) in sites.items() if null}
     shown = set(sites) - told.hidden
     assert all(min(sites[name][:2]) >= min_cell for name in shown)
@@ -46,7 +46,7 @@ def test_no_small_count_can_be_computed(
 
 def test_without_totals_they_are_not_told() -> None:
     sites = {"a": BinaryMetrics(positives=9, negatives=9), "b": BinaryMetrics()}
-    told = may_tell(sites, BinaryMetrics(), 5)
+    told = may_show(sites, BinaryMetrics(), 5)
     assert told.hidden == {"b"}
     assert not told.shows_totals
 

@@ -78,7 +78,7 @@ def test_a_request_names_plain_runs_and_one_thing_to_compare_with() -> None:
         CompareRequest.from_content(content)
     content = REQUEST.to_content()
     content.config_records["compare"]["runs-a"] = ["run-1", "run-2", "run-3"]
-    with pytest.raises(ProtocolError, match="3 runs are no whole number for each of 2 repeats"):
+    with pytest.raises(ProtocolError, match="3 runs cannot be divided equally among 2 repeats"):
         CompareRequest.from_content(content)
     content = REQUEST.to_content()
     content.config_records["compare"]["repeats"] = 1

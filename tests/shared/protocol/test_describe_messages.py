@@ -45,5 +45,5 @@ def test_names_that_would_leave_their_folder() -> None:
 
 def test_a_site_without_images_or_patients() -> None:
     for images, patients in [(0, 1), (1, 0)]:
-        with pytest.raises(ProtocolError, match="no whole number of at least 1"):
+        with pytest.raises(ProtocolError, match="not an integer of at least 1"):
             SiteDescription.from_content(SiteDescription("a", "b", images, patients).to_content())

@@ -33,11 +33,11 @@ def test_every_plan_survives(schedule: str, number: int) -> None:
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"round": 0}, "'round' is missing or no whole number of at least 1"),
+        ({"round": 0}, "'round' is missing or not an integer of at least 1"),
         ({"phase": "warm-up"}, "phase is 'warm-up', neither probe nor fine-tune"),
         ({"position": 20}, "position 20 lies outside 20"),
-        ({"position": -1}, "'position' is missing or no whole number"),
-        ({"length": 0}, "'length' is missing or no whole number of at least 1"),
+        ({"position": -1}, "'position' is missing or not an integer"),
+        ({"length": 0}, "'length' is missing or not an integer of at least 1"),
         ({"rates": [1e-3]}, "not one learning rate for each trainable stage"),
         ({"rates": [1e-3] * 4}, "not one learning rate for each trainable stage"),
         ({"rates": [1e-3, -1.0, 1e-3]}, "'rates' holds something"),

@@ -76,7 +76,7 @@ def test_records_by_name_and_kind() -> None:
 def test_another_protocol(version: Any, spoken: str) -> None:
     """What is no number is not shown: it goes to the coordinator's terminal."""
     record = ConfigRecord() if version is None else ConfigRecord({"protocol": version})
-    sentence = f"speaks {spoken}, this program 6; install the same fedthaw"
+    sentence = f"is of {spoken}, this program of 6; install the same fedthaw"
     with pytest.raises(ProtocolError, match=re.escape(sentence)):
         settings_in(RecordDict({"settings": record}), "settings")
 
@@ -118,7 +118,7 @@ def test_lists_of_numbers_are_finite_and_not_negative(value: list[float]) -> Non
 @pytest.mark.parametrize("value", [2, True, 3.0, "3", [3]])
 def test_whole_numbers_have_a_minimum(value: object) -> None:
     record = ConfigRecord({"w": value})  # type: ignore[dict-item]  # what a peer might send
-    with pytest.raises(ProtocolError, match="'w' is missing or no whole number of at least 3"):
+    with pytest.raises(ProtocolError, match="'w' is missing or not an integer of at least 3"):
         whole(record, "w", minimum=3)
 
 

@@ -1,0 +1,103 @@
+"""A run's rounds, calibration.json and summary.json as others than the owner see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from server.disclosure.coarse import coarse
+from server.disclosure.cohorts import ShownCohort
+from server.disclosure.rounding import (
+    rounded_bytes,
+    rounded_count,
+    rounded_loss,
+    rounded_memory,
+    rounded_seconds,
+    significant,
+)
+from server.run.calibration import calibrate
+from server.run.ledger import RoundRecord, SiteRound
+from shared.limits import MIN_CELL
+from shared.metrics.histogram import Histogram
+
+
+def shown_round(exact: RoundRecord, cohort: ShownCohort) -> RoundRecord:
+    """A round as the ledger has it; `cohort` are its validation patients."""
+    patients = sum(site.patients or 0 for site in exact.sites.values())
+    return replace(
+        exact,
+        sites={
+            name: shown_site(site, cohort.sites[name], hidden=name in cohort.hidden)
+            for name, site in exact.sites.items()
+        },
+        loss=rounded_loss(exact.loss, patients) if cohort.shows_totals else None,
+        validation=cohort.pooled,
+        bytes_down=rounded_bytes(exact.bytes_down),
+        bytes_up=rounded_bytes(exact.bytes_up),
+        bytes_full_exchange=rounded_bytes(exact.bytes_full_exchange),
+        seconds=float(round(exact.seconds)),
+        wait_seconds=float(round(exact.wait_seconds)),
+    )
+
+
+def shown_site(site: SiteRound, metrics: Mapping[str, Any], *, hidden: bool) -> SiteRound:
+    """A site's line; of a hidden one only that it took part, and from which state it continued."""
+    nothing = SiteRound(
+        images=None,
+        patients=None,
+        steps=None,
+        loss=None,
+        train_seconds=None,
+        evaluate_seconds=None,
+        peak_memory_bytes=None,
+        continued_from=site.continued_from,
+        metrics=metrics,
+    )
+    if hidden or site.patients is None:
+        return nothing
+    return replace(
+        nothing,
+        images=rounded_count(site.images),
+        patients=rounded_count(site.patients),
+        loss=rounded_loss(site.loss, site.patients),
+        train_seconds=rounded_seconds(site.train_seconds),
+        evaluate_seconds=rounded_seconds(site.evaluate_seconds),
+        peak_memory_bytes=rounded_memory(site.peak_memory_bytes),
+        update_ratio=site.update_ratio,
+    )
+
+
+def shown_calibration(validation: Histogram, *, totals: bool) -> Mapping[str, Any]:
+    """calibration.json; its keys alone, without values, where `totals` are not shown.
+
+    Thresholds are chosen among the scores at which groups of patients begin, so that none reveals
+    a single patient; they are what the run recommends, for any use.
+    """
+    if not totals:
+        return dict.fromkeys(calibrate(validation)) | {"operating_points": []}
+    grouped = coarse(validation, Histogram.empty(), MIN_CELL, at_start=True)
+    found = calibrate(validation, grouped)
+    fit = found["recalibration"]
+    return {
+        **found,
+        "temperature": significant(found["temperature"]),
+        "recalibration": fit and {key: significant(value) for key, value in fit.items()},
+    }
+
+
+def shown_summary(exact: Mapping[str, Any]) -> Mapping[str, Any]:
+    """summary.json, whose metrics are of cohorts as they may be shown already."""
+    cohorts = [exact["site"], exact.get("test", {}).get("site", {})]
+    hides = any(site["positives"] is None for one in cohorts for site in one.values())
+    # Sums over all sites, minus the values of the sites shown, are those of the hidden ones.
+    secret = {"train", "evaluate"} if hides else set()
+    return {
+        **exact,
+        "bytes": {key: rounded_bytes(value) for key, value in exact["bytes"].items()},
+        "seconds": {
+            key: None if key in secret else rounded_seconds(value)
+            for key, value in exact["seconds"].items()
+        },
+        "peak_memory_bytes": rounded_memory(exact["peak_memory_bytes"]),
+    }
