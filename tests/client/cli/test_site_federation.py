@@ -247,7 +247,7 @@ def test_no_more_plans_wait_than_an_owner_can_look_at(here: Here, site: Path) ->
         (("approve", OWN, "--set", "out=x"), "out is no setting that a site approves"),
         (("approve", OWN[1:], "--set", "rounds=3"), "64 hexadecimal digits"),
         (("revoke", OWN), "is not approved here"),
-        (("revoke", "x"), "is no hash of a bundle"),
+        (("revoke", "x"), "is neither a bundle's hash nor a plan"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -58,7 +58,7 @@ def test_the_range_is_that_of_torchxrayvision(tmp_path: Path) -> None:
 
 def test_a_removed_image_is_told_with_what_to_do(samples: list[Sample]) -> None:
     samples[2].cache.path(samples[2].radiograph.digest).unlink()
-    with pytest.raises(SiteError, match=r"removed or damaged.*start the site again") as caught:
+    with pytest.raises(SiteError, match=r"removed or damaged.*restart the site") as caught:
         samples[2].load()
     assert str(samples[2].cache.folder) not in caught.value.shareable
 

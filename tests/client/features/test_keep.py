@@ -203,7 +203,7 @@ def test_a_full_disk_is_told_and_nothing_is_left_on_it(
     assert not features.kept
     assert kept_files(request) == dict.fromkeys(PASSES, 0)
     (sentence,) = watcher.problems
-    assert sentence.startswith("What the frozen stages make of the images cannot be kept (No space")
+    assert sentence.startswith("The frozen stages' activations cannot be cached (No space")
     assert "secret" not in sentence
     # It is not tried again for this boundary, nor told twice.
     assert not prepare_features(request, "head", decisions, watcher.telling).kept

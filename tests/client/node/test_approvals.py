@@ -129,7 +129,7 @@ def test_an_approval_of_before_is_of_no_settings(home: SiteHome) -> None:
 def test_what_is_no_hash(home: SiteHome, digest: str) -> None:
     with pytest.raises(SiteError, match="64 hexadecimal digits"):
         approve(home, digest, None)
-    with pytest.raises(SiteError, match=r"is no hash|is not approved"):
+    with pytest.raises(SiteError, match=r"is neither a bundle's hash|is not approved"):
         revoke(home, digest)
     assert not home.approved.exists()
 

@@ -75,7 +75,7 @@ def test_it_says_what_it_is(source: Path) -> None:
     assert (capture.Modality, capture.ConversionType) == ("OT", "WSD")
     assert capture.BurnedInAnnotation == "YES"
     assert list(capture.ImageType)[:2] == ["DERIVED", "SECONDARY"]
-    assert "no diagnosis" in capture.ImageComments
+    assert "not a diagnosis" in capture.ImageComments
     assert "not a medical device" in capture.ImageComments
     assert "r-1" in capture.ImageComments
 

@@ -75,7 +75,7 @@ BAD_SITES: dict[str, tuple[Spoil, str]] = {
     ),
     "site.toml is a folder": (
         make_site_toml_a_folder,
-        "{site}/site.toml cannot be read (Is a directory); mend its access.",
+        "{site}/site.toml cannot be read (Is a directory); check its permissions.",
     ),
     "no TOML": (
         write("site.toml", b'[site]\nname = "north\n'),

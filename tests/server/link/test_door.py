@@ -33,7 +33,7 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Kept(Refusals):
     """Counts, and logs nothing, so that everything stays counted."""
 
-    def tell(self, now: float) -> None:
+    def flush(self, now: float) -> None:
         pass
 
 

@@ -87,7 +87,7 @@ def test_a_single_site_that_hides_its_values_is_not_told_as_the_total(
     own = summarise(counts)
     assert own.auroc is not None
     assert not {f"{own.auroc:.3f}", f"{own.brier:.3f}", "0.7000"} & numbers_on(page)
-    assert "would tell of too few patients" in page
+    assert "would reveal too few patients" in page
 
 
 def test_a_page_tells_its_rule(make_run: Callable[..., Path]) -> None:

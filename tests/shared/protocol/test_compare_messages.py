@@ -51,14 +51,18 @@ def test_requests_and_replies_survive_the_wire(
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("positives", ["1", "2"], "no list of 6 whole numbers"),
-        ("positives", ["1", "2", "3", "4", "5", "-6"], "no list of 6 whole numbers"),
-        ("negatives", ["1", "2", "3", "4", "5", "9" * 201], "no list of 6 whole numbers"),
-        ("pooled", ["1", "x"], "no list of 2 whole numbers"),
-        ("positives", ["2", "9" * 200, "0", "9" * 200, "0", "0"], "the sums are none"),
-        ("positives", ["2", "3", "3", "2", "5", "3"], "the sums are none"),
-        ("positives", ["2", "3", "3", "5", "5", "7"], "the sums are none"),
-        ("negatives", ["0", "0", "0", "0", "0", "9"], "the sums are none"),
+        ("positives", ["1", "2"], "not a list of 6 integers"),
+        ("positives", ["1", "2", "3", "4", "5", "-6"], "not a list of 6 integers"),
+        ("negatives", ["1", "2", "3", "4", "5", "9" * 201], "not a list of 6 integers"),
+        ("pooled", ["1", "x"], "not a list of 2 integers"),
+        (
+            "positives",
+            ["2", "9" * 200, "0", "9" * 200, "0", "0"],
+            "no patients can have these sums",
+        ),
+        ("positives", ["2", "3", "3", "2", "5", "3"], "no patients can have these sums"),
+        ("positives", ["2", "3", "3", "5", "5", "7"], "no patients can have these sums"),
+        ("negatives", ["0", "0", "0", "0", "0", "9"], "no patients can have these sums"),
         ("repeats", 0, "repeats"),
         ("repeats", 1001, "at most 1000"),
         ("site", "../north", "no plain name"),
@@ -103,8 +107,8 @@ def test_pooled_counts_may_be_more_than_one_site_has() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("grade-levels", [2.5, 1.0], "the grades are none"),
-        ("grade-levels", [float("inf"), 1.0], "the grades are none"),
+        ("grade-levels", [2.5, 1.0], "invalid grades"),
+        ("grade-levels", [float("inf"), 1.0], "invalid grades"),
         ("grade-levels", [float(n) for n in range(21)], "no list of 1 to 20 grades"),
         ("grade-positives", [0, 1], "not of the same number of patients"),
         ("grade-negatives", [0], "missing or has not 2 counts"),

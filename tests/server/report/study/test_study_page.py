@@ -75,9 +75,11 @@ def test_the_sentence_claims_no_more_than_the_tests(
     result = make_study_result()
     first = result.arms[0].auroc.mean
     assert f"First has an AUROC of {first:.2f} (95 % interval" in study_sentence(result)
-    assert study_sentence(result).endswith("beyond chance, better: second.")
+    assert study_sentence(result).endswith("significantly better: second.")
     unsure = replace(result, comparisons=(replace(result.comparisons[0], p_holm=0.05),))
-    assert study_sentence(unsure).endswith("no other arm can be told from it with these patients.")
+    assert study_sentence(unsure).endswith(
+        "no other arm differed significantly with these patients."
+    )
 
 
 def test_the_sentence_tells_whose_patients_they_are(
