@@ -150,7 +150,8 @@ def test_a_run_folder_without_permission(
     for name, mode, sentence in [
         ("read-only", 0o555, "cannot be written (Permission denied); choose another with --out."),
         ("closed", 0o000,
-         "cannot be read (Permission denied); check its permissions, or choose another with --out."),
+         "cannot be read (Permission denied); check its permissions, or choose another "
+         "with --out."),
     ]:  # fmt: skip
         parent = tmp_path / name
         parent.mkdir(mode=mode)
