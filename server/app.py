@@ -9,9 +9,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from server.coordinate import coordinate
-from server.presence import registered_sites
-from server.record.choose import recorded, require_packages
+from server.federation.connected import registered_sites
 from server.report.leave import leave_report
 from server.run.environment import RUN_VARIABLE
 from server.run.failure import clear_failure, write_failure
@@ -20,7 +18,9 @@ from server.run.orphan import end_with_parent
 from server.run.progress import progress_in
 from server.study.deployed import ask_for_study
 from server.study.document import is_study
-from server.terminal import reporting
+from server.terminal.progress import reporting
+from server.tracking.choose import recorded, require_packages
+from server.training.coordinate import coordinate
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
 

@@ -21,9 +21,9 @@ def evaluate(
 
     Example: fedthaw evaluate runs/first ../external --json
     """
-    from server.external import evaluate_external
-    from server.table import print_metrics
-    from server.terminal import reporting
+    from server.evaluation.external import evaluate_external
+    from server.terminal.progress import reporting
+    from server.terminal.table import print_metrics
     from shared.replies import own_sites
 
     with own_sites(), reporting():

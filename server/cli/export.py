@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from server.export import FORMATS, export
-from server.terminal import reporting
+from server.export.formats import FORMATS, export
+from server.terminal.progress import reporting
 from shared.errors import ConfigError
 from shared.finished import NOTICE, read_finished_run
 

@@ -14,7 +14,7 @@ from server.link.journal import Event, note
 from server.link.lock import is_served
 from server.link.orders import Order, settings_for_sites
 from server.link.registry import read_registry, valid_sites
-from server.weights import require_weights
+from server.training.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import make_private_folder, write_private

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from server.cli.paths import default_folder, with_absolute_weights
 from server.cli.recorders import TensorBoardOption, with_tensorboard
-from server.record.choose import require_packages
 from server.run.folder import ended_before_it_began, open_run, prepare_folder
 from server.run.lock import locked
-from server.terminal import reporting
+from server.terminal.progress import reporting
+from server.tracking.choose import require_packages
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import keep_private, private_files
@@ -113,7 +113,7 @@ def _run(config: RunConfig, backend: Backend) -> None:
     else:
         from server.simulation.inprocess import simulate_in_process as engine
     from server.simulation.inprocess import require_ready_sites
-    from server.weights import require_weights
+    from server.training.weights import require_weights
 
     with own_sites(), private_files():
         with reporting():
@@ -193,7 +193,7 @@ def _make_phantoms(folder: Path) -> None:
 
 def _show(folder: Path, json_output: bool) -> None:
     from server.run.summary import read_summary, readable_summary
-    from server.table import print_summary
+    from server.terminal.table import print_summary
 
     summary = read_summary(folder / "summary.json")
     if json_output:

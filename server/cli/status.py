@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from server.cli.paths import COORDINATOR, HomeOption
-from server.terminal import as_rounded, auroc_in_words, loss_in_words
+from server.terminal.progress import as_rounded, auroc_in_words, loss_in_words
 from shared.errors import ConfigError
 
 SECONDS = 2.0

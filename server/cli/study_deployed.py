@@ -20,13 +20,13 @@ from server.cli.ordering import (
 from server.link.follow import POLL_SECONDS
 from server.link.home import open_home
 from server.link.orders import Order, read_order
-from server.record.choose import require_packages
 from server.run.failure import read_failure
 from server.study.cells import Cell, cells_of
 from server.study.deployed import require_all_sites, require_scores_are_kept, submit_study
 from server.study.document import is_study
 from server.study.plan import StudyPlan, of_arm
 from server.study.plan_file import KeptPlan, keep_to_plan
+from server.tracking.choose import require_packages
 from shared.config import RunConfig
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError, RunError, UserError

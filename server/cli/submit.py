@@ -27,8 +27,8 @@ from server.link.journal import Event, note
 from server.link.lock import is_served
 from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.link.status import read_status
-from server.record.choose import require_packages
 from server.run.failure import clear_failure
+from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
 from shared.files import write_private
@@ -183,7 +183,7 @@ def _allowed(overrides: dict[str, Scalar]) -> dict[str, Scalar]:
 
 def _show(folder: Path, json_output: bool) -> None:
     from server.run.summary import read_summary, readable_summary
-    from server.table import print_summary
+    from server.terminal.table import print_summary
 
     summary = read_summary(folder / "summary.json")
     if json_output:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from server.terminal import as_rounded
+from server.terminal.progress import as_rounded
 
 NOT_SHOWN, NOT_DEFINED = "not shown", "not defined"
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

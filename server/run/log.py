@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from server.terminal import describe
+from server.terminal.progress import describe
 from shared.events import Event, listening
 
 FILE = "run.log"

@@ -16,7 +16,7 @@ from server.run.failure import clear_failure, read_failure
 from server.run.folder import open_run
 from server.run.ledger import read_rounds
 from server.simulation.superlink import CONNECTION, flwr, superlink
-from server.terminal import reporting
+from server.terminal.progress import reporting
 from shared.bundle import to_toml, write_app_folder
 from shared.config import RunConfig
 from shared.deployment.proxies import dropped_proxies

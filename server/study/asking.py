@@ -11,8 +11,8 @@ from typing import TypeVar
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from server.collect import Missing, Question, send_and_collect
-from server.replies import error_reason
+from server.federation.messaging import Missing, Question, send_and_collect
+from server.federation.replies import error_reason
 from server.simulation.inprocess import local_grid
 from server.study.paired import PairedRepeats
 from shared.config import RunConfig

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from flwr.serverapp import Grid
 
-from server.collect import POLL_SECONDS
+from server.federation.connected import Registry, connected
+from server.federation.messaging import POLL_SECONDS
 from server.link.orders import STOP, Order, read_order, write_order
-from server.presence import Registry, connected
 from server.run.failure import clear_failure, read_failure
 from server.study.asking import StudySites
 from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.disclosure.groups import ShownGroups
-from server.grades import added_up, pool_graded
+from server.evaluation.grades import added_up, pool_graded
 from server.study.asking import StudySites
 from server.study.results import GradeResult
 from server.study.statistics import grade_result

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.collect import Missing, Question, send_and_collect
-from server.federation import SIMULATION_TIMEOUT
-from server.replies import as_sentence, error_reason
+from server.federation.context import SIMULATION_TIMEOUT
+from server.federation.messaging import Missing, Question, send_and_collect
+from server.federation.replies import as_sentence, error_reason
 from server.simulation.inprocess import require_ready_sites
 from server.study.asking import open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of
 from server.study.plan import Arm, StudyPlan, of_arm
-from server.weights import require_weights
+from server.training.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, SiteError
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
-from server.terminal import as_rounded
+from server.terminal.progress import as_rounded
 from shared.metrics.repeats import Spread
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",

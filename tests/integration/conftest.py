@@ -25,9 +25,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from server.coordinate import coordinate
 from server.simulation.grid import InProcessGrid
 from server.simulation.inprocess import local_grid
+from server.training.coordinate import coordinate
 from shared.config import RunConfig
 from shared.model.backbones import build_backbone
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.external import evaluate_external
+from server.evaluation.external import evaluate_external
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
 from shared.events import Event, Warned, listening

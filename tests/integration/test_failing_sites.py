@@ -209,7 +209,7 @@ def test_a_full_disk_at_the_coordinator_keeps_the_rounds_before(
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     config = federated(rounds=1)
-    monkeypatch.setattr("server.model_file.save_file", full)
+    monkeypatch.setattr("server.export.model_file.save_file", full)
     with pytest.raises(RunError, match=r"final model cannot be written.*make room.*--resume"):
         simulate(config)
     monkeypatch.undo()

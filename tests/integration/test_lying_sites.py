@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from server.coordinate import coordinate
 from server.run.ledger import UNDONE, read_rounds
 from server.simulation.inprocess import local_grid
+from server.training.coordinate import coordinate
 from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.protocol.train import TrainReply

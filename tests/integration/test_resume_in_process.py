@@ -160,7 +160,7 @@ def test_a_run_stopped_in_its_final_evaluation_is_concluded(
     def stop(*_: object) -> None:
         raise Stopped
 
-    monkeypatch.setattr("server.coordinate.write_summary", stop)
+    monkeypatch.setattr("server.training.coordinate.write_summary", stop)
     for resume in (False, True):
         with pytest.raises(Stopped):
             simulate(replace(stopped, resume=resume))

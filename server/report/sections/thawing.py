@@ -9,7 +9,7 @@ from server.report.data import Report, Round
 from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, metric, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
-from server.terminal import as_rounded
+from server.terminal.progress import as_rounded
 from shared.schedule import STAGES, plan_round
 
 

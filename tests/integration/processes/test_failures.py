@@ -72,7 +72,7 @@ def test_debug_shows_where_it_failed(
     assert process.returncode == 1
     assert "Traceback" in err
     assert "RuntimeError: the detector caught fire" in err
-    assert "server.rounds" in err.replace("/", ".")
+    assert "server.training.rounds" in err.replace("/", ".")
 
 
 def test_a_full_disk_at_a_site(

@@ -17,7 +17,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from server.export_check import check_onnx, check_safetensors
+from server.export.check import check_onnx, check_safetensors
 from shared.errors import RunError
 from shared.finished import LOCAL_STATISTICS, NOTICE, read_finished_run
 from shared.model.final import load_final_model
@@ -157,7 +157,7 @@ def test_a_missing_package_is_named(
     tmp_path: Path, write_finished: Write, here: Here, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     run = write_finished(tmp_path / "run")
-    monkeypatch.delitem(sys.modules, "server.onnx_model", raising=False)
+    monkeypatch.delitem(sys.modules, "server.export.onnx_model", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     code, out, err = here("export", run, "--format", "safetensors,onnx")
     assert (code, out, err.count("\n")) == (2, "", 1)

@@ -9,7 +9,7 @@ import pytest
 
 from server.disclosure.grades import may_be_compared
 from server.disclosure.run import Disclosure
-from server.grades import compare_with_grades
+from server.evaluation.grades import compare_with_grades
 from shared.events import Event, Warned, listening
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram

@@ -22,13 +22,13 @@ from server.aggregation.intake import Verdict
 from server.disclosure.register import FILE, Register
 from server.disclosure.run import Disclosure
 from server.disclosure.shown import Audience, audience_of
-from server.outcome import Collected, record_of
-from server.record.scalars import final_scalars, scalars
 from server.run.calibration import write_calibration
 from server.run.evaluation_file import write_evaluation
 from server.run.ledger import append_round
 from server.run.summary import FinalEvaluation, build_summary, write_summary
-from server.terminal import describe
+from server.terminal.progress import describe
+from server.tracking.scalars import final_scalars, scalars
+from server.training.outcome import Collected, record_of
 from shared.config import RunConfig
 from shared.events import Event, RoundFinished, listening
 from shared.limits import MIN_CELL

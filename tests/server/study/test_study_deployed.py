@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from server.federation.connected import Presence
 from server.link.orders import read_orders
-from server.presence import Presence
 from server.run.failure import write_failure
 from server.simulation.inprocess import local_grid, simulate_in_process
 from server.study import deployed

@@ -1,0 +1,106 @@
+"""The clinical grade as a comparator: its AUROC, and the model's beside it in the same patients."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from server.disclosure.grades import may_be_compared
+from server.disclosure.groups import counts_of
+from server.evaluation.compare import ask_for_sums
+from server.federation.context import Federation
+from server.run.evaluation_file import CovariateCounts
+from shared.errors import ProtocolError
+from shared.events import Warned, emit
+from shared.metrics.binary import auroc
+from shared.metrics.delong import PairedComparison, delong_test
+from shared.metrics.grades import GradeCounts
+from shared.metrics.histogram import Histogram, summed
+from shared.metrics.interval import auroc_interval
+from shared.protocol.compare import CompareRequest
+from shared.protocol.evaluate import EvaluateReply, Scope
+from shared.protocol.graded import Graded
+
+
+@dataclass(frozen=True)
+class GradeComparison:
+    """Patients of all sites who have a grade: the grade, the model, and their difference."""
+
+    grades: GradeCounts
+    model: Histogram
+    paired: PairedComparison | None
+    """Model minus grade by DeLong's test; None where a class or a site's sums are missing."""
+
+    @property
+    def counts(self) -> CovariateCounts:
+        """As evaluation.json has it."""
+        return CovariateCounts(None, self.grades.levels, self.grades.histogram())
+
+    def to_json(self) -> dict[str, Any]:
+        """As summary.json has it."""
+        graded = self.grades.histogram()
+        return {
+            "auroc": auroc(graded),
+            "auroc_ci95": auroc_interval(graded),
+            "model_auroc": auroc(self.model),
+            "positives": graded.total_positives,
+            "negatives": graded.total_negatives,
+            "difference": asdict(self.paired) if self.paired else None,
+        }
+
+
+def compare_with_grades(
+    federation: Federation,
+    scope: Scope,
+    replies: Mapping[str, EvaluateReply],
+    hidden: Collection[str] = (),
+) -> GradeComparison | None:
+    """The comparison over the sites that have a grade; None where none has.
+
+    None, too, where it would reveal the counts of a small one: `hidden` sites are not shown.
+    """
+    graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
+    if not graded:
+        return None
+    rules = federation.disclosure
+    pooled = pool_graded(graded, hidden) if rules.for_others else added_up(graded)
+    if pooled is None:
+        return None
+    if not rules.admits(scope, graded):
+        emit(Warned("The clinical grade is not compared: a site without it has few patients."))
+        return None
+    grades, model = pooled.grades, pooled.model
+    request = CompareRequest(
+        run=federation.run,
+        scope=scope,
+        runs_a=((federation.run,),),
+        runs_b=(),
+        pooled_a=(model,),
+        pooled_b=grades,
+    )
+    try:
+        paired = delong_test(ask_for_sums(federation, request, set(graded)))
+    except (ProtocolError, ValueError) as error:
+        emit(Warned(f"Model and clinical grade are not compared: {str(error).rstrip('.')}."))
+        paired = None
+    return GradeComparison(grades, model, paired)
+
+
+def pool_graded(graded: Mapping[str, Graded], hidden: Collection[str]) -> Graded | None:
+    """All sites' patients who have a grade; None where they may not be compared, and says why."""
+    counts = {name: counts_of(own.model) for name, own in graded.items()}
+    if not may_be_compared(counts, hidden):
+        emit(Warned("The clinical grade is not compared: too few patients have one at some site."))
+        return None
+    return added_up(graded)
+
+
+def added_up(graded: Mapping[str, Graded]) -> Graded | None:
+    """All sites' patients who have a grade; None where their grades do not go together."""
+    try:
+        grades = sum((own.grades for own in graded.values()), start=GradeCounts((), (), ()))
+    except ValueError as error:
+        emit(Warned(f"The sites' clinical grades are not compared: {error}"))
+        return None
+    return Graded(grades, summed(own.model for own in graded.values()))

@@ -1,0 +1,168 @@
+"""A run's final model in the formats of other programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from shared.errors import ConfigError
+from shared.events import Warned, emit
+from shared.files import write_atomically, write_text_atomically
+from shared.finished import NOTICE, Calibration, FinishedRun
+
+UNCHECKED = (
+    "model.onnx is written, but its output was not compared with the run's model: that needs the "
+    "package onnxruntime (pip install onnxruntime)."
+)
+FORMATS = ("safetensors", "onnx")
+
+_README = """# The final model of FedThaw's run {run}
+
+{notice}
+
+A torchvision {backbone} with one grey input channel and one logit, the sigmoid of which is the
+image's score for the positive class. `model.json` has these facts and the base's digest for
+programs.
+
+## Preparing an image
+
+1. Grey values in [0, 1], bone bright: of DICOM the modality and VOI transformation and the polarity
+   applied (MONOCHROME1 inverted); of 8 bits, divided by 255.
+2. Square by `{fit}` ({fits}), then resized to {size} x {size} pixels, bilinear with antialiasing.
+3. `(2 * x - 1) * 1024`, as TorchXRayVision's networks want it: float32, shape
+   (n, 1, {size}, {size}).
+
+A patient's score is the mean score of the patient's images. {decided}
+"""
+_DECIDED = """The `operating_points` of `model.json` are thresholds
+on it. It is no probability where training drew the classes equally often (`sampling=balanced`): the
+probability among patients like the run's validation patients is
+sigmoid(intercept + slope * logit(score)), by the `recalibration` of `model.json`, where that is not
+null."""
+_SAFETENSORS = """
+## model.safetensors
+
+```python
+import torch
+from safetensors.torch import load_file
+{network}
+network.load_state_dict(load_file("model.safetensors"))
+network.eval()
+# torch.sigmoid(network(images)) is the probability, (n, 1)
+```
+"""
+_ONNX = """
+## model.onnx
+
+Input `image`, as above with any number n of images; outputs `logit` and `probability`, both (n,).
+
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+logit, probability = session.run(["logit", "probability"], {{"image": images}})
+```
+"""
+_TORCHVISION = """from torchvision.models import {backbone}
+
+network = {backbone}(num_classes=1)
+network.conv1 = torch.nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)"""
+_OWN = """from shared.model.backbones import build_backbone  # fedthaw's: torchvision has none
+
+network = build_backbone("{backbone}")"""
+_FITS = {
+    "pad": "black evenly at both sides",
+    "crop": "the centre",
+    "stretch": "changing the aspect",
+}
+
+
+def export(finished: FinishedRun, folder: Path, formats: Collection[str]) -> tuple[Path, ...]:
+    """Write the model in `formats` (of `FORMATS`), model.json and README.md; the files written.
+
+    Equal runs give equal files. Each model is loaded back and compared with the run's own: RunError
+    where it computes otherwise. ConfigError for ONNX where its packages are missing, WeightsError
+    where the model is damaged, OSError where the folder cannot be written.
+    """
+    from server.export.check import check_onnx, check_safetensors  # they bring torch
+
+    facts = _facts(finished)
+    onnx = _to_onnx(finished, facts) if "onnx" in formats else None  # first: it may be refused
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    if "safetensors" in formats:
+        written.append(folder / "model.safetensors")
+        write_atomically(written[-1], lambda file: shutil.copyfile(finished.model, file))
+        check_safetensors(finished, written[-1])
+    if onnx is not None:
+        written.append(folder / "model.onnx")
+        write_atomically(written[-1], lambda file: file.write_bytes(onnx))
+        if not check_onnx(finished, written[-1]):
+            emit(Warned(UNCHECKED))
+    written += [folder / "model.json", folder / "README.md"]
+    write_text_atomically(written[-2], json.dumps(facts, indent=1) + "\n")
+    write_text_atomically(written[-1], _readme(finished, formats))
+    return tuple(written)
+
+
+def _to_onnx(finished: FinishedRun, facts: dict[str, Any]) -> bytes:
+    # Imported here: it brings torch, and wants packages that are optional.
+    try:
+        from server.export.onnx_model import to_onnx
+    except ImportError as error:
+        raise ConfigError(
+            f"ONNX needs the package {error.name}, which is not installed: `pip install "
+            "'fedthaw[export]'` brings it; or leave out --format onnx."
+        ) from error
+    return to_onnx(finished, facts)
+
+
+def _facts(finished: FinishedRun) -> dict[str, Any]:
+    config, calibration = finished.stored.config, finished.calibration
+    return {
+        "notice": NOTICE,
+        "run": finished.stored.run,
+        "base": finished.stored.base,
+        "backbone": config.backbone,
+        "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
+        "image-fit": config.image_fit,
+        "caution": finished.caution,
+        "temperature": calibration.temperature if calibration else None,
+        "recalibration": _recalibration(calibration),
+        "operating_points": [
+            {"name": point.name, "threshold": point.threshold}
+            for point in (calibration.points if calibration else ())
+        ],
+    }
+
+
+def _recalibration(calibration: Calibration | None) -> dict[str, float] | None:
+    if calibration is None or calibration.recalibration is None:
+        return None
+    intercept, slope = calibration.recalibration
+    return {"intercept": intercept, "slope": slope}
+
+
+def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
+    config = finished.stored.config
+    network = _OWN if config.backbone == "micro" else _TORCHVISION
+    return "".join(
+        [
+            _README.format(
+                run=finished.stored.run,
+                notice=NOTICE,
+                backbone=config.backbone,
+                fit=config.image_fit,
+                fits=_FITS[config.image_fit],
+                size=config.image_size,
+                decided=finished.caution or _DECIDED,
+            ),
+            _SAFETENSORS.format(network=network.format(backbone=config.backbone))
+            if "safetensors" in formats
+            else "",
+            _ONNX.format() if "onnx" in formats else "",
+        ]
+    )

@@ -1,0 +1,48 @@
+"""model.safetensors: the final full model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from server.training.global_model import Reference, full_state
+from shared.config import RunConfig
+from shared.errors import RunError
+from shared.events import Warned, emit
+from shared.files import write_atomically
+from shared.schedule import statistics_stay_at_sites
+from shared.wire.arrays import Arrays
+
+
+def write_model(path: Path, reference: Reference, delta: Arrays, config: RunConfig) -> None:
+    """The full model with the names of torchvision's network, so that it loads there.
+
+    Its metadata say what the network wants to see. Its bytes depend on the weights and the
+    configuration alone, so equal runs give equal files.
+    """
+    state = full_state(reference, delta)
+    network = {
+        "backbone": config.backbone,
+        "classes": 1,
+        "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
+        "image-fit": config.image_fit,
+    }
+    # One entry: safetensors writes several in an order that differs from process to process.
+    metadata = {"network": json.dumps(network)}
+    if statistics_stay_at_sites(config):
+        emit(
+            Warned(
+                "With batch-norm=local the BatchNorm statistics of the thawed stages stay at the "
+                "sites: model.safetensors has the base's, and was not evaluated as it is."
+            )
+        )
+    try:
+        write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"The final model cannot be written to {path} ({error}); make room there and "
+            "continue with --resume."
+        ) from error

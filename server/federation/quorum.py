@@ -1,0 +1,136 @@
+"""Waiting for sites before a round: for enough of them, and for those that are expected back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from server.federation.connected import Presence
+from server.federation.context import Federation, patience, reply_timeout
+from server.federation.messaging import POLL_SECONDS
+from server.federation.replies import list_problems
+from server.federation.roster import READING, admit, describe_refusals
+from shared.errors import RunError, SiteError
+from shared.events import SiteJoined, SiteUnable, Warned, emit
+from shared.protocol.describe import SiteDescription
+
+
+def wait_for_sites(
+    federation: Federation, expected: Collection[str] = ()
+) -> dict[int, SiteDescription]:
+    """The admitted sites that are connected, once there are `min-sites` of them.
+
+    In a simulation all of its sites: an engine starts them one by one, and a run that began with
+    the first ones would depend on chance. Those that are expected as well are waited for
+    `reconnect-wait` seconds, or for as long as they are connected and read their images. Waits no
+    longer than a round may take; RunError then, with what is known of the others.
+    """
+    config, roster = federation.config, federation.roster
+    needed = config.simulated_sites or config.min_sites
+    started = time.monotonic()
+    warned = False
+    while True:
+        federation.check()
+        waited = time.monotonic() - started
+        nodes = federation.look()
+        _admit(federation, nodes)
+        sites = roster.present(nodes)
+        if config.sites and roster.refused:
+            # Who names four folders wants four sites, and waiting would bring no further one.
+            raise SiteError(describe_refusals(roster.refused))
+        missing = set(expected) - {site.name for site in sites.values()}
+        preparing = any(
+            presence.name in missing and roster.is_awaited(node) for node, presence in nodes.items()
+        )
+        in_time = waited < reply_timeout(config)
+        if len(sites) >= needed and not (
+            missing and (waited < patience(config) or preparing) and in_time
+        ):
+            return sites
+        if not in_time:
+            raise RunError(_too_few(federation, len(sites), needed))
+        if not warned:
+            emit(Warned(_waiting(federation, sites, needed, missing)))
+            warned = True
+        time.sleep(POLL_SECONDS if config.sites else 4 * POLL_SECONDS)
+
+
+def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
+    roster = federation.roster
+    before, known = dict(roster.refused), set(roster.sites)
+    admit(
+        federation.grid,
+        roster,
+        nodes,
+        run=federation.run,
+        base=federation.reference.base.digest,
+        timeout=reply_timeout(federation.config),
+    )
+    if federation.config.sites:
+        return  # a simulation ends with these sentences
+    for node in sorted(set(roster.sites) - known):
+        site = roster.sites[node]
+        emit(SiteJoined(site.name))
+    for node, sentence in sorted(roster.refused.items()):
+        if before.get(node) != sentence:
+            name = roster.asked[node].presence.name
+            emit(Warned(sentence) if name is None else SiteUnable(name, sentence))
+
+
+def _waiting(
+    federation: Federation,
+    sites: Mapping[int, SiteDescription],
+    needed: int,
+    missing: Collection[str],
+) -> str:
+    least = f"{needed} required" if federation.config.sites else f"at least {needed} required"
+    absent, unable = federation.others([site.name for site in sites.values()])
+    away = _of_those_away(absent or sorted(set(missing) - unable.keys()), unable)
+    return f"Waiting for sites: {len(sites)} ready, {least}.{away}"
+
+
+def _too_few(federation: Federation, ready: int, needed: int) -> str:
+    """Why the run ends: who is missing, who is there and unable, and what to do about each."""
+    kept = "What was done so far is kept; continue with --resume."
+    if federation.config.sites:
+        refusals = describe_refusals(federation.roster.refused)
+        why = refusals or "Flower's engine did not start the others in time."
+        return f"{ready} of {needed} sites can take part. {why} {kept}"
+    nodes = federation.look()
+    names = [site.name for site in federation.roster.present(nodes).values()]
+    absent, unable = federation.others(names)
+    unnamed = [
+        sentence
+        for node, sentence in sorted(federation.roster.refused.items())
+        if node in nodes and nodes[node].name is None
+    ]
+    advice = [
+        *(["start `fedthaw site run` at those that are not connected"] if absent else ()),
+        *(["fix what is wrong at those that cannot take part"] if unable or unnamed else ()),
+        *(["register more sites"] if len(federation.registry()) < needed else ()),
+        "lower min-sites",
+    ]
+    return (
+        f"{ready} of at least {needed} sites (min-sites) can take part"
+        f"{': ' + ', '.join(names) if names else ''}.{_of_those_away(absent, unable)} "
+        f"{' '.join([*unnamed, _either(advice)])} {kept}"
+    )
+
+
+def _of_those_away(absent: Collection[str], unable: Mapping[str, str]) -> str:
+    """Who is connected and cannot take part, with the reason of each, and who is not connected."""
+    reading = [name for name, reason in unable.items() if reason == READING]
+    others = {name: reason for name, reason in unable.items() if reason != READING}
+    return "".join(
+        [
+            f" Connected, but unable to take part: {list_problems(others)}." if others else "",
+            f" Still reading their images: {', '.join(reading)}." if reading else "",
+            f" Not connected: {', '.join(absent)}." if absent else "",
+        ]
+    )
+
+
+def _either(advice: Sequence[str]) -> str:
+    *others, last = advice
+    text = f"{', '.join(others)}, or {last}" if others else last
+    return f"{text[0].upper()}{text[1:]}."

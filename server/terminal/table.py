@@ -1,0 +1,78 @@
+"""A run's result as a table on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from server.terminal.progress import as_rounded
+
+_COLUMNS = ("AUROC", "95 % interval", "balanced accuracy", "F1", "positive", "negative")
+
+
+def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> None:
+    """Pooled and per-site metrics, megabytes against a full exchange, where the folder is."""
+    table = Table(title=f"Final model after {summary['rounds']} rounds, validation patients")
+    table.add_column("site")
+    for column in _COLUMNS:
+        table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
+    table.add_row("all sites", *_cells(summary["pooled"]), style="bold")
+    for name, metrics in summary["site"].items():
+        table.add_row(name, *_cells(metrics))
+    console.print(table)
+    if any(metrics["positives"] is None for metrics in summary["site"].values()):
+        console.print(
+            "-  class smaller than the site's min-cell, a number that would reveal it, or undefined"
+        )
+    if summary.get("audience") == "owner":
+        console.print(
+            "For the owner of these folders: nothing is hidden. To hand results on: `fedthaw "
+            "report --for-others`, or --set for-others=true from the start.",
+            soft_wrap=True,
+            highlight=False,
+        )
+    moved, full = (
+        summary["bytes"]["down"] + summary["bytes"]["up"],
+        summary["bytes"]["full_exchange"],
+    )
+    console.print(
+        f"Moved {moved / 1e6:,.1f} MB; the whole model in the same rounds: {full / 1e6:,.1f} MB "
+        f"({moved / full:.0%})."
+        if full
+        else f"Moved {moved / 1e6:,.1f} MB.",
+        highlight=False,
+    )
+    console.print(
+        f"{summary['seconds']['total']:.0f} s. Run folder: {folder}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def print_metrics(name: str, metrics: Mapping[str, Any]) -> None:
+    """One cohort's metrics."""
+    table = Table(title=f"All patients of {name}")
+    for column in _COLUMNS:
+        table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
+    table.add_row(*_cells(metrics))
+    Console().print(table)
+
+
+def _cells(metrics: Mapping[str, Any]) -> list[str]:
+    interval = metrics["auroc_ci95"]
+    return [
+        _number(metrics["auroc"]),
+        "-" if interval is None else f"{_number(interval[0])} to {_number(interval[1])}",
+        _number(metrics["balanced_accuracy"]),
+        _number(metrics["f1"]),
+        "-" if metrics["positives"] is None else str(metrics["positives"]),
+        "-" if metrics["negatives"] is None else str(metrics["negatives"]),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else as_rounded(value, 3)

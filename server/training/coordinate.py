@@ -1,0 +1,198 @@
+"""One run from its configuration to its summary, begun or continued."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Any
+
+from flwr.app import RecordDict
+from flwr.serverapp import Grid
+
+from server.aggregation.strategy import build_aggregator
+from server.disclosure.run import Disclosure
+from server.evaluation.final import evaluate_final
+from server.export.model_file import write_model
+from server.federation.connected import Registry, nobody_registered
+from server.federation.context import Federation
+from server.federation.quorum import wait_for_sites
+from server.federation.roster import Roster
+from server.federation.site_changes import warn_of_changes
+from server.run.calibration import write_calibration
+from server.run.checkpoint import Checkpoint
+from server.run.evaluation_file import write_evaluation
+from server.run.exact import remove_exact
+from server.run.folder import RunFolder, prepare_folder, stored_base, write_config
+from server.run.ledger import RoundRecord
+from server.run.lock import locked
+from server.run.restoring import restore
+from server.run.saving import kept_rounds, save_round
+from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
+from server.training.global_model import Reference, build_reference, full_state, initial_delta
+from server.training.outcome import FinishedRound
+from server.training.rollback import ReceivedDivergedError, take_up_exclusions, undo_last_round
+from server.training.rounds import run_round
+from shared.config import RunConfig
+from shared.errors import ConfigError, WeightsError
+from shared.events import RoundFinished, RunStarted, Warned, emit, show_download
+from shared.files import remove_leftovers
+from shared.model.pretrained import load_base
+from shared.model.stages import batch_norm_statistics
+from shared.schedule import policy_for, total_rounds
+from shared.wire.arrays import to_record
+from shared.wire.packing import pack
+from shared.wire.size import serialized_size
+
+
+def coordinate(
+    grid: Grid, config: RunConfig, registry: Registry = nobody_registered
+) -> dict[str, Any]:
+    """Run all rounds that are not done yet; returns the summary, which is also on disk."""
+    folder = prepare_folder(config)
+    _require_enough_sites(folder.config)
+    if folder.config.strategy == "fedprox" and folder.config.proximal_mu == 0:
+        emit(Warned("strategy=fedprox with proximal-mu=0 is plain averaging; 0.01 is usual."))
+    with locked(folder):
+        remove_leftovers(folder.path)
+        if folder.complete:
+            remove_exact(folder.path)  # a process that was killed just then may have left it
+            return read_summary(folder.summary)
+        return _coordinate(grid, folder, registry)
+
+
+def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, Any]:
+    config = folder.config
+    base = load_base(config, on_progress=show_download)
+    if (begun_with := stored_base(folder)) not in (None, base.digest):
+        raise WeightsError(
+            f"This run began with the base {begun_with}, but weights={config.weights} now loads "
+            f"{base.digest}; put the original file back."
+        )
+    reference = build_reference(config, base)
+    federation = _federation(grid, folder, reference, registry)
+    sites = wait_for_sites(federation, set(registry().values()))
+    if begun_with is None:
+        write_config(folder, base.digest, base.source)
+    start, records = _restore(federation, folder)
+    names = tuple(site.name for site in sites.values())
+    emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
+    end, records, final = _run_to_the_end(federation, folder, start, records, names)
+    write_model(folder.model, reference, end.delta, config)
+    disclosure = federation.disclosure
+    if final.counts is not None:
+        write_evaluation(folder.path, final.counts)
+    totals = final.pooled["positives"] is not None
+    write_calibration(folder.path, disclosure.calibration(final.validation, totals=totals))
+    summary = disclosure.summary(build_summary(folder.run, base.digest, records, final))
+    write_summary(folder.summary, summary)
+    remove_exact(folder.path)
+    return dict(summary.value)
+
+
+def _require_enough_sites(config: RunConfig) -> None:
+    """ConfigError where a simulation has fewer sites than a round needs: none will join."""
+    sites = config.simulated_sites
+    if 0 < sites < config.min_sites:
+        raise ConfigError(
+            f"min-sites is {config.min_sites}, but this simulation has only {sites} of them; "
+            "lower min-sites, or name more site folders."
+        )
+
+
+def _federation(
+    grid: Grid, folder: RunFolder, reference: Reference, registry: Registry
+) -> Federation:
+    config = folder.config
+    whole = {k: v.numpy() for k, v in full_state(reference, {}).items() if v.is_floating_point()}
+    return Federation(
+        grid=grid,
+        registry=registry,
+        run=folder.run,
+        folder=folder.path,
+        config=config,
+        reference=reference,
+        aggregator=build_aggregator(config, batch_norm_statistics(reference.network)),
+        roster=Roster(),
+        full_model_bytes=serialized_size(RecordDict({"arrays": pack(to_record(whole))})),
+        disclosure=Disclosure.of(config, folder.run, folder.path),
+    )
+
+
+def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, list[RoundRecord]]:
+    """Where to go on, with what the aggregation and the requests remember of it."""
+    take_up_exclusions(federation, folder)
+    checkpoint, records = restore(folder)
+    if checkpoint is None:
+        delta = initial_delta(federation.reference, folder.config)
+        checkpoint = Checkpoint(round=0, delta=delta, strategy={})
+    federation.aggregator.state = dict(checkpoint.strategy)
+    federation.downlink.residual = dict(checkpoint.feedback)
+    return checkpoint, records
+
+
+def _run_to_the_end(
+    federation: Federation,
+    folder: RunFolder,
+    start: Checkpoint,
+    records: list[RoundRecord],
+    names: Collection[str],
+) -> tuple[Checkpoint, list[RoundRecord], FinalEvaluation]:
+    """The remaining rounds and the final evaluation; a round that most cannot go on from is redone.
+
+    Each time without one more site, so this ends.
+    """
+    while True:
+        expected = set(names) - federation.excluded.keys()
+        try:
+            end = _run_rounds(federation, folder, start, records, expected)
+            took_part = _took_part(records, expected)
+            return end, records, evaluate_final(federation, end.delta, end.round, took_part)
+        except ReceivedDivergedError as error:
+            federation.writer.finish()
+            undo_last_round(federation, folder, records, error)
+        start, records = _restore(federation, folder)
+
+
+def _run_rounds(
+    federation: Federation,
+    folder: RunFolder,
+    start: Checkpoint,
+    records: list[RoundRecord],
+    names: Collection[str],
+) -> Checkpoint:
+    """The remaining rounds; each is written while the next is under way, and before that ends."""
+    config, state = federation.config, start
+    policy = policy_for(config)
+    with federation.writer as writer:
+        for round_number in range(start.round + 1, total_rounds(config) + 1):
+            plan = policy(round_number, [record.auroc for record in records])
+            expected = names if round_number == start.round + 1 else _took_part(records, names)
+            delta, finished = run_round(federation, plan, state.delta, expected)
+            warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)
+            records.append(finished.exact)
+            strategy, feedback = federation.aggregator.state, federation.downlink.residual
+            state = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
+            writer.start(partial(_keep, folder, state, finished, kept_rounds(records)))
+        writer.finish()
+    return state
+
+
+def _keep(folder: RunFolder, state: Checkpoint, finished: FinishedRound, keep: set[int]) -> None:
+    """The writer's job: the round is reported as finished once it cannot be lost."""
+    save_round(folder, state, finished.exact, finished.shown, keep)
+    record = finished.shown.value
+    emit(
+        RoundFinished(
+            round=record.round,
+            rounds=total_rounds(folder.config),
+            loss=record.loss,
+            auroc=record.auroc,
+            bytes=record.bytes_down + record.bytes_up,
+            seconds=record.seconds,
+        )
+    )
+
+
+def _took_part(records: Sequence[RoundRecord], names: Collection[str]) -> Collection[str]:
+    """Whom the next round waits for: who took part in the last one, at first who was there."""
+    return records[-1].sites.keys() if records else names

@@ -1,0 +1,189 @@
+"""The loop: plan, send, collect, aggregate, record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, RecordDict
+
+from server.aggregation.intake import Intake, Rules
+from server.aggregation.screen import Reach, Screen
+from server.federation.context import Federation
+from server.federation.messaging import Missing, send_and_collect
+from server.federation.plausible import require_plausible_training, training_weight
+from server.federation.quorum import wait_for_sites
+from server.federation.replies import list_problems, read_train_reply
+from server.training.global_model import expected_frozen_digest, select
+from server.training.outcome import Collected, FinishedRound, record_of
+from server.training.rollback import require_usable_weights
+from shared.config import RunConfig
+from shared.errors import ProtocolError, RunError
+from shared.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
+from shared.protocol.describe import SiteDescription
+from shared.protocol.train import MESSAGE_TYPE
+from shared.schedule import Plan, total_rounds
+from shared.wire.arrays import Arrays, from_record
+from shared.wire.size import serialized_size
+
+
+def run_round(
+    federation: Federation,
+    plan: Plan,
+    delta: Arrays,
+    expected: Collection[str] = (),
+) -> tuple[Arrays, FinishedRound]:
+    """One round, repeated while too few sites answer: the new delta and the round's record.
+
+    `expected` are sites that are waited for a while where they are not connected. Raises RunError
+    when the round had too few usable replies `retries` + 1 times.
+    """
+    config, started = federation.config, time.monotonic()
+    # Encoded once: a round that is asked again sends the same bytes.
+    request, residual = federation.downlink.request(
+        federation.run, federation.reference, plan, delta, config.update_dtype
+    )
+    asked: list[Collected] = []
+    aggregate: Arrays | None = None
+    while aggregate is None:
+        asked.append(Collected())
+        aggregate = _ask(federation, plan, request, delta, expected, asked[-1])
+        if aggregate is None:
+            emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
+            if len(asked) > config.retries:
+                raise RunError(_too_few(plan, config, asked[-1]))
+    federation.downlink.residual = residual
+    seconds = time.monotonic() - started
+    return delta | aggregate, record_of(federation, plan, asked, seconds)
+
+
+def _ask(
+    federation: Federation,
+    plan: Plan,
+    request: RecordDict,
+    delta: Arrays,
+    expected: Collection[str],
+    result: Collected,
+) -> Arrays | None:
+    """Send the round to every site that is there and combine what comes back as it comes.
+
+    None where too few replies are usable.
+    """
+    config = federation.config
+    connected = wait_for_sites(federation, expected)
+    sites = {n: site for n, site in connected.items() if site.name not in federation.excluded}
+    names = tuple(site.name for site in sites.values())
+    result.absent, unable = federation.others([site.name for site in connected.values()])
+    result.refused = unable | federation.excluded_of(connected)
+    emit(RoundStarted(plan, total_rounds(config), names, result.absent, unable))
+    result.messages = len(sites)
+    result.bytes_down = serialized_size(request) * len(sites)
+    current = select(federation.reference, delta, plan.trainable)
+    with _intake(federation, plan, current) as intake:
+        started = time.monotonic()
+        for node, message in send_and_collect(
+            federation.grid, dict.fromkeys(sites, request),
+            federation.question(MESSAGE_TYPE, str(plan.round)),
+            look=federation.look, on_loss=federation.lost, check=federation.check,
+        ):  # fmt: skip
+            _take(federation, sites[node], plan, message, result, intake)
+        result.wait_seconds = time.monotonic() - started
+        # The whole model would have come back from the same sites, so replies count as messages.
+        result.messages += len(result.replies)
+        _apply(federation, intake, result)
+        diverged = {name: result.refused[name] for name in result.diverged}
+        require_usable_weights(diverged, len(sites), plan.round - 1)
+        if len(result.replies) < config.min_sites:
+            return None
+        return _checked(federation, plan, intake.result())
+
+
+def _intake(federation: Federation, plan: Plan, current: Arrays) -> Intake:
+    """Where a round's updates go, screened against the weights that the sites receive."""
+    config = federation.config
+    base = federation.reference.base.state
+    received = ((key, base[key].numpy() + value) for key, value in current.items())
+    reach = Reach(plan.rates, config.optimizer == "adamw")
+    screen = Screen.of(received, reach, config.update_screen_factor)
+    rules = Rules(config.update_screen, config.max_weight_share)
+    return Intake(federation.aggregator, plan.round, current, screen, rules, federation.folder)
+
+
+def _apply(federation: Federation, intake: Intake, result: Collected) -> None:
+    """Let the screen judge what has come, and say what it found."""
+    result.verdict = intake.judge()
+    for name, why in sorted(result.verdict.refused.items()):
+        result.replies.pop(name, None)
+        result.refused[name] = why
+        emit(Warned(f"{name} is excluded from this round: {why}."))
+    for name, why in sorted(result.verdict.clipped.items()):
+        emit(Warned(f"{name}'s update is clipped: {why}."))
+    for name in result.verdict.capped:
+        federation.warn_once(
+            f"{name} has more than {federation.config.max_weight_share:g} of all training images; "
+            "it counts as that share of the average (max-weight-share)."
+        )
+
+
+def _take(
+    federation: Federation,
+    site: SiteDescription,
+    plan: Plan,
+    message: Message | Missing,
+    result: Collected,
+    intake: Intake,
+) -> None:
+    """Enter one answer: its tensors combined, the rest kept; or refused with a reason."""
+    problem = None
+    if isinstance(message, Missing):
+        problem = message.reason
+    else:
+        frozen = expected_frozen_digest(federation.reference, plan.trainable)
+        try:
+            reply = read_train_reply(message, site, plan, frozen)
+            require_plausible_training(reply, site, federation.config)
+            manifest = federation.reference.specs(plan.trainable, federation.config.update_dtype)
+            arrays = from_record(reply.delta, manifest)
+            weight = training_weight(reply, site)
+            if weight < reply.images:
+                federation.warn_once(
+                    f"{site.name} trains on more images than it had when it joined; in this run it "
+                    "counts as it did then."
+                )
+            intake.add(reply.site, arrays, weight, reply.steps)
+            result.replies[site.name] = replace(reply, delta=ArrayRecord())
+        except ProtocolError as error:
+            problem = str(error)
+            if error.diverged:
+                result.diverged.add(site.name)
+        if message.has_content():
+            result.bytes_up += serialized_size(message.content)
+    if problem is not None:
+        result.refused[site.name] = problem
+    emit(ReplyReceived(site.name, problem))
+
+
+def _too_few(plan: Plan, config: RunConfig, last: Collected) -> str:
+    asked = "once" if config.retries == 0 else f"{config.retries + 1} times"
+    problems = [list_problems(last.refused)] if last.refused else []
+    problems += [f"Not connected: {', '.join(last.absent)}"] if last.absent else []
+    replies = "reply" if len(last.replies) == 1 else "replies"
+    return (
+        f"Round {plan.round} was asked {asked} and had {len(last.replies)} usable {replies} of at "
+        f"least {config.min_sites} (min-sites). {'; '.join(problems)}. The rounds before "
+        "it are kept: fix this and continue with --resume."
+    )
+
+
+def _checked(federation: Federation, plan: Plan, aggregate: Arrays) -> Arrays:
+    """RunError unless the average is of numbers."""
+    for name, array in aggregate.items():
+        if not np.isfinite(array).all():
+            raise RunError(
+                f"The average of round {plan.round} is not finite in {name}; lower the learning "
+                f"rates, or server-learning-rate with strategy={federation.config.strategy}. The "
+                "rounds before it are kept."
+            )
+    return aggregate

@@ -1,0 +1,102 @@
+"""Which replies are used, and what is said of the others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+
+from server.federation.replies import (
+    REASON_LIMIT,
+    as_sentence,
+    list_problems,
+    read_evaluate_reply,
+    read_train_reply,
+)
+from server.training.global_model import Reference, expected_frozen_digest
+from shared.config import RunConfig
+from shared.errors import ProtocolError
+from shared.protocol.describe import SiteDescription
+from shared.protocol.evaluate import EvaluateReply
+from shared.protocol.train import TrainReply, TrainRequest
+from shared.schedule import plan_round
+from shared.wire.arrays import to_record
+
+MakeSites = Callable[..., tuple[Any, Any]]
+PLAN = plan_round(RunConfig(), 1)
+SITE = SiteDescription("north", "sha256:ab", 30, 30)
+
+
+@pytest.fixture
+def good(make_sites: MakeSites, reference: Reference) -> TrainReply:
+    sites, _ = make_sites()
+    request = TrainRequest("r1", reference.base.digest, PLAN, (), to_record({}))
+    reply: TrainReply = sites.reply("north", request)
+    return reply
+
+
+def answered(content: RecordDict | Error) -> Message:
+    asked = Message(RecordDict(), dst_node_id=1001, message_type="train")
+    return Message(content, reply_to=asked)
+
+
+def read(reference: Reference, content: RecordDict | Error) -> TrainReply:
+    frozen = expected_frozen_digest(reference, PLAN.trainable)
+    return read_train_reply(answered(content), SITE, PLAN, frozen)
+
+
+def test_a_reply_that_keeps_the_contract(reference: Reference, good: TrainReply) -> None:
+    received = read(reference, good.to_content())
+    assert (received.site, received.round) == ("north", 1)
+    assert received == good
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"site": "east"}, "it now calls itself 'east'"),
+        ({"round": 2}, "its reply is of round 2, not 1"),
+        ({"frozen": "sha256:0"}, "its frozen stages differ from the base"),
+    ],
+)
+def test_a_reply_that_breaks_it(
+    changed: dict[str, object], sentence: str, reference: Reference, good: TrainReply
+) -> None:
+    content = dataclasses.replace(good, **changed).to_content()  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match=f"^{sentence}$"):
+        read(reference, content)
+
+
+def test_what_a_site_says_of_its_failure(reference: Reference) -> None:
+    with pytest.raises(ProtocolError, match=r"^its folder needs attention$"):
+        read(reference, Error(1, "its folder needs attention"))
+    with pytest.raises(ProtocolError, match=r"^it failed without a reason$"):
+        read(reference, Error(1, ""))
+
+
+def test_evaluation_replies(make_sites: MakeSites) -> None:
+    sites, _ = make_sites()
+    reply = EvaluateReply("north", sites.histogram("north", 1), False, 0.5)
+    assert read_evaluate_reply(answered(reply.to_content()), "north") == reply
+    with pytest.raises(ProtocolError, match="it now calls itself 'north'"):
+        read_evaluate_reply(answered(reply.to_content()), "east")
+    with pytest.raises(ProtocolError, match=r"^out of memory$"):
+        read_evaluate_reply(answered(Error(2, "out of memory")), "north")
+    with pytest.raises(ProtocolError, match="no record 'report'"):
+        read_evaluate_reply(answered(RecordDict({"x": ConfigRecord()})), "north")
+
+
+def test_a_reason_is_one_printable_line_of_bounded_length(reference: Reference) -> None:
+    with pytest.raises(ProtocolError, match=r"^a b c  \[2J$"):
+        read(reference, Error(1, "a\nb\tc \x1b[2J"))
+    with pytest.raises(ProtocolError) as caught:
+        read(reference, Error(1, "x" * 10**6))
+    assert str(caught.value) == "x" * REASON_LIMIT
+
+
+def test_problems_in_a_sentence() -> None:
+    assert list_problems({"south": "b.", "east": "a"}) == "east: a; south: b"
+    assert [as_sentence(text) for text in ("a", "a.", "a?")] == ["a.", "a.", "a?"]
