@@ -122,8 +122,8 @@ def test_whom_each_round_waits_for(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         expected.append(sorted(names))
         return wait_for_sites(federation, names)
 
-    for module in ("coordinate", "rounds", "final"):
-        monkeypatch.setattr(f"server.training.{module}.wait_for_sites", look)
+    for module in ("training.coordinate", "training.rounds", "evaluation.final"):
+        monkeypatch.setattr(f"server.{module}.wait_for_sites", look)
 
     def fail(number: int, site: str) -> None:
         if (number, site) == (2, "north"):
