@@ -11,13 +11,12 @@ from flwr.app import RecordDict
 from server.disclosure.cohorts import ShownCohort
 from server.evaluation.grades import compare_with_grades
 from server.federation.context import Federation
+from server.federation.global_model import select
 from server.federation.messaging import Missing, send_and_collect
 from server.federation.plausible import require_plausible_evaluation
 from server.federation.quorum import wait_for_sites
-from server.federation.replies import list_problems, read_evaluate_reply
+from server.federation.replies import list_problems, read_evaluate_reply, require_usable_weights
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
-from server.training.global_model import select
-from server.training.rollback import require_usable_weights
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, Warned, emit
 from shared.metrics.histogram import summed

@@ -11,12 +11,12 @@ from flwr.serverapp import Grid
 from server.aggregation.strategy import Aggregator
 from server.disclosure.run import Disclosure
 from server.federation.connected import Presence, Registry, connected
+from server.federation.downlink import Downlink
+from server.federation.global_model import Reference
 from server.federation.messaging import Question
 from server.federation.roster import Roster
 from server.run.saving import RoundWriter
 from server.run.stopping import raise_if_stopped
-from server.training.downlink import Downlink
-from server.training.global_model import Reference
 from shared.config import RunConfig
 from shared.events import SiteLost, Warned, emit
 from shared.protocol.describe import SiteDescription

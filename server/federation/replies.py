@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flwr.app import Message
 
-from shared.errors import ProtocolError
+from shared.errors import ProtocolError, RunError
 from shared.plain import one_line
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
@@ -60,3 +60,21 @@ def as_sentence(text: str) -> str:
 def list_problems(problems: Mapping[str, str]) -> str:
     """`name: why; name: why`, sorted by name and without a full stop."""
     return "; ".join(f"{name}: {why.rstrip('.')}" for name, why in sorted(problems.items()))
+
+
+class ReceivedDivergedError(RunError):
+    """Most of the sites could not use the weights that they were sent."""
+
+
+def require_usable_weights(diverged: Mapping[str, str], asked: int, after_round: int) -> None:
+    """ReceivedDivergedError where most of the sites say so, and how.
+
+    One of two is no majority: its own training may have diverged.
+    """
+    if 2 * len(diverged) <= asked:
+        return
+    raise ReceivedDivergedError(
+        f"Most of the sites could not use the weights of round {after_round}. "
+        f"{list_problems(diverged)}. The rounds before it are kept: lower the learning rates "
+        "(lr-head, lr-layer4, ...) in a new run."
+    )

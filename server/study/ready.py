@@ -9,10 +9,11 @@ from pathlib import Path
 from server.federation.context import SIMULATION_TIMEOUT
 from server.federation.messaging import Missing, Question, send_and_collect
 from server.federation.replies import as_sentence, error_reason
+from server.results.study import Arm, StudyPlan
 from server.simulation.inprocess import require_ready_sites
 from server.study.asking import open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of
-from server.study.plan import Arm, StudyPlan, of_arm
+from server.study.plan import of_arm
 from server.training.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, SiteError

@@ -12,13 +12,12 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from server.aggregation.intake import Intake, Rules
 from server.aggregation.screen import Reach, Screen
 from server.federation.context import Federation
+from server.federation.global_model import expected_frozen_digest, select
 from server.federation.messaging import Missing, send_and_collect
 from server.federation.plausible import require_plausible_training, training_weight
 from server.federation.quorum import wait_for_sites
-from server.federation.replies import list_problems, read_train_reply
-from server.training.global_model import expected_frozen_digest, select
+from server.federation.replies import list_problems, read_train_reply, require_usable_weights
 from server.training.outcome import Collected, FinishedRound, record_of
-from server.training.rollback import require_usable_weights
 from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
 from shared.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit

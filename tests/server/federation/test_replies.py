@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 
+from server.federation.global_model import Reference, expected_frozen_digest
 from server.federation.replies import (
     REASON_LIMIT,
     as_sentence,
@@ -16,7 +17,6 @@ from server.federation.replies import (
     read_evaluate_reply,
     read_train_reply,
 )
-from server.training.global_model import Reference, expected_frozen_digest
 from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.protocol.describe import SiteDescription
