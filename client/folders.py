@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.config import RunConfig
+from shared.config import NAMED_WEIGHTS, RunConfig
 from shared.errors import ConfigError, SiteError
 
 
@@ -36,7 +36,7 @@ def require_own_weights(node_config: Mapping[str, object], own: str | None, aske
 
     Which files a site has is none of its business, and its path is seldom right here.
     """
-    if node_config.get("deployed") and own is None and asked not in ("xrv", "imagenet", "random"):
+    if node_config.get("deployed") and own is None and asked not in NAMED_WEIGHTS:
         raise SiteError(
             f"The run's weights are a file, {asked} at the coordinator; name this site's copy of "
             "it as weights in [compute] of site.toml.",

@@ -16,6 +16,11 @@ from typing import Any
 from shared.errors import ConfigError
 from shared.setting import Scalar, check_setting, coerced, key_of, setting
 
+PUBLISHED_WEIGHTS = ("xrv", "imagenet")
+"""Weights that are fetched from where they were published."""
+NAMED_WEIGHTS = (*PUBLISHED_WEIGHTS, "random")
+"""What `weights` may be but a file's path."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -26,7 +31,7 @@ class RunConfig:
 
     # model
     backbone: str = setting("resnet50", "network", choices=("resnet50", "resnet18", "micro"))
-    weights: str = setting("xrv", "xrv, imagenet, random, or a path to .safetensors / .pt")
+    weights: str = setting("xrv", f"{', '.join(NAMED_WEIGHTS)}, or a path to .safetensors / .pt")
     weights_sha256: str = setting("", "SHA-256 that the weights file must have; empty: any")
     image_size: int = setting(512, "side of the square input, pixels", minimum=32, maximum=4096)
     image_fit: str = setting(

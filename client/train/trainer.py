@@ -66,7 +66,7 @@ def train_round(
             _seed(derive_seed(config.seed, stream, plan.round, "step", step), device)
             set_rates(learner.optimizer, plan, config, step, len(draws))
             loss = learner.step(inputs, labels)
-            require_finite(loss, plan)
+            _require_finite_loss(loss, plan)
             total += loss.double() * len(labels)
             on_step()
     seen = sum(len(batch) for batch in draws)
@@ -114,7 +114,7 @@ def _learner(
     )
 
 
-def require_finite(loss: Tensor, plan: Plan) -> None:
+def _require_finite_loss(loss: Tensor, plan: Plan) -> None:
     """FedThawError where the loss is NaN or infinite."""
     if not torch.isfinite(loss):
         raise FedThawError(

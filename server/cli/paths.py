@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from shared.config import RunConfig
+from shared.config import NAMED_WEIGHTS, RunConfig
 
 COORDINATOR = Path("coordinator")
 """The coordinator's folder where none is named."""
@@ -19,7 +19,6 @@ HOME_VARIABLE = "FEDTHAW_COORDINATOR"
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar=HOME_VARIABLE, help="The coordinator's folder.")
 ]
-NAMED_WEIGHTS = frozenset({"xrv", "imagenet", "random"})
 
 
 def default_folder() -> Path:

@@ -119,7 +119,7 @@ def _picture(document: dict[str, Any], console: Console) -> RenderableType:
         if run["failure"]
     ]
     notes += [
-        Text(f"{name} cannot take part now: {site['problem']}", overflow="fold")
+        Text(f"{name} cannot take part now: {site['problem'].rstrip('.')}.", overflow="fold")
         for name, site in document["sites"].items()
         if site["problem"]
     ]

@@ -13,7 +13,6 @@ from server.results.study import (
     ArmResult,
     Comparison,
     GradeResult,
-    Group,
     Interval,
     PointResult,
     StudyPlan,
@@ -21,6 +20,7 @@ from server.results.study import (
 )
 from shared.errors import ConfigError, RunError
 from shared.json_file import DamagedFile, fitting, read_json, said
+from shared.metrics.reliability import ReliabilityGroup
 from shared.metrics.repeats import SignedRank, Spread
 
 FILE, PLAN = "study.json", "plan.json"
@@ -113,9 +113,9 @@ def _point(document: Mapping[str, Any]) -> PointResult:
     return PointResult(str(document["name"]), **rates)
 
 
-def _group(document: Mapping[str, Any]) -> Group:
+def _group(document: Mapping[str, Any]) -> ReliabilityGroup:
     low, high = document["share_ci95"]
-    return Group(**{**document, "share_ci95": (float(low), float(high))})
+    return ReliabilityGroup(**{**document, "share_ci95": (float(low), float(high))})
 
 
 def _comparison(document: Mapping[str, Any]) -> Comparison:

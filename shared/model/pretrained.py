@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from shared.config import RunConfig
+from shared.config import NAMED_WEIGHTS, PUBLISHED_WEIGHTS, RunConfig
 from shared.errors import ConfigError, WeightsError
 from shared.model.backbones import HEAD_BIAS, StagedResNet, architecture_of, build_backbone
 from shared.model.checkpoints import HEAD_KEYS, fit_to_backbone, read_checkpoint, strip_prefix
@@ -65,7 +65,7 @@ def checkpoint_in_place(config: RunConfig, site_weights: str | None = None) -> P
     chosen = site_weights or config.weights
     if chosen == "random":
         return None
-    if chosen in ("xrv", "imagenet"):
+    if chosen in PUBLISHED_WEIGHTS:
         return in_place(published_weights(chosen, config.backbone))
     return Path(os.path.expanduser(chosen))
 
@@ -82,14 +82,14 @@ def initial_head(backbone: str, seed: int) -> dict[str, Tensor]:
 
 
 def _locate(chosen: str, config: RunConfig, on_progress: Progress | None) -> tuple[Path, str]:
-    if chosen in ("xrv", "imagenet"):
+    if chosen in PUBLISHED_WEIGHTS:
         published = published_weights(chosen, config.backbone)
         return fetch(published, config.weights_sha256, on_progress), chosen
     path = Path(os.path.expanduser(chosen))
     if not path.is_file():
         raise WeightsError(
-            f"There is no weights file at {path}; weights must be xrv, imagenet, random, or the "
-            "path of a .safetensors, .pt or .pth file."
+            f"There is no weights file at {path}; weights must be {', '.join(NAMED_WEIGHTS)}, or "
+            "the path of a .safetensors, .pt or .pth file."
         )
     return path, f"file {path.name}"
 

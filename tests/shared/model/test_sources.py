@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from shared.config import PUBLISHED_WEIGHTS
 from shared.errors import ConfigError, WeightsError
-from shared.model.sources import Published, cache_folder, fetch, published_weights
+from shared.model.sources import PUBLISHED, Published, cache_folder, fetch, published_weights
 
 NAME = "tiny-state.pt"
 
@@ -128,3 +129,7 @@ def test_published_files(home: Path) -> None:
 def test_weights_that_do_not_exist(weights: str, backbone: str, known: str) -> None:
     with pytest.raises(ConfigError, match=f"{known}, not for {backbone}"):
         published_weights(weights, backbone)
+
+
+def test_each_name_of_published_weights_is_one_of_the_setting() -> None:
+    assert {name for name, _ in PUBLISHED} == set(PUBLISHED_WEIGHTS)
