@@ -151,6 +151,18 @@ def lock_at_once(path: Path, refusal: Exception, patience: float = 0.0) -> Itera
         os.close(handle)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds this lock file. Whoever looks keeps it from others for an instant."""
+    if not path.exists():
+        return False
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _is_taken(handle: int) -> bool:
     """Take the lock, unless somebody else holds it."""
     try:

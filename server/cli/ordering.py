@@ -9,9 +9,8 @@ from pathlib import Path
 import typer
 
 from server.cli.paths import with_absolute_weights
-from server.link.home import Home
+from server.link.home import Home, is_served
 from server.link.journal import Event, note
-from server.link.lock import is_served
 from server.link.orders import Order, settings_for_sites
 from server.link.registry import read_registry, valid_sites
 from server.training.weights import require_weights

@@ -12,8 +12,7 @@ from rich.console import Console
 
 from server.cli.paths import default_folder, with_absolute_weights
 from server.cli.recorders import TensorBoardOption, with_tensorboard
-from server.run.folder import ended_before_it_began, open_run, prepare_folder
-from server.run.lock import locked
+from server.run.folder import ended_before_it_began, locked, open_run, prepare_folder
 from server.terminal.progress import reporting
 from server.tracking.choose import require_packages
 from shared.config import RunConfig, parse_run_config

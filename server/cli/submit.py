@@ -22,9 +22,8 @@ from server.cli.ordering import (
 from server.cli.paths import COORDINATOR, HomeOption, default_folder
 from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
-from server.link.home import Home, open_home
+from server.link.home import Home, is_served, open_home
 from server.link.journal import Event, note
-from server.link.lock import is_served
 from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.link.status import read_status
 from server.run.failure import clear_failure

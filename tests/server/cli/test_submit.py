@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.link.home import Home
-from server.link.lock import only_one
+from server.link.home import Home, only_one
 from server.link.orders import STOP, read_order
 from server.link.status import write_status
 from server.run.failure import write_failure
