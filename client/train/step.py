@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from client.data.augment import cutmix
 from client.features.boundary import first_trainable
-from client.model.precision import Precision
+from client.model.device import Precision
 from shared.config import RunConfig
 from shared.model.backbones import StagedResNet
 from shared.schedule import Plan, Stage

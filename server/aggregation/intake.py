@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.aggregation.collector import Collector
+from server.aggregation.mean import capped
 from server.aggregation.screen import Screen, Sizes, TensorGroup, group_of, named
-from server.aggregation.shares import capped
 from server.aggregation.spill import Spill
 from server.aggregation.strategy import Aggregator
 from shared.wire.arrays import Arrays

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from server.cli.paths import with_absolute_weights
+from server.cli.options import with_absolute_weights
 from server.link.home import Home, is_served
 from server.link.journal import Event, note
 from server.link.orders import Order, settings_for_sites

@@ -10,8 +10,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli.paths import default_folder, with_absolute_weights
-from server.cli.recorders import TensorBoardOption, with_tensorboard
+from server.cli.options import (
+    TensorBoardOption,
+    default_folder,
+    with_absolute_weights,
+    with_tensorboard,
+)
 from server.run.folder import ended_before_it_began, locked, open_run, prepare_folder
 from server.terminal.progress import reporting
 from server.tracking.choose import require_packages

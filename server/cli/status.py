@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from server.cli.paths import COORDINATOR, HomeOption
+from server.cli.options import COORDINATOR, HomeOption
 from server.terminal.progress import as_rounded, auroc_in_words, loss_in_words
 from shared.errors import ConfigError
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli.paths import COORDINATOR, HomeOption
+from server.cli.options import COORDINATOR, HomeOption
 from server.results.study import Arm, StudyPlan
 from server.study.plan import of_arm, read_arms, require_free, shipped_arms
 from shared.config import parse_run_config
@@ -86,9 +86,8 @@ def _simulate(
     from server.study.asking import open_sites
     from server.study.cells import Cell, run_cells
     from server.study.gather import study_result
-    from server.study.kept_scores import require_kept_scores
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
-    from server.study.ready import require_ready
+    from server.study.ready import require_kept_scores, require_ready
     from shared.files import keep_private, private_files
     from shared.replies import own_sites
 

@@ -11,6 +11,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from server.cli.options import (
+    COORDINATOR,
+    HomeOption,
+    TensorBoardOption,
+    default_folder,
+    with_tensorboard,
+)
 from server.cli.ordering import (
     config_of,
     keep_bundle,
@@ -19,8 +26,6 @@ from server.cli.ordering import (
     tell_bundle,
     tell_unless_served,
 )
-from server.cli.paths import COORDINATOR, HomeOption, default_folder
-from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, is_served, open_home
 from server.link.journal import Event, note

@@ -1,4 +1,4 @@
-"""The coordinator's folder: its authority, its certificate, its settings, its sites and runs."""
+"""The coordinator's folder: authority, certificate, settings, sites, runs; and who serves it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creating and opening a run's folder."""
+"""Creating and opening a run's folder, and holding it for one process."""
 
 from __future__ import annotations
 

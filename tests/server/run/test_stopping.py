@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.run.folder import LOCK, ended_before_it_began
-from server.run.stopping import FILE, raise_if_stopped
+from server.run.process import STOP, raise_if_stopped
 from shared.errors import RunError
 
 
@@ -21,7 +21,7 @@ def test_nothing_is_said_where_nobody_wants_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:
-    (tmp_path / FILE).touch()
+    (tmp_path / STOP).touch()
     with pytest.raises(RunError, match=r"^The run was stopped\. .*is kept;") as caught:
         raise_if_stopped(tmp_path)
     assert f"`fedthaw submit --resume {tmp_path.name}` continues it" in str(caught.value)
@@ -29,5 +29,5 @@ def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:
 
 def test_a_run_that_was_stopped_before_it_began_leaves_its_folder_free(tmp_path: Path) -> None:
     (tmp_path / LOCK).touch()
-    (tmp_path / FILE).touch()
+    (tmp_path / STOP).touch()
     assert ended_before_it_began(tmp_path)

@@ -1,4 +1,4 @@
-"""Where a command line's relative names point to."""
+"""Options that several commands have, and where relative names on a command line point to."""
 
 from __future__ import annotations
 
@@ -11,14 +11,24 @@ from typing import Annotated
 
 import typer
 
+from server.run.process import HOME_VARIABLE
 from shared.config import NAMED_WEIGHTS, RunConfig
+from shared.setting import Scalar
 
 COORDINATOR = Path("coordinator")
 """The coordinator's folder where none is named."""
-HOME_VARIABLE = "FEDTHAW_COORDINATOR"
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar=HOME_VARIABLE, help="The coordinator's folder.")
 ]
+TensorBoardOption = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Write TensorBoard's logs into the run's folder."),
+]
+
+
+def with_tensorboard(wanted: bool) -> dict[str, Scalar]:
+    """The setting that the option stands for."""
+    return {"tensorboard": True} if wanted else {}
 
 
 def default_folder() -> Path:
