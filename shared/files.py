@@ -156,17 +156,13 @@ def is_locked(path: Path) -> bool:
     if not path.exists():
         return False
     with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not _is_taken(handle.fileno(), fcntl.LOCK_SH)
 
 
-def _is_taken(handle: int) -> bool:
+def _is_taken(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
     """Take the lock, unless somebody else holds it."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

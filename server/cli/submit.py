@@ -29,9 +29,10 @@ from server.cli.ordering import (
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, is_served, open_home
 from server.link.journal import Event, note
-from server.link.orders import STOP, Order, read_order, read_orders, write_order
+from server.link.orders import Order, read_order, read_orders, write_order
 from server.link.status import read_status
 from server.run.failure import clear_failure
+from server.run.process import STOP
 from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from server.link.home import Home, only_one
-from server.link.orders import STOP, read_order
+from server.link.orders import read_order
 from server.link.status import write_status
 from server.run.failure import write_failure
+from server.run.process import STOP
 from server.run.progress import Progress, advance
 from shared import bundle
 from shared.bundle import Bundle
