@@ -39,7 +39,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.node.calls import Connection, RunOver, Stopped
 from client.node.connection import activate, beat, connect
 from client.node.transfer import fetch_parts, push, receive
-from server.training.global_model import Reference, build_reference, expected_frozen_digest
+from server.federation.global_model import Reference, build_reference, expected_frozen_digest
 from shared.config import RunConfig
 from shared.deployment.keys import generate_private_key, public_key_line
 from shared.metrics.histogram import Histogram

@@ -10,12 +10,11 @@ import torch
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from client.complaint import complain, no_complaint
+from client.handlers.check import check_settings
 from client.handlers.compare import compare_on_site, count_on_site
 from client.handlers.describe import describe_site
 from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
-from client.policy.check import check_settings
 from client.workspace import Workspace, open_workspace
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
@@ -154,3 +153,26 @@ def _site(message: Message, context: Context) -> str:
     """Which site this process answers for, by which their complaints are kept apart."""
     folders = context.node_config.get("site") or context.run_config.get("sites")
     return f"{folders} {message.metadata.dst_node_id}"
+
+
+log = logging.getLogger("fedthaw.site")
+
+_said: dict[str, str] = {}
+"""By site: why it cannot take part, as it was said last."""
+
+
+def complain(site: str, story: str) -> None:
+    """Log why the site cannot take part, unless that was said last: it is asked again and again."""
+    if _said.get(site) != story:
+        log.error("This site cannot take part: %s It is asked again by itself.", _sentence(story))
+    _said[site] = story
+
+
+def no_complaint(site: str) -> None:
+    """Log that the problem is over, where there was one."""
+    if _said.pop(site, None) is not None:
+        log.warning("What kept this site from taking part is fixed; it takes part.")
+
+
+def _sentence(story: str) -> str:
+    return story if story.endswith((".", "?")) else f"{story}."

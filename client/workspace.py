@@ -11,15 +11,14 @@ from pathlib import Path
 
 import torch
 
-from client.base import site_base
-from client.data.admission import require_trainable
+from client.data.admission import require_trainable, shareably
 from client.data.dataset import Sample
-from client.device import choose_device
 from client.features.keep import Decisions
 from client.folders import require_own_weights, site_folders
+from client.model.base import site_base
+from client.model.device import choose_device
 from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
-from client.shareable import shareably
 from shared.config import RunConfig
 from shared.errors import SiteError
 from shared.metrics.grades import is_grade

@@ -10,7 +10,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from server.federation.connected import registered_sites
-from server.report.leave import leave_report
+from server.report.leave import leave_report, write_study
 from server.run.environment import RUN_VARIABLE
 from server.run.failure import clear_failure, write_failure
 from server.run.log import said_in
@@ -34,7 +34,8 @@ def main(grid: Grid, context: Context) -> None:
     try:
         if config.out and is_study(Path(config.out)):
             with reporting(), said_in(config.out):
-                ask_for_study(grid, config, registered_sites())
+                result = ask_for_study(grid, config, registered_sites())
+                write_study(result, Path(config.out))
         else:
             _train(grid, config)
         if config.out:

@@ -20,7 +20,7 @@ from client.data.dataset import Sample
 from client.evaluate import evaluate_samples
 from client.part import TrainingSamples
 from client.workspace import open_workspace, training_samples
-from server.training.global_model import build_reference, full_state, initial_delta
+from server.federation.global_model import build_reference, full_state, initial_delta
 from shared.metrics.binary import auroc
 from shared.model.backbones import build_backbone
 from shared.model.pretrained import load_base

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from benchmarks.steps.task import Task
 from benchmarks.torchvision_network import torchvision_network
+from client.model.precision import choose_precision
 from client.train.optimizer import build_optimizer
-from client.train.precision import choose_precision
 from client.train.step import Learner
 from shared.config import RunConfig, parse_run_config
 from shared.model.backbones import StagedResNet, build_backbone

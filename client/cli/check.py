@@ -47,8 +47,8 @@ def check(
     from client.settings import load_site
 
     settings = load_site(folder)  # before PyTorch is: what is wrong in site.toml is said at once
-    from client.admission_table import admit_with_progress, print_report
-    from client.device import choose_device
+    from client.cli.admission_table import admit_with_progress, print_report
+    from client.model.device import choose_device
 
     choose_device(settings)  # a GPU that is not there refuses here, not when a run begins
     report = admit_with_progress(folder, image_size, str(image_fit)).report

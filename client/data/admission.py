@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort
-from client.data.covariates import covariates_of
-from client.data.fates import count_vanished, decide_fates
+from client.data.fates import count_vanished, covariates_of, decide_fates
 from client.data.labels import LabelRow, read_labels
-from client.data.make_report import Found, make_report
 from client.data.matching import Matching, classify, match_by_image, match_by_patient
 from client.data.reading import ImageFile, read_images
-from client.data.report import AdmissionReport
+from client.data.report import AdmissionReport, Found, make_report
 from client.settings import SiteSettings
 from shared.errors import SiteError
 
@@ -64,3 +63,28 @@ def require_trainable(admission: Admission) -> None:
     """Raise SiteError with all the problems of the report, if there are any."""
     if admission.report.problems:
         raise SiteError(" ".join(admission.report.problems))
+
+
+_WHERE = "`fedthaw site check` there says more"
+
+
+@contextmanager
+def shareably(report: AdmissionReport) -> Iterator[None]:
+    """Give a SiteError about this admission a sentence for the coordinator."""
+    try:
+        yield
+    except SiteError as error:
+        raise SiteError(str(error), shareable=kind_of_problem(report)) from error
+
+
+def kind_of_problem(report: AdmissionReport) -> str:
+    """The first that applies, the most fundamental first."""
+    if report.images_found == 0:
+        return f"there is no image in its images folder; {_WHERE}"
+    if report.rejected_share > report.max_rejected:
+        return f"more of its images are set aside than its max-rejected allows; {_WHERE}"
+    if report.counts.patients == 0:
+        return f"none of its images has a usable outcome; {_WHERE}"
+    if report.ambiguous_images or report.ambiguous_files or report.coinciding_patients:
+        return f"its table does not say without doubt which image is whose; {_WHERE}"
+    return f"it has too few patients of one class to train and to validate on; {_WHERE}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -123,3 +124,13 @@ def batch_positions(images: int, batch_size: int) -> list[list[int]]:
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches[-2:] = [batches[-2] + batches[-1]]
     return batches
+
+
+MOST_WORKERS = 4
+
+
+def loader_workers(device: torch.device) -> int:
+    """Processes that prepare batches; none for a CPU, whose cores the training itself needs."""
+    if device.type == "cpu":
+        return 0
+    return max(0, min(MOST_WORKERS, (os.cpu_count() or 1) - 1))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from client.data.cohort import Radiograph
-from client.data.covariates import Covariates
 from client.data.labels import LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
 from client.data.reading import ImageFile
@@ -131,3 +130,23 @@ def _shared_pictures(
     for file, numbers in zip(files, matching.rows, strict=True):
         patients[_identity(file)].update(rows[number].patient for number in numbers)
     return frozenset(identity for identity, named in patients.items() if len(named) > 1)
+
+
+@dataclass(frozen=True, repr=False)
+class Covariates:
+    """Patient -> covariate, and the patients whose rows differ in it, who count as without one."""
+
+    of_patient: dict[str, float]
+    contradictory: frozenset[str]
+
+
+def covariates_of(rows: Sequence[LabelRow], classes: Sequence[int | None]) -> Covariates:
+    """The patients' covariates; rows whose outcome has no class (None) do not count."""
+    named: dict[str, set[float]] = defaultdict(set)
+    for row, label in zip(rows, classes, strict=True):
+        if label is not None and row.covariate is not None:
+            named[row.patient].add(row.covariate)
+    return Covariates(
+        {patient: next(iter(values)) for patient, values in named.items() if len(values) == 1},
+        frozenset(patient for patient, values in named.items() if len(values) > 1),
+    )

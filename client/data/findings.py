@@ -1,41 +1,20 @@
-"""What the owner of a site should look at, in sentences; training goes on."""
+"""What a site's owner should look at, and why a site cannot train, in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
 
-from client.imaging.facts import ImageFacts
+from client.data.counts import AdmissionCounts
+from client.data.listing import CHEST, FRONTAL_VIEWS, RADIOGRAPHY
 from shared.metrics.grades import MOST_LEVELS
 from shared.plain import shown
 
-if TYPE_CHECKING:
-    from client.data.report import AdmissionReport
-
-FRONTAL_VIEWS = frozenset({"AP", "PA"})
-RADIOGRAPHY = frozenset({"CR", "DX", "DR", "RG"})
-CHEST = frozenset({"CHEST", "THORAX"})
 UNKNOWN = "not stated"
 NAMED = 10
 LIST = "`fedthaw site check --list` names them"
 
 
-def doubts_of(facts: ImageFacts) -> Iterator[str]:
-    """What in its header makes an image doubtful among frontal chest radiographs; it is used."""
-    if facts.burned_in_annotation == "YES":
-        yield "annotation is burned in"
-    for name, value, usual in (
-        ("view", facts.view, FRONTAL_VIEWS),
-        ("modality", facts.modality, RADIOGRAPHY),
-        ("body part", facts.body_part, CHEST),
-    ):
-        if value is not None and value.upper() not in usual:
-            yield f"{name} {value}"
-    if facts.presentation_intent == "FOR PROCESSING":
-        yield "for processing, not for presentation"
-
-
-def warnings_of(report: AdmissionReport) -> list[str]:
+def warnings_of(report: AdmissionCounts) -> list[str]:
     """What the site's owner should look at; training goes on."""
     groups = {
         "image(s)": _image_findings(report),
@@ -71,7 +50,7 @@ def warnings_of(report: AdmissionReport) -> list[str]:
     return [*report.table_notes, *counted]
 
 
-def _image_findings(report: AdmissionReport) -> dict[str, int]:
+def _image_findings(report: AdmissionCounts) -> dict[str, int]:
     views = _others(report.views, FRONTAL_VIEWS)
     modalities = _others(report.modalities, RADIOGRAPHY)
     parts = _others(report.body_parts, CHEST)
@@ -97,7 +76,7 @@ def _image_findings(report: AdmissionReport) -> dict[str, int]:
     }
 
 
-def _row_findings(report: AdmissionReport) -> dict[str, int]:
+def _row_findings(report: AdmissionCounts) -> dict[str, int]:
     return {
         f"without an image: {listed(report.unmatched_rows)}": report.labels_without_image,
         "of these would have one but for leading zeros, a final .0 or letter case in the patient; "
@@ -113,7 +92,7 @@ def _row_findings(report: AdmissionReport) -> dict[str, int]:
     }
 
 
-def _patient_id_findings(report: AdmissionReport) -> dict[str, int]:
+def _patient_id_findings(report: AdmissionCounts) -> dict[str, int]:
     return {
         "stand under several patients of the table; unless they were written over the true ones, "
         "give each person one identifier, or training and validation may share a patient": (
@@ -122,7 +101,7 @@ def _patient_id_findings(report: AdmissionReport) -> dict[str, int]:
     }
 
 
-def _covariate_findings(report: AdmissionReport) -> dict[str, int]:
+def _covariate_findings(report: AdmissionCounts) -> dict[str, int]:
     measured = 0 if report.covariate_is_grade else report.covariate_values
     return {
         f"of the covariate, too many for a grade (at most {MOST_LEVELS}, and half as many as "
@@ -149,7 +128,7 @@ def too_many_for_outcomes(tally: Mapping[str, int]) -> str:
     return ""
 
 
-def outcomes_in_neither(report: AdmissionReport) -> str:
+def outcomes_in_neither(report: AdmissionCounts) -> str:
     """Outcomes that site.toml does not list, or how many where they may not be shown."""
     return too_many_for_outcomes(report.excluded_outcomes) or listed(report.excluded_outcomes)
 
@@ -159,3 +138,96 @@ def listed(tally: Mapping[str, int]) -> str:
     items = [f"{shown(name)} ({number})" for name, number in tally.items()]
     more = len(items) - NAMED
     return ", ".join([*items[:NAMED], *([f"{more} more"] if more > 0 else [])])
+
+
+def problems_of(report: AdmissionCounts) -> list[str]:
+    """Why this site cannot train, the most important sentence first; empty if it can."""
+    site = f"Site '{report.site}'"
+    if report.images_found == 0:
+        return [
+            f"{site} has no DICOM, PNG or JPEG image in its images folder; put them there, or "
+            "correct images in [data] of site.toml."
+        ]
+    problems = [*_ambiguities(site, report), *_too_many_rejected(site, report)]
+    if report.counts.patients == 0:
+        return [*problems, f"{site} has no image with a usable outcome: {_why_none(report)}."]
+    return [*problems, *_one_under_two_names(site, report), *_too_few_patients(site, report)]
+
+
+def _ambiguities(site: str, report: AdmissionCounts) -> Iterator[str]:
+    """Counts alone: the names may be patients', and these sentences get into logs."""
+    if number := len(report.ambiguous_images):
+        yield (
+            f"{site} has several files for the same image name, for {number} name(s) of its "
+            f"table; give the path relative to the images folder ({LIST})."
+        )
+    if number := len(report.ambiguous_files):
+        yield (
+            f"{site} has {number} image(s) whose name and folder are those of different patients; "
+            "rename them, or name as `image` in [data] of site.toml a column that gives each "
+            f"image's path relative to the images folder ({LIST})."
+        )
+
+
+def _one_under_two_names(site: str, report: AdmissionCounts) -> Iterator[str]:
+    if report.coinciding_patients:
+        yield (
+            f"{site} has {report.coinciding_patients} patients whose identifiers differ from "
+            "another's in leading zeros, a final .0, blanks or invisible characters alone, as 7, "
+            "007 and 7.0 do: one patient taken for two may be in training and in validation at "
+            "once. Write a patient's identifier in one way; if they are different patients, put a "
+            "letter before those of one source (matched by DICOM Patient ID, the table needs an "
+            "`image` column for that)."
+        )
+
+
+def _too_many_rejected(site: str, report: AdmissionCounts) -> Iterator[str]:
+    if report.rejected_share > report.max_rejected:
+        reasons = dict(report.rejected_by_reason)
+        remedy = "Replace these files"
+        if report.images_vanished:
+            reasons["file missing, or its row set aside"] = report.images_vanished
+            remedy += ", correct these rows or take them out"
+        yield (
+            f"{site} has {report.rejected_share:.1%} of its labelled images set aside, more than "
+            f"max-rejected allows ({report.max_rejected:.1%}): {listed(reasons)}. {remedy} "
+            f"({LIST}), or raise max-rejected in [policy] of site.toml."
+        )
+
+
+def _too_few_patients(site: str, report: AdmissionCounts) -> Iterator[str]:
+    counts = report.counts
+    patients = {"positive": counts.positive_patients, "negative": counts.negative_patients}
+    for name, number in patients.items():
+        if number == 0:
+            yield (
+                f"{site} has no {name} patient; check the {name} list in [data] of site.toml"
+                f"{_excluded(report)}."
+            )
+        elif number == 1:
+            yield (
+                f"{site} has too few patients: 1 {name}, and training and validation need at "
+                "least 2 of each class; add patients, or leave this site out."
+            )
+
+
+def _why_none(report: AdmissionCounts) -> str:
+    return (
+        f"{report.images_found} images, {report.label_rows} rows, {report.labels_without_image} "
+        f"rows without image, {report.images_without_label} images without row, "
+        f"{report.missing_outcomes} outcomes missing{_excluded(report)}"
+        f"{_rows_why(report)}; "
+        "check the columns and outcomes in [data] of site.toml"
+    )
+
+
+def _rows_why(report: AdmissionCounts) -> str:
+    """Why rows are without image or set aside."""
+    reasons = {**report.unmatched_rows, **report.bad_rows}
+    return f" (rows: {listed(reasons)}; {LIST})" if reasons else ""
+
+
+def _excluded(report: AdmissionCounts) -> str:
+    if not report.excluded_outcomes:
+        return ""
+    return f" (outcomes in neither list: {outcomes_in_neither(report)})"

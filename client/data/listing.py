@@ -9,10 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from client.data.fates import Fate
-from client.data.findings import doubts_of
 from client.data.labels import BadRow, LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
 from client.data.reading import ImageFile
+from client.imaging.facts import ImageFacts
+
+FRONTAL_VIEWS = frozenset({"AP", "PA"})
+RADIOGRAPHY = frozenset({"CR", "DX", "DR", "RG"})
+CHEST = frozenset({"CHEST", "THORAX"})
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,21 @@ class Listed:
     name: str = field(repr=False)
     out: bool
     why: str = field(repr=False)
+
+
+def doubts_of(facts: ImageFacts) -> Iterator[str]:
+    """What in its header makes an image doubtful among frontal chest radiographs; it is used."""
+    if facts.burned_in_annotation == "YES":
+        yield "annotation is burned in"
+    for name, value, usual in (
+        ("view", facts.view, FRONTAL_VIEWS),
+        ("modality", facts.modality, RADIOGRAPHY),
+        ("body part", facts.body_part, CHEST),
+    ):
+        if value is not None and value.upper() not in usual:
+            yield f"{name} {value}"
+    if facts.presentation_intent == "FOR PROCESSING":
+        yield "for processing, not for presentation"
 
 
 def listed_images(

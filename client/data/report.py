@@ -1,86 +1,33 @@
-"""What admission found at a site, in counts."""
+"""The report of an admission: its counts, and what follows from them in sentences."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from client.data.cohort import ClassCounts
-from client.data.findings import warnings_of
-from client.data.listing import Listed
-from client.data.problems import problems_of
+from client.data.cohort import Cohort
+from client.data.counts import AdmissionCounts
+from client.data.discover import count_left_out
+from client.data.fates import Covariates, Fates
+from client.data.findings import UNKNOWN, problems_of, warnings_of
+from client.data.identity import coinciding, contradictions, differing_in_case, shared_patient_ids
+from client.data.labels import LabelTable
+from client.data.listing import Listed, listed_images, listed_rows
+from client.data.matching import Matching, Outcomes
+from client.data.reading import ImageFile
+from client.settings import SiteSettings
+from shared.metrics.grades import is_grade
+
+_SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)
-class AdmissionReport:
-    """Counts of one admission; it stays at the site.
-
-    Every image file is admitted, rejected, a duplicate, without label, or of an outcome that is
-    not used or that contradicts another of its patient: these six add up to `images_found`.
-    Files of equal pixels are duplicates, or all rejected where they are of several patients.
-    `rejected` lists (path relative to the images folder, reason) and is left out of `to_json`,
-    since file names may identify patients. The tallies are over admitted images, those of
-    identifiers and covariates over admitted patients.
-    `images_vanished` are labelled images that the table gives and that cannot be had; they count
-    in `rejected_share`. `unmatched_rows` and `bad_rows` count by reason; `listed` names each.
-    """
-
-    site: str
-    images_found: int
-    images_admitted: int
-    rejected: tuple[tuple[str, str], ...] = field(repr=False)
-    duplicates: int
-    images_without_label: int
-    images_of_unused_outcome: int
-    images_of_contradictory_patients: int
-    label_rows: int
-    labels_without_image: int
-    labels_nearly_matched: int
-    labels_without_patient: int
-    missing_outcomes: int
-    excluded_outcomes: Mapping[str, int]
-    contradictory_patients: int
-    coinciding_patients: int
-    patients_differing_in_case: int
-    shared_patient_ids: int
-    unreadable_covariates: int
-    contradictory_covariates: int
-    covariate_values: int
-    covariate_is_grade: bool
-    counts: ClassCounts
-    formats: Mapping[str, int]
-    photometric_interpretations: Mapping[str, int]
-    bits: Mapping[str, int]
-    views: Mapping[str, int]
-    burned_in_annotations: Mapping[str, int]
-    modalities: Mapping[str, int]
-    body_parts: Mapping[str, int]
-    transfer_syntaxes: Mapping[str, int]
-    presentation_intents: Mapping[str, int]
-    remarks: Mapping[str, int]
-    cached: int
-    decoded: int
-    oldest_cache_days: float | None
-    ambiguous_images: tuple[str, ...] = field(repr=False)
-    ambiguous_files: tuple[str, ...] = field(repr=False)
-    images_vanished: int
-    unmatched_rows: Mapping[str, int]
-    bad_rows: Mapping[str, int]
-    adapted: Mapping[str, int]
-    contradicting_patient_ids: int
-    left_out: Mapping[str, int]
-    table_notes: tuple[str, ...]
-    listed: tuple[Listed, ...] = field(repr=False)
-    rejected_share: float
-    max_rejected: float
-
-    @property
-    def rejected_by_reason(self) -> dict[str, int]:
-        """How many images were set aside for each reason, the commonest first."""
-        return dict(Counter(reason for _, reason in self.rejected).most_common())
+class AdmissionReport(AdmissionCounts):
+    """The counts of one admission with their sentences; it stays at the site."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -107,3 +54,118 @@ class AdmissionReport:
             "problems": list(self.problems),
             "warnings": list(self.warnings),
         }
+
+
+@dataclass(frozen=True)
+class Found:
+    """What admission read at a site, and what it decided; `files` and `fates.each` go together."""
+
+    table: LabelTable
+    files: Sequence[ImageFile]
+    outcomes: Outcomes
+    matching: Matching
+    covariates: Covariates
+    fates: Fates
+    cohort: Cohort
+
+
+def make_report(settings: SiteSettings, found: Found) -> AdmissionReport:
+    """Count what was found."""
+    table, outcomes, matching, fates = found.table, found.outcomes, found.matching, found.fates
+    patients, grades = found.cohort.patients(), found.cohort.covariates().values()
+    cached, decoded, oldest = _cache_use(found.files)
+    contradicting = _contradicting(settings, table, fates)
+    return AdmissionReport(
+        site=settings.name,
+        images_found=len(found.files),
+        images_admitted=len(fates.admitted),
+        rejected=fates.rejected,
+        duplicates=fates.count("duplicate"),
+        images_without_label=fates.count("without label"),
+        images_of_unused_outcome=fates.count("unused outcome"),
+        images_of_contradictory_patients=fates.count("contradictory"),
+        label_rows=len(table.rows),
+        labels_without_image=matching.labels_without_image,
+        labels_nearly_matched=matching.labels_nearly_matched,
+        labels_without_patient=table.without_patient,
+        missing_outcomes=outcomes.missing,
+        excluded_outcomes=outcomes.excluded,
+        contradictory_patients=len(outcomes.contradictory),
+        coinciding_patients=coinciding(patients),
+        patients_differing_in_case=differing_in_case(patients),
+        shared_patient_ids=shared_patient_ids(fates.admitted),
+        unreadable_covariates=table.unreadable_covariates,
+        contradictory_covariates=len(found.covariates.contradictory & patients.keys()),
+        covariate_values=len(set(grades)),
+        covariate_is_grade=is_grade(grades),
+        counts=found.cohort.counts(),
+        **_tallies(fates),
+        cached=cached,
+        decoded=decoded,
+        oldest_cache_days=oldest,
+        ambiguous_images=matching.ambiguous_images,
+        ambiguous_files=matching.ambiguous_files,
+        images_vanished=fates.vanished,
+        unmatched_rows=_counted(reason for reason, _ in matching.unmatched_rows.values()),
+        bad_rows=_counted(row.reason for row in table.bad_rows),
+        adapted=dict(matching.adapted),
+        contradicting_patient_ids=len(contradicting),
+        left_out=count_left_out(settings.images),
+        table_notes=table.notes,
+        listed=tuple(_listed(found, contradicting)),
+        rejected_share=fates.rejected_share,
+        max_rejected=settings.max_rejected,
+    )
+
+
+def _contradicting(settings: SiteSettings, table: LabelTable, fates: Fates) -> dict[str, str]:
+    """File -> what its Patient ID says instead; none where the Patient ID itself was matched."""
+    if settings.image is None:
+        return {}
+    places = contradictions(fates.admitted, {row.patient for row in table.rows})
+    found = {}
+    for file, radiograph in (fates.admitted[place] for place in places):
+        assert file.picture.facts is not None
+        found[file.relative] = (
+            f"its Patient ID is '{file.picture.facts.patient_id}', but the table has it for "
+            f"'{radiograph.patient}'"
+        )
+    return found
+
+
+def _counted(reasons: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(reasons).most_common())
+
+
+def _listed(found: Found, contradicting: dict[str, str]) -> Iterator[Listed]:
+    yield from listed_images(found.files, found.fates.each, found.matching, contradicting)
+    yield from listed_rows(found.table, found.outcomes, found.matching)
+
+
+def _tallies(fates: Fates) -> dict[str, dict[str, int]]:
+    """Over the admitted images whose headers say something, by the report's fields."""
+    facts = [file.picture.facts for file, _ in fates.admitted if file.picture.facts is not None]
+    return {
+        "formats": _tally(item.format for item in facts),
+        "photometric_interpretations": _tally(item.photometric for item in facts),
+        "bits": _tally(str(item.bits) for item in facts),
+        "views": _tally(item.view for item in facts),
+        "burned_in_annotations": _tally(item.burned_in_annotation for item in facts),
+        "modalities": _tally(item.modality for item in facts),
+        "body_parts": _tally(item.body_part for item in facts),
+        "transfer_syntaxes": _tally(item.transfer_syntax for item in facts),
+        "presentation_intents": _tally(item.presentation_intent for item in facts),
+        "remarks": _tally(remark for item in facts for remark in item.remarks),
+    }
+
+
+def _tally(values: Iterable[str | None]) -> dict[str, int]:
+    return dict(sorted(Counter(value or UNKNOWN for value in values).items()))
+
+
+def _cache_use(files: Sequence[ImageFile]) -> tuple[int, int, float | None]:
+    """How many readable pictures came from the cache and how many not; days of the oldest."""
+    pictures = {file.digest: file.picture for file in files if file.picture.reason is None}
+    stored = [p.stored_at for p in pictures.values() if p.stored_at is not None]
+    days = max(0.0, (time.time() - min(stored)) / _SECONDS_A_DAY) if stored else None
+    return len(stored), len(pictures) - len(stored), days

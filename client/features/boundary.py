@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from client.train.step import first_trainable
 from shared.config import RunConfig
 from shared.schedule import STAGES, Plan, Stage, plan_round, stages_ever_thawed, total_rounds
 
@@ -14,6 +13,11 @@ MOSTLY_FROZEN: tuple[Stage, ...] = ("layer4", "head")
 
 Passes = Mapping[Stage, int]
 """How often the images will be gone through from each boundary, this round included."""
+
+
+def first_trainable(plan: Plan) -> Stage:
+    """The first stage that trains; all before it are a fixed function of the image."""
+    return next(stage for stage in STAGES if stage in plan.trainable)
 
 
 def training_boundary(plan: Plan) -> Stage:

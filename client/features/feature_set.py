@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from client.data.dataset import Sample
-from client.data.loading import loader_workers
+from client.data.dataset import Sample, loader_workers
 from client.features.prefix import Prefix
 from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, Wanted, load_views, stack_views

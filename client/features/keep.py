@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from client.data.dataset import Sample
-from client.data.loading import loader_workers
+from client.data.dataset import Sample, loader_workers
 from client.features.boundary import Passes
 from client.features.feature_set import FeatureSet, Stores
 from client.features.measure import measure_costs

@@ -10,8 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from client.data.dataset import Sample
-from client.data.loading import loader_workers
+from client.data.dataset import Sample, loader_workers
 from client.features.prefix import CHUNK, Prefix
 from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, Wanted, stack_views

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from client.train.precision import Precision
+from client.model.precision import Precision
 from shared.model.backbones import StagedResNet
 from shared.schedule import STAGES, Stage
 

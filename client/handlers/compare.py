@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from client.handlers.check import check_held_out
 from client.handlers.evaluate import must_suppress
-from client.policy.check import check_held_out
 from client.scores import PatientScore, count, count_graded, load_scores, scores_file
 from client.workspace import Workspace
 from shared.errors import ProtocolError, SiteError

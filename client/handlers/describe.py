@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.policy.check import check_run
+from client.handlers.check import check_run
 from client.train.state import forget_old_runs
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig

@@ -9,11 +9,11 @@ from client.data.dataset import Sample
 from client.evaluate import score_samples
 from client.exchange import rebuild_model
 from client.features.feature_set import FeatureSet
-from client.features.site import evaluation_features
+from client.handlers.check import check_external, check_run
+from client.handlers.features import evaluation_features
+from client.model.frozen import base_stages
 from client.part import tell_owner
-from client.policy.check import check_external, check_run
 from client.scores import PatientScore, count, count_graded, keep_scores, scores_file
-from client.train.frozen import base_stages
 from client.train.state import forget_moments, load_state
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig

@@ -15,12 +15,12 @@ from client.exchange import (
     require_finite,
     snapshot,
 )
-from client.features.site import evaluation_features, training_features
+from client.handlers.check import check_run, require_planned
 from client.handlers.evaluate import evaluate_here, must_suppress
-from client.memory import peak_memory
-from client.policy.check import check_run, require_planned
+from client.handlers.features import evaluation_features, training_features
+from client.model.device import peak_memory
+from client.model.frozen import base_stages, digest_of_frozen
 from client.scores import count
-from client.train.frozen import base_stages, digest_of_frozen
 from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, training_samples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.data.findings import doubts_of
+from client.data.listing import doubts_of
 from client.imaging.facts import ImageFacts
 from client.imaging.patient_id import has_lost_letters
 from shared.plain import shown

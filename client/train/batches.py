@@ -15,11 +15,11 @@ from client.data.dataset import (
     Sample,
     batch_positions,
     draw_epoch,
+    loader_workers,
 )
-from client.data.loading import loader_workers
 from client.features.feature_set import FeatureSet
 from client.features.views import wanted_of
-from client.train.precision import Precision
+from client.model.precision import Precision
 from shared.config import RunConfig
 from shared.schedule import Plan
 from shared.seeds import derive_seed

@@ -11,10 +11,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Optimizer
 
 from client.data.augment import cutmix
-from client.train.precision import Precision
+from client.features.boundary import first_trainable
+from client.model.precision import Precision
 from shared.config import RunConfig
 from shared.model.backbones import StagedResNet
-from shared.schedule import STAGES, Plan, Stage
+from shared.schedule import Plan, Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,3 @@ class Learner:
         trainable = [p for p in self.model.parameters() if p.requires_grad]
         pairs = zip(trainable, self.received, strict=True)
         return torch.stack([((p - r) ** 2).sum() for p, r in pairs]).sum()
-
-
-def first_trainable(plan: Plan) -> Stage:
-    """The first stage that trains; all before it are a fixed function of the image."""
-    return next(stage for stage in STAGES if stage in plan.trainable)

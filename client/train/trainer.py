@@ -10,10 +10,10 @@ from torch import Tensor
 
 from client.data.dataset import Sample
 from client.features.feature_set import FeatureSet
+from client.model.precision import choose_precision
 from client.train.batches import drawn_batches, feature_batches, image_batches
 from client.train.moments import read_moments, restore_moments
 from client.train.optimizer import build_optimizer, set_rates
-from client.train.precision import choose_precision
 from client.train.step import Learner
 from shared.config import RunConfig
 from shared.errors import FedThawError

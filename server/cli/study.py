@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from server.cli.paths import COORDINATOR, HomeOption
-from server.study.plan import Arm, StudyPlan, of_arm, read_arms, require_free, shipped_arms
+from server.results.study import Arm, StudyPlan
+from server.study.plan import of_arm, read_arms, require_free, shipped_arms
 from shared.config import parse_run_config
 from shared.errors import ConfigError
 from shared.overrides import parse_overrides
@@ -80,6 +81,7 @@ def _require_no_simulation(each_site: bool, jobs: int) -> None:
 def _simulate(
     plan: StudyPlan, sites: Mapping[str, Path], settings: Mapping[str, Scalar], out: Path, jobs: int
 ) -> None:
+    from server.report.leave import write_study
     from server.run.folder import open_run
     from server.study.asking import open_sites
     from server.study.cells import Cell, run_cells
@@ -87,7 +89,6 @@ def _simulate(
     from server.study.kept_scores import require_kept_scores
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
     from server.study.ready import require_ready
-    from server.study.writing import write_study
     from shared.files import keep_private, private_files
     from shared.replies import own_sites
 

@@ -12,7 +12,7 @@ from server.disclosure.grades import rounded_grade
 from server.disclosure.groups import counts_of
 from server.disclosure.register import Register, register_beside
 from server.disclosure.run_files import shown_calibration, shown_round, shown_summary
-from server.disclosure.shown import Audience, Shown, audience_of
+from server.results.shown import Audience, Shown, audience_of
 from server.run.calibration import calibrate
 from server.run.evaluation_file import CovariateCounts, EvaluationFile
 from server.run.ledger import RoundRecord

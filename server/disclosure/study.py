@@ -15,8 +15,8 @@ from server.disclosure.rounding import (
     significant,
     standard_error,
 )
-from server.disclosure.shown import Audience, Shown, audience_of
-from server.study.results import (
+from server.results.shown import Audience, Shown, audience_of
+from server.results.study import (
     ArmResult,
     Comparison,
     GradeResult,

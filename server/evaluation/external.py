@@ -9,12 +9,13 @@ from typing import Any
 
 from flwr.app import ArrayRecord
 
-from server.federation.messaging import Missing, Question, send_and_collect
-from server.federation.replies import as_sentence, error_reason
+from server.federation.asking import Problem, ask
+from server.federation.messaging import Question
+from server.federation.replies import as_sentence
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid
-from shared.errors import ConfigError, ProtocolError, RunError, SiteError
+from shared.errors import ConfigError, RunError, SiteError
 from shared.events import Warned, emit
 from shared.finished import LOCAL_STATISTICS
 from shared.metrics.summary import summarise
@@ -54,18 +55,15 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
     )
     contents = dict.fromkeys(grid.get_node_ids(), request.to_content())
     question = Question(MESSAGE_TYPE, "external", timeout=float("inf"))
-    for _, reply in send_and_collect(grid, contents, question):
-        if isinstance(reply, Missing):
-            raise ProtocolError(f"the site did not answer: {reply.reason}")
-        if reply.has_error():
-            kind = SiteError if reply.error.code in (FAILED, DIVERGED) else RunError
-            raise kind(as_sentence(f"{site} could not be evaluated: {error_reason(reply)}"))
-        content = EvaluateReply.from_content(reply.content)
-        _warn_of_training_site(folder, site, content.site)
-        if statistics_stay_at_sites(folder.config):
-            emit(Warned(LOCAL_STATISTICS))
-        return content.site, summarise(content.histogram).to_json()
-    raise ProtocolError("the site did not answer")
+    (answer,) = ask(grid, contents, question, lambda _, reply: EvaluateReply.from_content(reply))
+    said = answer.said
+    if isinstance(said, Problem):
+        kind = SiteError if said.code in (FAILED, DIVERGED) else RunError
+        raise kind(as_sentence(f"{site} could not be evaluated: {said.reason}"))
+    _warn_of_training_site(folder, site, said.site)
+    if statistics_stay_at_sites(folder.config):
+        emit(Warned(LOCAL_STATISTICS))
+    return said.site, summarise(said.histogram).to_json()
 
 
 def _warn_of_training_site(folder: RunFolder, site: Path, name: str) -> None:

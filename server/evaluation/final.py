@@ -10,15 +10,14 @@ from flwr.app import RecordDict
 
 from server.disclosure.cohorts import ShownCohort
 from server.evaluation.grades import compare_with_grades
+from server.federation.asking import Problem
 from server.federation.context import Federation
-from server.federation.messaging import Missing, send_and_collect
+from server.federation.global_model import select
 from server.federation.plausible import require_plausible_evaluation
 from server.federation.quorum import wait_for_sites
-from server.federation.replies import list_problems, read_evaluate_reply
+from server.federation.replies import list_problems, read_evaluate_reply, require_usable_weights
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
-from server.training.global_model import select
-from server.training.rollback import require_usable_weights
-from shared.errors import ProtocolError, RunError
+from shared.errors import RunError
 from shared.events import ReplyReceived, Warned, emit
 from shared.metrics.histogram import summed
 from shared.protocol.describe import SiteDescription
@@ -162,26 +161,21 @@ def _collect(
     `diverged` are those of `missing` that the model is of no use to.
     """
     received = 0
-    contents = dict.fromkeys(sites, content)
-    for node, message in send_and_collect(
-        federation.grid, contents, federation.question(MESSAGE_TYPE, "final"),
-        look=federation.look, on_loss=federation.lost, check=federation.check,
-    ):  # fmt: skip
-        name = sites[node].name
-        if isinstance(message, Missing):
-            missing[name] = message.reason
-            emit(ReplyReceived(name, message.reason))
-            continue
-        try:
-            reply = read_evaluate_reply(message, name)
-            require_plausible_evaluation(reply.histogram, sites[node], federation.config, scope)
-            replies[name] = reply
+
+    def read(node: int, content: RecordDict) -> EvaluateReply:
+        reply = read_evaluate_reply(content, sites[node].name)
+        require_plausible_evaluation(reply.histogram, sites[node], federation.config, scope)
+        return reply
+
+    for answer in federation.ask(sites, content, MESSAGE_TYPE, "final", read):
+        name = sites[answer.node].name
+        received += answer.bytes
+        if isinstance(answer.said, Problem):
+            missing[name] = answer.said.reason
+            if answer.said.diverged:
+                diverged[name] = answer.said.reason
+        else:
+            replies[name] = answer.said
             missing.pop(name)
-        except ProtocolError as error:
-            missing[name] = str(error)
-            if error.diverged:
-                diverged[name] = str(error)
-        if message.has_content():
-            received += serialized_size(message.content)
         emit(ReplyReceived(name, missing.get(name)))
     return received

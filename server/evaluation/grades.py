@@ -6,10 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flwr.app import RecordDict
+
 from server.disclosure.grades import may_be_compared
 from server.disclosure.groups import counts_of
-from server.evaluation.compare import ask_for_sums
+from server.federation.asking import said_by_all
 from server.federation.context import Federation
+from server.federation.replies import fitting_sums, require_name
 from server.run.evaluation_file import CovariateCounts
 from shared.errors import ProtocolError
 from shared.events import Warned, emit
@@ -18,7 +21,8 @@ from shared.metrics.delong import PairedComparison, delong_test
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
-from shared.protocol.compare import CompareRequest
+from shared.metrics.paired import PairedSums, placements
+from shared.protocol.compare import MESSAGE_TYPE, CompareReply, CompareRequest
 from shared.protocol.evaluate import EvaluateReply, Scope
 from shared.protocol.graded import Graded
 
@@ -104,3 +108,24 @@ def added_up(graded: Mapping[str, Graded]) -> Graded | None:
         emit(Warned(f"The sites' clinical grades are not compared: {error}"))
         return None
     return Graded(grades, summed(own.model for own in graded.values()))
+
+
+def ask_for_sums(
+    federation: Federation, request: CompareRequest, sites: Collection[str]
+) -> PairedSums:
+    """The sums over these sites' patients; ProtocolError where one of them does not answer.
+
+    Without all of them the pooled counts would be of other patients than the sums.
+    """
+    nodes = {n: s.name for n, s in federation.roster.sites.items() if s.name in sites}
+    if missing := set(sites) - set(nodes.values()):
+        raise ProtocolError(f"{', '.join(sorted(missing))} is not connected")
+    empty = PairedSums.empty(placements(request.pooled_a[0]), request.repeats)
+
+    def read(node: int, content: RecordDict) -> PairedSums:
+        reply = CompareReply.from_content(content)
+        require_name(reply.site, nodes[node])
+        return fitting_sums(reply, empty)
+
+    answers = federation.ask(nodes, request.to_content(), MESSAGE_TYPE, "compare", read)
+    return sum(said_by_all(answers, nodes).values(), start=empty)

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from server.training.global_model import Reference, full_state
+from server.federation.global_model import Reference, full_state
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import Warned, emit

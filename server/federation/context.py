@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from server.aggregation.strategy import Aggregator
 from server.disclosure.run import Disclosure
+from server.federation.asking import Answer, Read, T, ask
 from server.federation.connected import Presence, Registry, connected
+from server.federation.downlink import Downlink
+from server.federation.global_model import Reference
 from server.federation.messaging import Question
 from server.federation.roster import Roster
 from server.run.saving import RoundWriter
 from server.run.stopping import raise_if_stopped
-from server.training.downlink import Downlink
-from server.training.global_model import Reference
 from shared.config import RunConfig
 from shared.events import SiteLost, Warned, emit
 from shared.protocol.describe import SiteDescription
@@ -81,9 +83,21 @@ class Federation:
             self.said.add(sentence)
             emit(Warned(sentence))
 
-    def question(self, message_type: str, group: str) -> Question:
-        """What is asked of sites, with this run's limits."""
-        return Question(message_type, group, reply_timeout(self.config), patience(self.config))
+    def ask(
+        self,
+        nodes: Iterable[int],
+        content: RecordDict,
+        message_type: str,
+        group: str,
+        read: Read[T],
+    ) -> Iterator[Answer[T]]:
+        """Send these nodes one content and read the answers within the run's limits: see `ask`."""
+        question = Question(message_type, group, reply_timeout(self.config), patience(self.config))
+        contents = dict.fromkeys(nodes, content)
+        return ask(
+            self.grid, contents, question, read,
+            look=self.look, on_loss=self.lost, check=self.check,
+        )  # fmt: skip
 
 
 def reply_timeout(config: RunConfig) -> float:

@@ -1,10 +1,14 @@
-"""The report that a run leaves by itself when it has ended."""
+"""What a run or a study leaves by itself when it has ended: its report, and a study's tables."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from server.results.shown import Shown
+from server.results.study import StudyResult
+from server.study.document import FILE, to_json
 from shared.events import Warned, emit
+from shared.files import write_text_atomically
 
 
 def leave_report(run: Path) -> None:
@@ -21,3 +25,32 @@ def leave_report(run: Path) -> None:
                 f"report {run}` tries again."
             )
         )
+
+
+def write_study(shown: Shown[StudyResult], out: Path) -> None:
+    """Write the tables and the page, and last study.json: with it the study is complete."""
+    from server.report.study.data import report_of
+    from server.report.study.page import study_page
+    from server.report.write import FILE as PAGE
+    from server.study.table import (
+        ARMS,
+        COMPARED,
+        arm_rows,
+        comparison_rows,
+        to_csv,
+        to_latex,
+        to_markdown,
+    )
+
+    result = shown.value
+    document = to_json(result)
+    documents = {
+        "study.md": to_markdown(result),
+        "study.tex": to_latex(result),
+        "arms.csv": to_csv(ARMS, arm_rows(result)),
+        "comparisons.csv": to_csv(COMPARED, comparison_rows(result)),
+        PAGE: study_page(report_of(out, result, document.encode("utf-8"))),
+        FILE: document,
+    }
+    for name, text in documents.items():
+        write_text_atomically(out / name, text)

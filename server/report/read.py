@@ -8,11 +8,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from server.disclosure.page import metrics_of, round_on_page
-from server.disclosure.shown import Audience, audience_of
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
 from server.report.data import Origin, Report, Round, Totals
 from server.report.reasons import shown_reasons
+from server.results.shown import Audience, audience_of
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
 from server.run.folder import RunFolder, open_run

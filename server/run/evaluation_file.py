@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from shared.errors import RunError
 from shared.files import write_text_atomically
 from shared.json_file import DamagedFile, fitting, read_json, said

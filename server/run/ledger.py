@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from shared.errors import RunError
 from shared.files import write_text_atomically
 from shared.json_file import DamagedFile, parse_json, typed

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Self
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.checkpoint import Checkpoint, prune_checkpoints, save_checkpoint
 from server.run.exact import append_exact
 from server.run.folder import RunFolder

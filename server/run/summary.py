@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.errors import RunError

@@ -11,12 +11,13 @@ from typing import TypeVar
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from server.federation.messaging import Missing, Question, send_and_collect
-from server.federation.replies import error_reason
+from server.federation.asking import ask, said_by_all
+from server.federation.messaging import Question
+from server.federation.replies import fitting_sums
 from server.simulation.inprocess import local_grid
 from server.study.paired import PairedRepeats
 from shared.config import RunConfig
-from shared.errors import ProtocolError, RunError
+from shared.errors import RunError
 from shared.metrics.binary import auroc
 from shared.metrics.delong import delong_test
 from shared.metrics.grades import GradeCounts
@@ -96,8 +97,7 @@ class StudySites:
         empty = PairedSums.empty(placements(request.pooled_a[0]), request.repeats)
 
         def read(content: RecordDict) -> PairedSums:
-            # Added to nothing: ValueError where they are of other repeats or other pooled patients.
-            return empty + CompareReply.from_content(content).sums
+            return fitting_sums(CompareReply.from_content(content), empty)
 
         sums = self._ask(request.to_content(), MESSAGE_TYPE, sites, read)
         try:
@@ -115,17 +115,10 @@ class StudySites:
     ) -> dict[str, T]:
         names = {self.nodes[name]: name for name in sites}
         question = Question(message_type, "study", timeout=self.seconds)
-        replies = {}
-        for node, reply in send_and_collect(self.grid, dict.fromkeys(names, content), question):
-            if isinstance(reply, Missing):
-                raise RunError(f"{names[node]} did not answer: {reply.reason}.")
-            if reply.has_error():
-                raise RunError(f"{names[node]} could not be asked: {error_reason(reply)}")
-            try:
-                replies[names[node]] = read(reply.content)
-            except (ProtocolError, ValueError) as error:
-                raise RunError(f"{names[node]} answered otherwise than asked: {error}") from error
-        return {name: replies[name] for name in sites}
+        contents = dict.fromkeys(names, content)
+        answers = ask(self.grid, contents, question, lambda _, reply: read(reply))
+        said = said_by_all(answers, names, RunError)
+        return {name: said[name] for name in sites}
 
 
 def _tuples(repeats: Sequence[Runs]) -> tuple[tuple[str, ...], ...]:

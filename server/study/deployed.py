@@ -16,14 +16,14 @@ from flwr.serverapp import Grid
 from server.federation.connected import Registry, connected
 from server.federation.messaging import POLL_SECONDS
 from server.link.orders import STOP, Order, read_order, write_order
+from server.results.shown import Shown
+from server.results.study import StudyPlan, StudyResult
 from server.run.failure import clear_failure, read_failure
 from server.study.asking import StudySites
 from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of
 from server.study.document import FILE
 from server.study.gather import study_result
-from server.study.plan import StudyPlan
 from server.study.plan_file import KeptPlan, is_new, read_plan
-from server.study.writing import write_study
 from shared.config import RunConfig
 from shared.deployment.names import is_site_name
 from shared.errors import ConfigError, RunError
@@ -88,8 +88,8 @@ def _require_short(name: str, cell: Cell) -> None:
         )
 
 
-def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> None:
-    """What the study's own process does: ask, and write the result into the study's folder.
+def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> Shown[StudyResult]:
+    """What the study's own process does: ask the sites; what may be shown of the result.
 
     RunError where a run is not complete or a site that took part is not there in time.
     """
@@ -107,7 +107,7 @@ def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> None:
     sites = _sites(cells, out)
     nodes = _wait_for(sites, grid, config, registry)
     asked = StudySites(grid, nodes, seconds=config.round_timeout)
-    write_study(study_result(plan, out, asked), out)
+    return study_result(plan, out, asked)
 
 
 def _sites(cells: list[Cell], out: Path) -> tuple[str, ...]:

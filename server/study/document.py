@@ -8,14 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from server.study.plan import Arm, StudyPlan
-from server.study.results import (
+from server.results.study import (
+    Arm,
     ArmResult,
     Comparison,
     GradeResult,
     Group,
     Interval,
     PointResult,
+    StudyPlan,
     StudyResult,
 )
 from shared.errors import ConfigError, RunError

@@ -8,16 +8,15 @@ from pathlib import Path
 from statistics import mean
 
 from server.disclosure.groups import ShownGroups, counts_of
-from server.disclosure.shown import Shown
 from server.disclosure.study import StudyDisclosure
+from server.results.shown import Shown
+from server.results.study import Arm, ArmResult, Comparison, StudyPlan, StudyResult
 from server.run.calibration import FILE as CALIBRATION
 from server.run.folder import open_run
 from server.study.asking import StudySites
 from server.study.cells import Cell, names_of, summary_of
 from server.study.grade import compare_grade
 from server.study.held_out import Fold
-from server.study.plan import Arm, StudyPlan
-from server.study.results import ArmResult, Comparison, StudyResult
 from server.study.statistics import arm_result, comparison
 from shared.errors import RunError
 from shared.finished import read_calibration

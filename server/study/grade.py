@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from server.disclosure.groups import ShownGroups
 from server.evaluation.grades import added_up, pool_graded
+from server.results.study import GradeResult
 from server.study.asking import StudySites
-from server.study.results import GradeResult
 from server.study.statistics import grade_result
 from shared.events import Warned, emit
 from shared.metrics.grades import GradeCounts

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from server.results.study import StudyPlan
 from server.run.folder import open_run
 from server.study.asking import StudySites, open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of, summary_of
-from server.study.plan import StudyPlan
 from shared.errors import RunError, UserError
 
 

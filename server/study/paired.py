@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from statistics import mean, variance
 
-from server.study.results import Interval
+from server.results.study import Interval
 from shared.metrics.delong import PairedComparison, normal_inference
 
 

@@ -6,11 +6,11 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from server.results.study import Arm
 from shared.config import parse_run_config
 from shared.errors import ConfigError, FedThawError
 from shared.overrides import OWN_OPTIONS
@@ -20,32 +20,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,+=_.-]{0,60}")
 _SHIPPED = "server.study"
 RESERVED = OWN_OPTIONS | {"folds", "fold", "seed"}
 """What a study sets itself."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way of training."""
-
-    name: str
-    settings: Mapping[str, Scalar] = field(default_factory=dict)
-    sites: tuple[str, ...] = ()
-    """Names of the sites that take part; empty: all."""
-    pooled: bool = False
-    """All data in one place."""
-
-    @property
-    def folder(self) -> str:
-        """The name of its folder."""
-        return re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-").lower()
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """Arms, the first of which the others are compared with, folds and repeats."""
-
-    arms: tuple[Arm, ...]
-    folds: int
-    repeats: int
 
 
 @contextmanager

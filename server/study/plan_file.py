@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from server.link.orders import ORDER
+from server.results.study import StudyPlan
 from server.study.document import FILE, PLAN, plan_of
-from server.study.plan import StudyPlan
 from shared.errors import ConfigError, RunError
 from shared.events import Warned, emit
 from shared.files import keep_private, write_text_atomically

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.federation.asking import Problem, ask
 from server.federation.context import SIMULATION_TIMEOUT
-from server.federation.messaging import Missing, Question, send_and_collect
-from server.federation.replies import as_sentence, error_reason
+from server.federation.messaging import Question
+from server.federation.replies import as_sentence
+from server.results.study import Arm, StudyPlan
 from server.simulation.inprocess import require_ready_sites
 from server.study.asking import open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of
-from server.study.plan import Arm, StudyPlan, of_arm
+from server.study.plan import of_arm
 from server.training.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, SiteError
@@ -95,8 +97,9 @@ def _ask(check: _Check) -> None:
     names = {node: name for name, node in asked.nodes.items()}
     contents = dict.fromkeys(names, DescribeRequest(_RUN).to_content())
     question = Question(MESSAGE_TYPE, "study", SIMULATION_TIMEOUT)
-    for node, reply in send_and_collect(asked.grid, contents, question):
-        if isinstance(reply, Missing):
-            raise SiteError(f"{names[node]} did not answer: {reply.reason}.")
-        if reply.has_error():
-            raise SiteError(as_sentence(error_reason(reply)))
+    for answer in ask(asked.grid, contents, question, lambda *_: None):
+        if isinstance(answer.said, Problem):
+            # A site of this machine names itself where it says what is wrong with it.
+            own = answer.said.kind == "failed"
+            said = as_sentence(answer.said.reason) if own else answer.said.of(names[answer.node])
+            raise SiteError(said)

@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
 
+from server.results.study import (
+    Arm,
+    ArmResult,
+    Comparison,
+    GradeResult,
+    Group,
+    Interval,
+    PointResult,
+)
 from server.study.held_out import (
     Rates,
     Repeat,
@@ -14,15 +23,6 @@ from server.study.held_out import (
     recalibrated,
 )
 from server.study.paired import PairedRepeats
-from server.study.plan import Arm
-from server.study.results import (
-    ArmResult,
-    Comparison,
-    GradeResult,
-    Group,
-    Interval,
-    PointResult,
-)
 from shared.limits import MIN_CELL
 from shared.metrics.binary import auroc, balanced_accuracy, f1
 from shared.metrics.curve import roc_points

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from server.study.results import ArmResult, Comparison, GradeResult, StudyResult
+from server.results.study import ArmResult, Comparison, GradeResult, StudyResult
 from server.terminal.progress import as_rounded
 from shared.metrics.repeats import Spread
 

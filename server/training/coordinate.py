@@ -15,7 +15,9 @@ from server.evaluation.final import evaluate_final
 from server.export.model_file import write_model
 from server.federation.connected import Registry, nobody_registered
 from server.federation.context import Federation
+from server.federation.global_model import Reference, build_reference, full_state, initial_delta
 from server.federation.quorum import wait_for_sites
+from server.federation.replies import ReceivedDivergedError
 from server.federation.roster import Roster
 from server.federation.site_changes import warn_of_changes
 from server.run.calibration import write_calibration
@@ -28,9 +30,8 @@ from server.run.lock import locked
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
-from server.training.global_model import Reference, build_reference, full_state, initial_delta
 from server.training.outcome import FinishedRound
-from server.training.rollback import ReceivedDivergedError, take_up_exclusions, undo_last_round
+from server.training.rollback import take_up_exclusions, undo_last_round
 from server.training.rounds import run_round
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError

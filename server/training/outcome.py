@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from server.aggregation.intake import Verdict
-from server.disclosure.shown import Shown
 from server.federation.context import Federation
+from server.results.shown import Shown
 from server.run.ledger import RoundRecord, SiteRound
 from shared.metrics.histogram import summed
 from shared.metrics.summary import summarise

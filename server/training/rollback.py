@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from server.federation.context import Federation
-from server.federation.replies import list_problems
+from server.federation.replies import ReceivedDivergedError
 from server.run.folder import RunFolder
 from server.run.ledger import (
     UNDONE,
@@ -21,24 +21,6 @@ from shared.events import Warned, emit
 SUSPICIOUS = 3.0
 """How many times the other sites' median an update must have been to be held responsible; honest
 updates were at most 1.7 times as large (see aggregation/screen.py)."""
-
-
-class ReceivedDivergedError(RunError):
-    """Most of the sites could not use the weights that they were sent."""
-
-
-def require_usable_weights(diverged: Mapping[str, str], asked: int, after_round: int) -> None:
-    """ReceivedDivergedError where most of the sites say so, and how.
-
-    One of two is no majority: its own training may have diverged.
-    """
-    if 2 * len(diverged) <= asked:
-        return
-    raise ReceivedDivergedError(
-        f"Most of the sites could not use the weights of round {after_round}. "
-        f"{list_problems(diverged)}. The rounds before it are kept: lower the learning rates "
-        "(lr-head, lr-layer4, ...) in a new run."
-    )
 
 
 def suspect(record: RoundRecord) -> str | None:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.app import ArrayRecord, RecordDict
 
 from server.aggregation.intake import Intake, Rules
 from server.aggregation.screen import Reach, Screen
+from server.federation.asking import Answer, Problem
 from server.federation.context import Federation
-from server.federation.messaging import Missing, send_and_collect
+from server.federation.global_model import expected_frozen_digest, select
 from server.federation.plausible import require_plausible_training, training_weight
 from server.federation.quorum import wait_for_sites
-from server.federation.replies import list_problems, read_train_reply
-from server.training.global_model import expected_frozen_digest, select
+from server.federation.replies import list_problems, read_train_reply, require_usable_weights
 from server.training.outcome import Collected, FinishedRound, record_of
-from server.training.rollback import require_usable_weights
 from shared.config import RunConfig
-from shared.errors import ProtocolError, RunError
+from shared.errors import RunError
 from shared.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
 from shared.protocol.describe import SiteDescription
-from shared.protocol.train import MESSAGE_TYPE
+from shared.protocol.train import MESSAGE_TYPE, TrainReply
 from shared.schedule import Plan, total_rounds
 from shared.wire.arrays import Arrays, from_record
 from shared.wire.size import serialized_size
@@ -83,12 +83,9 @@ def _ask(
     current = select(federation.reference, delta, plan.trainable)
     with _intake(federation, plan, current) as intake:
         started = time.monotonic()
-        for node, message in send_and_collect(
-            federation.grid, dict.fromkeys(sites, request),
-            federation.question(MESSAGE_TYPE, str(plan.round)),
-            look=federation.look, on_loss=federation.lost, check=federation.check,
-        ):  # fmt: skip
-            _take(federation, sites[node], plan, message, result, intake)
+        read = partial(_read, federation, sites, plan, intake)
+        for answer in federation.ask(sites, request, MESSAGE_TYPE, str(plan.round), read):
+            _enter(sites[answer.node].name, answer, result)
         result.wait_seconds = time.monotonic() - started
         # The whole model would have come back from the same sites, so replies count as messages.
         result.messages += len(result.replies)
@@ -127,42 +124,41 @@ def _apply(federation: Federation, intake: Intake, result: Collected) -> None:
         )
 
 
-def _take(
+def _read(
     federation: Federation,
-    site: SiteDescription,
+    sites: Mapping[int, SiteDescription],
     plan: Plan,
-    message: Message | Missing,
-    result: Collected,
     intake: Intake,
-) -> None:
-    """Enter one answer: its tensors combined, the rest kept; or refused with a reason."""
-    problem = None
-    if isinstance(message, Missing):
-        problem = message.reason
+    node: int,
+    content: RecordDict,
+) -> TrainReply:
+    """One site's reply, its tensors combined and then let go; ProtocolError where it is refused."""
+    site, reference = sites[node], federation.reference
+    frozen = expected_frozen_digest(reference, plan.trainable)
+    reply = read_train_reply(content, site, plan, frozen)
+    require_plausible_training(reply, site, federation.config)
+    manifest = reference.specs(plan.trainable, federation.config.update_dtype)
+    arrays = from_record(reply.delta, manifest)
+    weight = training_weight(reply, site)
+    if weight < reply.images:
+        federation.warn_once(
+            f"{site.name} trains on more images than it had when it joined; in this run it "
+            "counts as it did then."
+        )
+    intake.add(reply.site, arrays, weight, reply.steps)
+    return replace(reply, delta=ArrayRecord())
+
+
+def _enter(name: str, answer: Answer[TrainReply], result: Collected) -> None:
+    result.bytes_up += answer.bytes
+    reason = None
+    if isinstance(answer.said, Problem):
+        reason = result.refused[name] = answer.said.reason
+        if answer.said.diverged:
+            result.diverged.add(name)
     else:
-        frozen = expected_frozen_digest(federation.reference, plan.trainable)
-        try:
-            reply = read_train_reply(message, site, plan, frozen)
-            require_plausible_training(reply, site, federation.config)
-            manifest = federation.reference.specs(plan.trainable, federation.config.update_dtype)
-            arrays = from_record(reply.delta, manifest)
-            weight = training_weight(reply, site)
-            if weight < reply.images:
-                federation.warn_once(
-                    f"{site.name} trains on more images than it had when it joined; in this run it "
-                    "counts as it did then."
-                )
-            intake.add(reply.site, arrays, weight, reply.steps)
-            result.replies[site.name] = replace(reply, delta=ArrayRecord())
-        except ProtocolError as error:
-            problem = str(error)
-            if error.diverged:
-                result.diverged.add(site.name)
-        if message.has_content():
-            result.bytes_up += serialized_size(message.content)
-    if problem is not None:
-        result.refused[site.name] = problem
-    emit(ReplyReceived(site.name, problem))
+        result.replies[name] = answer.said
+    emit(ReplyReceived(name, reason))
 
 
 def _too_few(plan: Plan, config: RunConfig, last: Collected) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.complaint import complain, no_complaint
+from client.app import complain, no_complaint
 from client.settings import load_site
 from client.workspace import open_workspace, training_samples
 from shared.config import RunConfig

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from client.data.split import split_patients
-from client.device import choose_device
 from client.folders import site_folders
+from client.model.device import choose_device
 from client.settings import load_site
 from client.workspace import (
     Workspace,

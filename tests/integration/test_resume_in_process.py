@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.checkpoint import Checkpoint, save_checkpoint
 from server.run.ledger import RoundRecord, append_round, read_rounds
 from shared.config import RunConfig

@@ -18,20 +18,19 @@ from numpy.typing import NDArray
 from server.aggregation.strategy import build_aggregator
 from server.federation.connected import nobody_registered
 from server.federation.context import Federation
-from server.federation.roster import Roster
-from server.run.ledger import RoundRecord, SiteRound
-from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
-from server.study.held_out import Fold
-from server.study.paired import PairedRepeats
-from server.study.plan import Arm, StudyPlan
-from server.study.results import StudyResult
-from server.study.statistics import arm_result, comparison, grade_result
-from server.training.global_model import (
+from server.federation.global_model import (
     Reference,
     build_reference,
     expected_frozen_digest,
     initial_delta,
 )
+from server.federation.roster import Roster
+from server.results.study import Arm, StudyPlan, StudyResult
+from server.run.ledger import RoundRecord, SiteRound
+from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
+from server.study.held_out import Fold
+from server.study.paired import PairedRepeats
+from server.study.statistics import arm_result, comparison, grade_result
 from shared.config import RunConfig
 from shared.metrics.binary import auroc
 from shared.metrics.delong import delong_test

@@ -21,7 +21,7 @@ from server.report.plot import (
 from server.report.study.data import StudyReport
 from server.report.study.forest import LETTERS, Row, forest
 from server.report.study.words import spread, with_interval
-from server.study.results import ArmResult
+from server.results.study import ArmResult
 from server.study.table import remarks
 
 CURVES = 6

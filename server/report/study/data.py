@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from server.results.study import StudyResult
 from server.study.cells import Cell
 from server.study.document import FILE, PLAN, read_study
-from server.study.results import StudyResult
 from shared.errors import RunError
 from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.setting import Scalar

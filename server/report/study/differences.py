@@ -7,7 +7,7 @@ from server.report.numbers import listed, metric_interval
 from server.report.study.data import StudyReport
 from server.report.study.forest import Row, forest
 from server.report.study.words import probability, with_interval
-from server.study.results import Comparison, StudyResult
+from server.results.study import Comparison, StudyResult
 
 
 def differences_section(report: StudyReport) -> Html:

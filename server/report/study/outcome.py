@@ -13,7 +13,7 @@ from server.report.numbers import (
     share,
 )
 from server.report.study.data import StudyReport
-from server.study.results import StudyResult
+from server.results.study import StudyResult
 
 
 def study_outcome(report: StudyReport) -> Html:

@@ -7,7 +7,7 @@ from server.report.numbers import share
 from server.report.reliability import reliability_plot, reliability_table
 from server.report.study.data import StudyReport
 from server.report.study.words import spread
-from server.study.results import ArmResult
+from server.results.study import ArmResult
 
 _POINTS = {
     "youden": "best sensitivity + specificity",

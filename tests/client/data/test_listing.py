@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from numpy.typing import NDArray
 
-from client.admission_table import print_report
+from client.cli.admission_table import print_report
 from client.data.admission import admit, require_trainable
 from client.data.report import AdmissionReport
 from client.settings import SiteSettings

@@ -15,7 +15,7 @@ from client.features.keep import Request, Watcher
 from client.features.prefix import Prefix
 from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, training_views
-from client.train.precision import Precision
+from client.model.precision import Precision
 from shared.config import RunConfig
 from shared.model.backbones import StagedResNet
 from shared.schedule import Stage

@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from client.features.prefix import Prefix
-from client.train.precision import Precision
+from client.model.precision import Precision
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.schedule import STAGES
 

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from server.cli import status as module
 from server.cli.status import sparkline
-from server.disclosure.shown import Shown
 from server.link.orders import Order, write_order
+from server.results.shown import Shown
 from server.run.ledger import RoundRecord, append_round
 from shared.config import RunConfig
 

@@ -16,7 +16,7 @@ from server.disclosure.cohorts import ShownCohort
 from server.disclosure.register import FILE, Register
 from server.disclosure.rounding import rounded
 from server.disclosure.run import Disclosure
-from server.disclosure.shown import Audience
+from server.results.shown import Audience
 from shared.events import Event, Warned, listening
 from shared.metrics.histogram import Histogram, bin_edges
 from shared.metrics.summary import summarise

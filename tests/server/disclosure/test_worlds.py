@@ -21,7 +21,7 @@ from flwr.app import ArrayRecord
 from server.aggregation.intake import Verdict
 from server.disclosure.register import FILE, Register
 from server.disclosure.run import Disclosure
-from server.disclosure.shown import Audience, audience_of
+from server.results.shown import Audience, audience_of
 from server.run.calibration import write_calibration
 from server.run.evaluation_file import write_evaluation
 from server.run.ledger import append_round

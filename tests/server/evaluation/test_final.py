@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from server.evaluation.final import evaluate_final
 from server.export.model_file import write_model
 from server.federation.context import Federation
+from server.federation.global_model import Reference, full_state
 from server.federation.quorum import wait_for_sites
-from server.training.global_model import Reference, full_state
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import Event, ReplyReceived, Warned, listening

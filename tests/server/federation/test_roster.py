@@ -11,8 +11,8 @@ from flwr.app import Message, RecordDict
 
 from server.federation import roster as roster_module
 from server.federation.connected import Presence, connected
+from server.federation.global_model import Reference
 from server.federation.roster import ASK_AGAIN_SECONDS, Roster, describe_refusals
-from server.training.global_model import Reference
 from shared.protocol.describe import SiteDescription
 
 MakeSites = Callable[..., tuple[Any, Any]]

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.disclosure.shown import Shown
 from server.report.study.data import StudyReport
+from server.results.shown import Shown
+from server.results.study import StudyResult
 from server.run.evaluation_file import CohortCounts, EvaluationFile, write_evaluation
 from server.run.folder import RunFolder, write_config
 from server.run.ledger import RoundRecord, SiteRound, append_round
 from server.run.summary import FinalEvaluation, build_summary, write_summary
-from server.study.results import StudyResult
 from shared.config import RunConfig
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import summarise, suppressed

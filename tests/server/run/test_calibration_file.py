@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from server.disclosure.coarse import coarse
 from server.disclosure.run import Disclosure
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.calibration import FILE, calibrate, write_calibration
 from shared.finished import read_finished_run
 from shared.metrics.binary import sensitivity

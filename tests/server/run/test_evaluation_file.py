@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.evaluation_file import (
     CohortCounts,
     CovariateCounts,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run import history
 from server.run.history import LONGEST, last_rounds
 from server.run.ledger import RoundRecord, append_round

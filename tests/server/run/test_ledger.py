@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.ledger import (
     UNDONE,
     RoundRecord,

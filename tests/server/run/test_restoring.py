@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.checkpoint import Checkpoint, checkpoint_rounds, save_checkpoint
 from server.run.folder import RunFolder
 from server.run.ledger import UNDONE, RoundRecord, append_round, read_rounds

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.ledger import RoundRecord
 from server.run.summary import FinalEvaluation, build_summary, write_summary
 from shared.errors import RunError

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run import saving
 from server.run.checkpoint import Checkpoint, checkpoint_rounds
 from server.run.folder import RunFolder, prepare_folder

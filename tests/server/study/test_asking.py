@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
-from flwr.app import RecordDict
+from flwr.app import Message, RecordDict
 
 from server.study.asking import StudySites
 from shared.errors import RunError
@@ -27,25 +27,33 @@ def sums(pooled: Histogram, repeats: int = 1) -> RecordDict:
     ).to_content()
 
 
+def replied(content: RecordDict) -> Message:
+    return Message(content, reply_to=Message(RecordDict(), dst_node_id=1, message_type="query"))
+
+
 def answers(monkeypatch: pytest.MonkeyPatch, comparison: Sequence[RecordDict]) -> None:
     """Both sites count their four patients as they should, and compare like this."""
 
-    def answer(_grid: object, contents: dict[int, RecordDict], question: object) -> object:
+    def answer(
+        _grid: object, contents: dict[int, RecordDict], question: object, **_: object
+    ) -> object:
         counted = EvaluateReply("north", OWN, False, 0.0).to_content()
         asked = "compare" in question.message_type  # type: ignore[attr-defined]
         for node in contents:
             content = comparison[node - 1] if asked else counted
-            yield node, SimpleNamespace(content=content, has_error=lambda: False)
+            yield node, replied(content)
 
-    monkeypatch.setattr("server.study.asking.send_and_collect", answer)
+    monkeypatch.setattr("server.federation.asking.send_and_collect", answer)
 
 
 def test_a_count_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def empty(_grid: object, contents: dict[int, RecordDict], _question: object) -> object:
+    def empty(
+        _grid: object, contents: dict[int, RecordDict], _question: object, **_: object
+    ) -> object:
         for node in contents:
-            yield node, SimpleNamespace(content=RecordDict(), has_error=lambda: False)
+            yield node, replied(RecordDict())
 
-    monkeypatch.setattr("server.study.asking.send_and_collect", empty)
+    monkeypatch.setattr("server.federation.asking.send_and_collect", empty)
     with pytest.raises(RunError, match="south answered otherwise than asked"):
         SITES.count(["run"], ["south"])
 

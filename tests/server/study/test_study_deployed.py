@@ -14,12 +14,12 @@ import pytest
 
 from server.federation.connected import Presence
 from server.link.orders import read_orders
+from server.results.study import StudyResult
 from server.run.failure import write_failure
 from server.simulation.inprocess import local_grid, simulate_in_process
 from server.study import deployed
 from server.study.deployed import ask_for_study
 from server.study.document import is_study, read_study
-from server.study.results import StudyResult
 from shared import bundle
 from shared.bundle import Bundle
 from shared.deployment.keys import generate_private_key, public_key_line

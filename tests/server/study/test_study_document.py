@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from server.results.study import StudyResult
 from server.study.document import FILE, read_study, to_json
-from server.study.results import StudyResult
 from shared.errors import ConfigError, RunError
 
 MakeResult = Callable[..., StudyResult]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.disclosure.shown import Shown
+from server.results.shown import Shown
 from server.run.folder import RunFolder, write_config
 from server.run.ledger import RoundRecord, append_round
 from shared.config import RunConfig

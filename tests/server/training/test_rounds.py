@@ -13,7 +13,7 @@ from flwr.app import Message, RecordDict
 from flwr.common.serde import recorddict_to_proto
 
 from server.federation.context import Federation
-from server.training.global_model import Reference
+from server.federation.global_model import Reference
 from server.training.rounds import run_round
 from shared.errors import ProtocolError, RunError
 from shared.events import (

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from server.federation.context import Federation
+from server.federation.global_model import Reference
 from server.federation.quorum import wait_for_sites
-from server.training.global_model import Reference
 from server.training.rounds import run_round
 from shared.config import RunConfig
 from shared.errors import RunError

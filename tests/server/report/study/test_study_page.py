@@ -11,7 +11,7 @@ import pytest
 from server.report.study.data import StudyReport
 from server.report.study.outcome import study_sentence
 from server.report.study.page import study_page
-from server.study.results import StudyResult
+from server.results.study import StudyResult
 
 MakeReport = Callable[..., StudyReport]
 

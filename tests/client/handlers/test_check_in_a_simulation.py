@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from client.handlers.check import check_external, require_planned
 from client.handlers.describe import describe_site
-from client.policy.check import check_external, require_planned
 from client.policy.refusal import PolicyError
 from client.workspace import Workspace, open_workspace, training_samples
 from shared.config import RunConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client.admission_table import admit_with_progress, print_report
+from client.cli.admission_table import admit_with_progress, print_report
 
 WriteSite = Callable[..., Path]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from flwr.app import RecordDict
 
-from server.training.global_model import Reference, select
+from server.federation.global_model import Reference, select
 from shared.protocol.train import TrainRequest
 from shared.schedule import Plan
 from shared.wire.arrays import Arrays, encode

@@ -1,13 +1,41 @@
-"""What a study says: each arm's metrics, and its difference to the first."""
+"""What a study is, its arms, and what it says: their metrics, and differences to the first."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from server.study.plan import Arm, StudyPlan
 from shared.metrics.repeats import SignedRank, Spread
+from shared.setting import Scalar
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training."""
+
+    name: str
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    sites: tuple[str, ...] = ()
+    """Names of the sites that take part; empty: all."""
+    pooled: bool = False
+    """All data in one place."""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        return re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-").lower()
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Arms, the first of which the others are compared with, folds and repeats."""
+
+    arms: tuple[Arm, ...]
+    folds: int
+    repeats: int
 
 
 @dataclass(frozen=True)

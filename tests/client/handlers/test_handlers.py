@@ -10,7 +10,7 @@ import torch
 
 from client.evaluate import evaluate_samples
 from client.handlers.describe import describe_site
-from client.memory import peak_memory
+from client.model.device import peak_memory
 from client.workspace import Workspace, shared_model, training_samples
 from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError, SiteError

@@ -13,9 +13,9 @@ from flwr.app import Message, RecordDict
 
 from server.evaluation.final import evaluate_final
 from server.federation.context import Federation
+from server.federation.downlink import Downlink
+from server.federation.global_model import Reference, select
 from server.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from server.training.downlink import Downlink
-from server.training.global_model import Reference, select
 from server.training.rounds import run_round
 from shared.config import RunConfig
 from shared.errors import ProtocolError

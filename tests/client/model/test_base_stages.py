@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from client.train.frozen import (
+from client.model.frozen import (
     base_stages,
     digest_of_base,
     digest_of_frozen,
@@ -96,7 +96,7 @@ def test_a_digest_is_computed_once_and_forgotten_with_its_base(
         calls.append(1)
         return state_digest(state)
 
-    monkeypatch.setattr("client.train.frozen.state_digest", counted)
+    monkeypatch.setattr("client.model.frozen.state_digest", counted)
     for _ in range(3):
         assert digest_of_base(base, ("stem", "layer1")) == digest_of_base(other, ("stem", "layer1"))
     assert len(calls) == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from server.training.global_model import (
+from server.federation.global_model import (
     Reference,
     build_reference,
     expected_frozen_digest,

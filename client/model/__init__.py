@@ -1,0 +1,1 @@
+"""What a site computes with: its device, the dtype of its arithmetic, the base, frozen stages."""

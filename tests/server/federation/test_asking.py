@@ -1,0 +1,121 @@
+"""The one way to ask sites: what each answer becomes, and who is told what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.common import serde
+
+from server.federation.asking import Answer, Problem, ask, said_by_all
+from server.federation.messaging import Missing, Question
+from shared.errors import ProtocolError, RunError
+from shared.replies import DIVERGED, FAILED, UNEXPECTED
+
+QUESTION = Question("query", "group", 1.0)
+NAMES = {1: "north", 2: "south", 3: "east"}
+Collect = Callable[..., Iterator[tuple[int, Message | Missing]]]
+
+
+def content(value: int) -> RecordDict:
+    return RecordDict({"said": ConfigRecord({"value": value})})
+
+
+def reply(said: RecordDict | Error) -> Message:
+    return Message(said, reply_to=Message(RecordDict(), dst_node_id=1, message_type="query"))
+
+
+def read(node: int, received: RecordDict) -> tuple[int, int]:
+    value = received.config_records["said"]["value"]
+    assert isinstance(value, int)
+    if value < 0:
+        raise ProtocolError("its value is negative", diverged=value < -1)
+    return node, value
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Answer[tuple[int, int]]]]:
+    def run(*answers: tuple[int, Message | Missing]) -> list[Answer[tuple[int, int]]]:
+        def collect(*_: object, **__: object) -> Iterator[tuple[int, Message | Missing]]:
+            yield from answers
+
+        monkeypatch.setattr("server.federation.asking.send_and_collect", collect)
+        return list(ask(None, {}, QUESTION, read))  # type: ignore[arg-type]
+
+    return run
+
+
+Answering = Callable[..., list[Answer[tuple[int, int]]]]
+
+
+def test_answers_are_read_in_the_order_of_arrival(answering: Answering) -> None:
+    found = answering((2, reply(content(7))), (1, reply(content(300))))
+    assert [(one.node, one.said) for one in found] == [(2, (2, 7)), (1, (1, 300))]
+    wire = [len(serde.recorddict_to_proto(content(n)).SerializeToString()) for n in (7, 300)]
+    assert [one.bytes for one in found] == wire
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (Missing("no reply within 1 s"), Problem("missing", "no reply within 1 s")),
+        (Error(FAILED, "the disk is full."), Problem("failed", "the disk is full", FAILED)),
+        (
+            Error(UNEXPECTED, "an\nexception"),
+            Problem("failed", "an exception", UNEXPECTED),
+        ),
+        (Error(DIVERGED, "NaN"), Problem("failed", "NaN", DIVERGED, diverged=True)),
+        (content(-1), Problem("refused", "its value is negative")),
+        (content(-2), Problem("refused", "its value is negative", diverged=True)),
+    ],
+)
+def test_what_is_no_answer_becomes_a_problem_and_the_others_go_on(
+    answering: Answering, said: RecordDict | Error | Missing, problem: Problem
+) -> None:
+    message = said if isinstance(said, Missing) else reply(said)
+    first, second = answering((1, message), (2, reply(content(5))))
+    assert (first.said, second.said) == (problem, (2, 5))
+    # What came counts as received even where it cannot be used.
+    assert (first.bytes > 0) == (problem.kind == "refused")
+
+
+def test_any_other_error_while_reading_is_a_fault_and_ends_all(answering: Answering) -> None:
+    with pytest.raises(KeyError):
+        answering((1, reply(RecordDict())))
+
+
+def test_limits_and_watchers_reach_the_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: dict[str, object] = {}
+
+    def collect(*_: object, **watchers: object) -> Iterator[tuple[int, Message | Missing]]:
+        passed.update(watchers)
+        yield from ()
+
+    def look() -> Mapping[int, object]:
+        return {}
+
+    def lost(node: int, back: bool) -> None:
+        pass
+
+    def check() -> None:
+        pass
+
+    monkeypatch.setattr("server.federation.asking.send_and_collect", collect)
+    watchers = {"look": look, "on_loss": lost, "check": check}
+    assert list(ask(None, {}, QUESTION, read, **watchers)) == []  # type: ignore[arg-type]
+    assert passed == watchers
+
+
+def test_where_all_must_answer_the_first_problem_is_said(answering: Answering) -> None:
+    good = answering((2, reply(content(5))), (1, reply(content(6))))
+    assert said_by_all(good, NAMES) == {"south": (2, 5), "north": (1, 6)}
+    for message, sentence in (
+        (Missing("no reply within 1 s"), "east did not answer: no reply within 1 s."),
+        (reply(Error(FAILED, "it has no scores")), "east could not be asked: it has no scores."),
+        (reply(content(-1)), "east answered otherwise than asked: its value is negative."),
+    ):
+        answers = answering((2, reply(content(5))), (3, message), (1, Missing("gone")))
+        with pytest.raises(RunError) as raised:
+            said_by_all(answers, NAMES, RunError)
+        assert str(raised.value) == sentence
