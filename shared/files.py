@@ -151,10 +151,18 @@ def lock_at_once(path: Path, refusal: Exception, patience: float = 0.0) -> Itera
         os.close(handle)
 
 
-def _is_taken(handle: int) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether somebody else holds this lock file; whoever asks at the same moment does not."""
+    if not path.exists():
+        return False
+    with path.open("a") as file:
+        return not _is_taken(file.fileno(), fcntl.LOCK_SH)
+
+
+def _is_taken(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
     """Take the lock, unless somebody else holds it."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

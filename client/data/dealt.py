@@ -16,12 +16,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypedDict
+
+from msgspec import Meta
 
 from client.data.blocks import Block, deal_blocks, merge_blocks
 from client.data.cohort import Cohort
 from shared.errors import SiteError
 from shared.files import make_private_folder, write_private
+from shared.json_file import DamagedFile, read_json, said, typed
 
 FILE = "dealt.json"
 
@@ -30,11 +33,15 @@ FILE = "dealt.json"
 class DealtPatient:
     """A patient as dealt: class, and the SHA-256 of each image."""
 
-    label: int
-    images: frozenset[str]
+    label: Annotated[int, Meta(ge=0, le=1)]
+    images: Annotated[frozenset[str], Meta(min_length=1)]
 
 
 DealtBlock = tuple[DealtPatient, ...]
+
+
+class _Document(TypedDict):
+    blocks: list[DealtBlock]
 
 
 @dataclass(frozen=True)
@@ -117,23 +124,15 @@ def _as_dealt(block: Block, cohort: Cohort) -> DealtBlock:
 
 def _read(path: Path) -> list[DealtBlock]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return [tuple(map(_patient, block)) for block in document["blocks"]]
+        return typed(read_json(path), _Document)["blocks"]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, DamagedFile) as error:
         raise SiteError(
             f"{path}, which says which patients are only used together, cannot be read "
-            f"({type(error).__name__}); restore it from a backup. Removing it deals all patients "
+            f"({said(error)}); restore it from a backup. Removing it deals all patients "
             "again, and runs before and after may then differ by few of them."
         ) from error
-
-
-def _patient(entry: dict[str, Any]) -> DealtPatient:
-    images = frozenset(entry["images"])
-    if not images or entry["label"] not in (0, 1):
-        raise ValueError("a patient without images or class")
-    return DealtPatient(entry["label"], images)
 
 
 def _write(path: Path, blocks: Sequence[DealtBlock]) -> None:

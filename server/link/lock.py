@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 from contextlib import AbstractContextManager
 
 from server.link.home import Home
 from shared.errors import ConfigError
-from shared.files import lock_at_once
+from shared.files import is_locked, lock_at_once
 
 _PATIENCE = 1.0
 """Seconds: commands that look whether it is served hold the lock for an instant."""
@@ -21,11 +20,4 @@ def only_one(home: Home) -> AbstractContextManager[None]:
 
 def is_served(home: Home) -> bool:
     """Whether a server process works on this folder now."""
-    if not home.lock.exists():
-        return False
-    with home.lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return is_locked(home.lock)

@@ -128,3 +128,16 @@ def test_published_files(home: Path) -> None:
 def test_weights_that_do_not_exist(weights: str, backbone: str, known: str) -> None:
     with pytest.raises(ConfigError, match=f"{known}, not for {backbone}"):
         published_weights(weights, backbone)
+
+
+def test_a_proxy_for_all_protocols_is_used(
+    published: Published, file_server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by every other connection of the program."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", file_server.url.removesuffix("/weights"))
+    monkeypatch.setenv("FEDTHAW_WEIGHTS_MIRROR", "http://mirror.invalid/weights")
+    content = _file()
+    file_server.files[f"http://mirror.invalid/weights/{NAME}"] = content
+    assert fetch(published).read_bytes() == content
