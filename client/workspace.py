@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from client.base import site_base
+from client.base import forget_bases, site_base
 from client.data.admission import require_trainable
 from client.data.dataset import Sample
 from client.device import choose_device
@@ -109,6 +109,13 @@ def open_workspace(
 
 _kept: dict[tuple[Path, ...], tuple[tuple[RunConfig, str | None], Workspace]] = {}
 """The last workspace of each node of this process, with what it was opened for."""
+
+
+def forget() -> None:
+    """Let go of what this process keeps of its sites; the next message reads it again."""
+    _kept.clear()
+    shared_model.cache_clear()
+    forget_bases()
 
 
 def _open(
