@@ -14,6 +14,7 @@ from shared.events import (
     Downloading,
     Event,
     Listener,
+    Noted,
     ReplyReceived,
     RoundFinished,
     RoundStarted,
@@ -22,7 +23,6 @@ from shared.events import (
     SiteNote,
     SiteUnable,
     Warned,
-    emit,
     listening,
 )
 
@@ -52,11 +52,6 @@ def showing(progress: Progress) -> Iterator[None]:
     else:
         with _calling(progress):
             yield
-
-
-def say(sentence: str) -> None:
-    """A sentence for the caller, among the events."""
-    emit(Warned(sentence))
 
 
 def _print_warning(event: Event) -> None:
@@ -96,43 +91,47 @@ def _is_notebook() -> bool:
 def _in_notebook() -> Iterator[None]:
     """One line of the cell's output that changes, and below it the lines that matter later."""
     display: Any = importlib.import_module("IPython.display")
-    line, shown = _Line(), 0.0
-    handle = display.display({"text/plain": "Starting"}, raw=True, display_id=True)
-
-    def show(event: Event) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        passing = isinstance(event, SiteBusy | Downloading) and now - shown < _SECONDS
-        if line.take(event) and not passing:
-            shown = now
-            handle.update({"text/plain": str(line)}, raw=True)
-        _print_warning(event)
-
-    with listening(show):
+    line = _Line(lambda text, **more: display.display({"text/plain": text}, raw=True, **more))
+    with listening(line.take), listening(_print_warning):
         yield
+    line.end()
 
 
 class _Line:
-    """The state of a run in one line."""
+    """The state of a run in one line; `display` shows a text, and returns a handle to change it."""
 
-    def __init__(self) -> None:
-        self._last = self._now = ""
+    def __init__(self, display: Callable[..., Any]) -> None:
+        self._display = display
+        self._handle: Any = None
+        self._last = self._text = ""
+        self._shown = 0.0
 
-    def take(self, event: Event) -> bool:
-        """Whether the line has changed."""
+    def take(self, event: Event) -> None:
+        """Change the line where the event is worth it."""
         match event:
-            case RunStarted() | RoundFinished():
-                self._last, self._now = describe(event) or "", ""
+            case RunStarted() | RoundFinished() | Noted():
+                self._last = describe(event) or ""
+                self._show(self._last)
             case RoundStarted(plan, rounds):
-                self._now = f"round {plan.round}/{rounds}"
+                self._show(f"{self._last} · round {plan.round}/{rounds}")
             case SiteBusy(site, task):
-                self._now = f"{site}: {task}"
+                self._show_soon(f"{self._last} · {site}: {task}")
             case Downloading(done, total):
                 of = f" of {total / 1e6:.0f}" if total else ""
-                self._now = f"fetching pretrained weights, {done / 1e6:.0f}{of} MB"
-            case _:
-                return False
-        return True
+                self._show_soon(f"Fetching pretrained weights, {done / 1e6:.0f}{of} MB")
 
-    def __str__(self) -> str:
-        return " · ".join(filter(None, (self._last, self._now)))
+    def end(self) -> None:
+        """Leave what has been done."""
+        if self._handle is not None and self._text != self._last:
+            self._show(self._last)
+
+    def _show_soon(self, text: str) -> None:
+        if time.monotonic() - self._shown >= _SECONDS:
+            self._show(text)
+
+    def _show(self, text: str) -> None:
+        self._text, self._shown = text.removeprefix(" · "), time.monotonic()
+        if self._handle is None:
+            self._handle = self._display(self._text, display_id=True)
+        else:
+            self._handle.update({"text/plain": self._text}, raw=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from fedthaw.arguments import PathLike, path_of, paths_of, settings_of
-from fedthaw.progress import Progress, say
+from fedthaw.progress import Progress
 from fedthaw.run import Run, open_run
 from fedthaw.session import session
 from server.simulation.request import Request
@@ -55,7 +55,7 @@ def simulate(
     request = Request(folders, chosen, place, resume, pooled)
     try:
         with session(progress):
-            folder = run_simulation(request, Backend(engine), say)
+            folder = run_simulation(request, Backend(engine))
     except KeyboardInterrupt as error:
         error.add_note("The finished rounds are kept: call it again with resume=True to go on.")
         raise

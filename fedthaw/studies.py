@@ -10,7 +10,7 @@ from typing import Any
 
 from fedthaw.arguments import PathLike, path_of, paths_of, settings_of
 from fedthaw.frames import data_frame
-from fedthaw.progress import Progress, say
+from fedthaw.progress import Progress
 from fedthaw.session import session
 from server.study.document import read_study
 from server.study.plan import Arm, StudyPlan, parse_arm, read_arms, require_free
@@ -98,7 +98,7 @@ def study(
     place = path_of(out)
     try:
         with session(progress):
-            run_simulated(chosen, place, jobs, say, lambda run, n, of: say(f"{n}/{of}: {run}"))
+            run_simulated(chosen, place, jobs)
     except KeyboardInterrupt as error:
         error.add_note("The finished runs are kept: the same call goes on.")
         raise

@@ -12,6 +12,7 @@ from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.simulation.request import Request
 from server.simulation.run import Backend
 from server.simulation.run import simulate as run_simulation
+from server.terminal.progress import reporting
 from shared.overrides import parse_overrides
 
 app = typer.Typer(add_completion=False)
@@ -48,7 +49,8 @@ def simulate(
     """
     overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
     request = Request(tuple(sites or ()), overrides, out, resume, pool)
-    folder = run_simulation(request, backend, lambda sentence: typer.echo(sentence, err=True))
+    with reporting():
+        folder = run_simulation(request, backend)
     _show(folder, json_output)
 
 

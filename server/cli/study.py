@@ -12,6 +12,7 @@ from server.cli.paths import COORDINATOR, HomeOption
 from server.study.plan import StudyPlan, read_arms, require_free, shipped_arms
 from server.study.simulated import checked, plan_simulated, run_simulated
 from shared.errors import ConfigError
+from shared.events import Event, Noted, Warned, listening
 from shared.overrides import parse_overrides
 
 app = typer.Typer(add_completion=False)
@@ -57,7 +58,8 @@ def study(
         chosen = plan_simulated(
             sites, read_arms(arms), folds, repeats, shared_settings, each_site=each_site
         )
-        run_simulated(chosen, out, jobs, _say, lambda run, n, of: _say(f"{n}/{of}: {run}"))
+        with listening(_say):
+            run_simulated(chosen, out, jobs)
     else:
         from server.cli.study_deployed import submit_and_follow
 
@@ -67,8 +69,10 @@ def study(
     _show(out, json_output)
 
 
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+def _say(event: Event) -> None:
+    """What is of the whole study; its sites are asked too often for their own lines."""
+    if isinstance(event, Noted | Warned):
+        typer.echo(event.text, err=True)
 
 
 def _require_no_simulation(each_site: bool, jobs: int) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 from server.run.folder import prepare_folder
 from server.run.lock import locked
 from server.simulation.request import Request, phantoms_beside, resolve
-from server.terminal.progress import reporting
 from server.tracking.choose import require_packages
 from shared.config import RunConfig
-from shared.files import keep_private, private_files
+from shared.events import Noted, emit
+from shared.files import private_files
 from shared.replies import own_sites
 
 
@@ -24,39 +23,36 @@ class Backend(StrEnum):
     ray = "ray"
 
 
-def simulate(request: Request, backend: Backend, say: Callable[[str], None]) -> Path:
+def simulate(request: Request, backend: Backend) -> Path:
     """Run the federation, or what is left of it, to its end; returns the run's folder.
 
-    `say` is given sentences for the owner of the folders, apart from the run's events. Raises
-    ConfigError or SiteError for what the user can fix, RunError where the run cannot go on; what
-    was done until then, and until KeyboardInterrupt, is kept.
+    Raises ConfigError or SiteError for what the user can fix, RunError where the run cannot go on;
+    what was done until then, and until KeyboardInterrupt, is kept.
     """
     config = resolve(request)
     require_packages(config)
-    if _is_complete(config, say):
-        say(f"The run in {config.out} is complete; this is its result.")
+    if _is_complete(config):
+        emit(Noted(f"The run in {config.out} is complete; this is its result."))
     else:
         if request.of_phantoms:
-            _make_phantoms(phantoms_beside(Path(config.out)), say)
+            _make_phantoms(phantoms_beside(Path(config.out)))
         _run(config, backend)
     return Path(config.out)
 
 
-def _is_complete(config: RunConfig, say: Callable[[str], None]) -> bool:
+def _is_complete(config: RunConfig) -> bool:
     """Whether the run to continue is; else its folder is made, or ConfigError says why not."""
     folder = prepare_folder(config)
     if folder.complete:
         return True
-    if folder.path.is_dir() and (sentence := keep_private(folder.path)) is not None:
-        say(sentence)
-    with locked(folder):
+    with locked(folder):  # whoever works on it says so now, before anything is read
         return False
 
 
-def _make_phantoms(folder: Path, say: Callable[[str], None]) -> None:
+def _make_phantoms(folder: Path) -> None:
     from shared.phantoms.hospitals import write_hospitals
 
-    say(f"No site folder given: making four synthetic hospitals in {folder}.")
+    emit(Noted(f"No site folder given: making four synthetic hospitals in {folder}."))
     write_hospitals(folder)
 
 
@@ -70,8 +66,7 @@ def _run(config: RunConfig, backend: Backend) -> None:
     from server.training.weights import require_weights
 
     with own_sites(), private_files():
-        with reporting():
-            require_weights(config, fetch=True)
+        require_weights(config, fetch=True)
         if not os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
             require_ready_sites([Path(folder) for folder in config.site_folders], config)
         engine(config, config.simulated_sites)

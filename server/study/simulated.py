@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.study.plan import Arm, StudyPlan, of_arm
 from shared.config import parse_run_config
 from shared.errors import ConfigError
+from shared.events import Noted, Warned, emit
 from shared.setting import Scalar
 
 
@@ -45,13 +46,10 @@ def run_simulated(
     study: SimulatedStudy,
     out: Path,
     jobs: int,
-    say: Callable[[str], None],
-    on_done: Callable[[str, int, int], None],
 ) -> None:
     """Run what is not done yet, `jobs` runs at a time, and write the study's files.
 
-    `say` is given sentences for the owner of the folders, `on_done(run, done, total)` each run in
-    words once it has ended. Raises ConfigError, SiteError or WeightsError before anything is
+    Raises ConfigError, SiteError or WeightsError before anything is
     trained, and as `run_cells` afterwards.
     """
     from server.run.folder import open_run
@@ -69,14 +67,14 @@ def run_simulated(
     wanted = KeptPlan(plan, dict(settings), tuple(sites))
     is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
     if out.is_dir() and (sentence := keep_private(out)) is not None:
-        say(sentence)
+        emit(Warned(sentence))
     with own_sites(), private_files():
         require_kept_scores(plan, sites, out)
-        require_ready(plan, sites, settings, out, say)
+        require_ready(plan, sites, settings, out)
         keep_to_plan(out, wanted)
         run_cells(
             plan, sites, settings, out, jobs,
-            lambda cell, done, total: on_done(cell.named(), done, total),
+            lambda cell, done, total: emit(Noted(f"{done}/{total}: {cell.named()}")),
         )  # fmt: skip
         first = open_run(Cell(plan.arms[0], 0, 0).folder(out))
         write_study(study_result(plan, out, open_sites(first.config, sites)), out)
