@@ -17,6 +17,8 @@ from server.study.plan import Arm, StudyPlan
 from shared.errors import RunError, UserError
 from shared.setting import Scalar
 
+FEDTHAW = (sys.executable, "-c", "from shared.cli import main; main()")
+"""The command, in a process of its own."""
 SUBMITTED = "submitted"
 """A file in the folder of a study whose runs were submitted to a coordinator."""
 
@@ -130,10 +132,9 @@ def simulate_apart(cell: Cell, words: Sequence[str]) -> None:
 
     Raises UserError where that ended with the user's mistake, RunError for other failures.
     """
-    command = [sys.executable, "-c", "from shared.cli import main; main()", "simulate", *words]
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-        text=True,
+        [*FEDTHAW, "simulate", *words],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         _running.add(process)
         try:

@@ -15,8 +15,13 @@ from flwr.common.config import flatten_dict
 from shared.config import RunConfig, parse_run_config
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("shared", "client", "server")
-MAY_IMPORT = {"shared": {"shared"}, "client": {"client", "shared"}, "server": {"server", "shared"}}
+PACKAGES = ("shared", "client", "server", "fedthaw")
+MAY_IMPORT = {
+    "shared": {"shared"},
+    "client": {"client", "shared"},
+    "server": {"server", "shared"},
+    "fedthaw": {"fedthaw", "client", "server", "shared"},
+}
 
 
 @pytest.fixture(scope="module")
