@@ -15,7 +15,7 @@ from client.data.admission import require_trainable, shareably
 from client.data.dataset import Sample
 from client.features.keep import Decisions
 from client.folders import require_own_weights, site_folders
-from client.model.base import site_base
+from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
 from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
@@ -108,6 +108,13 @@ def open_workspace(
 
 _kept: dict[tuple[Path, ...], tuple[tuple[RunConfig, str | None], Workspace]] = {}
 """The last workspace of each node of this process, with what it was opened for."""
+
+
+def forget() -> None:
+    """Let go of what this process keeps of its sites; the next message reads it again."""
+    _kept.clear()
+    shared_model.cache_clear()
+    forget_bases()
 
 
 def _open(

@@ -134,6 +134,13 @@ class Warned:
     text: str
 
 
+@dataclass(frozen=True)
+class Noted:
+    """How far the work is, in a sentence."""
+
+    text: str
+
+
 Event = (
     RunStarted
     | SiteBusy
@@ -148,6 +155,7 @@ Event = (
     | RoundRetried
     | RoundFinished
     | Warned
+    | Noted
 )
 Listener = Callable[[Event], None]
 

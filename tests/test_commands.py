@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server.cli.simulate import PHANTOM_HOSPITALS
+from server.local.request import PHANTOM_HOSPITALS
 from shared import cli
 from shared.phantoms.hospitals import HOSPITALS
 

@@ -1,17 +1,11 @@
-"""Where a command line's relative names point to."""
+"""Where a command's relative names point to."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from shared.config import RunConfig
 
 COORDINATOR = Path("coordinator")
 """The coordinator's folder where none is named."""
@@ -19,19 +13,3 @@ HOME_VARIABLE = "FEDTHAW_COORDINATOR"
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar=HOME_VARIABLE, help="The coordinator's folder.")
 ]
-NAMED_WEIGHTS = frozenset({"xrv", "imagenet", "random"})
-
-
-def default_folder() -> Path:
-    """A new run's folder where none is named."""
-    return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def with_absolute_weights(config: RunConfig) -> RunConfig:
-    """The same configuration with the path of a local weights file made absolute.
-
-    The apps may run in another working directory than the command.
-    """
-    if config.weights in NAMED_WEIGHTS:
-        return config
-    return replace(config, weights=os.path.abspath(os.path.expanduser(config.weights)))

@@ -19,7 +19,7 @@ from server.cli.ordering import (
     tell_bundle,
     tell_unless_served,
 )
-from server.cli.paths import COORDINATOR, HomeOption, default_folder
+from server.cli.paths import COORDINATOR, HomeOption
 from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
 from server.link.home import Home, open_home
@@ -28,6 +28,7 @@ from server.link.lock import is_served
 from server.link.orders import STOP, Order, read_order, read_orders, write_order
 from server.link.status import read_status
 from server.run.failure import clear_failure
+from server.run.paths import default_folder
 from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
