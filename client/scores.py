@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit
 from scipy.special import logit as logit_of
 
 from client.data.dataset import Sample
@@ -18,6 +17,7 @@ from client.data.kept_file import write_kept
 from shared.json_file import DamagedFile, read_json, typed
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
 from shared.metrics.histogram import Histogram, bin_of
+from shared.outcome.binary import BINARY
 from shared.protocol.evaluate import Scope
 from shared.protocol.graded import Graded
 
@@ -48,7 +48,7 @@ def score_patients(samples: Sequence[Sample], logits: Sequence[float]) -> list[P
     """A patient's score is the mean probability of that patient's images."""
     images: dict[tuple[str, str], list[tuple[Sample, float]]] = defaultdict(list)
     for sample, logit in zip(samples, logits, strict=True):
-        images[sample.patient].append((sample, float(expit(logit))))
+        images[sample.patient].append((sample, BINARY.probability(logit)))
     scores = []
     for (site, patient), own in images.items():
         mean = np.mean([probability for _, probability in own])
@@ -66,7 +66,7 @@ def score_patients(samples: Sequence[Sample], logits: Sequence[float]) -> list[P
 
 def count(scores: Sequence[PatientScore]) -> Histogram:
     """Patients by score bin and class."""
-    return Histogram.from_bins([s.bin for s in scores], [s.label for s in scores])
+    return BINARY.count([s.bin for s in scores], [s.label for s in scores])
 
 
 def count_graded(scores: Sequence[PatientScore], *, is_grade: bool) -> Graded | None:

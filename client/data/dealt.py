@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from client.data.blocks import Block, deal_blocks, merge_blocks
 from client.data.cohort import Cohort
 from shared.errors import SiteError
 from shared.files import make_private_folder, write_private
+from shared.outcome.outcome import Outcome
 
 FILE = "dealt.json"
 
@@ -53,20 +54,21 @@ def deal(cohort: Cohort, size: int, folder: Path | None) -> Dealing:
     Raises SiteError where what is kept is damaged or cannot be written.
     """
     if folder is None:
-        return Dealing(cohort, deal_blocks(cohort.patients(), cohort.site, size))
+        blocks = deal_blocks(cohort.patients(), cohort.site, size, cohort.outcome)
+        return Dealing(cohort, blocks)
     path = folder / FILE
-    kept = _read(path)
+    kept = _read(path, cohort.outcome)
     owner = {r.digest: r.patient for r in cohort.radiographs}
     labels = cohort.patients()
     whole = [found for block in kept if (found := _found(block, owner, labels)) is not None]
     listed = {digest for block in kept for patient in block for digest in patient.images}
     known = {owner[digest] for digest in listed if digest in owner}
     newcomers = {p: label for p, label in labels.items() if p not in known}
-    joined = deal_blocks(newcomers, cohort.site, size)
+    joined = deal_blocks(newcomers, cohort.site, size, cohort.outcome)
     if joined:
         _write(path, [*kept, *(_as_dealt(block, cohort) for block in joined)])
     images = listed | {r.digest for r in cohort.radiographs if r.patient in newcomers}
-    used = Cohort(cohort.site, tuple(r for r in cohort.radiographs if r.digest in images))
+    used = replace(cohort, radiographs=tuple(r for r in cohort.radiographs if r.digest in images))
     blocks = merge_blocks([*whole, *joined], size)
     waiting = 0 if joined else len(newcomers)
     late = sum(1 for r in cohort.radiographs if r.digest not in images)
@@ -115,10 +117,11 @@ def _as_dealt(block: Block, cohort: Cohort) -> DealtBlock:
     return tuple(DealtPatient(labels[p], frozenset(images[p])) for p in sorted(block))
 
 
-def _read(path: Path) -> list[DealtBlock]:
+def _read(path: Path, outcome: Outcome) -> list[DealtBlock]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return [tuple(map(_patient, block)) for block in document["blocks"]]
+        labels = [one.label for one in outcome.classes]
+        return [tuple(_patient(entry, labels) for entry in block) for block in document["blocks"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -129,9 +132,9 @@ def _read(path: Path) -> list[DealtBlock]:
         ) from error
 
 
-def _patient(entry: dict[str, Any]) -> DealtPatient:
+def _patient(entry: dict[str, Any], labels: Collection[int]) -> DealtPatient:
     images = frozenset(entry["images"])
-    if not images or entry["label"] not in (0, 1):
+    if not images or entry["label"] not in labels:
         raise ValueError("a patient without images or class")
     return DealtPatient(entry["label"], images)
 

@@ -85,7 +85,7 @@ def evaluate_here(
 
 def must_suppress(histogram: Histogram, min_cell: int) -> bool:
     """Whether a class is too small for this site's own values to be shown or kept."""
-    return min(histogram.total_positives, histogram.total_negatives) < min_cell
+    return min(histogram.totals) < min_cell
 
 
 def _samples(workspace: Workspace, config: RunConfig, scope: Scope) -> tuple[Sample, ...]:

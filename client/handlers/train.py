@@ -135,5 +135,6 @@ def _train(
         stream=workspace.name,
         moments=before.optimizer if before.phase == request.plan.phase else {},
         features=features,
+        outcome=workspace.outcome,
         on_step=lambda: emit(StepDone(workspace.name)),
     )

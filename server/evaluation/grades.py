@@ -18,6 +18,7 @@ from shared.metrics.delong import PairedComparison, delong_test
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
+from shared.outcome.counts import totals
 from shared.protocol.compare import CompareRequest
 from shared.protocol.evaluate import EvaluateReply, Scope
 from shared.protocol.graded import Graded
@@ -44,8 +45,7 @@ class GradeComparison:
             "auroc": auroc(graded),
             "auroc_ci95": auroc_interval(graded),
             "model_auroc": auroc(self.model),
-            "positives": graded.total_positives,
-            "negatives": graded.total_negatives,
+            **totals(graded),
             "difference": asdict(self.paired) if self.paired else None,
         }
 

@@ -16,6 +16,8 @@ from shared.errors import RunError
 from shared.files import write_text_atomically
 from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.metrics.histogram import MAX_COUNT, SCORE_BINS, Histogram
+from shared.outcome.binary import BINARY
+from shared.outcome.counts import by_bin
 
 FILE = "evaluation.json"
 FORMAT = 1
@@ -62,16 +64,15 @@ class CovariateCounts:
         return {
             "name": self.name,
             "levels": list(self.levels),
-            "positives": self.histogram.positives.tolist(),
-            "negatives": self.histogram.negatives.tolist(),
+            **by_bin(self.histogram),
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> CovariateCounts:
         """Read the object; an invalid one raises Value-, Key-, Type- or AttributeError."""
-        positives, negatives = (np.array(document[key]) for key in ("positives", "negatives"))
+        counts = BINARY.of_classes([np.array(document[key]) for key in BINARY.keys])
         name, levels = document["name"], tuple(document["levels"])
-        return cls(None if name is None else str(name), levels, Histogram(positives, negatives))
+        return cls(None if name is None else str(name), levels, counts)
 
 
 @dataclass(frozen=True)
@@ -140,17 +141,14 @@ def _sparse(histogram: Histogram | None) -> dict[str, dict[str, int]] | None:
         return None
     return {
         name: {str(bin_): int(counts[bin_]) for bin_ in np.flatnonzero(counts)}
-        for name, counts in (
-            ("positives", histogram.positives),
-            ("negatives", histogram.negatives),
-        )
+        for name, counts in zip(BINARY.keys, histogram.by_class, strict=True)
     }
 
 
 def _histogram(document: Mapping[str, Mapping[str, int]] | None) -> Histogram | None:
     if document is None:
         return None
-    return Histogram(_dense(document["positives"]), _dense(document["negatives"]))
+    return BINARY.of_classes([_dense(document[key]) for key in BINARY.keys])
 
 
 def _dense(sparse: Mapping[str, int]) -> NDArray[np.int64]:
