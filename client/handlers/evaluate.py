@@ -59,7 +59,7 @@ def evaluate_on_site(
         _keep(workspace, request, scores)
     if request.final:
         forget_moments(folder, state)
-    histogram = count(scores)
+    histogram = count(scores, workspace.outcome)
     return EvaluateReply(
         site=workspace.name,
         histogram=histogram,
@@ -79,7 +79,12 @@ def evaluate_here(
     """Each patient's score, with progress."""
     emit(SiteBusy(workspace.name, "evaluating", -(-len(samples) // config.batch_size)))
     return score_samples(
-        model, samples, config.batch_size, lambda: emit(StepDone(workspace.name)), features
+        model,
+        samples,
+        config.batch_size,
+        lambda: emit(StepDone(workspace.name)),
+        features,
+        workspace.outcome,
     )
 
 

@@ -55,7 +55,8 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     kept = evaluation_features(
         workspace, config, model, untouched, plan.round - 1, samples.validation
     )
-    histogram = count(evaluate_here(workspace, model, samples.validation, config, kept))
+    scores = evaluate_here(workspace, model, samples.validation, config, kept)
+    histogram = count(scores, workspace.outcome)
     evaluated = time.monotonic()
     received = snapshot(model, keys)
     trained = _train(workspace, model, samples.train, config, request, before, untouched)
