@@ -24,6 +24,7 @@ from shared.errors import SiteError
 from shared.metrics.grades import is_grade
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.pretrained import Base
+from shared.outcome.outcome import Outcome
 
 POOLED_NAME = "pooled"
 
@@ -42,6 +43,11 @@ class Workspace:
     """Kept by `training_samples`."""
     feature_decisions: Decisions = field(default_factory=dict, repr=False)
     """Kept by `prepare_features`."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is predicted; the same for all owners."""
+        return self.parts[0].settings.encoding.outcome
 
     @property
     def min_cell(self) -> int:
