@@ -4,8 +4,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 # How many tests run at a time; most of them wait for processes to start.
 JOBS ?= 2
-# Two processes that train at once must not spin while they wait for their threads.
-PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+# Two processes that train at once must not spin while they wait for their threads. Bytecode is kept
+# where the environment forbids it, too: asserts are rewritten once, not in each worker of each run.
+PYTEST := OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: release demo test test-slow check format bench bench-pediatric clean
 

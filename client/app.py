@@ -9,12 +9,14 @@ from collections.abc import Callable
 import torch
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
 
 from client.handlers.check import check_settings
 from client.handlers.compare import compare_on_site, count_on_site
 from client.handlers.describe import describe_site
 from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
+from client.mods import MODS
 from client.workspace import Workspace, open_workspace
 from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
@@ -27,7 +29,16 @@ from shared.replies import DIVERGED, FAILED, UNEXPECTED, reader_owns_the_site
 
 log = logging.getLogger("fedthaw.site")
 
-app = ClientApp()
+
+def contained(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """The outermost mod: what one of the others raises gives nothing of the site away."""
+    try:
+        return call_next(message, context)
+    except Exception as error:
+        return _unexpected(message, _site(message, context), error)
+
+
+app = ClientApp(mods=[contained, *MODS])
 
 
 @app.query()
@@ -128,10 +139,13 @@ def _answer(
             f"its GPU's memory is full; {remedy}",
         )
     except Exception as error:
-        what = f"an unexpected {type(error).__name__}"
-        story = f"{what} while answering a '{message.metadata.message_type}' message: {error}"
-        shareable = f"{what}; the site's own log says more"
-        return _failure(message, site, UNEXPECTED, story, shareable)
+        return _unexpected(message, site, error)
+
+
+def _unexpected(message: Message, site: str, error: Exception) -> Message:
+    what = f"an unexpected {type(error).__name__}"
+    story = f"{what} while answering a '{message.metadata.message_type}' message: {error}"
+    return _failure(message, site, UNEXPECTED, story, f"{what}; the site's own log says more")
 
 
 def _failure(message: Message, site: str, code: int, story: str, shareable: str) -> Message:

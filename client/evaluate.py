@@ -15,6 +15,8 @@ from client.scores import KeptScore, count, score_patients
 from shared.errors import FedThawError
 from shared.metrics.histogram import Histogram
 from shared.model.backbones import StagedResNet
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 
 
 @torch.no_grad()
@@ -77,9 +79,11 @@ def score_samples(
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
     features: FeatureSet | None = None,
+    outcome: Outcome = BINARY,
 ) -> list[KeptScore]:
     """Each patient's score under the model, which is put into eval mode."""
-    return score_patients(samples, predict_logits(model, samples, batch_size, on_step, features))
+    logits = predict_logits(model, samples, batch_size, on_step, features)
+    return score_patients(samples, logits, outcome)
 
 
 def evaluate_samples(model: StagedResNet, samples: Sequence[Sample], batch_size: int) -> Histogram:

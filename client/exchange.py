@@ -16,7 +16,9 @@ from shared.model.backbones import StagedResNet
 from shared.model.manifest import manifest_of_stages
 from shared.model.stages import batch_norm_statistics, stage_of
 from shared.schedule import Stage
-from shared.wire.arrays import Arrays, Manifest, TensorSpec, encode, from_record
+from shared.update.chain import send
+from shared.update.step import Passage
+from shared.wire.arrays import Arrays, Manifest, TensorSpec, from_record
 
 
 def rebuild_model(
@@ -89,13 +91,17 @@ def require_finite(delta: Arrays, round_number: int) -> None:
         )
 
 
-def encode_update(
-    delta: Arrays, manifest: Manifest, residual: Mapping[str, Tensor]
-) -> tuple[ArrayRecord, dict[str, Tensor]]:
-    """The update as it travels, with the `residual` of the round before, and the new residual."""
-    before = {name: value.numpy() for name, value in residual.items()}
-    encoded = encode(delta, manifest, before)
-    return encoded.record, {n: torch.from_numpy(lost) for n, lost in encoded.residual.items()}
+def update_to_send(
+    delta: Arrays,
+    manifest: Manifest,
+    state: Mapping[str, Mapping[str, Tensor]],
+    passage: Passage,
+) -> tuple[ArrayRecord, dict[str, dict[str, Tensor]]]:
+    """The update as it travels, and what its steps keep, as `state` is of the round before."""
+    before = {part: {n: v.numpy() for n, v in held.items()} for part, held in state.items()}
+    record, kept = send(delta, manifest, before, passage)
+    after = {part: {n: torch.from_numpy(a) for n, a in held.items()} for part, held in kept.items()}
+    return record, after
 
 
 def local_statistics(

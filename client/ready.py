@@ -46,12 +46,11 @@ def _problem_of_table(folder: Path) -> str | None:
         classes = classify(settings, read_labels(settings).rows).classes
     except FedThawError as error:
         return str(error)
-    names = {1: "positive", 0: "negative"}
     return " ".join(
-        f"Site '{settings.name}' has no {name} patient; check the {name} list in [data] of "
+        f"Site '{settings.name}' has no {one.word} patient; check the {one.word} list in [data] of "
         "site.toml."
-        for label, name in names.items()
-        if label not in classes
+        for one in settings.encoding.outcome.classes
+        if one.label not in classes
     )
 
 

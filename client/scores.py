@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit
 from scipy.special import logit as logit_of
 
 from client.data.dataset import Sample
@@ -18,6 +17,8 @@ from client.data.kept_file import write_kept
 from shared.json_file import DamagedFile, read_json, typed
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
 from shared.metrics.histogram import Histogram, bin_of
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.protocol.evaluate import Scope
 from shared.protocol.graded import Graded
 
@@ -44,11 +45,13 @@ class KeptScore:
         return "KeptScore()"
 
 
-def score_patients(samples: Sequence[Sample], logits: Sequence[float]) -> list[KeptScore]:
+def score_patients(
+    samples: Sequence[Sample], logits: Sequence[float], outcome: Outcome = BINARY
+) -> list[KeptScore]:
     """A patient's score is the mean probability of that patient's images."""
     images: dict[tuple[str, str], list[tuple[Sample, float]]] = defaultdict(list)
     for sample, logit in zip(samples, logits, strict=True):
-        images[sample.patient].append((sample, float(expit(logit))))
+        images[sample.patient].append((sample, outcome.probability(logit)))
     scores = []
     for (site, patient), own in images.items():
         mean = np.mean([probability for _, probability in own])
@@ -64,9 +67,9 @@ def score_patients(samples: Sequence[Sample], logits: Sequence[float]) -> list[K
     return scores
 
 
-def count(scores: Sequence[KeptScore]) -> Histogram:
+def count(scores: Sequence[KeptScore], outcome: Outcome = BINARY) -> Histogram:
     """Patients by score bin and class."""
-    return Histogram.from_bins([s.bin for s in scores], [s.label for s in scores])
+    return outcome.count([s.bin for s in scores], [s.label for s in scores])
 
 
 def count_graded(scores: Sequence[KeptScore], *, is_grade: bool) -> Graded | None:

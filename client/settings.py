@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from client.site_file import FILE_NAME, read_site_file
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
 from shared.limits import MIN_CELL
+from shared.outcome.binary import BINARY
+from shared.outcome.encoding import Encoding
+from shared.outcome.outcome import Outcome
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -26,7 +30,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 class SiteSettings:
     """What a site's owner decided; every path is absolute.
 
-    `positive` and `negative` hold outcome values as `normalised_value` writes them. `image` is
+    `encoding` holds outcome values as `normalised_value` writes them. `image` is
     None where DICOM Patient IDs are matched instead of file names. `weights` is the site's own
     location of the base checkpoint and overrides the run's.
     """
@@ -38,8 +42,7 @@ class SiteSettings:
     patient: str
     image: str | None
     outcome: str
-    positive: tuple[str, ...]
-    negative: tuple[str, ...]
+    encoding: Encoding
     covariate: str | None
     cache: Path
     device: str = "auto"
@@ -66,7 +69,6 @@ def load_site(folder: Path) -> SiteSettings:
     file = folder / FILE_NAME
     data, compute = tables["data"], tables.get("compute", {})
     name = _checked_name(file, tables["site"]["name"])
-    positive, negative = _outcomes(file, data)
     return SiteSettings(
         folder=folder,
         name=name,
@@ -75,8 +77,7 @@ def load_site(folder: Path) -> SiteSettings:
         patient=data["patient"].strip(),
         image=_stripped(data.get("image")),
         outcome=data["outcome"].strip(),
-        positive=positive,
-        negative=negative,
+        encoding=_encoding(file, data, BINARY),
         covariate=_stripped(data.get("covariate")),
         cache=_absolute(folder, compute["cache"]) if "cache" in compute else _cache(folder, name),
         policy=parse_policy(tables.get("policy", {})),
@@ -130,17 +131,19 @@ def _given(file: Path, folder: Path, tables: Mapping[str, Mapping[str, Any]]) ->
     }
 
 
-def _outcomes(file: Path, data: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    positive, negative = (
-        tuple(dict.fromkeys(normalised_value(value) for value in data[key]))
-        for key in ("positive", "negative")
-    )
-    if both := sorted(set(positive) & set(negative)):
-        raise SiteError(
-            f"{file}: {', '.join(map(repr, both))} stands in both positive and negative in "
-            "[data]; an outcome belongs to one of them (case does not matter)."
-        )
-    return positive, negative
+def _encoding(file: Path, data: Mapping[str, Any], outcome: Outcome) -> Encoding:
+    words = [one.word for one in outcome.classes]
+    values = {
+        word: tuple(dict.fromkeys(normalised_value(value) for value in data[word]))
+        for word in words
+    }
+    for one, other in combinations(words, 2):
+        if both := sorted(set(values[one]) & set(values[other])):
+            raise SiteError(
+                f"{file}: {', '.join(map(repr, both))} stands in both {one} and {other} in "
+                "[data]; an outcome belongs to one of them (case does not matter)."
+            )
+    return Encoding(outcome, tuple(values.values()))
 
 
 def _checked_name(file: Path, name: str) -> str:

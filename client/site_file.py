@@ -10,8 +10,11 @@ from typing import Any
 
 from client.policy.rules import allowed_values, policy_keys
 from shared.errors import SiteError
+from shared.outcome.binary import BINARY
 
 FILE_NAME = "site.toml"
+
+_CLASSES = tuple(one.word for one in BINARY.classes)
 
 # Section -> key -> kind of value. A key in REQUIRED has no default.
 _KEYS: Mapping[str, Mapping[str, str]] = {
@@ -22,8 +25,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "patient": "text",
         "image": "text",
         "outcome": "text",
-        "positive": "values",
-        "negative": "values",
+        **dict.fromkeys(_CLASSES, "values"),
         "covariate": "text",
     },
     "compute": {"device": "text", "cache": "text", "weights": "text", "features": "gigabytes"},
@@ -37,7 +39,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
 }
 _REQUIRED = (
     ("site", "name"),
-    *(("data", key) for key in ("images", "labels", "patient", "outcome", "positive", "negative")),
+    *(("data", key) for key in ("images", "labels", "patient", "outcome", *_CLASSES)),
 )
 _EXPECTED = {
     "text": "text in quotes that is not empty",

@@ -14,7 +14,7 @@ import torch
 from client.data.admission import require_trainable, shareably
 from client.data.dataset import Sample
 from client.features.keep import Decisions
-from client.model.base import site_base
+from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
 from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
@@ -23,6 +23,7 @@ from shared.errors import ConfigError, SiteError
 from shared.metrics.grades import is_grade
 from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.pretrained import Base
+from shared.outcome.outcome import Outcome
 
 POOLED_NAME = "pooled"
 
@@ -41,6 +42,11 @@ class Workspace:
     """Kept by `training_samples`."""
     feature_decisions: Decisions = field(default_factory=dict, repr=False)
     """Kept by `prepare_features`."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is predicted; the same for all owners."""
+        return self.parts[0].settings.encoding.outcome
 
     @property
     def min_cell(self) -> int:
@@ -107,6 +113,13 @@ def open_workspace(
 
 _kept: dict[tuple[Path, ...], tuple[tuple[RunConfig, str | None], Workspace]] = {}
 """The last workspace of each node of this process, with what it was opened for."""
+
+
+def forget() -> None:
+    """Let go of what this process keeps of its sites; the next message reads it again."""
+    _kept.clear()
+    shared_model.cache_clear()
+    forget_bases()
 
 
 def _open(

@@ -15,6 +15,8 @@ from typing import Any
 
 from shared.errors import ConfigError
 from shared.setting import Scalar, check_setting, coerced, key_of, setting
+from shared.update.registry import check_update
+from shared.wire.formats.choice import NUMBER_FORMATS
 
 PUBLISHED_WEIGHTS = ("xrv", "imagenet")
 """Weights that are fetched from where they were published."""
@@ -142,11 +144,18 @@ class RunConfig:
         minimum=0.01,
         maximum=1.0,
     )
+    update_clip: float = setting(
+        0.0,
+        "largest L2 norm of the change of all weights that a site sends in a round, BatchNorm "
+        "statistics excepted; 0: no limit",
+        minimum=0.0,
+        maximum=1e6,
+    )
     update_dtype: str = setting(
         "float32",
         "number format of the weights on the wire: float16 halves the messages, int8 makes them "
         "5.7 times smaller",
-        choices=("float32", "float16", "int8"),
+        choices=NUMBER_FORMATS,
     )
 
     # speed at the sites
@@ -217,6 +226,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             check_setting(item, getattr(self, item.name))
+        check_update(self)
         if not self.unfreeze_layer4 <= self.unfreeze_layer3 <= self.unfreeze_layer2:
             raise ConfigError(
                 "Stages thaw from the last to the first: unfreeze-layer4 "

@@ -138,6 +138,13 @@ class Warned:
     text: str
 
 
+@dataclass(frozen=True)
+class Noted:
+    """How far the work is, in a sentence."""
+
+    text: str
+
+
 Event = (
     RunStarted
     | SiteBusy
@@ -152,6 +159,7 @@ Event = (
     | RoundRetried
     | RoundFinished
     | Warned
+    | Noted
 )
 Listener = Callable[[Event], None]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server.cli.simulate import PHANTOM_HOSPITALS
+from server.local.request import PHANTOM_HOSPITALS
 from shared import cli
 from shared.phantoms.hospitals import HOSPITALS
 
@@ -58,9 +58,14 @@ def test_the_help_of_each_command_has_an_example(here: Here, words: tuple[str, .
 def test_the_help_says_what_each_argument_is(here: Here, words: tuple[str, ...]) -> None:
     """Some versions of click and typer do not go together, and it would be empty."""
     _, out, _ = here(*words, "--help")
-    for panel in re.findall(r"Arguments ─.*?╰", out, flags=re.DOTALL):
-        for row in re.findall(r"^│ [* ] {1,5}\w.*│$", panel, flags=re.MULTILINE):
-            assert re.search(r"[A-Z][a-z']* -*[a-z]+", row), row
+    usage = re.search(rf"Usage: [^\n]*?{words[-1]} (.*?)\n\s*\n", out, flags=re.DOTALL)
+    assert usage
+    named = set(usage[1].split()) - {"[OPTIONS]", "COMMAND", "[ARGS]..."}
+    panel = "".join(re.findall(r"Arguments ─.*?╰", out, flags=re.DOTALL))
+    rows = re.findall(r"^│ [* ] {1,5}[a-z]\w* .*│$", panel, flags=re.MULTILINE)
+    assert len(rows) == len(named)
+    for row in rows:
+        assert re.search(r"[A-Z][a-z']* -*[a-z]+", row), row
 
 
 @pytest.mark.parametrize("words", [("study",), ("site", "approve")], ids=" ".join)

@@ -43,11 +43,12 @@ def test_a_release(tmp_path: Path) -> None:
         folders = {name.split("/")[0] for name in wheel.namelist()}
         assert not any("private_notes" in name for name in wheel.namelist())
     assert {name for name in folders if not name.endswith(".dist-info")} == {
-        "client", "server", "shared",
+        "client", "fedthaw", "server", "shared",
     }  # fmt: skip
     with tarfile.open(next(dist.glob("*.tar.gz"))) as sdist:
         names = sdist.getnames()
-    assert any(name.endswith("/pyproject.toml") for name in names)
+    for wanted in ("/pyproject.toml", "/fedthaw/__init__.py"):
+        assert any(name.endswith(wanted) for name in names)
     assert not any("patients.json" in name or ".venv" in name for name in names)
     _check_sbom(json.loads(next(dist.glob("*.cdx.json")).read_text(encoding="utf-8")))
 

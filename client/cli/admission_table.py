@@ -68,8 +68,7 @@ def _rows(report: AdmissionReport) -> list[tuple[str, str]]:
     rows = [
         ("images found", str(report.images_found)),
         ("images admitted", f"{report.images_admitted} of {counts.patients} patients"),
-        ("positive", f"{counts.positive_patients} patients, {counts.positive_images} images"),
-        ("negative", f"{counts.negative_patients} patients, {counts.negative_images} images"),
+        *((one.word, f"{one.patients} patients, {one.images} images") for one in counts.classes),
         ("set aside", _tally(report.rejected_by_reason)),
         ("labelled images lost", str(report.images_vanished)),
         ("duplicates", str(report.duplicates)),

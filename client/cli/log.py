@@ -20,6 +20,7 @@ from shared.audit.cli import (
     show_log,
 )
 from shared.json_file import DamagedFile, typed
+from shared.outcome.binary import BINARY
 from shared.plain import one_line
 
 _LONGEST_CELL = 200
@@ -84,7 +85,7 @@ class _Entry(TypedDict):
 def _is_entry(entry: object) -> bool:
     try:
         counts = typed(entry, _Entry).get("content", {}).get("metrics", {})
-        typed([counts.get(key, []) for key in ("positives", "negatives")], list[list[int]])
+        typed([counts.get(key, []) for key in BINARY.keys], list[list[int]])
     except DamagedFile:
         return False
     return True
@@ -134,5 +135,5 @@ def _also(content: dict[str, Any]) -> str:
         site = content["site"]
         return f"{site.get('images')} images of {site.get('patients')} patients"
     metrics = content.get("metrics", {})
-    positives, negatives = (sum(metrics.get(key, [])) for key in ("positives", "negatives"))
-    return f"histogram of {positives} positive and {negatives} negative patients" if metrics else ""
+    found = [f"{sum(metrics.get(one.counted_as, []))} {one.word}" for one in BINARY.classes]
+    return f"histogram of {' and '.join(found)} patients" if metrics else ""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,25 +12,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from client.imaging.limits import MAXIMUM_PIXELS
-from shared.errors import ConfigError, SiteError
-from shared.files import write_text_atomically
-from shared.finished import NOTICE, FinishedRun, read_finished_run
+from client.predict.named_files import Device, Options, predict_named
+from shared.errors import ConfigError
+from shared.files import private_files, write_text_atomically
+from shared.finished import NOTICE
 
 if TYPE_CHECKING:
-    import torch
-
     from client.predict.scores import Prediction
 
 app = typer.Typer(add_completion=False)
 NOTHING_SCORED = 2
-
-
-class Device(StrEnum):
-    """Where the network runs."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 @app.command()
@@ -78,40 +67,22 @@ def predict(
     """
     if csv == "-" and json_output:
         raise ConfigError("Both --csv - and --json would print; name a file after --csv.")
-    os.umask(0o077)  # what it writes names patients: nobody else on this machine reads it
-    prediction = _predict(
-        read_finished_run(run), images, explain, operating_point, device,
-        int(max_megapixels * 1_000_000),
-    )  # fmt: skip
-    _show(prediction, csv, json_output)
+    options = Options(explain, operating_point, device, int(max_megapixels * 1_000_000))
+    with private_files():  # what it writes names patients
+        prediction = _predict(run, images, options)
+        _show(prediction, csv, json_output)
     if not prediction.images:
         raise typer.Exit(NOTHING_SCORED)
 
 
-def _predict(
-    finished: FinishedRun,
-    images: list[Path],
-    explain: Path | None,
-    point: str | None,
-    name: Device,
-    maximum_pixels: int,
-) -> Prediction:
+def _predict(run: Path, images: list[Path], options: Options) -> Prediction:
     """Score with a bar on a terminal."""
-    from client.predict.files import find_files
-    from client.predict.predict import predict as score
-
-    device = _choose(name)
-    files = find_files(images)
-    if not files:
-        raise SiteError(
-            f"There is no DICOM, PNG or JPEG image in {', '.join(map(str, images))}; name others."
-        )
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("Scoring images", total=len(files))
-        return score(
-            finished, files, device, point=point, explain=explain, maximum_pixels=maximum_pixels,
-            on_image=lambda done: progress.update(bar, completed=done),
+        bar = progress.add_task("Scoring images", total=None)
+        return predict_named(
+            run, images, options,
+            lambda done, total: progress.update(bar, completed=done, total=total),
         )  # fmt: skip
 
 
@@ -128,15 +99,3 @@ def _show(prediction: Prediction, csv: str | None, json_output: bool) -> None:
             typer.echo(line, err=True)
     else:
         print_prediction(prediction)
-
-
-def _choose(name: Device) -> torch.device:
-    import torch
-
-    if name is Device.cuda and not torch.cuda.is_available():
-        raise ConfigError(
-            "--device is cuda, but PyTorch finds no GPU here; check the driver with nvidia-smi, or "
-            "use --device cpu."
-        )
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(automatic if name is Device.auto else str(name))

@@ -46,7 +46,8 @@ def admit(
     covariates = covariates_of(table.rows, outcomes.classes)
     vanished = count_vanished(settings, table, outcomes, matching)
     fates = decide_fates(table.rows, outcomes, covariates, matching, files, vanished)
-    cohort = Cohort(settings.name, tuple(radiograph for _, radiograph in fates.admitted))
+    radiographs = tuple(radiograph for _, radiograph in fates.admitted)
+    cohort = Cohort(settings.name, radiographs, settings.encoding.outcome)
     found = Found(table, files, outcomes, matching, covariates, fates, cohort)
     return Admission(cohort, make_report(settings, found))
 

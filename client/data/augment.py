@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
+
 AUGMENTATION_VERSION = "v1"
 """Raised whenever the same seed would give another picture; kept features are then not used."""
 BLACK = -1024.0
@@ -47,7 +50,10 @@ def recipe_augmentation(image_size: int) -> v2.Transform:
     )
 
 
-def cutmix(images: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """CutMix of a batch: images (N, C, H, W), labels (N,) of 0/1 -> mixed labels in [0, 1]."""
-    mixed, shares = v2.CutMix(num_classes=2, alpha=alpha)(images, labels.long())
-    return mixed, shares[:, 1]
+def cutmix(
+    images: Tensor, targets: Tensor, alpha: float, outcome: Outcome = BINARY
+) -> tuple[Tensor, Tensor]:
+    """CutMix of a batch: images (N, C, H, W), targets (N,) that are labels -> mixed targets."""
+    mix = v2.CutMix(num_classes=len(outcome.classes), alpha=alpha)
+    mixed, shares = mix(images, targets.long())
+    return mixed, outcome.mixed_target(shares)

@@ -13,17 +13,23 @@ from collections.abc import Mapping, Sequence
 from client.data.cohort import Cohort
 from client.data.split import Folds, Split
 from client.policy.refusal import PolicyError, Refusal
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 
 Block = frozenset[str]
 """Patients that are only ever used together."""
 
 
-def deal_blocks(labels: Mapping[str, int], site: str, size: int) -> tuple[Block, ...]:
+def deal_blocks(
+    labels: Mapping[str, int], site: str, size: int, outcome: Outcome = BINARY
+) -> tuple[Block, ...]:
     """As many blocks as there can be of `size` patients or more, each with both classes.
 
     The order is a hash of site and patient, whatever the run. Both classes are dealt out evenly.
     """
-    classes = [sorted(p for p, own in labels.items() if own == label) for label in (1, 0)]
+    classes = [
+        sorted(p for p, own in labels.items() if own == one.label) for one in outcome.classes
+    ]
     count = min(len(labels) // size, *map(len, classes))
     blocks: list[set[str]] = [set() for _ in range(count)]
     dealt = [p for patients in classes for p in sorted(patients, key=lambda p: _order(site, p))]

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from client.data.kept_file import PARTIAL, remove_partial, write_kept
 from client.imaging.facts import ImageFacts
 from shared.errors import SiteError
+from shared.json_file import DamagedFile, parse_json, typed
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
 VERSION = "v3"
@@ -55,9 +56,9 @@ class ImageCache:
             with safe_open(path, framework="np") as file:
                 metadata = file.metadata() or {}
                 pixels = file.get_tensor("pixels")
-            facts = ImageFacts(**json.loads(metadata["facts"]))
+            facts = typed(parse_json(metadata["facts"]), ImageFacts)
             stored_at = path.stat().st_mtime
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        except (OSError, SafetensorError, KeyError, DamagedFile):
             return None
         if pixels.shape != (self.size, self.size) or pixels.dtype != np.uint16:
             return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 
 
 @dataclass(frozen=True, repr=False)
 class Radiograph:
-    """One admitted image: SHA-256 of its file, its patient, 1 (positive) or 0 (negative)."""
+    """One admitted image: SHA-256 of its file, its patient, the label of its class."""
 
     digest: str
     patient: str
@@ -21,39 +24,51 @@ class Radiograph:
 
 
 @dataclass(frozen=True)
-class ClassCounts:
-    """Patients and images of each class."""
+class ClassCount:
+    """How many patients and images are of a class, by its word."""
 
-    positive_patients: int
-    negative_patients: int
-    positive_images: int
-    negative_images: int
+    word: str
+    patients: int
+    images: int
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Patients and images of each class, in the outcome's order."""
+
+    classes: tuple[ClassCount, ...]
 
     @property
     def patients(self) -> int:
-        """Patients of both classes."""
-        return self.positive_patients + self.negative_patients
+        """Patients of all classes."""
+        return sum(one.patients for one in self.classes)
 
     @property
     def images(self) -> int:
-        """Images of both classes."""
-        return self.positive_images + self.negative_images
+        """Images of all classes."""
+        return sum(one.images for one in self.classes)
+
+    def to_json(self) -> dict[str, int]:
+        """`positive_patients`, ..., `positive_images`, ..."""
+        patients = {f"{one.word}_patients": one.patients for one in self.classes}
+        return patients | {f"{one.word}_images": one.images for one in self.classes}
 
 
 @dataclass(frozen=True, repr=False)
 class Cohort:
     """The radiographs of a site in a fixed order; a patient has one label.
 
-    Raises ValueError where a patient's radiographs carry both labels.
+    Raises ValueError where a patient's radiographs carry more than one.
     """
 
     site: str
     radiographs: tuple[Radiograph, ...]
+    outcome: Outcome = BINARY
 
     def __post_init__(self) -> None:
         pairs = {(radiograph.patient, radiograph.label) for radiograph in self.radiographs}
         if len(pairs) != len({patient for patient, _ in pairs}):
-            raise ValueError("A patient has radiographs of both labels; give each one label.")
+            raise ValueError("A patient has radiographs of two labels; give each one label.")
 
     def __repr__(self) -> str:
         """Without identifiers: a repr may end up in a log."""
@@ -68,7 +83,12 @@ class Cohort:
         """Patients and images of each class."""
         patients = list(self.patients().values())
         images = [radiograph.label for radiograph in self.radiographs]
-        return ClassCounts(patients.count(1), patients.count(0), images.count(1), images.count(0))
+        return ClassCounts(
+            tuple(
+                ClassCount(one.word, patients.count(one.label), images.count(one.label))
+                for one in self.outcome.classes
+            )
+        )
 
     def covariates(self) -> dict[str, float]:
         """Patient -> covariate, of those who have one."""
@@ -77,4 +97,4 @@ class Cohort:
     def subset(self, patients: Collection[str]) -> Cohort:
         """The radiographs of these patients, in the same order."""
         chosen = frozenset(patients)
-        return Cohort(self.site, tuple(r for r in self.radiographs if r.patient in chosen))
+        return replace(self, radiographs=tuple(r for r in self.radiographs if r.patient in chosen))

@@ -17,6 +17,8 @@ from torchvision.transforms import v2
 from client.data.cache import ImageCache
 from client.data.cohort import Radiograph
 from shared.errors import SiteError
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.seeds import derive_seed
 
 RANGE = 1024.0
@@ -65,23 +67,28 @@ class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
     """Training images by position in an epoch's draws; each augmented by its own seed."""
 
     def __init__(
-        self, samples: Sequence[Sample], draws: Sequence[Draw], augment: v2.Transform | None
+        self,
+        samples: Sequence[Sample],
+        draws: Sequence[Draw],
+        augment: v2.Transform | None,
+        outcome: Outcome = BINARY,
     ) -> None:
         self._samples = samples
         self._draws = draws
         self._augment = augment
+        self._outcome = outcome
 
     def __len__(self) -> int:
         return len(self._draws)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        """Image (1, size, size) and label () of 0 or 1, both float32."""
+        """Image (1, size, size) and target () as the outcome's loss takes it, both float32."""
         draw = self._draws[position]
         sample = self._samples[draw.sample]
         image = sample.load()
         if self._augment is not None:
             image = augmented(image, self._augment, draw.seed)
-        return image, torch.tensor(float(sample.radiograph.label))
+        return image, torch.tensor(self._outcome.target(sample.radiograph.label))
 
 
 def augmented(image: Tensor, augment: v2.Transform, seed: int) -> Tensor:
@@ -98,13 +105,13 @@ def augmented(image: Tensor, augment: v2.Transform, seed: int) -> Tensor:
 def draw_epoch(labels: Sequence[int], *, balanced: bool, seed: int) -> list[Draw]:
     """As many draws as there are images.
 
-    Balanced: with replacement, both classes equally likely, the images of a class too (torch's
+    Balanced: with replacement, all classes equally likely, the images of a class too (torch's
     WeightedRandomSampler). Otherwise each image once, shuffled.
     """
     generator = torch.Generator().manual_seed(seed)
     if balanced:
         classes = torch.tensor(labels)
-        weights = 1.0 / torch.bincount(classes, minlength=2).double()[classes]
+        weights = 1.0 / torch.bincount(classes).double()[classes]
         order = torch.multinomial(weights, len(labels), replacement=True, generator=generator)
     else:
         order = torch.randperm(len(labels), generator=generator)

@@ -14,14 +14,18 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypedDict
+
+from msgspec import Meta
 
 from client.data.blocks import Block, deal_blocks, merge_blocks
 from client.data.cohort import Cohort
 from shared.errors import SiteError
 from shared.files import make_private_folder, write_private
+from shared.json_file import DamagedFile, read_json, said, typed
+from shared.outcome.outcome import Outcome
 
 FILE = "dealt.json"
 
@@ -31,10 +35,14 @@ class DealtPatient:
     """A patient as dealt: class, and the SHA-256 of each image."""
 
     label: int
-    images: frozenset[str]
+    images: Annotated[frozenset[str], Meta(min_length=1)]
 
 
 DealtBlock = tuple[DealtPatient, ...]
+
+
+class _Document(TypedDict):
+    blocks: list[DealtBlock]
 
 
 @dataclass(frozen=True)
@@ -53,20 +61,21 @@ def deal(cohort: Cohort, size: int, folder: Path | None) -> Dealing:
     Raises SiteError where what is kept is damaged or cannot be written.
     """
     if folder is None:
-        return Dealing(cohort, deal_blocks(cohort.patients(), cohort.site, size))
+        blocks = deal_blocks(cohort.patients(), cohort.site, size, cohort.outcome)
+        return Dealing(cohort, blocks)
     path = folder / FILE
-    kept = _read(path)
+    kept = _read(path, cohort.outcome)
     owner = {r.digest: r.patient for r in cohort.radiographs}
     labels = cohort.patients()
     whole = [found for block in kept if (found := _found(block, owner, labels)) is not None]
     listed = {digest for block in kept for patient in block for digest in patient.images}
     known = {owner[digest] for digest in listed if digest in owner}
     newcomers = {p: label for p, label in labels.items() if p not in known}
-    joined = deal_blocks(newcomers, cohort.site, size)
+    joined = deal_blocks(newcomers, cohort.site, size, cohort.outcome)
     if joined:
         _write(path, [*kept, *(_as_dealt(block, cohort) for block in joined)])
     images = listed | {r.digest for r in cohort.radiographs if r.patient in newcomers}
-    used = Cohort(cohort.site, tuple(r for r in cohort.radiographs if r.digest in images))
+    used = replace(cohort, radiographs=tuple(r for r in cohort.radiographs if r.digest in images))
     blocks = merge_blocks([*whole, *joined], size)
     waiting = 0 if joined else len(newcomers)
     late = sum(1 for r in cohort.radiographs if r.digest not in images)
@@ -115,25 +124,21 @@ def _as_dealt(block: Block, cohort: Cohort) -> DealtBlock:
     return tuple(DealtPatient(labels[p], frozenset(images[p])) for p in sorted(block))
 
 
-def _read(path: Path) -> list[DealtBlock]:
+def _read(path: Path, outcome: Outcome) -> list[DealtBlock]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return [tuple(map(_patient, block)) for block in document["blocks"]]
+        blocks = typed(read_json(path), _Document)["blocks"]
+        known = {one.label for one in outcome.classes}
+        if any(patient.label not in known for block in blocks for patient in block):
+            raise DamagedFile("a patient's class is unknown")
+        return blocks
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, DamagedFile) as error:
         raise SiteError(
             f"{path}, which says which patients are only used together, cannot be read "
-            f"({type(error).__name__}); restore it from a backup. Removing it deals all patients "
+            f"({said(error)}); restore it from a backup. Removing it deals all patients "
             "again, and runs before and after may then differ by few of them."
         ) from error
-
-
-def _patient(entry: dict[str, Any]) -> DealtPatient:
-    images = frozenset(entry["images"])
-    if not images or entry["label"] not in (0, 1):
-        raise ValueError("a patient without images or class")
-    return DealtPatient(entry["label"], images)
 
 
 def _write(path: Path, blocks: Sequence[DealtBlock]) -> None:

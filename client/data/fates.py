@@ -58,7 +58,7 @@ def decide_fates(
     relevant = 0
     for file, numbers, could_match in zip(files, matching.rows, matching.could_match, strict=True):
         reason = file.picture.reason or (SHARED if _identity(file) in shared else None)
-        usable = [number for number in numbers if outcomes.classes[number] is not None]
+        usable = [label for n in numbers if (label := outcomes.classes[n]) is not None]
         if reason is not None:
             rejected.append((file.relative, reason))
             relevant += could_match
@@ -77,7 +77,7 @@ def decide_fates(
             radiograph = Radiograph(
                 digest=file.digest,
                 patient=patient,
-                label=int(outcomes.classes[usable[0]] == 1),
+                label=usable[0],
                 covariate=covariates.of_patient.get(patient),
             )
             admitted[_identity(file)] = (file, radiograph)
@@ -101,7 +101,7 @@ def count_vanished(
     Those of rows that are set aside, and, where the table names each image, those that no file
     answers to. A table of patients alone may well know more of them than have an image here.
     """
-    known = {*settings.positive, *settings.negative}
+    known = settings.encoding.known
     lost = sum(
         # Where cells have moved, nobody knows which of them is the outcome.
         row.reason == LONGER or (row.outcome in known and bool(row.image or row.patient))

@@ -196,17 +196,15 @@ def _too_many_rejected(site: str, report: AdmissionCounts) -> Iterator[str]:
 
 
 def _too_few_patients(site: str, report: AdmissionCounts) -> Iterator[str]:
-    counts = report.counts
-    patients = {"positive": counts.positive_patients, "negative": counts.negative_patients}
-    for name, number in patients.items():
-        if number == 0:
+    for one in report.counts.classes:
+        if one.patients == 0:
             yield (
-                f"{site} has no {name} patient; check the {name} list in [data] of site.toml"
-                f"{_excluded(report)}."
+                f"{site} has no {one.word} patient; check the {one.word} list in [data] of "
+                f"site.toml{_excluded(report)}."
             )
-        elif number == 1:
+        elif one.patients == 1:
             yield (
-                f"{site} has too few patients: 1 {name}, and training and validation need at "
+                f"{site} has too few patients: 1 {one.word}, and training and validation need at "
                 "least 2 of each class; add patients, or leave this site out."
             )
 

@@ -103,7 +103,7 @@ def read_labels(settings: SiteSettings) -> LabelTable:
 
 def _row_test(settings: SiteSettings) -> Callable[[Line, Line], bool]:
     """Whether a line has an outcome that counts, or an image's name, where the header says."""
-    outcomes = {*settings.positive, *settings.negative}
+    outcomes = settings.encoding.known
     outcome, image = clean(settings.outcome), clean(settings.image or "")
 
     def looks_like_row(header: Line, line: Line) -> bool:

@@ -28,7 +28,7 @@ SEVERAL_PATIENTS = "its name and folders are those of several patients"
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The rows' classes: 1, 0, or None for an outcome that is missing or in neither list."""
+    """The rows' labels, or None for an outcome that is missing or in no class's list."""
 
     classes: tuple[int | None, ...]
     missing: int
@@ -61,13 +61,13 @@ class Matching:
 
 
 def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
-    """Class of each row; a patient with rows of both classes is contradictory."""
+    """Class of each row; a patient with rows of two classes is contradictory."""
     classes: list[int | None] = []
     excluded: dict[str, int] = defaultdict(int)
     of_patient: dict[str, set[int]] = defaultdict(set)
     for row in rows:
-        label = 1 if row.outcome in settings.positive else 0
-        if label == 0 and row.outcome not in settings.negative:
+        label = settings.encoding.label_of(row.outcome)
+        if label is None:
             classes.append(None)
             if row.outcome:
                 excluded[row.outcome] += 1

@@ -49,6 +49,7 @@ class AdmissionReport(AdmissionCounts):
         if listed:
             record["listed"] = [dataclasses.asdict(item) for item in self.listed]
         return record | {
+            "counts": self.counts.to_json(),
             "rejected": len(self.rejected),
             "rejected_by_reason": self.rejected_by_reason,
             "problems": list(self.problems),

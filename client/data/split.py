@@ -36,15 +36,15 @@ def split_patients(cohort: Cohort, fraction: float, seed: int, folds: Folds = Fo
     a class has fewer than two patients left to train and to validate on.
     """
     labels = cohort.patients()
-    test = held_out_patients(labels, cohort.site, seed, folds)
+    test = held_out_patients(cohort, seed, folds)
     validation: set[str] = set()
-    for label, name in ((1, "positive"), (0, "negative")):
-        patients = _ordered(labels, label, seed, cohort.site, without=test)
+    for one in cohort.outcome.classes:
+        patients = _ordered(labels, one.label, seed, cohort.site, without=test)
         if len(patients) < 2:
             beside = f" beside those of the test fold (folds={folds.count})" if folds.count else ""
             raise SiteError(
-                f"Site '{cohort.site}' has {len(patients)} {name} patients{beside}; training and "
-                "validation need at least 2 of each class."
+                f"Site '{cohort.site}' has {len(patients)} {one.word} patients{beside}; training "
+                "and validation need at least 2 of each class."
             )
         quota = min(max(1, round(fraction * len(patients))), len(patients) - 1)
         validation.update(patients[:quota])
@@ -55,16 +55,17 @@ def split_patients(cohort: Cohort, fraction: float, seed: int, folds: Folds = Fo
     )
 
 
-def held_out_patients(labels: Mapping[str, int], site: str, seed: int, folds: Folds) -> set[str]:
+def held_out_patients(cohort: Cohort, seed: int, folds: Folds) -> set[str]:
     """The patients of the test fold: each class dealt out over the folds in a hashed order.
 
     Which fold gets the first patient is drawn by site and class, so that small sites do not all
     fill the same folds.
     """
     held_out: set[str] = set()
-    for label in (1, 0) if folds.count else ():
-        first = int(_order(seed, site, f"fold of class {label}")[:8], 16)
-        for number, patient in enumerate(_ordered(labels, label, seed, f"{site}|folds")):
+    labels, site = cohort.patients(), cohort.site
+    for one in cohort.outcome.classes if folds.count else ():
+        first = int(_order(seed, site, f"fold of class {one.label}")[:8], 16)
+        for number, patient in enumerate(_ordered(labels, one.label, seed, f"{site}|folds")):
             if (first + number) % folds.count == folds.held_out:
                 held_out.add(patient)
     return held_out

@@ -49,7 +49,7 @@ def count_on_site(workspace: Workspace, request: CountRequest) -> EvaluateReply:
     """Patients by score and class over several runs, each patient in one of them."""
     scores = _scores(workspace, request.runs, request.scope)
     check_held_out(workspace, len(scores), request.scope)
-    histogram = count(list(scores.values()))
+    histogram = count(list(scores.values()), workspace.outcome)
     return EvaluateReply(
         site=workspace.name,
         histogram=histogram,

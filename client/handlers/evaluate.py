@@ -59,7 +59,7 @@ def evaluate_on_site(
         _keep(workspace, request, scores)
     if request.final:
         forget_moments(folder, state)
-    histogram = count(scores)
+    histogram = count(scores, workspace.outcome)
     return EvaluateReply(
         site=workspace.name,
         histogram=histogram,
@@ -79,13 +79,18 @@ def evaluate_here(
     """Each patient's score, with progress."""
     emit(SiteBusy(workspace.name, "evaluating", -(-len(samples) // config.batch_size)))
     return score_samples(
-        model, samples, config.batch_size, lambda: emit(StepDone(workspace.name)), features
+        model,
+        samples,
+        config.batch_size,
+        lambda: emit(StepDone(workspace.name)),
+        features,
+        workspace.outcome,
     )
 
 
 def must_suppress(histogram: Histogram, min_cell: int) -> bool:
     """Whether a class is too small for this site's own values to be shown or kept."""
-    return min(histogram.total_positives, histogram.total_negatives) < min_cell
+    return min(histogram.totals) < min_cell
 
 
 def _samples(workspace: Workspace, config: RunConfig, scope: Scope) -> tuple[Sample, ...]:

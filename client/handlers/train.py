@@ -9,11 +9,11 @@ from client.data.dataset import Sample, batch_positions
 from client.exchange import (
     agreed_manifest,
     difference,
-    encode_update,
     local_statistics,
     rebuild_model,
     require_finite,
     snapshot,
+    update_to_send,
 )
 from client.handlers.check import check_run, require_planned
 from client.handlers.evaluate import evaluate_here, must_suppress
@@ -29,8 +29,10 @@ from shared.errors import FedThawError
 from shared.events import SiteBusy, StepDone, emit
 from shared.model.backbones import StagedResNet
 from shared.model.freezing import set_trainable
+from shared.model.stages import batch_norm_statistics
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.schedule import Stage
+from shared.update.step import Passage
 
 
 def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest) -> TrainReply:
@@ -53,7 +55,8 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     kept = evaluation_features(
         workspace, config, model, untouched, plan.round - 1, samples.validation
     )
-    histogram = count(evaluate_here(workspace, model, samples.validation, config, kept))
+    scores = evaluate_here(workspace, model, samples.validation, config, kept)
+    histogram = count(scores, workspace.outcome)
     evaluated = time.monotonic()
     received = snapshot(model, keys)
     trained = _train(workspace, model, samples.train, config, request, before, untouched)
@@ -62,8 +65,9 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     delta = difference(snapshot(model, keys), received)
     require_finite(delta, plan.round)
     statistics = local_statistics(model, plan.trainable, config.batch_norm)
-    sent, residual = encode_update(delta, manifest, before.residual)
-    save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics, residual))
+    passage = Passage(config, request.run, plan.round, workspace.name, batch_norm_statistics(model))
+    sent, update = update_to_send(delta, manifest, before.update, passage)
+    save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics, update))
     done = time.monotonic()
     return TrainReply(
         site=workspace.name,
@@ -132,5 +136,6 @@ def _train(
         stream=workspace.name,
         moments=before.optimizer if before.phase == request.plan.phase else {},
         features=features,
+        outcome=workspace.outcome,
         on_step=lambda: emit(StepDone(workspace.name)),
     )

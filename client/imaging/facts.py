@@ -39,9 +39,6 @@ class ImageFacts:
     patient_id: str | None = field(default=None, repr=False)
     remarks: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "remarks", tuple(self.remarks))  # JSON knows lists only
-
 
 @dataclass(frozen=True)
 class DecodedImage:

@@ -20,6 +20,7 @@ from client.imaging.facts import DecodedImage, ImageFacts
 from client.imaging.helper_process import MAXIMUM_REQUEST, OUT_OF_MEMORY, PIXEL_BYTES
 from client.imaging.limits import decoding_bytes
 from client.imaging.template import cannot_start, fork_helper
+from shared.json_file import typed
 
 CRASHED = "the image decoder crashed"
 KILLED = "the image decoder was killed, as the system does when memory runs out"
@@ -89,7 +90,7 @@ class Helper:
         Raises HelperEnded for an answer that makes no sense, as damaged memory gives one.
         """
         try:
-            facts = ImageFacts(**answer["facts"])
+            facts = typed(answer["facts"], ImageFacts)
             rows, columns = answer["shape"]
             pixels = np.frombuffer(self._memory, dtype=np.float32, count=rows * columns)
             return DecodedImage(pixels.reshape(rows, columns), facts)

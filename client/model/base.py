@@ -20,6 +20,11 @@ def site_base(config: RunConfig, site_weights: str | None) -> Base:
     return _base(config, site_weights, _stamp(checkpoint_in_place(config, site_weights)))
 
 
+def forget_bases() -> None:
+    """Let go of the bases that are kept."""
+    _base.cache_clear()
+
+
 @functools.lru_cache(maxsize=2)
 def _base(config: RunConfig, site_weights: str | None, _stamp: Stamp | None) -> Base:
     return load_base(config, site_weights, show_download)

@@ -7,18 +7,28 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from client.node.home import SiteHome
 from shared.errors import SiteError
 from shared.files import file_lock, write_private
+from shared.json_file import DamagedFile, read_json, typed
 from shared.run_plan import plan_number
 from shared.setting import Scalar
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_OLD_KEYS = {"digest", "when", "note"}
-_KEYS = {*_OLD_KEYS, "settings"}
-_ANY = "any within policy"
+_ANY: Literal["any within policy"] = "any within policy"
+
+
+class _Entry(Struct, forbid_unknown_fields=True):
+    """An approval as the file has it; an old one has no settings."""
+
+    digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    when: str
+    note: str
+    settings: dict[str, Scalar] | Literal["any within policy"] | UnsetType | None = UNSET
 
 
 @dataclass(frozen=True)
@@ -50,13 +60,10 @@ class Approval:
 def read_approvals(home: SiteHome) -> tuple[Approval, ...]:
     """All that was approved, the oldest first. Raises SiteError where the file is damaged."""
     try:
-        entries = json.loads(home.approved.read_text(encoding="utf-8"))
-        if not isinstance(entries, list):
-            raise ValueError("no list")
-        return tuple(map(_parsed, entries))
+        return tuple(map(_approval, typed(read_json(home.approved), list[_Entry])))
     except FileNotFoundError:
         return ()
-    except (ValueError, TypeError, RecursionError, AttributeError):
+    except DamagedFile:
         raise SiteError(
             f"{home.approved} is damaged, so nothing may run here; remove it and approve again "
             "with `fedthaw site approve`."
@@ -121,27 +128,9 @@ def _is_meant(approval: Approval, number: str) -> bool:
     return approval.bundle == number or is_plan
 
 
-def _parsed(entry: Any) -> Approval:
-    if entry.keys() not in (_KEYS, _OLD_KEYS) or not _DIGEST.fullmatch(entry["digest"]):
-        raise ValueError("no approval")
-    settings = entry.get("settings")
-    if not (settings is None or settings == _ANY or _is_settings(settings)):
-        raise ValueError("no settings")
-    if not all(isinstance(entry[key], str) for key in _OLD_KEYS):
-        raise ValueError("no text")
-    return Approval(
-        entry["digest"],
-        settings if isinstance(settings, dict) else None,
-        settings == _ANY,
-        entry["when"],
-        entry["note"],
-    )
-
-
-def _is_settings(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(v, bool | int | float | str) for v in value.values()
-    )
+def _approval(entry: _Entry) -> Approval:
+    settings = entry.settings if isinstance(entry.settings, dict) else None
+    return Approval(entry.digest, settings, entry.settings == _ANY, entry.when, entry.note)
 
 
 def _write(home: SiteHome, approvals: list[Approval]) -> None:

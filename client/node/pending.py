@@ -5,21 +5,30 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from client.node.approvals import read_approvals
 from client.node.home import SiteHome
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, SiteError
 from shared.files import file_lock, write_private
+from shared.json_file import DamagedFile, read_json, typed
 from shared.run_plan import SHOWN_DIGITS, WEIGHTS_FILE, approved_settings, plan_number
 from shared.setting import Scalar
 
 MOST = 100
 """Kept, the latest ones: a coordinator could ask for ever more."""
+
+
+class _Entry(TypedDict):
+    plan: str
+    bundle: str
+    settings: dict[str, Scalar]
+    when: str
 
 
 @dataclass(frozen=True)
@@ -79,10 +88,8 @@ def read_pending(home: SiteHome) -> list[Pending]:
     """What waits, the oldest first; what cannot be read any more is passed over."""
     found = []
     for entry in _read(home.pending):
-        try:
+        with suppress(KeyError, ConfigError):  # of another version
             found.append(Pending(entry["bundle"], _config(entry["settings"]), entry["when"]))
-        except (KeyError, TypeError, ConfigError):  # of another version
-            continue
     return found
 
 
@@ -95,17 +102,17 @@ def find_pending(home: SiteHome, number: str) -> Pending | None:
 def forget_pending(home: SiteHome, plan: str) -> None:
     """It was decided on."""
     with file_lock(home.edit_lock):
-        left = [one for one in _read(home.pending) if one.get("plan") != plan]
+        left = [one for one in _read(home.pending) if one["plan"] != plan]
         _write(home.pending, left)
 
 
 def _keep(home: SiteHome, bundle: str, settings: Mapping[str, Scalar], plan: str) -> None:
     with file_lock(home.edit_lock):
         entries = _read(home.pending)
-        if any(one.get("plan") == plan for one in entries):
+        if any(one["plan"] == plan for one in entries):
             return
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        new = {"plan": plan, "bundle": bundle, "settings": dict(settings), "when": now}
+        new = _Entry(plan=plan, bundle=bundle, settings=dict(settings), when=now)
         _write(home.pending, [*entries, new][-MOST:])
 
 
@@ -115,14 +122,15 @@ def _config(settings: Mapping[str, Scalar]) -> RunConfig:
     return parse_run_config({**settings, **named})
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[_Entry]:
     """Entries; none where the file is damaged: the coordinator asks again."""
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return []
-    return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+    found: list[_Entry] = []
+    with suppress(OSError, DamagedFile):
+        for entry in typed(read_json(path), list[object]):
+            with suppress(DamagedFile):
+                found.append(typed(entry, _Entry))
+    return found
 
 
-def _write(path: Path, entries: list[dict[str, Any]]) -> None:
+def _write(path: Path, entries: list[_Entry]) -> None:
     write_private(path, (json.dumps(entries, indent=1) + "\n").encode())

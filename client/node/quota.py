@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from client.node.home import SiteHome
 from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
 from shared.errors import SiteError
 from shared.files import write_private
+from shared.json_file import DamagedFile, read_json, typed
 
 Kind = Literal["run", "round", "query"]
 HOUR = 3600.0
@@ -25,16 +28,18 @@ CUT_OFF_SECONDS = HOUR
 """What work counts for at most whose process was killed, so that its end is not known."""
 _MOST_RUNS = 5000
 _OF_TYPE: dict[str, Kind] = {"query": "run", "train": "round"}
+_Count = Annotated[int, Meta(ge=0)]
+_Seconds = Annotated[float, Meta(ge=0)]
 
 
 @dataclass(frozen=True)
 class Used:
     """Messages answered, and seconds of work."""
 
-    runs: int = 0
-    rounds: int = 0
-    queries: int = 0
-    seconds: float = 0.0
+    runs: _Count
+    rounds: _Count
+    queries: _Count
+    seconds: _Seconds
 
     def plus(self, kind: Kind | None, *, new_run: bool) -> Used:
         """With one more."""
@@ -46,18 +51,21 @@ class Used:
         )
 
 
+_NOTHING = Used(runs=0, rounds=0, queries=0, seconds=0.0)
+
+
 @dataclass(frozen=True)
 class Account:
-    """What is on the disk."""
+    """What is on the disk. No field has a default: a file that lacks one is damaged."""
 
-    day: str = ""
-    today: Used = Used()
-    in_all: Used = Used()
-    seconds_of_run: dict[str, float] = field(default_factory=dict)
+    day: str
+    today: Used
+    in_all: Used
+    seconds_of_run: dict[str, _Seconds]
     """By run, the latest last."""
-    since: float | None = None
+    since: float | None
     """When the work began that is under way (seconds of the epoch), None where there is none."""
-    run: str = ""
+    run: str
     """Whose work that is."""
 
 
@@ -129,7 +137,7 @@ def _worked(account: Account, seconds: float) -> Account:
 
 def _today(account: Account, now: float) -> Account:
     day = datetime.fromtimestamp(now, UTC).date().isoformat()
-    return account if day <= account.day else replace(account, day=day, today=Used())
+    return account if day <= account.day else replace(account, day=day, today=_NOTHING)
 
 
 def _require_within(
@@ -159,35 +167,14 @@ def _require_within(
 
 def _read(home: SiteHome) -> Account:
     try:
-        document = json.loads(home.quota.read_text(encoding="utf-8"))
-        account = Account(
-            day=str(document["day"]),
-            today=_used(document["today"]),
-            in_all=_used(document["in_all"]),
-            seconds_of_run={str(k): float(v) for k, v in document["seconds_of_run"].items()},
-            since=None if document["since"] is None else float(document["since"]),
-            run=str(document["run"]),
-        )
+        return typed(read_json(home.quota), Account)
     except FileNotFoundError:
-        return Account()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Account("", _NOTHING, _NOTHING, {}, since=None, run="")
+    except (OSError, DamagedFile):
         raise SiteError(
             f"{home.quota} cannot be read, so it is not known how much this site has answered, and "
             "it answers nothing; restore it from a backup, or remove it to count from 0 again."
         ) from None
-    return account
-
-
-def _used(document: dict[str, float]) -> Used:
-    used = Used(
-        runs=int(document["runs"]),
-        rounds=int(document["rounds"]),
-        queries=int(document["queries"]),
-        seconds=float(document["seconds"]),
-    )
-    if min(used.runs, used.rounds, used.queries) < 0 or not used.seconds >= 0:
-        raise ValueError("less than nothing")
-    return used
 
 
 def _write(home: SiteHome, account: Account) -> None:

@@ -10,6 +10,7 @@ from shared.config import RunConfig
 from shared.metrics.histogram import SCORE_BINS
 from shared.run_plan import approved_settings
 from shared.schedule import Stage, plan_round, statistics_stay_at_sites, total_rounds
+from shared.update.registry import in_words
 
 
 def plan_in_words(config: RunConfig, policy: Policy) -> list[str]:
@@ -71,7 +72,7 @@ def _leaves_each_round(config: RunConfig) -> str:
     }[config.batch_norm]
     return (
         "Leaves this site after each round, and again where a round is repeated: the changes of "
-        f"the trained weights as {config.update_dtype}{statistics}; exact numbers of training "
+        f"the trained weights {in_words(config)}{statistics}; exact numbers of training "
         "images, patients and steps, the mean loss; the validation patients counted exactly, by "
         f"outcome, in {SCORE_BINS} bins of their score."
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from scipy.special import expit
 from torch import nn
 
 from client.data.dataset import to_input
@@ -34,6 +33,7 @@ from shared.files import make_private_folder
 from shared.finished import Calibration, FinishedRun
 from shared.model.backbones import StagedResNet
 from shared.model.final import load_final_model
+from shared.outcome.binary import BINARY
 
 BATCH = 8
 
@@ -121,7 +121,7 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
             patient=patient,
             identified=identified,
             fingerprint=image.fingerprint,
-            probability=float(expit(logits[place])),
+            probability=BINARY.probability(logits[place]),
             distance=distances[place],
             notes=notes_on(image.facts),
             explanation=names[place],

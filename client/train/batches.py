@@ -21,11 +21,13 @@ from client.features.feature_set import FeatureSet
 from client.features.views import wanted_of
 from client.model.device import Precision
 from shared.config import RunConfig
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.schedule import Plan
 from shared.seeds import derive_seed
 
 Batches = Iterator[tuple[Tensor, Tensor]]
-"""Inputs (N, C, H, W) of a stage and labels (N,) of 0 or 1, on the device."""
+"""Inputs (N, C, H, W) of a stage and targets (N,) of the outcome's loss, on the device."""
 
 
 def drawn_batches(
@@ -43,7 +45,11 @@ def drawn_batches(
 
 
 def image_batches(
-    samples: Sequence[Sample], draws: list[list[Draw]], config: RunConfig, device: torch.device
+    samples: Sequence[Sample],
+    draws: list[list[Draw]],
+    config: RunConfig,
+    device: torch.device,
+    outcome: Outcome = BINARY,
 ) -> Batches:
     """Images, each augmented by its draw's own seed."""
     augment = recipe_augmentation(config.image_size) if config.augmentation == "recipe" else None
@@ -52,20 +58,25 @@ def image_batches(
     for batch in draws:
         ends.append(ends[-1] + len(batch))
     loader = DataLoader(
-        RadiographDataset(samples, flat, augment),
+        RadiographDataset(samples, flat, augment, outcome),
         batch_sampler=[list(range(*ends[n : n + 2])) for n in range(len(draws))],
         num_workers=loader_workers(device),
         generator=torch.Generator(),  # else it draws from the global one
     )
-    for images, labels in loader:
-        yield images.to(device), labels.to(device)
+    for images, targets in loader:
+        yield images.to(device), targets.to(device)
 
 
-def feature_batches(features: FeatureSet, draws: list[list[Draw]], precision: Precision) -> Batches:
+def feature_batches(
+    features: FeatureSet,
+    draws: list[list[Draw]],
+    precision: Precision,
+    outcome: Outcome = BINARY,
+) -> Batches:
     """Features of the views that are drawn, in the number format of the arithmetic."""
     device = features.prefix.device
-    labels = [float(sample.radiograph.label) for sample in features.samples]
+    known = [outcome.target(sample.radiograph.label) for sample in features.samples]
     wanted = [[wanted_of(draw, features.views) for draw in batch] for batch in draws]
     for batch, inputs in zip(draws, features.batches(wanted), strict=True):
-        targets = torch.tensor([labels[draw.sample] for draw in batch], device=device)
+        targets = torch.tensor([known[draw.sample] for draw in batch], device=device)
         yield inputs.to(precision.dtype), targets

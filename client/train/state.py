@@ -37,8 +37,9 @@ class SiteState:
     """`<moment>/<parameter>`, e.g. `exp_avg/fc.weight`."""
     statistics: Mapping[str, Tensor]
     """BatchNorm statistics that stay at the site."""
-    residual: Mapping[str, Tensor] = field(default_factory=dict)
-    """What the number format lost of the updates sent so far; it goes into the next one."""
+    update: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    """What the steps of the updates keep (`shared/update`), by the name of each one's state: as
+    `residual`, what the number format lost of those sent so far, which goes into the next one."""
 
 
 NOTHING = SiteState(round=0, phase="", optimizer={}, statistics={})
@@ -60,9 +61,7 @@ def save_state(folder: Path, state: SiteState) -> None:
 
     Raises SiteError where the cache cannot be written.
     """
-    parts = {
-        "optimizer": state.optimizer, "statistics": state.statistics, "residual": state.residual,
-    }  # fmt: skip
+    parts = {"optimizer": state.optimizer, "statistics": state.statistics, **state.update}
     tensors = {
         f"{part}/{key}": value.numpy()
         for part, held in parts.items()
@@ -92,7 +91,7 @@ def forget_moments(folder: Path, state: SiteState) -> None:
     """
     if state.statistics:
         try:
-            save_state(folder, replace(state, optimizer={}, residual={}))
+            save_state(folder, replace(state, optimizer={}, update={}))
         except SiteError:
             return
     for round_number, path in _states(folder).items():
@@ -142,16 +141,12 @@ def _read(path: Path, round_number: int) -> SiteState:
             for key in file.keys()  # noqa: SIM118 (no mapping)
         }
         phase = (file.metadata() or {}).get("phase", "")
-    optimizer, statistics = _part(tensors, "optimizer"), _part(tensors, "statistics")
-    return SiteState(round_number, phase, optimizer, statistics, _part(tensors, "residual"))
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        key.removeprefix(f"{prefix}/"): value
-        for key, value in tensors.items()
-        if key.startswith(f"{prefix}/")
-    }
+    parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "statistics": {}}
+    for key, value in tensors.items():
+        part, _, name = key.partition("/")
+        parts.setdefault(part, {})[name] = value
+    optimizer, statistics = parts.pop("optimizer"), parts.pop("statistics")
+    return SiteState(round_number, phase, optimizer, statistics, parts)
 
 
 def _prune(folder: Path, coming: int) -> Path | None:

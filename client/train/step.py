@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
-from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Optimizer
 
 from client.data.augment import cutmix
@@ -15,6 +14,8 @@ from client.features.boundary import first_trainable
 from client.model.device import Precision
 from shared.config import RunConfig
 from shared.model.backbones import StagedResNet
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.schedule import Plan, Stage
 
 
@@ -32,11 +33,12 @@ class Learner:
     """The stage whose input a batch is: the stem's are images, later ones' feature maps."""
     received: tuple[Tensor, ...]
     """The trainable weights received, where FedProx pulls to them; else none."""
+    outcome: Outcome = BINARY
 
-    def step(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Train on one batch, in place; returns its mean loss () without the proximal term."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(inputs, labels)
+        loss = self._loss(inputs, targets)
         objective = loss
         if self.received:
             objective = loss + self.config.proximal_mu / 2 * self._distance()
@@ -45,15 +47,15 @@ class Learner:
         self.scaler.update()
         return loss.detach()
 
-    def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         start = first_trainable(self.plan)
         if self.plan.cutmix_probability > 0 and torch.rand(()) < self.plan.cutmix_probability:
-            inputs, labels = cutmix(inputs, labels, self.config.cutmix_alpha)
+            inputs, targets = cutmix(inputs, targets, self.config.cutmix_alpha, self.outcome)
         with self.precision.autocast():
             with torch.no_grad():
                 features = self.model.between(inputs, self.entry, start)
             logits = self.model.rest(features, start)
-        return binary_cross_entropy_with_logits(logits.float(), labels)
+        return self.outcome.loss(logits, targets)
 
     def _distance(self) -> Tensor:
         """Squared distance of the trainable weights to those received (arXiv:1812.06127)."""

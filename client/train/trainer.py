@@ -19,6 +19,8 @@ from shared.errors import FedThawError
 from shared.model.backbones import StagedResNet
 from shared.model.freezing import set_trainable
 from shared.model.stages import stage_of
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.schedule import STAGES, Plan
 from shared.seeds import derive_seed
 
@@ -42,6 +44,7 @@ def train_round(
     stream: str,
     moments: Mapping[str, Tensor],
     features: FeatureSet | None = None,
+    outcome: Outcome = BINARY,
     on_step: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train `model` in place as planned; all randomness follows from the seed, `stream` and round.
@@ -52,21 +55,21 @@ def train_round(
     """
     set_trainable(model, plan.trainable, config.batch_norm)
     model.recompute = config.recompute
-    learner = _learner(model, plan, config, moments, features)
+    learner = _learner(model, plan, config, moments, features, outcome)
     draws = drawn_batches(samples, plan, config, stream)
     device = model.fc.weight.device
     if features is None:
-        batches = image_batches(samples, draws, config, device)
+        batches = image_batches(samples, draws, config, device, outcome)
     else:
-        batches = feature_batches(features, draws, learner.precision)
+        batches = feature_batches(features, draws, learner.precision, outcome)
     total = torch.zeros((), dtype=torch.float64, device=device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for step, (inputs, labels) in enumerate(batches):
+        for step, (inputs, targets) in enumerate(batches):
             _seed(derive_seed(config.seed, stream, plan.round, "step", step), device)
             set_rates(learner.optimizer, plan, config, step, len(draws))
-            loss = learner.step(inputs, labels)
+            loss = learner.step(inputs, targets)
             _require_finite_loss(loss, plan)
-            total += loss.double() * len(labels)
+            total += loss.double() * len(targets)
             on_step()
     seen = sum(len(batch) for batch in draws)
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -91,6 +94,7 @@ def _learner(
     config: RunConfig,
     moments: Mapping[str, Tensor],
     features: FeatureSet | None,
+    outcome: Outcome,
 ) -> Learner:
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = build_optimizer(
@@ -110,6 +114,7 @@ def _learner(
         config=config,
         entry=STAGES[0] if features is None else features.boundary,
         received=tuple(parameter.detach().clone() for parameter in pulled),
+        outcome=outcome,
     )
 
 

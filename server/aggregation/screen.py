@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from shared.model.stages import stage_of
 from shared.rates import MOMENTUM_LOW
+from shared.update.norm import sum_of_squares
 
 MOST_GROWTH = 100.0
 """Largest change of weights within a round, in units of their size before it (plain SGD)."""
@@ -210,18 +211,9 @@ class _GroupSizes:
 
     def add(self, key: str, array: NDArray[np.float32]) -> None:
         group = group_of(key, array.shape)
-        self._squares[group] = self._squares.get(group, 0.0) + _sum_of_squares(array)
+        self._squares[group] = self._squares.get(group, 0.0) + sum_of_squares(array)
         self._counts[group] = self._counts.get(group, 0) + array.size
 
     def rms(self) -> dict[TensorGroup, float]:
         counts = self._counts.items()
         return {group: math.sqrt(self._squares[group] / max(1, count)) for group, count in counts}
-
-
-def _sum_of_squares(array: NDArray[np.float32]) -> float:
-    """In float64, a block at a time: values may be 1e15, and memory is not doubled."""
-    flat, total = array.reshape(-1), 0.0
-    for start in range(0, flat.size, 2**20):
-        block = flat[start : start + 2**20].astype(np.float64)
-        total += float(block @ block)
-    return total

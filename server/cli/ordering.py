@@ -8,11 +8,11 @@ from pathlib import Path
 
 import typer
 
-from server.cli.options import with_absolute_weights
 from server.link.home import Home, is_served
 from server.link.journal import Event, note
 from server.link.orders import Order, settings_for_sites
 from server.link.registry import read_registry, valid_sites
+from server.run.paths import with_absolute_weights
 from server.training.weights import require_weights
 from shared.config import NAMED_WEIGHTS, RunConfig, parse_run_config
 from shared.errors import ConfigError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +9,12 @@ import typer
 from rich.console import Console
 
 from server.cli.options import COORDINATOR, HomeOption
-from server.results.study import Arm, StudyPlan
-from server.study.plan import of_arm, read_arms, require_free, shipped_arms
-from shared.config import parse_run_config
+from server.local.study import checked, plan_simulated, run_simulated
+from server.results.study import StudyPlan
+from server.study.plan import read_arms, require_free, shipped_arms
 from shared.errors import ConfigError
+from shared.events import Event, Noted, Warned, listening
 from shared.overrides import parse_overrides
-from shared.setting import Scalar
 
 app = typer.Typer(add_completion=False)
 
@@ -57,17 +56,24 @@ def study(
     shared_settings = parse_overrides(settings or [])
     require_free(shared_settings, "--set")
     if sites:
-        named = _named(sites)
-        chosen = (*read_arms(arms), *(_each_site(list(named)) if each_site else ()))
-        plan = StudyPlan(_checked(chosen, named, shared_settings), folds, repeats)
-        _simulate(plan, named, shared_settings, out, jobs)
+        chosen = plan_simulated(
+            sites, read_arms(arms), folds, repeats, shared_settings, each_site=each_site
+        )
+        with listening(_say):
+            run_simulated(chosen, out, jobs)
     else:
         from server.cli.study_deployed import submit_and_follow
 
         _require_no_simulation(each_site, jobs)
-        plan = StudyPlan(_checked(read_arms(arms), None, shared_settings), folds, repeats)
+        plan = StudyPlan(checked(read_arms(arms), None, shared_settings), folds, repeats)
         out = submit_and_follow(plan, shared_settings, home, name)
     _show(out, json_output)
+
+
+def _say(event: Event) -> None:
+    """What is of the whole study; its sites are asked too often for their own lines."""
+    if isinstance(event, Noted | Warned):
+        typer.echo(event.text, err=True)
 
 
 def _require_no_simulation(each_site: bool, jobs: int) -> None:
@@ -76,35 +82,6 @@ def _require_no_simulation(each_site: bool, jobs: int) -> None:
             "--each-site and --jobs are for simulated studies; name site folders, or leave them "
             "out."
         )
-
-
-def _simulate(
-    plan: StudyPlan, sites: Mapping[str, Path], settings: Mapping[str, Scalar], out: Path, jobs: int
-) -> None:
-    from server.report.leave import write_study
-    from server.run.folder import open_run
-    from server.study.asking import open_sites
-    from server.study.cells import Cell, run_cells
-    from server.study.gather import study_result
-    from server.study.plan_file import KeptPlan, is_new, keep_to_plan
-    from server.study.ready import require_kept_scores, require_ready
-    from shared.files import keep_private, private_files
-    from shared.replies import own_sites
-
-    def tell(cell: Cell, done: int, total: int) -> None:
-        typer.echo(f"{done}/{total}: {cell.named()}", err=True)
-
-    wanted = KeptPlan(plan, dict(settings), tuple(sites))
-    is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
-    if out.is_dir() and (sentence := keep_private(out)) is not None:
-        typer.echo(sentence, err=True)
-    with own_sites(), private_files():
-        require_kept_scores(plan, sites, out)
-        require_ready(plan, sites, settings, out, lambda line: typer.echo(line, err=True))
-        keep_to_plan(out, wanted)
-        run_cells(plan, sites, settings, out, jobs, tell)
-        first = open_run(Cell(plan.arms[0], 0, 0).folder(out))
-        write_study(study_result(plan, out, open_sites(first.config, sites)), out)
 
 
 def _show(out: Path, json_output: bool) -> None:
@@ -117,43 +94,3 @@ def _show(out: Path, json_output: bool) -> None:
     print_study(read_study(out), Console())
     typer.echo(f"Tables: {out}/study.md, arms.csv, comparisons.csv, study.tex", err=True)
     typer.echo(f"Report: {out}/report.html", err=True)
-
-
-def _named(sites: list[Path]) -> dict[str, Path]:
-    """The folders by their sites' names, which are the folders' names here."""
-    for site in sites:
-        if not (site / "site.toml").is_file():
-            raise ConfigError(
-                f"{site} is no site's folder: there is no site.toml in it; name folders as for "
-                "`fedthaw simulate`."
-            )
-    named = {site.absolute().name: site.absolute() for site in sites}
-    if len(named) < len(sites):
-        raise ConfigError("Two site folders have the same name; rename one of them.")
-    return named
-
-
-def _each_site(sites: list[str]) -> list[Arm]:
-    alone = [Arm(f"{site} alone", {}, (site,)) for site in sites]
-    return [*alone, Arm("all data in one place", pooled=True)]
-
-
-def _checked(
-    arms: tuple[Arm, ...], sites: Mapping[str, Path] | None, settings: Mapping[str, Scalar]
-) -> tuple[Arm, ...]:
-    folders = [arm.folder for arm in arms]
-    for arm in arms:
-        if folders.count(arm.folder) > 1:
-            raise ConfigError(
-                f"Two arms are called '{arm.name}' or nearly so, and would share the folder "
-                f"'{arm.folder}'; rename one of them (an arm of one site alone is named after the "
-                "site's folder)."
-            )
-        if sites is not None and (unknown := set(arm.sites) - set(sites)):
-            raise ConfigError(
-                f"Arm '{arm.name}' names the site {min(unknown)}, but the folders given are "
-                f"{', '.join(sites)}."
-            )
-        with of_arm(arm):
-            parse_run_config({**settings, **arm.settings})
-    return arms

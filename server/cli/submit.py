@@ -15,7 +15,6 @@ from server.cli.options import (
     COORDINATOR,
     HomeOption,
     TensorBoardOption,
-    default_folder,
     with_tensorboard,
 )
 from server.cli.ordering import (
@@ -32,6 +31,7 @@ from server.link.journal import Event, note
 from server.link.orders import Order, read_order, read_orders, write_order
 from server.link.status import read_status
 from server.run.failure import clear_failure
+from server.run.paths import default_folder
 from server.run.process import STOP
 from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name

@@ -12,11 +12,11 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from server.disclosure.groups import Counts, Earlier, Few, ShownGroups, is_few
 from shared.errors import RunError
 from shared.files import file_lock
+from shared.json_file import DamagedFile, parse_json, typed
 
 FILE = "releases.jsonl"
 OF_STUDY = "study"
@@ -37,7 +37,7 @@ class Release:
     cohort: str
     members: Mapping[str, str]
     counts: Counts
-    small: tuple[str, ...] = ()
+    small: tuple[str, ...]
 
     def shows(self, other: Release) -> bool:
         """Whether the other one shows the same, of whichever run."""
@@ -184,8 +184,8 @@ def _parsed(path: Path, text: bytes) -> tuple[Release, ...]:
         if not line.strip():
             continue
         try:
-            found.append(_release(json.loads(line)))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            found.append(typed(parse_json(line), Release))
+        except DamagedFile:
             if number < len(lines) and not _is_torn(line):
                 raise RunError(
                     f"{path}, line {number}, is damaged. It says what earlier runs have shown of "
@@ -197,17 +197,6 @@ def _parsed(path: Path, text: bytes) -> tuple[Release, ...]:
 
 def _is_torn(line: bytes) -> bool:
     return line.startswith(b"{") and not line.rstrip().endswith(b"}")
-
-
-def _release(document: Mapping[str, Any]) -> Release:
-    positives, negatives = document["counts"]
-    return Release(
-        run=str(document["run"]),
-        cohort=str(document["cohort"]),
-        members={str(name): str(data) for name, data in document["members"].items()},
-        counts=(int(positives), int(negatives)),
-        small=tuple(map(str, document["small"])),
-    )
 
 
 def _unusable(path: Path, error: OSError) -> RunError:

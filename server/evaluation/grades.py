@@ -22,6 +22,7 @@ from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
 from shared.metrics.paired import PairedSums, placements
+from shared.outcome.counts import totals
 from shared.protocol.compare import MESSAGE_TYPE, CompareReply, CompareRequest
 from shared.protocol.evaluate import EvaluateReply, Scope
 from shared.protocol.graded import Graded
@@ -48,8 +49,7 @@ class GradeComparison:
             "auroc": auroc(graded),
             "auroc_ci95": auroc_interval(graded),
             "model_auroc": auroc(self.model),
-            "positives": graded.total_positives,
-            "negatives": graded.total_negatives,
+            **totals(graded),
             "difference": asdict(self.paired) if self.paired else None,
         }
 

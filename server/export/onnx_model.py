@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from shared.finished import NOTICE, FinishedRun
 from shared.model.backbones import StagedResNet
 from shared.model.final import load_final_model
+from shared.outcome.binary import BINARY
 
 OPSET = 20
 
@@ -28,7 +29,7 @@ class _Scored(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         logit = self.network(image)
-        return logit, torch.sigmoid(logit)
+        return logit, BINARY.activation(logit)
 
 
 def to_onnx(finished: FinishedRun, facts: Mapping[str, Any]) -> bytes:

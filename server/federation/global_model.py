@@ -56,6 +56,11 @@ def expected_frozen_digest(reference: Reference, trainable: tuple[Stage, ...]) -
     return _cached_frozen_digest(reference.network, trainable)
 
 
+def forget() -> None:
+    """Let go of the networks whose digests are kept."""
+    _cached_frozen_digest.cache_clear()
+
+
 def initial_delta(reference: Reference, config: RunConfig) -> Arrays:
     """The head that the coordinator draws, as a delta; zero where the base brings its own."""
     specs = reference.specs(("head",))

@@ -42,12 +42,11 @@ def require_plausible_evaluation(
     Twice the share that the run's settings hold out, for patients who joined since the site
     described itself; at least as many as it trains on.
     """
-    found = counted.total_positives + counted.total_negatives
     held_out = 1 / config.folds if config.folds else 0.0
     training = (1 - held_out) * (1 - config.validation_fraction)
     share = held_out if scope == "test" else (1 - held_out) * config.validation_fraction
     most = math.ceil(site.patients * max(1.0, 2 * share / training)) + _SPARE
-    if found > most:
+    if counted.patients > most:
         raise ProtocolError(
             f"it counts more {scope} patients than its training patients leave room for"
         )

@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from server.link.home import Home
 from shared.deployment.keys import PublicKey, parse_public_key
 from shared.deployment.names import checked_site_name, is_site_name
 from shared.errors import ConfigError
 from shared.files import file_lock, write_private
-from shared.json_file import DamagedFile, fitting, read_json
+from shared.json_file import DamagedFile, fitting, read_json, typed
 
 KEY_DAYS = 730
 """For so long a key is valid unless `register` says otherwise."""
@@ -23,6 +26,15 @@ MOST_KEY_DAYS = 3650
 OVERLAP_DAYS = 30
 """For so long the old key of a site is still valid beside its new one."""
 MOST_OVERLAP_DAYS = 365
+
+
+class _Entry(Struct, forbid_unknown_fields=True):
+    """A key as the file has it."""
+
+    name: str
+    key: str
+    since: str
+    until: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ def read_registry(home: Home) -> tuple[RegisteredSite, ...]:
     """
     try:
         with fitting():
-            sites = tuple(_site(entry) for entry in read_json(home.registry))
+            sites = tuple(map(_site, typed(read_json(home.registry), list[_Entry])))
     except FileNotFoundError:
         return ()
     except (DamagedFile, ConfigError):
@@ -182,24 +194,11 @@ def name_of_key(sites: Sequence[RegisteredSite], raw: bytes) -> str | None:
     return next((site.name for site in sites if site.key.raw == raw), None)
 
 
-def _site(entry: dict[str, str]) -> RegisteredSite:
-    if entry.keys() - {"until"} != {"name", "key", "since"}:
-        raise ValueError
-    if not isinstance(entry["since"], str):
-        raise ValueError
+def _site(entry: _Entry) -> RegisteredSite:
+    until = None if entry.until is UNSET else entry.until.astimezone(UTC)
     return RegisteredSite(
-        checked_site_name(entry["name"]),
-        parse_public_key(entry["key"]),
-        entry["since"],
-        _moment(entry["until"]) if "until" in entry else None,
+        checked_site_name(entry.name), parse_public_key(entry.key), entry.since, until
     )
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.utcoffset() is None:
-        raise ValueError
-    return moment.astimezone(UTC)
 
 
 def _write(home: Home, sites: Sequence[RegisteredSite]) -> None:

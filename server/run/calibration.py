@@ -17,6 +17,7 @@ from shared.files import write_text_atomically
 from shared.metrics.calibration import fit_temperature, probable_recalibration
 from shared.metrics.histogram import Histogram, bin_edges
 from shared.metrics.operating import threshold_at_sensitivity, youden_threshold
+from shared.outcome.counts import totals
 
 FILE = "calibration.json"
 SENSITIVITIES = (0.8, 0.9, 0.95)
@@ -44,8 +45,7 @@ def calibrate(validation: Histogram, scores: Histogram | None = None) -> dict[st
             for name, threshold in points.items()
             if threshold is not None
         ],
-        "positives": validation.total_positives,
-        "negatives": validation.total_negatives,
+        **totals(validation),
     }
 
 
@@ -53,7 +53,7 @@ def _first_called_positive(scores: Histogram, threshold: float) -> float:
     """The highest threshold that calls the same patients positive; this one where it is nobody."""
     edges = bin_edges()
     first = int(np.argmin(np.abs(edges - logit(threshold)))) + 1
-    called = np.flatnonzero((scores.positives + scores.negatives)[first:])
+    called = np.flatnonzero(scores.by_bin[first:])
     return float(expit(edges[first + called[0] - 1])) if called.size else threshold
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from server.run.summary import read_summary
 from shared.errors import RunError, UserError
 from shared.setting import Scalar
 
+FEDTHAW = (sys.executable, "-c", "from shared.cli import main; main()")
+"""The command, in a process of its own."""
 SUBMITTED = "submitted"
 """A file in the folder of a study whose runs were submitted to a coordinator."""
 
@@ -77,8 +80,13 @@ def run_cells(
                 future.result()
                 done += 1
                 on_done(futures[future], done, len(cells))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):
+                # A terminal interrupts the whole group of processes, a notebook's kernel only its
+                # own; a run that is interrupted keeps its rounds.
+                for process in tuple(_running):
+                    process.send_signal(signal.SIGINT)
             raise
 
 
@@ -124,16 +132,27 @@ def simulate_apart(cell: Cell, words: Sequence[str]) -> None:
 
     Raises UserError where that ended with the user's mistake, RunError for other failures.
     """
-    command = [sys.executable, "-c", "from shared.cli import main; main()", "simulate", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        why = said[-1].removeprefix("fedthaw: ") if said else f"exit code {done.returncode}"
-        kind = UserError if done.returncode == UserError.exit_code else RunError
+    with subprocess.Popen(
+        [*FEDTHAW, "simulate", *words],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        _running.add(process)
+        try:
+            _, errors = process.communicate()
+        finally:
+            _running.discard(process)
+    if process.returncode:
+        said = errors.strip().splitlines()
+        why = said[-1].removeprefix("fedthaw: ") if said else f"exit code {process.returncode}"
+        kind = UserError if process.returncode == UserError.exit_code else RunError
         raise kind(
             f"{cell.named()} failed: {why} What was done before is kept: fix this and start the "
             "study again."
         )
+
+
+_running: set[subprocess.Popen[str]] = set()
+"""The processes of this one's cells."""
 
 
 def _word(value: Scalar) -> str:

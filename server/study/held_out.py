@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.metrics.binary import Confusion, brier, confusion
+from shared.metrics.binary import brier, confusion
 from shared.metrics.calibration import apply_temperature
-from shared.metrics.histogram import SCORE_BINS, Histogram, bin_logits, bin_of, summed
+from shared.metrics.histogram import Histogram, bin_logits, bin_of, summed
 
 AS_TRAINED = 0.5
 """The threshold where a run could choose none: its validation patients were all of one class."""
@@ -63,12 +63,7 @@ class Rates:
 def rates_at(repeat: Repeat, point: str) -> Rates:
     """Each fold's patients at the threshold that this fold's run chose, added up."""
     tables = [confusion(f.counts, f.thresholds.get(point, AS_TRAINED)) for f in repeat]
-
-    def total(cell: Callable[[Confusion], int]) -> int:
-        return sum(map(cell, tables))
-
-    hits, alarms = total(lambda t: t.true_positives), total(lambda t: t.false_positives)
-    misses, rest = total(lambda t: t.false_negatives), total(lambda t: t.true_negatives)
+    hits, alarms, rest, misses = map(sum, zip(*(table.cells for table in tables), strict=True))
     return Rates(
         _ratio(hits, misses), _ratio(rest, alarms), _ratio(hits, alarms), _ratio(rest, misses)
     )
@@ -77,15 +72,11 @@ def rates_at(repeat: Repeat, point: str) -> Rates:
 def brier_scores(repeat: Repeat) -> tuple[float | None, float | None]:
     """Of the probabilities as they are, and after each fold's temperature."""
     squared = [
-        (brier(fold.counts, _probabilities(fold.temperature or 1.0)) or 0.0) * _patients(fold)
+        (brier(fold.counts, _probabilities(fold.temperature or 1.0)) or 0.0) * fold.counts.patients
         for fold in repeat
     ]
-    patients = sum(map(_patients, repeat))
+    patients = sum(fold.counts.patients for fold in repeat)
     return brier(pooled(repeat)), sum(squared) / patients if patients else None
-
-
-def _patients(fold: Fold) -> int:
-    return fold.counts.total_positives + fold.counts.total_negatives
 
 
 def _probabilities(temperature: float) -> NDArray[np.float64]:
@@ -94,12 +85,7 @@ def _probabilities(temperature: float) -> NDArray[np.float64]:
 
 def _tempered(counts: Histogram, temperature: float) -> Histogram:
     """The counts in the bins where the temperature moves the middle of each bin."""
-    moved = bin_of(bin_logits() / temperature)
-    positives, negatives = (
-        np.bincount(moved, weights=own, minlength=SCORE_BINS).astype(np.int64)
-        for own in (counts.positives, counts.negatives)
-    )
-    return Histogram(positives, negatives)
+    return counts.moved(bin_of(bin_logits() / temperature))
 
 
 def _ratio(those: int, others: int) -> float | None:

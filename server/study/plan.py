@@ -52,7 +52,7 @@ def read_arms(chosen: str) -> tuple[Arm, ...]:
             f"There is no file {chosen}; name a TOML file with [[arm]] tables, or one of "
             f"{', '.join(shipped_arms())}, which come with fedthaw."
         )
-    arms = tuple(_arm(chosen, table) for table in _tables(chosen, text))
+    arms = tuple(parse_arm(chosen, table) for table in _tables(chosen, text))
     if not arms:
         raise ConfigError(f'{chosen} has no arm; add tables such as [[arm]] name = "full".')
     return arms
@@ -84,7 +84,11 @@ def require_free(settings: Mapping[str, Scalar], place: str) -> None:
         )
 
 
-def _arm(file: str, table: Mapping[str, Any]) -> Arm:
+def parse_arm(file: str, table: Mapping[str, Any]) -> Arm:
+    """An arm of its table: name, set, sites, pooled. `file` says where it stands.
+
+    ConfigError for what is unknown or of another kind in it.
+    """
     if unknown := set(table) - {"name", "set", "sites", "pooled"}:
         raise ConfigError(
             f"{file}: unknown key '{min(unknown)}' in [[arm]]; known are name, set, sites, pooled."

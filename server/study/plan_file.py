@@ -12,11 +12,11 @@ from pathlib import Path
 
 from server.link.orders import ORDER
 from server.results.study import StudyPlan
-from server.study.document import FILE, PLAN, plan_of
+from server.study.document import FILE, PLAN
 from shared.errors import ConfigError, RunError
 from shared.events import Warned, emit
 from shared.files import keep_private, write_text_atomically
-from shared.json_file import DamagedFile, fitting, read_json, said, typed
+from shared.json_file import DamagedFile, read_json, said, typed
 from shared.setting import Scalar
 
 
@@ -103,15 +103,7 @@ def read_kept_plan(folder: Path) -> KeptPlan:
     """All that is kept of a study's plan; RunError where it is damaged."""
     path = folder / PLAN
     try:
-        with fitting():
-            document = read_json(path)
-            sites = document.get("sites")
-            return KeptPlan(
-                plan_of(document["plan"]),
-                typed(document["settings"], dict[str, Scalar]),
-                None if sites is None else typed(sites, tuple[str, ...]),
-                typed(document.get("shown", 0), int),
-            )
+        return typed(read_json(path), KeptPlan)
     except (OSError, DamagedFile) as error:
         raise RunError(
             f"{path} cannot be read as a study's plan ({said(error)}); remove "

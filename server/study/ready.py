@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from server.study.plan import of_arm
 from server.training.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, RunError, SiteError, UserError
+from shared.events import Noted, emit
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest
 from shared.setting import Scalar
 
@@ -69,7 +70,6 @@ def require_ready(
     sites: Mapping[str, Path],
     settings: Mapping[str, Scalar],
     out: Path,
-    report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Look at the weights, the settings and the sites' patients of all runs that are not done.
 
@@ -87,7 +87,7 @@ def require_ready(
     different = list(_different(checks))
     for number, check in enumerate(different, 1):
         if number == 1:
-            report("Checking all arms before the first is trained: sites, patients, folds.")
+            emit(Noted("Checking all arms before the first is trained: sites, patients, folds."))
         with of_arm(check.arm):
             _ask(check)
 

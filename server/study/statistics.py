@@ -42,7 +42,7 @@ def arm_result(arm: Arm, repeats: Sequence[Repeat], megabytes: float) -> ArmResu
     calibrated = [recalibrated(repeat) for repeat in repeats]
     return ArmResult(
         arm=arm,
-        patients=(whole[0].total_positives, whole[0].total_negatives),
+        patients=whole[0].totals,
         auroc=_spread(auroc(one) for one in whole),
         auroc_ci95=mean_interval(intervals),
         balanced_accuracy=_spread(balanced_accuracy(one) for one in whole),
@@ -75,7 +75,7 @@ def grade_result(grade: Histogram, paired: PairedRepeats) -> GradeResult:
     area = auroc(grade)
     assert area is not None  # else there is nothing paired
     return GradeResult(
-        patients=(grade.total_positives, grade.total_negatives),
+        patients=grade.totals,
         auroc=area,
         auroc_ci95=auroc_interval(grade),
         model_auroc=spread([model for model, _ in paired.areas]),

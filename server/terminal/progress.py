@@ -18,6 +18,7 @@ from rich.progress import (
 from shared.events import (
     Downloading,
     Event,
+    Noted,
     ReplyReceived,
     RoundFinished,
     RoundRetried,
@@ -89,7 +90,7 @@ def describe(event: Event) -> str | None:
             return f"Fetched the pretrained weights, {done / 1e6:.0f} MB"
         case SiteNote(site, text):
             return f"{site}: {text}"
-        case Warned(text):
+        case Warned(text) | Noted(text):
             return text
     return None
 

@@ -9,8 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from server.terminal.progress import as_rounded
+from shared.outcome.binary import BINARY
+from shared.outcome.counts import are_hidden, shown_totals
 
-_COLUMNS = ("AUROC", "95 % interval", "balanced accuracy", "F1", "positive", "negative")
+_COLUMNS = (
+    "AUROC", "95 % interval", "balanced accuracy", "F1", *(one.word for one in BINARY.classes),
+)  # fmt: skip
 
 
 def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> None:
@@ -23,7 +27,7 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
     for name, metrics in summary["site"].items():
         table.add_row(name, *_cells(metrics))
     console.print(table)
-    if any(metrics["positives"] is None for metrics in summary["site"].values()):
+    if any(map(are_hidden, summary["site"].values())):
         console.print(
             "-  class smaller than the site's min-cell, a number that would reveal it, or undefined"
         )
@@ -69,8 +73,7 @@ def _cells(metrics: Mapping[str, Any]) -> list[str]:
         "-" if interval is None else f"{_number(interval[0])} to {_number(interval[1])}",
         _number(metrics["balanced_accuracy"]),
         _number(metrics["f1"]),
-        "-" if metrics["positives"] is None else str(metrics["positives"]),
-        "-" if metrics["negatives"] is None else str(metrics["negatives"]),
+        *("-" if total is None else str(total) for total in shown_totals(metrics).values()),
     ]
 
 

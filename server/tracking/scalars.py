@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.run.ledger import RoundRecord
+from shared.outcome.counts import are_hidden
 
 LAST = "sites/trained"
 """Written after all else of a round, so where it is the round is complete."""
@@ -30,7 +31,7 @@ def scalars(record: RoundRecord) -> dict[str, float]:
     values |= {f"maximum_rate/{stage}": rate for stage, rate in zip(stages, rates, strict=True)}
     values |= _defined("validation", record.validation, _VALIDATION)
     for name, site in record.sites.items():
-        if site.metrics.get("positives") is None:  # hidden
+        if are_hidden(site.metrics):
             continue
         if site.loss is not None:
             values[f"site/{name}/loss"] = site.loss

@@ -38,6 +38,7 @@ from shared.events import RoundFinished, RunStarted, Warned, emit, show_download
 from shared.files import remove_leftovers
 from shared.model.pretrained import load_base
 from shared.model.stages import batch_norm_statistics
+from shared.outcome.counts import are_hidden
 from shared.schedule import policy_for, total_rounds
 from shared.wire.arrays import to_record
 from shared.wire.packing import pack
@@ -81,7 +82,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     disclosure = federation.disclosure
     if final.counts is not None:
         write_evaluation(folder.path, final.counts)
-    totals = final.pooled["positives"] is not None
+    totals = not are_hidden(final.pooled)
     write_calibration(folder.path, disclosure.calibration(final.validation, totals=totals))
     summary = disclosure.summary(build_summary(folder.run, base.digest, records, final))
     write_summary(folder.summary, summary)

@@ -22,10 +22,13 @@ from server.training.outcome import Collected, FinishedRound, record_of
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
+from shared.model.stages import batch_norm_statistics
 from shared.protocol.describe import SiteDescription
 from shared.protocol.train import MESSAGE_TYPE, TrainReply
 from shared.schedule import Plan, total_rounds
-from shared.wire.arrays import Arrays, from_record
+from shared.update.chain import receive
+from shared.update.step import Passage
+from shared.wire.arrays import Arrays
 from shared.wire.size import serialized_size
 
 
@@ -138,7 +141,11 @@ def _read(
     reply = read_train_reply(content, site, plan, frozen)
     require_plausible_training(reply, site, federation.config)
     manifest = reference.specs(plan.trainable, federation.config.update_dtype)
-    arrays = from_record(reply.delta, manifest)
+    passage = Passage(
+        federation.config, federation.run, plan.round, site.name,
+        batch_norm_statistics(reference.network),
+    )  # fmt: skip
+    arrays = receive(reply.delta, manifest, passage)
     weight = training_weight(reply, site)
     if weight < reply.images:
         federation.warn_once(

@@ -23,6 +23,11 @@ def require_weights(config: RunConfig, *, fetch: bool) -> None:
     _load(only, fetch)
 
 
+def forget() -> None:
+    """Forget which weights have loaded: their files may have changed."""
+    _load.cache_clear()
+
+
 @functools.lru_cache(maxsize=64)
 def _load(config: RunConfig, fetch: bool) -> None:
     # Imported here: it brings torch, which a wrong setting need not wait for.

@@ -20,9 +20,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+from msgspec import Meta
 
 from shared.files import file_lock, write_private
+from shared.json_file import DamagedFile, read_json, typed
 
 
 def user(environment: Mapping[str, str]) -> str:
@@ -72,6 +75,11 @@ class Link:
 
 
 _START = Link(0, "0" * 64)
+
+
+class _Head(TypedDict):
+    n: int
+    chain: Annotated[str, Meta(min_length=64, max_length=64)]
 
 
 def append(log: AuditLog, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,13 +152,10 @@ def read_key(log: AuditLog) -> bytes | None:
 def read_head(log: AuditLog) -> Link | None:
     """What the head says, or None where there is none or it is damaged. Raises OSError."""
     try:
-        document = json.loads(log.head.read_text(encoding="utf-8"))
-        number, code = document["n"], document["chain"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        head = typed(read_json(log.head), _Head)
+    except (FileNotFoundError, DamagedFile):
         return None
-    if type(number) is not int or not isinstance(code, str) or len(code) != len(_START.code):
-        return None
-    return Link(number, code)
+    return Link(head["n"], head["chain"])
 
 
 def is_next(key: bytes, before: Link, parsed: tuple[bytes, int, str]) -> bool:

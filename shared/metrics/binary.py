@@ -72,6 +72,13 @@ class Confusion:
     false_negatives: int
     threshold: float
 
+    @property
+    def cells(self) -> tuple[int, int, int, int]:
+        """True and false positives, true and false negatives."""
+        return (
+            self.true_positives, self.false_positives, self.true_negatives, self.false_negatives,
+        )  # fmt: skip
+
 
 def snap_threshold(threshold: float) -> float:
     """The probability of the bin edge next to `threshold` in logits, at most 1/64 logit off.

@@ -47,6 +47,16 @@ class GradeCounts:
         if min((*self.positives, *self.negatives), default=0) < 0:
             raise ValueError("A count is negative.")
 
+    @property
+    def by_class(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Patients at each grade, of the positive class and of the negative one."""
+        return self.positives, self.negatives
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Patients of the positive class and of the negative one."""
+        return sum(self.positives), sum(self.negatives)
+
     @classmethod
     def of(cls, patients: Iterable[tuple[float, int]]) -> GradeCounts:
         """Count patients, each a grade and a label of 0 or 1."""

@@ -172,6 +172,38 @@ class Histogram:
         return len(self.positives)
 
     @property
+    def by_class(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Patients in each bin, of the positive class and of the negative one."""
+        return self.positives, self.negatives
+
+    @property
+    def by_bin(self) -> NDArray[np.int64]:
+        """Patients in each bin, of both classes."""
+        return np.asarray(self.positives + self.negatives)
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Patients of the positive class and of the negative one."""
+        return self.total_positives, self.total_negatives
+
+    @property
+    def patients(self) -> int:
+        """Patients of both classes."""
+        return sum(self.totals)
+
+    def moved(self, bins: NDArray[np.int64]) -> Histogram:
+        """The same patients with those of each bin counted in another, one entry of `bins` a bin.
+
+        Raises ValueError for bins that there are not.
+        """
+        if bins.shape != (self.bins,) or not 0 <= bins.min() <= bins.max() < self.bins:
+            raise ValueError(f"The new bins must be {self.bins} of 0 to {self.bins - 1}.")
+        positives, negatives = (np.zeros(self.bins, dtype=np.int64) for _ in range(2))
+        np.add.at(positives, bins, self.positives)
+        np.add.at(negatives, bins, self.negatives)
+        return Histogram(positives, negatives)
+
+    @property
     def total_positives(self) -> int:
         """Patients of the positive class."""
         return sum(self.positives.tolist())

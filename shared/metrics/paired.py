@@ -108,6 +108,24 @@ class PairedSums:
     pooled_negatives: int
     repeats: int = 1
 
+    @property
+    def by_class(self) -> tuple[ClassSums, ClassSums]:
+        """Of the positive class and of the negative one."""
+        return self.positives, self.negatives
+
+    @property
+    def pooled(self) -> tuple[int, int]:
+        """P and N."""
+        return self.pooled_positives, self.pooled_negatives
+
+    @classmethod
+    def of_classes(
+        cls, sums: Sequence[ClassSums], pooled: Sequence[int], repeats: int
+    ) -> PairedSums:
+        """From `by_class` and `pooled`."""
+        (positives, negatives), (some, others) = sums, pooled
+        return cls(positives, negatives, some, others, repeats)
+
     @classmethod
     def of(
         cls,

@@ -121,10 +121,10 @@ def _write_hospital(site: Path, profile: HospitalProfile, seed: int, image_side:
 
 def _draw_outcomes(rng: np.random.Generator, profile: HospitalProfile) -> Outcomes:
     """Disease and recorded grade of each patient, in random order; the class counts are exact."""
-    positives = round(profile.patients * profile.prevalence)
+    with_disease = round(profile.patients * profile.prevalence)
     for place in rng.permutation(profile.patients + profile.ungraded):
         graded = bool(place < profile.patients)
-        diseased = bool(place < positives if graded else rng.random() < profile.prevalence)
+        diseased = bool(place < with_disease if graded else rng.random() < profile.prevalence)
         grade = str(rng.choice(["moderate", "severe"] if diseased else ["no", "mild"]))
         yield diseased, grade if graded else "unknown"
 

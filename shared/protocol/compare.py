@@ -12,6 +12,7 @@ from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.paired import ClassSums, PairedSums
 from shared.metrics.possible import require_possible
+from shared.outcome.binary import BINARY
 from shared.protocol.evaluate import Scope, read_scope
 from shared.protocol.graded import grades_from_metrics, grades_to_values
 from shared.protocol.histogram import histograms_from_metrics, histograms_to_values
@@ -138,9 +139,8 @@ class CompareReply:
         values: dict[str, int | str | list[str]] = {
             "protocol": PROTOCOL_VERSION,
             "site": self.site,
-            "positives": _digits(self.sums.positives),
-            "negatives": _digits(self.sums.negatives),
-            "pooled": [str(self.sums.pooled_positives), str(self.sums.pooled_negatives)],
+            **dict(zip(BINARY.keys, map(_digits, self.sums.by_class), strict=True)),
+            "pooled": [str(patients) for patients in self.sums.pooled],
             "repeats": self.sums.repeats,
         }
         return RecordDict({_REPORT: ConfigRecord(dict(values))})
@@ -149,14 +149,9 @@ class CompareReply:
     def from_content(cls, content: RecordDict) -> CompareReply:
         """Read a reply; ProtocolError where it breaks the contract."""
         report = settings_in(content, _REPORT)
-        pooled = _integers(report, "pooled", 2)
-        sums = PairedSums(
-            ClassSums(*_integers(report, "positives", len(_FIELDS))),
-            ClassSums(*_integers(report, "negatives", len(_FIELDS))),
-            pooled_positives=pooled[0],
-            pooled_negatives=pooled[1],
-            repeats=_repeats(report),
-        )
+        by_class = [ClassSums(*_integers(report, key, len(_FIELDS))) for key in BINARY.keys]
+        pooled = _integers(report, "pooled", len(BINARY.keys))
+        sums = PairedSums.of_classes(by_class, pooled, _repeats(report))
         try:
             require_possible(sums)
         except ValueError as error:

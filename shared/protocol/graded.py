@@ -9,6 +9,7 @@ from flwr.app import MetricRecord
 from shared.errors import ProtocolError
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
 from shared.metrics.histogram import MAX_COUNT, Histogram
+from shared.outcome.binary import BINARY
 from shared.protocol.histogram import (
     MOST_OF_A_SITE,
     histogram_from_metrics,
@@ -17,7 +18,7 @@ from shared.protocol.histogram import (
 from shared.protocol.records import counts
 
 _PREFIX, _LEVELS = "graded-", "grade-levels"
-_POSITIVES, _NEGATIVES = "grade-positives", "grade-negatives"
+_KEYS = tuple(f"grade-{key}" for key in BINARY.keys)
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,8 @@ class Graded:
 
 def grades_to_values(grades: GradeCounts) -> dict[str, list[int] | list[float]]:
     """Counts by grade as values of a MetricRecord."""
-    return {
-        _LEVELS: list(grades.levels),
-        _POSITIVES: list(grades.positives),
-        _NEGATIVES: list(grades.negatives),
-    }
+    named = zip(_KEYS, grades.by_class, strict=True)
+    return {_LEVELS: list(grades.levels), **{key: list(own) for key, own in named}}
 
 
 def grades_from_metrics(metrics: MetricRecord, most: int = MAX_COUNT) -> GradeCounts | None:
@@ -47,11 +45,10 @@ def grades_from_metrics(metrics: MetricRecord, most: int = MAX_COUNT) -> GradeCo
     levels = metrics[_LEVELS]
     if not isinstance(levels, list) or not 0 < len(levels) <= MOST_LEVELS:
         raise ProtocolError(f"'{_LEVELS}' is no list of 1 to {MOST_LEVELS} grades")
-    positives = counts(metrics, _POSITIVES, len(levels), most)
-    negatives = counts(metrics, _NEGATIVES, len(levels), most)
+    by_class = [tuple(counts(metrics, key, len(levels), most)) for key in _KEYS]
     try:
         values = tuple(float(level) for level in levels)
-        return GradeCounts(values, tuple(positives), tuple(negatives))
+        return GradeCounts(values, *by_class)
     except ValueError as error:
         raise ProtocolError(f"invalid grades: {error}") from error
 
@@ -66,9 +63,6 @@ def graded_from_metrics(metrics: MetricRecord) -> Graded | None:
     if (grades := grades_from_metrics(metrics, MOST_OF_A_SITE)) is None:
         return None
     model = histogram_from_metrics(metrics, _PREFIX)
-    if (model.total_positives, model.total_negatives) != (
-        sum(grades.positives),
-        sum(grades.negatives),
-    ):
+    if model.totals != grades.totals:
         raise ProtocolError("the grades and the scores are not of the same number of patients")
     return Graded(grades, model)

@@ -9,6 +9,8 @@ from flwr.app import MetricRecord
 
 from shared.errors import ProtocolError
 from shared.metrics.histogram import MAX_COUNT, SCORE_BINS, Histogram
+from shared.outcome.binary import BINARY
+from shared.outcome.counts import by_bin
 from shared.protocol.records import counts
 
 MOST_OF_A_SITE = 10**6
@@ -18,15 +20,12 @@ whatever one of them says."""
 
 def histogram_to_values(histogram: Histogram, prefix: str = "") -> dict[str, list[int]]:
     """A histogram as values of a MetricRecord."""
-    return {
-        f"{prefix}positives": [int(count) for count in histogram.positives],
-        f"{prefix}negatives": [int(count) for count in histogram.negatives],
-    }
+    return by_bin(histogram, prefix)
 
 
 def histograms_to_values(histograms: Sequence[Histogram], prefix: str = "") -> dict[str, list[int]]:
     """Several histograms, one behind the other in the same lists."""
-    values: dict[str, list[int]] = {f"{prefix}positives": [], f"{prefix}negatives": []}
+    values: dict[str, list[int]] = {f"{prefix}{key}": [] for key in BINARY.keys}
     for histogram in histograms:
         for key, own in histogram_to_values(histogram, prefix).items():
             values[key] += own
@@ -37,12 +36,11 @@ def histograms_from_metrics(
     metrics: MetricRecord, number: int, prefix: str = "", most: int = MAX_COUNT
 ) -> tuple[Histogram, ...]:
     """Read so many of them; ProtocolError where their counts are not counts, or above `most`."""
-    positives = counts(metrics, f"{prefix}positives", SCORE_BINS * number, most)
-    negatives = counts(metrics, f"{prefix}negatives", SCORE_BINS * number, most)
-    starts = range(0, SCORE_BINS * number, SCORE_BINS)
+    length = SCORE_BINS * number
+    listed = [counts(metrics, f"{prefix}{key}", length, most) for key in BINARY.keys]
+    starts = range(0, length, SCORE_BINS)
     return tuple(
-        _histogram(positives[start : start + SCORE_BINS], negatives[start : start + SCORE_BINS])
-        for start in starts
+        _histogram([own[start : start + SCORE_BINS] for own in listed]) for start in starts
     )
 
 
@@ -52,8 +50,8 @@ def histogram_from_metrics(metrics: MetricRecord, prefix: str = "") -> Histogram
     return found
 
 
-def _histogram(positives: Sequence[int], negatives: Sequence[int]) -> Histogram:
+def _histogram(classes: Sequence[Sequence[int]]) -> Histogram:
     try:
-        return Histogram(np.array(positives), np.array(negatives))
+        return BINARY.of_classes([np.array(own) for own in classes])
     except ValueError as error:
         raise ProtocolError(f"invalid histogram: {error}") from error

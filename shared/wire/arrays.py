@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shared.errors import ProtocolError
 from shared.parallel import map_tensors
-from shared.wire.codec import decode_tensor, encode_tensor
+from shared.wire.codec import CODECS, decode_tensor, encode_tensor
 from shared.wire.formats.choice import NumberFormat
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -84,7 +84,7 @@ def encode(
 
     def pack(spec: TensorSpec) -> tuple[Array, NDArray[np.float32] | None]:
         wanted = arrays[spec.name]
-        if spec.format != "float32" and spec.name in residual:
+        if CODECS[spec.format].lossy and spec.name in residual:
             wanted = wanted + residual[spec.name]
         tensor, received = encode_tensor(spec.name, wanted, spec.format)
         return tensor, received if received is None else np.subtract(wanted, received, out=received)

@@ -6,6 +6,7 @@ A tensor of zeros, one that has not changed, travels as nothing in every format.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import Array
@@ -16,17 +17,28 @@ from shared.wire.formats import float16, float32, int8
 from shared.wire.formats.choice import LARGEST, NumberFormat
 
 ZERO = "zero"
-_FORMS = {
-    ZERO: "fedthaw.zero",
-    "float32": "numpy.ndarray",
-    "float16": "fedthaw.float16",
-    "int8": "fedthaw.int8",
+_ZERO_FORM = "fedthaw.zero"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A number format: values to bytes and back."""
+
+    form: str
+    """Its name in Flower's Array (`stype`)."""
+    encode: Callable[[NDArray[np.float32]], tuple[bytes, NDArray[np.float32] | None]]
+    """The bytes, and the values that the receiver will see; None where they are just the same."""
+    decode: Callable[[str, bytes, tuple[int, ...]], NDArray[np.float32]]
+    """(name, bytes, shape) -> values; ProtocolError where the bytes are no such tensor."""
+    lossy: bool = True
+
+
+CODECS: dict[NumberFormat, Codec] = {
+    "float32": Codec("numpy.ndarray", float32.encode, float32.decode, lossy=False),
+    "float16": Codec("fedthaw.float16", float16.encode, float16.decode),
+    "int8": Codec("fedthaw.int8", int8.encode, int8.decode),
 }
-_DECODERS: dict[NumberFormat, Callable[[str, bytes, tuple[int, ...]], NDArray[np.float32]]] = {
-    "float32": float32.decode,
-    "float16": float16.decode,
-    "int8": int8.decode,
-}
+"""All of `NUMBER_FORMATS`."""
 
 
 def encode_tensor(
@@ -41,14 +53,12 @@ def encode_tensor(
         raise TypeError(f"{name} is {values.dtype}; only float32 travels")
     values = np.asarray(values, order="C")
     if not values.view(np.uint32).any():  # a negative zero is none: float32 loses no bit
-        return Array(dtype=ZERO, shape=values.shape, stype=_FORMS[ZERO], data=b""), None
-    if number_format == "float32":
-        return Array(values), None
-    _check_magnitude(name, values, number_format)
-    codec = float16 if number_format == "float16" else int8
+        return Array(dtype=ZERO, shape=values.shape, stype=_ZERO_FORM, data=b""), None
+    codec = CODECS[number_format]
+    if codec.lossy:
+        _check_magnitude(name, values, number_format)
     data, received = codec.encode(values)
-    form = _FORMS[number_format]
-    return Array(dtype=number_format, shape=values.shape, stype=form, data=data), received
+    return Array(dtype=number_format, shape=values.shape, stype=codec.form, data=data), received
 
 
 def decode_tensor(
@@ -59,7 +69,8 @@ def decode_tensor(
     Raises ProtocolError unless it is what was asked for; lengths are checked before anything is
     decoded.
     """
-    if array.dtype not in (ZERO, number_format) or array.stype != _FORMS[array.dtype]:
+    codec = CODECS[number_format]
+    if (array.dtype, array.stype) not in ((ZERO, _ZERO_FORM), (number_format, codec.form)):
         raise ProtocolError(
             f"{name} is {array.dtype} ({array.stype}); {number_format} was asked for"
         )
@@ -69,7 +80,7 @@ def decode_tensor(
         if array.data:
             raise ProtocolError(f"{name} has {len(array.data)} bytes where 0 were expected")
         return np.zeros(shape, np.float32)
-    return _DECODERS[number_format](name, array.data, shape)
+    return codec.decode(name, array.data, shape)
 
 
 def _check_magnitude(name: str, values: NDArray[np.float32], number_format: str) -> None:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from client.settings import SiteSettings, load_site, normalised_value
 from shared.errors import SiteError
+from shared.outcome.binary import BINARY
+from shared.outcome.encoding import Encoding
 
 MINIMAL = {
     "site": {"name": '"north"'},
@@ -55,8 +57,7 @@ def test_minimal_file_takes_the_defaults(folder: Path) -> None:
         patient="patient_id",
         image=None,
         outcome="grade",
-        positive=("severe",),
-        negative=("none",),
+        encoding=Encoding(BINARY, (("severe",), ("none",))),
         covariate=None,
         device="auto",
         cache=platformdirs.user_cache_path("fedthaw") / "sites" / f"north-{digest}",
@@ -89,8 +90,7 @@ def test_every_key_is_read(folder: Path, tmp_path: Path) -> None:
     settings = load_site(write(folder, changes))
     assert settings.images == tmp_path / "films"
     assert (settings.image, settings.covariate) == ("file", "irds")
-    assert settings.positive == ("moderate", "3", "4")
-    assert settings.negative == ("1", "none")
+    assert settings.encoding.values == (("moderate", "3", "4"), ("1", "none"))
     assert (settings.device, settings.cache) == ("cuda:1", folder / "kept")
     assert settings.weights == "/models/base.safetensors"
     assert (settings.min_cell, settings.max_rejected) == (11, 1.0)

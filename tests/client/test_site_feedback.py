@@ -34,7 +34,7 @@ def update(workspace: Workspace, config: RunConfig, reply: TrainReply) -> Arrays
 def residual(workspace: Workspace, round_number: int) -> Arrays:
     state = load_state(workspace.state_folder("run-1"), round_number + 1)
     assert state.round == round_number
-    return {key: value.numpy() for key, value in state.residual.items()}
+    return {key: value.numpy() for key, value in state.update.get("residual", {}).items()}
 
 
 @pytest.mark.parametrize("update_dtype", LOSSY)
@@ -67,7 +67,7 @@ def test_it_is_sent_with_the_next_update(
     assert set(lost) < set(kept)  # layer3 has thawed
 
     folder = workspace.state_folder("run-1")
-    save_state(folder, dataclasses.replace(load_state(folder, 3), residual={}))
+    save_state(folder, dataclasses.replace(load_state(folder, 3), update={}))
     without = update(workspace, config, requests.train(workspace, config, 3))
     fresh = residual(workspace, 3)
     for key, value in kept.items():
@@ -97,5 +97,5 @@ def test_after_the_last_round_it_goes(requests: SimpleNamespace, open_site: Open
     assert residual(workspace, 4)
     requests.evaluate(workspace, config, "validation", after=4, final=True)
     state = load_state(workspace.state_folder("run-1"), 5)
-    assert (state.round, state.optimizer, state.residual) == (4, {}, {})
+    assert (state.round, state.optimizer, state.update) == (4, {}, {})
     assert state.statistics

@@ -64,6 +64,8 @@ def test_a_site_whose_frozen_stages_differ_is_refused(
 
     monkeypatch.setattr("client.handlers.train.rebuild_model", damaged)
     simulate(federated(rounds=1))
-    for record in read_rounds(tmp_path / "run" / "ledger.jsonl"):
+    records = read_rounds(tmp_path / "run" / "ledger.jsonl")
+    assert records
+    for record in records:
         assert record.refused == {"east": "its frozen stages differ from the base"}
         assert list(record.sites) == ["north", "south"]

@@ -118,6 +118,8 @@ def test_no_honest_site_is_ever_refused(
     )
     config = dataclasses.replace(config, out=out)
     run_with(config, None)
-    for record in read_rounds(Path(out) / "ledger.jsonl"):
+    records = read_rounds(Path(out) / "ledger.jsonl")
+    assert len(records) == config.probe_rounds + 2
+    for record in records:
         assert record.refused == {}
         assert all((site.update_ratio or 0) < 10 / 2 for site in record.sites.values())

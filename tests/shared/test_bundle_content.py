@@ -57,6 +57,7 @@ def test_nothing_but_code_is_in_it(copied: Path) -> None:
         project = tomllib.loads(archive.read("pyproject.toml").decode())
     code = {str(path.relative_to(copied)) for path in copied.rglob("*.py")}
     assert code <= names
+    assert not any(name.startswith("fedthaw") for name in names)  # for notebooks, not for sites
     assert {name for name in names - code if not name.startswith(".info/")} == {"pyproject.toml"}
     assert project["tool"]["flwr"]["app"]["config"] == RunConfig().to_flat()
 

@@ -37,9 +37,10 @@ def test_flower_accepts_the_app() -> None:
 
 
 @pytest.mark.parametrize(
-    ("component", "kind"), [("serverapp", "ServerApp"), ("clientapp", "ClientApp")]
+    ("component", "value"),
+    [("serverapp", "ServerApp()"), ("clientapp", "ClientApp(mods=[contained, *MODS])")],
 )
-def test_apps_are_plain_assignments(flower_app: dict[str, Any], component: str, kind: str) -> None:
+def test_apps_are_plain_assignments(flower_app: dict[str, Any], component: str, value: str) -> None:
     module, _, attribute = flower_app["components"][component].partition(":")
     tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8"))
     assignments = [
@@ -47,4 +48,4 @@ def test_apps_are_plain_assignments(flower_app: dict[str, Any], component: str, 
         for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == attribute
     ]
-    assert assignments == [f"{attribute} = {kind}()"]
+    assert assignments == [f"{attribute} = {value}"]

@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,6 +46,30 @@ def test_the_next_block_needs_no_fresh_pages() -> None:
     assert faults("environment") < plain / 5
 
 
-def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+def test_the_library_is_told_what_the_environment_would_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The numbers of the options are those of glibc's malloc.h."""
+    told: dict[int, int] = {}
+    library = SimpleNamespace(mallopt=told.__setitem__)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     keep_freed_memory()
+    assert told == {
+        -3: int(KEEPING["MALLOC_MMAP_THRESHOLD_"]),
+        -1: int(KEEPING["MALLOC_TRIM_THRESHOLD_"]) - 1,  # an int of C holds no more
+        -8: int(KEEPING["MALLOC_ARENA_MAX"]),
+    }
+    assert max(told.values()) < 2**31
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Musl:
+        def __getattr__(self, name: str) -> None:
+            asked.append(name)
+            raise AttributeError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Musl())
+    keep_freed_memory()
+    assert asked == ["mallopt"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 NumberFormat = Literal["float32", "float16", "int8"]
+NUMBER_FORMATS: tuple[NumberFormat, ...] = get_args(NumberFormat)
+"""What `update-dtype` may be; `codec.py` has the code of each."""
 
 SMALL = 4096
 """Tensors of fewer values stay float32: all of them together are 0.5 % of a ResNet-50."""
@@ -21,7 +23,6 @@ def format_of(update_dtype: str, shape: tuple[int, ...]) -> NumberFormat:
     """
     if len(shape) < 2 or math.prod(shape) < SMALL:
         return "float32"
-    match update_dtype:
-        case "float32" | "float16" | "int8":
-            return update_dtype
+    if update_dtype in NUMBER_FORMATS:
+        return update_dtype
     raise ValueError(f"no number format '{update_dtype}'")

@@ -50,7 +50,8 @@ def test_a_clean_site_is_admitted_whole(make_site: Make, fill: Callable[..., Non
     report = admission.report
     assert patients(admission) == {"P1": 1, "P2": 1, "P3": 0, "P4": 0}
     assert (report.images_found, report.images_admitted, fates(admission)) == (4, 4, 4)
-    assert (report.counts.positive_patients, report.counts.negative_images) == (2, 2)
+    positive, negative = report.counts.classes
+    assert (positive.patients, negative.images) == (2, 2)
     assert report.warnings == report.problems == ()
     assert report.formats == {"PNG": 4}
     assert report.views == {"not stated": 4}

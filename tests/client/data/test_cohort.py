@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.data.cohort import ClassCounts, Cohort, Radiograph
+from client.data.cohort import ClassCount, ClassCounts, Cohort, Radiograph
 
 COHORT = Cohort(
     "north",
@@ -21,7 +21,13 @@ def test_patients_are_sorted_and_carry_their_label() -> None:
 
 def test_counts() -> None:
     counts = COHORT.counts()
-    assert counts == ClassCounts(1, 2, 2, 2)
+    assert counts == ClassCounts(
+        (ClassCount("positive", patients=1, images=2), ClassCount("negative", 2, 2))
+    )
+    assert list(counts.to_json().items()) == [
+        ("positive_patients", 1), ("negative_patients", 2),
+        ("positive_images", 2), ("negative_images", 2),
+    ]  # fmt: skip
     assert (counts.patients, counts.images) == (3, 4)
 
 
@@ -38,6 +44,6 @@ def test_repr_hides_identifiers() -> None:
 
 
 def test_a_patient_has_one_label() -> None:
-    with pytest.raises(ValueError, match="both labels") as caught:
+    with pytest.raises(ValueError, match="two labels") as caught:
         Cohort("north", (Radiograph("d1", "P1", 1, None), Radiograph("d2", "P1", 0, None)))
     assert "P1" not in str(caught.value)

@@ -32,8 +32,8 @@ def test_folds_deal_out_every_patient_once_and_split_none(
         assert sum(map(len, parts)) == positives + negatives
         counts = split.test.counts()
         # Stratified: a fold's share of a class is its even share, but for one patient.
-        assert abs(counts.positive_patients - positives / count) < 1
-        assert abs(counts.negative_patients - negatives / count) < 1
+        for one, patients in zip(counts.classes, (positives, negatives), strict=True):
+            assert abs(one.patients - patients / count) < 1
         assert counts.images == 2 * counts.patients
         tested += split.test.patients()
     assert sorted(tested) == sorted(cohort.patients())

@@ -26,7 +26,10 @@ def state_of(round_number: int, phase: str = "fine-tune") -> SiteState:
         phase,
         {"exp_avg/fc.weight": torch.full((1, 4), value), "step/fc.weight": torch.tensor(value)},
         {"layer4.0.bn1.running_mean": torch.full((4,), -value)},
-        {"layer4.0.conv1.weight": torch.full((4, 2), 0.1 * value)},
+        {
+            "residual": {"layer4.0.conv1.weight": torch.full((4, 2), 0.1 * value)},
+            "of another step": {"fc.bias": torch.tensor(-value)},
+        },
     )
 
 
@@ -53,7 +56,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     for stored, given in (
         (loaded.optimizer, saved.optimizer),
         (loaded.statistics, saved.statistics),
-        (loaded.residual, saved.residual),
+        *((loaded.update[part], held) for part, held in saved.update.items()),
     ):
         assert stored.keys() == given.keys()
         assert all(torch.equal(stored[key], given[key]) for key in given)
@@ -111,8 +114,8 @@ def test_a_state_is_written_over_one_that_nobody_asks_for_again(tmp_path: Path) 
     oldest = (tmp_path / "0002.safetensors").stat().st_ino
     save_state(tmp_path, state_of(5))
     assert (tmp_path / "0005.safetensors").stat().st_ino == oldest
-    assert torch.equal(load_state(tmp_path, 6).residual["layer4.0.conv1.weight"],
-                       state_of(5).residual["layer4.0.conv1.weight"])  # fmt: skip
+    assert torch.equal(load_state(tmp_path, 6).update["residual"]["layer4.0.conv1.weight"],
+                       state_of(5).update["residual"]["layer4.0.conv1.weight"])  # fmt: skip
     assert torch.equal(before.optimizer["exp_avg/fc.weight"], torch.full((1, 4), 4.0))
 
 
@@ -165,7 +168,7 @@ def test_after_the_last_round_only_statistics_are_kept(tmp_path: Path) -> None:
     forget_moments(tmp_path, load_state(tmp_path, 6))
     assert numbers(tmp_path) == ["0005.safetensors"]
     kept = load_state(tmp_path, 6)
-    assert kept.optimizer == kept.residual == {}
+    assert kept.optimizer == kept.update == {}
     assert torch.equal(
         kept.statistics["layer4.0.bn1.running_mean"],
         state_of(5).statistics["layer4.0.bn1.running_mean"],

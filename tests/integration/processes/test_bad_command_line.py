@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
+from server.run.folder import ended_before_it_began
 from shared.model.backbones import build_backbone
 
 
@@ -62,6 +63,17 @@ def test_a_setting(
     outcome = here(*tiny(*sites, out="run"), "--set", setting)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == f"fedthaw: {sentence.replace('{cwd}', str(tmp_path))}\n"
+    assert not Path("run").exists() or ended_before_it_began(Path("run"))
+
+
+@pytest.mark.parametrize("setting", ["rounds=many", "min-sites=3", "weights=broken.pt"])
+def test_a_corrected_setting_starts_in_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sites: Any, tiny: Any, here: Any, setting: str
+) -> None:
+    """Whether it is found before there is a folder, among the sites or at the weights."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.pt").write_text("hello", encoding="utf-8")
+    assert here(*tiny(*sites, out="run"), "--set", setting).code == 2
     assert here(*tiny(*sites, out="run", rounds=0)).code == 0
 
 

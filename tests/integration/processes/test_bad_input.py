@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
+from server.run.folder import ended_before_it_began
 from shared.model.backbones import build_backbone
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 
@@ -174,8 +175,21 @@ def test_a_site_that_cannot_take_part(
     assert "'east'" not in outcome.err
     checked = here("site", "check", north, "--image-size", 32)
     assert checked.code == (0 if "weights" in name else 2)
-    # The folder holds nothing that keeps the mended sites from starting there.
-    assert here(*tiny(two_sites[1], out=tmp_path / "run", rounds=0)).code == 0
+    # The folder holds nothing that keeps the corrected sites from starting there.
+    assert ended_before_it_began(tmp_path / "run")
+
+
+def test_a_corrected_site_starts_in_the_same_folder(
+    tmp_path: Path, two_sites: tuple[Path, Path], tiny: Any, here: Any
+) -> None:
+    north, east = two_sites
+    shutil.copytree(north, tmp_path / "kept")
+    remove_images(north)
+    run = tmp_path / "run"
+    assert here(*tiny(north, east, out=run, rounds=0)).code == 2
+    shutil.rmtree(north)
+    shutil.copytree(tmp_path / "kept", north)
+    assert here(*tiny(north, east, out=run, rounds=0)).code == 0
 
 
 def test_the_same_in_a_process(tmp_path: Path, two_sites: Any, tiny: Any, fedthaw: Any) -> None:

@@ -232,10 +232,15 @@ def test_a_round_leaves_the_arrays_of_the_one_before_alone(strategy: str) -> Non
     """They are written to disk meanwhile."""
     aggregator = aggregator_for(strategy)
     current = HEAD_ZERO
+    written: list[tuple[NDArray[np.generic], bytes]] = []
     for number in (1, 2, 3):
         current = aggregator.aggregate(number, current, contributions_of(number, HEAD))
-        for array in (*current.values(), *aggregator.state.values()):
+        for array, as_it_was in written:
+            assert array.tobytes() == as_it_was
+        written = [(a, a.tobytes()) for a in (*current.values(), *aggregator.state.values())]
+        for array, _ in written:
             array.setflags(write=False)
+    assert written
 
 
 @pytest.mark.parametrize("strategy", ALL)

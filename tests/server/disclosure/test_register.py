@@ -46,7 +46,7 @@ def test_a_torn_last_line_was_never_followed_by_what_it_speaks_of(tmp_path: Path
     add(path, RELEASE)
     with path.open("ab") as file:
         file.write(b'{"run": "r2", "coh')
-    other = Release("r3", "test", {"a": "1"}, (7, 7))
+    other = Release("r3", "test", {"a": "1"}, (7, 7), ())
     add(path, other)
     with Register(path).opened() as releases:
         assert releases.before == (RELEASE, other)
@@ -63,7 +63,7 @@ def test_a_damaged_line_stops_the_run(tmp_path: Path, line: str) -> None:
 
 def test_runs_side_by_side_do_not_lose_each_others_lines(tmp_path: Path) -> None:
     path = tmp_path / FILE
-    releases = [Release("r", "c", {f"s{n}": "1"}, (9, 9)) for n in range(20)]
+    releases = [Release("r", "c", {f"s{n}": "1"}, (9, 9), ()) for n in range(20)]
     threads = [threading.Thread(target=add, args=(path, one)) for one in releases]
     for thread in threads:
         thread.start()

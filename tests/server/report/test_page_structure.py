@@ -100,7 +100,9 @@ def test_every_plot_has_a_text_alternative_and_a_table(
 
 
 def test_tables_have_captions_and_headers(page: str, read_page: Callable[[str], Any]) -> None:
-    for table in read_page(page).all("table"):
+    tables = read_page(page).all("table")
+    assert tables
+    for table in tables:
         assert len(table.all("caption")) == 1
         head, body = table.all("thead")[0], table.all("tbody")[0]
         assert {cell.attributes["scope"] for cell in head.all("th")} == {"col"}

@@ -78,6 +78,7 @@ def test_thresholds_for_others_are_those_at_which_groups_of_patients_begin() -> 
     validation = balanced_model()
     grouped = coarse(validation, Histogram.empty(), 5)
     document = Disclosure().calibration(validation, totals=True).value
+    assert {"youden", "sensitivity-0.9"} <= {one["name"] for one in document["operating_points"]}
     for point in document["operating_points"]:
         edge = math.log(point["threshold"] / (1 - point["threshold"])) * 8
         assert edge == pytest.approx(round(edge), abs=1e-9)  # eighths of a logit

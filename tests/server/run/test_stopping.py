@@ -11,13 +11,29 @@ from server.run.process import STOP, raise_if_stopped
 from shared.errors import RunError
 
 
-def test_nothing_is_said_where_nobody_wants_it_stopped(tmp_path: Path) -> None:
-    raise_if_stopped(tmp_path)
-    raise_if_stopped(tmp_path / "not there yet")
+def is_stopped(folder: Path) -> bool:
+    try:
+        raise_if_stopped(folder)
+    except RunError:
+        return True
+    return False
+
+
+def test_it_goes_on_until_there_is_such_a_file_of_any_kind(tmp_path: Path) -> None:
+    (tmp_path / "start").touch()
+    assert not is_stopped(tmp_path)
+    (tmp_path / STOP).symlink_to("nowhere")
+    assert is_stopped(tmp_path)
+    (tmp_path / STOP).unlink()
+    assert not is_stopped(tmp_path)
+    (tmp_path / STOP).mkdir()
+    assert is_stopped(tmp_path)
+
+
+def test_where_no_folder_can_be_looked_into_nobody_has_stopped_it(tmp_path: Path) -> None:
     (tmp_path / "a file").touch()
-    raise_if_stopped(tmp_path / "a file")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    raise_if_stopped(tmp_path / "loop")
+    assert not any(map(is_stopped, (tmp_path / name for name in ("absent", "a file", "loop"))))
 
 
 def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -165,8 +163,8 @@ def test_a_run_that_failed_ends_the_study_as_it_ended(
     monkeypatch: pytest.MonkeyPatch,
     ended: int,
 ) -> None:
-    done = SimpleNamespace(returncode=ended, stderr="fedthaw: It broke.\n")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    failing = ("sh", "-c", f"echo 'fedthaw: It broke.' >&2; exit {ended}")
+    monkeypatch.setattr("server.study.cells.FEDTHAW", failing)
     code, _, told = here(*words(two_sites, tmp_path / "s", "--arms", arms))
     assert code == ended
     assert "first, repeat 1, fold 1 failed: It broke." in told

@@ -47,7 +47,7 @@ def test_truncated_transfer(
     content = _file()
     file_server.files[f"/weights/{NAME}"] = content
     file_server.missing_bytes = 10
-    _refused(published, cached, f"{len(content)} of {len(content) + 10} bytes")
+    _refused(published, cached, rf"received {len(content)} bytes, expected {len(content) + 10}\b")
 
 
 def test_truncated_transfer_of_unknown_length(

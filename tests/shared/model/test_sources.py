@@ -133,3 +133,16 @@ def test_weights_that_do_not_exist(weights: str, backbone: str, known: str) -> N
 
 def test_each_name_of_published_weights_is_one_of_the_setting() -> None:
     assert {name for name, _ in PUBLISHED} == set(PUBLISHED_WEIGHTS)
+
+
+def test_a_proxy_for_all_protocols_is_used(
+    published: Published, file_server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by every other connection of the program."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", file_server.url.removesuffix("/weights"))
+    monkeypatch.setenv("FEDTHAW_WEIGHTS_MIRROR", "http://mirror.invalid/weights")
+    content = _file()
+    file_server.files[f"http://mirror.invalid/weights/{NAME}"] = content
+    assert fetch(published).read_bytes() == content

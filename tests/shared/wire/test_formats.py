@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from shared.errors import ProtocolError
 from shared.wire.arrays import TensorSpec
-from shared.wire.codec import decode_tensor, encode_tensor
-from shared.wire.formats.choice import NumberFormat, format_of
+from shared.wire.codec import CODECS, decode_tensor, encode_tensor
+from shared.wire.formats.choice import NUMBER_FORMATS, NumberFormat, format_of
 
 Values = NDArray[np.float32]
 LOSSY: list[NumberFormat] = ["float16", "int8"]
@@ -66,6 +66,20 @@ def test_large_matrices_alone_are_rounded(shape: tuple[int, ...], lossy: bool) -
     if lossy:
         with pytest.raises(ValueError, match="no number format 'int4'"):
             format_of("int4", shape)
+
+
+def test_every_number_format_has_its_code() -> None:
+    assert tuple(CODECS) == NUMBER_FORMATS
+    assert [name for name, codec in CODECS.items() if not codec.lossy] == ["float32"]
+    assert len({codec.form for codec in CODECS.values()}) == len(CODECS)
+
+
+def test_float32_is_what_flower_itself_writes() -> None:
+    values = np.arange(6, dtype=np.float32).reshape(2, 3) - 2
+    ours, flowers = encode_tensor("w", values, "float32")[0], Array(values)
+    assert (ours.dtype, ours.shape, ours.stype, ours.data) == (
+        flowers.dtype, flowers.shape, flowers.stype, flowers.data,
+    )  # fmt: skip
 
 
 def test_a_manifest_line_names_the_number_format() -> None:

@@ -1,0 +1,162 @@
+"""A run's folder as an object: its configuration, its rounds and the final model's metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedthaw.arguments import PathLike, path_of
+from fedthaw.frames import data_frame
+from fedthaw.session import session
+from server.run import folder as run_folder
+from server.run.ledger import RoundRecord, read_rounds
+from server.run.summary import read_summary, readable_summary
+from shared.config import RunConfig
+from shared.finished import Calibration, read_finished_run
+from shared.json_file import typed
+from shared.metrics.summary import BinaryMetrics
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Metrics of the same model in all sites' patients together, and in each site's."""
+
+    pooled: BinaryMetrics
+    sites: Mapping[str, BinaryMetrics]
+    """By the site's name; all None where a site's patients are too few to be shown."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: a line of the run's ledger."""
+
+    number: int
+    phase: str
+    trainable: tuple[str, ...]
+    """Stages that trained."""
+    loss: float | None
+    """Training loss, the mean over the sites as their updates are weighted; None: not shown."""
+    validation: Cohort
+    """Of the model that entered the round."""
+    refused: Mapping[str, str]
+    """Sites whose update was not used, and why."""
+    bytes_down: int
+    bytes_up: int
+    seconds: float
+    record: RoundRecord = field(repr=False)
+    """All that the ledger says."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, finished or not, as it was when it was opened."""
+
+    folder: Path
+    id: str
+    config: RunConfig = field(repr=False)
+    rounds: tuple[Round, ...] = field(repr=False)
+    """Those that are safe on disk, in order."""
+    finished: bool
+    validation: Cohort | None = field(repr=False)
+    """The final model at the sites' validation patients; None until the run is finished."""
+    test: Cohort | None = field(repr=False)
+    """With `folds`, at the patients held out; else None."""
+    missing: Mapping[str, str] = field(repr=False)
+    """Sites that did not evaluate the final model, and why."""
+    calibration: Calibration | None = field(repr=False)
+    """Operating points and recalibration, chosen on the validation patients."""
+
+    @property
+    def model_path(self) -> Path:
+        """The final model for torchvision; ConfigError where the run has none yet."""
+        return read_finished_run(self.folder).model
+
+    def report(self, path: PathLike | None = None, *, for_others: bool = False) -> Path:
+        """Write the run as one HTML page, by default report.html in its folder.
+
+        `for_others` hides and rounds what others must not see of the owner's patients. Raises
+        RunError where a file of the run is damaged or the page cannot be written.
+        """
+        with session(False):
+            from server.report.write import write_report
+
+            out = None if path is None else path_of(path)
+            return write_report(self.folder, out, for_others=for_others)
+
+    def to_dataframe(self) -> Any:
+        """A pandas.DataFrame of the rounds; ConfigError where pandas is not installed."""
+        return data_frame([_row(one) for one in self.rounds], index="round")
+
+
+def open_run(folder: PathLike) -> Run:
+    """Open a run's folder: of a simulation or a coordinator, finished, interrupted or under way.
+
+    ConfigError where it is not a run's, RunError where a file in it is damaged.
+    """
+    stored = run_folder.open_run(path_of(folder).absolute())
+    summary = read_summary(stored.summary) if stored.complete else None
+    with readable_summary(stored.summary):
+        return Run(
+            folder=stored.path,
+            id=stored.run,
+            config=stored.config,
+            rounds=tuple(map(_round, read_rounds(stored.ledger))),
+            finished=summary is not None,
+            validation=None if summary is None else _cohort(summary["pooled"], summary["site"]),
+            test=_test(summary),
+            missing={} if summary is None else summary.get("missing", {}),
+            calibration=None if summary is None else read_finished_run(stored.path).calibration,
+        )
+
+
+def metrics_of(values: Mapping[str, Any]) -> BinaryMetrics:
+    """Metrics as JSON has them, what is unknown left aside; DamagedFile where they are invalid."""
+    return typed(dict(values), BinaryMetrics)
+
+
+def _cohort(pooled: Mapping[str, Any], sites: Mapping[str, Mapping[str, Any]]) -> Cohort:
+    return Cohort(metrics_of(pooled), {name: metrics_of(own) for name, own in sites.items()})
+
+
+def _test(summary: Mapping[str, Any] | None) -> Cohort | None:
+    test = None if summary is None else summary.get("test")
+    return test and _cohort(test["pooled"], test["site"])
+
+
+def _round(record: RoundRecord) -> Round:
+    return Round(
+        number=record.round,
+        phase=str(record.plan.get("phase", "")),
+        trainable=tuple(record.plan.get("trainable", ())),
+        loss=record.loss,
+        validation=_cohort(
+            record.validation, {name: site.metrics for name, site in record.sites.items()}
+        ),
+        refused=record.refused,
+        bytes_down=record.bytes_down,
+        bytes_up=record.bytes_up,
+        seconds=record.seconds,
+        record=record,
+    )
+
+
+def _row(one: Round) -> dict[str, Any]:
+    metrics = asdict(one.validation.pooled)
+    low, high = metrics.pop("auroc_ci95") or (None, None)
+    del metrics["auroc_bounds"], metrics["threshold"]
+    return {
+        "round": one.number,
+        "phase": one.phase,
+        "trainable": " ".join(one.trainable),
+        "loss": one.loss,
+        "auroc": metrics.pop("auroc"),
+        "auroc_low": low,
+        "auroc_high": high,
+        **metrics,
+        "sites": len(one.validation.sites),
+        "bytes_down": one.bytes_down,
+        "bytes_up": one.bytes_up,
+        "seconds": one.seconds,
+    }

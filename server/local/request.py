@@ -1,0 +1,118 @@
+"""What is asked of a simulation, and the run configuration that this makes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.run.folder import ended_before_it_began, open_run
+from server.run.paths import default_folder, with_absolute_weights
+from shared.config import RunConfig, parse_run_config
+from shared.errors import ConfigError
+from shared.overrides import OWN_OPTIONS
+from shared.setting import Scalar
+
+PHANTOM_HOSPITALS = ("north", "east", "south", "west")
+
+DEMO_SETTINGS: dict[str, Scalar] = {
+    "weights": "random",
+    "backbone": "resnet18",
+    "image-size": 112,
+    "probe-rounds": 2,
+    "rounds": 32,
+    "unfreeze-layer4": 0.05,
+    "unfreeze-layer3": 0.15,
+    "unfreeze-layer2": 0.3,
+    "lr-head": 2e-3,
+    "lr-layer4": 2e-3,
+    "lr-layer3": 2e-3,
+    "lr-layer2": 2e-3,
+    "cutmix-probability": 0.0,
+}
+"""A run on phantoms where nothing else is asked for: no download, so a smaller network that learns
+from nothing, with higher rates and earlier thawing than a pretrained one wants."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A simulation as its user asks for it."""
+
+    sites: tuple[Path, ...] = ()
+    """Site folders; without any, phantoms, or with `resume` those that the run began with."""
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    """By their keys, such as `image-size`."""
+    out: Path | None = None
+    resume: bool = False
+    pooled: bool = False
+
+    @property
+    def of_phantoms(self) -> bool:
+        """Whether the phantom hospitals have to be made."""
+        return not self.sites and not self.resume
+
+
+def resolve(request: Request) -> RunConfig:
+    """The whole configuration of a simulation, all paths absolute.
+
+    ConfigError for settings that are not valid, or that have arguments of their own, for folders
+    that are given twice, and where there is no run to continue.
+    """
+    if reserved := OWN_OPTIONS & set(request.settings):
+        raise ConfigError(
+            f"{', '.join(sorted(reserved))} cannot be set with --set here; name the site folders "
+            "as arguments and use --out, --resume and --pool."
+        )
+    if request.resume and request.out is None:
+        raise ConfigError("--resume needs --out with the folder of the run to continue.")
+    folder = (request.out or default_folder()).absolute()
+    if request.resume and not (request.sites and ended_before_it_began(folder)):
+        return _stored(folder, request)
+    settings, sites = request.settings, request.sites
+    if not sites:
+        settings = DEMO_SETTINGS | dict(settings)
+        sites = tuple(phantoms_beside(folder) / name for name in PHANTOM_HOSPITALS)
+    folders = _distinct(sites)
+    given: dict[str, Scalar] = {
+        "min-sites": min(2, 1 if request.pooled else len(folders)),
+        **settings,
+        "out": str(folder),
+        "sites": os.pathsep.join(map(str, folders)),
+        "resume": request.resume,
+        "pooled": request.pooled,
+    }
+    return with_absolute_weights(parse_run_config(given))
+
+
+def phantoms_beside(run: Path) -> Path:
+    """Where the phantom hospitals of a run are made."""
+    return run.parent / "phantoms"
+
+
+def _distinct(sites: Sequence[Path]) -> list[Path]:
+    """The absolute folders; ConfigError where one cannot be passed on, or is named twice."""
+    folders = [site.absolute() for site in sites]
+    seen: set[Path] = set()
+    for folder in folders:
+        if os.pathsep in str(folder):
+            raise ConfigError(
+                f"The site folder {folder} has '{os.pathsep}' in its path, by which folders are "
+                "separated; rename it, or name it by a link."
+            )
+        if folder.resolve() in seen:
+            raise ConfigError(f"The site folder {folder} is given twice; name each site once.")
+        seen.add(folder.resolve())
+    return folders
+
+
+def _stored(folder: Path, request: Request) -> RunConfig:
+    """The configuration that a run to be continued began with, and what is given now."""
+    flat = open_run(folder).config.to_flat()
+    given = dict(request.settings) | ({"pooled": True} if request.pooled else {})
+    names = list(map(str, _distinct(request.sites)))
+    if names and set(names) != set(str(flat["sites"]).split(os.pathsep)):
+        given["sites"] = os.pathsep.join(names)
+    return with_absolute_weights(
+        parse_run_config({**flat, **given, "out": str(folder), "resume": True})
+    )

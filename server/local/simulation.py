@@ -1,0 +1,71 @@
+"""A simulation from what is asked to a complete run's folder."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+
+from server.local.request import Request, phantoms_beside, resolve
+from server.run.folder import locked, prepare_folder
+from server.tracking.choose import require_packages
+from shared.config import RunConfig
+from shared.events import Noted, emit
+from shared.files import private_files
+from shared.replies import own_sites
+
+
+class Backend(StrEnum):
+    """The engine of a simulation."""
+
+    in_process = "in-process"
+    ray = "ray"
+
+
+def simulate(request: Request, backend: Backend) -> Path:
+    """Run the federation, or what is left of it, to its end; returns the run's folder.
+
+    Raises ConfigError or SiteError for what the user can fix, RunError where the run cannot go on;
+    what was done until then, and until KeyboardInterrupt, is kept.
+    """
+    config = resolve(request)
+    require_packages(config)
+    if _is_complete(config):
+        emit(Noted(f"The run in {config.out} is complete; this is its result."))
+    else:
+        if request.of_phantoms:
+            _make_phantoms(phantoms_beside(Path(config.out)))
+        _run(config, backend)
+    return Path(config.out)
+
+
+def _is_complete(config: RunConfig) -> bool:
+    """Whether the run to continue is; else its folder is made, or ConfigError says why not."""
+    folder = prepare_folder(config)
+    if folder.complete:
+        return True
+    with locked(folder):  # whoever works on it says so now, before anything is read
+        return False
+
+
+def _make_phantoms(folder: Path) -> None:
+    from shared.phantoms.hospitals import write_hospitals
+
+    emit(Noted(f"No site folder given: making four synthetic hospitals in {folder}."))
+    write_hospitals(folder)
+
+
+def _run(config: RunConfig, backend: Backend) -> None:
+    # Imported here: they bring torch, which a wrong setting need not wait for.
+    if backend is Backend.ray:
+        from server.simulation.ray import simulate_on_ray as engine
+    else:
+        from server.simulation.inprocess import simulate_in_process as engine
+    from server.simulation.inprocess import require_ready_sites
+    from server.training.weights import require_weights
+
+    with own_sites(), private_files():
+        require_weights(config, fetch=True)
+        if not os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
+            require_ready_sites([Path(folder) for folder in config.site_folders], config)
+        engine(config, config.simulated_sites)

@@ -1,0 +1,124 @@
+"""A study of site folders on this machine, from what is asked to its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.results.study import Arm, StudyPlan
+from server.study.plan import of_arm
+from shared.config import parse_run_config
+from shared.errors import ConfigError
+from shared.events import Noted, Warned, emit
+from shared.setting import Scalar
+
+
+@dataclass(frozen=True)
+class SimulatedStudy:
+    """A plan, the folders by their names, and the settings of all arms."""
+
+    plan: StudyPlan
+    sites: Mapping[str, Path]
+    settings: Mapping[str, Scalar]
+
+
+def plan_simulated(
+    sites: Sequence[Path],
+    arms: Sequence[Arm],
+    folds: int,
+    repeats: int,
+    settings: Mapping[str, Scalar],
+    *,
+    each_site: bool = False,
+) -> SimulatedStudy:
+    """The study of these folders; `each_site` adds each of them alone, and all data in one place.
+
+    ConfigError where a folder is no site's, two have one name, or an arm does not fit.
+    """
+    named = _named(sites)
+    chosen = (*arms, *(_each_site(list(named)) if each_site else ()))
+    return SimulatedStudy(
+        StudyPlan(checked(chosen, named, settings), folds, repeats), named, settings
+    )
+
+
+def run_simulated(
+    study: SimulatedStudy,
+    out: Path,
+    jobs: int,
+) -> None:
+    """Run what is not done yet, `jobs` runs at a time, and write the study's files.
+
+    Raises ConfigError, SiteError or WeightsError before anything is
+    trained, and as `run_cells` afterwards.
+    """
+    from server.report.leave import write_study
+    from server.run.folder import open_run
+    from server.study.asking import open_sites
+    from server.study.cells import Cell, run_cells
+    from server.study.gather import study_result
+    from server.study.plan_file import KeptPlan, is_new, keep_to_plan
+    from server.study.ready import require_kept_scores, require_ready
+    from shared.files import keep_private, private_files
+    from shared.replies import own_sites
+
+    plan, sites, settings = study.plan, study.sites, study.settings
+    wanted = KeptPlan(plan, dict(settings), tuple(sites))
+    is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
+    if out.is_dir() and (sentence := keep_private(out)) is not None:
+        emit(Warned(sentence))
+    with own_sites(), private_files():
+        require_kept_scores(plan, sites, out)
+        require_ready(plan, sites, settings, out)
+        keep_to_plan(out, wanted)
+        run_cells(
+            plan, sites, settings, out, jobs,
+            lambda cell, done, total: emit(Noted(f"{done}/{total}: {cell.named()}")),
+        )  # fmt: skip
+        first = open_run(Cell(plan.arms[0], 0, 0).folder(out))
+        write_study(study_result(plan, out, open_sites(first.config, sites)), out)
+
+
+def checked(
+    arms: Sequence[Arm], sites: Mapping[str, Path] | None, settings: Mapping[str, Scalar]
+) -> tuple[Arm, ...]:
+    """The arms; ConfigError where two share a folder, or one names an unknown site or setting.
+
+    `sites` is None where a coordinator has them.
+    """
+    folders = [arm.folder for arm in arms]
+    for arm in arms:
+        if folders.count(arm.folder) > 1:
+            raise ConfigError(
+                f"Two arms are called '{arm.name}' or nearly so, and would share the folder "
+                f"'{arm.folder}'; rename one of them (an arm of one site alone is named after the "
+                "site's folder)."
+            )
+        if sites is not None and (unknown := set(arm.sites) - set(sites)):
+            raise ConfigError(
+                f"Arm '{arm.name}' names the site {min(unknown)}, but the folders given are "
+                f"{', '.join(sites)}."
+            )
+        with of_arm(arm):
+            parse_run_config({**settings, **arm.settings})
+    return tuple(arms)
+
+
+def _named(sites: Sequence[Path]) -> dict[str, Path]:
+    """The folders by their sites' names, which are the folders' names here."""
+    for site in sites:
+        if not (site / "site.toml").is_file():
+            raise ConfigError(
+                f"{site} is no site's folder: there is no site.toml in it; name folders as for "
+                "`fedthaw simulate`."
+            )
+    named = {site.absolute().name: site.absolute() for site in sites}
+    if len(named) < len(sites):
+        raise ConfigError("Two site folders have the same name; rename one of them.")
+    return named
+
+
+def _each_site(sites: list[str]) -> list[Arm]:
+    alone = [Arm(f"{site} alone", {}, (site,)) for site in sites]
+    return [*alone, Arm("all data in one place", pooled=True)]

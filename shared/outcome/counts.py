@@ -1,0 +1,49 @@
+"""Counts by class under their names, as messages, summaries and files have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.metrics.histogram import Histogram
+from shared.outcome.binary import BINARY
+
+_Written = TypeVar("_Written")
+
+
+def named(counts: Histogram) -> dict[str, NDArray[np.int64]]:
+    """Each class's patients in each bin."""
+    return dict(zip(BINARY.keys, counts.by_class, strict=True))
+
+
+def from_named(
+    written: Mapping[str, _Written], read: Callable[[_Written], NDArray[np.int64]]
+) -> Histogram:
+    """Back from each class's counts as they are written, which `read` reads.
+
+    KeyError where a class is missing; ValueError where no patients can have the counts.
+    """
+    return BINARY.of_classes([read(written[key]) for key in BINARY.keys])
+
+
+def by_bin(counts: Histogram, prefix: str = "") -> dict[str, list[int]]:
+    """As `named`, in lists, with a prefix to the names."""
+    return {f"{prefix}{key}": own.tolist() for key, own in named(counts).items()}
+
+
+def totals(counts: Histogram) -> dict[str, int]:
+    """Each class's patients."""
+    return dict(zip(BINARY.keys, counts.totals, strict=True))
+
+
+def shown_totals(metrics: Mapping[str, Any]) -> dict[str, int | None]:
+    """Class (as tables name it) -> patients, of the metrics of a summary; None where hidden."""
+    return {one.word: metrics.get(one.counted_as) for one in BINARY.classes}
+
+
+def are_hidden(metrics: Mapping[str, Any]) -> bool:
+    """Whether these metrics may not be shown, and so have no numbers of patients."""
+    return None in shown_totals(metrics).values()
