@@ -13,14 +13,14 @@ from client.features.site import evaluation_features
 from client.part import tell_owner
 from client.policy.check import check_external, check_run
 from client.scores import PatientScore, count, count_graded, keep_scores, scores_file
-from client.train.frozen import base_stages
+from client.train.frozen import base_units
 from client.train.state import forget_moments, load_state
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.errors import SiteError
 from shared.events import SiteBusy, StepDone, emit
 from shared.metrics.histogram import Histogram
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 
 
@@ -49,7 +49,7 @@ def evaluate_on_site(
     )
     kept = None
     if request.scope == "validation":
-        untouched = base_stages(model, workspace.base)
+        untouched = base_units(model, workspace.base)
         kept = evaluation_features(
             workspace, config, model, untouched, request.after_round, samples
         )
@@ -71,7 +71,7 @@ def evaluate_on_site(
 
 def evaluate_here(
     workspace: Workspace,
-    model: StagedResNet,
+    model: Network,
     samples: Sequence[Sample],
     config: RunConfig,
     features: FeatureSet | None,

@@ -20,17 +20,17 @@ from client.handlers.evaluate import evaluate_here, must_suppress
 from client.memory import peak_memory
 from client.policy.check import check_run, require_planned
 from client.scores import count
-from client.train.frozen import base_stages, digest_of_frozen
+from client.train.frozen import base_units, digest_of_frozen
 from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.errors import FedThawError
 from shared.events import SiteBusy, StepDone, emit
-from shared.model.backbones import StagedResNet
+from shared.model.backbone import Part
 from shared.model.freezing import set_trainable
+from shared.model.network import Network
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import Stage
 
 
 def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest) -> TrainReply:
@@ -46,7 +46,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     model = _received_model(workspace, config, request, before)
     manifest = agreed_manifest(model, config, plan.trainable, request.expects)
     keys = tuple(spec.name for spec in manifest)
-    untouched = base_stages(model, workspace.base)
+    untouched = base_units(model, workspace.base)
     frozen = digest_of_frozen(model, workspace.base, plan.trainable, untouched)
 
     started = time.monotonic()
@@ -61,7 +61,8 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     _require_frozen(workspace, model, plan.trainable, untouched, frozen)
     delta = difference(snapshot(model, keys), received)
     require_finite(delta, plan.round)
-    statistics = local_statistics(model, plan.trainable, config.batch_norm)
+    changed = {*plan.thawed, *plan.trainable}
+    statistics = local_statistics(model, changed, config.batch_norm)
     sent, residual = encode_update(delta, manifest, before.residual)
     save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics, residual))
     done = time.monotonic()
@@ -85,7 +86,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
 
 def _received_model(
     workspace: Workspace, config: RunConfig, request: TrainRequest, before: SiteState
-) -> StagedResNet:
+) -> Network:
     """The federation's model of this round, with this site's own statistics where it keeps them."""
     return rebuild_model(
         workspace,
@@ -100,25 +101,26 @@ def _received_model(
 
 def _require_frozen(
     workspace: Workspace,
-    model: StagedResNet,
-    trainable: Collection[Stage],
-    untouched: Collection[Stage],
+    model: Network,
+    trainable: Collection[Part],
+    untouched: Collection[str],
     digest: str,
 ) -> None:
-    """FedThawError where the frozen stages are no longer those of before the training."""
-    still = base_stages(model, workspace.base, set(untouched) - set(trainable))
+    """FedThawError where the frozen units are no longer those of before the training."""
+    frozen = model.backbone.other_units(trainable)
+    still = base_units(model, workspace.base, frozen.intersection(untouched))
     if digest_of_frozen(model, workspace.base, trainable, still) != digest:
-        raise FedThawError("A frozen stage changed while training; please report this fault.")
+        raise FedThawError("A frozen unit changed while training; please report this fault.")
 
 
 def _train(
     workspace: Workspace,
-    model: StagedResNet,
+    model: Network,
     samples: Sequence[Sample],
     config: RunConfig,
     request: TrainRequest,
     before: SiteState,
-    untouched: Collection[Stage],
+    untouched: Collection[str],
 ) -> Trained:
     set_trainable(model, request.plan.trainable, config.batch_norm)
     features = training_features(workspace, config, model, untouched, request.plan, samples)

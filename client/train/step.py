@@ -13,22 +13,23 @@ from torch.optim import Optimizer
 from client.data.augment import cutmix
 from client.train.precision import Precision
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet
-from shared.schedule import STAGES, Plan, Stage
+from shared.model.backbone import Part
+from shared.model.network import Network
+from shared.schedule import Plan
 
 
 @dataclass(frozen=True, eq=False)
 class Learner:
     """What the steps of a round share."""
 
-    model: StagedResNet
+    model: Network
     optimizer: Optimizer
     scaler: GradScaler
     precision: Precision
     plan: Plan
     config: RunConfig
-    entry: Stage
-    """The stage whose input a batch is: the stem's are images, later ones' feature maps."""
+    entry: Part
+    """What a batch enters: the first stage's are images, later ones' feature maps."""
     received: tuple[Tensor, ...]
     """The trainable weights received, where FedProx pulls to them; else none."""
 
@@ -45,7 +46,7 @@ class Learner:
         return loss.detach()
 
     def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        start = first_trainable(self.plan)
+        start = self.model.backbone.first_of(self.plan.trainable)
         if self.plan.cutmix_probability > 0 and torch.rand(()) < self.plan.cutmix_probability:
             inputs, labels = cutmix(inputs, labels, self.config.cutmix_alpha)
         with self.precision.autocast():
@@ -59,8 +60,3 @@ class Learner:
         trainable = [p for p in self.model.parameters() if p.requires_grad]
         pairs = zip(trainable, self.received, strict=True)
         return torch.stack([((p - r) ** 2).sum() for p, r in pairs]).sum()
-
-
-def first_trainable(plan: Plan) -> Stage:
-    """The first stage that trains; all before it are a fixed function of the image."""
-    return next(stage for stage in STAGES if stage in plan.trainable)

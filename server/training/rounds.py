@@ -10,7 +10,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 
 from server.aggregation.intake import Intake, Rules
-from server.aggregation.screen import Reach, Screen
+from server.aggregation.screen import Reach, Screen, stage_rates
 from server.federation.context import Federation
 from server.federation.messaging import Missing, send_and_collect
 from server.federation.plausible import require_plausible_training, training_weight
@@ -105,8 +105,8 @@ def _intake(federation: Federation, plan: Plan, current: Arrays) -> Intake:
     config = federation.config
     base = federation.reference.base.state
     received = ((key, base[key].numpy() + value) for key, value in current.items())
-    reach = Reach(plan.rates, config.optimizer == "adamw")
-    screen = Screen.of(received, reach, config.update_screen_factor)
+    reach = Reach(stage_rates(config.network, plan.rates), config.optimizer == "adamw")
+    screen = Screen.of(received, reach, config.update_screen_factor, config.network)
     rules = Rules(config.update_screen, config.max_weight_share)
     return Intake(federation.aggregator, plan.round, current, screen, rules, federation.folder)
 

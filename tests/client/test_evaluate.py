@@ -15,10 +15,10 @@ from client.data.dataset import Sample
 from client.evaluate import evaluate_samples, patient_histogram, predict_logits
 from shared.errors import FedThawError
 from shared.metrics.histogram import SCORE_BINS, Histogram
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 
 MakeSamples = Callable[..., list[Sample]]
-MakeModel = Callable[..., StagedResNet]
+MakeModel = Callable[..., Network]
 
 
 def sample_of(patient: str, label: int, site: str = "north") -> Sample:

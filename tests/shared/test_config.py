@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 from shared.overrides import parse_overrides
 from shared.setting import key_of
 
@@ -123,7 +123,7 @@ def test_settings_that_contradict_each_other(flat: dict[str, object], sentence: 
 def test_single_images_must_leave_layer4_something_to_normalise(backbone: str, size: int) -> None:
     """As the network itself has it."""
     settings = {"backbone": backbone, "image-size": size, "batch-size": 1}
-    network = build_backbone(backbone).train()
+    network = build_network(backbone).train()
     if size > 32:
         network(torch.zeros(1, 1, size, size))
         parse_run_config(settings)

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.features.worth import Cost, worth_keeping
-from shared.schedule import STAGES
+from shared.model.registry import backbone_of
+
+STAGES = backbone_of("micro").stages
 
 FROZEN = STAGES[1:]
 seconds = st.floats(0.0, 10.0)

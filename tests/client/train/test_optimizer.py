@@ -10,7 +10,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from client.train.optimizer import build_optimizer, set_rates
 from shared.config import RunConfig
-from shared.schedule import STAGES, Plan, plan_round, total_rounds
+from shared.model.registry import backbone_of
+from shared.schedule import Plan, plan_round, total_rounds
+
+STAGES = backbone_of("micro").stages
 
 
 def parameters_of(plan: Plan) -> dict[str, list[nn.Parameter]]:
@@ -58,7 +61,7 @@ def test_rates_and_momentum_equal_one_cycle_over_all_rounds(
     micro_config: Callable[..., RunConfig], steps: int, rounds: int
 ) -> None:
     """torch's scheduler runs in one piece; the site starts anew in every round."""
-    config = micro_config(rounds=rounds, probe_rounds=2, unfreeze_layer4=0.0)
+    config = micro_config(rounds=rounds, probe_rounds=2, thaw_at="0.0,0.3,0.6")
     maxima = {"layer2": 1e-4, "layer3": 2.5e-4, "layer4": 5e-4, "head": 1e-3}
     whole = AdamW([{"params": [nn.Parameter(torch.zeros(1))], "lr": m} for m in maxima.values()])
     scheduler = OneCycleLR(whole, max_lr=list(maxima.values()), total_steps=steps * rounds)
