@@ -74,14 +74,14 @@ def with_former(flat: Mapping[str, object], backbone: Backbone) -> dict[str, obj
             )
         values = {**_recipe(setting, backbone)}
         values |= {backbone.former[key][1]: value for key, value in own.items()}
-        text = write_stage_values(setting, values, backbone)
         beside = new.get(setting, DEFAULTS[setting])
-        if _contradicts(setting, beside, values, backbone):
+        if not isinstance(beside, str) or beside == DEFAULTS[setting]:
+            new[setting] = write_stage_values(setting, values, backbone)
+        elif _all(setting, parse_stage_values(setting, beside, backbone)) != _all(setting, values):
             key, value = next(iter(changed.items()))
             raise ConfigError(
                 f"{setting} is '{beside}' and {key} is {value}; they set the same: leave out {key}."
             )
-        new[setting] = text
     return new
 
 
@@ -113,11 +113,9 @@ def _default(former: tuple[str, str]) -> float:
     return _recipe(setting, having)[stage]
 
 
-def _contradicts(setting: str, given: object, values: StageValues, backbone: Backbone) -> bool:
-    """Whether a setting is given and says something else than these numbers."""
-    if not isinstance(given, str) or given == DEFAULTS[setting]:
-        return False
-    return parse_stage_values(setting, given, backbone) != values
+def _all(setting: str, values: StageValues) -> StageValues:
+    """Without what says nothing: a stage that thaws after all rounds never does."""
+    return {stage: v for stage, v in values.items() if not (setting == "thaw-at" and v == 1)}
 
 
 def _by_place(key: str, text: str, words: list[str], backbone: Backbone) -> StageValues:

@@ -29,6 +29,8 @@ def plan_to_values(plan: Plan) -> PlanValues:
 def plan_from_record(record: ConfigRecord, backbone: Backbone) -> Plan:
     """Read a plan for this backbone; ProtocolError where it is incomplete or contradictory."""
     trainable = read_parts(record, "trainable", backbone)
+    if not trainable:
+        raise ProtocolError("the plan trains nothing")
     rates = reals(record, "rates")
     if len(rates) != len(trainable):
         raise ProtocolError("the plan has not one learning rate for each part that trains")
@@ -58,13 +60,13 @@ def _phase(value: str) -> Phase:
 
 
 def read_parts(record: ConfigRecord, key: str, backbone: Backbone) -> tuple[Part, ...]:
-    """A set of units, written as `Backbone.parts_of` does; ProtocolError for any other."""
+    """A set of units, perhaps empty, as `Backbone.parts_of` writes it; ProtocolError for others."""
     parts = texts(record, key)
     try:
         expected = backbone.parts_of(backbone.units_of(parts))
     except ValueError as error:
         raise ProtocolError(f"{key} names {parts}: {error}") from None
-    if not parts or parts != list(expected):
+    if parts != list(expected):
         raise ProtocolError(
             f"{key} names {parts}; it must name stages or units of {list(backbone.stages)}, in "
             "this order, and a stage once rather than all of its units"

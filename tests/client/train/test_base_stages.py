@@ -58,7 +58,7 @@ def test_zeros_of_either_sign_differ_and_a_nan_equals_itself(make_model: MakeMod
     model = make_model()
     with torch.no_grad():
         model.head_layer.weight[0, 0] = 0.0
-        model.get_submodule("layer3.0.bn1").weight[0] = torch.nan
+        model.get_parameter("layer3.0.bn1.weight")[0] = torch.nan
     base = base_of(model)
     assert base_units(model, base) == set(STAGES)
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_the_digest_is_that_of_the_frozen_stages(make_model: MakeModel) -> None:
     for changed in (False, True):
         if changed:
             with torch.no_grad():
-                model.get_submodule("layer1.0.conv1").weight[0, 0, 0, 0] += 1
+                model.get_parameter("layer1.0.conv1.weight")[0, 0, 0, 0] += 1
         untouched = base_units(model, base)
         for size in range(len(STAGES) + 1):
             for trainable in combinations(STAGES, size):

@@ -94,7 +94,7 @@ def test_imagenet_from_the_mirror(
     name = f"resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     file_server.files[f"/weights/{name}"] = content
     published = Published(f"https://example.invalid/{name}", lambda: home / "hub")
-    monkeypatch.setattr(sources, "PUBLISHED", {("imagenet", "resnet18"): published})
+    monkeypatch.setattr(sources, "published_weights", lambda weights, backbone: published)
     base = load_base(config)
     assert base.source == "imagenet"
     assert base.digest == load_base(config, site_weights=str(colour_resnet18)).digest

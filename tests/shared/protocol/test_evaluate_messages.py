@@ -85,7 +85,7 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
     ("changed", "sentence"),
     [
         ({"scope": "training"}, "the scope is 'training', neither validation, test nor all"),
-        ({"thawed": ("layer9",)}, "the thawed stages are \\['layer9'\\]; known are"),
+        ({"thawed": ("layer9",)}, "thawed names \\['layer9'\\]: Unknown"),
         ({"run": "../../home"}, "'run' is no plain name"),
     ],
 )

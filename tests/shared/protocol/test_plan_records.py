@@ -42,7 +42,7 @@ def test_every_plan_survives(schedule: str, number: int) -> None:
         ({"rates": [1e-3]}, "not one learning rate for each part that trains"),
         ({"rates": [1e-3] * 4}, "not one learning rate for each part that trains"),
         ({"rates": [1e-3, -1.0, 1e-3]}, "'rates' holds something"),
-        ({"trainable": [], "rates": []}, "trainable names "),
+        ({"trainable": [], "rates": []}, "the plan trains nothing"),
         ({"trainable": ["layer3", "layer4", "neck"]}, "trainable names "),
         ({"trainable": ["head", "layer4", "layer3"]}, "trainable names "),
         ({"trainable": ["layer4", "head", "head"]}, "trainable names "),
