@@ -28,9 +28,10 @@ from shared.config import RunConfig
 from shared.errors import FedThawError
 from shared.events import SiteBusy, StepDone, emit
 from shared.model.backbone import Part
-from shared.model.freezing import set_trainable
+from shared.model.freezing import proven_keys, set_trainable, state_digest
 from shared.model.network import Network
 from shared.protocol.train import TrainReply, TrainRequest
+from shared.schedule import Plan
 
 
 def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest) -> TrainReply:
@@ -48,6 +49,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     keys = tuple(spec.name for spec in manifest)
     untouched = base_units(model, workspace.base)
     frozen = digest_of_frozen(model, workspace.base, plan.trainable, untouched)
+    proven = _proven(model, plan, config.batch_norm, frozen)
 
     started = time.monotonic()
     kept = evaluation_features(
@@ -64,12 +66,13 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     changed = {*plan.thawed, *plan.trainable}
     statistics = local_statistics(model, changed, config.batch_norm)
     sent, residual = encode_update(delta, manifest, before.residual)
+    residual = {**before.residual, **residual}  # units that pause in this round keep theirs
     save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics, residual))
     done = time.monotonic()
     return TrainReply(
         site=workspace.name,
         round=plan.round,
-        frozen=frozen,
+        frozen=proven,
         delta=sent,
         images=len(samples.train),
         patients=samples.patients(),
@@ -97,6 +100,16 @@ def _received_model(
         statistics=before.statistics,
         update_dtype=config.update_dtype,
     )
+
+
+def _proven(model: Network, plan: Plan, batch_norm: str, frozen: str) -> str:
+    """The digest that leaves: `frozen`, but without statistics that only this site has."""
+    backbone = model.backbone
+    if batch_norm != "local" or backbone.units_of(plan.thawed) <= backbone.units_of(plan.trainable):
+        return frozen
+    state = model.state_dict()
+    keys = proven_keys(model, plan.trainable, plan.thawed, batch_norm)
+    return state_digest({key: state[key] for key in keys})
 
 
 def _require_frozen(

@@ -16,7 +16,8 @@ from server.federation.messaging import Missing, send_and_collect
 from server.federation.plausible import require_plausible_training, training_weight
 from server.federation.quorum import wait_for_sites
 from server.federation.replies import list_problems, read_train_reply
-from server.training.global_model import expected_frozen_digest, select
+from server.training.frozen import frozen_in_round
+from server.training.global_model import select
 from server.training.outcome import Collected, FinishedRound, record_of
 from server.training.rollback import require_usable_weights
 from shared.config import RunConfig
@@ -45,11 +46,12 @@ def run_round(
     request, residual = federation.downlink.request(
         federation.run, federation.reference, plan, delta, config.update_dtype
     )
+    frozen = frozen_in_round(federation.reference, plan, request, config.update_dtype)
     asked: list[Collected] = []
     aggregate: Arrays | None = None
     while aggregate is None:
         asked.append(Collected())
-        aggregate = _ask(federation, plan, request, delta, expected, asked[-1])
+        aggregate = _ask(federation, plan, request, frozen, delta, expected, asked[-1])
         if aggregate is None:
             emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
             if len(asked) > config.retries:
@@ -63,6 +65,7 @@ def _ask(
     federation: Federation,
     plan: Plan,
     request: RecordDict,
+    frozen: str,
     delta: Arrays,
     expected: Collection[str],
     result: Collected,
@@ -88,7 +91,7 @@ def _ask(
             federation.question(MESSAGE_TYPE, str(plan.round)),
             look=federation.look, on_loss=federation.lost, check=federation.check,
         ):  # fmt: skip
-            _take(federation, sites[node], plan, message, result, intake)
+            _take(federation, sites[node], plan, frozen, message, result, intake)
         result.wait_seconds = time.monotonic() - started
         # The whole model would have come back from the same sites, so replies count as messages.
         result.messages += len(result.replies)
@@ -131,6 +134,7 @@ def _take(
     federation: Federation,
     site: SiteDescription,
     plan: Plan,
+    frozen: str,
     message: Message | Missing,
     result: Collected,
     intake: Intake,
@@ -140,7 +144,6 @@ def _take(
     if isinstance(message, Missing):
         problem = message.reason
     else:
-        frozen = expected_frozen_digest(federation.reference, plan.trainable)
         try:
             reply = read_train_reply(message, site, plan, frozen)
             require_plausible_training(reply, site, federation.config)

@@ -68,6 +68,13 @@ class Backbone:
     former: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Settings of earlier versions: key -> the setting that replaced it, and the stage."""
 
+    def __post_init__(self) -> None:
+        """ValueError where a unit has the name of a stage that it does not make up alone."""
+        stages = [unit.stage for unit in self.units]
+        for unit in self.units:
+            if unit.name in stages and (unit.name != unit.stage or stages.count(unit.stage) > 1):
+                raise ValueError(f"Both a stage and a unit of {self.name} are called {unit.name}.")
+
     @cached_property
     def stages(self) -> tuple[str, ...]:
         """The names of the stages, from the input to the head."""
@@ -113,7 +120,6 @@ class Backbone:
             stage: tuple(n for n, unit in enumerate(self.units) if unit.stage == stage)
             for stage in self.stages
         }
-        # A unit that begins a stage and has its name is the stage's only in a stage of one.
         return {unit.name: (n,) for n, unit in enumerate(self.units)} | places
 
     @cached_property

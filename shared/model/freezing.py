@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.model.backbone import Part
-from shared.model.exchanged import check_batch_norm
+from shared.model.exchanged import batch_norm_statistics, check_batch_norm
 from shared.model.network import Network
 
 
@@ -56,6 +56,22 @@ def digest_of_units(model: Network, parts: Collection[Part]) -> str:
     """
     state: dict[str, Tensor] = model.state_dict()
     return state_digest({key: state[key] for key in model.backbone.keys_of(state, parts)})
+
+
+def proven_keys(
+    model: Network, trainable: Collection[Part], thawed: Collection[Part], batch_norm: str
+) -> tuple[str, ...]:
+    """The keys of what does not train and is alike at all sites: a round's proof is over these.
+
+    All keys of all frozen units, except with `batch_norm` "local" the statistics of those that were
+    `thawed` in an earlier round: each site has its own. ValueError for an unknown part.
+    """
+    backbone, state = model.backbone, model.state_dict()
+    keys = backbone.keys_of(state, backbone.other_units(trainable))
+    if batch_norm != "local":
+        return keys
+    own = set(backbone.keys_of(state, thawed)) & batch_norm_statistics(model)
+    return tuple(key for key in keys if key not in own)
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:

@@ -157,7 +157,7 @@ def test_a_frozen_stage_that_changed_is_no_reply(
         model.state_dict()["bn1.running_mean"] += 1e-3
 
     monkeypatch.setattr("client.handlers.train.train_round", drift)
-    with pytest.raises(FedThawError, match="A frozen stage changed"):
+    with pytest.raises(FedThawError, match="A frozen unit changed"):
         requests.train(workspace, config, 1)
 
 

@@ -138,7 +138,7 @@ def test_one_step_at_each_of_three_sites_is_one_step_on_all_data(
 
     With BatchNorm's statistics frozen the loss is a mean over images, whichever batch they are in.
     """
-    rates = {f"lr_{stage}": 0.02 for stage in ("head", "layer4", "layer3", "layer2")}
+    rates = {"lr_head": 0.02, "rates": "0.02,0.02,0.02"}
     config = federated(
         schedule="full", probe_rounds=0, rounds=3, optimizer="sgd", rate_policy="constant",
         batch_norm="frozen", batch_size=1000, **rates, **plain,

@@ -70,17 +70,23 @@ def _timeline(report: Report) -> Html:
     return figure(svg, caption, _numbers(report))
 
 
+def _trained(report: Report, stage: str) -> list[int]:
+    """The rounds in which units of the stage trained."""
+    units_of = report.config.network.units_of
+    own = units_of([stage])
+    return [r.number for r in report.rounds if own & units_of(r.trainable)]
+
+
 def _by_stage(report: Report) -> str:
     return "; ".join(
-        f"{stage} {ranges(r.number for r in report.rounds if stage in r.trainable)}"
-        for stage in report.config.network.stages
+        f"{stage} {ranges(_trained(report, stage))}" for stage in report.config.network.stages
     )
 
 
 def _draw_stages(axes: Axes, report: Report) -> None:
     rows = {stage: row for row, stage in enumerate(report.config.network.stages)}
     for stage, row in rows.items():
-        trained = [r.number for r in report.rounds if stage in r.trainable]
+        trained = _trained(report, stage)
         axes.broken_barh(_bars(trained), (row - 0.34, 0.68), facecolor=BLUE, linewidth=0)
         planned = [
             number
