@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.aggregation.collector import Collector
-from server.aggregation.screen import Group, Screen, Sizes, group_of, named
+from server.aggregation.screen import Group, Screen, Sizes, named
 from server.aggregation.shares import capped
 from server.aggregation.spill import Spill
 from server.aggregation.strategy import Aggregator
@@ -160,7 +160,7 @@ class Intake:
         assert self._copies is not None
         update, scales = self._copies.take(site), self._scales.get(site, {})
         for key, array in update.items():
-            if (group := group_of(key, array.shape)) in scales:
+            if (group := self._screen.group_of(key, array.shape)) in scales:
                 np.multiply(array, np.float32(scales[group]), out=array)
         return update
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from shared.finished import NOTICE, FinishedRun
-from shared.model.backbones import StagedResNet
 from shared.model.final import load_final_model
+from shared.model.network import Network
 from shared.outcome.binary import BINARY
 
 OPSET = 20
@@ -23,7 +23,7 @@ OPSET = 20
 class _Scored(nn.Module):
     """The network with its probability as a second output."""
 
-    def __init__(self, network: StagedResNet) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 

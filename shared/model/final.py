@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from shared.errors import WeightsError
 from shared.finished import FinishedRun
-from shared.model.backbones import StagedResNet, build_backbone
+from shared.model.network import Network, build_network
 from shared.model.pretrained import load_base
 
 
-def load_final_model(finished: FinishedRun) -> StagedResNet:
+def load_final_model(finished: FinishedRun) -> Network:
     """The network with the final weights, on the CPU and in eval mode.
 
     WeightsError where model.safetensors is damaged or is not of the run's backbone.
@@ -22,7 +22,7 @@ def load_final_model(finished: FinishedRun) -> StagedResNet:
             f"{finished.model} has no head, so it is no run's final model; put back the file that "
             "the run wrote."
         )
-    network = build_backbone(config.backbone, dropout=0.0)
+    network = build_network(config.backbone, dropout=0.0)
     network.load_state_dict(final.state)
     network.eval()
     return network
