@@ -44,6 +44,7 @@ from shared.config import RunConfig
 from shared.deployment.keys import generate_private_key, public_key_line
 from shared.metrics.histogram import Histogram
 from shared.model.pretrained import load_base
+from shared.model.resnet import MICRO
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply, TrainRequest
@@ -155,7 +156,7 @@ def invent(name: str, asked: Message, reference: Reference) -> RecordDict:
             return SiteDescription(name, reference.base.digest, 10, 10).to_content()
         case "evaluate":
             return EvaluateReply(name, histogram, False, 0.1).to_content()
-    plan = TrainRequest.from_content(asked.content).plan
+    plan = TrainRequest.from_content(asked.content, MICRO).plan
     generator = np.random.default_rng(abs(hash((name, plan.round))))
     delta = {
         spec.name: 1e-3 * generator.random(spec.shape, dtype=np.float32)

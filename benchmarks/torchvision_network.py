@@ -6,7 +6,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 
 
 class Head(nn.Linear):
@@ -23,7 +23,7 @@ class Head(nn.Linear):
 def torchvision_network(name: str, share: float = 0.1) -> nn.Module:
     """A ResNet as anyone would build it; `micro`, which torchvision lacks, is FedThaw's."""
     if name == "micro":
-        return build_backbone(name, share)
+        return build_network(name, share)
     model: nn.Module = getattr(torchvision.models, name)(num_classes=1)
     model.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
     head = model.get_submodule("fc")

@@ -58,7 +58,7 @@ def train(message: Message, context: Context) -> Message:
     """One round."""
 
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
-        request = TrainRequest.from_content(message.content)
+        request = TrainRequest.from_content(message.content, config.network)
         return train_on_site(workspace, config, request).to_content()
 
     return _answer(message, context, work)
@@ -69,7 +69,7 @@ def evaluate(message: Message, context: Context) -> Message:
     """Evaluation alone."""
 
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
-        request = EvaluateRequest.from_content(message.content)
+        request = EvaluateRequest.from_content(message.content, config.network)
         return evaluate_on_site(workspace, config, request).to_content()
 
     return _answer(message, context, work)

@@ -14,14 +14,14 @@ from client.features.views import Wanted
 from client.scores import KeptScore, count, score_patients
 from shared.errors import FedThawError
 from shared.metrics.histogram import Histogram
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 
 
 @torch.no_grad()
 def predict_logits(
-    model: StagedResNet,
+    model: Network,
     samples: Sequence[Sample],
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
@@ -46,18 +46,18 @@ def require_numbers(logits: Sequence[float]) -> None:
     if np.isnan(logits).any():
         raise FedThawError(
             "The model gives scores that are no numbers: its training has diverged. Lower the "
-            "learning rates (lr-head, lr-layer4, ...) of the run.",
+            "learning rates (lr-head, rates) of the run.",
             shareable="the model received has diverged; lower the run's learning rates",
             diverged=True,
         )
 
 
 def _logits(
-    model: StagedResNet, samples: Sequence[Sample], batch_size: int, features: FeatureSet | None
+    model: Network, samples: Sequence[Sample], batch_size: int, features: FeatureSet | None
 ) -> Iterator[Tensor]:
     starts = range(0, len(samples), batch_size)
     if features is None:
-        device = model.fc.weight.device
+        device = model.device
         for start in starts:
             images = torch.stack([sample.load() for sample in samples[start : start + batch_size]])
             yield model(images.to(device))
@@ -74,7 +74,7 @@ def patient_histogram(samples: Sequence[Sample], logits: Sequence[float]) -> His
 
 
 def score_samples(
-    model: StagedResNet,
+    model: Network,
     samples: Sequence[Sample],
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
@@ -86,6 +86,6 @@ def score_samples(
     return score_patients(samples, logits, outcome)
 
 
-def evaluate_samples(model: StagedResNet, samples: Sequence[Sample], batch_size: int) -> Histogram:
+def evaluate_samples(model: Network, samples: Sequence[Sample], batch_size: int) -> Histogram:
     """The histogram of a cohort under the model, which is put into eval mode."""
     return count(score_samples(model, samples, batch_size))

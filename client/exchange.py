@@ -12,10 +12,10 @@ from torch import Tensor
 from client.workspace import Workspace, shared_model
 from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError
-from shared.model.backbones import StagedResNet
-from shared.model.manifest import manifest_of_stages
-from shared.model.stages import batch_norm_statistics, stage_of
-from shared.schedule import Stage
+from shared.model.backbone import Part
+from shared.model.exchanged import batch_norm_statistics
+from shared.model.manifest import manifest_of_parts
+from shared.model.network import Network
 from shared.update.chain import send
 from shared.update.step import Passage
 from shared.wire.arrays import Arrays, Manifest, TensorSpec, from_record
@@ -26,11 +26,11 @@ def rebuild_model(
     config: RunConfig,
     *,
     base: str,
-    thawed: Collection[Stage],
+    thawed: Collection[Part],
     delta: ArrayRecord,
     statistics: Mapping[str, Tensor],
     update_dtype: str = "float32",
-) -> StagedResNet:
+) -> Network:
     """The coordinator's model: base plus delta, with the BatchNorm statistics that stay here.
 
     Raises ProtocolError where the coordinator's base is another one or the delta does not fit.
@@ -44,7 +44,7 @@ def rebuild_model(
     tensors = model.state_dict()
     for name, value in workspace.base.state.items():
         tensors[name].copy_(value)
-    arrays = from_record(delta, manifest_of_stages(model, thawed, config.batch_norm, update_dtype))
+    arrays = from_record(delta, manifest_of_parts(model, thawed, config.batch_norm, update_dtype))
     for name, array in arrays.items():
         tensors[name] += tensors[name].new_tensor(array)
     for name, value in statistics.items():
@@ -53,10 +53,10 @@ def rebuild_model(
 
 
 def agreed_manifest(
-    model: StagedResNet, config: RunConfig, stages: Collection[Stage], expects: Sequence[str]
+    model: Network, config: RunConfig, stages: Collection[Part], expects: Sequence[str]
 ) -> tuple[TensorSpec, ...]:
     """What to send back; ProtocolError unless the coordinator expects just this."""
-    manifest = manifest_of_stages(model, stages, config.batch_norm, config.update_dtype)
+    manifest = manifest_of_parts(model, stages, config.batch_norm, config.update_dtype)
     lines = [spec.to_line() for spec in manifest]
     if lines != list(expects):
         differing = sorted(set(lines) ^ set(expects))
@@ -68,7 +68,7 @@ def agreed_manifest(
     return manifest
 
 
-def snapshot(model: StagedResNet, keys: Sequence[str]) -> dict[str, Tensor]:
+def snapshot(model: Network, keys: Sequence[str]) -> dict[str, Tensor]:
     """Copies of the tensors under these keys, on the CPU."""
     state = model.state_dict()
     return {key: state[key].detach().cpu().clone() for key in keys}
@@ -85,7 +85,7 @@ def require_finite(delta: Arrays, round_number: int) -> None:
     if broken:
         raise FedThawError(
             f"Training in round {round_number} left weights that are no numbers ({broken[0]}); "
-            "lower the learning rates (lr-head, lr-layer4, ...) of the run.",
+            "lower the learning rates (lr-head, rates) of the run.",
             shareable="its weights are no longer finite; lower the run's learning rates",
             diverged=True,
         )
@@ -105,13 +105,13 @@ def update_to_send(
 
 
 def local_statistics(
-    model: StagedResNet, stages: Collection[Stage], batch_norm: str
+    model: Network, stages: Collection[Part], batch_norm: str
 ) -> dict[str, Tensor]:
     """BatchNorm statistics of these stages where the run keeps them at the site, else none."""
     if batch_norm != "local":
         return {}
     names = batch_norm_statistics(model)
-    return snapshot(model, [key for key in sorted(names) if stage_of(key) in stages])
+    return snapshot(model, model.backbone.keys_of(sorted(names), stages))
 
 
 def _short(digest: str) -> str:

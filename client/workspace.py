@@ -18,11 +18,12 @@ from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
 from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
-from shared.config import NAMED_WEIGHTS, RunConfig
+from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
 from shared.metrics.grades import is_grade
-from shared.model.backbones import StagedResNet, build_backbone
+from shared.model.network import Network, build_network
 from shared.model.pretrained import Base
+from shared.model.published import NAMED_WEIGHTS
 from shared.outcome.outcome import Outcome
 
 POOLED_NAME = "pooled"
@@ -189,9 +190,9 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
 
 
 @functools.lru_cache(maxsize=2)
-def shared_model(backbone: str, dropout: float, device: torch.device) -> StagedResNet:
+def shared_model(backbone: str, dropout: float, device: torch.device) -> Network:
     """The one network of this process; each message loads its weights into it."""
-    model = build_backbone(backbone, dropout)
+    model = build_network(backbone, dropout)
     model.to(device)
     return model
 

@@ -20,7 +20,7 @@ _ENVIRONMENT = {
 }
 _LOGGERS = ("flwr", "matplotlib", "urllib3.connectionpool")
 """Whose levels FedThaw sets."""
-_KEEPING = ("client.workspace", "server.training.global_model", "server.training.weights")
+_KEEPING = ("client.workspace", "server.federation.global_model", "server.training.weights")
 """Modules that keep models or data for the next message, with a function `forget`."""
 _one_call = threading.RLock()
 

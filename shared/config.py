@@ -14,14 +14,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import ConfigError
+from shared.model.backbone import Backbone
+from shared.model.published import NAMED_WEIGHTS
+from shared.model.registry import BACKBONES, backbone_of, former_settings
 from shared.setting import Scalar, check_setting, coerced, key_of, setting
+from shared.stage_values import (
+    DEFAULTS,
+    StageValues,
+    former_of,
+    parse_stage_values,
+    with_former,
+    write_stage_values,
+)
 from shared.update.registry import check_update
 from shared.wire.formats.choice import NUMBER_FORMATS
-
-PUBLISHED_WEIGHTS = ("xrv", "imagenet")
-"""Weights that are fetched from where they were published."""
-NAMED_WEIGHTS = (*PUBLISHED_WEIGHTS, "random")
-"""What `weights` may be but a file's path."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class RunConfig:
     """
 
     # model
-    backbone: str = setting("resnet50", "network", choices=("resnet50", "resnet18", "micro"))
+    backbone: str = setting("resnet50", "network", choices=tuple(BACKBONES))
     weights: str = setting("xrv", f"{', '.join(NAMED_WEIGHTS)}, or a path to .safetensors / .pt")
     weights_sha256: str = setting("", "SHA-256 that the weights file must have; empty: any")
     image_size: int = setting(512, "side of the square input, pixels", minimum=32, maximum=4096)
@@ -54,20 +60,20 @@ class RunConfig:
         10, "rounds of the head alone before them", minimum=0, maximum=100_000
     )
     local_epochs: int = setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
-    unfreeze_layer4: float = setting(
-        0.10, "share of the fine-tuning rounds after which layer4 thaws", minimum=0.0, maximum=1.0
+    thaw_at: str = setting(
+        DEFAULTS["thaw-at"],
+        "shares of the fine-tuning rounds after which the stages before the head thaw, the last "
+        "first; or by name (STAGE=SHARE,STAGE=SHARE): a stage that is not named stays frozen",
     )
-    unfreeze_layer3: float = setting(0.30, "likewise layer3", minimum=0.0, maximum=1.0)
-    unfreeze_layer2: float = setting(0.60, "likewise layer2", minimum=0.0, maximum=1.0)
 
     # optimisation at the sites
     optimizer: str = setting("adamw", "adamw or plain sgd", choices=("adamw", "sgd"))
     lr_probe: float = setting(1e-3, "rate of the head in probe rounds", minimum=0.0, maximum=10.0)
     lr_head: float = setting(1e-3, "maximum rate of the head", minimum=0.0, maximum=10.0)
-    lr_layer4: float = setting(5e-4, "maximum rate of layer4", minimum=0.0, maximum=10.0)
-    lr_layer3: float = setting(2.5e-4, "maximum rate of layer3", minimum=0.0, maximum=10.0)
-    lr_layer2: float = setting(
-        1e-4, "maximum rate of layer2 (and below it with schedule full)", minimum=0.0, maximum=10.0
+    rates: str = setting(
+        DEFAULTS["rates"],
+        "maximum rates of the stages before the head, the last first; or by name "
+        "(STAGE=RATE,STAGE=RATE); a stage that has none takes that of the next one that has",
     )
     rate_policy: str = setting(
         "one-cycle",
@@ -167,9 +173,9 @@ class RunConfig:
     )
     feature_cache: str = setting(
         "auto",
-        "auto draws each image from a fixed set of augmented views while all below layer4 is "
-        "frozen, and caches the frozen stages' activations of them, where that is faster; off "
-        "augments each draw again",
+        "auto draws each image from a fixed set of augmented views while all but the head and the "
+        "stage before it is frozen, and caches the frozen stages' activations of them, where that "
+        "is faster; off augments each draw again",
         choices=("auto", "off"),
     )
     feature_cache_views: int = setting(
@@ -227,12 +233,13 @@ class RunConfig:
         for item in dataclasses.fields(self):
             check_setting(item, getattr(self, item.name))
         check_update(self)
-        if not self.unfreeze_layer4 <= self.unfreeze_layer3 <= self.unfreeze_layer2:
-            raise ConfigError(
-                "Stages thaw from the last to the first: unfreeze-layer4 "
-                f"({self.unfreeze_layer4}) <= unfreeze-layer3 ({self.unfreeze_layer3}) <= "
-                f"unfreeze-layer2 ({self.unfreeze_layer2}) must hold."
-            )
+        for name in ("thaw_at", "rates"):
+            key = key_of(name)
+            values = parse_stage_values(key, getattr(self, name), backbone_of(self.backbone))
+            # One way to write the same, so that a continued run can be compared with its beginning.
+            text = write_stage_values(key, values, backbone_of(self.backbone))
+            object.__setattr__(self, name, text)
+        self._require_thawing_backwards()
         if self.folds == 1 or 0 < self.folds <= self.fold:
             raise ConfigError(
                 f"fold is {self.fold} and folds {self.folds}; folds must be 0 or at least 2, and "
@@ -240,25 +247,51 @@ class RunConfig:
             )
         if self.rounds + self.probe_rounds == 0:
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
-        if self._normalises_single_values():
-            raise ConfigError(
-                "batch-size is 1 and image-size 32: layer4's feature maps are then single values, "
-                "of which BatchNorm takes no statistics; set batch-size to 2 or more, image-size "
-                "to 33 or more, or batch-norm=frozen."
-            )
+        self._require_maps_to_normalise()
         if self.weights_sha256 and not _is_sha256(self.weights_sha256):
             raise ConfigError(
                 f"weights-sha256 is '{self.weights_sha256}'; it must be 64 "
                 "lower-case hexadecimal digits, as sha256sum prints them."
             )
 
-    def _normalises_single_values(self) -> bool:
-        """Whether layer4 trains on one image a step, of whose sides it leaves a 32nd."""
+    def _require_thawing_backwards(self) -> None:
+        """ConfigError unless stages thaw from the last to the first, none left out."""
+        stages = self.network.stages[-2::-1]
+        shares = [self.thaws.get(stage, 1.0) for stage in stages]
+        if shares != sorted(shares):
+            raise ConfigError(
+                f"Stages thaw from the last to the first, so thaw-at ('{self.thaw_at}') must not "
+                f"thaw a stage before the one behind it; in order these are {', '.join(stages)}."
+            )
+
+    def _require_maps_to_normalise(self) -> None:
+        """ConfigError where stages train on one image a step, and their maps are single values."""
+        network, stage = self.network, self.network.last_maps
         thaws = self.schedule == "full" or (
-            self.schedule == "progressive" and self.unfreeze_layer4 < 1
+            self.schedule == "progressive" and self.thaws.get(stage, 1.0) < 1
         )
         trains = self.rounds > 0 and thaws and self.batch_norm != "frozen"
-        return trains and self.batch_size == 1 and self.image_size <= 32
+        if trains and self.batch_size == 1 and self.image_size <= network.single_up_to:
+            raise ConfigError(
+                f"batch-size is 1 and image-size {self.image_size}: {stage}'s feature maps are "
+                "then single values, of which BatchNorm takes no statistics; set batch-size to 2 "
+                f"or more, image-size to {network.single_up_to + 1} or more, or batch-norm=frozen."
+            )
+
+    @property
+    def network(self) -> Backbone:
+        """The backbone's description."""
+        return backbone_of(self.backbone)
+
+    @property
+    def thaws(self) -> StageValues:
+        """The share of the fine-tuning rounds after which each stage thaws; others never do."""
+        return parse_stage_values("thaw-at", self.thaw_at, self.network)
+
+    @property
+    def stage_rates(self) -> StageValues:
+        """The maximum learning rates that `rates` gives, of some stages before the head."""
+        return parse_stage_values("rates", self.rates, self.network)
 
     @property
     def site_folders(self) -> tuple[str, ...]:
@@ -271,27 +304,39 @@ class RunConfig:
         return min(len(self.site_folders), 1) if self.pooled else len(self.site_folders)
 
     def to_flat(self) -> dict[str, Scalar]:
-        """The mapping that Flower carries and config.json keeps."""
-        return {key_of(f.name): getattr(self, f.name) for f in dataclasses.fields(self)}
+        """The mapping that Flower carries and config.json keeps.
+
+        Settings of earlier versions are in it where the backbone had them.
+        """
+        flat = {key_of(f.name): getattr(self, f.name) for f in dataclasses.fields(self)}
+        former = [former_of(key, flat[key], self.network) for key in DEFAULTS]
+        return {**flat, **{key: value for one in former for key, value in one.items()}}
 
 
 def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
     """Parse a flat mapping of kebab-case keys; keys that are left out take their defaults.
 
-    Raises ConfigError for an unknown key, a value of the wrong type or out of range.
+    Settings of earlier versions (`former_settings`) are taken too. Raises ConfigError for an
+    unknown key, a value of the wrong type or out of range.
     """
     known = {key_of(f.name): f for f in dataclasses.fields(RunConfig)}
     values: dict[str, Any] = {}
-    for key, value in flat.items():
+    for key, value in with_former(flat, _backbone_in(flat)).items():
         if key not in known:
             raise unknown_setting(key)
         values[known[key].name] = coerced(known[key], value)
     return RunConfig(**values)
 
 
+def _backbone_in(flat: Mapping[str, object]) -> Backbone:
+    """That of these settings; the default's where it is missing, or wrong and refused later."""
+    name = flat.get("backbone")
+    return BACKBONES.get(name if isinstance(name, str) else "", backbone_of(RunConfig.backbone))
+
+
 def unknown_setting(key: str) -> ConfigError:
     """The error for a key that is no setting, with the one that may have been meant."""
-    known = [key_of(f.name) for f in dataclasses.fields(RunConfig)]
+    known = [*(key_of(f.name) for f in dataclasses.fields(RunConfig)), *former_settings()]
     close = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
     meant = f"; did you mean '{close[0]}'?" if close else "."
     return ConfigError(f"Unknown setting '{key}'{meant}")

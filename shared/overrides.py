@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from shared.config import RunConfig, unknown_setting
 from shared.errors import ConfigError
+from shared.model.registry import former_settings
 from shared.setting import Scalar, key_of
 
 OWN_OPTIONS = frozenset({"sites", "out", "resume", "pooled"})
@@ -25,9 +26,10 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"'{assignment}' is no setting; write KEY=VALUE, e.g. rounds=20.")
-        if key not in known:
+        if key not in known and key not in former_settings():
             raise unknown_setting(key)
-        flat[key] = text if isinstance(known[key].default, str) else _read_scalar(key, text)
+        is_text = key in known and isinstance(known[key].default, str)
+        flat[key] = text if is_text else _read_scalar(key, text)
     return flat
 
 

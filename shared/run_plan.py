@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from shared.config import NAMED_WEIGHTS, RunConfig
+from shared.config import RunConfig
+from shared.model.published import NAMED_WEIGHTS
 from shared.setting import Scalar
 
 SHOWN_DIGITS = 12

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.config import RunConfig
+from shared.model.backbone import Part
 
-Stage = str
 Phase = Literal["probe", "fine-tune"]
 History = Sequence[float | None]
 """Pooled validation AUROC of the model that entered each earlier round; None where undefined."""
-
-STAGES: tuple[Stage, ...] = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
-"""The parts of the network that freeze and thaw as one, from the input to the output."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +31,12 @@ class Plan:
     phase: Phase
     position: int
     length: int
-    trainable: tuple[Stage, ...]
-    thawed: tuple[Stage, ...]
-    """Stages that may differ from the base when the round begins; their deltas are sent."""
-    rates: Mapping[Stage, float]
-    """Maximum learning rate of each trainable stage."""
+    trainable: tuple[Part, ...]
+    """The units that train, any set of them, as `Backbone.parts_of` writes it."""
+    thawed: tuple[Part, ...]
+    """Units that may differ from the base when the round begins; their deltas are sent."""
+    rates: Mapping[Part, float]
+    """Maximum learning rate of each part that trains."""
     cutmix_probability: float
 
 
@@ -67,6 +65,7 @@ def plan_round(config: RunConfig, round_number: int) -> Plan:
     probing = index < config.probe_rounds
     earlier = trainable_stages(config, index - 1) if index > 0 else ()
     stages = trainable_stages(config, index)
+    network = config.network
     return Plan(
         round=round_number,
         phase="probe" if probing else "fine-tune",
@@ -74,28 +73,24 @@ def plan_round(config: RunConfig, round_number: int) -> Plan:
         length=config.probe_rounds if probing else config.rounds,
         trainable=stages,
         # The initial head is drawn by the coordinator, so it is sent from the first round on.
-        thawed=tuple(stage for stage in STAGES if stage in earlier or stage == "head"),
+        thawed=network.parts_of(network.units_of({*earlier, network.head})),
         rates={stage: maximum_rate(config, stage, probing=probing) for stage in stages},
         cutmix_probability=0.0 if probing else config.cutmix_probability,
     )
 
 
-def trainable_stages(config: RunConfig, index: int) -> tuple[Stage, ...]:
+def trainable_stages(config: RunConfig, index: int) -> tuple[Part, ...]:
     """The stages that train in the round with this index, counted from 0 over both phases."""
-    fine_tuning = index - config.probe_rounds
+    fine_tuning, network = index - config.probe_rounds, config.network
     if fine_tuning < 0 or config.schedule == "probe":
-        return ("head",)
+        return (network.head,)
     if config.schedule == "full":
-        return STAGES
-    thaws = {
-        "layer4": config.unfreeze_layer4,
-        "layer3": config.unfreeze_layer3,
-        "layer2": config.unfreeze_layer2,
-    }
+        return network.stages
+    thaws = config.thaws
     return tuple(
         stage
-        for stage in STAGES
-        if stage == "head"
+        for stage in network.stages
+        if stage == network.head
         or (stage in thaws and fine_tuning >= thaw_index(thaws[stage], config.rounds))
     )
 
@@ -108,20 +103,28 @@ def thaw_index(share: float, rounds: int) -> int:
     return math.floor(round(share * rounds, 9))
 
 
-def stages_ever_thawed(config: RunConfig, after_round: int) -> tuple[Stage, ...]:
-    """The stages that may differ from the base once `after_round` rounds are done."""
+def stages_ever_thawed(config: RunConfig, after_round: int) -> tuple[Part, ...]:
+    """The units that may differ from the base once `after_round` rounds are done."""
     trained = trainable_stages(config, after_round - 1) if after_round > 0 else ()
-    return tuple(stage for stage in STAGES if stage in trained or stage == "head")
+    network = config.network
+    return network.parts_of(network.units_of({*trained, network.head}))
+
+
+def trains_body(config: RunConfig) -> bool:
+    """Whether the run ever trains more than the head."""
+    return stages_ever_thawed(config, total_rounds(config)) != (config.network.head,)
 
 
 def statistics_stay_at_sites(config: RunConfig) -> bool:
     """Whether sites evaluate with BatchNorm statistics that the final model does not have."""
-    thawed = stages_ever_thawed(config, total_rounds(config))
-    return config.batch_norm == "local" and thawed != ("head",)
+    return config.batch_norm == "local" and trains_body(config)
 
 
-def maximum_rate(config: RunConfig, stage: Stage, *, probing: bool) -> float:
-    """The peak learning rate of a stage; below layer2 (schedule full) that of layer2."""
-    if stage == "head":
+def maximum_rate(config: RunConfig, stage: str, *, probing: bool) -> float:
+    """The peak learning rate of a stage: its own, else that of the next stage that has one."""
+    network, rates = config.network, config.stage_rates
+    if stage == network.head:
         return config.lr_probe if probing else config.lr_head
-    return {"layer4": config.lr_layer4, "layer3": config.lr_layer3}.get(stage, config.lr_layer2)
+    place = network.stages.index(stage)
+    own = [rates[later] for later in network.stages[place:] if later in rates]
+    return own[0] if own else config.lr_head

@@ -2,7 +2,7 @@
 
 safetensors' own writer begins by giving back what the old file held on the disk and in memory.
 Allocating as much again costs several times what the writing does: measured with 280 MB, a site's
-memory of a round where layer2 trains, 0.6 s against 0.03.
+memory of a round where half of a ResNet-50 trains, 0.6 s against 0.03.
 """
 
 from __future__ import annotations

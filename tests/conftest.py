@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from shared import cli
 from shared.config import RunConfig
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("fedthaw", deadline=None)
@@ -193,7 +193,7 @@ def write_base() -> Callable[..., Path]:
     """Write a checkpoint whose BatchNorm has seen data, as a pretrained network's has."""
 
     def write(path: Path, backbone: str = "micro", *, head: bool = False, seed: int = 1) -> Path:
-        network = build_backbone(backbone, dropout=0.0, seed=seed)
+        network = build_network(backbone, dropout=0.0, seed=seed)
         generator = torch.Generator().manual_seed(seed)
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):

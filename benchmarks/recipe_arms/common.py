@@ -22,7 +22,7 @@ from client.part import TrainingSamples
 from client.workspace import open_workspace, training_samples
 from server.federation.global_model import build_reference, full_state, initial_delta
 from shared.metrics.binary import auroc
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 from shared.model.pretrained import load_base
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
@@ -118,7 +118,7 @@ def external_auroc(job: Job, folder: Path) -> float:
     """The final model on the external site's patients, in float32, the same for every arm."""
     config = job.config()
     workspace = open_workspace({"site": job.external}, config)
-    model = build_backbone(config.backbone, config.dropout)
+    model = build_network(config.backbone, config.dropout)
     model.load_state_dict(load_file(model_path(folder)))
     model.to(workspace.device)
     histogram = evaluate_samples(model, workspace.all_samples(), config.batch_size)

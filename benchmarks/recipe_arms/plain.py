@@ -70,10 +70,7 @@ def fine_tune(model: nn.Module, loader: Loader, validation: Loader, config: RunC
     """All groups are in the optimiser from the start; what is frozen has no gradient."""
     if config.rounds == 0:
         return
-    rates = {
-        "fc": config.lr_head, "layer4": config.lr_layer4,
-        "layer3": config.lr_layer3, "layer2": config.lr_layer2,
-    }  # fmt: skip
+    rates = {"fc": config.lr_head, **config.stage_rates}
     decays = {"fc": config.weight_decay_head}
     optimizer = AdamW(
         [
@@ -86,11 +83,7 @@ def fine_tune(model: nn.Module, loader: Loader, validation: Loader, config: RunC
         ]
     )
     schedule = OneCycleLR(optimizer, list(rates.values()), total_steps=config.rounds * len(loader))
-    thaws = {
-        "layer4": config.unfreeze_layer4,
-        "layer3": config.unfreeze_layer3,
-        "layer2": config.unfreeze_layer2,
-    }
+    thaws = config.thaws
     for epoch in range(config.rounds):
         thawed = tuple(
             name for name, share in thaws.items() if epoch >= thaw_index(share, config.rounds)

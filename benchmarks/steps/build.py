@@ -15,11 +15,10 @@ from client.model.device import choose_precision
 from client.train.optimizer import build_optimizer
 from client.train.step import Learner
 from shared.config import RunConfig, parse_run_config
-from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.freezing import set_trainable
-from shared.model.stages import stage_of
+from shared.model.network import Network, build_network
 from shared.overrides import parse_overrides
-from shared.schedule import STAGES, Plan, maximum_rate
+from shared.schedule import Plan, maximum_rate
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,14 @@ def fedthaw_step(task: Task, width: str, settings: Sequence[str]) -> Step:
     """A site's own step where the network trains from `width` on, under these run settings."""
     config = run_config(task, settings)
     plan = plan_of(width, config)
-    model = build_backbone(task.backbone, config.dropout).to(task.device)
+    model = build_network(task.backbone, config.dropout).to(task.device)
     set_trainable(model, plan.trainable, config.batch_norm)
     model.recompute = config.recompute
     optimizer = build_optimizer(_by_stage(model, plan), plan, config)
     precision = choose_precision(config.precision, torch.device(task.device))
     learner = Learner(
         model=model, optimizer=optimizer, scaler=precision.scaler(), precision=precision,
-        plan=plan, config=config, entry=STAGES[0], received=(),
+        plan=plan, config=config, entry=model.backbone.stages[0], received=(),
     )  # fmt: skip
     images, labels = _batch(task)
     return Step(lambda: learner.step(images, labels), model, optimizer)
@@ -83,15 +82,16 @@ def run_config(task: Task, settings: Sequence[str]) -> RunConfig:
 
 def plan_of(width: str, config: RunConfig) -> Plan:
     """A fine-tuning round that trains from `width` on, without CutMix."""
-    first = STAGES[0] if width == "full" else width
-    trainable = STAGES[STAGES.index(first) :]
+    stages = config.network.stages
+    first = stages[0] if width == "full" else width
+    trainable = stages[stages.index(first) :]
     rates = {stage: maximum_rate(config, stage, probing=False) for stage in trainable}
     return Plan(1, "fine-tune", 0, 1, trainable, trainable, rates, cutmix_probability=0.0)
 
 
-def _by_stage(model: StagedResNet, plan: Plan) -> dict[str, list[nn.Parameter]]:
+def _by_stage(model: Network, plan: Plan) -> dict[str, list[nn.Parameter]]:
     return {
-        stage: [p for name, p in model.named_parameters() if stage_of(name) == stage]
+        stage: [p for n, p in model.named_parameters() if model.backbone.stage_of(n) == stage]
         for stage in plan.trainable
     }
 

@@ -17,7 +17,7 @@ from benchmarks.steps.task import Task
 from client.data.dataset import Sample
 from client.train.trainer import train_round
 from client.workspace import open_workspace, training_samples
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 
 
@@ -67,7 +67,7 @@ def measure_round(
     """Images a second, and the share of the time in which the GPU is busy."""
     config = run_config(task, settings)
     plan = plan_of(width, config)
-    model = build_backbone(task.backbone, config.dropout).to(task.device)
+    model = build_network(task.backbone, config.dropout).to(task.device)
 
     def run() -> None:
         train_round(model, samples, plan, config, stream="benchmark", moments={})

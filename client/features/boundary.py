@@ -6,42 +6,40 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 
 from shared.config import RunConfig
-from shared.schedule import STAGES, Plan, Stage, plan_round, stages_ever_thawed, total_rounds
+from shared.model.backbone import Backbone, Part
+from shared.schedule import Plan, plan_round, stages_ever_thawed, total_rounds
 
-MOSTLY_FROZEN: tuple[Stage, ...] = ("layer4", "head")
-"""Before these lies most of a network's work, so that features of fixed views save most of it."""
-
-Passes = Mapping[Stage, int]
-"""How often the images will be gone through from each boundary, this round included."""
-
-
-def first_trainable(plan: Plan) -> Stage:
-    """The first stage that trains; all before it are a fixed function of the image."""
-    return next(stage for stage in STAGES if stage in plan.trainable)
+Passes = Mapping[Part, int]
+"""How often the images will be gone through from each boundary, this round included; in the
+network's order. A boundary is named by what begins there, a stage or a unit within one."""
 
 
-def training_boundary(plan: Plan) -> Stage:
-    """The stage whose input a round trains from; the stages before it are frozen.
+def training_boundary(config: RunConfig, plan: Plan) -> Part:
+    """Where the longest frozen prefix ends, whose output a round trains from.
 
-    The first that trains; but mixing needs maps, and the head's input is kept as averages over
-    the positions, so rounds that mix and train the head alone begin at layer4.
+    Before the first unit that trains; but mixing needs maps, and the head's input is kept as
+    averages over the positions, so rounds that mix and train the head alone begin a stage earlier.
     """
-    start = first_trainable(plan)
-    return "layer4" if start == "head" and plan.cutmix_probability > 0 else start
+    start = config.network.first_of(plan.trainable)
+    mixes = plan.cutmix_probability > 0
+    return config.network.last_maps if start == config.network.head and mixes else start
 
 
-def draws_from_views(config: RunConfig, boundary: Stage) -> bool:
+def draws_from_views(config: RunConfig, boundary: Part) -> bool:
     """Whether a round from this boundary takes its images from a fixed set of views.
 
     Where little is frozen, features save little time, and images are augmented again at each draw:
     more pictures to learn from. Without augmentation there is one view anyway.
     """
-    return config.augmentation == "none" or boundary in MOSTLY_FROZEN
+    network = config.network
+    mostly_frozen = network.position(boundary) >= network.position(network.last_maps)
+    return config.augmentation == "none" or mostly_frozen
 
 
-def evaluation_boundary(untouched: Collection[Stage]) -> Stage:
-    """The first stage that is not the base's; the head where all are."""
-    return next((stage for stage in STAGES if stage not in untouched), "head")
+def evaluation_boundary(backbone: Backbone, untouched: Collection[str]) -> Part:
+    """Before the first unit that is not the base's; the head where all are."""
+    changed = backbone.other_units(untouched)
+    return backbone.first_of(changed) if changed else backbone.head
 
 
 def training_passes(config: RunConfig, plan: Plan) -> Passes:
@@ -53,29 +51,26 @@ def training_passes(config: RunConfig, plan: Plan) -> Passes:
         plan,
         *(plan_round(config, r) for r in range(plan.round + 1, total_rounds(config) + 1)),
     ]
-    passes = Counter({training_boundary(plan): 0})
+    passes: Counter[Part] = Counter()
     for later in ahead:
-        if draws_from_views(config, boundary := training_boundary(later)):
+        if draws_from_views(config, boundary := training_boundary(config, later)):
             passes[boundary] += config.local_epochs
-    return _frozen_now(passes, training_boundary(plan))
+    return _frozen_now(config, passes, training_boundary(config, plan))
 
 
-def evaluation_passes(config: RunConfig, after_round: int, boundary: Stage) -> Passes:
+def evaluation_passes(config: RunConfig, after_round: int, boundary: Part) -> Passes:
     """Passes over the validation images from `boundary` now and, as planned now, later on.
 
     The evaluation of the model after the last round is among them.
     """
     passes = Counter({boundary: 1})
     for done in range(after_round + 1, total_rounds(config) + 1):
-        thawed = stages_ever_thawed(config, done)
-        passes[next(stage for stage in STAGES if stage in thawed)] += 1
-    return _frozen_now(passes, boundary)
+        passes[config.network.first_of(stages_ever_thawed(config, done))] += 1
+    return _frozen_now(config, passes, boundary)
 
 
-def _frozen_now(passes: Passes, boundary: Stage) -> Passes:
-    """Without stages that are thawed already, and without the images themselves."""
-    return {
-        stage: passes[stage]
-        for stage in STAGES[1 : STAGES.index(boundary) + 1]
-        if passes.get(stage, 0) > 0
-    }
+def _frozen_now(config: RunConfig, passes: Passes, boundary: Part) -> Passes:
+    """Without boundaries behind what is thawed already, and without the images themselves."""
+    place = config.network.position
+    frozen = [one for one in passes if 0 < place(one) <= place(boundary) and passes[one] > 0]
+    return {one: passes[one] for one in sorted(frozen, key=place)}

@@ -13,7 +13,7 @@ from client.data.dataset import Sample, loader_workers
 from client.features.prefix import Prefix
 from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, Wanted, load_views, stack_views
-from shared.schedule import Stage
+from shared.model.backbone import Part
 
 Stores = Mapping[Path, FeatureStore]
 """By the folder of the cache that an image belongs to: pooled sites have several."""
@@ -26,7 +26,7 @@ class FeatureSet:
     samples: Sequence[Sample]
     views: Views
     prefix: Prefix
-    boundary: Stage
+    boundary: Part
     key: FeatureKey
     stores: Stores
     kept: bool

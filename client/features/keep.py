@@ -18,7 +18,7 @@ from client.features.prefix import CHUNK, Prefix
 from client.features.store import FeatureKey
 from client.features.views import Views, Wanted, load_views
 from client.features.worth import worth_keeping
-from shared.schedule import Stage
+from shared.model.backbone import Part
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Request:
     samples: Sequence[Sample]
     views: Views
     prefix: Prefix
-    keys: Mapping[Stage, FeatureKey]
+    keys: Mapping[Part, FeatureKey]
     """A key for the boundary of this round and for each of `passes`."""
     passes: Passes
     stores: Stores
@@ -51,7 +51,7 @@ Decisions = dict[FeatureKey, bool]
 
 
 def prepare_features(
-    request: Request, boundary: Stage, decisions: Decisions, watcher: Watcher
+    request: Request, boundary: Part, decisions: Decisions, watcher: Watcher
 ) -> FeatureSet:
     """The features at a boundary, computed and kept first where that is worth it.
 
@@ -84,7 +84,7 @@ def _decide(request: Request, decisions: Decisions) -> Decisions:
     keep = _kept_besides(request, decisions)
     images = _by_folder(request, range(len(request.samples)))
     room = min(request.stores[f].room(keep) // len(own) for f, own in images.items())
-    chosen: Collection[Stage] = ()
+    chosen: Collection[Part] = ()
     if room:
         folder, own = next(iter(images.items()))
         samples = [request.samples[number] for number in own]
@@ -96,7 +96,7 @@ def _decide(request: Request, decisions: Decisions) -> Decisions:
 
 
 def _fill(
-    request: Request, boundaries: Sequence[Stage], decisions: Decisions, watcher: Watcher
+    request: Request, boundaries: Sequence[Part], decisions: Decisions, watcher: Watcher
 ) -> bool:
     """Compute and keep what is lacking; False where there is no room for it. Raises OSError."""
     lacking = _lacking(request, boundaries)
@@ -122,7 +122,7 @@ def _fill(
 
 
 def _make_room(
-    request: Request, lacking: Sequence[int], features: Mapping[Stage, Tensor], decisions: Decisions
+    request: Request, lacking: Sequence[int], features: Mapping[Part, Tensor], decisions: Decisions
 ) -> bool:
     """Whether what is lacking fits into every site's folder, judged by the first features."""
     keep = [*_kept_besides(request, decisions), *(request.keys[stage] for stage in features)]
@@ -158,7 +158,7 @@ def _by_folder(request: Request, numbers: Iterable[int]) -> dict[Path, list[int]
     return found
 
 
-def _lacking(request: Request, boundaries: Collection[Stage]) -> list[int]:
+def _lacking(request: Request, boundaries: Collection[Part]) -> list[int]:
     """The samples without a file for one of these boundaries."""
     keys = [request.keys[boundary] for boundary in boundaries]
     return [

@@ -15,7 +15,7 @@ from client.features.prefix import CHUNK, Prefix
 from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, Wanted, stack_views
 from client.features.worth import Cost, Costs
-from shared.schedule import Stage
+from shared.model.backbone import Part
 
 Result = TypeVar("Result")
 
@@ -27,7 +27,7 @@ def measure_costs(
     samples: Sequence[Sample],
     views: Views,
     prefix: Prefix,
-    keys: Mapping[Stage, FeatureKey],
+    keys: Mapping[Part, FeatureKey],
     store: FeatureStore,
 ) -> Costs:
     """Seconds and bytes a view at each boundary, from one batch of views. Raises OSError.
@@ -45,7 +45,7 @@ def measure_costs(
 
 
 def _cost(
-    prefix: Prefix, images: Tensor, stage: Stage, key: FeatureKey, store: FeatureStore,
+    prefix: Prefix, images: Tensor, stage: Part, key: FeatureKey, store: FeatureStore,
     loading: float,
 ) -> Cost:  # fmt: skip
     computing, found = _timed(partial(prefix.features, images, [stage]))

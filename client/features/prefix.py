@@ -1,4 +1,4 @@
-"""The frozen stages as a function of images, with the same bits whatever batch an image is in."""
+"""The frozen units as a function of images, with the same bits whatever batch an image is in."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from client.model.device import Precision
-from shared.model.backbones import StagedResNet
-from shared.schedule import STAGES, Stage
+from shared.model.backbone import Part
+from shared.model.network import Network
 
 CHUNK = 8
 """Views that are computed at a time."""
@@ -22,7 +22,7 @@ FEWEST = 4
 class Prefix:
     """The network up to a boundary, in eval mode, and the arithmetic it is computed in."""
 
-    model: StagedResNet
+    model: Network
     precision: Precision
     storage: torch.dtype
     """What features are rounded to, kept or not: float16 for training, float32 to evaluate."""
@@ -30,10 +30,10 @@ class Prefix:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.model.fc.weight.device
+        return self.model.device
 
     @torch.no_grad()
-    def features(self, images: Tensor, boundaries: Sequence[Stage]) -> dict[Stage, Tensor]:
+    def features(self, images: Tensor, boundaries: Sequence[Part]) -> dict[Part, Tensor]:
         """The input of each boundary for images (N, 1, H, W): (N, C, H', W') of `storage`.
 
         The head's is averaged over the positions, (N, C, 1, 1), as the head itself would.
@@ -41,14 +41,15 @@ class Prefix:
         chunks = [self._of_chunk(chunk, boundaries) for chunk in torch.split(images, CHUNK)]
         return {stage: torch.cat([chunk[stage] for chunk in chunks]) for stage in boundaries}
 
-    def _of_chunk(self, images: Tensor, boundaries: Sequence[Stage]) -> dict[Stage, Tensor]:
-        found: dict[Stage, Tensor] = {}
-        stage, x = STAGES[0], _padded(images, self.device).to(self.device)
+    def _of_chunk(self, images: Tensor, boundaries: Sequence[Part]) -> dict[Part, Tensor]:
+        found: dict[Part, Tensor] = {}
+        backbone = self.model.backbone
+        reached, x = backbone.stages[0], _padded(images, self.device).to(self.device)
         with self.precision.autocast():
-            for boundary in sorted(boundaries, key=STAGES.index):
-                x = self.model.between(x, stage, boundary)
-                stage = boundary
-                pooled = self.model.avgpool(x) if boundary == "head" else x
+            for boundary in sorted(boundaries, key=backbone.position):
+                x = self.model.between(x, reached, boundary)
+                reached = boundary
+                pooled = self.model.pool(x) if boundary == backbone.head else x
                 found[boundary] = self._rounded(pooled[: len(images)])
         return found
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from client.data.kept_file import PARTIAL, remove_partial, write_kept
 from shared.files import make_private_folder
-from shared.schedule import Stage
+from shared.model.backbone import Part
 
 VERSION = 1
 _TENSOR, _KEY, _IMAGE, _CHECKSUMS = "features", "key", "image", "checksums"
@@ -34,7 +34,7 @@ class FeatureKey:
 
     prefix: str
     """Digest of the weights of all stages before the boundary."""
-    boundary: Stage
+    boundary: Part
     backbone: str
     preparation: str
     """How an image file became a square of pixels."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from client.features.boundary import Passes
-from shared.schedule import STAGES, Stage
+from shared.model.backbone import Part
 
 
 @dataclass(frozen=True)
@@ -21,33 +21,33 @@ class Cost:
     bytes: int
 
 
-Costs = Mapping[Stage, Cost]
+Costs = Mapping[Part, Cost]
 
 
-def worth_keeping(costs: Costs, passes: Passes, *, views: int, room: int) -> tuple[Stage, ...]:
-    """The boundaries to keep, in the network's order, so that the time of all passes is least.
+def worth_keeping(costs: Costs, passes: Passes, *, views: int, room: int) -> tuple[Part, ...]:
+    """The boundaries to keep, in the order of `passes`, so that the time of all passes is least.
 
     Keeping computes all views of an image once, for all boundaries together, writes them, and reads
     one at each pass; what is not kept is computed at each pass. Of equals the fewer, so nothing
     where nothing is gained. At most `room` bytes an image are taken.
     """
-    stages = [stage for stage in STAGES if stage in costs and passes.get(stage, 0) > 0]
-    subsets = [s for size in range(len(stages) + 1) for s in combinations(stages, size)]
+    known = [boundary for boundary, count in passes.items() if boundary in costs and count > 0]
+    subsets = [s for size in range(len(known) + 1) for s in combinations(known, size)]
     fitting = [s for s in subsets if _bytes(costs, s) * views <= room]
     return min(fitting, key=lambda kept: seconds(costs, passes, kept, views=views))
 
 
-def seconds(costs: Costs, passes: Passes, kept: Collection[Stage], *, views: int) -> float:
+def seconds(costs: Costs, passes: Passes, kept: Collection[Part], *, views: int) -> float:
     """Seconds an image takes over all passes when these boundaries are kept."""
-    filling = views * max((costs[stage].compute for stage in kept), default=0.0)
-    writing = views * sum(costs[stage].write for stage in kept)
+    filling = views * max((costs[one].compute for one in kept), default=0.0)
+    writing = views * sum(costs[one].write for one in kept)
     passing = sum(
-        count * (costs[stage].read if stage in kept else costs[stage].compute)
-        for stage, count in passes.items()
-        if stage in costs
+        count * (costs[one].read if one in kept else costs[one].compute)
+        for one, count in passes.items()
+        if one in costs
     )
     return filling + writing + passing
 
 
-def _bytes(costs: Costs, kept: Collection[Stage]) -> int:
-    return sum(costs[stage].bytes for stage in kept)
+def _bytes(costs: Costs, kept: Collection[Part]) -> int:
+    return sum(costs[one].bytes for one in kept)

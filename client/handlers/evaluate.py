@@ -11,7 +11,7 @@ from client.exchange import rebuild_model
 from client.features.feature_set import FeatureSet
 from client.handlers.check import check_external, check_run
 from client.handlers.features import evaluation_features
-from client.model.frozen import base_stages
+from client.model.frozen import base_units
 from client.part import tell_owner
 from client.scores import KeptScore, count, count_graded, keep_scores, scores_file
 from client.train.state import forget_moments, load_state
@@ -20,7 +20,7 @@ from shared.config import RunConfig
 from shared.errors import SiteError
 from shared.events import SiteBusy, StepDone, emit
 from shared.metrics.histogram import Histogram
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 
 
@@ -49,7 +49,7 @@ def evaluate_on_site(
     )
     kept = None
     if request.scope == "validation":
-        untouched = base_stages(model, workspace.base)
+        untouched = base_units(model, workspace.base)
         kept = evaluation_features(
             workspace, config, model, untouched, request.after_round, samples
         )
@@ -71,7 +71,7 @@ def evaluate_on_site(
 
 def evaluate_here(
     workspace: Workspace,
-    model: StagedResNet,
+    model: Network,
     samples: Sequence[Sample],
     config: RunConfig,
     features: FeatureSet | None,

@@ -26,23 +26,24 @@ from client.part import tell_owner
 from client.workspace import Workspace
 from shared.config import RunConfig
 from shared.events import SiteBusy, StepDone, emit
-from shared.model.backbones import StagedResNet
-from shared.schedule import STAGES, Plan, Stage
+from shared.model.backbone import Part
+from shared.model.network import Network
+from shared.schedule import Plan
 
 
 def training_features(
     workspace: Workspace,
     config: RunConfig,
-    model: StagedResNet,
-    untouched: Collection[Stage],
+    model: Network,
+    untouched: Collection[str],
     plan: Plan,
     samples: Sequence[Sample],
 ) -> FeatureSet | None:
     """What a round trains from; None where it trains from images.
 
-    `untouched` stages are the base's; `model` must have the round's stages frozen already.
+    `untouched` units are the base's; `model` must have the round's units frozen already.
     """
-    boundary = training_boundary(plan)
+    boundary = training_boundary(config, plan)
     if not draws_from_views(config, boundary) or not _is_base(config, boundary, untouched):
         return None
     precision = choose_precision(config.precision, workspace.device)
@@ -55,16 +56,16 @@ def training_features(
 def evaluation_features(
     workspace: Workspace,
     config: RunConfig,
-    model: StagedResNet,
-    untouched: Collection[Stage],
+    model: Network,
+    untouched: Collection[str],
     after_round: int,
     samples: Sequence[Sample],
 ) -> FeatureSet | None:
     """What a model is evaluated from, in float32; None where it is evaluated from images.
 
-    `untouched` stages are the base's.
+    `untouched` units are the base's.
     """
-    boundary = evaluation_boundary(untouched)
+    boundary = evaluation_boundary(config.network, untouched)
     if not _is_base(config, boundary, untouched):
         return None
     prefix = Prefix(model.eval(), full_precision(workspace.device), torch.float32)
@@ -73,9 +74,9 @@ def evaluation_features(
                     boundary, passes)  # fmt: skip
 
 
-def _is_base(config: RunConfig, boundary: Stage, untouched: Collection[Stage]) -> bool:
-    """Whether there are stages before the boundary and they are the base's, as keys assume."""
-    before = STAGES[: STAGES.index(boundary)]
+def _is_base(config: RunConfig, boundary: Part, untouched: Collection[str]) -> bool:
+    """Whether there are units before the boundary and they are the base's, as keys assume."""
+    before = config.network.before(boundary)
     return config.feature_cache != "off" and bool(before) and set(before) <= set(untouched)
 
 
@@ -85,20 +86,20 @@ def _prepare(
     samples: Sequence[Sample],
     views: Views,
     prefix: Prefix,
-    boundary: Stage,
+    boundary: Part,
     passes: Passes,
 ) -> FeatureSet:
     keys = {
-        stage: FeatureKey(
-            prefix=digest_of_base(workspace.base, STAGES[: STAGES.index(stage)]),
-            boundary=stage,
+        each: FeatureKey(
+            prefix=digest_of_base(workspace.base, config.network.before(each)),
+            boundary=each,
             backbone=config.backbone,
             preparation=samples[0].cache.preparation,
             views=views.describe(),
             arithmetic=arithmetic_of(prefix.precision.device, prefix.precision.dtype),
             storage=str(prefix.storage).removeprefix("torch."),
         )
-        for stage in dict.fromkeys((*passes, boundary))
+        for each in dict.fromkeys((*passes, boundary))
     }
     stores = {part.cache.folder: part.features for part in workspace.parts}
     watcher = Watcher(

@@ -19,7 +19,7 @@ from client.handlers.check import check_run, require_planned
 from client.handlers.evaluate import evaluate_here, must_suppress
 from client.handlers.features import evaluation_features, training_features
 from client.model.device import peak_memory
-from client.model.frozen import base_stages, digest_of_frozen
+from client.model.frozen import base_units, digest_of_frozen
 from client.scores import count
 from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
@@ -27,11 +27,12 @@ from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.errors import FedThawError
 from shared.events import SiteBusy, StepDone, emit
-from shared.model.backbones import StagedResNet
-from shared.model.freezing import set_trainable
-from shared.model.stages import batch_norm_statistics
+from shared.model.backbone import Part
+from shared.model.exchanged import batch_norm_statistics
+from shared.model.freezing import proven_keys, set_trainable, state_digest
+from shared.model.network import Network
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import Stage
+from shared.schedule import Plan
 from shared.update.step import Passage
 
 
@@ -48,8 +49,9 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     model = _received_model(workspace, config, request, before)
     manifest = agreed_manifest(model, config, plan.trainable, request.expects)
     keys = tuple(spec.name for spec in manifest)
-    untouched = base_stages(model, workspace.base)
+    untouched = base_units(model, workspace.base)
     frozen = digest_of_frozen(model, workspace.base, plan.trainable, untouched)
+    proven = _proven(model, plan, config.batch_norm, frozen)
 
     started = time.monotonic()
     kept = evaluation_features(
@@ -64,15 +66,18 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     _require_frozen(workspace, model, plan.trainable, untouched, frozen)
     delta = difference(snapshot(model, keys), received)
     require_finite(delta, plan.round)
-    statistics = local_statistics(model, plan.trainable, config.batch_norm)
+    changed = {*plan.thawed, *plan.trainable}
+    statistics = local_statistics(model, changed, config.batch_norm)
     passage = Passage(config, request.run, plan.round, workspace.name, batch_norm_statistics(model))
     sent, update = update_to_send(delta, manifest, before.update, passage)
+    # What steps keep of units that pause in this round stays.
+    update = {part: {**before.update.get(part, {}), **kept} for part, kept in update.items()}
     save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics, update))
     done = time.monotonic()
     return TrainReply(
         site=workspace.name,
         round=plan.round,
-        frozen=frozen,
+        frozen=proven,
         delta=sent,
         images=len(samples.train),
         patients=samples.patients(),
@@ -89,7 +94,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
 
 def _received_model(
     workspace: Workspace, config: RunConfig, request: TrainRequest, before: SiteState
-) -> StagedResNet:
+) -> Network:
     """The federation's model of this round, with this site's own statistics where it keeps them."""
     return rebuild_model(
         workspace,
@@ -102,27 +107,38 @@ def _received_model(
     )
 
 
+def _proven(model: Network, plan: Plan, batch_norm: str, frozen: str) -> str:
+    """The digest that leaves: `frozen`, but without statistics that only this site has."""
+    backbone = model.backbone
+    if batch_norm != "local" or backbone.units_of(plan.thawed) <= backbone.units_of(plan.trainable):
+        return frozen
+    state = model.state_dict()
+    keys = proven_keys(model, plan.trainable, plan.thawed, batch_norm)
+    return state_digest({key: state[key] for key in keys})
+
+
 def _require_frozen(
     workspace: Workspace,
-    model: StagedResNet,
-    trainable: Collection[Stage],
-    untouched: Collection[Stage],
+    model: Network,
+    trainable: Collection[Part],
+    untouched: Collection[str],
     digest: str,
 ) -> None:
-    """FedThawError where the frozen stages are no longer those of before the training."""
-    still = base_stages(model, workspace.base, set(untouched) - set(trainable))
+    """FedThawError where the frozen units are no longer those of before the training."""
+    frozen = model.backbone.other_units(trainable)
+    still = base_units(model, workspace.base, frozen.intersection(untouched))
     if digest_of_frozen(model, workspace.base, trainable, still) != digest:
-        raise FedThawError("A frozen stage changed while training; please report this fault.")
+        raise FedThawError("A frozen unit changed while training; please report this fault.")
 
 
 def _train(
     workspace: Workspace,
-    model: StagedResNet,
+    model: Network,
     samples: Sequence[Sample],
     config: RunConfig,
     request: TrainRequest,
     before: SiteState,
-    untouched: Collection[Stage],
+    untouched: Collection[str],
 ) -> Trained:
     set_trainable(model, request.plan.trainable, config.batch_norm)
     features = training_features(workspace, config, model, untouched, request.plan, samples)

@@ -1,4 +1,4 @@
-"""Proof that frozen stages are frozen, without hashing them in every round."""
+"""Proof that frozen units are frozen, without hashing them in every round."""
 
 from __future__ import annotations
 
@@ -8,51 +8,56 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from torch import Tensor
 
-from shared.model.backbones import StagedResNet
-from shared.model.freezing import frozen_digest, state_digest
+from shared.model.backbone import Part
+from shared.model.freezing import digest_of_units, state_digest
+from shared.model.network import Network
 from shared.model.pretrained import Base
-from shared.model.stages import keys_of
-from shared.schedule import STAGES, Stage
 
 
-def base_stages(
-    model: StagedResNet, base: Base, among: Collection[Stage] = STAGES
-) -> frozenset[Stage]:
-    """The stages whose parameters and buffers are the base's, compared bit for bit."""
-    state: dict[str, Tensor] = model.state_dict()
+def base_units(model: Network, base: Base, among: Collection[Part] | None = None) -> frozenset[str]:
+    """The units whose parameters and buffers are the base's, compared bit for bit; of all or some.
+
+    ValueError for an unknown part.
+    """
+    backbone, state = model.backbone, model.state_dict()
+    units = backbone.units_of(backbone.stages if among is None else among)
+    keys: dict[str, list[str]] = {unit: [] for unit in units}
+    for key in backbone.keys_of(base.state, units):
+        keys[backbone.unit_of(key).name].append(key)
     return frozenset(
-        stage
-        for stage in among
-        if all(_same_bits(state[key], base.state[key]) for key in keys_of(base.state, [stage]))
+        unit
+        for unit, own in keys.items()
+        if all(_same_bits(state[key], base.state[key]) for key in own)
     )
 
 
 def digest_of_frozen(
-    model: StagedResNet, base: Base, trainable: Collection[Stage], untouched: Collection[Stage]
+    model: Network, base: Base, trainable: Collection[Part], untouched: Collection[str]
 ) -> str:
-    """`frozen_digest` of the stages that do not train.
+    """`digest_of_units` of all units that do not train.
 
-    Where all of them are `untouched`, the base's (`base_stages`), it is computed once and kept:
+    Where all of them are `untouched`, the base's (`base_units`), it is computed once and kept:
     hashing a ResNet-50 takes longer than a round of the head.
     """
-    frozen = tuple(stage for stage in STAGES if stage not in trainable)
-    if set(frozen) <= set(untouched):
+    frozen = model.backbone.other_units(trainable)
+    if frozen <= set(untouched):
         return digest_of_base(base, frozen)
-    return frozen_digest(model, trainable)
+    return digest_of_units(model, frozen)
 
 
-def digest_of_base(base: Base, stages: tuple[Stage, ...]) -> str:
-    """`state_digest` of these stages of the base, computed once."""
-    known = _digests.setdefault(base, {})
-    if stages not in known:
-        known[stages] = state_digest({key: base.state[key] for key in keys_of(base.state, stages)})
-    return known[stages]
+def digest_of_base(base: Base, units: Collection[str]) -> str:
+    """`state_digest` of these units of the base, computed once."""
+    known, chosen = _digests.setdefault(base, {}), frozenset(units)
+    if chosen not in known:
+        keys = base.backbone.keys_of(base.state, chosen)
+        known[chosen] = state_digest({key: base.state[key] for key in keys})
+    return known[chosen]
 
 
 _WORD = 8
 """Bytes that are compared at a time where they come out even, in a third of the time."""
 
-_digests: WeakKeyDictionary[Base, dict[tuple[Stage, ...], str]] = WeakKeyDictionary()
+_digests: WeakKeyDictionary[Base, dict[frozenset[str], str]] = WeakKeyDictionary()
 """Of the bases in use; they hold a hundred megabytes each, so that no longer."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from client.policy.refusal import Refusal, numbers
 from client.policy.rules import Policy
 from shared.config import RunConfig
-from shared.schedule import stages_ever_thawed, total_rounds
+from shared.schedule import trains_body
 
 
 def refused_settings(policy: Policy, config: RunConfig) -> list[Refusal]:
@@ -33,8 +33,7 @@ def _refused_values(policy: Policy, config: RunConfig) -> list[Refusal]:
 
 
 def _sends_bare_statistics(config: RunConfig) -> bool:
-    trains_more = stages_ever_thawed(config, total_rounds(config)) != ("head",)
-    return trains_more and config.batch_norm == "average" and config.augmentation == "none"
+    return trains_body(config) and config.batch_norm == "average" and config.augmentation == "none"
 
 
 def _refused_numbers(policy: Policy, config: RunConfig) -> list[Refusal]:

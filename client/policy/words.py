@@ -8,8 +8,9 @@ from client.policy.rules import Policy
 from client.policy.settings import refused_settings
 from shared.config import RunConfig
 from shared.metrics.histogram import SCORE_BINS
+from shared.model.backbone import Part
 from shared.run_plan import approved_settings
-from shared.schedule import Stage, plan_round, statistics_stay_at_sites, total_rounds
+from shared.schedule import plan_round, statistics_stay_at_sites, total_rounds
 from shared.update.registry import in_words
 
 
@@ -30,11 +31,11 @@ def plan_in_words(config: RunConfig, policy: Policy) -> list[str]:
 
 
 def _trains(config: RunConfig) -> str:
-    parts = [f"{_rounds(first, last)} {_named(s)}" for first, last, s in _phases(config)]
+    parts = [f"{_rounds(first, last)} {_named(s, config)}" for first, last, s in _phases(config)]
     return f"Trains in {total_rounds(config)} rounds of {config.backbone}: {'; '.join(parts)}."
 
 
-def _phases(config: RunConfig) -> Iterator[tuple[int, int, tuple[Stage, ...]]]:
+def _phases(config: RunConfig) -> Iterator[tuple[int, int, tuple[Part, ...]]]:
     """First round, last round and trainable stages of each stretch of rounds alike."""
     first = 1
     total = total_rounds(config)
@@ -49,8 +50,8 @@ def _rounds(first: int, last: int) -> str:
     return f"round {first}" if first == last else f"rounds {first} to {last}"
 
 
-def _named(stages: tuple[Stage, ...]) -> str:
-    if stages == ("head",):
+def _named(stages: tuple[Part, ...], config: RunConfig) -> str:
+    if stages == (config.network.head,):
         return "the head alone"
     return ", ".join(reversed(stages))
 

@@ -24,29 +24,28 @@ from torch import Tensor, nn
 
 from client.data.dataset import RANGE
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet
-from shared.model.stages import stage_of
-from shared.schedule import STAGES, stages_ever_thawed, total_rounds
+from shared.model.network import Network
+from shared.schedule import stages_ever_thawed, total_rounds
 
 UNLIKE = 0.5
 """Images farther off are called unlike the training's: half as far as noise."""
 _NOISE_IMAGES = 8
 
 
-def described_layers(model: StagedResNet, config: RunConfig) -> tuple[nn.BatchNorm2d, ...]:
+def described_layers(model: Network, config: RunConfig) -> tuple[nn.BatchNorm2d, ...]:
     """The layers whose statistics describe images that this network has seen.
 
-    Thawed stages have seen the sites' images where batch-norm is "average". Stages that were never
+    Thawed units have seen the sites' images where batch-norm is "average". Units that were never
     thawed have seen those of the base's training, unless the base is random. May be empty.
     """
-    thawed = stages_ever_thawed(config, total_rounds(config))
-    seen = {stage for stage in thawed if config.batch_norm == "average"}
+    backbone, thawed = model.backbone, stages_ever_thawed(config, total_rounds(config))
+    seen = backbone.units_of(thawed if config.batch_norm == "average" else ())
     if config.weights != "random":
-        seen |= set(STAGES) - set(thawed)
+        seen |= backbone.other_units(thawed)
     return tuple(
         module
         for name, module in model.named_modules()
-        if isinstance(module, nn.BatchNorm2d) and stage_of(f"{name}.weight") in seen
+        if isinstance(module, nn.BatchNorm2d) and backbone.unit_of(f"{name}.weight").name in seen
     )
 
 
@@ -68,16 +67,16 @@ def measured_divergences(layers: Sequence[nn.BatchNorm2d]) -> Iterator[list[Tens
 
 
 @torch.no_grad()
-def divergence_of_noise(model: StagedResNet, layers: Sequence[nn.BatchNorm2d], size: int) -> float:
+def divergence_of_noise(model: Network, layers: Sequence[nn.BatchNorm2d], size: int) -> float:
     """The mean divergence of uniform noise, two draws in each direction averaged to a pixel.
 
     Always the same noise for one size; the global random generators are neither read nor advanced.
     """
     generator = torch.Generator().manual_seed(0)
     fine = torch.rand(_NOISE_IMAGES, 1, 2 * size, 2 * size, generator=generator)
-    noise = F.avg_pool2d((2 * fine - 1) * RANGE, 2).to(model.fc.weight.device)
+    noise = F.avg_pool2d((2 * fine - 1) * RANGE, 2).to(model.device)
     with measured_divergences(layers) as found:
-        model.prefix(noise, "head")
+        model.prefix(noise, model.backbone.head)
     return float(torch.stack(found).mean())
 
 

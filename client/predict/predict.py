@@ -31,8 +31,8 @@ from client.predict.scores import (
 )
 from shared.files import make_private_folder
 from shared.finished import Calibration, FinishedRun
-from shared.model.backbones import StagedResNet
 from shared.model.final import load_final_model
+from shared.model.network import Network
 from shared.outcome.binary import BINARY
 
 BATCH = 8
@@ -40,7 +40,7 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class _Scorer:
-    model: StagedResNet
+    model: Network
     layers: tuple[nn.BatchNorm2d, ...]
     noise: float
     """The divergence that is a distance of 1."""
@@ -66,7 +66,7 @@ def predict(
     image is refused and never stops the others.
     """
     config, chosen = finished.stored.config, point_of(finished, point)
-    model = load_final_model(finished).to(device)
+    model = load_final_model(finished.model, finished.backbone).to(device)
     model.requires_grad_(False)
     if explain is not None:
         make_private_folder(explain)
@@ -99,11 +99,12 @@ def predict(
 
 def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[ImageScore]:
     """One batch through the network; `before` images have been scored."""
-    device = scorer.model.fc.weight.device
+    device = scorer.model.device
     inputs = torch.stack([to_input(image.square) for image in read]).to(device)
     with torch.no_grad(), measured_divergences(scorer.layers) as measured:
-        features = scorer.model.prefix(inputs, "head")
-        logits = scorer.model.rest(features, "head").double().cpu().tolist()
+        explained = scorer.model.backbone.explained
+        features = scorer.model.prefix(inputs, explained)
+        logits = scorer.model.rest(features, explained).double().cpu().tolist()
     require_numbers(logits)
     distances: list[float | None] = [None] * len(read)
     if measured:

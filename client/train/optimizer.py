@@ -1,4 +1,4 @@
-"""One parameter group a stage, its rate by the schedule; its moments kept between rounds."""
+"""One parameter group for each part of the plan, its rate by the schedule; moments kept."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from shared.config import RunConfig
+from shared.model.backbone import Part
 from shared.rates import one_cycle
-from shared.schedule import Plan, Stage
+from shared.schedule import Plan
 
 
 def read_moments(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
@@ -40,20 +41,20 @@ def restore_moments(
 
 
 def build_optimizer(
-    parameters: dict[Stage, list[nn.Parameter]], plan: Plan, config: RunConfig
+    parameters: dict[Part, list[nn.Parameter]], plan: Plan, config: RunConfig
 ) -> Optimizer:
-    """An optimiser over the trainable stages, in the order of `plan.trainable`.
+    """An optimiser over the parts that train, in the order of `plan.trainable`.
 
     The head decays less than the backbone, except in the probe (as in the recipe's code).
     """
     groups = [
         {
-            "params": parameters[stage],
-            "lr": plan.rates[stage],
-            "weight_decay": _decay(stage, plan, config),
-            "stage": stage,
+            "params": parameters[part],
+            "lr": plan.rates[part],
+            "weight_decay": _decay(part, plan, config),
+            "part": part,
         }
-        for stage in plan.trainable
+        for part in plan.trainable
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, fused=True)
@@ -67,12 +68,12 @@ def set_rates(optimizer: Optimizer, plan: Plan, config: RunConfig, step: int, st
         return
     position = one_cycle(plan.position * steps + step, plan.length * steps)
     for group in optimizer.param_groups:
-        group["lr"] = plan.rates[group["stage"]] * position.share
+        group["lr"] = plan.rates[group["part"]] * position.share
         if "betas" in group:
             group["betas"] = (position.momentum, group["betas"][1])
 
 
-def _decay(stage: Stage, plan: Plan, config: RunConfig) -> float:
-    if stage == "head" and plan.phase == "fine-tune":
+def _decay(part: Part, plan: Plan, config: RunConfig) -> float:
+    if part == config.network.head and plan.phase == "fine-tune":
         return config.weight_decay_head
     return config.weight_decay

@@ -34,7 +34,7 @@ class SiteState:
     round: int
     phase: str
     optimizer: Mapping[str, Tensor]
-    """`<moment>/<parameter>`, e.g. `exp_avg/fc.weight`."""
+    """`<moment>/<parameter>`, as in AdamW `exp_avg/` and a key of the state dict."""
     statistics: Mapping[str, Tensor]
     """BatchNorm statistics that stay at the site."""
     update: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)

@@ -10,27 +10,27 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from client.data.augment import cutmix
-from client.features.boundary import first_trainable
 from client.model.device import Precision
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet
+from shared.model.backbone import Part
+from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
-from shared.schedule import Plan, Stage
+from shared.schedule import Plan
 
 
 @dataclass(frozen=True, eq=False)
 class Learner:
     """What the steps of a round share."""
 
-    model: StagedResNet
+    model: Network
     optimizer: Optimizer
     scaler: GradScaler
     precision: Precision
     plan: Plan
     config: RunConfig
-    entry: Stage
-    """The stage whose input a batch is: the stem's are images, later ones' feature maps."""
+    entry: Part
+    """What a batch enters: the first stage's are images, later ones' feature maps."""
     received: tuple[Tensor, ...]
     """The trainable weights received, where FedProx pulls to them; else none."""
     outcome: Outcome = BINARY
@@ -48,7 +48,7 @@ class Learner:
         return loss.detach()
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        start = first_trainable(self.plan)
+        start = self.model.backbone.first_of(self.plan.trainable)
         if self.plan.cutmix_probability > 0 and torch.rand(()) < self.plan.cutmix_probability:
             inputs, targets = cutmix(inputs, targets, self.config.cutmix_alpha, self.outcome)
         with self.precision.autocast():

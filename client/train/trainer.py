@@ -16,12 +16,11 @@ from client.train.optimizer import build_optimizer, read_moments, restore_moment
 from client.train.step import Learner
 from shared.config import RunConfig
 from shared.errors import FedThawError
-from shared.model.backbones import StagedResNet
 from shared.model.freezing import set_trainable
-from shared.model.stages import stage_of
+from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
-from shared.schedule import STAGES, Plan
+from shared.schedule import Plan
 from shared.seeds import derive_seed
 
 
@@ -36,7 +35,7 @@ class Trained:
 
 
 def train_round(
-    model: StagedResNet,
+    model: Network,
     samples: Sequence[Sample],
     plan: Plan,
     config: RunConfig,
@@ -57,7 +56,7 @@ def train_round(
     model.recompute = config.recompute
     learner = _learner(model, plan, config, moments, features, outcome)
     draws = drawn_batches(samples, plan, config, stream)
-    device = model.fc.weight.device
+    device = model.device
     if features is None:
         batches = image_batches(samples, draws, config, device, outcome)
     else:
@@ -89,7 +88,7 @@ def _seed(seed: int, device: torch.device) -> None:
 
 
 def _learner(
-    model: StagedResNet,
+    model: Network,
     plan: Plan,
     config: RunConfig,
     moments: Mapping[str, Tensor],
@@ -98,12 +97,15 @@ def _learner(
 ) -> Learner:
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = build_optimizer(
-        {s: [p for n, p in parameters.items() if stage_of(n) == s] for s in plan.trainable},
+        {
+            part: [parameters[n] for n in model.backbone.keys_of(parameters, [part])]
+            for part in plan.trainable
+        },
         plan,
         config,
     )
     restore_moments(optimizer, parameters, moments)
-    precision = choose_precision(config.precision, model.fc.weight.device)
+    precision = choose_precision(config.precision, model.device)
     pulled = parameters.values() if config.proximal_mu > 0 else ()
     return Learner(
         model=model,
@@ -112,7 +114,7 @@ def _learner(
         precision=precision,
         plan=plan,
         config=config,
-        entry=STAGES[0] if features is None else features.boundary,
+        entry=model.backbone.stages[0] if features is None else features.boundary,
         received=tuple(parameter.detach().clone() for parameter in pulled),
         outcome=outcome,
     )
@@ -123,7 +125,7 @@ def _require_finite_loss(loss: Tensor, plan: Plan) -> None:
     if not torch.isfinite(loss):
         raise FedThawError(
             f"The loss became {loss.item()} in round {plan.round}; lower the learning rates "
-            "(lr-head, lr-layer4, ...) of the run.",
+            "(lr-head, rates) of the run.",
             shareable="its loss is no longer finite; lower the run's learning rates",
             diverged=True,
         )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from server.aggregation.collector import Collector
 from server.aggregation.mean import capped
-from server.aggregation.screen import Screen, Sizes, TensorGroup, group_of, named
+from server.aggregation.screen import Screen, Sizes, TensorGroup, named
 from server.aggregation.spill import Spill
 from server.aggregation.strategy import Aggregator
 from shared.wire.arrays import Arrays
@@ -160,7 +160,7 @@ class Intake:
         assert self._copies is not None
         update, scales = self._copies.take(site), self._scales.get(site, {})
         for key, array in update.items():
-            if (group := group_of(key, array.shape)) in scales:
+            if (group := self._screen.group_of(key, array.shape)) in scales:
                 np.multiply(array, np.float32(scales[group]), out=array)
         return update
 

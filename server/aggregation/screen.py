@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.model.stages import stage_of
+from shared.model.backbone import Backbone, Part
 from shared.rates import MOMENTUM_LOW
 from shared.update.norm import sum_of_squares
 
@@ -74,15 +74,24 @@ class Reach:
     """AdamW, whose steps are bounded by the rate; of plain SGD the rate says nothing."""
 
 
-def group_of(key: str, shape: Sequence[int]) -> TensorGroup:
-    """The group of a tensor: `layer4.0.bn1.running_var` -> (layer4, variances)."""
+def stage_rates(backbone: Backbone, rates: Mapping[Part, float]) -> dict[str, float]:
+    """The maximum learning rate of each stage, from those of a plan's parts."""
+    found: dict[str, float] = {}
+    for part, rate in rates.items():
+        stage = backbone.units[backbone.position(part)].stage
+        found[stage] = max(rate, found.get(stage, 0.0))
+    return found
+
+
+def group_of(backbone: Backbone, key: str, shape: Sequence[int]) -> TensorGroup:
+    """The group of a tensor, by its stage and what its key ends in."""
     if key.endswith(".running_var"):
         kind = "variances"
     elif key.endswith(".running_mean"):
         kind = "means"
     else:
         kind = "weights" if len(shape) > 1 else "vectors"
-    return stage_of(key), kind
+    return backbone.stage_of(key), kind
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ class Screen:
     reach: Reach
     factor: float
     """How many times the median of the others' changes."""
+    backbone: Backbone
 
     @classmethod
     def of(
@@ -103,18 +113,23 @@ class Screen:
         received: Iterable[tuple[str, NDArray[np.float32]]],
         reach: Reach,
         factor: float,
+        backbone: Backbone,
     ) -> Screen:
         """The screen of a round whose sites receive these tensors, taken one by one."""
-        before, variances = _GroupSizes(), {}
+        before, variances = _GroupSizes(backbone), {}
         for key, array in received:
             before.add(key, array)
             if key.endswith(".running_var"):
                 variances[key] = array
-        return cls(before.rms(), variances, reach, factor)
+        return cls(before.rms(), variances, reach, factor, backbone)
+
+    def group_of(self, key: str, shape: Sequence[int]) -> TensorGroup:
+        """The group of a tensor of the network."""
+        return group_of(self.backbone, key, shape)
 
     def measure(self, update: Mapping[str, NDArray[np.float32]], steps: int) -> Sizes:
         """The sizes of an update (weights after training minus weights received), finite values."""
-        found = _GroupSizes()
+        found = _GroupSizes(self.backbone)
         for key, array in update.items():
             found.add(key, array)
         change = found.rms()
@@ -196,7 +211,7 @@ class Screen:
 
 
 def named(group: TensorGroup) -> str:
-    """`variances of layer4`, as a sentence has it."""
+    """What a group is called in a sentence: the kind of its tensors, and their stage."""
     stage, kind = group
     words = {"means": "running means", "variances": "running variances", "vectors": "biases"}
     return f"{words.get(kind, kind)} of {'the head' if stage == 'head' else stage}"
@@ -205,12 +220,13 @@ def named(group: TensorGroup) -> str:
 class _GroupSizes:
     """Sums of squares by group, a tensor at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
         self._squares: dict[TensorGroup, float] = {}
         self._counts: dict[TensorGroup, int] = {}
 
     def add(self, key: str, array: NDArray[np.float32]) -> None:
-        group = group_of(key, array.shape)
+        group = group_of(self._backbone, key, array.shape)
         self._squares[group] = self._squares.get(group, 0.0) + sum_of_squares(array)
         self._counts[group] = self._counts.get(group, 0) + array.size
 

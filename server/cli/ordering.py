@@ -14,9 +14,10 @@ from server.link.orders import Order, settings_for_sites
 from server.link.registry import read_registry, valid_sites
 from server.run.paths import with_absolute_weights
 from server.training.weights import require_weights
-from shared.config import NAMED_WEIGHTS, RunConfig, parse_run_config
+from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import make_private_folder, write_private
+from shared.model.published import NAMED_WEIGHTS
 from shared.run_plan import SHOWN_DIGITS, approved_settings, plan_number
 from shared.setting import Scalar
 

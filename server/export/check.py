@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 
 from shared.errors import RunError
 from shared.finished import FinishedRun
-from shared.model.backbones import build_backbone
 from shared.model.final import load_final_model
+from shared.model.network import build_network
 
 TOLERANCE = 1e-3
 """Of a logit, or of its share above 1: other programs add up in another order."""
@@ -47,12 +46,15 @@ def check_onnx(finished: FinishedRun, file: Path) -> bool:
 
 
 def _network_of_readme(finished: FinishedRun) -> nn.Module:
-    backbone = finished.stored.config.backbone
-    if backbone == "micro":
-        return build_backbone(backbone, dropout=0.0)
-    network: Any = getattr(torchvision.models, backbone)(num_classes=1)
-    network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    return network  # type: ignore[no-any-return]  # torchvision's are not typed
+    backbone = finished.stored.config.network
+    if not backbone.torchvision:
+        return build_network(backbone.name, dropout=0.0)
+    network: nn.Module = getattr(torchvision.models, backbone.torchvision)(num_classes=1)
+    network.set_submodule(
+        backbone.first_layers[0],
+        nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False),
+    )
+    return network
 
 
 def _images(finished: FinishedRun) -> Tensor:
@@ -63,7 +65,7 @@ def _images(finished: FinishedRun) -> Tensor:
 
 def _compare(finished: FinishedRun, file: Path, images: Tensor, found: Tensor) -> None:
     with torch.no_grad():
-        wanted = load_final_model(finished)(images).flatten()
+        wanted = load_final_model(finished.model, finished.backbone)(images).flatten()
     if not torch.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
         raise _different(file, f"its logits differ by up to {(found - wanted).abs().max():.3g}")
 

@@ -66,13 +66,13 @@ session = onnxruntime.InferenceSession("model.onnx")
 logit, probability = session.run(["logit", "probability"], {{"image": images}})
 ```
 """
-_TORCHVISION = """from torchvision.models import {backbone}
+_TORCHVISION = """from torchvision.models import {function}
 
-network = {backbone}(num_classes=1)
-network.conv1 = torch.nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)"""
-_OWN = """from shared.model.backbones import build_backbone  # fedthaw's: torchvision has none
+network = {function}(num_classes=1)
+network.{first} = torch.nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)"""
+_OWN = """from shared.model.network import build_network  # fedthaw's: torchvision has none
 
-network = build_backbone("{backbone}")"""
+network = build_network("{backbone}")"""
 _FITS = {
     "pad": "black evenly at both sides",
     "crop": "the centre",
@@ -147,8 +147,8 @@ def _recalibration(calibration: Calibration | None) -> dict[str, float] | None:
 
 
 def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
-    config = finished.stored.config
-    network = _OWN if config.backbone == "micro" else _TORCHVISION
+    config, backbone = finished.stored.config, finished.stored.config.network
+    network = _TORCHVISION if backbone.torchvision else _OWN
     return "".join(
         [
             _README.format(
@@ -160,7 +160,13 @@ def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
                 size=config.image_size,
                 decided=finished.caution or _DECIDED,
             ),
-            _SAFETENSORS.format(network=network.format(backbone=config.backbone))
+            _SAFETENSORS.format(
+                network=network.format(
+                    backbone=backbone.name,
+                    function=backbone.torchvision,
+                    first=backbone.first_layers[0],
+                )
+            )
             if "safetensors" in formats
             else "",
             _ONNX.format() if "onnx" in formats else "",

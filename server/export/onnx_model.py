@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from shared.finished import NOTICE, FinishedRun
-from shared.model.backbones import StagedResNet
 from shared.model.final import load_final_model
+from shared.model.network import Network
 from shared.outcome.binary import BINARY
 
 OPSET = 20
@@ -23,7 +23,7 @@ OPSET = 20
 class _Scored(nn.Module):
     """The network with its probability as a second output."""
 
-    def __init__(self, network: StagedResNet) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
@@ -38,7 +38,7 @@ def to_onnx(finished: FinishedRun, facts: Mapping[str, Any]) -> bytes:
     `image` (batch, 1, S, S) float32 in [-1024, 1024] -> `logit` and `probability`, both (batch,).
     WeightsError where the model is damaged.
     """
-    network = _Scored(load_final_model(finished)).eval()
+    network = _Scored(load_final_model(finished.model, finished.backbone)).eval()
     side = finished.stored.config.image_size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet, build_backbone
+from shared.model.backbone import Part
 from shared.model.freezing import frozen_digest
-from shared.model.manifest import manifest_of_stages
+from shared.model.manifest import manifest_of_parts
+from shared.model.network import Network, build_network
 from shared.model.pretrained import Base, initial_head
-from shared.schedule import Stage
 from shared.wire.arrays import Arrays, TensorSpec
 
 
@@ -29,30 +29,30 @@ class Reference:
     """The network with the base loaded; it is never trained."""
 
     base: Base
-    network: StagedResNet
+    network: Network
     batch_norm: str
 
     def specs(
-        self, stages: Collection[Stage], update_dtype: str = "float32"
+        self, parts: Collection[Part], update_dtype: str = "float32"
     ) -> tuple[TensorSpec, ...]:
-        """What is exchanged of these stages, in the network's order."""
-        return manifest_of_stages(self.network, stages, self.batch_norm, update_dtype)
+        """What is exchanged of these parts, in the network's order."""
+        return manifest_of_parts(self.network, parts, self.batch_norm, update_dtype)
 
 
 def build_reference(config: RunConfig, base: Base) -> Reference:
     """The network of this configuration on top of this base."""
-    network = build_backbone(config.backbone, config.dropout)
+    network = build_network(config.backbone, config.dropout)
     network.load_state_dict(dict(base.state))
     return Reference(base, network, config.batch_norm)
 
 
 @functools.cache
-def _cached_frozen_digest(network: StagedResNet, trainable: tuple[Stage, ...]) -> str:
+def _cached_frozen_digest(network: Network, trainable: tuple[Part, ...]) -> str:
     return frozen_digest(network, trainable)
 
 
-def expected_frozen_digest(reference: Reference, trainable: tuple[Stage, ...]) -> str:
-    """What every site's frozen stages must hash to: they still equal the base."""
+def expected_frozen_digest(reference: Reference, trainable: tuple[Part, ...]) -> str:
+    """What every site's frozen units must hash to: they still equal the base."""
     return _cached_frozen_digest(reference.network, trainable)
 
 
@@ -63,16 +63,16 @@ def forget() -> None:
 
 def initial_delta(reference: Reference, config: RunConfig) -> Arrays:
     """The head that the coordinator draws, as a delta; zero where the base brings its own."""
-    specs = reference.specs(("head",))
+    specs = reference.specs((config.network.head,))
     if reference.base.has_head:
         return {spec.name: np.zeros(spec.shape, dtype=np.float32) for spec in specs}
     head = initial_head(config.backbone, config.seed)
     return {spec.name: head[spec.name].numpy().astype(np.float32) for spec in specs}
 
 
-def select(reference: Reference, delta: Arrays, stages: Collection[Stage]) -> Arrays:
-    """The delta of these stages, zero where a stage has not been trained yet."""
-    return {spec.name: delta.get(spec.name, _zeros(spec.shape)) for spec in reference.specs(stages)}
+def select(reference: Reference, delta: Arrays, parts: Collection[Part]) -> Arrays:
+    """The delta of these parts, zero where a unit has not been trained yet."""
+    return {spec.name: delta.get(spec.name, _zeros(spec.shape)) for spec in reference.specs(parts)}
 
 
 def full_state(reference: Reference, delta: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:

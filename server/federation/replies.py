@@ -86,5 +86,5 @@ def require_usable_weights(diverged: Mapping[str, str], asked: int, after_round:
     raise ReceivedDivergedError(
         f"Most of the sites could not use the weights of round {after_round}. "
         f"{list_problems(diverged)}. The rounds before it are kept: lower the learning rates "
-        "(lr-head, lr-layer4, ...) in a new run."
+        "(lr-head, rates) in a new run."
     )

@@ -22,13 +22,9 @@ DEMO_SETTINGS: dict[str, Scalar] = {
     "image-size": 112,
     "probe-rounds": 2,
     "rounds": 32,
-    "unfreeze-layer4": 0.05,
-    "unfreeze-layer3": 0.15,
-    "unfreeze-layer2": 0.3,
+    "thaw-at": "0.05,0.15,0.3",
     "lr-head": 2e-3,
-    "lr-layer4": 2e-3,
-    "lr-layer3": 2e-3,
-    "lr-layer2": 2e-3,
+    "rates": "0.002,0.002,0.002",
     "cutmix-probability": 0.0,
 }
 """A run on phantoms where nothing else is asked for: no download, so a smaller network that learns

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from shared.config import NAMED_WEIGHTS, RunConfig
+from shared.config import RunConfig
+from shared.model.published import NAMED_WEIGHTS
 
 
 def default_folder() -> Path:

@@ -36,8 +36,8 @@ from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
 from shared.events import RoundFinished, RunStarted, Warned, emit, show_download
 from shared.files import remove_leftovers
+from shared.model.exchanged import batch_norm_statistics
 from shared.model.pretrained import load_base
-from shared.model.stages import batch_norm_statistics
 from shared.outcome.counts import are_hidden
 from shared.schedule import policy_for, total_rounds
 from shared.wire.arrays import to_record

@@ -11,18 +11,19 @@ import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 
 from server.aggregation.intake import Intake, Rules
-from server.aggregation.screen import Reach, Screen
+from server.aggregation.screen import Reach, Screen, stage_rates
 from server.federation.asking import Answer, Problem
 from server.federation.context import Federation
-from server.federation.global_model import expected_frozen_digest, select
+from server.federation.global_model import select
 from server.federation.plausible import require_plausible_training, training_weight
 from server.federation.quorum import wait_for_sites
 from server.federation.replies import list_problems, read_train_reply, require_usable_weights
+from server.training.frozen import frozen_in_round
 from server.training.outcome import Collected, FinishedRound, record_of
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
-from shared.model.stages import batch_norm_statistics
+from shared.model.exchanged import batch_norm_statistics
 from shared.protocol.describe import SiteDescription
 from shared.protocol.train import MESSAGE_TYPE, TrainReply
 from shared.schedule import Plan, total_rounds
@@ -48,11 +49,12 @@ def run_round(
     request, residual = federation.downlink.request(
         federation.run, federation.reference, plan, delta, config.update_dtype
     )
+    frozen = frozen_in_round(federation.reference, plan, request, config.update_dtype)
     asked: list[Collected] = []
     aggregate: Arrays | None = None
     while aggregate is None:
         asked.append(Collected())
-        aggregate = _ask(federation, plan, request, delta, expected, asked[-1])
+        aggregate = _ask(federation, plan, request, frozen, delta, expected, asked[-1])
         if aggregate is None:
             emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
             if len(asked) > config.retries:
@@ -66,6 +68,7 @@ def _ask(
     federation: Federation,
     plan: Plan,
     request: RecordDict,
+    frozen: str,
     delta: Arrays,
     expected: Collection[str],
     result: Collected,
@@ -86,7 +89,7 @@ def _ask(
     current = select(federation.reference, delta, plan.trainable)
     with _intake(federation, plan, current) as intake:
         started = time.monotonic()
-        read = partial(_read, federation, sites, plan, intake)
+        read = partial(_read, federation, sites, plan, frozen, intake)
         for answer in federation.ask(sites, request, MESSAGE_TYPE, str(plan.round), read):
             _enter(sites[answer.node].name, answer, result)
         result.wait_seconds = time.monotonic() - started
@@ -105,8 +108,8 @@ def _intake(federation: Federation, plan: Plan, current: Arrays) -> Intake:
     config = federation.config
     base = federation.reference.base.state
     received = ((key, base[key].numpy() + value) for key, value in current.items())
-    reach = Reach(plan.rates, config.optimizer == "adamw")
-    screen = Screen.of(received, reach, config.update_screen_factor)
+    reach = Reach(stage_rates(config.network, plan.rates), config.optimizer == "adamw")
+    screen = Screen.of(received, reach, config.update_screen_factor, config.network)
     rules = Rules(config.update_screen, config.max_weight_share)
     return Intake(federation.aggregator, plan.round, current, screen, rules, federation.folder)
 
@@ -131,13 +134,13 @@ def _read(
     federation: Federation,
     sites: Mapping[int, SiteDescription],
     plan: Plan,
+    frozen: str,
     intake: Intake,
     node: int,
     content: RecordDict,
 ) -> TrainReply:
     """One site's reply, its tensors combined and then let go; ProtocolError where it is refused."""
     site, reference = sites[node], federation.reference
-    frozen = expected_frozen_digest(reference, plan.trainable)
     reply = read_train_reply(content, site, plan, frozen)
     require_plausible_training(reply, site, federation.config)
     manifest = reference.specs(plan.trainable, federation.config.update_dtype)

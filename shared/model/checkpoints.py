@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from shared.errors import WeightsError
+from shared.model.backbone import Backbone
 
-HEAD_KEYS = ("fc.weight", "fc.bias")
 _LISTED = 8
 
 
@@ -74,7 +74,7 @@ def strip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fit_to_backbone(
-    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], backbone: Backbone, name: str
 ) -> tuple[dict[str, Tensor], bool]:
     """The state in the keys, shapes and dtypes of `expected`, and whether it brought a head.
 
@@ -83,16 +83,17 @@ def fit_to_backbone(
     WeightsError, in which `name` stands for the file, for any other difference and for values
     that are not finite.
     """
-    if _has_three_channels(state):
+    if _has_three_channels(state, backbone):
         raise WeightsError(
             f"The first convolution of {name} takes 3 colour channels; radiographs are grey, so "
             "a 1-channel first convolution is needed. (weights=imagenet folds torchvision's own.)"
         )
-    has_head = all(key in state and state[key].shape == expected[key].shape for key in HEAD_KEYS)
+    head = backbone.head_keys
+    has_head = all(key in state and state[key].shape == expected[key].shape for key in head)
     taken = {key for key in expected if not _is_counter(key)}
     if not has_head:
-        taken.difference_update(HEAD_KEYS)
-    differences = list(_differences(state, expected, taken))
+        taken.difference_update(head)
+    differences = list(_differences(state, expected, taken, backbone.head_module))
     remedy = " Set backbone to the network that the file is of, or name another file."
     _refuse_problems(differences, name, "does not fit the backbone", remedy)
     fitted = {
@@ -105,7 +106,7 @@ def fit_to_backbone(
 
 
 def _differences(
-    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], taken: set[str]
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], taken: set[str], head: str
 ) -> Iterator[str]:
     for key, like in expected.items():
         if key not in taken:
@@ -117,7 +118,7 @@ def _differences(
         elif not state[key].is_floating_point():
             yield f"{key} is {state[key].dtype} instead of floating-point"
     for key in state:
-        if key not in expected and not key.startswith("fc."):
+        if key not in expected and not key.startswith(f"{head}."):
             yield f"{key} is unknown"
 
 
@@ -136,6 +137,6 @@ def _is_counter(key: str) -> bool:
     return key.endswith(".num_batches_tracked")
 
 
-def _has_three_channels(state: Mapping[str, Tensor]) -> bool:
-    convolution = state.get("conv1.weight")
+def _has_three_channels(state: Mapping[str, Tensor], backbone: Backbone) -> bool:
+    convolution = state.get(f"{backbone.first_layers[0]}.weight")
     return convolution is not None and convolution.ndim == 4 and convolution.shape[1] == 3

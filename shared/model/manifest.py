@@ -1,35 +1,34 @@
-"""What travels of the stages of a network, the same at the coordinator and at every site."""
+"""What travels of the parts of a network, the same at the coordinator and at every site."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Collection
 
-from torch import nn
-
-from shared.model.stages import exchanged_keys
-from shared.schedule import Stage
+from shared.model.backbone import Part
+from shared.model.exchanged import exchanged_keys
+from shared.model.network import Network
 from shared.wire.arrays import TensorSpec
 from shared.wire.formats.choice import format_of
 
 
-def manifest_of_stages(
-    model: nn.Module, stages: Collection[Stage], batch_norm: str, update_dtype: str = "float32"
+def manifest_of_parts(
+    model: Network, parts: Collection[Part], batch_norm: str, update_dtype: str = "float32"
 ) -> tuple[TensorSpec, ...]:
-    """Name, shape and number format of what is exchanged of these stages, in the network's order.
+    """Name, shape and number format of what is exchanged of these parts, in the network's order.
 
-    Kept, since a round of the head asks often enough to notice. ValueError for an unknown stage or
+    Kept, since a round of the head asks often enough to notice. ValueError for an unknown part or
     another `batch_norm`.
     """
-    return _manifest(model, tuple(stages), batch_norm, update_dtype)
+    return _manifest(model, tuple(parts), batch_norm, update_dtype)
 
 
 @functools.lru_cache(maxsize=32)
 def _manifest(
-    model: nn.Module, stages: tuple[Stage, ...], batch_norm: str, update_dtype: str
+    model: Network, parts: tuple[Part, ...], batch_norm: str, update_dtype: str
 ) -> tuple[TensorSpec, ...]:
     state = model.state_dict()
-    shapes = {key: tuple(state[key].shape) for key in exchanged_keys(model, stages, batch_norm)}
+    shapes = {key: tuple(state[key].shape) for key in exchanged_keys(model, parts, batch_norm)}
     return tuple(
         TensorSpec(key, shape, format_of(update_dtype, shape)) for key, shape in shapes.items()
     )

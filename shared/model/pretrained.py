@@ -6,18 +6,48 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from shared.config import NAMED_WEIGHTS, PUBLISHED_WEIGHTS, RunConfig
 from shared.errors import ConfigError, WeightsError
-from shared.model.backbones import HEAD_BIAS, StagedResNet, architecture_of, build_backbone
-from shared.model.checkpoints import HEAD_KEYS, fit_to_backbone, read_checkpoint, strip_prefix
+from shared.model.backbone import Backbone
+from shared.model.checkpoints import (
+    fit_to_backbone,
+    read_checkpoint,
+    strip_prefix,
+)
 from shared.model.freezing import state_digest
-from shared.model.imagenet import INPUT_MAXIMUM, fold_first_convolution
-from shared.model.sources import Progress, fetch, in_place, published_weights, require_sha256
+from shared.model.imagenet import fold_first_convolution
+from shared.model.network import HEAD_BIAS, Network, build_network
+from shared.model.published import NAMED_WEIGHTS, PUBLISHED_WEIGHTS
+from shared.model.registry import backbone_of
+from shared.model.sources import Progress, fetch_for, in_place, published_weights, require_sha256
+
+
+class WeightsChoice(Protocol):
+    """What of a run's settings says which weights it begins with."""
+
+    @property
+    def weights(self) -> str:
+        """One of `NAMED_WEIGHTS`, or a file's path."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """What the file must have; empty: any."""
+
+    @property
+    def backbone(self) -> str:
+        """Its name."""
+
+    @property
+    def network(self) -> Backbone:
+        """Its description."""
+
+    @property
+    def seed(self) -> int:
+        """Of random weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +66,11 @@ class Base:
     file_sha256: str
     """SHA-256 of the file, for `weights-sha256`; empty where there is no file."""
     has_head: bool
+    backbone: Backbone
 
 
 def load_base(
-    config: RunConfig, site_weights: str | None = None, on_progress: Progress | None = None
+    config: WeightsChoice, site_weights: str | None = None, on_progress: Progress | None = None
 ) -> Base:
     """Load the pretrained weights that a run asks for.
 
@@ -52,21 +83,22 @@ def load_base(
         return _random_base(config)
     path, source = _locate(chosen, config, on_progress)
     sha256 = require_sha256(path, config.weights_sha256, str(path))
-    state = strip_prefix(read_checkpoint(path))
+    backbone = config.network
+    state = strip_prefix((backbone.read or read_checkpoint)(path))
     if "imagenet" in (chosen, config.weights):
-        state = fold_first_convolution(state)
-    expected: dict[str, Tensor] = build_backbone(config.backbone).state_dict()
-    fitted, has_head = fit_to_backbone(state, expected, str(path))
-    return Base(fitted, state_digest(fitted), source, sha256, has_head)
+        state = fold_first_convolution(state, backbone)
+    expected: dict[str, Tensor] = build_network(config.backbone).state_dict()
+    fitted, has_head = fit_to_backbone(state, expected, backbone, str(path))
+    return Base(fitted, state_digest(fitted), source, sha256, has_head, backbone)
 
 
-def checkpoint_in_place(config: RunConfig, site_weights: str | None = None) -> Path | None:
+def checkpoint_in_place(config: WeightsChoice, site_weights: str | None = None) -> Path | None:
     """The file that `load_base` would read; None where there is none, or it is to be fetched."""
     chosen = site_weights or config.weights
     if chosen == "random":
         return None
     if chosen in PUBLISHED_WEIGHTS:
-        return in_place(published_weights(chosen, config.backbone))
+        return in_place(published_weights(chosen, config.network))
     return Path(os.path.expanduser(chosen))
 
 
@@ -76,15 +108,15 @@ def initial_head(backbone: str, seed: int) -> dict[str, Tensor]:
     The global random generators are neither read nor advanced. ConfigError for an unknown
     backbone.
     """
-    weight = torch.empty(1, architecture_of(backbone).features)
+    network = backbone_of(backbone)
+    weight = torch.empty(1, network.features)
     nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(seed))
-    return {"fc.weight": weight, "fc.bias": torch.full((1,), HEAD_BIAS)}
+    return dict(zip(network.head_keys, (weight, torch.full((1,), HEAD_BIAS)), strict=True))
 
 
-def _locate(chosen: str, config: RunConfig, on_progress: Progress | None) -> tuple[Path, str]:
+def _locate(chosen: str, config: WeightsChoice, on_progress: Progress | None) -> tuple[Path, str]:
     if chosen in PUBLISHED_WEIGHTS:
-        published = published_weights(chosen, config.backbone)
-        return fetch(published, config.weights_sha256, on_progress), chosen
+        return fetch_for(chosen, config.network, config.weights_sha256, on_progress), chosen
     path = Path(os.path.expanduser(chosen))
     if not path.is_file():
         raise WeightsError(
@@ -94,33 +126,32 @@ def _locate(chosen: str, config: RunConfig, on_progress: Progress | None) -> tup
     return path, f"file {path.name}"
 
 
-def _random_base(config: RunConfig) -> Base:
+def _random_base(config: WeightsChoice) -> Base:
     if config.weights_sha256:
         raise ConfigError("weights=random has no file; leave weights-sha256 empty.")
-    network = build_backbone(config.backbone, seed=config.seed)
+    network = build_network(config.backbone, seed=config.seed)
     _calm_activations(network)
     state: dict[str, Tensor] = network.state_dict()
-    for key in HEAD_KEYS:
+    for key in network.backbone.head_keys:
         state[key] = torch.zeros_like(state[key])
     owned = {key: value.detach().clone() for key, value in state.items()}
-    return Base(owned, state_digest(owned), "random", "", has_head=False)
+    return Base(owned, state_digest(owned), "random", "", False, network.backbone)
 
 
-def _calm_activations(network: StagedResNet) -> None:
+def _calm_activations(network: Network) -> None:
     """Keep an untrained network's activations near 1 although its BatchNorm has seen nothing.
 
     Frozen stages use their running statistics, which describe no data yet: inputs of up to 1024
     and sixteen residual sums would reach the head as logits in the hundreds. So the first
     BatchNorm takes the variance that uniform grey values give behind its convolution, and every
-    residual branch starts at zero (Goyal et al., arXiv:1706.02677). No data and no sums over
-    activations are involved, so the digest is the same at every site.
+    residual branch, where there are any, starts at zero (Goyal et al., arXiv:1706.02677). No data
+    and no sums over activations are involved, so the digest is the same at every site.
     """
     with torch.no_grad():
-        mean_square = INPUT_MAXIMUM**2 / 3
-        variance = network.conv1.weight.square().sum(dim=(1, 2, 3)) * mean_square
-        network.get_buffer("bn1.running_var").copy_(variance)
-        for module in network.modules():
-            if isinstance(module, Bottleneck):
-                module.bn3.weight.zero_()
-            elif isinstance(module, BasicBlock):
-                module.bn2.weight.zero_()
+        convolution, norm = network.backbone.first_layers
+        mean_square = network.backbone.input_range[1] ** 2 / 3
+        weight = network.get_parameter(f"{convolution}.weight")
+        variance = weight.square().sum(dim=(1, 2, 3)) * mean_square
+        network.get_buffer(f"{norm}.running_var").copy_(variance)
+        for name in network.backbone.zeroed:
+            network.get_parameter(f"{name}.weight").zero_()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import cast
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(layer: nn.Sequential, x: Tensor) -> Tensor:
-    """Run the blocks of a layer, keeping of each its input alone; what is learnt is the same.
+def recomputed(blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """Run blocks one after another, keeping of each its input alone; what is learnt is the same.
 
     The blocks draw nothing at random, so no generator's state is kept either.
     """
-    for block in layer:
+    for block in blocks:
         x = cast(
             Tensor,
             checkpoint(

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import platformdirs
-import torch
-from torchvision.models import (
-    ResNet18_Weights,
-    ResNet50_Weights,
-)
+from torch import Tensor
 
 from shared.deployment.proxies import dropped_proxies
 from shared.digest import file_sha256
 from shared.errors import ConfigError, WeightsError
 from shared.files import write_atomically
+from shared.model.backbone import Backbone
 from shared.model.checkpoints import read_torch_checkpoint
+from shared.model.published import Published
+from shared.model.registry import BACKBONES
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes received so far and the size of the file, None where unknown."""
+Reader = Callable[[Path], Mapping[str, Tensor]]
+"""Reads a checkpoint, or raises WeightsError."""
 
 TIMEOUT = 30.0
 """Seconds to wait for a connection and for each next piece of a file."""
@@ -37,60 +36,15 @@ _CHUNK = 1 << 20
 _HEADERS = {"User-Agent": "fedthaw", "Accept-Encoding": "identity"}
 
 
-@dataclass(frozen=True)
-class Published:
-    """A checkpoint on the web, written by `torch.save`.
-
-    `folder` is where the library that published it keeps its own copy. A file name like
-    `resnet50-11ad3fa6.pth` carries the first digits of the file's SHA-256, as torch.hub has it.
-    """
-
-    url: str
-    folder: Callable[[], Path]
-
-    @property
-    def file(self) -> str:
-        """The file's name."""
-        return self.url.rpartition("/")[2]
-
-    @property
-    def sha256_prefix(self) -> str:
-        """The digits that the file name promises; empty where it promises none."""
-        match = re.search(r"-([0-9a-f]{8,64})\.pth$", self.file)
-        return match[1] if match else ""
-
-
-def _torchxrayvision_folder() -> Path:
-    # The file keeps its published name there (torchxrayvision.models.get_weights).
-    return Path(os.path.expanduser("~"), ".torchxrayvision", "models_data")
-
-
-def _torch_hub_folder() -> Path:
-    return Path(torch.hub.get_dir(), "checkpoints")
-
-
-_XRV_RELEASE = "https://github.com/mlmed/torchxrayvision/releases/download/v1"
-
-PUBLISHED: Mapping[tuple[str, str], Published] = {
-    ("xrv", "resnet50"): Published(
-        f"{_XRV_RELEASE}/pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt",
-        _torchxrayvision_folder,
-    ),
-    ("imagenet", "resnet50"): Published(ResNet50_Weights.IMAGENET1K_V2.url, _torch_hub_folder),
-    ("imagenet", "resnet18"): Published(ResNet18_Weights.IMAGENET1K_V1.url, _torch_hub_folder),
-}
-"""By the settings `weights` and `backbone`."""
-
-
-def published_weights(weights: str, backbone: str) -> Published:
+def published_weights(weights: str, backbone: Backbone) -> Published:
     """The published checkpoint for a backbone; ConfigError where there is none."""
-    if (weights, backbone) not in PUBLISHED:
-        backbones = " or ".join(name for source, name in PUBLISHED if source == weights)
+    if weights not in backbone.published:
+        having = " or ".join(one.name for one in BACKBONES.values() if weights in one.published)
         raise ConfigError(
-            f"weights={weights} exists for backbone {backbones} only, not for {backbone}; choose "
+            f"weights={weights} exists for backbone {having} only, not for {backbone.name}; choose "
             "that backbone, weights=random, or the path of a checkpoint."
         )
-    return PUBLISHED[weights, backbone]
+    return backbone.published[weights]
 
 
 def cache_folder() -> Path:
@@ -99,18 +53,31 @@ def cache_folder() -> Path:
     return (Path(chosen) if chosen else platformdirs.user_cache_path("fedthaw")) / "weights"
 
 
-def fetch(published: Published, sha256: str = "", on_progress: Progress | None = None) -> Path:
+def fetch(
+    published: Published,
+    sha256: str = "",
+    on_progress: Progress | None = None,
+    read: Reader = read_torch_checkpoint,
+) -> Path:
     """The path of a published checkpoint on this machine; downloaded once where it is missing.
 
     The publisher's own cache is looked at first, then `cache_folder()`. `sha256` (64 digits, or
     empty for any) and the digits in the file's name are checked; a download that does not pass,
-    or is no weights file, is not kept. WeightsError says what to do by hand.
+    or that `read` refuses, is not kept. WeightsError says what to do by hand.
     """
     path = in_place(published)
     if path is None:
-        return _download(published, sha256, on_progress)
+        return _download(published, sha256, on_progress, read)
     require_sha256(path, sha256 or published.sha256_prefix, str(path))
     return path
+
+
+def fetch_for(
+    weights: str, backbone: Backbone, sha256: str = "", on_progress: Progress | None = None
+) -> Path:
+    """`fetch` of the checkpoint that a backbone has under this name; ConfigError without one."""
+    read = backbone.read or read_torch_checkpoint
+    return fetch(published_weights(weights, backbone), sha256, on_progress, read)
 
 
 def in_place(published: Published) -> Path | None:
@@ -137,7 +104,9 @@ def require_sha256(path: Path, expected: str, name: str) -> str:
     return actual
 
 
-def _download(published: Published, sha256: str, on_progress: Progress | None) -> Path:
+def _download(
+    published: Published, sha256: str, on_progress: Progress | None, read: Reader
+) -> Path:
     target = cache_folder() / published.file
     mirror = os.environ.get(MIRROR_VARIABLE)
     url = f"{mirror.rstrip('/')}/{published.file}" if mirror else published.url
@@ -147,7 +116,7 @@ def _download(published: Published, sha256: str, on_progress: Progress | None) -
         expected = sha256 or published.sha256_prefix
         require_sha256(temporary, expected, f"What {url} sent (not kept as {target})")
         try:
-            read_torch_checkpoint(temporary)
+            read(temporary)
         except WeightsError as error:
             raise ValueError("what came is no weights file, perhaps a proxy's notice") from error
 

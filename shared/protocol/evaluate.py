@@ -9,8 +9,10 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
 from shared.metrics.histogram import Histogram
+from shared.model.backbone import Backbone, Part
 from shared.protocol.graded import Graded, graded_from_metrics, graded_to_values
 from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
+from shared.protocol.plan import read_parts
 from shared.protocol.records import (
     PROTOCOL_VERSION,
     arrays_in,
@@ -20,10 +22,8 @@ from shared.protocol.records import (
     real,
     settings_in,
     text,
-    texts,
     whole,
 )
-from shared.schedule import STAGES, Stage
 from shared.wire.packing import pack
 
 MESSAGE_TYPE = "evaluate"
@@ -41,7 +41,7 @@ class EvaluateRequest:
     base: str
     scope: Scope
     after_round: int
-    thawed: tuple[Stage, ...]
+    thawed: tuple[Part, ...]
     final: bool
     """The run has no further rounds: what a site kept to train on may go."""
     delta: ArrayRecord
@@ -62,18 +62,15 @@ class EvaluateRequest:
         return RecordDict({_REQUEST: record, _DELTA: pack(self.delta)})
 
     @classmethod
-    def from_content(cls, content: RecordDict) -> EvaluateRequest:
-        """Read a request; ProtocolError where it breaks the contract."""
+    def from_content(cls, content: RecordDict, backbone: Backbone) -> EvaluateRequest:
+        """Read a request for this backbone; ProtocolError where it breaks the contract."""
         record = settings_in(content, _REQUEST)
-        thawed = texts(record, "thawed")
-        if not set(thawed) <= set(STAGES):
-            raise ProtocolError(f"the thawed stages are {thawed}; known are {list(STAGES)}")
         return cls(
             run=name(record, "run"),
             base=text(record, "base"),
             scope=read_scope(text(record, "scope")),
             after_round=whole(record, "after-round"),
-            thawed=tuple(thawed),
+            thawed=read_parts(record, "thawed", backbone),
             final=flag(record, "final"),
             delta=arrays_in(content, _DELTA),
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from flwr.app import ConfigRecord
 
 from shared.errors import ProtocolError
+from shared.model.backbone import Backbone, Part
 from shared.protocol.records import real, reals, text, texts, whole
-from shared.schedule import STAGES, Phase, Plan, Stage
+from shared.schedule import Phase, Plan
 
 PlanValues = dict[str, int | float | str | list[str] | list[float]]
 
@@ -20,24 +21,26 @@ def plan_to_values(plan: Plan) -> PlanValues:
         "length": plan.length,
         "trainable": list(plan.trainable),
         "thawed": list(plan.thawed),
-        "rates": [plan.rates[stage] for stage in plan.trainable],
+        "rates": [plan.rates[part] for part in plan.trainable],
         "cutmix-probability": plan.cutmix_probability,
     }
 
 
-def plan_from_record(record: ConfigRecord) -> Plan:
-    """Read a plan; ProtocolError where it is incomplete or contradicts itself."""
-    trainable = _stages(record, "trainable")
+def plan_from_record(record: ConfigRecord, backbone: Backbone) -> Plan:
+    """Read a plan for this backbone; ProtocolError where it is incomplete or contradictory."""
+    trainable = read_parts(record, "trainable", backbone)
+    if not trainable:
+        raise ProtocolError("the plan trains nothing")
     rates = reals(record, "rates")
     if len(rates) != len(trainable):
-        raise ProtocolError("the plan has not one learning rate for each trainable stage")
+        raise ProtocolError("the plan has not one learning rate for each part that trains")
     plan = Plan(
         round=whole(record, "round", minimum=1),
         phase=_phase(text(record, "phase")),
         position=whole(record, "position"),
         length=whole(record, "length", minimum=1),
         trainable=trainable,
-        thawed=_stages(record, "thawed"),
+        thawed=read_parts(record, "thawed", backbone),
         rates=dict(zip(trainable, rates, strict=True)),
         cutmix_probability=real(record, "cutmix-probability"),
     )
@@ -56,10 +59,16 @@ def _phase(value: str) -> Phase:
     raise ProtocolError(f"the plan's phase is '{value}', neither probe nor fine-tune")
 
 
-def _stages(record: ConfigRecord, key: str) -> tuple[Stage, ...]:
-    stages = texts(record, key)
-    if not stages or stages != [stage for stage in STAGES if stage in stages]:
+def read_parts(record: ConfigRecord, key: str, backbone: Backbone) -> tuple[Part, ...]:
+    """A set of units, perhaps empty, as `Backbone.parts_of` writes it; ProtocolError for others."""
+    parts = texts(record, key)
+    try:
+        expected = backbone.parts_of(backbone.units_of(parts))
+    except ValueError as error:
+        raise ProtocolError(f"{key} names {parts}: {error}") from None
+    if parts != list(expected):
         raise ProtocolError(
-            f"the plan's {key} stages are {stages}; they must be of {list(STAGES)}, in this order"
+            f"{key} names {parts}; it must name stages or units of {list(backbone.stages)}, in "
+            "this order, and a stage once rather than all of its units"
         )
-    return tuple(stages)
+    return expected

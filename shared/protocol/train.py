@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.metrics.histogram import Histogram
+from shared.model.backbone import Backbone
 from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
 from shared.protocol.plan import plan_from_record, plan_to_values
 from shared.protocol.records import (
@@ -39,7 +40,7 @@ class TrainRequest:
     expects: tuple[str, ...]
     """Manifest lines of the reply's tensors."""
     delta: ArrayRecord
-    """Weights minus base of every stage that has ever been thawed."""
+    """Weights minus base of every unit that has ever been thawed."""
 
     def to_content(self) -> RecordDict:
         """Flower's records of this request."""
@@ -50,13 +51,13 @@ class TrainRequest:
         return RecordDict({_REQUEST: record, _DELTA: pack(self.delta)})
 
     @classmethod
-    def from_content(cls, content: RecordDict) -> TrainRequest:
-        """Read a request; ProtocolError where it breaks the contract."""
+    def from_content(cls, content: RecordDict, backbone: Backbone) -> TrainRequest:
+        """Read a request for this backbone; ProtocolError where it breaks the contract."""
         record = settings_in(content, _REQUEST)
         return cls(
             run=name(record, "run"),
             base=text(record, "base"),
-            plan=plan_from_record(record),
+            plan=plan_from_record(record, backbone),
             expects=tuple(texts(record, "expects")),
             delta=arrays_in(content, _DELTA),
         )
@@ -69,9 +70,9 @@ class TrainReply:
     site: str
     round: int
     frozen: str
-    """Digest of all stages that did not train."""
+    """Digest of all units that did not train."""
     delta: ArrayRecord
-    """Weights after training minus weights received, for the trainable stages."""
+    """Weights after training minus weights received, for the units that trained."""
     images: int
     """Training images, the weight of this site in the average."""
     patients: int

@@ -40,7 +40,7 @@ class TensorSpec:
     format: NumberFormat = "float32"
 
     def to_line(self) -> str:
-        """`layer4.0.conv1.weight int8 512x1024x1x1`, as a manifest spells it."""
+        """`head.weight int8 512x1024x1x1`, as a manifest spells it."""
         return f"{self.name} {self.format} {'x'.join(map(str, self.shape))}"
 
 
@@ -124,7 +124,7 @@ def _check_values(name: str, array: NDArray[np.float32]) -> None:
     )
     raise ProtocolError(
         f"{name} holds values {what}: the training there has diverged, so lower the learning rates "
-        "(lr-head, lr-layer4, ...) in a new run",
+        "(lr-head, rates) in a new run",
         diverged=True,
     )
 

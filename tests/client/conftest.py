@@ -29,8 +29,8 @@ from client.handlers.train import train_on_site
 from client.imaging.facts import ImageFacts
 from client.workspace import Workspace, open_workspace, shared_model
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet, build_backbone
-from shared.model.manifest import manifest_of_stages
+from shared.model.manifest import manifest_of_parts
+from shared.model.network import Network, build_network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.schedule import plan_round, stages_ever_thawed
@@ -127,11 +127,11 @@ def make_samples(tmp_path: Path) -> Callable[..., list[Sample]]:
 
 
 @pytest.fixture
-def make_model(tmp_path: Path, write_base: Callable[..., Path]) -> Callable[..., StagedResNet]:
+def make_model(tmp_path: Path, write_base: Callable[..., Path]) -> Callable[..., Network]:
     """A network whose BatchNorm has seen data and whose head is not zero."""
 
-    def make(dropout: float = 0.0) -> StagedResNet:
-        model = build_backbone("micro", dropout)
+    def make(dropout: float = 0.0) -> Network:
+        model = build_network("micro", dropout)
         model.load_state_dict(load_file(write_base(tmp_path / "base.safetensors", head=True)))
         return model
 
@@ -166,7 +166,7 @@ def delta_of(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -
     network = shared_model(config.backbone, config.dropout, workspace.device)
     arrays: Arrays = {
         spec.name: np.full(spec.shape, 0.1 if spec.name == "fc.weight" else 0.0, np.float32)
-        for spec in manifest_of_stages(network, stages, config.batch_norm)
+        for spec in manifest_of_parts(network, stages, config.batch_norm)
     }
     return encode(arrays, manifest_of(arrays)).record
 
@@ -180,7 +180,7 @@ def train(
 ) -> TrainReply:
     plan = plan_round(config, round_number)
     network = shared_model(config.backbone, config.dropout, workspace.device)
-    manifest = manifest_of_stages(network, plan.trainable, config.batch_norm, config.update_dtype)
+    manifest = manifest_of_parts(network, plan.trainable, config.batch_norm, config.update_dtype)
     fields = {
         "run": run,
         "base": workspace.base.digest,
@@ -207,7 +207,7 @@ def evaluate(
     return evaluate_on_site(workspace, config, request)
 
 
-def received(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -> StagedResNet:
+def received(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -> Network:
     return rebuild_model(
         workspace, config, base=workspace.base.digest, thawed=stages,
         delta=delta_of(workspace, config, stages), statistics={},

@@ -15,10 +15,10 @@ from client.data.dataset import Sample
 from client.evaluate import evaluate_samples, patient_histogram, predict_logits
 from shared.errors import FedThawError
 from shared.metrics.histogram import SCORE_BINS, Histogram
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 
 MakeSamples = Callable[..., list[Sample]]
-MakeModel = Callable[..., StagedResNet]
+MakeModel = Callable[..., Network]
 
 
 def sample_of(patient: str, label: int, site: str = "north") -> Sample:
@@ -105,7 +105,7 @@ def test_a_model_that_diverged_is_a_sentence(
 ) -> None:
     model = make_model()
     with torch.no_grad():
-        model.conv1.weight.fill_(3e38)
+        model.get_parameter("conv1.weight").fill_(3e38)
     with pytest.raises(FedThawError, match=r"no numbers.*Lower the learning rates") as caught:
         predict_logits(model, make_samples(2), 2)
     assert "diverged" in caught.value.shareable

@@ -17,9 +17,11 @@ from client.exchange import (
 from client.workspace import Workspace
 from shared.config import RunConfig
 from shared.errors import ProtocolError
-from shared.model.manifest import manifest_of_stages
-from shared.schedule import STAGES
+from shared.model.manifest import manifest_of_parts
+from shared.model.registry import backbone_of
 from shared.wire.arrays import Arrays, to_record
+
+STAGES = backbone_of("micro").stages
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 STATISTICS = ("running_mean", "running_var")
@@ -138,7 +140,7 @@ def test_the_site_names_what_it_will_send(open_site: OpenSite) -> None:
         workspace, config, base=workspace.base.digest, thawed=THAWED, delta=to_record(delta),
         statistics={},
     )  # fmt: skip
-    lines = [spec.to_line() for spec in manifest_of_stages(model, THAWED, config.batch_norm)]
+    lines = [spec.to_line() for spec in manifest_of_parts(model, THAWED, config.batch_norm)]
     assert lines[-2:] == ["fc.weight float32 1x64", "fc.bias float32 1"]
     manifest = agreed_manifest(model, config, THAWED, lines)
     assert [spec.name for spec in manifest] == list(delta)
@@ -176,7 +178,7 @@ def test_snapshots_are_copies_and_their_difference_is_what_changed(open_site: Op
     )  # fmt: skip
     before = snapshot(model, ("fc.bias", "fc.weight"))
     with torch.no_grad():
-        model.fc.bias.add_(0.5)
+        model.head_layer.bias.add_(0.5)
     changed = difference(snapshot(model, tuple(before)), before)
     assert list(changed) == ["fc.bias", "fc.weight"]
     assert changed["fc.bias"].dtype == np.float32

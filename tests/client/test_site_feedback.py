@@ -12,7 +12,7 @@ import pytest
 from client.train.state import load_state, save_state
 from client.workspace import Workspace, shared_model
 from shared.config import RunConfig
-from shared.model.manifest import manifest_of_stages
+from shared.model.manifest import manifest_of_parts
 from shared.protocol.train import TrainReply
 from shared.schedule import plan_round
 from shared.wire.arrays import Arrays, TensorSpec, from_record
@@ -24,7 +24,7 @@ LOSSY = ["float16", "int8"]
 def manifest(workspace: Workspace, config: RunConfig, round_number: int) -> tuple[TensorSpec, ...]:
     network = shared_model(config.backbone, config.dropout, workspace.device)
     stages = plan_round(config, round_number).trainable
-    return manifest_of_stages(network, stages, config.batch_norm, config.update_dtype)
+    return manifest_of_parts(network, stages, config.batch_norm, config.update_dtype)
 
 
 def update(workspace: Workspace, config: RunConfig, reply: TrainReply) -> Arrays:

@@ -22,7 +22,7 @@ from client.workspace import (
 from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
 from shared.events import Event, SiteNote, listening
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 WriteSite = Callable[..., Path]
@@ -103,7 +103,7 @@ def test_a_base_that_its_owner_has_replaced_is_read_anew(
     config = micro_config(weights=str(path))
     digests = []
     for seed in (1, 2, 2):
-        save_file(build_backbone("micro", seed=seed).state_dict(), path)
+        save_file(build_network("micro", seed=seed).state_dict(), path)
         digests.append(open_workspace(node, config, refresh=True).base.digest)
     assert digests[0] != digests[1]
     assert digests[1] == digests[2]

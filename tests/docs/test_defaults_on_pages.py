@@ -51,7 +51,7 @@ def test_the_page_of_a_site_has_the_defaults(
 def test_the_page_of_settings_has_the_defaults() -> None:
     page = (DOCS / "settings.md").read_text(encoding="utf-8")
     said = {
-        key: default.strip("`")
+        key: default.strip("`").removesuffix(" (off)")
         for keys, defaults in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", page, re.M)
         for key, default in zip(re.findall(r"`([^`]+)`", keys), defaults.split(", "), strict=True)
     }

@@ -29,7 +29,7 @@ from server.simulation.grid import InProcessGrid
 from server.simulation.inprocess import local_grid
 from server.training.coordinate import coordinate
 from shared.config import RunConfig
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 
 Scores = tuple[NDArray[np.float64], NDArray[np.int64]]
 METRICS = {
@@ -143,7 +143,7 @@ def new_grid(config: RunConfig) -> InProcessGrid:
 
 def raw_scores(model: Path, sites: list[Path], chosen: dict[str, set[str]] | None) -> Scores:
     """Each patient's mean probability and class, from the files alone; `chosen` by site."""
-    network = build_backbone("micro", dropout=0.0)
+    network = build_network("micro", dropout=0.0)
     network.load_state_dict(load_file(model))
     network.eval()
     scores, labels = [], []

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from client.data.dataset import draw_epoch
 from client.workspace import open_workspace, training_samples
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet, build_backbone
+from shared.model.network import Network, build_network
 from shared.seeds import derive_seed
 
 MakeConfig = Callable[..., RunConfig]
@@ -36,9 +36,9 @@ def training_images(config: RunConfig, site: Path) -> tuple[Tensor, Tensor]:
     return torch.stack([sample.load() for sample in samples]), labels
 
 
-def plain_network(base: Path) -> StagedResNet:
+def plain_network(base: Path) -> Network:
     """The base with the recipe's head: Xavier, bias 0.01, from the run's seed."""
-    network = build_backbone("micro", dropout=0.0)
+    network = build_network("micro", dropout=0.0)
     generator = torch.Generator().manual_seed(0)
     head = nn.init.xavier_uniform_(torch.empty(1, 64), generator=generator)
     state = load_file(base) | {"fc.weight": head, "fc.bias": torch.full((1,), 0.01)}
@@ -60,11 +60,11 @@ def thaw(network: nn.Module, modules: set[str]) -> None:
 
 
 def train_plainly(
-    network: StagedResNet, images: Tensor, labels: Tensor, epochs: dict[int, list[list[int]]]
+    network: Network, images: Tensor, labels: Tensor, epochs: dict[int, list[list[int]]]
 ) -> dict[str, Tensor]:
     """Two probe epochs and five of fine-tuning: one optimiser each, torch's own scheduler."""
     thaw(network, {"fc"})
-    probe = AdamW(network.fc.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
+    probe = AdamW(network.head_layer.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
     for batch in epochs[1] + epochs[2]:
         step(network, probe, images[batch], labels[batch])
     groups = [
@@ -138,7 +138,7 @@ def test_one_step_at_each_of_three_sites_is_one_step_on_all_data(
 
     With BatchNorm's statistics frozen the loss is a mean over images, whichever batch they are in.
     """
-    rates = {f"lr_{stage}": 0.02 for stage in ("head", "layer4", "layer3", "layer2")}
+    rates = {"lr_head": 0.02, "rates": "0.02,0.02,0.02"}
     config = federated(
         schedule="full", probe_rounds=0, rounds=3, optimizer="sgd", rate_policy="constant",
         batch_norm="frozen", batch_size=1000, **rates, **plain,

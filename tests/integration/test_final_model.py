@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from shared.config import RunConfig
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 
 
 @pytest.mark.parametrize("batch_norm", ["average", "local"])
@@ -30,7 +30,7 @@ def test_the_final_model_is_torchvisions_resnet(
     network = resnet18(num_classes=1)
     network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
     network.load_state_dict(state, strict=True)
-    ours = build_backbone("resnet18", dropout=0.0)
+    ours = build_network("resnet18", dropout=0.0)
     ours.load_state_dict(state, strict=True)
     images = (torch.rand(5, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1) * 1024
     with torch.no_grad():

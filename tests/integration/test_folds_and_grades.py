@@ -22,7 +22,7 @@ from client.workspace import open_workspace
 from server.run.evaluation_file import read_evaluation
 from shared.config import RunConfig
 from shared.metrics.histogram import Histogram, bin_of
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]
@@ -57,7 +57,7 @@ def central(
     model: Path, sites: list[Path], config: RunConfig
 ) -> dict[Patient, tuple[float, int, float | None]]:
     """Score, class and grade of each patient in the test fold, from the files alone."""
-    network = build_backbone("micro", dropout=0.0)
+    network = build_network("micro", dropout=0.0)
     network.load_state_dict(load_file(model))
     network.eval()
     found: dict[Patient, tuple[float, int, float | None]] = {}

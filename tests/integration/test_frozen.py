@@ -20,7 +20,7 @@ MakeConfig = Callable[..., RunConfig]
     ("settings", "frozen"),
     [
         ({}, ("conv1", "bn1", "layer1")),
-        ({"unfreeze_layer2": 1.0}, ("conv1", "bn1", "layer1", "layer2")),
+        ({"thaw_at": "0.1,0.3"}, ("conv1", "bn1", "layer1", "layer2")),
         ({"schedule": "probe"}, ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")),
         ({"schedule": "full"}, ()),
     ],

@@ -114,7 +114,12 @@ def test_no_honest_site_is_ever_refused(
 ) -> None:  # fmt: skip
     out = str(tmp_path_factory.mktemp("honest") / "run")
     config = federated(
-        rounds=2, local_epochs=epochs, batch_size=batch, lr_head=lr, lr_layer4=lr / 2, **changes
+        rounds=2,
+        local_epochs=epochs,
+        batch_size=batch,
+        lr_head=lr,
+        rates=f"{lr / 2!r},0.00025,0.0001",
+        **changes,
     )
     config = dataclasses.replace(config, out=out)
     run_with(config, None)

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from shared.config import RunConfig
-from shared.model.backbones import build_backbone
 from shared.model.checkpoints import read_checkpoint
+from shared.model.network import build_network
 
 
 def test_images_of_a_site_under_a_runs_final_model(
@@ -24,7 +24,7 @@ def test_images_of_a_site_under_a_runs_final_model(
     config = federated(rounds=1)
     simulate(config)
     before = set(Path(config.out).rglob("*"))
-    network = build_backbone("micro", dropout=0.0)
+    network = build_network("micro", dropout=0.0)
     network.load_state_dict(read_checkpoint(Path(config.out) / "model.safetensors"))
     network.eval()
     code, out, _ = here("predict", config.out, three_sites[0] / "images", "--json")

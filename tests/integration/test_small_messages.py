@@ -25,7 +25,7 @@ LOSSY = ["float16", "int8"]
 # magnify it as well, whatever it comes from: these let the difference be seen for what it is.
 SMALL_STEPS: dict[str, Any] = {
     "optimizer": "sgd", "schedule": "full", "probe_rounds": 0, "rate_policy": "constant",
-    "lr_head": 1e-6, "lr_layer4": 1e-6, "lr_layer3": 1e-6, "lr_layer2": 1e-6,
+    "lr_head": 1e-6, "rates": "1e-6,1e-6,1e-6",
     "cutmix_probability": 0.0, "dropout": 0.0, "precision": "float32",
 }  # fmt: skip
 

@@ -72,7 +72,7 @@ def updates_of(traffic: Any, round_number: int, key: str) -> dict[str, tuple[int
 def test_the_average_is_weighted_by_images(
     federated: MakeConfig, simulate_watched: Callable[..., Any]
 ) -> None:
-    config = federated(rounds=1, probe_rounds=0, unfreeze_layer4=0.0)
+    config = federated(rounds=1, probe_rounds=0, thaw_at="0.0,0.3,0.6")
     _, traffic = simulate_watched(config)
     key = "fc.weight"
     updates = updates_of(traffic, 1, key)

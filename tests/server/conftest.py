@@ -37,8 +37,9 @@ from shared.metrics.delong import delong_test
 from shared.metrics.histogram import Histogram, bin_of
 from shared.metrics.paired import PairedSums, placements
 from shared.metrics.summary import summarise, suppressed
+from shared.model.exchanged import batch_norm_statistics
 from shared.model.pretrained import load_base
-from shared.model.stages import batch_norm_statistics
+from shared.model.resnet import MICRO
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.plan import plan_to_values
@@ -144,7 +145,7 @@ class Sites:
         return SiteDescription(name, base, IMAGES[name], IMAGES[name]).to_content()
 
     def _train(self, name: str, message: Message) -> RecordDict:
-        request = TrainRequest.from_content(message.content)
+        request = TrainRequest.from_content(message.content, MICRO)
         return self.reply(name, request).to_content()
 
     def reply(self, name: str, request: TrainRequest) -> TrainReply:

@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 from shared.overrides import parse_overrides
 from shared.setting import key_of
 
 FIELDS = dataclasses.fields(RunConfig)
 NUMBERS = [item for item in FIELDS if type(item.default) in (int, float)]
-THAWING = ("unfreeze-layer4", "unfreeze-layer3", "unfreeze-layer2")
-NEVER: dict[str, object] = dict.fromkeys(THAWING, 1.0)
+NEVER: dict[str, object] = {"thaw-at": "1.0"}
 WRONG_VALUES: dict[type, list[object]] = {
     bool: [1, 0.0, "true", None],
     int: [1.5, 1.0, True, "3", None],
@@ -54,8 +53,7 @@ def test_a_number_lies_between_its_limits(item: dataclasses.Field[Any]) -> None:
         with pytest.raises(ConfigError, match=f"^{key} is .*; it must lie in {low:g} to "):
             parse_run_config({key: value})
     for value in (low, high):
-        together = dict.fromkeys(THAWING, value) if key in THAWING else {key: value}
-        assert parse_run_config(together).to_flat()[key] == value
+        assert parse_run_config({key: value}).to_flat()[key] == value
 
 
 @pytest.mark.parametrize("item", NUMBERS, ids=_case_name)
@@ -83,7 +81,12 @@ def test_a_whole_number_is_taken_where_a_real_one_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("key", "suggested"),
-    [("round", "rounds"), ("image_size", "image-size"), ("lr-layer-4", "lr-layer4")],
+    [
+        ("round", "rounds"),
+        ("image_size", "image-size"),
+        ("lr-layer-4", "lr-layer4"),
+        ("thaw_at", "thaw-at"),
+    ],
 )
 def test_an_unknown_setting_is_refused_with_the_likely_one(key: str, suggested: str) -> None:
     sentence = f"^Unknown setting '{key}'; did you mean '{suggested}'"
@@ -101,11 +104,9 @@ def test_an_unknown_setting_like_no_other_is_refused_without_advice() -> None:
 @pytest.mark.parametrize(
     ("flat", "sentence"),
     [
-        (
-            {"unfreeze-layer4": 0.5},
-            "unfreeze-layer4 (0.5) <= unfreeze-layer3 (0.3) <= unfreeze-layer2 (0.6) must hold",
-        ),
-        ({"unfreeze-layer2": 0.2}, "unfreeze-layer2 (0.2) must hold"),
+        ({"unfreeze-layer4": 0.5}, "must not thaw a stage before the one behind it"),
+        ({"thaw-at": "0.2,0.1"}, "('layer4=0.2,layer3=0.1') must not thaw a stage before"),
+        ({"thaw-at": "layer3=0.2"}, "in order these are layer4, layer3, layer2, layer1, stem"),
         ({"rounds": 0, "probe-rounds": 0}, "at least one round is needed"),
         ({"folds": 1}, "fold is 0 and folds 1; folds must be 0 or at least 2"),
         ({"folds": 3, "fold": 3}, "fold is 3 and folds 3;"),
@@ -123,7 +124,7 @@ def test_settings_that_contradict_each_other(flat: dict[str, object], sentence: 
 def test_single_images_must_leave_layer4_something_to_normalise(backbone: str, size: int) -> None:
     """As the network itself has it."""
     settings = {"backbone": backbone, "image-size": size, "batch-size": 1}
-    network = build_backbone(backbone).train()
+    network = build_network(backbone).train()
     if size > 32:
         network(torch.zeros(1, 1, size, size))
         parse_run_config(settings)
@@ -133,7 +134,7 @@ def test_single_images_must_leave_layer4_something_to_normalise(backbone: str, s
     with pytest.raises(ConfigError, match="batch-size is 1 and image-size 32"):
         parse_run_config(settings)
     with pytest.raises(ConfigError, match="batch-size is 1 and image-size 32"):
-        parse_run_config({**settings, "schedule": "full", "unfreeze-layer4": 0.0})
+        parse_run_config({**settings, "schedule": "full", "thaw-at": "0"})
 
 
 @pytest.mark.parametrize(
@@ -173,8 +174,11 @@ def _values(item: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     values = {item.name: draw(_values(item)) for item in FIELDS}
-    names = [key.replace("-", "_") for key in THAWING]
-    values |= dict(zip(names, sorted(values[name] for name in names), strict=True))
+    numbers = draw(st.lists(st.floats(0, 1), min_size=1, max_size=5))
+    stages = ["layer4", "layer3", "layer2", "layer1", "stem"]
+    named = zip(stages, sorted(numbers), strict=False)
+    values["thaw_at"] = ",".join(f"{stage}={number!r}" for stage, number in named)
+    values["rates"] = ",".join(map(repr, numbers))
     assume(values["batch_size"] > 1 or values["image_size"] > 32)
     assume(values["rounds"] + values["probe_rounds"] > 0)
     assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])

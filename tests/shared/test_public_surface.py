@@ -9,11 +9,13 @@ from flwr.app import RecordDict
 from shared import errors
 from shared.config import RunConfig
 from shared.metrics.histogram import SCORE_BINS
+from shared.model.registry import backbone_of
 from shared.protocol import compare, describe, evaluate, train
 from shared.protocol.records import PROTOCOL_VERSION
-from shared.schedule import STAGES
 from shared.wire.arrays import to_record
 from shared.wire.packing import pack
+
+STAGES = backbone_of("micro").stages
 
 SETTINGS: dict[str, bool | int | float | str] = {
     "weights": "xrv",
@@ -23,10 +25,12 @@ SETTINGS: dict[str, bool | int | float | str] = {
     "rounds": 20,
     "probe-rounds": 10,
     "local-epochs": 1,
+    "thaw-at": "0.1,0.3,0.6",
     "unfreeze-layer4": 0.10,
     "unfreeze-layer3": 0.30,
     "unfreeze-layer2": 0.60,
     "lr-head": 1e-3,
+    "rates": "0.0005,0.00025,0.0001",
     "lr-layer4": 5e-4,
     "lr-layer3": 2.5e-4,
     "lr-layer2": 1e-4,

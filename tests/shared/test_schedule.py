@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.config import RunConfig
+from shared.model.registry import backbone_of
 from shared.schedule import (
-    STAGES,
     plan_round,
     policy_for,
     stages_ever_thawed,
@@ -18,6 +18,8 @@ from shared.schedule import (
     total_rounds,
     trainable_stages,
 )
+
+STAGES = backbone_of("micro").stages
 
 PARAMETERS = {  # ResNet-50, one channel, one logit
     "stem": 3_264,
@@ -41,9 +43,7 @@ configs = st.builds(
         schedule=schedule,
         rounds=rounds,
         probe_rounds=probe,
-        unfreeze_layer4=shares[0],
-        unfreeze_layer3=shares[1],
-        unfreeze_layer2=shares[2],
+        thaw_at=",".join(map(repr, shares)),
     ),
     st.sampled_from(["progressive", "full", "probe"]),
     st.integers(1, 60),
@@ -115,7 +115,7 @@ def test_the_round_in_which_a_stage_thaws(share: float, rounds: int, index: int)
 
 
 def test_a_share_of_one_never_thaws() -> None:
-    config = RunConfig(unfreeze_layer4=1.0, unfreeze_layer3=1.0, unfreeze_layer2=1.0)
+    config = RunConfig(thaw_at="1.0")
     assert plan_round(config, 30).trainable == ("head",)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from client.node.calls import Stopped
 from client.settings import load_site
-from shared.config import PUBLISHED_WEIGHTS
 from shared.errors import WeightsError
+from shared.model.published import PUBLISHED_WEIGHTS
 from shared.setting import Scalar
 
 _LOOK_SECONDS = 0.2
@@ -45,11 +45,12 @@ def fetch_weights(folder: Path, settings: Mapping[str, Scalar], stop: threading.
 def main(words: list[str]) -> int:
     """Fetch; what went wrong is printed as a sentence."""
     from shared.errors import FedThawError
-    from shared.model.sources import fetch, published_weights
+    from shared.model.registry import backbone_of
+    from shared.model.sources import fetch_for
 
     weights, backbone, sha256 = words
     try:
-        fetch(published_weights(weights, backbone), sha256)
+        fetch_for(weights, backbone_of(backbone), sha256)
     except FedThawError as error:
         print(error)  # noqa: T201
         return error.exit_code

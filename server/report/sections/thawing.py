@@ -10,7 +10,7 @@ from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, metric, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.terminal.progress import as_rounded
-from shared.schedule import STAGES, plan_round
+from shared.schedule import plan_round
 
 
 def thawing_section(report: Report) -> Html:
@@ -28,7 +28,7 @@ def _stages(report: Report) -> Html:
     """What thawing is, and each stage's rounds and rate."""
     plans = [plan_round(report.config, n) for n in range(1, report.planned_rounds + 1)]
     rows = []
-    for stage in reversed(STAGES):
+    for stage in reversed(report.config.network.stages):
         rounds = [plan.round for plan in plans if stage in plan.trainable]
         rates = [plan.rates[stage] for plan in plans if stage in plan.trainable]
         rows.append((stage, ranges(rounds), f"{max(rates):g}" if rates else "frozen"))
@@ -58,7 +58,7 @@ def _timeline(report: Report) -> Html:
             canvas,
             "thawing",
             "Thawing timeline with loss and AUROC",
-            f"Rounds in which each stage trained: {_by_stage(report.rounds)}.",
+            f"Rounds in which each stage trained: {_by_stage(report)}.",
         )
     caption = (
         "Top: rounds in which each stage trained"
@@ -70,16 +70,23 @@ def _timeline(report: Report) -> Html:
     return figure(svg, caption, _numbers(report))
 
 
-def _by_stage(rounds: tuple[Round, ...]) -> str:
+def _trained(report: Report, stage: str) -> list[int]:
+    """The rounds in which units of the stage trained."""
+    units_of = report.config.network.units_of
+    own = units_of([stage])
+    return [r.number for r in report.rounds if own & units_of(r.trainable)]
+
+
+def _by_stage(report: Report) -> str:
     return "; ".join(
-        f"{stage} {ranges(r.number for r in rounds if stage in r.trainable)}" for stage in STAGES
+        f"{stage} {ranges(_trained(report, stage))}" for stage in report.config.network.stages
     )
 
 
 def _draw_stages(axes: Axes, report: Report) -> None:
-    rows = {stage: row for row, stage in enumerate(STAGES)}
+    rows = {stage: row for row, stage in enumerate(report.config.network.stages)}
     for stage, row in rows.items():
-        trained = [r.number for r in report.rounds if stage in r.trainable]
+        trained = _trained(report, stage)
         axes.broken_barh(_bars(trained), (row - 0.34, 0.68), facecolor=BLUE, linewidth=0)
         planned = [
             number

@@ -23,7 +23,7 @@ from client.data.admission import admit
 from client.imaging.image import decode, fit_square
 from client.settings import load_site
 from shared.finished import LOCAL_STATISTICS, NOTICE
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 
 Here = Callable[..., tuple[int, str, str]]
@@ -50,7 +50,7 @@ def run(tmp_path: Path, write_finished: Callable[..., Path]) -> Path:
 
 def probability(run: Path, path: Path) -> float:
     """From the files alone."""
-    network = build_backbone("micro", dropout=0.0)
+    network = build_network("micro", dropout=0.0)
     network.load_state_dict(load_file(run / "model.safetensors"))
     network.eval()
     square = fit_square(decode(path).pixels, 64, "pad").astype(np.float32)

@@ -15,7 +15,7 @@ from client.data.dataset import RadiographDataset, Sample, draw_epoch
 from client.data.split import Folds, split_patients
 from client.train.trainer import train_round
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.outcome.encoding import Encoding
 from shared.outcome.outcome import OutcomeClass
@@ -77,7 +77,7 @@ def test_targets_are_the_outcomes(make_samples: Callable[..., list[Sample]]) -> 
 def test_the_loss_that_trains_is_the_outcomes(
     make_samples: Callable[..., list[Sample]],
     micro_config: Callable[..., RunConfig],
-    make_model: Callable[..., StagedResNet],
+    make_model: Callable[..., Network],
 ) -> None:
     seen: list[Sequence[float]] = []
 

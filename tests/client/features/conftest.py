@@ -17,11 +17,11 @@ from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, training_views
 from client.model.device import Precision
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet
-from shared.schedule import Stage
+from shared.model.backbone import Part
+from shared.model.network import Network
 
 
-def key_of(boundary: Stage, views: Views) -> FeatureKey:
+def key_of(boundary: Part, views: Views) -> FeatureKey:
     return FeatureKey(
         "sha256:0", boundary, "micro", "32-pad-v2", views.describe(), "cpu float32", "float16"
     )
@@ -34,9 +34,9 @@ def feature_request(
     """A request for the features of some samples, all in one store of a gigabyte."""
 
     def make(
-        model: StagedResNet,
+        model: Network,
         config: RunConfig,
-        passes: dict[Stage, int],
+        passes: dict[Part, int],
         samples: Sequence[Sample] | None = None,
         limit: int = 10**9,
         dtype: torch.dtype = torch.float32,
@@ -60,7 +60,7 @@ def feature_request(
 def feature_set() -> Callable[..., FeatureSet]:
     """The features of a request at a boundary, kept or not."""
 
-    def make(request: Request, boundary: Stage, *, kept: bool) -> FeatureSet:
+    def make(request: Request, boundary: Part, *, kept: bool) -> FeatureSet:
         return FeatureSet(
             request.samples, request.views, request.prefix, boundary, request.keys[boundary],
             request.stores, kept,

@@ -12,7 +12,10 @@ from client.features.boundary import (
     training_passes,
 )
 from shared.config import RunConfig
-from shared.schedule import STAGES, plan_round, stages_ever_thawed, total_rounds
+from shared.model.registry import backbone_of
+from shared.schedule import plan_round, stages_ever_thawed, total_rounds
+
+STAGES = backbone_of("micro").stages
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "recipe": {},
@@ -43,7 +46,7 @@ def test_training_passes_are_those_of_the_rounds_to_come(name: str) -> None:
     config = RunConfig(**SETTINGS[name])
     for number in range(1, total_rounds(config) + 1):
         plan = plan_round(config, number)
-        boundary = training_boundary(plan)
+        boundary = training_boundary(config, plan)
         assert boundary == slow_boundary(config, number)
         ahead = Counter(slow_boundary(config, n) for n in range(number, total_rounds(config) + 1))
         expected = {
@@ -83,7 +86,9 @@ def test_evaluation_passes_are_those_of_the_models_to_come(name: str) -> None:
     last = total_rounds(config)
     for done in range(last + 1):
         thawed = stages_ever_thawed(config, done)
-        boundary = evaluation_boundary([stage for stage in STAGES if stage not in thawed])
+        boundary = evaluation_boundary(
+            config.network, [stage for stage in STAGES if stage not in thawed]
+        )
         models = [
             min(stages_ever_thawed(config, later), key=STAGES.index)
             for later in range(done, last + 1)
@@ -107,4 +112,4 @@ def test_evaluation_passes_are_those_of_the_models_to_come(name: str) -> None:
 def test_evaluation_begins_at_the_first_stage_that_is_not_the_bases(
     untouched: tuple[str, ...], boundary: str
 ) -> None:
-    assert evaluation_boundary(untouched) == boundary
+    assert evaluation_boundary(backbone_of("micro"), untouched) == boundary

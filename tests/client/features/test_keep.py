@@ -14,7 +14,7 @@ from client.features.keep import Decisions, Request, prepare_features
 from client.features.store import FeatureStore
 from client.features.worth import Cost
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 
 PASSES = {"layer2": 9, "layer4": 8, "head": 7}
 VIEWS = 3
@@ -40,7 +40,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def request_of(
     feature_request: Callable[..., Request],
-    make_model: Callable[..., StagedResNet],
+    make_model: Callable[..., Network],
     micro_config: Callable[..., RunConfig],
 ) -> Callable[..., Request]:
     def make(**given: Any) -> Request:

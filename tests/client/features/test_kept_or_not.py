@@ -19,20 +19,23 @@ from client.features.feature_set import FeatureSet
 from client.features.keep import Request, prepare_features
 from client.train.trainer import Trained, train_round
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet
 from shared.model.freezing import set_trainable
-from shared.model.stages import stage_of
-from shared.schedule import STAGES, plan_round
+from shared.model.network import Network
+from shared.model.registry import backbone_of
+from shared.schedule import plan_round
 from shared.seeds import derive_seed
+
+STAGES = backbone_of("micro").stages
+stage_of = backbone_of("micro").stage_of
 
 MakeRequest = Callable[..., Request]
 MakeSet = Callable[..., FeatureSet]
-MakeModel = Callable[..., StagedResNet]
+MakeModel = Callable[..., Network]
 MakeConfig = Callable[..., RunConfig]
 # The probe is round 1; then a stage thaws in each round.
 ROUNDS: dict[str, tuple[int, dict[str, Any], str]] = {
     "head": (1, {}, "head"),
-    "mixed-head": (2, {"unfreeze_layer4": 0.25, "unfreeze_layer3": 0.5}, "layer4"),
+    "mixed-head": (2, {"thaw_at": "0.25,0.5,0.6"}, "layer4"),
     "layer4": (2, {}, "layer4"),
     "layer3": (3, {}, "layer3"),
     "layer2": (4, {}, "layer2"),
@@ -40,7 +43,7 @@ ROUNDS: dict[str, tuple[int, dict[str, Any], str]] = {
 
 
 def learn(
-    model: StagedResNet, config: RunConfig, number: int, features: FeatureSet | None,
+    model: Network, config: RunConfig, number: int, features: FeatureSet | None,
     samples: list[Sample],
 ) -> tuple[dict[str, Tensor], Trained]:  # fmt: skip
     """Train in place, as the prefix shares the network, and put it back as it was."""
@@ -75,7 +78,7 @@ def test_kept_features_train_to_the_same_bytes(
         local_epochs=2, **changes,
     )  # fmt: skip
     plan = plan_round(config, number)
-    assert training_boundary(plan) == boundary
+    assert training_boundary(config, plan) == boundary
     model, samples = make_model(dropout=0.1), make_samples(11)
     set_trainable(model, plan.trainable, config.batch_norm)
     request = feature_request(model, config, {boundary: 9}, samples, dtype=getattr(torch, dtype))
@@ -92,19 +95,21 @@ def test_kept_features_train_to_the_same_bytes(
     assert one.loss == two.loss
 
 
-def alone(model: StagedResNet, image: Tensor, boundary: str) -> Tensor:
+def alone(model: Network, image: Tensor, boundary: str) -> Tensor:
     """One image's features, module after module, rounded to float16."""
     with torch.no_grad():
-        x: Tensor = model.maxpool(model.relu(model.bn1(model.conv1(image[None]))))
+        x = image[None]
+        for name in ("conv1", "bn1", "relu", "maxpool"):
+            x = model.get_submodule(name)(x)
         for layer in STAGES[1 : STAGES.index(boundary)]:
-            x = getattr(model, layer)(x)
+            x = model.get_submodule(layer)(x)
         if boundary == "head":
             x = x.mean((2, 3), keepdim=True)
     return x.half().float()
 
 
 def plain_steps(
-    model: StagedResNet, samples: list[Sample], config: RunConfig, number: int, boundary: str
+    model: Network, samples: list[Sample], config: RunConfig, number: int, boundary: str
 ) -> dict[str, Tensor]:
     """Gradient steps of plain SGD, each view's features computed by hand."""
     plan = plan_round(config, number)
@@ -127,8 +132,8 @@ def plain_steps(
             targets.append(float(labels[draw.sample]))
         x = torch.cat(inputs)
         for layer in STAGES[STAGES.index(boundary) : -1]:
-            x = getattr(model, layer)(x)
-        logits = model.fc(x.mean((2, 3))).squeeze(1)
+            x = model.get_submodule(layer)(x)
+        logits = model.head_layer(x.mean((2, 3))).squeeze(1)
         loss = binary_cross_entropy_with_logits(logits, torch.tensor(targets))
         learnt = {n: p for n, p in model.named_parameters() if p.requires_grad}
         gradients = torch.autograd.grad(loss, list(learnt.values()))
@@ -149,7 +154,7 @@ def test_training_from_features_is_plain_training_on_the_views(
     name: str, augmentation: str,
 ) -> None:  # fmt: skip
     number, _, boundary = ROUNDS[name]
-    rates = {f"lr_{part}": 1e-3 for part in ("probe", "head", "layer4", "layer3", "layer2")}
+    rates = {"lr_probe": 1e-3, "lr_head": 1e-3, "rates": "0.001,0.001,0.001"}
     config = micro_config(
         precision="float32", augmentation=augmentation, feature_cache_views=3, batch_size=5,
         optimizer="sgd", rate_policy="constant", cutmix_probability=0.0, dropout=0.0,

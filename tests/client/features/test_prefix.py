@@ -11,8 +11,10 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from client.features.prefix import Prefix
 from client.model.device import Precision
-from shared.model.backbones import StagedResNet, build_backbone
-from shared.schedule import STAGES
+from shared.model.network import Network, build_network
+from shared.model.registry import backbone_of
+
+STAGES = backbone_of("micro").stages
 
 BOUNDARIES = STAGES[1:]
 FLOAT32 = Precision("cpu", torch.float32)
@@ -22,8 +24,8 @@ def noise(count: int, size: int) -> Tensor:
     return torch.randn(count, 1, size, size, generator=torch.Generator().manual_seed(0)) * 400
 
 
-def network(name: str) -> StagedResNet:
-    model = build_backbone(name, dropout=0.0, seed=3)
+def network(name: str) -> Network:
+    model = build_network(name, dropout=0.0, seed=3)
     model.eval()
     return model
 
@@ -93,7 +95,7 @@ def test_the_heads_input_is_the_average_that_the_head_would_take() -> None:
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_beyond_float16_is_its_largest_number(
-    boundary: str, make_model: Callable[..., StagedResNet]
+    boundary: str, make_model: Callable[..., Network]
 ) -> None:
     model = make_model().eval()
     images = noise(3, 32) * 1e5
@@ -106,7 +108,7 @@ def test_beyond_float16_is_its_largest_number(
     assert torch.equal(half, full.clamp(-largest, largest).half())
 
 
-def test_nothing_is_tracked_or_changed(make_model: Callable[..., StagedResNet]) -> None:
+def test_nothing_is_tracked_or_changed(make_model: Callable[..., Network]) -> None:
     model = make_model().eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     features = Prefix(model, FLOAT32, torch.float16).features(noise(2, 32), ["layer3"])

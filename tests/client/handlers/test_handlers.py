@@ -15,8 +15,8 @@ from client.workspace import Workspace, shared_model, training_samples
 from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError, SiteError
 from shared.events import Event, SiteBusy, StepDone, listening
-from shared.model.backbones import StagedResNet
-from shared.model.manifest import manifest_of_stages
+from shared.model.manifest import manifest_of_parts
+from shared.model.network import Network
 from shared.protocol.records import arrays_in
 from shared.wire.arrays import from_record
 
@@ -58,7 +58,7 @@ def test_the_reply_is_what_training_changed(requests: SimpleNamespace, open_site
     reply = requests.train(workspace, config, 2)
     start_model = requests.received(workspace, config, ("head",))
     start = start_model.state_dict()
-    delta = from_record(reply.delta, manifest_of_stages(start_model, ("layer4", "head"), "average"))
+    delta = from_record(reply.delta, manifest_of_parts(start_model, ("layer4", "head"), "average"))
     weights = {key: start[key].numpy() + array for key, array in delta.items()}
     again = requests.train(workspace, config, 2)
     # The one network of the process still holds the trained weights.
@@ -153,11 +153,11 @@ def test_a_frozen_stage_that_changed_is_no_reply(
 ) -> None:
     workspace, config = open_site()
 
-    def drift(model: StagedResNet, *_: object, **__: object) -> None:
+    def drift(model: Network, *_: object, **__: object) -> None:
         model.state_dict()["bn1.running_mean"] += 1e-3
 
     monkeypatch.setattr("client.handlers.train.train_round", drift)
-    with pytest.raises(FedThawError, match="A frozen stage changed"):
+    with pytest.raises(FedThawError, match="A frozen unit changed"):
         requests.train(workspace, config, 1)
 
 

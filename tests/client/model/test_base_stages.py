@@ -10,21 +10,25 @@ import torch
 from torch import Tensor
 
 from client.model.frozen import (
-    base_stages,
+    base_units,
     digest_of_base,
     digest_of_frozen,
 )
-from shared.model.backbones import StagedResNet
 from shared.model.freezing import frozen_digest, state_digest
+from shared.model.network import Network
 from shared.model.pretrained import Base
-from shared.schedule import STAGES
+from shared.model.registry import backbone_of
 
-MakeModel = Callable[..., StagedResNet]
+STAGES = backbone_of("micro").stages
+units_of = backbone_of("micro").units_of
+UNITS = units_of(STAGES)
+
+MakeModel = Callable[..., Network]
 
 
-def base_of(model: StagedResNet) -> Base:
+def base_of(model: Network) -> Base:
     state: Mapping[str, Tensor] = {k: v.clone() for k, v in model.state_dict().items()}
-    return Base(state, state_digest(state), "a test", "", True)
+    return Base(state, state_digest(state), "a test", "", True, model.backbone)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,7 @@ def base_of(model: StagedResNet) -> Base:
 def test_one_bit_is_enough(make_model: MakeModel, key: str, stage: str) -> None:
     model = make_model()
     base = base_of(model)
-    assert base_stages(model, base) == set(STAGES)
+    assert base_units(model, base) == UNITS
     with torch.no_grad():
         value = model.state_dict()[key].view(-1)
         value[-1:] = (
@@ -48,27 +52,27 @@ def test_one_bit_is_enough(make_model: MakeModel, key: str, stage: str) -> None:
             if value.is_floating_point()
             else value[-1:] + 1
         )
-    assert base_stages(model, base) == set(STAGES) - {stage}
-    assert base_stages(model, base, ["layer1", stage]) == {"layer1"}
+    assert base_units(model, base) == UNITS - units_of([stage])
+    assert base_units(model, base, ["layer1", stage]) == units_of(["layer1"])
 
 
 def test_zeros_of_either_sign_differ_and_a_nan_equals_itself(make_model: MakeModel) -> None:
     model = make_model()
     with torch.no_grad():
-        model.fc.weight[0, 0] = 0.0
-        model.get_submodule("layer3.0.bn1").weight[0] = torch.nan
+        model.head_layer.weight[0, 0] = 0.0
+        model.get_parameter("layer3.0.bn1.weight")[0] = torch.nan
     base = base_of(model)
-    assert base_stages(model, base) == set(STAGES)
+    assert base_units(model, base) == UNITS
     with torch.no_grad():
-        model.fc.weight[0, 0] = -0.0
-    assert base_stages(model, base) == set(STAGES) - {"head"}
+        model.head_layer.weight[0, 0] = -0.0
+    assert base_units(model, base) == UNITS - {"head"}
 
 
 def test_the_layout_in_memory_does_not_matter(make_model: MakeModel) -> None:
     model = make_model()
     base = base_of(model)
     model.to(memory_format=torch.channels_last)
-    assert base_stages(model, base) == set(STAGES)
+    assert base_units(model, base) == UNITS
 
 
 def test_the_digest_is_that_of_the_frozen_stages(make_model: MakeModel) -> None:
@@ -77,8 +81,8 @@ def test_the_digest_is_that_of_the_frozen_stages(make_model: MakeModel) -> None:
     for changed in (False, True):
         if changed:
             with torch.no_grad():
-                model.get_submodule("layer1.0.conv1").weight[0, 0, 0, 0] += 1
-        untouched = base_stages(model, base)
+                model.get_parameter("layer1.0.conv1.weight")[0, 0, 0, 0] += 1
+        untouched = base_units(model, base)
         for size in range(len(STAGES) + 1):
             for trainable in combinations(STAGES, size):
                 expected = frozen_digest(model, trainable)

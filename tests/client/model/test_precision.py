@@ -13,11 +13,11 @@ from client.model.device import LOSS_SCALE, Precision, choose_precision, full_pr
 from client.train.trainer import train_round
 from shared.config import RunConfig
 from shared.errors import ConfigError
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 from shared.schedule import plan_round
 
 MakeSamples = Callable[[int], list[Sample]]
-MakeModel = Callable[..., StagedResNet]
+MakeModel = Callable[..., Network]
 MakeConfig = Callable[..., RunConfig]
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -91,7 +91,7 @@ def test_only_float16s_gradients_are_scaled() -> None:
 
 
 def trained(
-    model: StagedResNet, samples: list[Sample], config: RunConfig
+    model: Network, samples: list[Sample], config: RunConfig
 ) -> tuple[dict[str, Tensor], float]:
     model = copy.deepcopy(model)
     plan = plan_round(config, 3)
@@ -104,8 +104,8 @@ def test_bfloat16_learns_nearly_what_float32_learns(
     make_samples: MakeSamples, make_model: MakeModel, plain_config: MakeConfig
 ) -> None:
     samples, model = make_samples(12), make_model()
-    config = {"batch_size": 6, "local_epochs": 4, "optimizer": "sgd", "lr_layer3": 0.01,
-              "lr_layer4": 0.01, "lr_head": 0.01, "rate_policy": "constant"}  # fmt: skip
+    config = {"batch_size": 6, "local_epochs": 4, "optimizer": "sgd", "rates": "0.01,0.01",
+              "lr_head": 0.01, "rate_policy": "constant"}  # fmt: skip
     full, loss = trained(model, samples, plain_config(precision="float32", **config))
     mixed, near = trained(model, samples, plain_config(precision="bfloat16", **config))
     start = model.state_dict()

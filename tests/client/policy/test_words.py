@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from client.policy.rules import Policy
 from client.policy.words import plan_in_words
 from shared.config import RunConfig
-from shared.schedule import STAGES, plan_round, total_rounds
+from shared.model.registry import backbone_of
+from shared.schedule import plan_round, total_rounds
+
+STAGES = backbone_of("micro").stages
 
 SHORT = {"rounds": st.integers(0, 8), "probe_rounds": st.integers(1, 4)}
 

@@ -21,14 +21,15 @@ from client.predict.distance import (
 )
 from shared.config import RunConfig
 from shared.finished import read_finished_run
-from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.final import load_final_model
+from shared.model.network import Network, build_network
 from shared.phantoms import draw_chest
 
 
 @pytest.fixture
-def network(tmp_path: Path, write_finished: Callable[..., Path]) -> StagedResNet:
-    return load_final_model(read_finished_run(write_finished(tmp_path / "run")))
+def network(tmp_path: Path, write_finished: Callable[..., Path]) -> Network:
+    finished = read_finished_run(write_finished(tmp_path / "run"))
+    return load_final_model(finished.model, finished.backbone)
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -45,7 +46,7 @@ def normal_divergence(values: Any, mean: float, variance: float) -> float:
     return float(cross - 0.5 * np.log(2 * np.pi * np.e * own_variance))
 
 
-def test_each_layer_gives_the_mean_divergence_of_its_channels(network: StagedResNet) -> None:
+def test_each_layer_gives_the_mean_divergence_of_its_channels(network: Network) -> None:
     images = torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(1)) * 300
     entered: list[torch.Tensor] = []
     for layer in norms(network):
@@ -68,7 +69,7 @@ def test_each_layer_gives_the_mean_divergence_of_its_channels(network: StagedRes
             assert float(divergences[number]) == pytest.approx(wanted, rel=1e-3)
 
 
-def test_nothing_is_measured_outside_the_block(network: StagedResNet) -> None:
+def test_nothing_is_measured_outside_the_block(network: Network) -> None:
     with measured_divergences(norms(network)) as found:
         pass
     network(torch.zeros(1, 1, 64, 64))
@@ -106,7 +107,7 @@ STEM_AND_LAYER1 = {"bn1", "layer1.0.bn1", "layer1.0.bn2"}
 def test_layers_whose_statistics_describe_images(
     micro_config: Callable[..., RunConfig], settings: dict[str, Any], described: str
 ) -> None:
-    model = build_backbone("micro")
+    model = build_network("micro")
     layers = described_layers(model, micro_config(**({"weights": "base.pt"} | settings)))
     names = {name for name, module in model.named_modules() if module in layers}
     everything = {
@@ -127,7 +128,7 @@ def test_inverted_and_dark_images_lie_farther_than_those_trained_on() -> None:
     """BatchNorm that has seen forty phantoms, judged on others."""
     rng = np.random.default_rng(0)
     drawn = [draw_chest(rng, 64, finding=bool(n % 2)) for n in range(60)]
-    model = build_backbone("micro", dropout=0.0, seed=0)
+    model = build_network("micro", dropout=0.0, seed=0)
     for layer in norms(model):
         layer.momentum = None
     model.train()
@@ -148,7 +149,7 @@ def test_inverted_and_dark_images_lie_farther_than_those_trained_on() -> None:
     assert usual.max() < divergence_of_noise(model, norms(model), 64)
 
 
-def test_the_noise_is_always_the_same(network: StagedResNet) -> None:
+def test_the_noise_is_always_the_same(network: Network) -> None:
     state = torch.get_rng_state()
     first = divergence_of_noise(network, norms(network), 64)
     torch.manual_seed(7)

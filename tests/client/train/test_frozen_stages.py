@@ -10,8 +10,11 @@ from torch import Tensor
 from client.data.dataset import Sample
 from client.train.trainer import train_round
 from shared.config import RunConfig
-from shared.model.backbones import StagedResNet
-from shared.schedule import STAGES, plan_round
+from shared.model.network import Network
+from shared.model.registry import backbone_of
+from shared.schedule import plan_round
+
+STAGES = backbone_of("micro").stages
 
 MODULES = {"conv1": "stem", "bn1": "stem", "fc": "head"}
 TRAINABLE = {
@@ -30,7 +33,7 @@ def is_buffer(key: str) -> bool:
 @pytest.mark.parametrize("round_number", [1, 2, 3, 4, 9])
 def test_frozen_stages_stay_bit_for_bit(
     make_samples: Callable[[int], list[Sample]],
-    make_model: Callable[..., StagedResNet],
+    make_model: Callable[..., Network],
     micro_config: Callable[..., RunConfig],
     round_number: int,
     batch_norm: str,
@@ -61,7 +64,7 @@ def test_frozen_stages_stay_bit_for_bit(
 
 def test_a_stage_that_freezes_again_keeps_still(
     make_samples: Callable[[int], list[Sample]],
-    make_model: Callable[..., StagedResNet],
+    make_model: Callable[..., Network],
     micro_config: Callable[..., RunConfig],
 ) -> None:
     """One network serves all messages of a process, so an earlier plan must leave no trace."""

@@ -10,7 +10,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from client.train.optimizer import build_optimizer, set_rates
 from shared.config import RunConfig
-from shared.schedule import STAGES, Plan, plan_round, total_rounds
+from shared.model.registry import backbone_of
+from shared.schedule import Plan, plan_round, total_rounds
+
+STAGES = backbone_of("micro").stages
 
 
 def parameters_of(plan: Plan) -> dict[str, list[nn.Parameter]]:
@@ -31,9 +34,9 @@ def test_a_group_a_stage_and_every_parameter_once(
         plan = plan_round(config, round_number)
         parameters = parameters_of(plan)
         groups = build_optimizer(parameters, plan, config).param_groups
-        assert [group["stage"] for group in groups] == list(plan.trainable)
+        assert [group["part"] for group in groups] == list(plan.trainable)
         for group in groups:
-            (expected,) = parameters[group["stage"]]
+            (expected,) = parameters[group["part"]]
             assert len(group["params"]) == 1
             assert group["params"][0] is expected
 
@@ -47,7 +50,7 @@ def test_the_head_decays_less_in_fine_tuning_only(
     assert [group["weight_decay"] for group in probe.param_groups] == [1e-4]
     fine_tuning, plan = optimizer_of(config, 2)
     assert plan.trainable == STAGES
-    decays = {group["stage"]: group["weight_decay"] for group in fine_tuning.param_groups}
+    decays = {group["part"]: group["weight_decay"] for group in fine_tuning.param_groups}
     assert decays.pop("head") == 1e-5
     assert set(decays.values()) == {1e-4}
     assert isinstance(fine_tuning, AdamW) == (optimizer == "adamw")
@@ -58,7 +61,7 @@ def test_rates_and_momentum_equal_one_cycle_over_all_rounds(
     micro_config: Callable[..., RunConfig], steps: int, rounds: int
 ) -> None:
     """torch's scheduler runs in one piece; the site starts anew in every round."""
-    config = micro_config(rounds=rounds, probe_rounds=2, unfreeze_layer4=0.0)
+    config = micro_config(rounds=rounds, probe_rounds=2, thaw_at="0.0,0.3,0.6")
     maxima = {"layer2": 1e-4, "layer3": 2.5e-4, "layer4": 5e-4, "head": 1e-3}
     whole = AdamW([{"params": [nn.Parameter(torch.zeros(1))], "lr": m} for m in maxima.values()])
     scheduler = OneCycleLR(whole, max_lr=list(maxima.values()), total_steps=steps * rounds)
@@ -69,10 +72,10 @@ def test_rates_and_momentum_equal_one_cycle_over_all_rounds(
             set_rates(optimizer, plan, config, step, steps)
             reference = dict(zip(maxima, whole.param_groups, strict=True))
             for group in optimizer.param_groups:
-                expected = reference[group["stage"]]
+                expected = reference[group["part"]]
                 assert group["lr"] == pytest.approx(expected["lr"], rel=1e-9)
                 assert group["betas"] == pytest.approx(expected["betas"], rel=1e-9)
-                seen.add(group["stage"])
+                seen.add(group["part"])
             whole.step()
             if (round_number, step) != (total_rounds(config), steps - 1):
                 scheduler.step()
@@ -94,7 +97,7 @@ def test_a_constant_rate_is_the_maximum(micro_config: Callable[..., RunConfig]) 
     config = micro_config(rate_policy="constant", schedule="full")
     optimizer, plan = optimizer_of(config, 3)
     set_rates(optimizer, plan, config, 2, 5)
-    assert {group["stage"]: group["lr"] for group in optimizer.param_groups} == plan.rates
+    assert {group["part"]: group["lr"] for group in optimizer.param_groups} == plan.rates
 
 
 def test_plain_sgd_follows_the_rates_without_momentum(
@@ -105,9 +108,9 @@ def test_plain_sgd_follows_the_rates_without_momentum(
     set_rates(optimizer, plan, config, 0, 1)
     assert all(group["momentum"] == 0 for group in optimizer.param_groups)
     # Round 4 is step 2 of 10: the peak of the warm-up.
-    assert {group["stage"]: group["lr"] for group in optimizer.param_groups} == plan.rates
+    assert {group["part"]: group["lr"] for group in optimizer.param_groups} == plan.rates
     set_rates(optimizer, plan_round(config, 11), config, 0, 1)
     assert all(
-        group["lr"] == pytest.approx(plan.rates[group["stage"]] / 250_000)
+        group["lr"] == pytest.approx(plan.rates[group["part"]] / 250_000)
         for group in optimizer.param_groups
     )

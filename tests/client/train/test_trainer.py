@@ -14,17 +14,17 @@ from client.data.dataset import Sample, batch_positions, draw_epoch
 from client.train.trainer import Trained, train_round
 from shared.config import RunConfig
 from shared.errors import FedThawError
-from shared.model.backbones import StagedResNet
+from shared.model.network import Network
 from shared.schedule import plan_round
 from shared.seeds import derive_seed
 
 MakeSamples = Callable[[int], list[Sample]]
-MakeModel = Callable[..., StagedResNet]
+MakeModel = Callable[..., Network]
 MakeConfig = Callable[..., RunConfig]
 
 
 def run(
-    model: StagedResNet,
+    model: Network,
     samples: list[Sample],
     config: RunConfig,
     round_number: int = 2,
@@ -127,11 +127,11 @@ def test_loss_and_steps_are_those_of_the_images_seen(
 
 
 def oracle_of_proximal_sgd(
-    model: StagedResNet, samples: list[Sample], config: RunConfig
+    model: Network, samples: list[Sample], config: RunConfig
 ) -> dict[str, Tensor]:
     """Plain gradient steps of the head, with mu (w - received) added by hand."""
     model = copy.deepcopy(model).eval()
-    head = [model.fc.weight, model.fc.bias]
+    head = [model.head_layer.weight, model.head_layer.bias]
     received = [parameter.detach().clone() for parameter in head]
     labels = [sample.radiograph.label for sample in samples]
     seed = derive_seed(config.seed, "north", 1, "epoch", 0)
@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_finite_is_a_sentence(
 ) -> None:
     model = make_model()
     with torch.no_grad():
-        model.fc.weight.fill_(3e38)
+        model.head_layer.weight.fill_(3e38)
     with pytest.raises(FedThawError, match=r"The loss became .* in round 2; lower") as caught:
         run(model, make_samples(6), plain_config())
     assert caught.value.shareable == "its loss is no longer finite; lower the run's learning rates"

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import save_file
 
 from server.run.folder import ended_before_it_began
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_wrong_setting_makes_no_phantoms(
 
 def test_weights_of_another_architecture(tmp_path: Path, sites: Any, tiny: Any, here: Any) -> None:
     file = tmp_path / "resnet18.safetensors"
-    save_file(build_backbone("resnet18", dropout=0.0).state_dict(), file)
+    save_file(build_network("resnet18", dropout=0.0).state_dict(), file)
     outcome = here(*tiny(*sites, out=tmp_path / "run", weights=file))
     assert outcome.code == 2
     assert outcome.err.startswith(
@@ -106,7 +106,7 @@ def test_a_relative_path_of_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sites: Any, tiny: Any, here: Any
 ) -> None:
     """It is meant from where the command is called, and stays that file when the run goes on."""
-    save_file(build_backbone("micro", dropout=0.0).state_dict(), tmp_path / "base.safetensors")
+    save_file(build_network("micro", dropout=0.0).state_dict(), tmp_path / "base.safetensors")
     monkeypatch.chdir(tmp_path)
     assert here(*tiny(*sites, out="run", rounds=0, weights="base.safetensors")).code == 0
     stored = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))

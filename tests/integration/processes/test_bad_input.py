@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import save_file
 
 from server.run.folder import ended_before_it_began
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 
 Spoil = Callable[[Path], object]
@@ -271,7 +271,7 @@ def test_sites_with_different_base_weights(
     tmp_path: Path, two_sites: Any, tiny: Any, here: Any
 ) -> None:
     for seed in (1, 2):
-        state = build_backbone("micro", dropout=0.0, seed=seed).state_dict()
+        state = build_network("micro", dropout=0.0, seed=seed).state_dict()
         save_file(state, tmp_path / f"base{seed}.safetensors")
     north, east = two_sites
     compute(f'weights = "{tmp_path}/base2.safetensors"')(east)

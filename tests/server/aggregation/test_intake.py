@@ -11,6 +11,7 @@ from server.aggregation.intake import Intake, Rules, Verdict
 from server.aggregation.screen import Reach, Screen
 from server.aggregation.strategy import Aggregator, build_aggregator
 from shared.config import RunConfig
+from shared.model.resnet import MICRO
 from shared.wire.arrays import Arrays
 
 STRATEGIES = ["fedavg", "fedadam", "fedavgm", "fedmedian", "fedtrimmedavg", "krum"]
@@ -42,7 +43,7 @@ def combine(
         RunConfig(strategy=strategy), ["layer4.0.bn1.running_var"]
     )
     reach = Reach({"layer4": 5e-4, "head": 1e-3}, adaptive=True)
-    screen = Screen.of(CURRENT.items(), reach, 10.0)
+    screen = Screen.of(CURRENT.items(), reach, 10.0, MICRO)
     with Intake(aggregator, 1, CURRENT, screen, rules, folder) as intake:
         for site, arrays in updates.items():
             own = {key: array.copy() for key, array in arrays.items()}
@@ -149,7 +150,7 @@ def test_memory_does_not_grow_with_the_sites(tmp_path: Path) -> None:
         updates["s00"] = attack("huge")
         tracemalloc.start()
         reach = Reach({"layer4": 5e-4, "head": 1e-3}, adaptive=True)
-        screen = Screen.of(CURRENT.items(), reach, 10.0)
+        screen = Screen.of(CURRENT.items(), reach, 10.0, MICRO)
         aggregator = build_aggregator(RunConfig(), ["layer4.0.bn1.running_var"])
         with Intake(aggregator, 1, CURRENT, screen, REFUSE, tmp_path) as intake:
             for site, arrays in updates.items():

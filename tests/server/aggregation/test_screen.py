@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from server.aggregation.screen import NEGLIGIBLE, Reach, Screen, Sizes, group_of
+from shared.model.resnet import MICRO
 from shared.wire.arrays import Arrays
 
 SHAPES = {
@@ -33,7 +34,7 @@ def received(seed: int = 0) -> Arrays:
 
 
 def screen(*, adaptive: bool = True, factor: float = 10.0) -> Screen:
-    return Screen.of(received().items(), Reach(RATES, adaptive), factor)
+    return Screen.of(received().items(), Reach(RATES, adaptive), factor, MICRO)
 
 
 def update(scale: float, seed: int = 1) -> Arrays:
@@ -42,7 +43,7 @@ def update(scale: float, seed: int = 1) -> Arrays:
 
 
 def test_groups() -> None:
-    assert {key: group_of(key, shape) for key, shape in SHAPES.items()} == {
+    assert {key: group_of(MICRO, key, shape) for key, shape in SHAPES.items()} == {
         "layer4.0.conv1.weight": ("layer4", "weights"),
         "layer4.0.bn1.weight": ("layer4", "vectors"),
         "layer4.0.bn1.running_mean": ("layer4", "means"),
@@ -58,7 +59,7 @@ def test_sizes_are_root_mean_squares() -> None:
     assert sizes.problem is None
     for key, array in arrays.items():
         expected = math.sqrt(float(np.mean(array.astype(np.float64) ** 2)))
-        assert sizes.change[group_of(key, array.shape)] == pytest.approx(expected)
+        assert sizes.change[group_of(MICRO, key, array.shape)] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("scale", [1e15, 1e6, 10.0])

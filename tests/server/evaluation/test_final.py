@@ -21,6 +21,7 @@ from server.federation.quorum import wait_for_sites
 from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import Event, ReplyReceived, Warned, listening
+from shared.model.resnet import MICRO
 from shared.protocol.evaluate import EvaluateRequest
 from shared.wire.arrays import Arrays
 
@@ -48,7 +49,7 @@ def test_all_sites_evaluate_the_final_model(
 
     def look(name: str, asked: Message, reply: RecordDict) -> RecordDict:
         if asked.metadata.message_type == "evaluate":
-            seen.append(EvaluateRequest.from_content(asked.content))
+            seen.append(EvaluateRequest.from_content(asked.content, MICRO))
         return reply
 
     sites.spoil = look

@@ -19,10 +19,14 @@ from server.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from server.training.rounds import run_round
 from shared.config import RunConfig
 from shared.errors import ProtocolError
+from shared.model.registry import backbone_of
+from shared.model.resnet import MICRO
 from shared.protocol.records import arrays_in
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import STAGES, Plan, plan_round
+from shared.schedule import Plan, plan_round
 from shared.wire.arrays import Arrays, encode, from_record
+
+STAGES = backbone_of("micro").stages
 
 MakeSites = Callable[..., tuple[Any, Any]]
 MakeFederation = Callable[..., Federation]
@@ -40,7 +44,7 @@ def random_delta(reference: Reference, seed: int, scale: float = 1e-2) -> Arrays
 
 def received(content: RecordDict, reference: Reference, update_dtype: str) -> Arrays:
     """What a site makes of a request."""
-    request = TrainRequest.from_content(content)
+    request = TrainRequest.from_content(content, MICRO)
     return from_record(request.delta, reference.specs(request.plan.thawed, update_dtype))
 
 
@@ -90,7 +94,7 @@ class Feedback:
         if asked.metadata.message_type != "train":
             return content
         self.requests.append(asked.content)
-        plan: Plan = TrainRequest.from_content(asked.content).plan
+        plan: Plan = TrainRequest.from_content(asked.content, MICRO).plan
         reply = TrainReply.from_content(content)
         delta = from_record(reply.delta, self._reference.specs(plan.trainable))
         manifest = self._reference.specs(plan.trainable, self._dtype)

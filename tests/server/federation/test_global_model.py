@@ -17,11 +17,13 @@ from server.federation.global_model import (
     select,
 )
 from shared.config import RunConfig
-from shared.model.backbones import build_backbone
+from shared.model.exchanged import exchanged_keys
 from shared.model.freezing import frozen_digest, set_trainable
+from shared.model.network import build_network
 from shared.model.pretrained import initial_head, load_base
-from shared.model.stages import exchanged_keys
-from shared.schedule import STAGES
+from shared.model.registry import backbone_of
+
+STAGES = backbone_of("micro").stages
 
 LATE = ("layer4", "head")
 
@@ -74,7 +76,7 @@ def test_base_plus_delta_is_a_whole_model_and_leaves_the_base(reference: Referen
         for spec in reference.specs(LATE)
     }
     state = full_state(reference, delta)
-    build_backbone("micro").load_state_dict(state)
+    build_network("micro").load_state_dict(state)
     for key, value in before.items():
         assert torch.equal(reference.base.state[key], value)
         assert state[key].dtype == value.dtype
@@ -85,7 +87,7 @@ def test_base_plus_delta_is_a_whole_model_and_leaves_the_base(reference: Referen
 @pytest.mark.parametrize("count", range(1, 7))
 def test_frozen_stages_hash_as_at_a_site(reference: Reference, count: int) -> None:
     trainable = STAGES[-count:]
-    site = build_backbone("micro", seed=99)
+    site = build_network("micro", seed=99)
     site.load_state_dict(dict(reference.base.state))
     set_trainable(site, trainable, "average")
     with torch.no_grad():

@@ -26,7 +26,7 @@ from server.training.coordinate import coordinate
 from shared.config import RunConfig
 from shared.errors import RunError, WeightsError
 from shared.events import Event, RoundFinished, RunStarted, SiteJoined, Warned, listening
-from shared.model.backbones import build_backbone
+from shared.model.network import build_network
 from shared.model.pretrained import load_base
 
 MakeSites = Callable[..., tuple[Any, Any]]
@@ -96,7 +96,7 @@ def test_a_whole_run(run: Run, tmp_path: Path) -> None:
         "model.safetensors",
         "summary.json",
     }
-    build_backbone("micro").load_state_dict(load_file(folder / "model.safetensors"))
+    build_network("micro").load_state_dict(load_file(folder / "model.safetensors"))
     assert [type(event) for event in events[:4]] == [*[SiteJoined] * 3, RunStarted]
     assert [e.round for e in events if isinstance(e, RoundFinished)] == [1, 2, 3, 4, 5]
 

@@ -19,6 +19,7 @@ from shared.config import RunConfig
 from shared.errors import RunError
 from shared.events import Event, Warned, listening
 from shared.files import write_text_atomically
+from shared.model.resnet import MICRO
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.replies import DIVERGED
@@ -63,7 +64,7 @@ class Federation:
             kind = message.metadata.message_type
             if kind in ("train", "evaluate"):
                 request = TrainRequest if kind == "train" else EvaluateRequest
-                delta = request.from_content(message.content).delta
+                delta = request.from_content(message.content, MICRO).delta
                 largest = max((np.abs(a.numpy()).max() for a in delta.values()), default=0)
                 own = names[context.node_id - 1001]
                 if largest > 1e6 and own != LIAR:

@@ -25,6 +25,7 @@ from shared.events import (
     Warned,
     listening,
 )
+from shared.model.resnet import MICRO
 from shared.protocol.train import TrainRequest
 from shared.schedule import plan_round
 from shared.wire.arrays import Arrays
@@ -92,7 +93,7 @@ def test_a_request_has_all_that_a_late_site_needs(
 
     def look(name: str, asked: Message, reply: RecordDict) -> RecordDict:
         if asked.metadata.message_type == "train":
-            seen.append(TrainRequest.from_content(asked.content))
+            seen.append(TrainRequest.from_content(asked.content, MICRO))
         return reply
 
     sites.spoil = look

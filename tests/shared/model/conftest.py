@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from shared.model.sources import Published
+from shared.model.published import Published
 
 
 @pytest.fixture(autouse=True)

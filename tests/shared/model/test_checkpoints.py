@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from shared.errors import WeightsError
-from shared.model.backbones import build_backbone
 from shared.model.checkpoints import read_checkpoint, strip_prefix
+from shared.model.network import build_network
 
 
 @pytest.fixture
 def state() -> dict[str, Tensor]:
-    return dict(build_backbone("micro", seed=4).state_dict())
+    return dict(build_network("micro", seed=4).state_dict())
 
 
 def _equal(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
@@ -39,7 +39,7 @@ def test_reading_gives_what_was_saved(tmp_path: Path, name: str, state: dict[str
 
 def test_saved_parameters_come_back_without_gradient(tmp_path: Path) -> None:
     path = tmp_path / "base.pt"
-    torch.save(dict(build_backbone("micro").named_parameters()), path)
+    torch.save(dict(build_network("micro").named_parameters()), path)
     assert not any(value.requires_grad for value in read_checkpoint(path).values())
 
 

@@ -11,7 +11,8 @@ import torch
 
 from shared.errors import WeightsError
 from shared.model import sources
-from shared.model.sources import Published, fetch
+from shared.model.published import Published
+from shared.model.sources import fetch
 
 NAME = "tiny-state.pt"
 

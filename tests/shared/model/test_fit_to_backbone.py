@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 from shared.errors import WeightsError
-from shared.model.backbones import build_backbone
 from shared.model.checkpoints import fit_to_backbone
+from shared.model.network import build_network
+from shared.model.resnet import MICRO
 
 
 @pytest.fixture
 def state() -> dict[str, Tensor]:
-    return dict(build_backbone("micro", seed=4).state_dict())
+    return dict(build_network("micro", seed=4).state_dict())
 
 
 def _fit(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
-    return fit_to_backbone(state, build_backbone("micro").state_dict(), "north.pt")
+    return fit_to_backbone(state, build_network("micro").state_dict(), MICRO, "north.pt")
 
 
 def _equal(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
@@ -101,7 +102,7 @@ def test_every_mismatch_is_listed(state: dict[str, Tensor]) -> None:
 
 
 def test_a_long_list_of_mismatches_is_cut() -> None:
-    expected = build_backbone("micro").state_dict()
+    expected = build_network("micro").state_dict()
     missing = [key for key in expected if not key.startswith("fc.") and "tracked" not in key]
     with pytest.raises(WeightsError, match=f"; and {len(missing) - 8} more") as caught:
         _fit({})

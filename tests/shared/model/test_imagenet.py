@@ -15,10 +15,11 @@ from torchvision.transforms.v2 import Normalize
 from shared.config import RunConfig
 from shared.errors import WeightsError
 from shared.model import sources
-from shared.model.backbones import build_backbone
 from shared.model.imagenet import fold_first_convolution
+from shared.model.network import build_network
 from shared.model.pretrained import load_base
-from shared.model.sources import Published
+from shared.model.published import Published
+from shared.model.resnet import RESNET18
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def test_folding_keeps_the_function_inside_and_not_along_the_border(
     base = load_base(
         RunConfig(backbone="resnet18", weights="imagenet"), site_weights=str(colour_resnet18)
     )
-    folded = build_backbone("resnet18")
+    folded = build_network("resnet18")
     folded.load_state_dict(base.state, strict=True)
     colour = torchvision.models.resnet18()
     colour.load_state_dict(torch.load(colour_resnet18, weights_only=True))
@@ -69,11 +70,11 @@ def test_folding_keeps_the_function_inside_and_not_along_the_border(
 
 def test_folding_leaves_the_rest_alone(colour_resnet18: Path) -> None:
     state = torch.load(colour_resnet18, weights_only=True)
-    folded = fold_first_convolution(state)
+    folded = fold_first_convolution(state, RESNET18)
     changed = {key for key in state if not torch.equal(folded[key], state[key])}
     assert changed == {"conv1.weight", "bn1.running_mean"}
     assert folded["conv1.weight"].shape == (64, 1, 7, 7)
-    grey = fold_first_convolution(folded)
+    grey = fold_first_convolution(folded, RESNET18)
     assert all(grey[key] is folded[key] for key in folded)
 
 
@@ -93,7 +94,7 @@ def test_imagenet_from_the_mirror(
     name = f"resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     file_server.files[f"/weights/{name}"] = content
     published = Published(f"https://example.invalid/{name}", lambda: home / "hub")
-    monkeypatch.setattr(sources, "PUBLISHED", {("imagenet", "resnet18"): published})
+    monkeypatch.setattr(sources, "published_weights", lambda weights, backbone: published)
     base = load_base(config)
     assert base.source == "imagenet"
     assert base.digest == load_base(config, site_weights=str(colour_resnet18)).digest

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
-from shared.model.backbones import build_backbone
 from shared.model.freezing import state_digest
+from shared.model.network import build_network
 from shared.model.pretrained import initial_head, load_base
 
 XRV_NAME = "pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt"
@@ -40,7 +40,7 @@ def xrv_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def micro_file(tmp_path: Path) -> Path:
     path = tmp_path / "micro.safetensors"
-    state = build_backbone("micro", seed=9).state_dict()
+    state = build_network("micro", seed=9).state_dict()
     save_file({k: v for k, v in state.items() if not k.startswith("fc.")}, path)
     return path
 
@@ -56,7 +56,7 @@ def test_random_base_follows_the_seed_alone() -> None:
     assert not first.state["fc.bias"].any()
     assert first.state["conv1.weight"].std() > 0
     assert not any(value.requires_grad for value in first.state.values())
-    build_backbone("micro").load_state_dict(first.state, strict=True)
+    build_network("micro").load_state_dict(first.state, strict=True)
 
 
 def test_random_base_has_no_file_to_pin() -> None:
@@ -70,7 +70,7 @@ def test_local_file(micro_file: Path) -> None:
     assert base.source == "file micro.safetensors"
     assert base.file_sha256 == sha256
     assert not base.has_head
-    expected = build_backbone("micro", seed=9).state_dict()
+    expected = build_network("micro", seed=9).state_dict()
     assert list(base.state) == list(expected)
     for key, value in base.state.items():
         if key.startswith("fc."):
@@ -80,7 +80,7 @@ def test_local_file(micro_file: Path) -> None:
 
 
 def test_local_file_with_head(tmp_path: Path) -> None:
-    state = build_backbone("micro", seed=9).state_dict()
+    state = build_network("micro", seed=9).state_dict()
     torch.save({f"module.{key}": value.half() for key, value in state.items()}, tmp_path / "m.pt")
     base = load_base(_micro(str(tmp_path / "m.pt")))
     assert base.has_head
@@ -172,7 +172,7 @@ def test_development_base() -> None:
     assert all(
         value.dtype == torch.float32 for key, value in base.state.items() if "tracked" not in key
     )
-    model = build_backbone("resnet50").eval()
+    model = build_network("resnet50").eval()
     model.load_state_dict(base.state, strict=True)
     with torch.no_grad():
         features = model.prefix(torch.zeros(1, 1, 64, 64), "head")

@@ -7,21 +7,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from shared.model.backbones import StagedResNet, build_backbone
 from shared.model.freezing import set_trainable
-from shared.schedule import STAGES
+from shared.model.network import Network, build_network
+from shared.model.registry import backbone_of
+
+STAGES = backbone_of("micro").stages
 
 
 def prepared(
     recompute: bool, batch_norm: str, stages: tuple[str, ...], name: str = "micro"
-) -> StagedResNet:
-    model = build_backbone(name, dropout=0.0, seed=2)
+) -> Network:
+    model = build_network(name, dropout=0.0, seed=2)
     set_trainable(model, stages, batch_norm)
     model.recompute = recompute
     return model
 
 
-def steps(model: StagedResNet, dtype: torch.dtype, count: int = 3) -> None:
+def steps(model: Network, dtype: torch.dtype, count: int = 3) -> None:
     """As a site trains: what is frozen runs without autograd."""
     generator = torch.Generator().manual_seed(0)
     learnt = [p for p in model.parameters() if p.requires_grad]
@@ -40,7 +42,7 @@ def steps(model: StagedResNet, dtype: torch.dtype, count: int = 3) -> None:
         optimizer.step()
 
 
-def stage_parameters(model: StagedResNet, stage: str) -> list[torch.nn.Parameter]:
+def stage_parameters(model: Network, stage: str) -> list[torch.nn.Parameter]:
     names = {"stem": ["conv1", "bn1"], "head": ["fc"]}.get(stage, [stage])
     return [p for name in names for p in model.get_submodule(name).parameters()]
 
@@ -63,14 +65,16 @@ def test_recomputing_learns_the_same_bits(
     for key, value in plain.state_dict().items():
         assert value.numpy().tobytes() == saving.state_dict()[key].numpy().tobytes(), key
     if "layer4" in stages:
-        assert not torch.equal(start["layer4.0.conv1.weight"], plain.layer4[0].conv1.weight)
-        counted = plain.layer4[0].bn1.num_batches_tracked
+        assert not torch.equal(
+            start["layer4.0.conv1.weight"], plain.get_parameter("layer4.0.conv1.weight")
+        )
+        counted = plain.get_buffer("layer4.0.bn1.num_batches_tracked")
         assert counted == (3 if batch_norm == "average" else 0)
     momenta = {m.momentum for m in saving.modules() if isinstance(m, torch.nn.BatchNorm2d)}
     assert momenta == {0.1}
 
 
-def bytes_kept(model: StagedResNet) -> int:
+def bytes_kept(model: Network) -> int:
     """Of distinct storages kept for the backward pass, the weights' own aside."""
     own = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
     kept: dict[int, Tensor] = {}
@@ -98,7 +102,7 @@ def test_fewer_bytes_are_kept_for_the_backward_pass(name: str) -> None:
 def test_without_a_gradient_nothing_is_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = prepared(True, "average", STAGES).eval()
     images = torch.randn(3, 1, 64, 64)
-    monkeypatch.setattr("shared.model.backbones.recomputed", None)
+    monkeypatch.setattr("shared.model.network.recomputed", None)
     with torch.no_grad():
         expected = prepared(False, "average", STAGES).eval()(images)
         assert torch.equal(model(images), expected)

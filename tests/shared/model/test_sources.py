@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from shared.config import PUBLISHED_WEIGHTS
 from shared.errors import ConfigError, WeightsError
-from shared.model.sources import PUBLISHED, Published, cache_folder, fetch, published_weights
+from shared.model.published import PUBLISHED_WEIGHTS, Published
+from shared.model.registry import BACKBONES, backbone_of
+from shared.model.sources import cache_folder, fetch, published_weights
 
 NAME = "tiny-state.pt"
 
@@ -104,18 +105,18 @@ def test_cache_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_published_files(home: Path) -> None:
-    xrv = published_weights("xrv", "resnet50")
+    xrv = published_weights("xrv", backbone_of("resnet50"))
     assert xrv.url == (
         "https://github.com/mlmed/torchxrayvision/releases/download/v1/"
         "pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt"
     )
     assert xrv.sha256_prefix == ""
     assert xrv.folder() == home / ".torchxrayvision" / "models_data"
-    imagenet = published_weights("imagenet", "resnet50")
+    imagenet = published_weights("imagenet", backbone_of("resnet50"))
     assert imagenet.file == "resnet50-11ad3fa6.pth"
     assert imagenet.sha256_prefix == "11ad3fa6"
     assert imagenet.folder() == home / "torch" / "hub" / "checkpoints"
-    assert published_weights("imagenet", "resnet18").sha256_prefix == "f37072fd"
+    assert published_weights("imagenet", backbone_of("resnet18")).sha256_prefix == "f37072fd"
 
 
 @pytest.mark.parametrize(
@@ -128,11 +129,11 @@ def test_published_files(home: Path) -> None:
 )
 def test_weights_that_do_not_exist(weights: str, backbone: str, known: str) -> None:
     with pytest.raises(ConfigError, match=f"{known}, not for {backbone}"):
-        published_weights(weights, backbone)
+        published_weights(weights, backbone_of(backbone))
 
 
 def test_each_name_of_published_weights_is_one_of_the_setting() -> None:
-    assert {name for name, _ in PUBLISHED} == set(PUBLISHED_WEIGHTS)
+    assert {name for one in BACKBONES.values() for name in one.published} == set(PUBLISHED_WEIGHTS)
 
 
 def test_a_proxy_for_all_protocols_is_used(

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shared.model.backbones import build_backbone
 from shared.model.freezing import state_digest
+from shared.model.network import build_network
 
 
 def test_digest_ignores_order_layout_and_sharing() -> None:
-    model = build_backbone("micro")
+    model = build_network("micro")
     state = dict(model.state_dict())
     keys = list(state)
     random.Random(0).shuffle(keys)

@@ -11,6 +11,7 @@ from flwr.app import MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
 from shared.metrics.histogram import SCORE_BINS, Histogram
+from shared.model.resnet import MICRO
 from shared.protocol.evaluate import (
     EvaluateReply,
     EvaluateRequest,
@@ -42,7 +43,7 @@ REPLY = EvaluateReply(site="north", histogram=HISTOGRAM, suppress=True, seconds=
 @pytest.mark.parametrize("scope", ["validation", "test", "all"])
 def test_the_request_survives_the_wire(scope: Scope, on_the_wire: Content) -> None:
     request = dataclasses.replace(REQUEST, scope=scope)
-    assert EvaluateRequest.from_content(on_the_wire(request.to_content())) == request
+    assert EvaluateRequest.from_content(on_the_wire(request.to_content()), MICRO) == request
 
 
 def test_the_reply_survives_the_wire(on_the_wire: Content) -> None:
@@ -51,14 +52,14 @@ def test_the_reply_survives_the_wire(on_the_wire: Content) -> None:
 
 def test_a_finished_model_needs_neither_thawed_stages_nor_tensors(on_the_wire: Content) -> None:
     request = dataclasses.replace(REQUEST, after_round=0, thawed=(), delta=to_record({}))
-    assert EvaluateRequest.from_content(on_the_wire(request.to_content())) == request
+    assert EvaluateRequest.from_content(on_the_wire(request.to_content()), MICRO) == request
 
 
 def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None:
     tried = []
     for what, content in damaged(REQUEST.to_content()):
         with pytest.raises(ProtocolError):
-            pytest.fail(f"{what}: {EvaluateRequest.from_content(on_the_wire(content))}")
+            pytest.fail(f"{what}: {EvaluateRequest.from_content(on_the_wire(content), MICRO)}")
         tried.append(what)
     for what, content in damaged(REPLY.to_content()):
         with pytest.raises(ProtocolError):
@@ -84,14 +85,14 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
     ("changed", "sentence"),
     [
         ({"scope": "training"}, "the scope is 'training', neither validation, test nor all"),
-        ({"thawed": ("layer9",)}, "the thawed stages are \\['layer9'\\]; known are"),
+        ({"thawed": ("layer9",)}, "thawed names \\['layer9'\\]: Unknown"),
         ({"run": "../../home"}, "'run' is no plain name"),
     ],
 )
 def test_a_request_out_of_range(changed: dict[str, object], sentence: str) -> None:
     content = dataclasses.replace(REQUEST, **changed).to_content()  # type: ignore[arg-type]
     with pytest.raises(ProtocolError, match=sentence):
-        EvaluateRequest.from_content(content)
+        EvaluateRequest.from_content(content, MICRO)
 
 
 def test_a_reply_with_a_name_that_leaves_its_folder() -> None:

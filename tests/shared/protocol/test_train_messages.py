@@ -12,6 +12,7 @@ from flwr.app import RecordDict
 from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.metrics.histogram import Histogram
+from shared.model.resnet import MICRO
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.schedule import plan_round
 from shared.wire.arrays import from_record, manifest_of, to_record
@@ -50,7 +51,7 @@ REPLY = TrainReply(
 
 
 def test_the_request_survives_the_wire(on_the_wire: Content) -> None:
-    assert TrainRequest.from_content(on_the_wire(REQUEST.to_content())) == REQUEST
+    assert TrainRequest.from_content(on_the_wire(REQUEST.to_content()), MICRO) == REQUEST
 
 
 def test_the_reply_survives_the_wire(on_the_wire: Content) -> None:
@@ -65,7 +66,7 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
     tried = []
     for what, content in damaged(REQUEST.to_content()):
         with pytest.raises(ProtocolError):
-            pytest.fail(f"{what}: {TrainRequest.from_content(on_the_wire(content))}")
+            pytest.fail(f"{what}: {TrainRequest.from_content(on_the_wire(content), MICRO)}")
         tried.append(what)
     for what, content in damaged(REPLY.to_content()):
         with pytest.raises(ProtocolError):
@@ -102,4 +103,4 @@ def test_a_reply_out_of_range(changed: dict[str, object], sentence: str) -> None
 def test_a_request_with_a_name_that_leaves_its_folder() -> None:
     content = dataclasses.replace(REQUEST, run="../../etc").to_content()
     with pytest.raises(ProtocolError, match="'run' is no plain name"):
-        TrainRequest.from_content(content)
+        TrainRequest.from_content(content, MICRO)

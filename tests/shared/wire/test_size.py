@@ -8,12 +8,15 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.serde import recorddict_to_proto
 
 from shared.config import RunConfig
-from shared.model.backbones import build_backbone
-from shared.model.stages import exchanged_keys
+from shared.model.exchanged import exchanged_keys
+from shared.model.network import build_network
+from shared.model.registry import backbone_of
 from shared.protocol.train import TrainRequest
-from shared.schedule import STAGES, plan_round
+from shared.schedule import plan_round
 from shared.wire.arrays import manifest_of, to_record
 from shared.wire.size import serialized_size
+
+STAGES = backbone_of("micro").stages
 
 
 def real_size(content: RecordDict) -> int:
@@ -48,7 +51,7 @@ def test_without_tensors_it_is_exact() -> None:
 
 
 def test_a_whole_request() -> None:
-    model = build_backbone("micro")
+    model = build_network("micro")
     state = model.state_dict()
     keys = exchanged_keys(model, STAGES, "average")
     arrays = {key: state[key].numpy() for key in keys}

@@ -14,6 +14,7 @@ import torch
 from client.node.calls import Stopped
 from client.node.sandbox.weights import fetch_weights
 from shared.errors import WeightsError
+from shared.model.resnet import RESNET50
 from shared.model.sources import published_weights
 
 SITE = """
@@ -28,7 +29,7 @@ positive = ["severe"]
 negative = ["none"]
 """
 SETTINGS = {"weights": "xrv", "backbone": "resnet50", "weights-sha256": ""}
-FILE = published_weights("xrv", "resnet50").file
+FILE = published_weights("xrv", RESNET50).file
 
 
 @pytest.fixture

@@ -1,0 +1,143 @@
+"""A backbone as a network: run and initialised unit by unit."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
+from torch import Tensor, nn
+
+from shared.model.backbone import Backbone, Part, Unit
+from shared.model.recompute import recomputed
+from shared.model.registry import backbone_of
+
+HEAD_BIAS = 0.01
+"""Initial bias of the head (Goedicke-Fritz et al., arXiv:2507.12269)."""
+
+
+class Network(nn.Module):
+    """A backbone with one input channel and one logit.
+
+    Its submodules, and so its state-dict keys, are those that the backbone builds. `always_eval`
+    names the submodules that stay in eval mode whatever `train()` asks for;
+    `freezing.set_trainable` sets it. With `recompute` the backward pass computes each unit's
+    activations again instead of keeping them.
+    """
+
+    def __init__(self, backbone: Backbone, dropout: float, seed: int) -> None:
+        """Draw all weights from `seed`; `dropout` is the probability before the head."""
+        super().__init__()
+        # Without storage, so that the library's own initialisation costs no time and draws
+        # nothing from the global generator.
+        with torch.device("meta"):
+            for name, module in backbone.build().named_children():
+                self.add_module(name, module)
+        self.backbone = backbone
+        self.dropout = dropout
+        self.recompute = False
+        self.always_eval: frozenset[str] = frozenset()
+        self.to_empty(device="cpu")
+        self._initialise(torch.Generator().manual_seed(seed))
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # as torchvision does
+                nn.init.kaiming_normal_(
+                    module.weight, mode=self.backbone.fan, nonlinearity="relu", generator=generator
+                )
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+        nn.init.xavier_uniform_(self.head_layer.weight, generator=generator)
+        nn.init.constant_(self.head_layer.bias, HEAD_BIAS)
+
+    @property
+    def head_layer(self) -> nn.Linear:
+        """The linear layer that gives the logit."""
+        return cast(nn.Linear, self.get_submodule(self.backbone.head_module))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.head_layer.weight.device
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N,) of images (N, 1, H, W) in the backbone's input range."""
+        return self.rest(x, self.backbone.stages[0])
+
+    def prefix(self, x: Tensor, stop: Part) -> Tensor:
+        """Run the units before `stop`: images -> the input of `stop`, (N, C, H, W).
+
+        Before the first unit that is the images themselves. ValueError for an unknown part.
+        """
+        return self.between(x, self.backbone.stages[0], stop)
+
+    def between(self, x: Tensor, start: Part, stop: Part) -> Tensor:
+        """Run from `start` up to `stop` and without it; x is what enters `start`.
+
+        A stage stands for its first unit. ValueError for an unknown part, and where `stop` comes
+        before `start`.
+        """
+        first, last = self.backbone.position(start), self.backbone.position(stop)
+        if last < first:
+            raise ValueError(f"{stop} comes before {start}; there is nothing to run between them.")
+        x = _arranged(x)
+        for unit in self.backbone.units[first:last]:
+            x = self._run(unit, x)
+        return x
+
+    def rest(self, x: Tensor, start: Part) -> Tensor:
+        """Run `start` and all units after it: what `prefix(_, start)` gave -> logits (N,).
+
+        The head takes its input averaged over the positions as well, (N, C, 1, 1). ValueError for
+        an unknown part.
+        """
+        return self._classify(self.between(x, start, self.backbone.head))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Feature maps (N, C, H, W) averaged over the positions, (N, C, 1, 1), for the head."""
+        return F.adaptive_avg_pool2d(x, 1)
+
+    def _run(self, unit: Unit, x: Tensor) -> Tensor:
+        modules = [self.get_submodule(name) for name in unit.modules]
+        if unit is self.backbone.units[0]:
+            # One grey channel has no order of its own: it is chosen behind the first convolution.
+            x = _arranged(modules.pop(0)(x))
+        elif self.recompute and torch.is_grad_enabled():
+            return recomputed(modules, x)
+        for module in modules:
+            x = module(x)
+        return x
+
+    def _classify(self, x: Tensor) -> Tensor:
+        features = torch.flatten(self.pool(x), 1)
+        features = F.dropout(features, self.dropout, training=self.head_layer.training)
+        return cast(Tensor, self.head_layer(features).squeeze(1))
+
+    def train(self, mode: bool = True) -> Network:
+        """Training mode for all but the submodules of `always_eval`; `train(False)` is eval."""
+        super().train(mode)
+        for name in self.always_eval:
+            self.get_submodule(name).eval()
+        return self
+
+
+def _arranged(x: Tensor) -> Tensor:
+    """In the memory format that is fast for what follows.
+
+    With the channels last convolutions are faster; but on a CPU PyTorch's backward pass (2.15, of a
+    1x1 convolution with stride 2, for a few channels and more than one thread) then writes beyond
+    its memory, so there the format is used only where no backward pass follows.
+    """
+    last = x.is_cuda or not torch.is_grad_enabled()
+    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def build_network(name: str, dropout: float = 0.1, seed: int = 0) -> Network:
+    """The network of the backbone `name`, initialised from `seed` alone.
+
+    The global random generators are neither read nor advanced. Convolutions and BatchNorm as
+    torchvision initialises them, head Xavier uniform with bias 0.01. `dropout`: probability
+    before the head. ConfigError for another name.
+    """
+    return Network(backbone_of(name), dropout, seed)

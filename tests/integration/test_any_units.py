@@ -1,0 +1,94 @@
+"""Rounds that train any set of units: what pauses is frozen bit for bit, and goes on afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from server.run.ledger import read_rounds
+from shared.config import RunConfig
+from shared.model.backbone import Part
+from shared.model.manifest import manifest_of_parts
+from shared.model.network import build_network
+from shared.model.resnet import MICRO
+from shared.protocol.train import TrainRequest
+from shared.schedule import History, Plan, Policy
+from shared.wire.arrays import from_record
+
+ROUNDS: tuple[tuple[Part, ...], ...] = (
+    ("layer2", "layer4", "head"),  # around layer3, a unit in the middle
+    ("layer3", "head"),  # layer2 and layer4 pause
+    ("layer2", "layer3", "head"),
+    ("layer4",),
+)
+
+
+def chosen_units(_: RunConfig) -> Policy:
+    def policy(number: int, history: History) -> Plan:
+        trainable = ROUNDS[number - 1]
+        before = {part for parts in ROUNDS[: number - 1] for part in parts} | {"head"}
+        return Plan(
+            round=number,
+            phase="fine-tune",
+            position=number - 1,
+            length=len(ROUNDS),
+            trainable=trainable,
+            thawed=MICRO.parts_of(MICRO.units_of(before)),
+            rates=dict.fromkeys(trainable, 1e-3),
+            cutmix_probability=0.0,
+        )
+
+    return policy
+
+
+@pytest.mark.parametrize("batch_norm", ["average", "local"])
+@pytest.mark.parametrize("update_dtype", ["float32", "int8"])
+def test_units_pause_and_go_on(
+    tmp_path: Path, base_file: Path, federated: Callable[..., RunConfig],
+    simulate_watched: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
+    update_dtype: str, batch_norm: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("server.training.coordinate.policy_for", chosen_units)
+    monkeypatch.setattr("server.training.coordinate.total_rounds", lambda _: len(ROUNDS))
+    config = federated(update_dtype=update_dtype, batch_norm=batch_norm)
+    _, traffic = simulate_watched(config)
+    records = read_rounds(tmp_path / "run" / "ledger.jsonl")
+    assert [dict(record.refused) for record in records] == [{}] * len(ROUNDS)
+    assert [record.plan["trainable"] for record in records] == [list(parts) for parts in ROUNDS]
+
+    requests, replies = traffic.of("train")
+    digests: dict[int, set[str]] = {}
+    for reply in replies:
+        report = reply.content.config_records["report"]
+        digests.setdefault(int(str(report["round"])), set()).add(str(report["frozen"]))
+    assert [len(digests[number]) for number in (1, 2, 3, 4)] == [1] * 4  # alike at all sites
+    assert len(set.union(*digests.values())) == 4
+
+    base, model = load_file(base_file), load_file(tmp_path / "run" / "model.safetensors")
+    for key, value in base.items():
+        if MICRO.stage_of(key) in ("stem", "layer1") and not key.endswith("tracked"):
+            assert model[key].numpy().tobytes() == value.numpy().tobytes(), key
+    if update_dtype == "float32":
+        _paused_deltas_stay([delta_of(request, batch_norm) for request in requests])
+
+
+def delta_of(message: Any, batch_norm: str) -> dict[str, NDArray[np.float32]]:
+    """What a request sends, by key."""
+    request = TrainRequest.from_content(message.content, MICRO)
+    network = build_network("micro")
+    return from_record(request.delta, manifest_of_parts(network, request.plan.thawed, batch_norm))
+
+
+def _paused_deltas_stay(deltas: list[dict[str, NDArray[np.float32]]]) -> None:
+    by_round = deltas[:: len(deltas) // len(ROUNDS)]
+    for number in (2, 3):
+        before, after = by_round[number - 1], by_round[number]
+        for key, value in before.items():
+            trained = MICRO.stage_of(key) in ROUNDS[number - 1]
+            assert (value.tobytes() != after[key].tobytes()) == trained, (number, key)
