@@ -71,7 +71,10 @@ def altered(own: Images) -> dict[str, Images]:
 
 def measure(run: Path) -> Callable[[Images], NDArray[np.float64]]:
     finished = read_finished_run(run)
-    config, model = finished.stored.config, load_final_model(finished)
+    config, model = (
+        finished.stored.config,
+        load_final_model(finished.model, finished.backbone),
+    )
     layers = described_layers(model, config)
     noise = divergence_of_noise(model, layers, config.image_size)
 

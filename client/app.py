@@ -169,8 +169,6 @@ def _site(message: Message, context: Context) -> str:
     return f"{folders} {message.metadata.dst_node_id}"
 
 
-log = logging.getLogger("fedthaw.site")
-
 _said: dict[str, str] = {}
 """By site: why it cannot take part, as it was said last."""
 

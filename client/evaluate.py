@@ -11,7 +11,7 @@ from torch import Tensor
 from client.data.dataset import Sample
 from client.features.feature_set import FeatureSet
 from client.features.views import Wanted
-from client.scores import PatientScore, count, score_patients
+from client.scores import KeptScore, count, score_patients
 from shared.errors import FedThawError
 from shared.metrics.histogram import Histogram
 from shared.model.network import Network
@@ -80,7 +80,7 @@ def score_samples(
     on_step: Callable[[], None] = lambda: None,
     features: FeatureSet | None = None,
     outcome: Outcome = BINARY,
-) -> list[PatientScore]:
+) -> list[KeptScore]:
     """Each patient's score under the model, which is put into eval mode."""
     logits = predict_logits(model, samples, batch_size, on_step, features)
     return score_patients(samples, logits, outcome)

@@ -26,7 +26,7 @@ _SCORES = "scores-"
 
 
 @dataclass(frozen=True, repr=False)
-class PatientScore:
+class KeptScore:
     """A patient's score bin, label and clinical grade; it never leaves the site by itself."""
 
     site: str
@@ -42,12 +42,12 @@ class PatientScore:
 
     def __repr__(self) -> str:
         """Without identifiers: a repr may end up in a log."""
-        return "PatientScore()"
+        return "KeptScore()"
 
 
 def score_patients(
     samples: Sequence[Sample], logits: Sequence[float], outcome: Outcome = BINARY
-) -> list[PatientScore]:
+) -> list[KeptScore]:
     """A patient's score is the mean probability of that patient's images."""
     images: dict[tuple[str, str], list[tuple[Sample, float]]] = defaultdict(list)
     for sample, logit in zip(samples, logits, strict=True):
@@ -56,7 +56,7 @@ def score_patients(
     for (site, patient), own in images.items():
         mean = np.mean([probability for _, probability in own])
         scores.append(
-            PatientScore(
+            KeptScore(
                 site=site,
                 patient=patient,
                 bin=int(bin_of(logit_of(mean))),
@@ -67,12 +67,12 @@ def score_patients(
     return scores
 
 
-def count(scores: Sequence[PatientScore], outcome: Outcome = BINARY) -> Histogram:
+def count(scores: Sequence[KeptScore], outcome: Outcome = BINARY) -> Histogram:
     """Patients by score bin and class."""
     return outcome.count([s.bin for s in scores], [s.label for s in scores])
 
 
-def count_graded(scores: Sequence[PatientScore], *, is_grade: bool) -> Graded | None:
+def count_graded(scores: Sequence[KeptScore], *, is_grade: bool) -> Graded | None:
     """The patients who have a grade; None where nobody has, or where grades are measurements.
 
     `is_grade` is of the site's whole cohort: few patients have few values of anything.
@@ -96,18 +96,18 @@ def is_scores_file(path: Path) -> bool:
     return path.name.startswith(_SCORES)
 
 
-def keep_scores(path: Path, scores: Sequence[PatientScore]) -> None:
+def keep_scores(path: Path, scores: Sequence[KeptScore]) -> None:
     """Write scores for this user alone. Raises OSError."""
     write_kept(path, json.dumps([asdict(score) for score in scores]).encode())
 
 
-def load_scores(path: Path) -> list[PatientScore] | None:
+def load_scores(path: Path) -> list[KeptScore] | None:
     """Scores that were kept, None where there are none that can be read.
 
     The file counts as of now: what is still asked for is not forgotten.
     """
     try:
-        scores = typed(read_json(path), list[PatientScore])
+        scores = typed(read_json(path), list[KeptScore])
         os.utime(path)
     except (OSError, DamagedFile):
         return None

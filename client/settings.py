@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +18,7 @@ from client.policy.rules import Policy, parse_policy
 from client.site_file import FILE_NAME, read_site_file
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
+from shared.limits import MIN_CELL
 from shared.outcome.binary import BINARY
 from shared.outcome.encoding import Encoding
 from shared.outcome.outcome import Outcome
@@ -43,10 +44,10 @@ class SiteSettings:
     outcome: str
     encoding: Encoding
     covariate: str | None
-    device: str
     cache: Path
-    weights: str | None
-    min_cell: int = 5
+    device: str = "auto"
+    weights: str | None = None
+    min_cell: int = MIN_CELL
     max_rejected: float = 0.05
     sandbox: str = "auto"
     """Whether a bundle's code is confined: `auto`, where the system can, `required` or `off`."""
@@ -78,15 +79,9 @@ def load_site(folder: Path) -> SiteSettings:
         outcome=data["outcome"].strip(),
         encoding=_encoding(file, data, BINARY),
         covariate=_stripped(data.get("covariate")),
-        device=_checked_device(file, compute.get("device", "auto")),
         cache=_absolute(folder, compute["cache"]) if "cache" in compute else _cache(folder, name),
-        weights=str(_absolute(folder, compute["weights"])) if "weights" in compute else None,
-        min_cell=tables.get("policy", {}).get("min-cell", 5),
-        max_rejected=float(tables.get("policy", {}).get("max-rejected", 0.05)),
-        sandbox=tables.get("policy", {}).get("sandbox", "auto"),
-        maximum_pixels=int(float(tables.get("policy", {}).get("max-megapixels", 100)) * 10**6),
-        features_limit=int(float(compute.get("features", 20)) * 10**9),
         policy=parse_policy(tables.get("policy", {})),
+        **_given(file, folder, tables),
     )
 
 
@@ -113,6 +108,27 @@ def _read_folder(folder: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
     if not folder.is_dir():
         raise SiteError(f"There is no site folder {folder}; give a folder that holds {FILE_NAME}.")
     return folder, read_site_file(folder / FILE_NAME)
+
+
+def _given(file: Path, folder: Path, tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings that site.toml may leave out, as far as it names them.
+
+    Their defaults are written once, in `SiteSettings`.
+    """
+    readings: tuple[tuple[str, str, str, Callable[[Any], object]], ...] = (
+        ("device", "compute", "device", lambda value: _checked_device(file, value)),
+        ("weights", "compute", "weights", lambda value: str(_absolute(folder, value))),
+        ("features_limit", "compute", "features", lambda value: int(float(value) * 10**9)),
+        ("min_cell", "policy", "min-cell", int),
+        ("max_rejected", "policy", "max-rejected", float),
+        ("sandbox", "policy", "sandbox", str),
+        ("maximum_pixels", "policy", "max-megapixels", lambda value: int(float(value) * 10**6)),
+    )
+    return {
+        name: read(tables[section][key])
+        for name, section, key, read in readings
+        if key in tables.get(section, {})
+    }
 
 
 def _encoding(file: Path, data: Mapping[str, Any], outcome: Outcome) -> Encoding:

@@ -11,10 +11,9 @@ from flwr.serverapp import Grid, ServerApp
 
 from server.federation.connected import registered_sites
 from server.report.leave import leave_report, write_study
-from server.run.environment import RUN_VARIABLE
 from server.run.failure import clear_failure, write_failure
 from server.run.log import said_in
-from server.run.orphan import end_with_parent
+from server.run.process import RUN_VARIABLE, end_with_parent
 from server.run.progress import progress_in
 from server.study.deployed import ask_for_study
 from server.study.document import is_study

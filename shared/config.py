@@ -15,6 +15,7 @@ from typing import Any
 
 from shared.errors import ConfigError
 from shared.model.backbone import Backbone
+from shared.model.published import NAMED_WEIGHTS
 from shared.model.registry import BACKBONES, backbone_of, former_settings
 from shared.setting import Scalar, check_setting, coerced, key_of, setting
 from shared.stage_values import (
@@ -38,7 +39,7 @@ class RunConfig:
 
     # model
     backbone: str = setting("resnet50", "network", choices=tuple(BACKBONES))
-    weights: str = setting("xrv", "xrv, imagenet, random, or a path to .safetensors / .pt")
+    weights: str = setting("xrv", f"{', '.join(NAMED_WEIGHTS)}, or a path to .safetensors / .pt")
     weights_sha256: str = setting("", "SHA-256 that the weights file must have; empty: any")
     image_size: int = setting(512, "side of the square input, pixels", minimum=32, maximum=4096)
     image_fit: str = setting(

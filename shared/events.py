@@ -79,10 +79,14 @@ class SiteJoined:
 
 @dataclass(frozen=True)
 class SiteUnable:
-    """A connected registered site cannot take part; `sentence` names it and says why."""
+    """A connected registered site cannot take part; `sentence` names it and says why.
+
+    `reason` says why alone, to be read behind the site's name and without a full stop.
+    """
 
     site: str
     sentence: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -152,11 +152,11 @@ def lock_at_once(path: Path, refusal: Exception, patience: float = 0.0) -> Itera
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody else holds this lock file; whoever asks at the same moment does not."""
+    """Whether somebody holds this lock file. Whoever looks keeps it from others for an instant."""
     if not path.exists():
         return False
-    with path.open("a") as file:
-        return not _is_taken(file.fileno(), fcntl.LOCK_SH)
+    with path.open("a") as handle:
+        return not _is_taken(handle.fileno(), fcntl.LOCK_SH)
 
 
 def _is_taken(handle: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -88,6 +88,11 @@ class FinishedRun:
     calibration: Calibration | None
     caution: str | None = None
 
+    @property
+    def backbone(self) -> str:
+        """Whose weights the model has."""
+        return self.stored.config.backbone
+
 
 def read_stored_run(path: Path) -> StoredRun:
     """Read `path`/config.json; ConfigError where it is missing or no run's configuration."""

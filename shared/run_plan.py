@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 
 from shared.config import RunConfig
+from shared.model.published import NAMED_WEIGHTS
 from shared.setting import Scalar
 
 SHOWN_DIGITS = 12
@@ -25,7 +26,7 @@ one study differ and which choose between sets of whole blocks of patients."""
 def approved_settings(config: RunConfig) -> dict[str, Scalar]:
     """The settings that an approval is of: all but those that concern no site."""
     settings = {k: v for k, v in config.to_flat().items() if k not in _FREE}
-    if config.weights not in ("xrv", "imagenet", "random"):
+    if config.weights not in NAMED_WEIGHTS:
         settings["weights"] = WEIGHTS_FILE
     return settings
 

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from benchmarks.steps.task import Task
 from benchmarks.torchvision_network import torchvision_network
-from client.model.precision import choose_precision
+from client.model.device import choose_precision
 from client.train.optimizer import build_optimizer
 from client.train.step import Learner
 from shared.config import RunConfig, parse_run_config

@@ -17,8 +17,7 @@ from client.node.home import SiteHome, site_home
 from client.node.pending import Pending, find_pending, forget_pending, read_pending
 from client.policy.rules import Policy
 from client.settings import read_policy
-from shared.audit.log import append
-from shared.audit.who import user
+from shared.audit.log import append, user
 from shared.config import RunConfig, parse_run_config
 from shared.errors import SiteError
 from shared.overrides import OWN_OPTIONS, parse_overrides

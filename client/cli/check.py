@@ -22,12 +22,15 @@ class Fit(StrEnum):
     stretch = "stretch"
 
 
+FIT = Fit(DEFAULTS.image_fit)
+
+
 def check(
     folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
     image_size: Annotated[
         int, typer.Option(min=32, max=4096, help="Side of the square input, as the run will use.")
     ] = DEFAULTS.image_size,
-    image_fit: Annotated[Fit, typer.Option(help="As the run will use.")] = Fit.pad,
+    image_fit: Annotated[Fit, typer.Option(help="As the run will use.")] = FIT,
     listed: Annotated[
         bool,
         typer.Option(

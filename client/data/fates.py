@@ -1,4 +1,4 @@
-"""What becomes of each image file of a site: admitted, or left out and why."""
+"""What becomes of each image file of a site, admitted or left out and why; patients' covariates."""
 
 from __future__ import annotations
 

@@ -7,13 +7,30 @@ identifiers for numbers and drops their leading zeros, pandas adds `.0` where a 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from client.data.cohort import Radiograph
-from client.data.folded import as_seen, folded
 from client.data.reading import ImageFile
 from client.imaging.patient_id import has_lost_letters
+
+
+def folded(text: str) -> str:
+    """Equal for texts that differ in letter case, kind of blank, and how accents are written.
+
+    Accents are composed (NFC); signs without width are nothing.
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", as_seen(text)).casefold())
+
+
+def as_seen(text: str) -> str:
+    """Equal for texts that look the same: each blank as a space, no signs without width."""
+    kinds = ((sign, unicodedata.category(sign)) for sign in text)
+    return "".join(" " if kind == "Zs" else sign for sign, kind in kinds if kind != "Cf")
+
 
 _NUMBER = re.compile(r"0*([0-9]+?)(?:\.0+)?")
 _IN_TENS = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})", re.IGNORECASE)

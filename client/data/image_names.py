@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from client.data.discover import IMAGE_SUFFIXES
-from client.data.folded import folded
-from client.data.identity import bare
+from client.data.identity import bare, folded
 from client.imaging.format import DICOM_SUFFIXES
 
 CASE = "in upper and lower case, blanks or how accents are written"

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from client.data.folded import folded
-from client.data.identity import bare
+from client.data.identity import bare, folded
 from client.data.image_names import CASE, NO_NAME, match_names, stem_of
 from client.data.labels import LabelRow
 from client.data.reading import ImageFile

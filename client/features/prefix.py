@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from client.model.precision import Precision
+from client.model.device import Precision
 from shared.model.backbone import Part
 from shared.model.network import Network
 

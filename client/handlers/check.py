@@ -1,4 +1,4 @@
-"""What handlers call before they train or answer."""
+"""What handlers ask before they train or answer: the rules that need the site's data, too."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from client.handlers.check import check_held_out
 from client.handlers.evaluate import must_suppress
-from client.scores import PatientScore, count, count_graded, load_scores, scores_file
+from client.scores import KeptScore, count, count_graded, load_scores, scores_file
 from client.workspace import Workspace
 from shared.errors import ProtocolError, SiteError
 from shared.limits import DAYS_KEPT
@@ -59,7 +59,7 @@ def count_on_site(workspace: Workspace, request: CountRequest) -> EvaluateReply:
     )
 
 
-Scores = dict[tuple[str, str], PatientScore]
+Scores = dict[tuple[str, str], KeptScore]
 
 
 def _scores(workspace: Workspace, runs: Sequence[str], scope: Scope) -> Scores:
@@ -73,7 +73,7 @@ def _scores(workspace: Workspace, runs: Sequence[str], scope: Scope) -> Scores:
     return found
 
 
-def _scores_of_run(workspace: Workspace, run: str, scope: Scope) -> list[PatientScore]:
+def _scores_of_run(workspace: Workspace, run: str, scope: Scope) -> list[KeptScore]:
     """Of all owners, whose data may be pooled."""
     found = []
     for part in workspace.parts:

@@ -13,7 +13,7 @@ from client.handlers.check import check_external, check_run
 from client.handlers.features import evaluation_features
 from client.model.frozen import base_units
 from client.part import tell_owner
-from client.scores import PatientScore, count, count_graded, keep_scores, scores_file
+from client.scores import KeptScore, count, count_graded, keep_scores, scores_file
 from client.train.state import forget_moments, load_state
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
@@ -75,7 +75,7 @@ def evaluate_here(
     samples: Sequence[Sample],
     config: RunConfig,
     features: FeatureSet | None,
-) -> list[PatientScore]:
+) -> list[KeptScore]:
     """Each patient's score, with progress."""
     emit(SiteBusy(workspace.name, "evaluating", -(-len(samples) // config.batch_size)))
     return score_samples(
@@ -109,7 +109,7 @@ def _samples(workspace: Workspace, config: RunConfig, scope: Scope) -> tuple[Sam
     return everybody
 
 
-def _keep(workspace: Workspace, request: EvaluateRequest, scores: Sequence[PatientScore]) -> None:
+def _keep(workspace: Workspace, request: EvaluateRequest, scores: Sequence[KeptScore]) -> None:
     """Each owner's patients in that owner's cache: pooled sites keep theirs apart."""
     for part in workspace.parts:
         name = part.settings.name

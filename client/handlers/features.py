@@ -20,8 +20,8 @@ from client.features.keep import Request, Watcher, prepare_features
 from client.features.prefix import Prefix
 from client.features.store import FeatureKey, arithmetic_of
 from client.features.views import Views, plain_views, training_views
+from client.model.device import choose_precision, full_precision
 from client.model.frozen import digest_of_base
-from client.model.precision import choose_precision, full_precision
 from client.part import tell_owner
 from client.workspace import Workspace
 from shared.config import RunConfig

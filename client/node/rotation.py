@@ -19,9 +19,8 @@ from client.node.calls import Connection, log, note_back
 from client.node.connection import activation, connect
 from client.node.home import SiteHome
 from client.node.keys import promote_next_key
-from shared.audit.log import append
+from shared.audit.log import append, user
 from shared.audit.syslog import Syslog
-from shared.audit.who import user
 from shared.deployment.keys import fingerprint, load_private_key
 from shared.errors import ConfigError, SiteError
 

@@ -1,19 +1,43 @@
-"""The files of an explanation: a PNG to look at, a DICOM object for the archive."""
+"""An explanation: a Grad-CAM map, and its files, a PNG to look at and a DICOM object to keep."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from client.imaging.quiet import quiet_libraries
 from client.predict.files import ReadImage
 from client.predict.overlay import side_by_side
 from client.predict.secondary_capture import secondary_capture
 from shared.files import write_atomically
+from shared.model.network import Network
 from shared.plain import name_part
+
+
+def grad_cam(model: Network, features: Tensor) -> Tensor:
+    """Maps (N, h, w) in [0, 1] of the features (N, C, h, w) that enter `backbone.explained`.
+
+    Each image's greatest value is 1. Selvaraju et al., arXiv:1610.02391, equations 1 and 2: the
+    logit's gradient, averaged over the positions, weights the channels. Negative values, evidence
+    for the negative class, become 0; a map without evidence for the positive class is 0 everywhere.
+    The model is in eval mode, so an image's map does not depend on its batch, and its parameters
+    get no gradient.
+    """
+    features = features.detach().requires_grad_(True)
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(
+            model.rest(features, model.backbone.explained).sum(), features
+        )
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    maps = (weights * features.detach()).sum(dim=1).relu()
+    peaks = maps.amax(dim=(1, 2), keepdim=True)
+    return torch.where(peaks > 0, maps / peaks, torch.zeros_like(maps))
+
 
 _LONGEST = 50
 """Characters of the source's name: file systems limit names to 255 bytes."""

@@ -18,13 +18,12 @@ from client.predict.distance import (
     divergence_of_noise,
     measured_divergences,
 )
-from client.predict.explain import remove_explanation, write_explanation
+from client.predict.explain import grad_cam, remove_explanation, write_explanation
 from client.predict.files import ReadImage, Refused, read_in_batches
-from client.predict.gradcam import grad_cam
-from client.predict.notes import notes_on
 from client.predict.scores import (
     ImageScore,
     Prediction,
+    notes_on,
     owner_of,
     point_of,
     score_patients,
@@ -67,7 +66,7 @@ def predict(
     image is refused and never stops the others.
     """
     config, chosen = finished.stored.config, point_of(finished, point)
-    model = load_final_model(finished).to(device)
+    model = load_final_model(finished.model, finished.backbone).to(device)
     model.requires_grad_(False)
     if explain is not None:
         make_private_folder(explain)

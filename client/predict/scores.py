@@ -1,4 +1,4 @@
-"""Scores of images and, from them, of patients."""
+"""Scores of images and, from them, of patients; what an image's own header says against it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,22 @@ import numpy as np
 from scipy.special import expit
 from scipy.special import logit as logit_of
 
+from client.data.listing import doubts_of
+from client.imaging.facts import ImageFacts
 from client.imaging.patient_id import has_lost_letters
 from client.predict.files import ReadImage, Refused, printable
 from shared.errors import ConfigError
 from shared.finished import Calibration, FinishedRun, OperatingPoint
+from shared.plain import shown
+
+
+def notes_on(facts: ImageFacts) -> tuple[str, ...]:
+    """Phrases on what admission only warns of; such an image is scored."""
+    notes = [*doubts_of(facts), *facts.remarks]
+    if has_lost_letters(facts.patient_id):
+        notes.append("letters of its Patient ID are lost, so it stands for a patient of its own")
+    return tuple(map(shown, notes))
+
 
 UNCHOSEN = OperatingPoint("none chosen by the run", 0.5)
 

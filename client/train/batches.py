@@ -19,7 +19,7 @@ from client.data.dataset import (
 )
 from client.features.feature_set import FeatureSet
 from client.features.views import wanted_of
-from client.model.precision import Precision
+from client.model.device import Precision
 from shared.config import RunConfig
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome

@@ -10,7 +10,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from client.data.augment import cutmix
-from client.model.precision import Precision
+from client.model.device import Precision
 from shared.config import RunConfig
 from shared.model.backbone import Part
 from shared.model.network import Network

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from client.data.dataset import Sample
 from client.features.feature_set import FeatureSet
-from client.model.precision import choose_precision
+from client.model.device import choose_precision
 from client.train.batches import drawn_batches, feature_batches, image_batches
-from client.train.moments import read_moments, restore_moments
-from client.train.optimizer import build_optimizer, set_rates
+from client.train.optimizer import build_optimizer, read_moments, restore_moments, set_rates
 from client.train.step import Learner
 from shared.config import RunConfig
 from shared.errors import FedThawError
@@ -68,7 +67,7 @@ def train_round(
             _seed(derive_seed(config.seed, stream, plan.round, "step", step), device)
             set_rates(learner.optimizer, plan, config, step, len(draws))
             loss = learner.step(inputs, targets)
-            require_finite(loss, plan)
+            _require_finite_loss(loss, plan)
             total += loss.double() * len(targets)
             on_step()
     seen = sum(len(batch) for batch in draws)
@@ -121,7 +120,7 @@ def _learner(
     )
 
 
-def require_finite(loss: Tensor, plan: Plan) -> None:
+def _require_finite_loss(loss: Tensor, plan: Plan) -> None:
     """FedThawError where the loss is NaN or infinite."""
     if not torch.isfinite(loss):
         raise FedThawError(

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.aggregation.collector import Collector
-from server.aggregation.screen import Group, Screen, Sizes, named
-from server.aggregation.shares import capped
+from server.aggregation.mean import capped
+from server.aggregation.screen import Screen, Sizes, TensorGroup, named
 from server.aggregation.spill import Spill
 from server.aggregation.strategy import Aggregator
 from shared.wire.arrays import Arrays
@@ -79,7 +79,7 @@ class Intake:
         self._steps: dict[str, int] = {}
         self._sizes: dict[str, Sizes] = {}
         self._verdict = Verdict()
-        self._scales: dict[str, dict[Group, float]] = {}
+        self._scales: dict[str, dict[TensorGroup, float]] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -173,14 +173,14 @@ class Intake:
             np.add(array, self._current[key], out=array)
         collector.add(site, update, weight)
 
-    def _reason(self, group: Group, ratio: float) -> str:
+    def _reason(self, group: TensorGroup, ratio: float) -> str:
         return (
             f"its update changes the {named(group)} {ratio * self._times(group):.2g} times as much "
             f"as the other sites' median; at most {self._screen.allowed(group):g} times is allowed "
             "(update-screen-factor)"
         )
 
-    def _times(self, group: Group) -> float:
+    def _times(self, group: TensorGroup) -> float:
         return self._screen.allowed(group) / self._screen.factor
 
     def _exclude(self, site: str, reason: str) -> None:
@@ -192,7 +192,7 @@ class Intake:
         for site, own in self._sizes.items():
             others = {name: one for name, one in plausible.items() if name != site}
             compared = others | {site: own}
-            scales: dict[Group, float] = {}
+            scales: dict[TensorGroup, float] = {}
             for group, change in own.change.items():
                 most = self._screen.limit(group, self._steps[site])
                 if len(compared) >= FEWEST_TO_COMPARE:

@@ -49,7 +49,7 @@ _ADAM_STEP = (1 - _BETA1) / math.sqrt((1 - _BETA2) * (1 - _BETA1**2 / _BETA2))
 _ROUNDING = 1e-5
 _STATISTICS = ("means", "variances")
 
-Group = tuple[str, str]
+TensorGroup = tuple[str, str]
 """A stage, and what kind of tensors: weights, vectors, means or variances."""
 
 
@@ -57,7 +57,7 @@ Group = tuple[str, str]
 class Sizes:
     """Root mean square of each group's change, and what is wrong with it in itself."""
 
-    change: Mapping[Group, float]
+    change: Mapping[TensorGroup, float]
     problem: str | None = None
     """Why it is not plausible, whatever the other sites send."""
     beyond_repair: bool = False
@@ -83,7 +83,7 @@ def stage_rates(backbone: Backbone, rates: Mapping[Part, float]) -> dict[str, fl
     return found
 
 
-def group_of(backbone: Backbone, key: str, shape: Sequence[int]) -> Group:
+def group_of(backbone: Backbone, key: str, shape: Sequence[int]) -> TensorGroup:
     """The group of a tensor, by its stage and what its key ends in."""
     if key.endswith(".running_var"):
         kind = "variances"
@@ -98,7 +98,7 @@ def group_of(backbone: Backbone, key: str, shape: Sequence[int]) -> Group:
 class Screen:
     """What a round's updates are held against: the weights that the sites received."""
 
-    before: Mapping[Group, float]
+    before: Mapping[TensorGroup, float]
     """Root mean square of each group's values as received."""
     variances: Mapping[str, NDArray[np.float32]]
     """The running variances as received."""
@@ -123,7 +123,7 @@ class Screen:
                 variances[key] = array
         return cls(before.rms(), variances, reach, factor, backbone)
 
-    def group_of(self, key: str, shape: Sequence[int]) -> Group:
+    def group_of(self, key: str, shape: Sequence[int]) -> TensorGroup:
         """The group of a tensor of the network."""
         return group_of(self.backbone, key, shape)
 
@@ -137,7 +137,7 @@ class Screen:
             return Sizes(change, negative, beyond_repair=True)
         return Sizes(change, self._implausible(change, steps))
 
-    def limit(self, group: Group, steps: int) -> float:
+    def limit(self, group: TensorGroup, steps: int) -> float:
         """The largest plausible root mean square of a group's change in so many steps."""
         stage, kind = group
         if kind in _STATISTICS:
@@ -148,7 +148,7 @@ class Screen:
         return MOST_GROWTH * self._scale(group) + trained
 
     def usual(
-        self, group: Group, site: str, sizes: Mapping[str, Sizes], steps: Mapping[str, int]
+        self, group: TensorGroup, site: str, sizes: Mapping[str, Sizes], steps: Mapping[str, int]
     ) -> float:
         """The median of the other sites' changes, were they of as many steps as this site's."""
         others: float = statistics.median(
@@ -158,13 +158,13 @@ class Screen:
         )
         return max(others, self._negligible(group, steps[site]))
 
-    def allowed(self, group: Group) -> float:
+    def allowed(self, group: TensorGroup) -> float:
         """How many times `usual` a change may be."""
         return self.factor * (STATISTICS_ALLOWANCE if group[1] in _STATISTICS else 1.0)
 
     def stands_out(
         self, site: str, sizes: Mapping[str, Sizes], steps: Mapping[str, int]
-    ) -> tuple[Group, float]:
+    ) -> tuple[TensorGroup, float]:
         """The group in which a site differs most from the others, and its ratio to `usual`.
 
         Ratios of statistics are divided by STATISTICS_ALLOWANCE. `sizes` has another site.
@@ -177,14 +177,14 @@ class Screen:
         worst = max(ratios, key=lambda group: ratios[group])
         return worst, ratios[worst]
 
-    def _negligible(self, group: Group, steps: int) -> float:
+    def _negligible(self, group: TensorGroup, steps: int) -> float:
         small = NEGLIGIBLE * self._scale(group)
         if group[1] == "vectors":
             # The head's bias is one number, which may hardly move at all the other sites.
             return max(small, self.reach.rates.get(group[0], 0.0) * steps)
         return small
 
-    def _scale(self, group: Group) -> float:
+    def _scale(self, group: TensorGroup) -> float:
         """The size of a group before; of means, which may all be zero, by what they vary."""
         stage, kind = group
         own = self.before[group]
@@ -200,7 +200,7 @@ class Screen:
                 return f"its update makes {key} negative, and a variance cannot be"
         return None
 
-    def _implausible(self, change: Mapping[Group, float], steps: int) -> str | None:
+    def _implausible(self, change: Mapping[TensorGroup, float], steps: int) -> str | None:
         for group, size in change.items():
             if size > (limit := self.limit(group, steps)):
                 return (
@@ -210,7 +210,7 @@ class Screen:
         return None
 
 
-def named(group: Group) -> str:
+def named(group: TensorGroup) -> str:
     """What a group is called in a sentence: the kind of its tensors, and their stage."""
     stage, kind = group
     words = {"means": "running means", "variances": "running variances", "vectors": "biases"}
@@ -222,14 +222,14 @@ class _GroupSizes:
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        self._squares: dict[Group, float] = {}
-        self._counts: dict[Group, int] = {}
+        self._squares: dict[TensorGroup, float] = {}
+        self._counts: dict[TensorGroup, int] = {}
 
     def add(self, key: str, array: NDArray[np.float32]) -> None:
         group = group_of(self._backbone, key, array.shape)
         self._squares[group] = self._squares.get(group, 0.0) + sum_of_squares(array)
         self._counts[group] = self._counts.get(group, 0) + array.size
 
-    def rms(self) -> dict[Group, float]:
+    def rms(self) -> dict[TensorGroup, float]:
         counts = self._counts.items()
         return {group: math.sqrt(self._squares[group] / max(1, count)) for group, count in counts}

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.cli.paths import COORDINATOR, HomeOption
+from server.cli.options import COORDINATOR, HomeOption
 from shared.audit.cli import (
     AllOption,
     Entries,

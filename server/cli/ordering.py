@@ -8,16 +8,16 @@ from pathlib import Path
 
 import typer
 
-from server.link.home import Home
+from server.link.home import Home, is_served
 from server.link.journal import Event, note
-from server.link.lock import is_served
 from server.link.orders import Order, settings_for_sites
 from server.link.registry import read_registry, valid_sites
-from server.run.paths import NAMED_WEIGHTS, with_absolute_weights
+from server.run.paths import with_absolute_weights
 from server.training.weights import require_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import make_private_folder, write_private
+from shared.model.published import NAMED_WEIGHTS
 from shared.run_plan import SHOWN_DIGITS, approved_settings, plan_number
 from shared.setting import Scalar
 

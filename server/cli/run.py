@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli.paths import COORDINATOR, HomeOption
+from server.cli.options import COORDINATOR, HomeOption
 from shared.audit.cli import SyslogOption
 from shared.audit.syslog import Syslog
 from shared.health import HealthOption, health_service

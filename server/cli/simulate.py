@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli.recorders import TensorBoardOption, with_tensorboard
+from server.cli.options import TensorBoardOption, with_tensorboard
 from server.local.request import Request
 from server.local.simulation import Backend
 from server.local.simulation import simulate as run_simulation

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli.paths import COORDINATOR, HomeOption
+from server.cli.options import COORDINATOR, HomeOption
 from server.link.expiry import key_warnings
 from server.link.home import open_home, write_invitation
 from server.link.journal import Event, note

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from server.cli.paths import COORDINATOR, HomeOption
+from server.cli.options import COORDINATOR, HomeOption
 from server.terminal.progress import as_rounded, auroc_in_words, loss_in_words
 from shared.errors import ConfigError
 
@@ -119,7 +119,7 @@ def _picture(document: dict[str, Any], console: Console) -> RenderableType:
         if run["failure"]
     ]
     notes += [
-        Text(f"{name} cannot take part now: {site['problem']}", overflow="fold")
+        Text(f"{name} cannot take part now: {site['problem'].rstrip('.')}.", overflow="fold")
         for name, site in document["sites"].items()
         if site["problem"]
     ]

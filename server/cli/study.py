@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli.paths import COORDINATOR, HomeOption
+from server.cli.options import COORDINATOR, HomeOption
 from server.local.study import checked, plan_simulated, run_simulated
 from server.results.study import StudyPlan
 from server.study.plan import read_arms, require_free, shipped_arms

@@ -11,6 +11,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from server.cli.options import (
+    COORDINATOR,
+    HomeOption,
+    TensorBoardOption,
+    with_tensorboard,
+)
 from server.cli.ordering import (
     config_of,
     keep_bundle,
@@ -19,16 +25,14 @@ from server.cli.ordering import (
     tell_bundle,
     tell_unless_served,
 )
-from server.cli.paths import COORDINATOR, HomeOption
-from server.cli.recorders import TensorBoardOption, with_tensorboard
 from server.link.follow import end_of_log, follow
-from server.link.home import Home, open_home
+from server.link.home import Home, is_served, open_home
 from server.link.journal import Event, note
-from server.link.lock import is_served
-from server.link.orders import STOP, Order, read_order, read_orders, write_order
+from server.link.orders import Order, read_order, read_orders, write_order
 from server.link.status import read_status
 from server.run.failure import clear_failure
 from server.run.paths import default_folder
+from server.run.process import STOP
 from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError

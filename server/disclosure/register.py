@@ -6,16 +6,16 @@ before the results it lists are written anywhere, and none is ever changed.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from server.disclosure.groups import Counts, Earlier, Few, ShownGroups, is_few
 from shared.errors import RunError
+from shared.files import file_lock
 from shared.json_file import DamagedFile, parse_json, typed
 
 FILE = "releases.jsonl"
@@ -155,13 +155,11 @@ class Register:
             yield releases
             self._own += releases.new
             return
-        try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise _unusable(self._path, error) from error
-        with os.fdopen(descriptor, "r+b") as file:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                held.enter_context(file_lock(self._path))
+                file = held.enter_context(self._path.open("a+b"))
+                file.seek(0)
                 text = file.read()
             except OSError as error:
                 raise _unusable(self._path, error) from error

@@ -20,12 +20,12 @@ from server.results.study import (
     ArmResult,
     Comparison,
     GradeResult,
-    Group,
     PointResult,
     StudyResult,
 )
 from shared.config import RunConfig
 from shared.limits import MIN_CELL
+from shared.metrics.reliability import ReliabilityGroup
 from shared.metrics.repeats import Spread
 
 
@@ -128,7 +128,7 @@ def _point(exact: PointResult, patients: int) -> PointResult:
     )
 
 
-def _group(exact: Group, places: int) -> Group:
+def _group(exact: ReliabilityGroup, places: int) -> ReliabilityGroup:
     low, high = exact.share_ci95
     return replace(
         exact,

@@ -65,7 +65,7 @@ def _images(finished: FinishedRun) -> Tensor:
 
 def _compare(finished: FinishedRun, file: Path, images: Tensor, found: Tensor) -> None:
     with torch.no_grad():
-        wanted = load_final_model(finished)(images).flatten()
+        wanted = load_final_model(finished.model, finished.backbone)(images).flatten()
     if not torch.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
         raise _different(file, f"its logits differ by up to {(found - wanted).abs().max():.3g}")
 

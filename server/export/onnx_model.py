@@ -38,7 +38,7 @@ def to_onnx(finished: FinishedRun, facts: Mapping[str, Any]) -> bytes:
     `image` (batch, 1, S, S) float32 in [-1024, 1024] -> `logit` and `probability`, both (batch,).
     WeightsError where the model is damaged.
     """
-    network = _Scored(load_final_model(finished)).eval()
+    network = _Scored(load_final_model(finished.model, finished.backbone)).eval()
     side = finished.stored.config.image_size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself

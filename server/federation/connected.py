@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flwr.serverapp import Grid
 
-from server.run.environment import HOME_VARIABLE
+from server.run.process import HOME_VARIABLE
 from shared.errors import FedThawError
 
 Registry = Callable[[], Mapping[bytes, str]]

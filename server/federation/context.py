@@ -17,8 +17,8 @@ from server.federation.downlink import Downlink
 from server.federation.global_model import Reference
 from server.federation.messaging import Question
 from server.federation.roster import Roster
+from server.run.process import raise_if_stopped
 from server.run.saving import RoundWriter
-from server.run.stopping import raise_if_stopped
 from shared.config import RunConfig
 from shared.events import SiteLost, Warned, emit
 from shared.protocol.describe import SiteDescription

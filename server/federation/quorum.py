@@ -73,8 +73,9 @@ def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
         emit(SiteJoined(site.name))
     for node, sentence in sorted(roster.refused.items()):
         if before.get(node) != sentence:
-            name = roster.asked[node].presence.name
-            emit(Warned(sentence) if name is None else SiteUnable(name, sentence))
+            asked = roster.asked[node]
+            name, reason = asked.presence.name, asked.reason.rstrip(".")
+            emit(Warned(sentence) if name is None else SiteUnable(name, sentence, reason))
 
 
 def _waiting(

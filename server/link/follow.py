@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from server.link.home import Home
-from server.link.lock import is_served
+from server.link.home import Home, is_served
 from server.link.orders import Order, read_order
 from server.link.status import read_status
 from server.run.failure import read_failure

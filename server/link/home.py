@@ -1,10 +1,11 @@
-"""The coordinator's folder: its authority, its certificate, its settings, its sites and runs."""
+"""The coordinator's folder: authority, certificate, settings, sites, runs; and who serves it."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from shared.audit.log import AuditLog
 from shared.deployment.invitation import Invitation
 from shared.deployment.names import checked_site_name, to_address
 from shared.errors import ConfigError
-from shared.files import is_private, make_private_folder, why_not_ours, write_private
+from shared.files import (
+    is_locked,
+    is_private,
+    lock_at_once,
+    make_private_folder,
+    why_not_ours,
+    write_private,
+)
 from shared.json_file import DamagedFile, read_json, typed
 
 
@@ -187,3 +195,18 @@ def _checked_port(port: object) -> int:
     if type(port) is not int or not 0 < port < 2**16:
         raise ConfigError(f"The port is {port!r}; it must lie in 1 to 65535.")
     return port
+
+
+_PATIENCE = 1.0
+"""Seconds: commands that look whether it is served hold the lock for an instant."""
+
+
+def only_one(home: Home) -> AbstractContextManager[None]:
+    """Hold the folder; ConfigError where another process does."""
+    refusal = ConfigError(f"Another process serves {home.path} already; end that one.")
+    return lock_at_once(home.lock, refusal, _PATIENCE)
+
+
+def is_served(home: Home) -> bool:
+    """Whether a server process works on this folder now."""
+    return is_locked(home.lock)

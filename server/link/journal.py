@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 from server.link.home import Home
-from shared.audit.log import append
+from shared.audit.log import append, user
 from shared.audit.syslog import Syslog
-from shared.audit.who import user
 
 
 class Event(StrEnum):

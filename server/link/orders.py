@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TypedDict
 
 from server.run.failure import read_failure
+from server.run.process import STOP
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import write_text_atomically
 from shared.json_file import DamagedFile, read_json, said, typed
 from shared.setting import Scalar
 
-ORDER, STOP = "order.json", "stop"
+ORDER = "order.json"
 RESULTS = ("summary.json", "study.json")
 """What a run or a study writes last."""
 

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from server.link.expiry import expiry_warning, key_warnings
-from server.link.home import Home
-from server.link.lock import is_served
+from server.link.home import Home, is_served
 from server.link.orders import Order, read_orders
 from server.link.registry import read_registry
 from server.link.status import read_status

@@ -13,11 +13,10 @@ import uvicorn
 from server.link.asgi import App
 from server.link.forwarded import Network
 from server.link.gate import BODY_LIMIT, gate_for_runs, gate_for_sites
-from server.link.home import Home
+from server.link.home import Home, only_one
 from server.link.journal import Event, note
 from server.link.limits import Limits, limits_for
 from server.link.listening import bind, door_of, new_server, raise_file_limit
-from server.link.lock import only_one
 from server.link.refusals import Refusals
 from server.link.runs import Runs, end
 from server.link.state import Link

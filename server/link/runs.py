@@ -17,11 +17,11 @@ from pathlib import Path
 from flwr.supercore.fab import Fab
 
 from server.link.home import Home
-from server.link.orders import STOP, Order, read_orders, settings_for_sites
+from server.link.orders import Order, read_orders, settings_for_sites
 from server.link.state import Link
-from server.run.environment import HOME_VARIABLE, RUN_VARIABLE
 from server.run.failure import write_failure
 from server.run.ledger import read_rounds
+from server.run.process import HOME_VARIABLE, RUN_VARIABLE, STOP
 from shared.deployment.names import LOOPBACK, to_address
 from shared.deployment.proxies import past_the_proxy
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE

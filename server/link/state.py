@@ -18,8 +18,7 @@ from flwr.supercore.fab import Fab
 from flwr.superlink.federation import NoOpFederationManager
 
 from server.link.room import ReplyRoom
-from server.link.store import PartStore
-from server.link.trees import is_consistent, is_known
+from server.link.store import PartStore, is_consistent, is_known
 from shared.setting import Scalar
 
 

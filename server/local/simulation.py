@@ -7,8 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from server.local.request import Request, phantoms_beside, resolve
-from server.run.folder import prepare_folder
-from server.run.lock import locked
+from server.run.folder import locked, prepare_folder
 from server.tracking.choose import require_packages
 from shared.config import RunConfig
 from shared.events import Noted, emit

@@ -58,9 +58,8 @@ def run_simulated(
     from server.study.asking import open_sites
     from server.study.cells import Cell, run_cells
     from server.study.gather import study_result
-    from server.study.kept_scores import require_kept_scores
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
-    from server.study.ready import require_ready
+    from server.study.ready import require_kept_scores, require_ready
     from shared.files import keep_private, private_files
     from shared.replies import own_sites
 

@@ -10,7 +10,7 @@ from server.disclosure.grades import rounded_grade
 from server.disclosure.page import may_show, metrics_of
 from server.disclosure.rounding import rounded
 from server.disclosure.suppression import Suppression
-from server.report.data import Cohort, GradeOutcome
+from server.report.data import CohortResults, GradeOutcome
 from server.run.evaluation_file import CohortCounts, EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.metrics.histogram import Histogram, summed
@@ -22,7 +22,7 @@ def all_cohorts(
     evaluation: EvaluationFile | None,
     records: Sequence[RoundRecord],
     min_cell: int,
-) -> tuple[Cohort, ...]:
+) -> tuple[CohortResults, ...]:
     """Test patients where there are any, then validation patients.
 
     Before the run's end the validation patients of the newest round, under the model that
@@ -53,7 +53,7 @@ def _cohort(
     evaluation: EvaluationFile | None,
     summary: Mapping[str, Any] | None,
     min_cell: int,
-) -> Cohort:
+) -> CohortResults:
     """The cohort without what may not be shown, by its metrics or by its score counts."""
     decision = may_show(sites, pooled, min_cell)
     kept = CohortCounts(None)
@@ -68,7 +68,7 @@ def _cohort(
         behind = summed(own for n, own in by_site.items() if n in decision.hidden)
         whole = whole and coarse(whole, behind, min_cell)
         by_site = {n: coarse(own, Histogram.empty(), min_cell) for n, own in by_site.items()}
-    return Cohort(
+    return CohortResults(
         name=name,
         pooled=pooled if decision.shows_totals else None,
         sites={n: None if n in decision.hidden else own for n, own in sites.items()},

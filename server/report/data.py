@@ -23,7 +23,7 @@ class GradeOutcome:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class CohortResults:
     """The model at a cohort's patients, "test" or "validation".
 
     None is not to be shown; `counts` is None too where the run kept no scores.
@@ -128,7 +128,7 @@ class Report:
     finished: bool
     planned_rounds: int
     rounds: tuple[Round, ...]
-    cohorts: tuple[Cohort, ...]
+    cohorts: tuple[CohortResults, ...]
     """The one to be judged by first."""
     contributions: tuple[Contribution, ...]
     trained_on: TrainingData | None
@@ -141,6 +141,6 @@ class Report:
     """0 on the page of who owns all sites."""
 
     @property
-    def cohort(self) -> Cohort | None:
+    def cohort(self) -> CohortResults | None:
         """The one to be judged by, None where nothing was evaluated yet."""
         return self.cohorts[0] if self.cohorts else None

@@ -1,8 +1,9 @@
-"""From a run's folder to what the page may show."""
+"""From a run's folder to what the page may show, reasons of refusals among it."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -11,7 +12,6 @@ from server.disclosure.page import metrics_of, round_on_page
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
 from server.report.data import Origin, Report, Round, Totals
-from server.report.reasons import shown_reasons
 from server.results.shown import Audience, audience_of
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
@@ -23,6 +23,23 @@ from shared.errors import RunError
 from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.limits import MIN_CELL
 from shared.schedule import total_rounds
+
+_OF_A_FOLDER = re.compile(r"[/\\]|(?<!\w)['\"]")
+"""A path, or a name in quotation marks: an image's, which may be a patient's, or a column's."""
+LEFT_OUT = "not shown here, as it names the site's own files; see the run's folder"
+
+
+def shown_reasons(reasons: Mapping[str, str], config: RunConfig) -> dict[str, str]:
+    """Reason by site, sorted.
+
+    Deployed sites send sentences that may travel. In a simulation errors are shown in full, to the
+    person whose folders these are; who is given the page is another.
+    """
+    own = bool(config.site_folders)
+    return {
+        name: LEFT_OUT if own and _OF_A_FOLDER.search(reason) else reason
+        for name, reason in sorted(reasons.items())
+    }
 
 
 def read_report(path: Path, min_cell: int | None = None, *, for_others: bool = False) -> Report:

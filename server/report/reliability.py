@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from matplotlib.axes import Axes
 
 from server.report.html import Html, table
 from server.report.numbers import interval, share
 from server.report.plot import BLUE, MUTED, ORANGE, drawing, legend, to_svg
+from shared.metrics.reliability import ReliabilityGroup
 
-
-class Group(Protocol):
-    """Patients of similar probability; of a study their number is a mean over repeats."""
-
-    @property
-    def patients(self) -> float:
-        """How many."""
-
-    @property
-    def mean_probability(self) -> float:
-        """What the model gave them, on average."""
-
-    @property
-    def share_positive(self) -> float:
-        """The share with the finding."""
-
-    @property
-    def share_ci95(self) -> tuple[float, float]:
-        """Its limits."""
-
-
-Curves = Mapping[str, Sequence[Group]]
+Curves = Mapping[str, Sequence[ReliabilityGroup]]
 """One or two of them, by what the probabilities are."""
 
 
@@ -54,7 +33,9 @@ def reliability_plot(curves: Curves, name: str, title: str) -> Html:
         )  # fmt: skip
 
 
-def _draw(axes: Axes, groups: Sequence[Group], label: str, colour: str, style: str) -> None:
+def _draw(
+    axes: Axes, groups: Sequence[ReliabilityGroup], label: str, colour: str, style: str
+) -> None:
     y = [group.share_positive for group in groups]
     # An average share may lie a rounding beyond the interval of whole patients.
     below = [max(0.0, group.share_positive - group.share_ci95[0]) for group in groups]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shared.metrics.reliability import ReliabilityGroup
 from shared.metrics.repeats import SignedRank, Spread
 from shared.setting import Scalar
 
@@ -54,19 +55,6 @@ class PointResult:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Held-out patients of similar probability, on average over the repeats.
-
-    `patients` is their number in one repeat on average; `share_ci95` Wilson's interval for so many.
-    """
-
-    patients: float
-    mean_probability: float
-    share_positive: float
-    share_ci95: Interval
-
-
-@dataclass(frozen=True)
 class ArmResult:
     """One arm over all repeats; each repeat holds out every patient once."""
 
@@ -86,8 +74,9 @@ class ArmResult:
     points: tuple[PointResult, ...]
     curve: tuple[tuple[float, float], ...]
     """False and true positive rate of all repeats' scores; steps of few patients are joined."""
-    reliability: tuple[Group, ...]
-    reliability_calibrated: tuple[Group, ...]
+    reliability: tuple[ReliabilityGroup, ...]
+    """Each on average over the repeats, its number of patients too."""
+    reliability_calibrated: tuple[ReliabilityGroup, ...]
     megabytes: float
     """Moved by one run on average."""
 

@@ -1,10 +1,12 @@
-"""Creating and opening a run's folder."""
+"""Creating and opening a run's folder, and holding it for one process."""
 
 from __future__ import annotations
 
 import json
 import platform
 import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +14,8 @@ from pathlib import Path
 
 from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
-from shared.files import make_private_folder, write_text_atomically
+from shared.events import Warned, emit
+from shared.files import keep_private, lock_at_once, make_private_folder, write_text_atomically
 from shared.finished import read_stored_run
 from shared.setting import key_of
 
@@ -185,3 +188,26 @@ def _versions() -> dict[str, str | None]:
         except PackageNotFoundError:
             found[package] = None
     return found
+
+
+PATIENCE_SECONDS = 5.0
+"""How long the lock is waited for: the processes of a killed run may take a moment to end."""
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Hold the folder for this process; RunError where another one holds it.
+
+    The folder is made where it is missing; ConfigError where that fails.
+    """
+    refusal = RunError(
+        f"Another process is working on the run in {folder.path}; wait for it or stop it."
+    )
+    with ExitStack() as held:
+        try:
+            if (sentence := keep_private(folder.path)) is not None:
+                emit(Warned(sentence))
+            held.enter_context(lock_at_once(folder.path / LOCK, refusal, PATIENCE_SECONDS))
+        except OSError as error:
+            raise ConfigError(unwritable(folder, error)) from error
+        yield

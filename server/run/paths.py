@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from shared.config import RunConfig
-
-NAMED_WEIGHTS = frozenset({"xrv", "imagenet", "random"})
+from shared.model.published import NAMED_WEIGHTS
 
 
 def default_folder() -> Path:

@@ -42,14 +42,14 @@ class Progress:
     absent: tuple[str, ...] = ()
     """Registered sites that were not connected when the round began."""
     unable: Mapping[str, str] = field(default_factory=dict)
-    """Registered sites that are connected and cannot take part, and why."""
+    """Registered sites that are connected and cannot take part, and why: without their name."""
     loss: float | None = None
     auroc: float | None = None
     """Of the model that entered the last finished round."""
     bytes: int = 0
     seconds_left: float | None = None
     note: str = ""
-    """What the run said last to its owner."""
+    """What the run said last to its owner, but of sites that cannot take part: see `unable`."""
 
 
 @contextmanager
@@ -82,8 +82,8 @@ def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
                 state, rounds=rounds, round=plan.round, stages=plan.trainable, asked=sites,
                 answered=(), lost=(), absent=absent, unable=dict(unable), note="",
             )  # fmt: skip
-        case SiteUnable(site, sentence):
-            return replace(state, unable={**state.unable, site: sentence}, note=sentence)
+        case SiteUnable(site, _, reason):
+            return replace(state, unable={**state.unable, site: reason})
         case SiteJoined(site):
             still = {name: why for name, why in state.unable.items() if name != site}
             return replace(state, unable=still)

@@ -15,10 +15,11 @@ from flwr.serverapp import Grid
 
 from server.federation.connected import Registry, connected
 from server.federation.messaging import POLL_SECONDS
-from server.link.orders import STOP, Order, read_order, write_order
+from server.link.orders import Order, read_order, write_order
 from server.results.shown import Shown
 from server.results.study import StudyPlan, StudyResult
 from server.run.failure import clear_failure, read_failure
+from server.run.process import STOP
 from server.study.asking import StudySites
 from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of
 from server.study.document import FILE

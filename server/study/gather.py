@@ -9,17 +9,20 @@ from statistics import mean
 
 from server.disclosure.groups import ShownGroups, counts_of
 from server.disclosure.study import StudyDisclosure
+from server.evaluation.grades import added_up, pool_graded
 from server.results.shown import Shown
-from server.results.study import Arm, ArmResult, Comparison, StudyPlan, StudyResult
+from server.results.study import Arm, ArmResult, Comparison, GradeResult, StudyPlan, StudyResult
 from server.run.calibration import FILE as CALIBRATION
 from server.run.folder import open_run
 from server.study.asking import StudySites
 from server.study.cells import Cell, names_of, summary_of
-from server.study.grade import compare_grade
 from server.study.held_out import Fold
-from server.study.statistics import arm_result, comparison
+from server.study.statistics import arm_result, comparison, grade_result
 from shared.errors import RunError
+from shared.events import Warned, emit
 from shared.finished import read_calibration
+from shared.metrics.grades import GradeCounts
+from shared.metrics.histogram import Histogram
 from shared.metrics.repeats import holm
 
 Sites = Sequence[str]
@@ -140,3 +143,37 @@ def _all_runs(plan: StudyPlan, arm: Arm, out: Path) -> list[list[str]]:
 
 def _runs(plan: StudyPlan, arm: Arm, repeat: int, out: Path) -> list[str]:
     return [str(summary_of(Cell(arm, repeat, fold), out)["run"]) for fold in range(plan.folds)]
+
+
+def compare_grade(
+    repeats: Sequence[Sequence[str]],
+    sites: Sequence[str],
+    shown: ShownGroups,
+    asked: StudySites,
+    *,
+    for_others: bool,
+) -> GradeResult | None:
+    """The grade against an arm, whose runs `repeats` has by repeat; None where there is none.
+
+    None, too, where a class is missing among those who have one, and where it would reveal too
+    few of them, or beside the arms that are `shown` of too few patients of other sites.
+    """
+    models: list[Histogram] = []
+    grades = GradeCounts((), (), ())
+    graded: tuple[str, ...] = ()
+    for runs in repeats:
+        replies = asked.count(runs, sites)
+        own = {name: reply.graded for name, reply in replies.items() if reply.graded}
+        pooled = None
+        if own:
+            pooled = pool_graded(own, shown.hidden) if for_others else added_up(own)
+        if pooled is None:
+            return None
+        models.append(pooled.model)
+        grades, graded = pooled.grades, tuple(own)
+    # The arm's patients less those with a grade are those of the sites that have none.
+    if shown.hides_few(set(sites) - set(graded)) or not shown.admit(graded):
+        emit(Warned("The clinical grade is not compared: some site without it has few patients."))
+        return None
+    paired = asked.compare_grade(repeats, graded, models, grades)
+    return grade_result(grades.histogram(), paired) if paired else None

@@ -1,7 +1,8 @@
-"""Whether every run of a simulated study can be trained, before the first of them is."""
+"""Whether every run of a simulated study can be trained, and those that are done be counted."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,45 @@ from server.federation.context import SIMULATION_TIMEOUT
 from server.federation.messaging import Question
 from server.federation.replies import as_sentence
 from server.results.study import Arm, StudyPlan
+from server.run.folder import open_run
 from server.simulation.inprocess import require_ready_sites
-from server.study.asking import open_sites
-from server.study.cells import Cell, cells_of, is_done, names_of
+from server.study.asking import StudySites, open_sites
+from server.study.cells import Cell, cells_of, is_done, names_of, summary_of
 from server.study.plan import of_arm
 from server.training.weights import require_weights
 from shared.config import RunConfig, parse_run_config
-from shared.errors import ConfigError, SiteError
+from shared.errors import ConfigError, RunError, SiteError, UserError
 from shared.events import Noted, emit
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest
 from shared.setting import Scalar
+
+
+def require_kept_scores(plan: StudyPlan, sites: Mapping[str, Path], out: Path) -> None:
+    """Ask the sites for the counts of every run that is done.
+
+    UserError names the folders of those whose scores a site has lost.
+    """
+    done = [cell for cell in cells_of(plan) if is_done(cell, out)]
+    if not done:
+        return
+    asked = open_sites(open_run(done[0].folder(out)).config, sites)
+    lost = [(cell, said) for cell in done if (said := _lost(cell, asked, out))]
+    if lost:
+        folders = shlex.join(str(cell.folder(out)) for cell, _ in lost)
+        raise UserError(
+            f"{len(lost)} of the {len(done)} finished runs cannot be counted any more: "
+            f"{lost[0][1]} Remove these folders and give the command again, which "
+            f"trains them again: {folders}"
+        )
+
+
+def _lost(cell: Cell, asked: StudySites, out: Path) -> str:
+    try:
+        asked.count((str(summary_of(cell, out)["run"]),), names_of(cell.arm, tuple(asked.nodes)))
+    except RunError as error:
+        return str(error)
+    return ""
+
 
 _RUN = "before-a-study"
 """Under which name the sites are asked; nothing is kept for it."""

@@ -10,7 +10,6 @@ from server.results.study import (
     ArmResult,
     Comparison,
     GradeResult,
-    Group,
     Interval,
     PointResult,
 )
@@ -29,7 +28,7 @@ from shared.metrics.curve import roc_points
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
 from shared.metrics.proportion import wilson_interval
-from shared.metrics.reliability import reliability_curve
+from shared.metrics.reliability import ReliabilityGroup, reliability_curve
 from shared.metrics.repeats import Spread, signed_rank, spread
 
 POINTS = ("youden", "sensitivity-0.8", "sensitivity-0.9", "sensitivity-0.95")
@@ -120,10 +119,10 @@ def _curve(whole: Sequence[Histogram]) -> tuple[tuple[float, float], ...]:
     return tuple((point.false_positive_rate, point.true_positive_rate) for point in points)
 
 
-def _groups(whole: Sequence[Histogram]) -> tuple[Group, ...]:
+def _groups(whole: Sequence[Histogram]) -> tuple[ReliabilityGroup, ...]:
     repeats = len(whole)
     return tuple(
-        Group(
+        ReliabilityGroup(
             patients=one.patients / repeats,
             mean_probability=one.mean_probability,
             share_positive=one.share_positive,

@@ -80,7 +80,7 @@ def describe(event: Event) -> str | None:
             away = [f"{', '.join(absent)}: not connected"] if absent else []
             away += [f"{site}: {reason.rstrip('.')}" for site, reason in unable.items()]
             return f"Round {plan.round} begins without {'; '.join(away)}"
-        case SiteUnable(_, sentence):
+        case SiteUnable(_, sentence, _):
             return sentence
         case RoundRetried(round_number, usable, needed, attempt):
             return f"Round {round_number}: {usable} of {needed} usable replies in attempt {attempt}"

@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from server.run.environment import RUN_VARIABLE
 from server.run.ledger import RoundRecord
+from server.run.process import RUN_VARIABLE
 from server.tracking.recorder import Outcome, Recorder
 from server.tracking.scalars import LAST, final_scalars, scalars
 from shared.errors import ConfigError

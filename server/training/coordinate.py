@@ -24,9 +24,8 @@ from server.run.calibration import write_calibration
 from server.run.checkpoint import Checkpoint
 from server.run.evaluation_file import write_evaluation
 from server.run.exact import remove_exact
-from server.run.folder import RunFolder, prepare_folder, stored_base, write_config
+from server.run.folder import RunFolder, locked, prepare_folder, stored_base, write_config
 from server.run.ledger import RoundRecord
-from server.run.lock import locked
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary

@@ -10,6 +10,7 @@ latest lines away. Only a copy on another machine shows that: `send_to_syslog`, 
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import hmac
 import json
@@ -25,6 +26,17 @@ from msgspec import Meta
 
 from shared.files import file_lock, write_private
 from shared.json_file import DamagedFile, read_json, typed
+
+
+def user(environment: Mapping[str, str]) -> str:
+    """Who runs this process on this machine, and as whom: `root, by sudo from ann`."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        name = f"user {os.getuid()}"
+    before = environment.get("SUDO_USER")
+    return f"{name}, by sudo from {before}" if before and before != name else name
+
 
 _KEY_BYTES = 32
 _MARK = b', "chain": "'

@@ -42,8 +42,8 @@ from shared.metrics.histogram import (
 )
 from shared.metrics.interval import auroc_interval, delong_variance, newcombe_interval
 from shared.metrics.operating import (
-    OperatingPoint,
     Share,
+    ThresholdPerformance,
     at_threshold,
     threshold_at_sensitivity,
     threshold_at_specificity,
@@ -70,7 +70,6 @@ __all__ = [
     "Confusion",
     "Grouping",
     "Histogram",
-    "OperatingPoint",
     "PairedComparison",
     "PairedSums",
     "Placements",
@@ -83,6 +82,7 @@ __all__ = [
     "Share",
     "SignedRank",
     "Spread",
+    "ThresholdPerformance",
     "apply_temperature",
     "at_threshold",
     "auprc",

@@ -85,7 +85,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
+class ThresholdPerformance:
     """What a threshold does; shares are None where their denominator is zero.
 
     The predictive values hold at the share of positives among these very patients.
@@ -98,14 +98,14 @@ class OperatingPoint:
     negative_predictive_value: Share | None
 
 
-def at_threshold(histogram: Histogram, threshold: float) -> OperatingPoint:
+def at_threshold(histogram: Histogram, threshold: float) -> ThresholdPerformance:
     """Counts and shares at a probability threshold, snapped to a bin edge as for `confusion`.
 
     The intervals are exact, because what is claimed of a threshold must hold at any size. Raises
     ValueError for a threshold outside the open interval 0 to 1, and for a histogram of grades.
     """
     table = confusion(histogram, threshold)
-    return OperatingPoint(
+    return ThresholdPerformance(
         confusion=table,
         sensitivity=_share(table.true_positives, table.false_negatives),
         specificity=_share(table.true_negatives, table.false_positives),

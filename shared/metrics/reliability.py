@@ -28,7 +28,8 @@ class ReliabilityGroup:
     `share_ci95` is Wilson's 95 % interval of the share.
     """
 
-    patients: int
+    patients: float
+    """An integer, but in a study, where it is a mean over repeats."""
     mean_probability: float
     share_positive: float
     share_ci95: tuple[float, float]

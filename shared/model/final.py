@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
+from pathlib import Path
 
 from shared.errors import WeightsError
-from shared.finished import FinishedRun
+from shared.model.backbone import Backbone
 from shared.model.network import Network, build_network
 from shared.model.pretrained import load_base
+from shared.model.registry import backbone_of
 
 
-def load_final_model(finished: FinishedRun) -> Network:
-    """The network with the final weights, on the CPU and in eval mode.
+@dataclass(frozen=True)
+class _File:
+    """A `WeightsChoice` of a file."""
 
-    WeightsError where model.safetensors is damaged or is not of the run's backbone.
+    backbone: str
+    weights: str
+    weights_sha256: str = ""
+    seed: int = 0
+
+    @property
+    def network(self) -> Backbone:
+        """The backbone's description."""
+        return backbone_of(self.backbone)
+
+
+def load_final_model(file: Path, backbone: str) -> Network:
+    """The network with a run's final weights, on the CPU and in eval mode.
+
+    WeightsError where the file (model.safetensors) is damaged or is not of this backbone.
     """
-    config = replace(finished.stored.config, weights=str(finished.model), weights_sha256="")
-    final = load_base(config)
+    final = load_base(_File(backbone, str(file)))
     if not final.has_head:
         raise WeightsError(
-            f"{finished.model} has no head, so it is no run's final model; put back the file that "
-            "the run wrote."
+            f"{file} has no head, so it is no run's final model; put back the file that the run "
+            "wrote."
         )
-    network = build_network(config.backbone, dropout=0.0)
+    network = build_network(backbone, dropout=0.0)
     network.load_state_dict(final.state)
     network.eval()
     return network

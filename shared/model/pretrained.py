@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
 from shared.model.backbone import Backbone
 from shared.model.checkpoints import (
@@ -21,8 +21,33 @@ from shared.model.checkpoints import (
 from shared.model.freezing import state_digest
 from shared.model.imagenet import fold_first_convolution
 from shared.model.network import HEAD_BIAS, Network, build_network
+from shared.model.published import NAMED_WEIGHTS, PUBLISHED_WEIGHTS
 from shared.model.registry import backbone_of
 from shared.model.sources import Progress, fetch_for, in_place, published_weights, require_sha256
+
+
+class WeightsChoice(Protocol):
+    """What of a run's settings says which weights it begins with."""
+
+    @property
+    def weights(self) -> str:
+        """One of `NAMED_WEIGHTS`, or a file's path."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """What the file must have; empty: any."""
+
+    @property
+    def backbone(self) -> str:
+        """Its name."""
+
+    @property
+    def network(self) -> Backbone:
+        """Its description."""
+
+    @property
+    def seed(self) -> int:
+        """Of random weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +70,7 @@ class Base:
 
 
 def load_base(
-    config: RunConfig, site_weights: str | None = None, on_progress: Progress | None = None
+    config: WeightsChoice, site_weights: str | None = None, on_progress: Progress | None = None
 ) -> Base:
     """Load the pretrained weights that a run asks for.
 
@@ -67,12 +92,12 @@ def load_base(
     return Base(fitted, state_digest(fitted), source, sha256, has_head, backbone)
 
 
-def checkpoint_in_place(config: RunConfig, site_weights: str | None = None) -> Path | None:
+def checkpoint_in_place(config: WeightsChoice, site_weights: str | None = None) -> Path | None:
     """The file that `load_base` would read; None where there is none, or it is to be fetched."""
     chosen = site_weights or config.weights
     if chosen == "random":
         return None
-    if chosen in ("xrv", "imagenet"):
+    if chosen in PUBLISHED_WEIGHTS:
         return in_place(published_weights(chosen, config.network))
     return Path(os.path.expanduser(chosen))
 
@@ -89,19 +114,19 @@ def initial_head(backbone: str, seed: int) -> dict[str, Tensor]:
     return dict(zip(network.head_keys, (weight, torch.full((1,), HEAD_BIAS)), strict=True))
 
 
-def _locate(chosen: str, config: RunConfig, on_progress: Progress | None) -> tuple[Path, str]:
-    if chosen in ("xrv", "imagenet"):
+def _locate(chosen: str, config: WeightsChoice, on_progress: Progress | None) -> tuple[Path, str]:
+    if chosen in PUBLISHED_WEIGHTS:
         return fetch_for(chosen, config.network, config.weights_sha256, on_progress), chosen
     path = Path(os.path.expanduser(chosen))
     if not path.is_file():
         raise WeightsError(
-            f"There is no weights file at {path}; weights must be xrv, imagenet, random, or the "
-            "path of a .safetensors, .pt or .pth file."
+            f"There is no weights file at {path}; weights must be {', '.join(NAMED_WEIGHTS)}, or "
+            "the path of a .safetensors, .pt or .pth file."
         )
     return path, f"file {path.name}"
 
 
-def _random_base(config: RunConfig) -> Base:
+def _random_base(config: WeightsChoice) -> Base:
     if config.weights_sha256:
         raise ConfigError("weights=random has no file; leave weights-sha256 empty.")
     network = build_network(config.backbone, seed=config.seed)

@@ -12,6 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+PUBLISHED_WEIGHTS = ("xrv", "imagenet")
+"""Weights that are fetched from where they were published; which backbones have them, these say."""
+NAMED_WEIGHTS = (*PUBLISHED_WEIGHTS, "random")
+"""What `weights` may be but a file's path."""
+
 
 @dataclass(frozen=True)
 class Published:

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from client.data.split import split_patients
-from client.folders import site_folders
 from client.model.device import choose_device
 from client.settings import load_site
 from client.workspace import (
     Workspace,
     open_workspace,
     shared_model,
+    site_folders,
     training_samples,
 )
 from shared.config import RunConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pwd
 import stat
@@ -15,6 +16,7 @@ import pytest
 
 from shared.files import (
     file_lock,
+    is_locked,
     is_private,
     keep_private,
     lock_at_once,
@@ -246,6 +248,19 @@ def test_a_lock_that_is_held_is_waited_for_as_long_as_asked(
         assert time.monotonic() - begun >= 0.3
     with lock_at_once(path, refusal):
         pass
+
+
+def test_who_looks_whether_a_lock_is_held_leaves_it_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    assert not path.exists()
+    with lock_at_once(path, RuntimeError("held")):
+        assert is_locked(path)
+        assert is_locked(path)
+    assert not is_locked(path)
+    with path.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)  # somebody else who looks
+        assert not is_locked(path)
 
 
 def test_a_folder_of_another_user_is_named_with_that_user(

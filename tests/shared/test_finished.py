@@ -101,7 +101,10 @@ def test_what_is_no_finished_run_is_refused(tmp_path: Path, write_finished: Writ
 
 def test_the_network_has_the_files_weights(tmp_path: Path, write_finished: Write) -> None:
     finished = read_finished_run(write_finished(tmp_path / "run", dropout=0.5))
-    network, stored = load_final_model(finished), load_file(finished.model)
+    network, stored = (
+        load_final_model(finished.model, finished.backbone),
+        load_file(finished.model),
+    )
     assert not network.training
     for key, value in network.state_dict().items():
         assert torch.equal(value, stored[key]) or key.endswith("num_batches_tracked")
@@ -115,4 +118,4 @@ def test_a_model_that_lacks_a_tensor_is_refused(
     state = load_file(finished.model)
     save_file({key: value for key, value in state.items() if key != spoil}, finished.model)
     with pytest.raises(WeightsError, match=said):
-        load_final_model(finished)
+        load_final_model(finished.model, finished.backbone)

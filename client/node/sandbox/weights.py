@@ -11,9 +11,9 @@ from pathlib import Path
 from client.node.calls import Stopped
 from client.settings import load_site
 from shared.errors import WeightsError
+from shared.model.published import PUBLISHED_WEIGHTS
 from shared.setting import Scalar
 
-PUBLISHED = ("xrv", "imagenet")
 _LOOK_SECONDS = 0.2
 
 
@@ -24,7 +24,7 @@ def fetch_weights(folder: Path, settings: Mapping[str, Scalar], stop: threading.
     set meanwhile.
     """
     weights, backbone = str(settings.get("weights", "")), str(settings.get("backbone", ""))
-    if weights not in PUBLISHED or load_site(folder).weights is not None:
+    if weights not in PUBLISHED_WEIGHTS or load_site(folder).weights is not None:
         return
     words = [weights, backbone, str(settings.get("weights-sha256", ""))]
     process = subprocess.Popen(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.report.data import Cohort, Report
+from server.report.data import CohortResults, Report
 from server.report.html import Html, element, joined, section
 from server.report.numbers import NOT_SHOWN, count, interval, metric, percent
 from shared.config import RunConfig
@@ -107,7 +107,7 @@ def _performance(report: Report) -> str:
     return " ".join(_one(cohort) for cohort in report.cohorts) or "Not known yet."
 
 
-def _one(cohort: Cohort) -> str:
+def _one(cohort: CohortResults) -> str:
     def by_name(name: str, value: str) -> str:
         return f"{name} {value}"
 

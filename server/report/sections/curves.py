@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from server.report.data import Cohort
+from server.report.data import CohortResults
 from server.report.html import Html, figure, table
 from server.report.numbers import metric, share
 from server.report.plot import BLUE, GREEN, LINES, MUTED, ORANGE, PURPLE, drawing, legend, to_svg
@@ -20,7 +20,7 @@ _CORNERS = 2
 """Points of a curve that says nothing: its ends."""
 
 
-def roc_figure(cohort: Cohort, counts: Histogram, min_cell: int) -> Html:
+def roc_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Html:
     """The curve of all sites with its band, the sites' own where their counts allow, a table."""
     pooled = roc_points(counts, min_cell)
     sites = _site_curves(cohort, min_cell)
@@ -52,7 +52,7 @@ def roc_figure(cohort: Cohort, counts: Histogram, min_cell: int) -> Html:
     return figure(svg, _caption(cohort, sites, min_cell), _numbers(cohort, pooled, sites))
 
 
-def _site_curves(cohort: Cohort, min_cell: int) -> dict[str, tuple[RocPoint, ...]]:
+def _site_curves(cohort: CohortResults, min_cell: int) -> dict[str, tuple[RocPoint, ...]]:
     """The curves of the largest sites that have points between the ends, by name."""
     curves = {name: roc_points(own, min_cell) for name, own in cohort.site_counts.items()}
     telling = [name for name, points in curves.items() if len(points) > _CORNERS + 1]
@@ -83,7 +83,7 @@ def _draw_sites(axes: Axes, sites: dict[str, tuple[RocPoint, ...]]) -> None:
         )  # fmt: skip
 
 
-def _site_points(cohort: Cohort, curves: Collection[str]) -> dict[str, tuple[float, float]]:
+def _site_points(cohort: CohortResults, curves: Collection[str]) -> dict[str, tuple[float, float]]:
     """Sites that are shown but have no curve, at the threshold; as many as there are markers."""
     shown = {
         name: (1 - own.specificity, own.sensitivity)
@@ -110,7 +110,7 @@ def _draw_line(axes: Axes, points: tuple[RocPoint, ...], **style: Any) -> None:
     )
 
 
-def _caption(cohort: Cohort, sites: dict[str, tuple[RocPoint, ...]], min_cell: int) -> str:
+def _caption(cohort: CohortResults, sites: dict[str, tuple[RocPoint, ...]], min_cell: int) -> str:
     points = _site_points(cohort, sites) if len(cohort.sites) > 1 else {}
     text = (
         f"ROC curve of {cohort.title}: what each threshold gains in sensitivity for what it costs "
@@ -124,7 +124,7 @@ def _caption(cohort: Cohort, sites: dict[str, tuple[RocPoint, ...]], min_cell: i
 
 
 def _numbers(
-    cohort: Cohort, pooled: tuple[RocPoint, ...], sites: dict[str, tuple[RocPoint, ...]]
+    cohort: CohortResults, pooled: tuple[RocPoint, ...], sites: dict[str, tuple[RocPoint, ...]]
 ) -> Html:
     """No thresholds of single sites: beside the others' they would reveal how many lie between."""
     rows = [

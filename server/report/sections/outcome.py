@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.report.data import Cohort, Report
+from server.report.data import CohortResults, Report
 from server.report.html import Html, element, paragraph, tile
 from server.report.numbers import (
     NOT_DEFINED,
@@ -49,7 +49,7 @@ def sentence(report: Report) -> str:
     return f"{begun}; {_at(report.cohort, final=report.finished)}."
 
 
-def _at(cohort: Cohort | None, final: bool) -> str:
+def _at(cohort: CohortResults | None, final: bool) -> str:
     if cohort is None or cohort.pooled is None:
         return "its performance is not shown, because it would reveal too few patients of a site"
     metrics = cohort.pooled
@@ -96,7 +96,7 @@ def _figures(report: Report) -> Html:
     return element("dl", *(tile(*one) for one in tiles), class_="tiles")
 
 
-def _total(cohort: Cohort | None) -> str:
+def _total(cohort: CohortResults | None) -> str:
     if cohort is None or cohort.pooled is None:
         return NOT_SHOWN
     return count((cohort.pooled.positives or 0) + (cohort.pooled.negatives or 0))

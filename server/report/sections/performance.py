@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from server.report.data import Cohort, Report
+from server.report.data import CohortResults, Report
 from server.report.html import Html, element, joined, paragraph, section, table
 from server.report.numbers import NOT_DEFINED, interval, share
 from server.report.sections.curves import roc_figure
@@ -13,14 +13,14 @@ from server.report.sections.scores import scores_figure
 from shared.metrics.calibration import fit_temperature
 from shared.metrics.histogram import Histogram
 from shared.metrics.operating import (
-    OperatingPoint,
     Share,
+    ThresholdPerformance,
     at_threshold,
     threshold_at_sensitivity,
     youden_threshold,
 )
 
-_MEASURES: tuple[tuple[str, Callable[[OperatingPoint], Share | None]], ...] = (
+_MEASURES: tuple[tuple[str, Callable[[ThresholdPerformance], Share | None]], ...] = (
     ("sensitivity", lambda point: point.sensitivity),
     ("specificity", lambda point: point.specificity),
     ("positive predictive value", lambda point: point.positive_predictive_value),
@@ -37,7 +37,7 @@ def performance_section(report: Report) -> Html:
     return section("performance", "Performance", *parts)
 
 
-def _part(report: Report, cohort: Cohort) -> Html:
+def _part(report: Report, cohort: CohortResults) -> Html:
     heading = element("h3", cohort.title[0].upper() + cohort.title[1:])
     if cohort.pooled is None:
         return joined(heading, paragraph("Not shown: it would reveal too few patients of a site."))
@@ -58,19 +58,19 @@ def _part(report: Report, cohort: Cohort) -> Html:
     return joined(heading, element("div", plots, class_="plots"))
 
 
-def _validated(report: Report, cohort: Cohort) -> Histogram | None:
+def _validated(report: Report, cohort: CohortResults) -> Histogram | None:
     """Validation patients' scores, where the cohort is another one."""
     if cohort.name == "validation":
         return None
     return next((c.counts for c in report.cohorts if c.name == "validation"), None)
 
 
-def _temperature(report: Report, cohort: Cohort) -> float | None:
+def _temperature(report: Report, cohort: CohortResults) -> float | None:
     other = _validated(report, cohort)
     return None if other is None else fit_temperature(other)
 
 
-def _operating_points(report: Report, cohort: Cohort, counts: Histogram) -> Html:
+def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) -> Html:
     """What thresholds do; chosen ones only where they were chosen on other patients."""
     chosen: list[tuple[str, float | None]] = [("as trained", 0.5)]
     other = _validated(report, cohort)
@@ -105,7 +105,7 @@ def _with_interval(value: Share | None) -> str:
     return joined(share(value.value), " ", limits)
 
 
-def _grade(cohort: Cohort) -> Html | None:
+def _grade(cohort: CohortResults) -> Html | None:
     if cohort.grade is None:
         return None
     grade = cohort.grade

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.report.data import Cohort
+from server.report.data import CohortResults
 from server.report.html import Html, figure
 from server.report.numbers import share
 from server.report.reliability import reliability_plot, reliability_table
@@ -17,7 +17,7 @@ from shared.metrics.reliability import reliability_curve
 
 
 def reliability_figure(
-    cohort: Cohort, counts: Histogram, min_cell: int, temperature: float | None = None
+    cohort: CohortResults, counts: Histogram, min_cell: int, temperature: float | None = None
 ) -> Html:
     """Share of positives over the model's probability, with intervals and a table.
 
@@ -36,7 +36,7 @@ def reliability_figure(
     return figure(svg, caption, numbers)
 
 
-def _caption(cohort: Cohort, counts: Histogram, min_cell: int) -> str:
+def _caption(cohort: CohortResults, counts: Histogram, min_cell: int) -> str:
     text = (
         f"Reliability of {cohort.title}: on the dotted line a probability of 0.3 comes true in "
         f"three of ten. Groups of ten equal widths, joined until each holds {min_cell} patients."

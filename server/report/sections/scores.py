@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from server.report.data import Cohort
+from server.report.data import CohortResults
 from server.report.html import Html, figure, table
 from server.report.numbers import share
 from server.report.plot import BLUE, MUTED, ORANGE, drawing, legend, to_svg
@@ -20,7 +20,7 @@ INTERVALS = 20
 
 
 @dataclass(frozen=True)
-class Group:
+class ScoreGroup:
     """Patients of one class with a probability from `low` to `high`, and their share of it."""
 
     low: float
@@ -34,7 +34,7 @@ class Group:
         return self.share * 0.1 / (self.high - self.low)
 
 
-def score_groups(counts: NDArray[np.int64], min_cell: int) -> list[Group]:
+def score_groups(counts: NDArray[np.int64], min_cell: int) -> list[ScoreGroup]:
     """One class's patients by probability, `counts` of shape (514,).
 
     Each class has groups of its own, of equal widths that are joined until each holds `min_cell`
@@ -48,12 +48,14 @@ def score_groups(counts: NDArray[np.int64], min_cell: int) -> list[Group]:
     patients: list[int] = counts.tolist()
     total = sum(patients)
     return [
-        Group(probability[low], probability[high], held := sum(patients[low:high]), held / total)
+        ScoreGroup(
+            probability[low], probability[high], held := sum(patients[low:high]), held / total
+        )
         for low, high in pairwise(merged_cuts(cuts, patients, min_cell))
     ]
 
 
-def scores_figure(cohort: Cohort, counts: Histogram, min_cell: int) -> Html:
+def scores_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Html:
     """Both classes' distributions and a table."""
     classes = {
         "with the finding": score_groups(counts.positives, min_cell),
@@ -91,7 +93,7 @@ def scores_figure(cohort: Cohort, counts: Histogram, min_cell: int) -> Html:
     return figure(svg, caption, numbers)
 
 
-def _draw(axes: Axes, name: str, groups: list[Group], colour: str) -> None:
+def _draw(axes: Axes, name: str, groups: list[ScoreGroup], colour: str) -> None:
     edges = [groups[0].low, *(group.high for group in groups)]
     heights = [group.density for group in groups]
     dashes = "-" if colour == ORANGE else "--"

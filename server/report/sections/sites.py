@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.report.data import Cohort, Contribution, Report
+from server.report.data import CohortResults, Contribution, Report
 from server.report.html import Html, paragraph, section, table
 from server.report.numbers import (
     NOT_SHOWN,
@@ -33,7 +33,7 @@ def sites_section(report: Report) -> Html:
     )
 
 
-def _performance(cohort: Cohort) -> Html:
+def _performance(cohort: CohortResults) -> Html:
     rows = [("all sites", *_cells(cohort.pooled))]
     rows += [(name, *_cells(metrics)) for name, metrics in cohort.sites.items()]
     return table(f"Performance by site, {cohort.title}", ("site", *_METRICS), rows)

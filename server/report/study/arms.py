@@ -10,16 +10,18 @@ from server.report.plot import (
     BLUE,
     GREEN,
     INK,
+    LETTERS,
     LINES,
     MUTED,
     ORANGE,
     PURPLE,
+    Row,
     drawing,
+    forest,
     legend,
     to_svg,
 )
 from server.report.study.data import StudyReport
-from server.report.study.forest import LETTERS, Row, forest
 from server.report.study.words import spread, with_interval
 from server.results.study import ArmResult
 from server.study.table import remarks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import listed, metric_interval
+from server.report.plot import Row, forest
 from server.report.study.data import StudyReport
-from server.report.study.forest import Row, forest
 from server.report.study.words import probability, with_interval
 from server.results.study import Comparison, StudyResult
 

@@ -1,18 +1,53 @@
-"""The page of a study from its sections."""
+"""The page of a study from its sections, the last of which says how to read it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from server.report.html import Html
+from server.report.html import Html, element, joined, section
+from server.report.numbers import in_words
 from server.report.page import page
 from server.report.study.arms import arms_section
 from server.report.study.data import StudyReport
 from server.report.study.differences import differences_section
 from server.report.study.outcome import study_outcome
-from server.report.study.reading import reading_section
 from server.report.study.setup import setup_section
 from server.report.study.thresholds import thresholds_section
+from shared.limits import MIN_CELL
+
+
+def reading_section(report: StudyReport) -> Html:
+    """Terms and what they mean here."""
+    plan = report.result.plan
+    repeats = in_words(plan.repeats, "time", "times")
+    terms = (
+        ("Folds", f"Each site drew {plan.folds} groups of its own patients, all images of a "
+         "patient in one of them and either class spread evenly. Each group was held out once: a "
+         "federation was trained on the others, and its thresholds and temperature were chosen on "
+         f"validation patients among those. This was done {repeats}, with other draws."),
+        ("Held-out scores", "The scores of all folds of a repeat are counted together at the "
+         "sites, by class, and the counts added up. Folds are of different models, so a "
+         "difference in level between them costs AUROC: it judges the way of training with its "
+         "thresholds, not one model."),
+        ("95 % interval", "What would be seen with other patients of the same kind: DeLong's, its "
+         "limits averaged over the repeats. It does not allow for training on other patients; no "
+         "unbiased estimate of that can be had from cross-validation (Bengio and Grandvalet, "
+         "JMLR 2004;5:1089-1105). In simulated studies of 60 and 160 patients it held the truth in "
+         "89 % of those of one repeat, in 95 % and 97 % of those of three and six."),
+        ("p-values", "In the same simulated studies two equal arms differed at 0.05 in "
+         "1 to 4 % of those of three or six repeats, but in 8 to 11 % of those of one repeat: "
+         "single models differ by chance. So one repeat proves little."),
+        ("Standard deviation", "Over the repeats, of the same patients: how much the draw of "
+         "folds and the seed matter. It is no measure of certainty."),
+        ("Not shown", f"Steps and groups of fewer than {MIN_CELL} patients are joined. An arm "
+         "that would reveal fewer patients of a site than it allows, by itself or together with "
+         "others that are shown, is left out."),
+        ("Intended use", "Research on ways of training. It is not a medical device; no decision "
+         "about a patient may rest on any of its models."),
+    )  # fmt: skip
+    items = [joined(element("dt", name), element("dd", text)) for name, text in terms]
+    return section("reading", "Reading this page", element("dl", *items, class_="card"))
+
 
 _SECTIONS: tuple[tuple[str, str, Callable[[StudyReport], Html]], ...] = (
     ("arms", "The arms", arms_section),

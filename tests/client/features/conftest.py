@@ -15,7 +15,7 @@ from client.features.keep import Request, Watcher
 from client.features.prefix import Prefix
 from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, training_views
-from client.model.precision import Precision
+from client.model.device import Precision
 from shared.config import RunConfig
 from shared.model.backbone import Part
 from shared.model.network import Network

@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from client.features.prefix import Prefix
-from client.model.precision import Precision
+from client.model.device import Precision
 from shared.model.network import Network, build_network
 from shared.model.registry import backbone_of
 

@@ -17,7 +17,7 @@ from client.exchange import rebuild_model
 from client.features.measure import measure_costs
 from client.features.prefix import Prefix
 from client.features.worth import Cost
-from client.scores import PatientScore, score_patients
+from client.scores import KeptScore, score_patients
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.events import Event, SiteBusy, SiteNote, listening
@@ -117,7 +117,7 @@ def test_evaluation_from_features_is_evaluation_from_images(
 ) -> None:  # fmt: skip
     logits: list[list[float]] = []
 
-    def listened(samples: Sequence[Sample], found: Sequence[float]) -> list[PatientScore]:
+    def listened(samples: Sequence[Sample], found: Sequence[float]) -> list[KeptScore]:
         logits.append(list(found))
         return score_patients(samples, found)
 

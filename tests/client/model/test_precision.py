@@ -9,7 +9,7 @@ from torch import Tensor
 
 from client.data.dataset import Sample
 from client.evaluate import predict_logits
-from client.model.precision import LOSS_SCALE, Precision, choose_precision, full_precision
+from client.model.device import LOSS_SCALE, Precision, choose_precision, full_precision
 from client.train.trainer import train_round
 from shared.config import RunConfig
 from shared.errors import ConfigError

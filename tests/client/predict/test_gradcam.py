@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from client.predict.gradcam import grad_cam
+from client.predict.explain import grad_cam
 from shared.model.network import Network, build_network
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from client.imaging.facts import ImageFacts
 from client.imaging.remarks import NEARLY_BLACK
-from client.predict.notes import notes_on
+from client.predict.scores import notes_on
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ from shared.phantoms import draw_chest
 
 @pytest.fixture
 def network(tmp_path: Path, write_finished: Callable[..., Path]) -> Network:
-    return load_final_model(read_finished_run(write_finished(tmp_path / "run")))
+    finished = read_finished_run(write_finished(tmp_path / "run"))
+    return load_final_model(finished.model, finished.backbone)
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW
 
-from client.train.moments import read_moments, restore_moments
+from client.train.optimizer import read_moments, restore_moments
 
 Parameters = dict[str, nn.Parameter]
 

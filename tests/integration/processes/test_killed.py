@@ -131,7 +131,7 @@ def test_two_processes_do_not_work_on_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sites: Any, tiny: Any, fedthaw: Any,
     here: Any, wait_until: Any,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("server.run.lock.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("server.run.folder.PATIENCE_SECONDS", 0.5)
     run, seen = tmp_path / "run", tmp_path / "seen"
     process = fedthaw.start(
         *tiny(*sites, out=run),

@@ -33,7 +33,8 @@ def images(number: int, size: int, seed: int = 0) -> torch.Tensor:
 
 def logits(run: Path, batch: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return load_final_model(read_finished_run(run))(batch)  # type: ignore[no-any-return]
+        finished = read_finished_run(run)
+        return load_final_model(finished.model, finished.backbone)(batch)  # type: ignore[no-any-return]
 
 
 def run_code(readme: str, number: int, folder: Path, names: dict[str, Any]) -> dict[str, Any]:

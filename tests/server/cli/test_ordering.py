@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.cli.ordering import config_of, keep_bundle, tell_bundle, tell_unless_served
-from server.link.home import Home, create_home
-from server.link.lock import only_one
+from server.link.home import Home, create_home, only_one
 from shared import bundle
 from shared.bundle import Bundle
 from shared.config import RunConfig

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from server.link.home import Home
-from server.link.lock import only_one
-from server.link.orders import STOP, read_order
+from server.link.home import Home, only_one
+from server.link.orders import read_order
 from server.link.status import write_status
 from server.run.failure import write_failure
+from server.run.process import STOP
+from server.run.progress import Progress, advance
 from shared import bundle
 from shared.bundle import Bundle
+from shared.config import RunConfig
 from shared.deployment.keys import generate_private_key, public_key_line
 from shared.errors import RunError
+from shared.events import RoundStarted, SiteUnable
+from shared.schedule import plan_round
 
 Here = Callable[..., tuple[int, str, str]]
 DIGEST = hashlib.sha256(b"code").hexdigest()
@@ -205,9 +209,16 @@ def test_status_shows_sites_and_runs(here: Here, home: Path) -> None:
     away = {"connected": False, "since": None, "problem": None}
     there = {"connected": True, "since": "2026-01-01T00:00:00.5+00:00"}
     sites = {"north": there, "east": there}
-    why = "east cannot take part: the GPU that its site.toml names is not there."
+    why = "the GPU that its site.toml names is not there; its own log says more"
+    progress = Progress(pid=1)
+    for event in (
+        SiteUnable("east", f"east cannot take part: {why}.", why),
+        RoundStarted(plan_round(RunConfig(), 1), 30, ("north",), (), {"east": why}),
+    ):
+        progress = advance(progress, event, [])
+        assert progress.unable == {"east": why}
     (home / "runs" / "first" / "progress.json").write_text(
-        json.dumps({"pid": 1, "unable": {"east": why}})
+        json.dumps({"pid": 1, "unable": progress.unable})
     )
     write_status(Home(home), {"run": "first", "sites": sites})
     code, out, _ = here("server", "status", "--json")
@@ -227,7 +238,9 @@ def test_status_shows_sites_and_runs(here: Here, home: Path) -> None:
     assert "Serving." in out
     assert "2026-01-01T00:00:00" in out
     assert "yes, unable to take part" in out
-    assert why in " ".join(out.split())
+    # Once, however wide the terminal, and not its name twice.
+    assert " ".join(out.split()).count("cannot take part") == 1
+    assert f"east cannot take part now: {why}." in " ".join(out.split())
     assert "No server process is running here." in here("server", "status")[1]
 
 

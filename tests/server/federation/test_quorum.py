@@ -217,7 +217,11 @@ def test_a_refusal_is_told_once(
         names, told = wait(federation, "east")
     assert names == ["north", "south"]
     assert [event for event in events if isinstance(event, SiteUnable)] == [
-        SiteUnable("east", "east is refused: the message has no record 'site'.")
+        SiteUnable(
+            "east",
+            "east is refused: the message has no record 'site'.",
+            "the message has no record 'site'",
+        )
     ]
     assert told == [
         "Waiting for sites: 2 ready, at least 2 required. Connected, but unable to take part: "

@@ -11,11 +11,11 @@ import pytest
 
 from server.link import follow as module
 from server.link.follow import end_of_log, follow
-from server.link.home import Home
-from server.link.lock import only_one
-from server.link.orders import STOP, Order, write_order
+from server.link.home import Home, only_one
+from server.link.orders import Order, write_order
 from server.link.status import write_status
 from server.run.failure import write_failure
+from server.run.process import STOP
 from shared.config import RunConfig
 from shared.errors import ConfigError, RunError, UserError
 

@@ -14,9 +14,8 @@ from server.link.journal import Event, changes_of_status, note
 from server.link.registry import register, remove
 from server.link.runs import Runs
 from server.link.supervision import Known, admit_registered, look_after
-from shared.audit.log import read
+from shared.audit.log import read, user
 from shared.audit.verify import verify
-from shared.audit.who import user
 from shared.deployment.keys import fingerprint, generate_private_key, public_key_line
 
 Here = Callable[..., tuple[int, str, str]]

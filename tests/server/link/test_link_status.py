@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from server.link.home import Home
-from server.link.lock import is_served, only_one
+from server.link.home import Home, is_served, only_one
 from server.link.orders import Order
 from server.link.process import Listening, serve
 from server.link.runs import Runs

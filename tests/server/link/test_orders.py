@@ -11,7 +11,6 @@ import pytest
 
 from server.link.orders import (
     ORDER,
-    STOP,
     Order,
     read_order,
     read_orders,
@@ -19,6 +18,7 @@ from server.link.orders import (
     write_order,
 )
 from server.run.failure import clear_failure, write_failure
+from server.run.process import STOP
 from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
 

@@ -14,12 +14,13 @@ import pytest
 
 from server.link import runs as module
 from server.link.home import Home
-from server.link.orders import STOP, Order, read_order, write_order
+from server.link.orders import Order, read_order, write_order
 from server.link.runs import TOKEN, Runs, advance, end
 from server.link.state import Link
 from server.results.shown import Shown
 from server.run.failure import read_failure
 from server.run.ledger import RoundRecord, append_round
+from server.run.process import STOP
 from shared.config import RunConfig
 
 CODE = b"code"

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.report.page import run_page
-from server.report.read import read_report
-from server.report.reasons import LEFT_OUT, shown_reasons
+from server.report.read import LEFT_OUT, read_report, shown_reasons
 from shared.config import RunConfig
 
 SIMULATED = RunConfig(sites="/data/study one/north:south")

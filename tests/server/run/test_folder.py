@@ -16,12 +16,12 @@ import pytest
 from server.run.folder import (
     RESUMABLE_CHANGES,
     RunFolder,
+    locked,
     open_run,
     prepare_folder,
     stored_base,
     write_config,
 )
-from server.run.lock import locked
 from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
 from shared.setting import key_of
@@ -201,7 +201,7 @@ sys.stdin.read()
 def test_a_folder_that_another_process_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.run.lock.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("server.run.folder.PATIENCE_SECONDS", 0.1)
     folder = RunFolder(tmp_path, "r1", RunConfig())
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / ".lock")],

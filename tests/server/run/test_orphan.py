@@ -10,7 +10,7 @@ from pathlib import Path
 
 CHILD = """
 import os, sys, time
-from server.run.orphan import end_with_parent
+from server.run.process import end_with_parent
 end_with_parent()
 open(sys.argv[1], "w").write(str(os.getpid()))
 time.sleep(60)

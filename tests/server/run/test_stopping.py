@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.run.folder import LOCK, ended_before_it_began
-from server.run.stopping import FILE, raise_if_stopped
+from server.run.process import STOP, raise_if_stopped
 from shared.errors import RunError
 
 
@@ -22,11 +22,11 @@ def is_stopped(folder: Path) -> bool:
 def test_it_goes_on_until_there_is_such_a_file_of_any_kind(tmp_path: Path) -> None:
     (tmp_path / "start").touch()
     assert not is_stopped(tmp_path)
-    (tmp_path / FILE).symlink_to("nowhere")
+    (tmp_path / STOP).symlink_to("nowhere")
     assert is_stopped(tmp_path)
-    (tmp_path / FILE).unlink()
+    (tmp_path / STOP).unlink()
     assert not is_stopped(tmp_path)
-    (tmp_path / FILE).mkdir()
+    (tmp_path / STOP).mkdir()
     assert is_stopped(tmp_path)
 
 
@@ -37,7 +37,7 @@ def test_where_no_folder_can_be_looked_into_nobody_has_stopped_it(tmp_path: Path
 
 
 def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:
-    (tmp_path / FILE).touch()
+    (tmp_path / STOP).touch()
     with pytest.raises(RunError, match=r"^The run was stopped\. .*is kept;") as caught:
         raise_if_stopped(tmp_path)
     assert f"`fedthaw submit --resume {tmp_path.name}` continues it" in str(caught.value)
@@ -45,5 +45,5 @@ def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:
 
 def test_a_run_that_was_stopped_before_it_began_leaves_its_folder_free(tmp_path: Path) -> None:
     (tmp_path / LOCK).touch()
-    (tmp_path / FILE).touch()
+    (tmp_path / STOP).touch()
     assert ended_before_it_began(tmp_path)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from server.disclosure.groups import ShownGroups
-from server.study.grade import compare_grade
+from server.study.gather import compare_grade
 from shared.events import Event, Warned, listening
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram

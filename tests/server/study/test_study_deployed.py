@@ -14,6 +14,7 @@ import pytest
 
 from server.federation.connected import Presence
 from server.link.orders import read_orders
+from server.report.leave import write_study
 from server.results.study import StudyResult
 from server.run.failure import write_failure
 from server.simulation.inprocess import local_grid, simulate_in_process
@@ -84,7 +85,7 @@ def test_its_runs_and_then_its_questions(
         nodes = sorted(grid.get_node_ids())
         there = {node: Presence(site.name, "") for node, site in zip(nodes, two_sites, strict=True)}
         monkeypatch.setattr(deployed, "connected", lambda *_: there)
-        ask_for_study(grid, config, dict)
+        write_study(ask_for_study(grid, config, dict), order.folder)
 
     play_server(monkeypatch, take)
     with own_sites():

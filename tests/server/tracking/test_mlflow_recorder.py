@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from server.run.environment import RUN_VARIABLE
 from server.run.folder import RunFolder
 from server.run.ledger import RoundRecord, SiteRound
+from server.run.process import RUN_VARIABLE
 from server.tracking import mlflow as ours
 from server.tracking.mlflow import mlflow_recorder
 from server.tracking.recorder import Outcome

@@ -20,9 +20,8 @@ from server.federation.connected import Registry, nobody_registered
 from server.federation.context import Federation
 from server.federation.quorum import wait_for_sites
 from server.run.checkpoint import checkpoint_rounds
-from server.run.folder import open_run
+from server.run.folder import locked, open_run
 from server.run.ledger import read_rounds
-from server.run.lock import locked
 from server.training.coordinate import coordinate
 from shared.config import RunConfig
 from shared.errors import RunError, WeightsError

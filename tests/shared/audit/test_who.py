@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.audit.who import user
+from shared.audit.log import user
 
 
 def test_who_gave_a_command_by_sudo_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from shared.errors import ConfigError, WeightsError
-from shared.model.published import Published
-from shared.model.registry import backbone_of
+from shared.model.published import PUBLISHED_WEIGHTS, Published
+from shared.model.registry import BACKBONES, backbone_of
 from shared.model.sources import cache_folder, fetch, published_weights
 
 NAME = "tiny-state.pt"
@@ -130,6 +130,10 @@ def test_published_files(home: Path) -> None:
 def test_weights_that_do_not_exist(weights: str, backbone: str, known: str) -> None:
     with pytest.raises(ConfigError, match=f"{known}, not for {backbone}"):
         published_weights(weights, backbone_of(backbone))
+
+
+def test_each_name_of_published_weights_is_one_of_the_setting() -> None:
+    assert {name for one in BACKBONES.values() for name in one.published} == set(PUBLISHED_WEIGHTS)
 
 
 def test_a_proxy_for_all_protocols_is_used(

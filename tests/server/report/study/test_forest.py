@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from server.report.study.forest import LETTERS, Row, forest
+from server.report.plot import LETTERS, Row, forest
 
 
 def drawn(*rows: Row) -> ElementTree.Element:

@@ -1,13 +1,20 @@
-"""The option by which a run is recorded for TensorBoard."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from server.run.process import HOME_VARIABLE
 from shared.setting import Scalar
 
+COORDINATOR = Path("coordinator")
+"""The coordinator's folder where none is named."""
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar=HOME_VARIABLE, help="The coordinator's folder.")
+]
 TensorBoardOption = Annotated[
     bool,
     typer.Option("--tensorboard", help="Write TensorBoard's logs into the run's folder."),
