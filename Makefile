@@ -6,7 +6,7 @@ READY := .venv/.ready
 JOBS ?= 2
 # Two processes that train at once must not spin while they wait for their threads. Bytecode is kept
 # where the environment forbids it, too: asserts are rewritten once, not in each worker of each run.
-PYTEST := OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+PYTEST := OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: release demo test test-slow check format bench bench-pediatric clean
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import mmap
 import os
 import signal
@@ -20,7 +19,7 @@ from client.imaging.facts import DecodedImage, ImageFacts
 from client.imaging.helper_process import MAXIMUM_REQUEST, OUT_OF_MEMORY, PIXEL_BYTES
 from client.imaging.limits import decoding_bytes
 from client.imaging.template import cannot_start, fork_helper
-from shared.json_file import typed
+from shared.json_file import DamagedFile, parse_json, typed
 
 CRASHED = "the image decoder crashed"
 KILLED = "the image decoder was killed, as the system does when memory runs out"
@@ -77,8 +76,8 @@ class Helper:
             if not self._pipe.poll(seconds):
                 self.end()
                 raise HelperEnded(f"decoding takes longer than {seconds:g} seconds", certain=True)
-            answer = dict(json.loads(self._pipe.recv_bytes(_MAXIMUM_ANSWER)))
-        except (EOFError, OSError, TypeError, ValueError) as error:
+            answer = typed(parse_json(self._pipe.recv_bytes(_MAXIMUM_ANSWER)), dict[str, Any])
+        except (EOFError, OSError, DamagedFile) as error:
             self.end()
             raise self._how_it_ended() from error
         self._answered += 1

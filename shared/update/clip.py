@@ -29,7 +29,7 @@ def _used(settings: Settings) -> bool:
 
 
 def _words(settings: Settings) -> str:
-    return f"scaled down to an L2 norm of {settings.update_clip:g} where it is larger"
+    return f"scaled down together to an L2 norm of at most {settings.update_clip:g}"
 
 
 def _at_site(update: Arrays, state: Arrays, passage: Passage) -> tuple[Arrays, Arrays]:

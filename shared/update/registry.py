@@ -31,5 +31,6 @@ def check_update(settings: Settings) -> None:
 
 
 def in_words(settings: Settings) -> str:
-    """What happens to an update before it leaves: `as int8, scaled down to ...`."""
-    return ", ".join(step.words(settings) for step in reversed(steps_of(settings)))
+    """How an update leaves: its number format, then what was done to it before."""
+    steps = (PACKING, *transforms_of(settings))
+    return ", ".join(step.words(settings) for step in steps)

@@ -158,6 +158,8 @@ ENTRY = {"digest": ONE, "when": "2026-01-01T00:00:00+00:00", "note": ""}
         json.dumps([ENTRY | {"settings": "any"}]).encode(),
         json.dumps([ENTRY | {"settings": {"rounds": [1]}}]).encode(),
         json.dumps([ENTRY]).encode()[:-1],
+        json.dumps([ENTRY]).replace("{", '{"digest": "' + TWO + '", ').encode(),
+        json.dumps([ENTRY | {"settings": {"lr-head": float("nan")}}]).encode(),
     ],
 )  # fmt: skip
 def test_a_damaged_file_approves_nothing(home: SiteHome, data: bytes) -> None:

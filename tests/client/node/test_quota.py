@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,28 @@ def test_a_damaged_account_answers_nothing(home: SiteHome, text: str) -> None:
     with pytest.raises(SiteError, match=r"quota\.json cannot be read.*answers nothing"):
         charge(home, FEW, "north", "a", "round")
     assert home.quota.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text.replace('"run": "a"', '"ran": "a"'),
+        lambda text: text.replace('"rounds": 1', '"rounds": 1.5'),
+        lambda text: text.replace('"rounds": 1', '"rounds": 1, "rounds": 0'),
+        lambda text: text.replace('"seconds": 0.0', '"seconds": NaN'),
+        lambda text: text.replace('{"a": ', '{"a": -'),
+    ],
+    ids=["missing", "no integer", "twice", "NaN", "negative"],
+)
+def test_an_account_that_was_edited_answers_nothing(
+    home: SiteHome, spoil: Callable[[str], str]
+) -> None:
+    ask(home, "a", "round")
+    text = home.quota.read_text().replace('{"a": 0.0', '{"a": 1.0')
+    assert spoil(text) != text
+    home.quota.write_text(spoil(text))
+    with pytest.raises(SiteError, match="answers nothing"):
+        charge(home, FEW, "north", "a", "round")
 
 
 @pytest.mark.parametrize("key", ["rounds", "seconds"])

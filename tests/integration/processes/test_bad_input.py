@@ -286,6 +286,7 @@ def test_sites_with_different_base_weights(
     )
 
 
+@pytest.mark.slow
 def test_a_site_folder_that_is_read_only(
     tmp_path: Path, two_sites: Any, tiny: Any, fedthaw: Any, obeying_permissions: tuple[str, ...]
 ) -> None:

@@ -104,6 +104,7 @@ sha256sum "$0/run/model.safetensors" | cut -d" " -f1 > digest
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_coordinator(
     tmp_path: Path, two_sites: Any, tiny: Any, fedthaw: Any, here: Any, model_of: Any
 ) -> None:

@@ -177,5 +177,5 @@ def test_memory_is_flat_in_the_number_of_sites(
     strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spill, "_BLOCK", 30_000)
-    few, many = peak_of(strategy, 3, tmp_path), peak_of(strategy, 30, tmp_path)
+    few, many = peak_of(strategy, 3, tmp_path), peak_of(strategy, 12, tmp_path)
     assert many < few * 1.1 + 300_000

@@ -46,7 +46,7 @@ def run_code(readme: str, number: int, folder: Path, names: dict[str, Any]) -> d
     return names
 
 
-@pytest.mark.parametrize("backbone", ["micro", "resnet18"])
+@pytest.mark.parametrize("backbone", ["micro", pytest.param("resnet18", marks=pytest.mark.slow)])
 def test_what_the_readme_says_gives_the_models_logits(
     tmp_path: Path, write_finished: Write, here: Here, backbone: str
 ) -> None:

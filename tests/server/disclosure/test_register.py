@@ -52,7 +52,24 @@ def test_a_torn_last_line_was_never_followed_by_what_it_speaks_of(tmp_path: Path
         assert releases.before == (RELEASE, other)
 
 
-@pytest.mark.parametrize("line", ["{}", "[1]", '{"run": "r", "cohort": "c", "members": 1}'])
+WHOLE = '{"run": "r", "cohort": "c", "members": {"a": "1"}, "counts": [5, 5], "small": []}'
+
+
+def test_a_whole_line_is_none_of_those_below(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(f"{WHOLE}\n", encoding="utf-8")
+    with Register(tmp_path / FILE).opened() as releases:
+        assert releases.before == (Release("r", "c", {"a": "1"}, (5, 5), ()),)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}", "[1]", '{"run": "r", "cohort": "c", "members": 1}',
+        WHOLE.replace(', "small": []', ""), WHOLE.replace("[5, 5]", "[5]"),
+        WHOLE.replace("[5, 5]", "[5, 5.5]"), WHOLE.replace('"1"', "1"),
+        WHOLE.replace('"cohort"', '"run": "s", "cohort"'),
+    ],
+)  # fmt: skip
 def test_a_damaged_line_stops_the_run(tmp_path: Path, line: str) -> None:
     """Going on without it would show what it forbids."""
     path = tmp_path / FILE

@@ -69,7 +69,7 @@ def test_settings_say_which_steps_there_are() -> None:
     record, state = send(UPDATE, MANIFEST, {}, passage(update_clip=7.0))
     np.testing.assert_array_equal(record["w"].numpy(), UPDATE["w"])
     assert set(state) == {"residual"}
-    assert registry.in_words(RunConfig()) == "as float32, second, first"
+    assert registry.in_words(RunConfig()) == "as float32, first, second"
 
 
 @pytest.mark.usefixtures("two_steps")
