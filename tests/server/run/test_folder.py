@@ -145,7 +145,7 @@ def test_no_other_setting_may_change(begun: RunFolder, item: dataclasses.Field[o
     elif isinstance(before, bool):
         other = not before
     elif item.name in ("thaw_at", "rates"):
-        other = "0.2,0.4,0.7"
+        other = "layer4=0.2,layer3=0.4,layer2=0.7"
     elif isinstance(before, str):
         other = "b" * 64
     elif isinstance(before, int):
