@@ -31,7 +31,7 @@ def check(
     listed: Annotated[
         bool,
         typer.Option(
-            "--list", help="Name each file and row that is left out or doubtful, and why."
+            "--list", help="Name each file and row that is excluded or doubtful, and why."
         ),
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

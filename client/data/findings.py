@@ -40,7 +40,7 @@ def warnings_of(report: AdmissionReport) -> list[str]:
     groups = {
         "image(s)": _image_findings(report),
         "file(s)": {
-            "of the operating system or of network storage, left out: " + listed(report.left_out): (
+            "of the operating system or of network storage, excluded: " + listed(report.left_out): (
                 sum(report.left_out.values())
             )
         },
@@ -89,7 +89,7 @@ def _image_findings(report: AdmissionReport) -> dict[str, int]:
             report.presentation_intents.get("FOR PROCESSING", 0)
         ),
         **report.remarks,
-        "duplicates of another file of the same patient, left out": report.duplicates,
+        "duplicates of another file of the same patient, excluded": report.duplicates,
         "without a row in the table": report.images_without_label,
         "whose Patient ID is not the patient that the table gives them; the table counts": (
             report.contradicting_patient_ids

@@ -45,8 +45,8 @@ def _one_under_two_names(site: str, report: AdmissionReport) -> Iterator[str]:
         yield (
             f"{site} has {report.coinciding_patients} patients whose identifiers differ from "
             "another's in leading zeros, a final .0, blanks or invisible characters alone, as 7, "
-            "007 and 7.0 do: one patient taken for two may be in training and in validation at "
-            "once. Write a patient's identifier in one way; if they are different patients, put a "
+            "007 and 7.0 do: possible duplicate IDs, and with them train/validation leakage. "
+            "Write a patient's identifier in one way; if they are different patients, put a "
             "letter before those of one source (matched by DICOM Patient ID, the table needs an "
             "`image` column for that)."
         )

@@ -62,7 +62,7 @@ def image_batches(
 
 
 def feature_batches(features: FeatureSet, draws: list[list[Draw]], precision: Precision) -> Batches:
-    """Features of the views that are drawn, in the number format of the arithmetic."""
+    """Features of the views that are drawn, in the compute dtype."""
     device = features.prefix.device
     labels = [float(sample.radiograph.label) for sample in features.samples]
     wanted = [[wanted_of(draw, features.views) for draw in batch] for batch in draws]

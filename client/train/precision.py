@@ -1,4 +1,4 @@
-"""The number format of a site's arithmetic; weights, moments and evaluation stay in float32."""
+"""The compute dtype of a site; weights, moments and evaluation stay in float32."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LOSS_SCALE = 1024.0
 
 @dataclass(frozen=True)
 class Precision:
-    """Device type and number format of the arithmetic."""
+    """Device type and compute dtype."""
 
     device: str
     dtype: torch.dtype
 
     def autocast(self) -> torch.autocast:
-        """The context in which matrix products and convolutions use the number format."""
+        """The context in which matrix products and convolutions use the dtype."""
         mixed = self.dtype != torch.float32
         dtype = self.dtype if mixed else None
         # The cache of casted weights would outlive a step's weights in a longer context.

@@ -38,7 +38,7 @@ class SiteState:
     statistics: Mapping[str, Tensor]
     """BatchNorm statistics that stay at the site."""
     residual: Mapping[str, Tensor] = field(default_factory=dict)
-    """What the number format lost of the updates sent so far; it goes into the next one."""
+    """What the dtype lost of the updates sent so far; it goes into the next one."""
 
 
 NOTHING = SiteState(round=0, phase="", optimizer={}, statistics={})

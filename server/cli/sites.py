@@ -24,7 +24,7 @@ from server.link.registry import (
     read_registry,
     renew_key,
 )
-from server.link.registry import register as let_in
+from server.link.registry import register as register_key
 from server.link.registry import remove as let_out
 from shared.deployment.keys import certificate_fingerprint, fingerprint
 from shared.errors import ConfigError
@@ -86,7 +86,7 @@ def register(
         overlap = OVERLAP_DAYS if overlap_days is None else overlap_days
         site, others = renew_key(opened, name, text, days, overlap)
     else:
-        site, others = let_in(opened, name, text, days), ()
+        site, others = register_key(opened, name, text, days), ()
     key_of_site, end = fingerprint(site.key.line), end_date(site)
     if renew:
         old = ", ".join(f"{fingerprint(one.key.line)} until {end_date(one)}" for one in others)

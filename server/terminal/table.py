@@ -10,7 +10,7 @@ from rich.table import Table
 
 from server.terminal.progress import as_rounded
 
-_COLUMNS = ("AUROC", "95 % interval", "balanced accuracy", "F1", "positive", "negative")
+_COLUMNS = ("AUROC", "95 % CI", "balanced accuracy", "F1", "positive", "negative")
 
 
 def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> None:
@@ -39,10 +39,10 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
         summary["bytes"]["full_exchange"],
     )
     console.print(
-        f"Moved {moved / 1e6:,.1f} MB; the whole model in the same rounds: {full / 1e6:,.1f} MB "
-        f"({moved / full:.0%})."
+        f"Data transferred: {moved / 1e6:,.1f} MB; the whole model in the same rounds: "
+        f"{full / 1e6:,.1f} MB ({moved / full:.0%})."
         if full
-        else f"Moved {moved / 1e6:,.1f} MB.",
+        else f"Data transferred: {moved / 1e6:,.1f} MB.",
         highlight=False,
     )
     console.print(

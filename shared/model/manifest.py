@@ -16,7 +16,7 @@ from shared.wire.formats.choice import format_of
 def manifest_of_stages(
     model: nn.Module, stages: Collection[Stage], batch_norm: str, update_dtype: str = "float32"
 ) -> tuple[TensorSpec, ...]:
-    """Name, shape and number format of what is exchanged of these stages, in the network's order.
+    """Name, shape and dtype of what is exchanged of these stages, in the network's order.
 
     Kept, since a round of the head asks often enough to notice. ValueError for an unknown stage or
     another `batch_norm`.

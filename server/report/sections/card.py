@@ -47,7 +47,7 @@ def _sampled(config: RunConfig) -> str:
         return ""
     return (
         " Training drew both classes equally often, so it is too high where the finding is rare; "
-        "recalibration in calibration.json mends that for patients like the validation patients."
+        "recalibration in calibration.json corrects that for patients like the validation patients."
     )
 
 
@@ -119,7 +119,7 @@ def _one(cohort: Cohort) -> str:
     ]
     limits = interval(cohort.pooled.auroc_ci95)
     return (
-        f"AUROC at the {cohort.title} of all sites: {metric(cohort.pooled.auroc)} (95 % interval "
+        f"AUROC at the {cohort.title} of all sites: {metric(cohort.pooled.auroc)} (95 % CI "
         f"{limits}); by site: {', '.join(sites)}."
     )
 

@@ -23,7 +23,7 @@ def reliability_figure(
 
     With a `temperature`, which was fitted to other patients, the probabilities after it as well.
     """
-    curves = {"as trained": reliability_curve(counts, min_cell=min_cell)}
+    curves = {"uncalibrated": reliability_curve(counts, min_cell=min_cell)}
     if temperature is not None:
         tempered = apply_temperature(bin_logits(), temperature)
         curves[f"at temperature {temperature:.2f}"] = reliability_curve(

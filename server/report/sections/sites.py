@@ -17,7 +17,7 @@ from server.report.numbers import (
 from shared.metrics.summary import BinaryMetrics
 
 _METRICS = (
-    "AUROC", "95 % interval", "sensitivity", "specificity", "balanced accuracy", "F1",
+    "AUROC", "95 % CI", "sensitivity", "specificity", "balanced accuracy", "F1",
     "Brier score", "with the finding", "without",
 )  # fmt: skip
 

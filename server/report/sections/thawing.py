@@ -143,7 +143,7 @@ def _numbers(report: Report) -> Html:
         for r in report.rounds
     ]
     head = (
-        "round", "stages that train", "loss", "AUROC before it", "sites", "moved",
-        "full exchange", "time", "of it waiting",
+        "round", "stages that train", "loss", "AUROC of the incoming model", "sites",
+        "data transferred", "full exchange", "time", "waiting for sites",
     )  # fmt: skip
     return table("Rounds", head, rows, text_columns=(1,))

@@ -1,4 +1,4 @@
-"""Each arm less the first one, in the same patients."""
+"""Each arm's difference from the first one, in the same patients."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def differences_section(report: StudyReport) -> Html:
 def _plot(result: StudyResult) -> Html:
     first = result.arms[0].arm.name
     rows = [Row(_label(result, one), one.difference.mean, one.ci95) for one in result.comparisons]
-    axis = f"AUROC less that of {first[:24]}"
+    axis = f"AUROC difference from {first[:24]}"
     plot = forest(
         rows, axis, 0.0, "difference-of-areas",
         "For each arm, how much its AUROC is above or below that of the first, with intervals.",
     )  # fmt: skip
     caption = (
-        f"Right of the dotted line an arm is better than {first}. The lines are 95 % intervals of "
-        "other patients and seeds."
+        f"Right of the dotted line an arm is better than {first}. The lines are 95 % CIs, "
+        "which allow for the sampling of patients and for seeds."
     )
     numbers = [(row.label, f"{row.value:+.3f}", metric_interval(row.interval)) for row in rows]
-    head = ("arm", "difference", "95 % interval")
+    head = ("arm", "difference", "95 % CI")
     return figure(plot, caption, table("Differences of AUROC", head, numbers))
 
 
@@ -73,7 +73,7 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
 def _table(result: StudyResult) -> Html:
     head = (
         "arm", "at", "difference of AUROC", "p", "p (Holm)", "p (signed rank)",
-        "smallest possible",
+        "minimum attainable p",
     )  # fmt: skip
     rows = [
         (

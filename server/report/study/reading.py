@@ -21,11 +21,12 @@ def reading_section(report: StudyReport) -> Html:
          "sites, by class, and the counts added up. Folds are of different models, so a "
          "difference in level between them costs AUROC: it judges the way of training with its "
          "thresholds, not one model."),
-        ("95 % interval", "What would be seen with other patients of the same kind: DeLong's, its "
-         "limits averaged over the repeats. It does not allow for training on other patients; no "
-         "unbiased estimate of that can be had from cross-validation (Bengio and Grandvalet, "
-         "JMLR 2004;5:1089-1105). In simulated studies of 60 and 160 patients it held the truth in "
-         "89 % of those of one repeat, in 95 % and 97 % of those of three and six."),
+        ("95 % CI", "Confidence interval: the range compatible with the data; 95 % of such "
+         "intervals contain the true value. It is DeLong's, its limits averaged over the repeats, "
+         "and does not allow for training on other patients; no unbiased estimate of that can be "
+         "had from cross-validation (Bengio and Grandvalet, JMLR 2004;5:1089-1105). In simulated "
+         "studies of 60 and 160 patients it contained the true value in 89 % of those of one "
+         "repeat, in 95 % and 97 % of those of three and six."),
         ("p-values", "In the same simulated studies two equal arms differed at 0.05 in "
          "1 to 4 % of those of three or six repeats, but in 8 to 11 % of those of one repeat: "
          "single models differ by chance. So one repeat proves little."),

@@ -10,7 +10,7 @@ from server.report.study.words import spread
 from server.study.results import ArmResult
 
 _POINTS = {
-    "youden": "best sensitivity + specificity",
+    "youden": "Youden index",
     "sensitivity-0.8": "sensitivity 0.80 or more",
     "sensitivity-0.9": "sensitivity 0.90 or more",
     "sensitivity-0.95": "sensitivity 0.95 or more",
@@ -36,7 +36,7 @@ def thresholds_section(report: StudyReport) -> Html:
 
 
 def _reliability(arm: ArmResult) -> Html:
-    curves = {"as trained": arm.reliability, "after temperature": arm.reliability_calibrated}
+    curves = {"uncalibrated": arm.reliability, "temperature-scaled": arm.reliability_calibrated}
     svg = reliability_plot(curves, "reliability", f"Reliability of {arm.arm.name}")
     caption = (
         f"Reliability of {arm.arm.name} at held-out patients: on the dotted line a probability of "
@@ -51,7 +51,7 @@ def _brier(report: StudyReport) -> Html:
         (one.arm.name, spread(one.brier), spread(one.brier_calibrated))
         for one in report.result.arms
     ]
-    head = ("arm", "as trained", "after temperature")
+    head = ("arm", "uncalibrated", "temperature-scaled")
     caption = "Brier score at held-out patients; mean (standard deviation over repeats)"
     note = "0 is perfect; giving everybody the share of patients with the finding scores"
     positives, negatives = report.result.arms[0].patients

@@ -55,7 +55,7 @@ def test_thresholds_are_judged_at_held_out_patients(
     _, tables = page_of(report)
     point = report.result.arms[1].points[0]
     rows = tables["second: thresholds chosen at validation, judged at held-out patients"]
-    assert rows[1][0] == "best sensitivity + specificity"
+    assert rows[1][0] == "Youden index"
     assert point.sensitivity is not None
     assert rows[1][1].startswith(f"{point.sensitivity.mean:.3f} (")
 
@@ -74,7 +74,7 @@ def test_the_sentence_claims_no_more_than_the_tests(
 ) -> None:
     result = make_study_result()
     first = result.arms[0].auroc.mean
-    assert f"First has an AUROC of {first:.2f} (95 % interval" in study_sentence(result)
+    assert f"First has an AUROC of {first:.2f} (95 % CI" in study_sentence(result)
     assert study_sentence(result).endswith("significantly better: second.")
     unsure = replace(result, comparisons=(replace(result.comparisons[0], p_holm=0.05),))
     assert study_sentence(unsure).endswith(
