@@ -25,9 +25,12 @@ class Fit(StrEnum):
 def check(
     folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
     image_size: Annotated[
-        int, typer.Option(min=32, max=4096, help="Side of the square input, as the run will use.")
+        int,
+        typer.Option(min=32, max=4096, help="Side of the square input in pixels, as in the run."),
     ] = DEFAULTS.image_size,
-    image_fit: Annotated[Fit, typer.Option(help="As the run will use.")] = Fit.pad,
+    image_fit: Annotated[
+        Fit, typer.Option(help="How images become square, as in the run.")
+    ] = Fit.pad,
     listed: Annotated[
         bool,
         typer.Option(
@@ -40,9 +43,9 @@ def check(
 
     Example: fedthaw site check hospitals/north
 
-    Exit code 2 when the site could not train as it is. The images are prepared and kept in the
-    site's cache on the way. The output has counts alone, but with --list: that names files and
-    patients, and is for this site's eyes.
+    Exit code 2 if the site cannot train as it is. The prepared images are kept in the site's cache.
+    The output has counts only, except with --list, which names files and patients and is for this
+    site only.
     """
     from client.settings import load_site
 

@@ -223,7 +223,7 @@ def test_an_unfinished_run_says_so(make_run: Callable[..., Path]) -> None:
     page = run_page(read_report(make_run(finished=False, scores=False, rounds=2), 5))
     assert "This run is not finished: 2 of 4 rounds are done." in page
     assert "no curves of its final model yet" in page
-    assert "before the last of them it separated" in page
+    assert "before the last of them it detected" in page
 
 
 def test_a_run_without_rounds(make_run: Callable[..., Path]) -> None:
