@@ -90,9 +90,9 @@ def _operating_points(report: Report, cohort: Cohort, counts: Histogram) -> Html
         for name, measure in _MEASURES
     ]
     note = (
-        "Predictive values hold for as many patients with the finding as there are among these. "
-        "Thresholds are not chosen on the patients they are judged by, which would flatter them"
-        + ("." if len(points) == 1 else ": all but the first were chosen at validation.")
+        "Predictive values hold at the prevalence in these patients only. Thresholds are not "
+        "chosen on the patients that they are evaluated on, which would be optimistic"
+        + ("." if len(points) == 1 else ": all but the first were chosen on validation patients.")
     )
     of_patients = cohort.title.removesuffix(" patients")
     caption = f"Operating points in the {of_patients} set, with exact 95 % CIs"
@@ -112,8 +112,8 @@ def _grade(cohort: Cohort) -> Html | None:
     grade = cohort.grade
     text = (
         f"For comparison, the sites' clinical grade alone has an AUROC of {share(grade.auroc)} "
-        f"(95 % CI {interval(grade.auroc_ci95)}) at those of the {cohort.title} that have "
-        f"one, and the model {share(grade.model_auroc)} at the same."
+        f"(95 % CI {interval(grade.auroc_ci95)}) in those of the {cohort.title} that have "
+        f"one, and the model {share(grade.model_auroc)} in the same."
     )
     if grade.difference is not None:
         text += f" The difference is {grade.difference:+.3f}"

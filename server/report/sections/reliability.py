@@ -38,8 +38,9 @@ def reliability_figure(
 
 def _caption(cohort: Cohort, counts: Histogram, min_cell: int) -> str:
     text = (
-        f"Reliability of {cohort.title}: on the dotted line a probability of 0.3 comes true in "
-        f"three of ten. Groups of ten equal widths, joined until each holds {min_cell} patients."
+        f"Reliability of {cohort.title}: on the dotted line, three in ten patients with a "
+        f"probability of 0.3 have the finding. Groups of ten equal widths, joined until each holds "
+        f"{min_cell} patients."
     )
     fit, shift = recalibration(counts), calibration_in_the_large(counts)
     if shift is None:

@@ -47,8 +47,8 @@ def _areas(arms: tuple[ArmResult, ...]) -> Html:
     )  # fmt: skip
     caption = (
         "Area under the ROC curve of each arm, mean over the repeats, with its 95 % CI. "
-        "Arms of other sites have other patients. Whether two arms differ is not "
-        "seen from whether these overlap: see the differences."
+        "Arms of other sites have other patients. Whether their CIs overlap does "
+        "not show whether two arms differ: see the differences."
     )
     numbers = [(r.label, metric(r.value), metric_interval(r.interval)) for r in rows]
     return figure(plot, caption, table("AUROC by arm", ("arm", "AUROC", "95 % CI"), numbers))

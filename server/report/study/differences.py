@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.report.html import Html, element, figure, paragraph, section, table
-from server.report.numbers import listed, metric_interval
+from server.report.numbers import in_words, listed, metric_interval
 from server.report.study.data import StudyReport
 from server.report.study.forest import Row, forest
 from server.report.study.words import probability, with_interval
@@ -52,16 +52,16 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
     smallest = result.comparisons[0].signed_rank
     return (
         paragraph(
-            "The first p asks whether other patients of the same kind and other seeds would show "
-            "the same: the mean difference over the repeats by its standard error, from DeLong's "
-            "variance of each patient's mean place under both arms and the variance between the "
-            "repeats. Holm's adjustment allows for the number of arms."
+            "The first p-value tests whether the mean difference over the repeats is zero, for "
+            "patients and seeds like these: its standard error is from DeLong's variance of each "
+            "patient's mean placement under both arms and the variance between the repeats. Holm's "
+            "adjustment allows for the number of arms."
         ),
         paragraph(
-            "The signed-rank test asks whether another draw of folds and seeds would favour the "
-            f"same arm; {smallest.repeats} repeats cannot give it a p below "
-            f"{smallest.smallest_p:.3g}, whatever they show, and it says nothing of other "
-            "patients: the repeats share theirs."
+            "The signed-rank test asks whether other folds and seeds would favour the same arm; "
+            f"with {in_words(smallest.repeats, 'repeat', 'repeats')} its p cannot be below "
+            f"{smallest.smallest_p:.3g}, and it says nothing about other patients: the repeats "
+            "share theirs."
         ),
         paragraph(
             "An interval that contains zero does not show that two arms are equal, only that these "
@@ -87,5 +87,5 @@ def _table(result: StudyResult) -> Html:
         )
         for one in result.comparisons
     ]
-    caption = f"Differences to {result.arms[0].arm.name}; mean (standard deviation over repeats)"
+    caption = f"Differences from {result.arms[0].arm.name}; mean (standard deviation over repeats)"
     return table(caption, head, rows, text_columns=(1,))

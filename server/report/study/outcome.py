@@ -56,10 +56,10 @@ def study_sentence(result: StudyResult) -> str:
 
 
 def _judged(result: StudyResult) -> str:
-    """Arms of some of the sites are judged at the patients of these."""
+    """Arms of some of the sites are evaluated on the patients of these."""
     first = result.arms[0]
     alike = all(one.patients == first.patients for one in result.arms)
-    return f"{'each' if alike else 'the first'} judged at {sum(first.patients):,} patients"
+    return f"{'each' if alike else 'the first'} evaluated on {sum(first.patients):,} patients"
 
 
 def _figures(result: StudyResult) -> Html:
