@@ -23,11 +23,11 @@ app = typer.Typer(add_completion=False)
 def settings(
     json_output: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
 ) -> None:
-    """List a run's settings: defaults, what is allowed, and what each does.
+    """List a run's settings: defaults, allowed values, and what each does.
 
     Example: fedthaw settings
 
-    Give one as --set KEY=VALUE to simulate, submit or study.
+    Pass one as --set KEY=VALUE to simulate, submit or study.
     """
     items = [item for item in dataclasses.fields(RunConfig) if item.name not in OWN_OPTIONS]
     if json_output:
