@@ -64,7 +64,7 @@ def with_former(flat: Mapping[str, object], backbone: Backbone) -> dict[str, obj
     new = {key: value for key, value in flat.items() if key not in known}
     for setting in RECIPE:
         own = {key: value for key, value in given.items() if known[key][0] == setting}
-        changed = {key: value for key, value in own.items() if value != _default(known[key])}
+        changed = {key: value for key, value in own.items() if value != former_default(known[key])}
         if not changed:
             continue
         if foreign := sorted(changed.keys() - backbone.former.keys()):
@@ -99,18 +99,18 @@ def former_of(setting: str, text: str, backbone: Backbone) -> dict[str, Scalar]:
     return {stages[stage]: values[stage] for stage in stages} if len(values) == len(stages) else {}
 
 
-def _recipe(key: str, backbone: Backbone) -> dict[str, float]:
-    stages = backbone.thawing_stages(len(RECIPE[key]))
-    return dict(zip(stages, RECIPE[key], strict=True))
-
-
-def _default(former: tuple[str, str]) -> float:
-    """The default of a former setting."""
+def former_default(former: tuple[str, str]) -> float:
+    """The default of a setting of earlier versions, named by its successor and its stage."""
     from shared.model.registry import BACKBONES
 
     setting, stage = former
     having = next(b for b in BACKBONES.values() if former in b.former.values())
     return _recipe(setting, having)[stage]
+
+
+def _recipe(key: str, backbone: Backbone) -> dict[str, float]:
+    stages = backbone.thawing_stages(len(RECIPE[key]))
+    return dict(zip(stages, RECIPE[key], strict=True))
 
 
 def _all(setting: str, values: StageValues) -> StageValues:

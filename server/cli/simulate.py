@@ -19,9 +19,11 @@ from server.tracking.choose import require_packages
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import keep_private, private_files
+from shared.model.registry import BACKBONES, former_settings
 from shared.overrides import OWN_OPTIONS, parse_overrides
 from shared.replies import own_sites
 from shared.setting import Scalar
+from shared.stage_values import former_of
 
 app = typer.Typer(add_completion=False)
 
@@ -135,7 +137,7 @@ def _resolve(
     if resume and not (sites and ended_before_it_began(folder)):
         return _stored(folder, _distinct(sites), overrides | ({"pooled": True} if pool else {}))
     if not sites:
-        overrides = DEMO_SETTINGS | overrides
+        overrides = _demo_settings(overrides) | overrides
         sites = [_phantoms_beside(folder) / name for name in PHANTOM_HOSPITALS]
     folders = _distinct(sites)
     given: dict[str, Scalar] = {
@@ -147,6 +149,16 @@ def _resolve(
         "pooled": pool,
     }
     return with_absolute_weights(parse_run_config(given))
+
+
+def _demo_settings(given: dict[str, Scalar]) -> dict[str, Scalar]:
+    """DEMO_SETTINGS, with what they say to stages under the names that are given, if earlier."""
+    demo, former = dict(DEMO_SETTINGS), former_settings()
+    network = BACKBONES.get(str(given.get("backbone", demo["backbone"])))
+    for setting in {former[key][0] for key in given if key in former}:
+        if network is not None and network.former:
+            demo |= former_of(setting, str(demo.pop(setting)), network)
+    return demo
 
 
 def _distinct(sites: list[Path]) -> list[Path]:
