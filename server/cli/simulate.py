@@ -19,11 +19,11 @@ from server.tracking.choose import require_packages
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.files import keep_private, private_files
-from shared.model.registry import BACKBONES, former_settings
+from shared.model.registry import BACKBONES
 from shared.overrides import OWN_OPTIONS, parse_overrides
 from shared.replies import own_sites
 from shared.setting import Scalar
-from shared.stage_values import former_of
+from shared.stage_values import DEFAULTS, former_of, replaced
 
 app = typer.Typer(add_completion=False)
 
@@ -137,7 +137,7 @@ def _resolve(
     if resume and not (sites and ended_before_it_began(folder)):
         return _stored(folder, _distinct(sites), overrides | ({"pooled": True} if pool else {}))
     if not sites:
-        overrides = _demo_settings(overrides) | overrides
+        overrides = _demo_settings(overrides)
         sites = [_phantoms_beside(folder) / name for name in PHANTOM_HOSPITALS]
     folders = _distinct(sites)
     given: dict[str, Scalar] = {
@@ -152,13 +152,12 @@ def _resolve(
 
 
 def _demo_settings(given: dict[str, Scalar]) -> dict[str, Scalar]:
-    """DEMO_SETTINGS, with what they say to stages under the names that are given, if earlier."""
-    demo, former = dict(DEMO_SETTINGS), former_settings()
-    network = BACKBONES.get(str(given.get("backbone", demo["backbone"])))
-    for setting in {former[key][0] for key in given if key in former}:
-        if network is not None and network.former:
-            demo |= former_of(setting, str(demo.pop(setting)), network)
-    return demo
+    """DEMO_SETTINGS with what is given in their place."""
+    demo = dict(DEMO_SETTINGS)
+    if network := BACKBONES.get(str(given.get("backbone", demo["backbone"]))):
+        for key in DEFAULTS:
+            demo |= former_of(key, str(demo[key]), network)
+    return replaced(demo, given)
 
 
 def _distinct(sites: list[Path]) -> list[Path]:
@@ -184,7 +183,7 @@ def _stored(folder: Path, sites: list[Path], given: dict[str, Scalar]) -> RunCon
     if sites and names != set(str(flat["sites"]).split(os.pathsep)):
         given = given | {"sites": os.pathsep.join(map(str, sites))}
     return with_absolute_weights(
-        parse_run_config({**flat, **given, "out": str(folder), "resume": True})
+        parse_run_config({**replaced(flat, given), "out": str(folder), "resume": True})
     )
 
 
