@@ -39,6 +39,7 @@ from shared.errors import ConfigError
 from shared.files import write_private
 from shared.overrides import OWN_OPTIONS, parse_overrides
 from shared.setting import Scalar
+from shared.stage_values import replaced
 
 app = typer.Typer(add_completion=False)
 stop_app = typer.Typer(add_completion=False)
@@ -168,7 +169,7 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
             f"A continued run keeps its {', '.join(fixed)}; only {', '.join(sorted(free))} may "
             "change. Leave it out, or submit a new run."
         )
-    config = config_of({**order.config.to_flat(), **overrides})
+    config = config_of(replaced(order.config.to_flat(), overrides))
     return replace(order, submitted=_now(), config=config)
 
 
