@@ -118,7 +118,7 @@ def test_an_error_gives_nothing_of_the_site_away(
     monkeypatch.setattr(f"client.app.{HANDLERS[message_type]}", fail)
     content = DescribeRequest("run-1").to_content()
     if message_type in REQUESTS:
-        monkeypatch.setattr(f"client.app.{REQUESTS[message_type]}.from_content", lambda _: None)
+        monkeypatch.setattr(f"client.app.{REQUESTS[message_type]}.from_content", lambda *_: None)
     caplog.set_level(logging.ERROR, logger="fedthaw.site")
     reply = ask(grid_of(), message_type, content)
     assert reply.has_error()
