@@ -1,4 +1,4 @@
-"""How often a study's intervals hold the truth, and how often equal arms are told apart.
+"""How often a study's CIs contain the true value, and how often equal arms are found different.
 
     python -m benchmarks.study_statistics --studies 400
 

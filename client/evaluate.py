@@ -42,10 +42,10 @@ def predict_logits(
 
 
 def require_numbers(logits: Sequence[float]) -> None:
-    """Raise FedThawError where a logit is no number."""
+    """Raise FedThawError where a logit is NaN."""
     if np.isnan(logits).any():
         raise FedThawError(
-            "The model gives scores that are no numbers: its training has diverged. Lower the "
+            "The model gives NaN scores: its training has diverged. Lower the "
             "learning rates (lr-head, rates) of the run.",
             shareable="the model received has diverged; lower the run's learning rates",
             diverged=True,

@@ -84,8 +84,8 @@ def require_finite(delta: Arrays, round_number: int) -> None:
     broken = [name for name, array in delta.items() if not np.isfinite(array).all()]
     if broken:
         raise FedThawError(
-            f"Training in round {round_number} left weights that are no numbers ({broken[0]}); "
-            "lower the learning rates (lr-head, rates) of the run.",
+            f"Training in round {round_number} left NaN or infinite weights ({broken[0]}); lower "
+            "the learning rates (lr-head, rates) of the run.",
             shareable="its weights are no longer finite; lower the run's learning rates",
             diverged=True,
         )

@@ -35,8 +35,8 @@ COMMANDS = {
     "site": ("client.cli:app", "What a hospital does: check its folder, join a federation."),
     "submit": ("server.cli.submit:app", "Start a run at the coordinator's sites and follow it."),
     "stop": ("server.cli.submit:stop_app", "Stop a run; it can be continued."),
-    "server": ("server.cli.server:app", "What the coordinator does: make its keys, let sites in."),
-    "health": ("shared.health:app", "Ask a running server or site whether it serves."),
+    "server": ("server.cli.server:app", "What the coordinator does: keys, sites, runs."),
+    "health": ("shared.health:app", "Ask a running server or site whether it is serving."),
 }
 """Command -> (module:typer app, one line of help)."""
 

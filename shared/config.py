@@ -159,7 +159,7 @@ class RunConfig:
     )
     update_dtype: str = setting(
         "float32",
-        "number format of the weights on the wire: float16 halves the messages, int8 makes them "
+        "dtype of transmitted weights: float16 halves the messages, int8 makes them "
         "5.7 times smaller",
         choices=NUMBER_FORMATS,
     )
@@ -167,7 +167,7 @@ class RunConfig:
     # speed at the sites
     precision: str = setting(
         "auto",
-        "number format of the arithmetic: auto is bfloat16 or float16 where the device is built "
+        "compute dtype: auto is bfloat16 or float16 where the device is built "
         "for it, else float32; weights and evaluation stay in float32",
         choices=("auto", "float32", "bfloat16", "float16"),
     )

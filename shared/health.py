@@ -19,15 +19,18 @@ SECONDS = 5.0
 @app.command()
 def health(
     address: Annotated[
-        str, typer.Argument(metavar="HOST:PORT", help="What --health was given of that process.")
+        str,
+        typer.Argument(
+            metavar="HOST:PORT", help="The address given to that process with --health."
+        ),
     ],
 ) -> None:
     """Ask the health service of a running server or site.
 
     Example: fedthaw health 127.0.0.1:9080
 
-    Exit code 0 when it is serving, else 1. It asks by the gRPC health protocol, so any other
-    client of that protocol will do as well.
+    Exit code 0 when it is serving, else 1. It asks by the gRPC health protocol, so any other client
+    of that protocol works too.
     """
     checked = to_address(*parse_address(address))
     status = health_status(checked)
@@ -39,7 +42,7 @@ def health(
 HealthOption = Annotated[
     str | None,
     typer.Option(
-        "--health", metavar="ADDRESS", help="HOST:PORT of a gRPC health service; default none."
+        "--health", metavar="ADDRESS", help="HOST:PORT of a gRPC health service; default: none."
     ),
 ]
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from shared.config import RunConfig
 from shared.model.published import NAMED_WEIGHTS
+from shared.model.registry import former_settings
 from shared.setting import Scalar
 
 SHOWN_DIGITS = 12
@@ -24,8 +25,12 @@ one study differ and which choose between sets of whole blocks of patients."""
 
 
 def approved_settings(config: RunConfig) -> dict[str, Scalar]:
-    """The settings that an approval is of: all but those that concern no site."""
-    settings = {k: v for k, v in config.to_flat().items() if k not in _FREE}
+    """The settings that an approval is of: all but those that concern no site.
+
+    Settings of earlier versions only repeat what others say.
+    """
+    without = _FREE | former_settings().keys()
+    settings = {k: v for k, v in config.to_flat().items() if k not in without}
     if config.weights not in NAMED_WEIGHTS:
         settings["weights"] = WEIGHTS_FILE
     return settings

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from shared.errors import ConfigError
 from shared.model.backbone import RECIPE_RATES, RECIPE_THAWS, Backbone
+from shared.model.registry import BACKBONES, former_settings
 from shared.setting import Scalar
 
 StageValues = Mapping[str, float]
@@ -57,14 +58,12 @@ def with_former(flat: Mapping[str, object], backbone: Backbone) -> dict[str, obj
     One that has its default says nothing, so that it may stand beside what replaced it. ConfigError
     for one of another backbone, of another type, out of range, or that contradicts its successor.
     """
-    from shared.model.registry import former_settings
-
     known = former_settings()
     given = {key: _former_number(key, flat[key], known[key][0]) for key in known if key in flat}
     new = {key: value for key, value in flat.items() if key not in known}
     for setting in RECIPE:
         own = {key: value for key, value in given.items() if known[key][0] == setting}
-        changed = {key: value for key, value in own.items() if value != _default(known[key])}
+        changed = {key: value for key, value in own.items() if value != former_default(known[key])}
         if not changed:
             continue
         if foreign := sorted(changed.keys() - backbone.former.keys()):
@@ -85,6 +84,21 @@ def with_former(flat: Mapping[str, object], backbone: Backbone) -> dict[str, obj
     return new
 
 
+def replaced(before: Mapping[str, Scalar], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Settings in which those given replace others, under their own names or those of before.
+
+    `before` has both names of what it says.
+    """
+    known, kept = former_settings(), dict(before)
+    for setting in RECIPE:
+        former = [key for key, (new, _) in known.items() if new == setting]
+        if setting in given:
+            kept = {key: value for key, value in kept.items() if key not in former}
+        elif any(key in given for key in former):
+            kept.pop(setting, None)
+    return {**kept, **given}
+
+
 def former_of(setting: str, text: str, backbone: Backbone) -> dict[str, Scalar]:
     """What a setting was in earlier versions, for a backbone that had them; else empty.
 
@@ -99,18 +113,16 @@ def former_of(setting: str, text: str, backbone: Backbone) -> dict[str, Scalar]:
     return {stages[stage]: values[stage] for stage in stages} if len(values) == len(stages) else {}
 
 
-def _recipe(key: str, backbone: Backbone) -> dict[str, float]:
-    stages = backbone.thawing_stages(len(RECIPE[key]))
-    return dict(zip(stages, RECIPE[key], strict=True))
-
-
-def _default(former: tuple[str, str]) -> float:
-    """The default of a former setting."""
-    from shared.model.registry import BACKBONES
-
+def former_default(former: tuple[str, str]) -> float:
+    """The default of a setting of earlier versions, named by its successor and its stage."""
     setting, stage = former
     having = next(b for b in BACKBONES.values() if former in b.former.values())
     return _recipe(setting, having)[stage]
+
+
+def _recipe(key: str, backbone: Backbone) -> dict[str, float]:
+    stages = backbone.thawing_stages(len(RECIPE[key]))
+    return dict(zip(stages, RECIPE[key], strict=True))
 
 
 def _all(setting: str, values: StageValues) -> StageValues:

@@ -41,7 +41,7 @@ def print_report(report: AdmissionReport, *, listed: bool = False) -> None:
     for item in report.listed if listed else ():
         _print(
             console,
-            f"{'left out' if item.out else 'look at':<10} {item.kind} {item.name}: {item.why}",
+            f"{'excluded' if item.out else 'look at':<10} {item.kind} {item.name}: {item.why}",
         )
     for sentence in report.warnings:
         _print(console, f"note       {sentence}")
@@ -51,7 +51,7 @@ def print_report(report: AdmissionReport, *, listed: bool = False) -> None:
     if named and not listed:
         _print(
             console,
-            f"{named} file(s) and row(s) are left out or doubtful; --list names them.",
+            f"{named} file(s) and row(s) are excluded or doubtful; --list names them.",
         )
     if not report.problems:
         _print(console, f"{report.site} can take part.", "bold green")
@@ -74,7 +74,7 @@ def _rows(report: AdmissionReport) -> list[tuple[str, str]]:
         ("duplicates", str(report.duplicates)),
         ("images without label", str(report.images_without_label)),
         ("images of an outcome not used", str(report.images_of_unused_outcome)),
-        ("images of contradictory patients", str(report.images_of_contradictory_patients)),
+        ("images with conflicting labels", str(report.images_of_contradictory_patients)),
         ("rows of the table", str(report.label_rows)),
         ("rows without image", str(report.labels_without_image)),
         ("rows set aside", _tally(report.bad_rows)),

@@ -26,7 +26,7 @@ from shared.run_plan import SHOWN_DIGITS, approved_settings, plan_number
 Folder = Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")]
 SettingsOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the run; may repeat."),
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the run; may be repeated."),
 ]
 
 
@@ -36,7 +36,7 @@ def approve(
         str | None,
         typer.Argument(
             metavar="[PLAN|HASH]",
-            help="A plan that a run waits with, or the hash of a run's code (64 digits).",
+            help="The plan of a waiting run, or the hash of a run's code (64 digits).",
         ),
     ] = None,
     installed: Annotated[
@@ -50,15 +50,15 @@ def approve(
             help="Let this code run with all settings that the policy in site.toml allows.",
         ),
     ] = False,
-    note: Annotated[str, typer.Option(help="Kept beside the approval, for yourself.")] = "",
+    note: Annotated[str, typer.Option(help="Kept with the approval, for yourself.")] = "",
 ) -> None:
     """Let the coordinator run code on this site's data, with the settings that are shown.
 
     Example: fedthaw site approve hospitals/north
 
-    Without PLAN or HASH it shows what waits, in plain words, and what is approved. PLAN approves
+    Without PLAN or HASH it shows in plain words what is waiting and what is approved. PLAN approves
     one of these. A plan may be approved before it is asked for: --installed (or HASH) with --set
-    for each setting that is not the default. A running site takes it up at once.
+    for each setting that is not the default. A running site uses the approval at once.
     """
     home = open_site_home(site_home(folder), joined=False)
     policy = read_policy(folder)
@@ -88,7 +88,7 @@ def revoke(
         str, typer.Argument(metavar="PLAN|HASH", help="The plan, or the hash of the code.")
     ],
 ) -> None:
-    """Take back the approval of a plan, or all approvals of code of this hash.
+    """Revoke the approval of a plan, or all approvals of the code with this hash.
 
     Example: fedthaw site revoke hospitals/north 5f0c...
     """

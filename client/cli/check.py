@@ -28,13 +28,14 @@ FIT = Fit(DEFAULTS.image_fit)
 def check(
     folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
     image_size: Annotated[
-        int, typer.Option(min=32, max=4096, help="Side of the square input, as the run will use.")
+        int,
+        typer.Option(min=32, max=4096, help="Side of the square input in pixels, as in the run."),
     ] = DEFAULTS.image_size,
-    image_fit: Annotated[Fit, typer.Option(help="As the run will use.")] = FIT,
+    image_fit: Annotated[Fit, typer.Option(help="How images become square, as in the run.")] = FIT,
     listed: Annotated[
         bool,
         typer.Option(
-            "--list", help="Name each file and row that is left out or doubtful, and why."
+            "--list", help="Name each file and row that is excluded or doubtful, and why."
         ),
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -43,9 +44,9 @@ def check(
 
     Example: fedthaw site check hospitals/north
 
-    Exit code 2 when the site could not train as it is. The images are prepared and kept in the
-    site's cache on the way. The output has counts alone, but with --list: that names files and
-    patients, and is for this site's eyes.
+    Exit code 2 if the site cannot train as it is. The prepared images are kept in the site's cache.
+    The output has counts only, except with --list, which names files and patients and is for this
+    site only.
     """
     from client.settings import load_site
 

@@ -51,7 +51,7 @@ def init(
     Example: fedthaw site init hospitals/north --invitation north.json
 
     The private key stays in the folder `federation` of the site's folder, or in that of the
-    environment variable FEDTHAW_SITE_HOME. Once made, it is never replaced.
+    environment variable FEDTHAW_SITE_HOME. An existing key is never replaced.
     """
     name = read_site_name(folder)
     invited = _invitation(name, invitation, server, ca)
@@ -106,7 +106,7 @@ def renew_key(
     passphrase: PassphraseOption = False,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Make a new key beside this site's present one, which it is to replace.
+    """Make a new key, which is to replace this site's present one.
 
     Example: fedthaw site renew-key hospitals/north
 

@@ -31,12 +31,13 @@ def log(
     last: LastOption = 20,
     everything: AllOption = False,
     json_output: Annotated[
-        bool, typer.Option("--json", help="All that is known of each, a JSON object a line.")
+        bool,
+        typer.Option("--json", help="All that is known of each entry, one JSON object per line."),
     ] = False,
     verify: VerifyOption = False,
     syslog: SyslogOption = None,
 ) -> None:
-    """Show what was asked of this site and what it sent: when, for which run, how much and what.
+    """Show what this site was asked and what it sent: when, for which run, what and how much.
 
     Example: fedthaw site log hospitals/north --last 5
 

@@ -13,7 +13,7 @@ def phantoms(
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other patients.")] = 0,
     image_side: Annotated[int, typer.Option(min=64, max=2048, help="Pixels.")] = 256,
 ) -> None:
-    """Make four synthetic hospitals to try things on.
+    """Make four synthetic hospitals to try things out on.
 
     Example: fedthaw site phantoms hospitals
     """

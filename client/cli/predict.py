@@ -38,32 +38,32 @@ def predict(
         typer.Option(metavar="DIR", help="Write a Grad-CAM of each image as PNG and DICOM there."),
     ] = None,
     operating_point: Annotated[
-        str | None, typer.Option(metavar="NAME", help="One of the run's; default its first.")
+        str | None,
+        typer.Option(metavar="NAME", help="One of the run's operating points; default: the first."),
     ] = None,
     csv: Annotated[
         str | None,
         typer.Option(
             "--csv",
             metavar="FILE",
-            help="Write a row an image; - prints. Safe to open in a spreadsheet: an apostrophe "
-            "stands before = + - @ where a cell could begin.",
+            help="Write one row per image; - prints them. Safe to open in a spreadsheet: an "
+            "apostrophe precedes = + - @ where a cell could begin.",
         ),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
-    device: Annotated[Device, typer.Option(help="auto takes a GPU.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="auto uses a GPU if there is one.")] = Device.auto,
     max_megapixels: Annotated[
         float, typer.Option(min=0.01, max=1000, help="Larger images are refused.")
     ] = MAXIMUM_PIXELS / 1_000_000,
 ) -> None:
-    r"""Score single images, and the patients whose they are, with a run's final model.
+    r"""Score single images and their patients with a run's final model.
 
     Example: fedthaw predict runs/first new/0001.dcm --explain explained
 
-    DICOM images are grouped by Patient ID; a PNG or JPEG is a patient of its own. Images that
-    admission would set aside are refused, listed and counted; exit code 2 when none was scored.
-    The output names patients and files; what cannot be printed in a name or identifier is written
-    as an escape such as \x1b, but in JSON, which is exact. Research software, not a medical
-    device.
+    DICOM images are grouped by Patient ID; each PNG or JPEG counts as one patient. Images that
+    admission would set aside are refused, listed and counted; exit code 2 if none was scored. The
+    output names patients and files; unprintable characters are written as escapes such as \x1b,
+    except in JSON, which is exact. Research software, not a medical device.
     """
     if csv == "-" and json_output:
         raise ConfigError("Both --csv - and --json would print; name a file after --csv.")

@@ -29,10 +29,10 @@ def run(
     folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
     server: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="HOST:PORT, where not that of the invitation."),
+        typer.Option(metavar="ADDRESS", help="HOST:PORT, if not that of the invitation."),
     ] = None,
     ca: Annotated[
-        Path | None, typer.Option(help="The coordinator's ca.crt, where not that kept here.")
+        Path | None, typer.Option(help="The coordinator's ca.crt, if not the one kept here.")
     ] = None,
     passphrase_file: PassphraseFileOption = None,
     insecure: Annotated[
@@ -46,11 +46,11 @@ def run(
     Example: fedthaw site run hospitals/north --server hub.example.org:8443 --ca ca.crt
 
     Connects to the coordinator and waits for runs whose bundle is approved here. Nothing listens
-    on this machine unless --health is given. What is asked and sent stands in the log that
-    `fedthaw site log` shows; --syslog sends a copy of each entry that this process writes.
+    on this machine unless --health is given. What is asked and sent is kept in a log, which
+    `fedthaw site log` shows; --syslog sends a copy of each entry.
 
-    A key with a passphrase asks for it at a terminal, or reads it from --passphrase-file. A key
-    that `fedthaw site renew-key` made is used as soon as the coordinator has registered it.
+    The passphrase of an encrypted key is asked for at a terminal, or read from --passphrase-file.
+    A key that `fedthaw site renew-key` made is used as soon as the coordinator has registered it.
     """
     from client.node.enrolment import open_site_home, read_server
     from client.node.home import site_home

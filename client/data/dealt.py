@@ -98,7 +98,7 @@ def _notes(broken: int, waiting: int, late: int, size: int, path: Path) -> tuple
     found = []
     if broken:
         found.append(
-            f"{broken} blocks of patients are left out: a patient of each has left, changed class "
+            f"{broken} blocks of patients are excluded: a patient of each has left, changed class "
             f"or lost an image since they were dealt, and would be the difference between two runs "
             f"(least-difference is {size}). To deal all patients again, remove {path}; runs before "
             "and after may then differ by few patients."

@@ -19,7 +19,7 @@ def warnings_of(report: AdmissionCounts) -> list[str]:
     groups = {
         "image(s)": _image_findings(report),
         "file(s)": {
-            "of the operating system or of network storage, left out: " + listed(report.left_out): (
+            "of the operating system or of network storage, excluded: " + listed(report.left_out): (
                 sum(report.left_out.values())
             )
         },
@@ -68,7 +68,7 @@ def _image_findings(report: AdmissionCounts) -> dict[str, int]:
             report.presentation_intents.get("FOR PROCESSING", 0)
         ),
         **report.remarks,
-        "duplicates of another file of the same patient, left out": report.duplicates,
+        "duplicates of another file of the same patient, excluded": report.duplicates,
         "without a row in the table": report.images_without_label,
         "whose Patient ID is not the patient that the table gives them; the table counts": (
             report.contradicting_patient_ids
@@ -174,8 +174,8 @@ def _one_under_two_names(site: str, report: AdmissionCounts) -> Iterator[str]:
         yield (
             f"{site} has {report.coinciding_patients} patients whose identifiers differ from "
             "another's in leading zeros, a final .0, blanks or invisible characters alone, as 7, "
-            "007 and 7.0 do: one patient taken for two may be in training and in validation at "
-            "once. Write a patient's identifier in one way; if they are different patients, put a "
+            "007 and 7.0 do: possible duplicate IDs, and with them train/validation leakage. "
+            "Write a patient's identifier in one way; if they are different patients, put a "
             "letter before those of one source (matched by DICOM Patient ID, the table needs an "
             "`image` column for that)."
         )

@@ -40,7 +40,7 @@ class FeatureKey:
     """How an image file became a square of pixels."""
     views: str
     arithmetic: str
-    """Device type, number format and PyTorch's version."""
+    """Device type, dtype and PyTorch's version."""
     storage: str
     version: int = VERSION
 

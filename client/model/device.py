@@ -1,4 +1,4 @@
-"""The device that a site computes on, the dtype of its arithmetic, and the memory that it takes."""
+"""The device that a site computes on, its compute dtype, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LOSS_SCALE = 1024.0
 
 @dataclass(frozen=True)
 class Precision:
-    """Device type and number format of the arithmetic."""
+    """Device type and compute dtype."""
 
     device: str
     dtype: torch.dtype
 
     def autocast(self) -> torch.autocast:
-        """The context in which matrix products and convolutions use the number format."""
+        """The context in which matrix products and convolutions use the dtype."""
         mixed = self.dtype != torch.float32
         dtype = self.dtype if mixed else None
         # The cache of casted weights would outlive a step's weights in a longer context.

@@ -178,8 +178,8 @@ def _meaning(prediction: Prediction) -> str:
     """What the two columns are worth as probabilities."""
     if prediction.recalibration is not None:
         return (
-            "Calibrated: the chance among patients like the run's validation patients. Where the "
-            "finding is rarer or more frequent than there, it is another."
+            "Calibrated: the chance among patients like the run's validation patients. Not "
+            "valid at a different prevalence."
         )
     why = "that was fitted to other models' scores"
     if prediction.caution is None:

@@ -62,7 +62,7 @@ def predict(
 
     An image of more than `maximum_pixels` is refused. `on_image(done)` follows the files. Raises
     ConfigError for an operating point that the run does not know, FedThawError where the model
-    gives no numbers or no helper can decode, OSError where `explain` cannot be written. A bad
+    gives NaN scores or no helper can decode, OSError where `explain` cannot be written. A bad
     image is refused and never stops the others.
     """
     config, chosen = finished.stored.config, point_of(finished, point)

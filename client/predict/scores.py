@@ -67,6 +67,11 @@ class PatientScore:
     calibrated: float | None
     positive: bool
 
+    @property
+    def patient(self) -> str:
+        """Patient ID, else the file's name."""
+        return self.person[1]
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -73,7 +73,7 @@ def feature_batches(
     precision: Precision,
     outcome: Outcome = BINARY,
 ) -> Batches:
-    """Features of the views that are drawn, in the number format of the arithmetic."""
+    """Features of the views that are drawn, in the compute dtype."""
     device = features.prefix.device
     known = [outcome.target(sample.radiograph.label) for sample in features.samples]
     wanted = [[wanted_of(draw, features.views) for draw in batch] for batch in draws]

@@ -39,7 +39,7 @@ class SiteState:
     """BatchNorm statistics that stay at the site."""
     update: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     """What the steps of the updates keep (`shared/update`), by the name of each one's state: as
-    `residual`, what the number format lost of those sent so far, which goes into the next one."""
+    `residual`, what the dtype lost of those sent so far, which goes into the next one."""
 
 
 NOTHING = SiteState(round=0, phase="", optimizer={}, statistics={})

@@ -74,7 +74,7 @@ class RunningMean:
     def add(self, arrays: Mapping[str, NDArray[np.float32]], images: int) -> None:
         """Take one contribution; tensors beside the known ones are passed over.
 
-        Raises ValueError, before anything is added, for another shape or number format or images
+        Raises ValueError, before anything is added, for another shape or dtype or images
         out of 1 ... 2**29 - 1, KeyError for a missing tensor.
         """
         if not 1 <= images <= MOST_IMAGES:

@@ -19,7 +19,8 @@ app = typer.Typer(add_completion=False)
 def export_command(
     run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to; default RUN/export.")
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder to write to; default: RUN/export."),
     ] = None,
     formats: Annotated[
         str, typer.Option("--format", metavar="NAMES", help=f"Of {', '.join(FORMATS)}.")
@@ -29,9 +30,9 @@ def export_command(
 
     Example: fedthaw export runs/first --format safetensors,onnx --out models/first
 
-    Each is loaded back and compared with the run's own model; ONNX needs the packages onnx,
-    onnxscript and onnxruntime for it, which fedthaw's extra `export` brings. The safetensors file
-    loads into torchvision's network.
+    Each file is loaded again and compared with the run's own model. ONNX needs the packages onnx,
+    onnxscript and onnxruntime, which fedthaw's extra `export` installs. The safetensors file loads
+    into torchvision's network.
     """
     wanted = [name.strip() for name in formats.split(",")]
     for name in wanted:

@@ -30,7 +30,8 @@ def log(
     last: LastOption = 20,
     everything: AllOption = False,
     json_output: Annotated[
-        bool, typer.Option("--json", help="All that is known of each, a JSON object a line.")
+        bool,
+        typer.Option("--json", help="All that is known of each entry, one JSON object per line."),
     ] = False,
     verify: VerifyOption = False,
     syslog: SyslogOption = None,

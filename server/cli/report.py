@@ -14,16 +14,14 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def report(
-    run: Annotated[
-        Path, typer.Argument(help="Folder of a run, which need not be finished, or of a study.")
-    ],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not, or of a study.")],
     out: Annotated[
         Path | None, typer.Option(help="The page; default: report.html in that folder.")
     ] = None,
     for_others: Annotated[
         bool,
         typer.Option(
-            "--for-others", help="Hide and round, in a simulation's page, what others must not see."
+            "--for-others", help="In a simulation's page, hide and round what others must not see."
         ),
     ] = False,
     min_cell: Annotated[

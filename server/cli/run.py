@@ -18,7 +18,8 @@ from shared.memory import keep_freed_memory
 def run(
     home: HomeOption = COORDINATOR,
     host: Annotated[
-        str | None, typer.Option(help="The address of this machine that sites reach; default all.")
+        str | None,
+        typer.Option(help="The address of this machine that sites connect to; default: all."),
     ] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Default: the one of `server init`.")

@@ -16,7 +16,7 @@ from server.run.process import HOME_VARIABLE
 from shared.deployment.keys import certificate_fingerprint
 
 Days = Annotated[
-    int, typer.Option(min=1, max=3650, help="How long the server's certificate is good for.")
+    int, typer.Option(min=1, max=3650, help="How long the server's certificate is valid, in days.")
 ]
 
 
@@ -51,11 +51,11 @@ def renew(
     home: HomeOption = COORDINATOR,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="New names in place of those of before; may be repeated."),
+        typer.Option(help="New names instead of the present ones; may be repeated."),
     ] = None,
     days: Days = 365,
 ) -> None:
-    """Make a new server certificate by the same authority; sites go on without doing anything.
+    """Make a new server certificate by the same authority; sites need do nothing.
 
     Example: fedthaw server renew --home coordinator
     """

@@ -22,14 +22,14 @@ app = typer.Typer(add_completion=False)
 def simulate(
     sites: Annotated[
         list[Path] | None,
-        typer.Argument(help="Site folders; without any, four hospitals of phantoms are made."),
+        typer.Argument(help="Site folders; if none, four synthetic hospitals are made."),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A run setting; may repeat."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A run setting; may be repeated."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run's folder; default runs/<run id>.")
+        Path | None, typer.Option(help="The run's folder; default: runs/<run id>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     pool: Annotated[
@@ -45,7 +45,7 @@ def simulate(
 
     Example: fedthaw simulate north east south --set weights=xrv --set rounds=20 --out runs/first
 
-    Interrupt it whenever you like; the same command with --resume goes on where it was.
+    Interrupt it at any time; the same command with --resume continues where it stopped.
     """
     overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
     request = Request(tuple(sites or ()), overrides, out, resume, pool)

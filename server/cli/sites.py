@@ -24,7 +24,7 @@ from server.link.registry import (
     read_registry,
     renew_key,
 )
-from server.link.registry import register as let_in
+from server.link.registry import register as register_key
 from server.link.registry import remove as let_out
 from shared.deployment.keys import certificate_fingerprint, fingerprint
 from shared.errors import ConfigError
@@ -36,7 +36,7 @@ Name = Annotated[str, typer.Argument(help="The site's name, as in its site.toml.
 
 
 def invite(name: Name, home: HomeOption = COORDINATOR) -> None:
-    """Write the file by which a site finds and trusts this server; it holds no secret.
+    """Write the file with which a site finds and trusts this server; it holds no secret.
 
     Example: fedthaw server invite north
     """
@@ -58,7 +58,7 @@ def register(
         str, typer.Argument(metavar="KEY", help="The site's file key.pub, or the line in it.")
     ],
     days: Annotated[
-        int, typer.Option(min=1, max=MOST_KEY_DAYS, help="For how long the key is valid.")
+        int, typer.Option(min=1, max=MOST_KEY_DAYS, help="How long the key is valid, in days.")
     ] = KEY_DAYS,
     renew: Annotated[
         bool, typer.Option("--renew", help="A new key of a registered site, beside its old one.")
@@ -67,12 +67,12 @@ def register(
         int | None,
         typer.Option(
             min=0, max=MOST_OVERLAP_DAYS,
-            help=f"With --renew: for how long the old key stays valid ({OVERLAP_DAYS}).",
+            help=f"With --renew: how long the old key stays valid, in days ({OVERLAP_DAYS}).",
         ),
     ] = None,
     home: HomeOption = COORDINATOR,
 ) -> None:  # fmt: skip
-    """Let the site with this public key take part.
+    """Register a site's public key, so that it may take part.
 
     Example: fedthaw server register north key.pub
 
@@ -86,7 +86,7 @@ def register(
         overlap = OVERLAP_DAYS if overlap_days is None else overlap_days
         site, others = renew_key(opened, name, text, days, overlap)
     else:
-        site, others = let_in(opened, name, text, days), ()
+        site, others = register_key(opened, name, text, days), ()
     key_of_site, end = fingerprint(site.key.line), end_date(site)
     if renew:
         old = ", ".join(f"{fingerprint(one.key.line)} until {end_date(one)}" for one in others)
@@ -103,7 +103,7 @@ def register(
 
 
 def remove(name: Name, home: HomeOption = COORDINATOR) -> None:
-    """Let a site take part no longer.
+    """Remove a site from the federation.
 
     Example: fedthaw server remove north
     """

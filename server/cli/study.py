@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False)
 def study(
     sites: Annotated[
         list[Path] | None,
-        typer.Argument(help="Site folders to simulate; none: the coordinator's sites."),
+        typer.Argument(help="Site folders to simulate; if none, the coordinator's sites."),
     ] = None,
     arms: Annotated[
         str, typer.Option(help=f"A TOML file of arms, or one of: {', '.join(shipped_arms())}.")
@@ -32,12 +32,14 @@ def study(
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Repeats, each a seed.")] = 6,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A run setting of all arms; may repeat."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A run setting of all arms; may be repeated."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder of a simulated study.")] = Path(
         "runs/study"
     ),
-    jobs: Annotated[int, typer.Option(min=1, help="Simulated runs side by side.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Simulated runs in parallel.")] = 1,
     each_site: Annotated[
         bool, typer.Option("--each-site", help="Add each site alone, and all data in one place.")
     ] = False,
@@ -49,8 +51,8 @@ def study(
 
     Example: fedthaw study north east south --arms paper --folds 5 --repeats 6 --set weights=xrv
 
-    Folds are drawn at each site, one federation a fold. Without folders the runs are submitted to
-    the coordinator's sites. What is done is kept: the same command goes on where it was
+    Each site draws its folds; each fold is one federation. Without folders the runs are submitted
+    to the coordinator's sites. Finished runs are kept: the same command continues where it was
     interrupted.
     """
     shared_settings = parse_overrides(settings or [])

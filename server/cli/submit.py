@@ -39,6 +39,7 @@ from shared.errors import ConfigError
 from shared.files import write_private
 from shared.overrides import OWN_OPTIONS, parse_overrides
 from shared.setting import Scalar
+from shared.stage_values import replaced
 
 app = typer.Typer(add_completion=False)
 stop_app = typer.Typer(add_completion=False)
@@ -49,16 +50,16 @@ def submit(
     home: HomeOption = COORDINATOR,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A run setting; may repeat."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A run setting; may be repeated."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The run's name; default its date and time.")
+        str | None, typer.Option(help="The run's name; default: its date and time.")
     ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Continue this run after its last round.")
     ] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Do not wait for the run's end.")
+        bool, typer.Option("--detach", help="Do not wait for the run to end.")
     ] = False,
     tensorboard: TensorBoardOption = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
@@ -68,8 +69,8 @@ def submit(
     Example: fedthaw submit --set weights=xrv --set rounds=20 --set min-sites=3
 
     Sites run only code and settings that their owners have approved: the plan is printed first. The
-    exit code is the run's: 0 complete, 2 where a setting or a site must be fixed, else 1. Ctrl-C
-    ends the watching, not the run.
+    exit code is the run's: 0 complete, 2 if a setting or a site must be fixed, else 1. Ctrl-C stops
+    watching, not the run.
     """
     opened = open_home(home)
     os.umask(0o077)
@@ -90,7 +91,9 @@ def submit(
 
 @stop_app.command()
 def stop(
-    run: Annotated[str, typer.Argument(help="The run's name, as `fedthaw server status` has it.")],
+    run: Annotated[
+        str, typer.Argument(help="The run's name, as `fedthaw server status` shows it.")
+    ],
     home: HomeOption = COORDINATOR,
 ) -> None:
     """Stop a run; its finished rounds are kept, and `fedthaw submit --resume` continues it.
@@ -166,7 +169,7 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
             f"A continued run keeps its {', '.join(fixed)}; only {', '.join(sorted(free))} may "
             "change. Leave it out, or submit a new run."
         )
-    config = config_of({**order.config.to_flat(), **overrides})
+    config = config_of(replaced(order.config.to_flat(), overrides))
     return replace(order, submitted=_now(), config=config)
 
 

@@ -16,7 +16,7 @@ from shared.metrics.summary import BinaryMetrics
 
 Interval = tuple[float, float]
 _WIDTH = 2 * normal_quantile(0.95)
-"""Of a 95 % interval, in standard errors."""
+"""Of a 95 % CI, in standard errors."""
 
 
 def decimals(patients: float, error: float | None = None) -> int:
@@ -33,7 +33,7 @@ def decimals(patients: float, error: float | None = None) -> int:
 
 
 def standard_error(limits: Interval | None) -> float | None:
-    """That of a value with this 95 % interval."""
+    """That of a value with this 95 % CI."""
     return None if limits is None else (limits[1] - limits[0]) / _WIDTH
 
 

@@ -1,4 +1,4 @@
-"""What a round sends to the sites, and what its number format has lost so far.
+"""What a round sends to the sites, and what its dtype has lost so far.
 
 A request carries the whole delta to the base, so that a late site needs nothing else; what rounding
 takes from it is added to the next one (error feedback). None of this reaches the model that the

@@ -46,7 +46,7 @@ def _compare_memory(name: str, continued_from: int, last: int) -> None:
         if continued_from < last
         else f"went on from round {continued_from}, its training of which was not used"
     )
-    emit(Warned(f"{name} {what}; the run is sound, but not the same bytes as an undisturbed one."))
+    emit(Warned(f"{name} {what}; the run is valid, but not bit-identical to an uninterrupted one."))
 
 
 def _data(site: SiteRound) -> str:

@@ -11,8 +11,10 @@ from server.run.folder import ended_before_it_began, open_run
 from server.run.paths import default_folder, with_absolute_weights
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.model.registry import BACKBONES
 from shared.overrides import OWN_OPTIONS
 from shared.setting import Scalar
+from shared.stage_values import DEFAULTS, former_of, replaced
 
 PHANTOM_HOSPITALS = ("north", "east", "south", "west")
 
@@ -67,7 +69,7 @@ def resolve(request: Request) -> RunConfig:
         return _stored(folder, request)
     settings, sites = request.settings, request.sites
     if not sites:
-        settings = DEMO_SETTINGS | dict(settings)
+        settings = _demo_settings(settings)
         sites = tuple(phantoms_beside(folder) / name for name in PHANTOM_HOSPITALS)
     folders = _distinct(sites)
     given: dict[str, Scalar] = {
@@ -84,6 +86,15 @@ def resolve(request: Request) -> RunConfig:
 def phantoms_beside(run: Path) -> Path:
     """Where the phantom hospitals of a run are made."""
     return run.parent / "phantoms"
+
+
+def _demo_settings(given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """DEMO_SETTINGS with what is given in their place."""
+    demo = dict(DEMO_SETTINGS)
+    if network := BACKBONES.get(str(given.get("backbone", demo["backbone"]))):
+        for key in DEFAULTS:
+            demo |= former_of(key, str(demo[key]), network)
+    return replaced(demo, given)
 
 
 def _distinct(sites: Sequence[Path]) -> list[Path]:
@@ -110,5 +121,5 @@ def _stored(folder: Path, request: Request) -> RunConfig:
     if names and set(names) != set(str(flat["sites"]).split(os.pathsep)):
         given["sites"] = os.pathsep.join(names)
     return with_absolute_weights(
-        parse_run_config({**flat, **given, "out": str(folder), "resume": True})
+        parse_run_config({**replaced(flat, given), "out": str(folder), "resume": True})
     )

@@ -59,5 +59,5 @@ def reliability_table(curves: Curves, caption: str) -> Html:
         for label, groups in curves.items()
         for group in groups
     ]
-    head = ("scores", "mean probability", "patients", "share with the finding", "95 % interval")
+    head = ("scores", "mean probability", "patients", "share with the finding", "95 % CI")
     return table(caption, head, rows)

@@ -26,7 +26,7 @@ class Checkpoint:
     delta: Arrays
     strategy: Arrays
     feedback: Arrays = field(default_factory=dict)
-    """What the requests so far have lost in the number format; empty with float32."""
+    """What the requests so far have lost in the dtype; empty with float32."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

@@ -17,6 +17,7 @@ from shared.errors import ConfigError, RunError
 from shared.events import Warned, emit
 from shared.files import keep_private, lock_at_once, make_private_folder, write_text_atomically
 from shared.finished import read_stored_run
+from shared.model.registry import former_settings
 from shared.setting import key_of
 
 RESUMABLE_CHANGES = frozenset(
@@ -150,7 +151,8 @@ def stored_base(folder: RunFolder) -> str | None:
 def _continue(path: Path, config: RunConfig) -> RunFolder:
     stored = open_run(path)
     given, before = config.to_flat(), stored.config.to_flat()
-    free = {key_of(name) for name in RESUMABLE_CHANGES}
+    # Settings of earlier versions only repeat others.
+    free = {key_of(name) for name in RESUMABLE_CHANGES} | former_settings().keys()
     differing = [k for k in given if k not in free and given[k] != before[k]]
     if differing:
         changes = ", ".join(f"{k} was {before[k]!r} and is now {given[k]!r}" for k in differing)

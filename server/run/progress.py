@@ -91,7 +91,7 @@ def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
             lost = tuple(name for name in state.lost if name != site)
             # After the last round each answers once more, and may answer again after a failure.
             answered = (*(name for name in state.answered if name != site), site)
-            note = f"{site} left out: {problem}" if problem else state.note
+            note = f"{site} excluded: {problem}" if problem else state.note
             return replace(state, answered=answered, lost=lost, note=note)
         case SiteLost(site, back):
             others = tuple(name for name in state.lost if name != site)

@@ -14,10 +14,10 @@ from server.results.study import ArmResult, Comparison, GradeResult, StudyResult
 from server.terminal.progress import as_rounded
 from shared.metrics.repeats import Spread
 
-ARMS = ("arm", "patients +/-", "AUROC", "95 % of patients", "balanced accuracy",
+ARMS = ("arm", "patients +/-", "AUROC", "95 % CI", "balanced accuracy",
         "at chosen threshold", "F1", "MB a run")  # fmt: skip
-COMPARED = ("arm", "minus", "in", "difference", "95 % interval", "p", "p (Holm)",
-            "p (signed rank)", "smallest possible")  # fmt: skip
+COMPARED = ("arm", "reference", "sites", "difference", "95 % CI", "p", "p (Holm)",
+            "p (signed rank)", "minimum attainable p")  # fmt: skip
 Rows = list[tuple[str, ...]]
 FEWEST_REPEATS = 3
 """With fewer, single models' chance passes for a difference (`benchmarks/study_statistics.py`)."""
@@ -41,10 +41,10 @@ def print_study(result: StudyResult, console: Console) -> None:
     if result.comparisons:
         smallest = _p(result.comparisons[0].signed_rank.smallest_p)
         console.print(
-            f"Less {first}, at the sites that both have. Signed rank over the repeats: {smallest} "
-            "is the least that so many can give."
+            f"Difference from {first} at shared sites. Signed rank over the repeats: minimum "
+            f"attainable p {smallest}."
         )
-        left_out = ("minus", "in", "smallest possible")
+        left_out = ("reference", "sites", "minimum attainable p")
         console.print(_narrow(COMPARED, comparison_rows(result), left_out))
     for text in remarks(result):
         console.print(text)
@@ -76,7 +76,7 @@ def remarks(result: StudyResult) -> list[str]:
         )
     if result.plan.repeats < FEWEST_REPEATS:
         found.append(
-            f"Fewer than {FEWEST_REPEATS} repeats: intervals are too short and p-values too small, "
+            f"Fewer than {FEWEST_REPEATS} repeats: CIs are too narrow and p-values too small, "
             "as single models differ by chance. Give --repeats 3 or more for a paper."
         )
     return found
@@ -84,7 +84,7 @@ def remarks(result: StudyResult) -> list[str]:
 
 def _grade(first: ArmResult, grade: GradeResult) -> str:
     return (
-        f"The clinical grade alone has an AUROC of {grade.auroc:.3f} (95 % interval "
+        f"The clinical grade alone has an AUROC of {grade.auroc:.3f} (95 % CI "
         f"{_interval(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have one; "
         f"{first.arm.name} has {_spread(grade.model_auroc)} there, a difference of "
         f"{grade.difference.mean:+.3f} ({_interval(grade.ci95)}; p {_p(grade.p)}, from DeLong's "

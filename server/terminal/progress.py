@@ -66,8 +66,8 @@ def describe(event: Event) -> str | None:
             return f"Run {run} {begin}: {rounds} rounds with {names}. Folder: {folder}"
         case RoundFinished(round_number, rounds, loss, auroc, size, seconds):
             return (
-                f"Round {round_number}/{rounds}: loss {loss_in_words(loss)}, AUROC before it "
-                f"{auroc_in_words(auroc)}, "
+                f"Round {round_number}/{rounds}: loss {loss_in_words(loss)}, "
+                f"AUROC of the incoming model {auroc_in_words(auroc)}, "
                 f"{size / 1e6:.2f} MB, {seconds:.1f} s"
             )
         case SiteJoined(site):
@@ -85,7 +85,7 @@ def describe(event: Event) -> str | None:
         case RoundRetried(round_number, usable, needed, attempt):
             return f"Round {round_number}: {usable} of {needed} usable replies in attempt {attempt}"
         case ReplyReceived(site, problem) if problem:
-            return f"{site} left out: {problem}"
+            return f"{site} excluded: {problem}"
         case Downloading(done, total) if done == total:
             return f"Fetched the pretrained weights, {done / 1e6:.0f} MB"
         case SiteNote(site, text):

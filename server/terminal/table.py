@@ -12,9 +12,7 @@ from server.terminal.progress import as_rounded
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import are_hidden, shown_totals
 
-_COLUMNS = (
-    "AUROC", "95 % interval", "balanced accuracy", "F1", *(one.word for one in BINARY.classes),
-)  # fmt: skip
+_COLUMNS = ("AUROC", "95 % CI", "balanced accuracy", "F1", *(one.word for one in BINARY.classes))
 
 
 def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> None:
@@ -43,10 +41,10 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
         summary["bytes"]["full_exchange"],
     )
     console.print(
-        f"Moved {moved / 1e6:,.1f} MB; the whole model in the same rounds: {full / 1e6:,.1f} MB "
-        f"({moved / full:.0%})."
+        f"Data transferred: {moved / 1e6:,.1f} MB; the whole model in the same rounds: "
+        f"{full / 1e6:,.1f} MB ({moved / full:.0%})."
         if full
-        else f"Moved {moved / 1e6:,.1f} MB.",
+        else f"Data transferred: {moved / 1e6:,.1f} MB.",
         highlight=False,
     )
     console.print(

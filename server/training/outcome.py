@@ -25,7 +25,8 @@ class Collected:
     replies: dict[str, TrainReply] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     diverged: set[str] = field(default_factory=set)
-    """Sites of `refused` that could not use the weights, or whose training left no numbers."""
+    """Sites of `refused` that could not use the weights, or whose training left NaN or infinite
+    ones."""
     verdict: Verdict = field(default_factory=Verdict)
     bytes_down: int = 0
     bytes_up: int = 0

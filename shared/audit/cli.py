@@ -12,7 +12,7 @@ from shared.audit.log import AuditLog, read
 from shared.audit.syslog import send_all
 from shared.audit.verify import Verification, verify
 
-LastOption = Annotated[int, typer.Option(min=1, help="How many entries, the latest ones.")]
+LastOption = Annotated[int, typer.Option(min=1, help="How many of the latest entries.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All entries.")]
 VerifyOption = Annotated[
     bool, typer.Option("--verify", help="Check that no entry was changed, removed or cut off.")

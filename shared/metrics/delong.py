@@ -59,7 +59,7 @@ def delong_test(sums: PairedSums) -> PairedComparison | None:
 
 
 def normal_inference(difference: float, error: float) -> tuple[tuple[float, float], float, float]:
-    """95 % interval cut to [-1, 1], z and two-sided p of a difference of areas; `error` > 0."""
+    """95 % CI cut to [-1, 1], z and two-sided p of a difference of areas; `error` > 0."""
     half_width, z = normal_quantile(0.95) * error, difference / error
     ci95 = max(difference - half_width, -1.0), min(difference + half_width, 1.0)
     return ci95, z, math.erfc(abs(z) / math.sqrt(2))

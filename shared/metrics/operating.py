@@ -78,7 +78,7 @@ def threshold_at_specificity(histogram: Histogram, specificity: float) -> float 
 
 @dataclass(frozen=True)
 class Share:
-    """A share of patients with its exact 95 % interval (`clopper_pearson_interval`)."""
+    """A share of patients with its exact 95 % CI (`clopper_pearson_interval`)."""
 
     value: float
     ci95: tuple[float, float]

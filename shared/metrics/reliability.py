@@ -25,7 +25,7 @@ class Grouping(Enum):
 class ReliabilityGroup:
     """Patients of similar probability: how many, their mean probability, the share of positives.
 
-    `share_ci95` is Wilson's 95 % interval of the share.
+    `share_ci95` is Wilson's 95 % CI of the share.
     """
 
     patients: float

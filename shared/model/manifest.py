@@ -15,7 +15,7 @@ from shared.wire.formats.choice import format_of
 def manifest_of_parts(
     model: Network, parts: Collection[Part], batch_norm: str, update_dtype: str = "float32"
 ) -> tuple[TensorSpec, ...]:
-    """Name, shape and number format of what is exchanged of these parts, in the network's order.
+    """Name, shape and dtype of what is exchanged of these parts, in the network's order.
 
     Kept, since a round of the head asks often enough to notice. ValueError for an unknown part or
     another `batch_norm`.

@@ -1,6 +1,6 @@
 """Named float32 arrays <-> Flower's ArrayRecord, checked against a manifest.
 
-All around it is float32. `encode` puts them into the number formats of the manifest and keeps what
+All around it is float32. `encode` puts them into the dtypes of the manifest and keeps what
 is lost by that; `to_record` leaves them as NumPy has them, as Flower's own strategies want them.
 """
 
@@ -33,7 +33,7 @@ _NOTHING: Mapping[str, NDArray[np.float32]] = {}
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, shape and number format of one exchanged tensor."""
+    """Name, shape and dtype of one exchanged tensor."""
 
     name: str
     shape: tuple[int, ...]
@@ -49,7 +49,7 @@ Manifest = Sequence[TensorSpec]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tensors as they travel, and what their number formats lose."""
+    """Tensors as they travel, and what their dtypes lose."""
 
     record: ArrayRecord
     residual: Arrays
@@ -62,7 +62,7 @@ def manifest_of(arrays: Mapping[str, NDArray[np.float32]]) -> tuple[TensorSpec, 
 
 
 def to_record(arrays: Mapping[str, NDArray[np.float32]]) -> ArrayRecord:
-    """Every array in full, as NumPy has it; TypeError for another number format than float32."""
+    """Every array in full, as NumPy has it; TypeError for another dtype than float32."""
     for name, array in arrays.items():
         if array.dtype != np.float32:
             raise TypeError(f"{name} is {array.dtype}; only float32 travels")
@@ -78,7 +78,7 @@ def encode(
 
     Error feedback (Seide et al., Interspeech 2014; Karimireddy et al., arXiv:1901.09847): what one
     message loses is added to the next, so that over the rounds all of it arrives but the last
-    residual, at most half a step of the number format. float32 loses nothing and has none.
+    residual, at most half a step of the dtype. float32 loses nothing and has none.
     KeyError where an array is missing; ProtocolError where a format cannot carry the values.
     """
 
@@ -98,7 +98,7 @@ def encode(
 def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
     """Unpack a received record in the order of the manifest, into arrays of the receiver's own.
 
-    Raises ProtocolError for missing or extra keys, another shape, number format or length, and
+    Raises ProtocolError for missing or extra keys, another shape, dtype or length, and
     values that are not finite or beyond `LARGEST_VALUE`. Lengths are checked before anything is
     decoded.
     """

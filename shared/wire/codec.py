@@ -1,6 +1,6 @@
-"""One tensor <-> Flower's Array, in the number format that the manifest asks for.
+"""One tensor <-> Flower's Array, in the dtype that the manifest asks for.
 
-A tensor of zeros, one that has not changed, travels as nothing in every format.
+A tensor of zeros, one that has not changed, is sent as an empty payload in every format.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def encode_tensor(
     """What travels, and what the receiver will see; None where that is just `values`.
 
     The same values give the same bytes. TypeError where they are not float32; ProtocolError where
-    the number format cannot carry them.
+    the dtype cannot carry them.
     """
     if values.dtype != np.float32:
         raise TypeError(f"{name} is {values.dtype}; only float32 travels")

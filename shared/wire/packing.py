@@ -30,7 +30,7 @@ Entry = tuple[str, str, list[int], str, int]
 
 
 def pack(record: ArrayRecord) -> ArrayRecord:
-    """The same tensors as an index (name, number format, shape, kind, bytes) and one block."""
+    """The same tensors as an index (name, dtype, shape, kind, bytes) and one block."""
     index = [
         [name, array.dtype, list(array.shape), array.stype, len(array.data)]
         for name, array in record.items()
@@ -64,7 +64,7 @@ def unpack(packed: ArrayRecord) -> ArrayRecord:
 
 
 def read_index(packed: ArrayRecord) -> list[Entry]:
-    """Name, number format, shape, kind and bytes of each tensor; the block is not looked at.
+    """Name, dtype, shape, kind and bytes of each tensor; the block is not looked at.
 
     Raises ProtocolError where there is no index that can be read.
     """

@@ -106,6 +106,6 @@ def test_a_model_that_diverged_is_a_sentence(
     model = make_model()
     with torch.no_grad():
         model.get_parameter("conv1.weight").fill_(3e38)
-    with pytest.raises(FedThawError, match=r"no numbers.*Lower the learning rates") as caught:
+    with pytest.raises(FedThawError, match=r"NaN scores.*Lower the learning rates") as caught:
         predict_logits(model, make_samples(2), 2)
     assert "diverged" in caught.value.shareable

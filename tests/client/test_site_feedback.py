@@ -1,4 +1,4 @@
-"""What a number format loses of a site's update stays at the site and goes into the next one."""
+"""What a dtype loses of a site's update stays at the site and goes into the next one."""
 
 from __future__ import annotations
 

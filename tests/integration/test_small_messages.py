@@ -31,7 +31,7 @@ SMALL_STEPS: dict[str, Any] = {
 
 
 def formats(messages: Iterable[Message]) -> set[str]:
-    """The number formats of the tensors, but for those that have not changed."""
+    """The dtypes of the tensors, but for those that have not changed."""
     records = (message.content.array_records["delta"] for message in messages)
     return {entry[1] for record in records for entry in read_index(record)} - {"zero"}
 

@@ -12,6 +12,8 @@ from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.overrides import parse_overrides
 from shared.schedule import plan_round, total_rounds
+from shared.setting import Scalar
+from shared.stage_values import replaced
 
 STAGES = ("layer4", "layer3", "layer2")
 shares = st.lists(st.floats(0, 1), min_size=3, max_size=3).map(sorted)
@@ -65,6 +67,23 @@ def test_as_a_command_line_gives_it(word: str, plan: dict[str, int]) -> None:
         for stage in plan_round(config, index + 1 + config.probe_rounds).trainable[:-1]:
             first.setdefault(stage, index)
     assert first == plan
+
+
+@pytest.mark.parametrize(
+    ("given", "thaw_at"),
+    [
+        ({}, "0.2,0.3,0.6"),
+        ({"unfreeze-layer4": 0.3}, "layer4=0.3,layer3=0.3,layer2=0.6"),
+        ({"unfreeze-layer4": 0.2}, "layer4=0.2,layer3=0.3,layer2=0.6"),
+        ({"thaw-at": "0.5"}, "layer4=0.5"),
+        ({"thaw-at": "0.5", "unfreeze-layer4": 0.1}, "layer4=0.5"),  # its default says nothing
+    ],
+)
+def test_either_name_replaces_what_was_set_under_both(
+    given: dict[str, Scalar], thaw_at: str
+) -> None:
+    before = RunConfig(thaw_at="0.2,0.3,0.6").to_flat()
+    assert parse_run_config(replaced(before, given)) == RunConfig(thaw_at=thaw_at)
 
 
 def test_a_stage_without_a_rate_takes_that_of_the_next_one() -> None:

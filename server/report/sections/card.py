@@ -47,7 +47,7 @@ def _sampled(config: RunConfig) -> str:
         return ""
     return (
         " Training drew both classes equally often, so it is too high where the finding is rare; "
-        "recalibration in calibration.json mends that for patients like the validation patients."
+        "recalibration in calibration.json corrects that for patients like the validation patients."
     )
 
 
@@ -92,14 +92,14 @@ def _evaluation(report: Report) -> str:
     if "test" in names:
         return (
             f"On held-out test patients (fold {report.config.fold}, counted from 0, of "
-            f"{report.config.folds} at each site), who had no part in training or in choosing "
-            f"anything. Validation is on {part} of the others. Scores were counted at the sites "
-            "and added up. No other hospital is in this: fedthaw evaluate takes the model to one."
+            f"{report.config.folds} at each site), who took no part in training or in any "
+            f"choice. Validation is on {part} of the others. Scores were counted at the sites "
+            "and added up. No external hospital is included; fedthaw evaluate does that."
         )
     return (
-        f"On validation {validation}; there is no held-out test fold and no other hospital in "
-        "this, so it may flatter the model. Scores were counted at the sites and "
-        "added up. fedthaw evaluate takes the model to a cohort that had no part in it."
+        f"On validation {validation}; there is no held-out test fold and no external "
+        "hospital, so it may be optimistic. Scores were counted at the sites and added up. fedthaw "
+        "evaluate evaluates the model on an external cohort."
     )
 
 
@@ -112,14 +112,14 @@ def _one(cohort: CohortResults) -> str:
         return f"{name} {value}"
 
     if cohort.pooled is None:
-        return f"At the {cohort.title}: {NOT_SHOWN}."
+        return f"In the {cohort.title}: {NOT_SHOWN}."
     sites = [
         by_name(name, NOT_SHOWN if own is None else metric(own.auroc))
         for name, own in cohort.sites.items()
     ]
     limits = interval(cohort.pooled.auroc_ci95)
     return (
-        f"AUROC at the {cohort.title} of all sites: {metric(cohort.pooled.auroc)} (95 % interval "
+        f"AUROC in the {cohort.title} of all sites: {metric(cohort.pooled.auroc)} (95 % CI "
         f"{limits}); by site: {', '.join(sites)}."
     )
 

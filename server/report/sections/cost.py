@@ -14,12 +14,12 @@ from server.report.plot import BLUE, GREEN, INK, ORANGE, drawing, legend, to_svg
 def cost_section(report: Report) -> Html:
     """Bytes against a full exchange, and seconds; the totals before them."""
     totals = report.totals
-    text = f"{megabytes(totals.bytes_moved)} travelled"
+    text = f"{megabytes(totals.bytes_moved)} transferred"
     if totals.bytes_full_exchange:
         part = totals.bytes_moved / totals.bytes_full_exchange
         text += (
-            f"; exchanging the whole model in float32 in the same rounds would have moved "
-            f"{megabytes(totals.bytes_full_exchange)}, so this is {percent(part)} of it"
+            f"; exchanging the whole model in float32 in the same rounds would have taken "
+            f"{megabytes(totals.bytes_full_exchange)}, so this is {percent(part)} of that"
         )
     text += (
         f". The run took {duration(totals.seconds)}, of which the coordinator waited "
@@ -83,7 +83,7 @@ def _seconds(report: Report) -> Html:
         (str(r.number), duration(r.seconds), duration(r.wait_seconds), str(r.attempts))
         for r in report.rounds
     ]
-    head = ("round", "time", "of it waiting for sites", "times asked")
+    head = ("round", "time", "waiting for sites", "attempts")
     caption = (
         "Time by round at the coordinator. Sites train while it waits for them; in a simulation in "
         "one process one after the other."

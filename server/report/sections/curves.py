@@ -113,10 +113,10 @@ def _draw_line(axes: Axes, points: tuple[RocPoint, ...], **style: Any) -> None:
 def _caption(cohort: CohortResults, sites: dict[str, tuple[RocPoint, ...]], min_cell: int) -> str:
     points = _site_points(cohort, sites) if len(cohort.sites) > 1 else {}
     text = (
-        f"ROC curve of {cohort.title}: what each threshold gains in sensitivity for what it costs "
-        "in false alarms. The shaded band holds the true curve as a whole with 95 % confidence. "
-        f"Each step of the line joins {min_cell} patients or more, so the model at its threshold, "
-        "the dot, may lie beside it."
+        f"ROC curve of {cohort.title}: sensitivity and false positive rate at every threshold. "
+        "The shaded area is a 95 % confidence band: 95 % of such bands contain the whole true "
+        f"curve. Each step of the line joins at least {min_cell} patients, so the dot, the model "
+        "at its threshold, may lie off the line."
     )
     if points:
         text += " Hollow marks are sites with too few patients for a curve, at the threshold."

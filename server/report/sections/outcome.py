@@ -56,11 +56,11 @@ def _at(cohort: CohortResults | None, final: bool) -> str:
     if metrics.auroc is None:
         return "its AUROC is not defined, because the patients evaluated are all of one class"
     patients = (metrics.positives or 0) + (metrics.negatives or 0)
-    which = "it separates" if final else "before the last of them it separated"
+    which = "the model detected" if final else "before the last of them it detected"
     limits = interval(metrics.auroc_ci95, 2)
     return (
-        f"at {patients:,} {cohort.title} {which} those with the finding from those without with an "
-        f"AUROC of {share(metrics.auroc, 2)} (95 % interval {limits})"
+        f"in {patients:,} {cohort.title} {which} the finding with an AUROC of "
+        f"{share(metrics.auroc, 2)} (95 % CI {limits})"
     )
 
 
@@ -86,11 +86,12 @@ def _figures(report: Report) -> Html:
     limits = None if metrics is None else metrics.auroc_ci95
     tiles = (
         ("AUROC", NOT_SHOWN if metrics is None else metric(metrics.auroc),
-         f"95 % interval {metric_interval(limits)}" if limits else NOT_DEFINED if metrics else ""),
+         f"95 % CI {metric_interval(limits)}" if limits else NOT_DEFINED if metrics else ""),
         ("Patients evaluated", _total(report.cohort), patients or ""),
         ("Sites", str(len(names)), f"at least {report.config.min_sites} a round"),
         ("Rounds", str(len(report.rounds)), f"of {report.planned_rounds} planned"),
-        ("Moved", megabytes(moved), f"{percent(moved / full)} of a full exchange" if full else ""),
+        ("Data transferred", megabytes(moved),
+         f"{percent(moved / full)} of a full exchange" if full else ""),
         ("Time", duration(totals.seconds), "at the coordinator"),
     )  # fmt: skip
     return element("dl", *(tile(*one) for one in tiles), class_="tiles")

@@ -72,11 +72,11 @@ def _temperature(report: Report, cohort: CohortResults) -> float | None:
 
 def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) -> Html:
     """What thresholds do; chosen ones only where they were chosen on other patients."""
-    chosen: list[tuple[str, float | None]] = [("as trained", 0.5)]
+    chosen: list[tuple[str, float | None]] = [("default threshold (0.5)", 0.5)]
     other = _validated(report, cohort)
     if other is not None:
         chosen += [
-            ("best sensitivity + specificity", youden_threshold(other)),
+            ("Youden index", youden_threshold(other)),
             ("sensitivity 0.90 or more", threshold_at_sensitivity(other, 0.9)),
         ]
     points = {
@@ -90,11 +90,12 @@ def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) 
         for name, measure in _MEASURES
     ]
     note = (
-        "Predictive values hold for as many patients with the finding as there are among these. "
-        "Thresholds are not chosen on the patients they are judged by, which would flatter them"
-        + ("." if len(points) == 1 else ": all but the first were chosen at validation.")
+        "Predictive values hold at the prevalence in these patients only. Thresholds are not "
+        "chosen on the patients that they are evaluated on, which would be optimistic"
+        + ("." if len(points) == 1 else ": all but the first were chosen on validation patients.")
     )
-    caption = f"Operating points at the {cohort.title}, with exact 95 % intervals"
+    of_patients = cohort.title.removesuffix(" patients")
+    caption = f"Operating points in the {of_patients} set, with exact 95 % CIs"
     return joined(table(caption, ("threshold", *points), rows), paragraph(note, class_="note"))
 
 
@@ -111,13 +112,13 @@ def _grade(cohort: CohortResults) -> Html | None:
     grade = cohort.grade
     text = (
         f"For comparison, the sites' clinical grade alone has an AUROC of {share(grade.auroc)} "
-        f"(95 % interval {interval(grade.auroc_ci95)}) at those of the {cohort.title} that have "
-        f"one, and the model {share(grade.model_auroc)} at the same."
+        f"(95 % CI {interval(grade.auroc_ci95)}) in those of the {cohort.title} that have "
+        f"one, and the model {share(grade.model_auroc)} in the same."
     )
     if grade.difference is not None:
         text += f" The difference is {grade.difference:+.3f}"
         if grade.difference_ci95 is not None and grade.p is not None:
             p = "p < 0.001" if grade.p < 0.001 else f"p = {grade.p:.3f}"
-            text += f" (95 % interval {interval(grade.difference_ci95)}; {p}, DeLong's test)"
+            text += f" (95 % CI {interval(grade.difference_ci95)}; {p}, DeLong's test)"
         text += "."
     return paragraph(text)

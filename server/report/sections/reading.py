@@ -9,8 +9,8 @@ from shared.limits import MIN_CELL
 _WORDS = (
     ("AUROC", "the chance that a patient with the finding has a higher score than one without; "
      "0.5 is guessing, 1 is perfect"),
-    ("95 % interval", "what would be seen if the study were repeated with other patients of the "
-     "same kind; wide when they are few"),
+    ("95 % CI", "confidence interval: the range compatible with the data; 95 % of such intervals "
+     "contain the true value. It is wide when patients are few"),
     ("sensitivity", "share of the patients with the finding that are called positive"),
     ("specificity", "share of the patients without it that are called negative"),
     ("balanced accuracy", "the mean of these two"),

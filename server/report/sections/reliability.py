@@ -23,7 +23,7 @@ def reliability_figure(
 
     With a `temperature`, which was fitted to other patients, the probabilities after it as well.
     """
-    curves = {"as trained": reliability_curve(counts, min_cell=min_cell)}
+    curves = {"uncalibrated": reliability_curve(counts, min_cell=min_cell)}
     if temperature is not None:
         tempered = apply_temperature(bin_logits(), temperature)
         curves[f"at temperature {temperature:.2f}"] = reliability_curve(
@@ -38,8 +38,9 @@ def reliability_figure(
 
 def _caption(cohort: CohortResults, counts: Histogram, min_cell: int) -> str:
     text = (
-        f"Reliability of {cohort.title}: on the dotted line a probability of 0.3 comes true in "
-        f"three of ten. Groups of ten equal widths, joined until each holds {min_cell} patients."
+        f"Reliability of {cohort.title}: on the dotted line, three in ten patients with a "
+        f"probability of 0.3 have the finding. Groups of ten equal widths, joined until each holds "
+        f"{min_cell} patients."
     )
     fit, shift = recalibration(counts), calibration_in_the_large(counts)
     if shift is None:

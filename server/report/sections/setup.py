@@ -7,6 +7,7 @@ from pathlib import PurePath
 from server.report.data import Report
 from server.report.html import Html, element, paragraph, section, table
 from shared.config import RunConfig
+from shared.model.registry import former_settings
 
 _OF_THIS_MACHINE = frozenset({"out", "sites", "resume"})
 """Settings that name folders, not of the run."""
@@ -40,7 +41,8 @@ def setup_section(report: Report) -> Html:
 
 
 def _flat(config: RunConfig) -> dict[str, str]:
-    flat = {k: v for k, v in config.to_flat().items() if k not in _OF_THIS_MACHINE}
+    without = _OF_THIS_MACHINE | former_settings().keys()  # earlier names of other settings
+    flat = {k: v for k, v in config.to_flat().items() if k not in without}
     texts = {key: _text(value) for key, value in flat.items()}
     return texts | {"weights": PurePath(texts["weights"]).name or texts["weights"]}
 

@@ -17,7 +17,7 @@ from server.report.numbers import (
 from shared.metrics.summary import BinaryMetrics
 
 _METRICS = (
-    "AUROC", "95 % interval", "sensitivity", "specificity", "balanced accuracy", "F1",
+    "AUROC", "95 % CI", "sensitivity", "specificity", "balanced accuracy", "F1",
     "Brier score", "with the finding", "without",
 )  # fmt: skip
 
@@ -60,7 +60,7 @@ def _why_hidden(report: Report) -> Html | None:
         return None
     return paragraph(
         f"Not shown: the site has fewer patients of a class than it allows to be shown, or fewer "
-        f"than {report.min_cell}, or its numbers could be computed from the totals less those of "
+        f"than {report.min_cell}, or its numbers could be computed from the totals minus those of "
         "the others. For all sites: the totals would reveal such a site.",
         class_="note",
     )
@@ -72,7 +72,7 @@ def _contributions(report: Report) -> Html | None:
     rows = [_contribution(own, len(report.rounds)) for own in report.contributions]
     head = (
         "site", "rounds", "training images", "training patients", "weight", "time training",
-        "time evaluating", "peak memory", "began afresh in rounds",
+        "time evaluating", "peak memory", "restarted in rounds",
     )  # fmt: skip
     return table("What each site contributed", head, rows)
 

@@ -38,8 +38,8 @@ def _stages(report: Report) -> Html:
         "div",
         paragraph(
             "The network is thawed from its last stage to its first: in each round only the "
-            "stages that are marked train and travel; the others stay exactly as they were "
-            "pretrained, which every site proves by a digest in every round."
+            "marked stages are trained and sent; the others stay exactly as they were pretrained, "
+            "which every site proves with a digest in every round."
         ),
         table(caption, head, rows, text_columns=(1,)),
     )
@@ -64,8 +64,8 @@ def _timeline(report: Report) -> Html:
         "Top: rounds in which each stage trained"
         + ("" if report.finished else " (outlined: planned)")
         + ". Middle: training loss, the mean over the sites weighted by their images. Bottom: "
-        "AUROC at the validation patients after that many rounds. Rounds whose value would reveal "
-        "too few patients are left out."
+        "AUROC in the validation patients after that many rounds. Rounds whose value would reveal "
+        "too few patients are omitted."
     )
     return figure(svg, caption, _numbers(report))
 
@@ -150,7 +150,7 @@ def _numbers(report: Report) -> Html:
         for r in report.rounds
     ]
     head = (
-        "round", "stages that train", "loss", "AUROC before it", "sites", "moved",
-        "full exchange", "time", "of it waiting",
+        "round", "stages that train", "loss", "AUROC of the incoming model", "sites",
+        "data transferred", "full exchange", "time", "waiting for sites",
     )  # fmt: skip
     return table("Rounds", head, rows, text_columns=(1,))

@@ -45,15 +45,15 @@ def _areas(arms: tuple[ArmResult, ...]) -> Html:
     rows = [Row(one.arm.name, one.auroc.mean, one.auroc_ci95) for one in arms]
     plot = forest(
         rows, "AUROC at held-out patients", 0.5, "areas",
-        "The area under the ROC curve of each arm with its 95 % interval.",
+        "The area under the ROC curve of each arm with its 95 % CI.",
     )  # fmt: skip
     caption = (
-        "Area under the ROC curve of each arm, mean over the repeats, with the 95 % interval of "
-        "other patients. Arms of other sites have other patients. Whether two arms differ is not "
-        "seen from whether these overlap: see the differences."
+        "Area under the ROC curve of each arm, mean over the repeats, with its 95 % CI. "
+        "Arms of other sites have other patients. Whether their CIs overlap does "
+        "not show whether two arms differ: see the differences."
     )
     numbers = [(r.label, metric(r.value), metric_interval(r.interval)) for r in rows]
-    return figure(plot, caption, table("AUROC by arm", ("arm", "AUROC", "95 % interval"), numbers))
+    return figure(plot, caption, table("AUROC by arm", ("arm", "AUROC", "95 % CI"), numbers))
 
 
 def _curves(arms: tuple[ArmResult, ...]) -> Html:
@@ -90,7 +90,7 @@ def _curves(arms: tuple[ArmResult, ...]) -> Html:
 def _table(arms: tuple[ArmResult, ...]) -> Html:
     head = (
         "arm", "with the finding", "without", "AUROC", "balanced accuracy at 0.5", "F1 at 0.5",
-        "Brier score", "moved by a run",
+        "Brier score", "data transferred by a run",
     )  # fmt: skip
     rows = [
         (

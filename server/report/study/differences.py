@@ -1,9 +1,9 @@
-"""Each arm less the first one, in the same patients."""
+"""Each arm's difference from the first one, in the same patients."""
 
 from __future__ import annotations
 
 from server.report.html import Html, element, figure, paragraph, section, table
-from server.report.numbers import listed, metric_interval
+from server.report.numbers import in_words, listed, metric_interval
 from server.report.plot import Row, forest
 from server.report.study.data import StudyReport
 from server.report.study.words import probability, with_interval
@@ -27,17 +27,17 @@ def differences_section(report: StudyReport) -> Html:
 def _plot(result: StudyResult) -> Html:
     first = result.arms[0].arm.name
     rows = [Row(_label(result, one), one.difference.mean, one.ci95) for one in result.comparisons]
-    axis = f"AUROC less that of {first[:24]}"
+    axis = f"AUROC difference from {first[:24]}"
     plot = forest(
         rows, axis, 0.0, "difference-of-areas",
         "For each arm, how much its AUROC is above or below that of the first, with intervals.",
     )  # fmt: skip
     caption = (
-        f"Right of the dotted line an arm is better than {first}. The lines are 95 % intervals of "
-        "other patients and seeds."
+        f"Right of the dotted line an arm is better than {first}. The lines are 95 % CIs, "
+        "which allow for the sampling of patients and for seeds."
     )
     numbers = [(row.label, f"{row.value:+.3f}", metric_interval(row.interval)) for row in rows]
-    head = ("arm", "difference", "95 % interval")
+    head = ("arm", "difference", "95 % CI")
     return figure(plot, caption, table("Differences of AUROC", head, numbers))
 
 
@@ -52,16 +52,16 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
     smallest = result.comparisons[0].signed_rank
     return (
         paragraph(
-            "The first p asks whether other patients of the same kind and other seeds would show "
-            "the same: the mean difference over the repeats by its standard error, from DeLong's "
-            "variance of each patient's mean place under both arms and the variance between the "
-            "repeats. Holm's adjustment allows for the number of arms."
+            "The first p-value tests whether the mean difference over the repeats is zero, for "
+            "patients and seeds like these: its standard error is from DeLong's variance of each "
+            "patient's mean placement under both arms and the variance between the repeats. Holm's "
+            "adjustment allows for the number of arms."
         ),
         paragraph(
-            "The signed-rank test asks whether another draw of folds and seeds would favour the "
-            f"same arm; {smallest.repeats} repeats cannot give it a p below "
-            f"{smallest.smallest_p:.3g}, whatever they show, and it says nothing of other "
-            "patients: the repeats share theirs."
+            "The signed-rank test asks whether other folds and seeds would favour the same arm; "
+            f"with {in_words(smallest.repeats, 'repeat', 'repeats')} its p cannot be below "
+            f"{smallest.smallest_p:.3g}, and it says nothing about other patients: the repeats "
+            "share theirs."
         ),
         paragraph(
             "An interval that contains zero does not show that two arms are equal, only that these "
@@ -73,7 +73,7 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
 def _table(result: StudyResult) -> Html:
     head = (
         "arm", "at", "difference of AUROC", "p", "p (Holm)", "p (signed rank)",
-        "smallest possible",
+        "minimum attainable p",
     )  # fmt: skip
     rows = [
         (
@@ -87,5 +87,5 @@ def _table(result: StudyResult) -> Html:
         )
         for one in result.comparisons
     ]
-    caption = f"Differences to {result.arms[0].arm.name}; mean (standard deviation over repeats)"
+    caption = f"Differences from {result.arms[0].arm.name}; mean (standard deviation over repeats)"
     return table(caption, head, rows, text_columns=(1,))

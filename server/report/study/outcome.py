@@ -42,7 +42,7 @@ def study_sentence(result: StudyResult) -> str:
         f"{share(first.auroc.mean, 2)}"
     )
     if first.auroc_ci95 is not None:
-        text += f" (95 % interval {interval(first.auroc_ci95, 2)})"
+        text += f" (95 % CI {interval(first.auroc_ci95, 2)})"
     if not result.comparisons:
         return f"{text}."
     sure = [one for one in result.comparisons if one.p_holm is not None and one.p_holm < 0.05]
@@ -56,10 +56,10 @@ def study_sentence(result: StudyResult) -> str:
 
 
 def _judged(result: StudyResult) -> str:
-    """Arms of some of the sites are judged at the patients of these."""
+    """Arms of some of the sites are evaluated on the patients of these."""
     first = result.arms[0]
     alike = all(one.patients == first.patients for one in result.arms)
-    return f"{'each' if alike else 'the first'} judged at {sum(first.patients):,} patients"
+    return f"{'each' if alike else 'the first'} evaluated on {sum(first.patients):,} patients"
 
 
 def _figures(result: StudyResult) -> Html:
@@ -68,12 +68,13 @@ def _figures(result: StudyResult) -> Html:
     runs = len(result.plan.arms) * result.plan.folds * result.plan.repeats
     tiles = (
         (f"AUROC, {first.arm.name[:24]}", metric(first.auroc.mean),
-         f"95 % interval {metric_interval(limits)}" if limits else ""),
+         f"95 % CI {metric_interval(limits)}" if limits else ""),
         ("Patients", f"{sum(first.patients):,}",
          f"{first.patients[0]:,} with the finding, {first.patients[1]:,} without"),
         ("Sites", str(len(result.sites)), listed(result.sites)),
         ("Arms", str(len(result.plan.arms)), f"{len(result.arms)} shown"),
         ("Runs", f"{runs:,}", f"{result.plan.repeats} x {result.plan.folds} folds of each arm"),
-        ("Moved by a run", megabytes(round(first.megabytes * 1e6)), "first arm, on average"),
+        ("Data transferred by a run", megabytes(round(first.megabytes * 1e6)),
+         "first arm, on average"),
     )  # fmt: skip
     return element("dl", *(tile(*one) for one in tiles), class_="tiles")

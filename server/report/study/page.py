@@ -19,29 +19,30 @@ from shared.limits import MIN_CELL
 def reading_section(report: StudyReport) -> Html:
     """Terms and what they mean here."""
     plan = report.result.plan
-    repeats = in_words(plan.repeats, "time", "times")
+    repeats = in_words(plan.repeats, "repeat", "repeats")
     terms = (
-        ("Folds", f"Each site drew {plan.folds} groups of its own patients, all images of a "
-         "patient in one of them and either class spread evenly. Each group was held out once: a "
+        ("Folds", f"Each site divided its patients into {plan.folds} folds, all images of a "
+         "patient in one of them and both classes spread evenly. Each fold was held out once: a "
          "federation was trained on the others, and its thresholds and temperature were chosen on "
-         f"validation patients among those. This was done {repeats}, with other draws."),
+         f"validation patients among those. This was done in {repeats}, each with other folds."),
         ("Held-out scores", "The scores of all folds of a repeat are counted together at the "
          "sites, by class, and the counts added up. Folds are of different models, so a "
-         "difference in level between them costs AUROC: it judges the way of training with its "
-         "thresholds, not one model."),
-        ("95 % interval", "What would be seen with other patients of the same kind: DeLong's, its "
-         "limits averaged over the repeats. It does not allow for training on other patients; no "
-         "unbiased estimate of that can be had from cross-validation (Bengio and Grandvalet, "
-         "JMLR 2004;5:1089-1105). In simulated studies of 60 and 160 patients it held the truth in "
-         "89 % of those of one repeat, in 95 % and 97 % of those of three and six."),
+         "difference in level between them costs AUROC: what is evaluated is the way of training "
+         "with its thresholds, not one model."),
+        ("95 % CI", "Confidence interval: the range compatible with the data; 95 % of such "
+         "intervals contain the true value. It is DeLong's, its limits averaged over the repeats, "
+         "and does not allow for training on other patients; no unbiased estimate of that can be "
+         "had from cross-validation (Bengio and Grandvalet, JMLR 2004;5:1089-1105). In simulated "
+         "studies of 60 and 160 patients it contained the true value in 89 % of those of one "
+         "repeat, in 95 % and 97 % of those of three and six."),
         ("p-values", "In the same simulated studies two equal arms differed at 0.05 in "
          "1 to 4 % of those of three or six repeats, but in 8 to 11 % of those of one repeat: "
          "single models differ by chance. So one repeat proves little."),
-        ("Standard deviation", "Over the repeats, of the same patients: how much the draw of "
-         "folds and the seed matter. It is no measure of certainty."),
+        ("Standard deviation", "Over the repeats, of the same patients: how much folds "
+         "and seed matter. It is not a measure of uncertainty over patients."),
         ("Not shown", f"Steps and groups of fewer than {MIN_CELL} patients are joined. An arm "
          "that would reveal fewer patients of a site than it allows, by itself or together with "
-         "others that are shown, is left out."),
+         "others that are shown, is omitted."),
         ("Intended use", "Research on ways of training. It is not a medical device; no decision "
          "about a patient may rest on any of its models."),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Calibration and operating points: chosen on validation patients, judged on held-out ones."""
+"""Calibration and operating points: chosen on validation patients, evaluated on held-out ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.report.study.words import spread
 from server.results.study import ArmResult
 
 _POINTS = {
-    "youden": "best sensitivity + specificity",
+    "youden": "Youden index",
     "sensitivity-0.8": "sensitivity 0.80 or more",
     "sensitivity-0.9": "sensitivity 0.90 or more",
     "sensitivity-0.95": "sensitivity 0.95 or more",
@@ -26,22 +26,22 @@ def thresholds_section(report: StudyReport) -> Html:
         element("div", _reliability(first), _brier(report), class_="plots"),
         *(_points(one) for one in report.result.arms),
         paragraph(
-            "A threshold that reaches a sensitivity at a few validation patients need not reach it "
-            "at others: the tables show what it reached. Predictive values hold for as many "
-            "patients with the finding as there are here. Where a run could choose no threshold, "
-            "because its validation patients were all of one class, 0.5 was taken.",
+            "A threshold that reaches a sensitivity in a few validation patients need not reach it "
+            "in others: the tables show what it reached. Predictive values hold at this prevalence "
+            "only. Where a run could choose no threshold, because its validation patients were all "
+            "of one class, 0.5 was used.",
             class_="note",
         ),
     )
 
 
 def _reliability(arm: ArmResult) -> Html:
-    curves = {"as trained": arm.reliability, "after temperature": arm.reliability_calibrated}
+    curves = {"uncalibrated": arm.reliability, "temperature-scaled": arm.reliability_calibrated}
     svg = reliability_plot(curves, "reliability", f"Reliability of {arm.arm.name}")
     caption = (
-        f"Reliability of {arm.arm.name} at held-out patients: on the dotted line a probability of "
-        "0.3 comes true in three of ten. The temperature was fitted to each run's validation "
-        "patients. Intervals are for as many patients as there are in one repeat."
+        f"Reliability of {arm.arm.name} in held-out patients: on the dotted line, three in ten "
+        "patients with a probability of 0.3 have the finding. The temperature was fitted to each "
+        "run's validation patients. CIs are for the number of patients in one repeat."
     )
     return figure(svg, caption, reliability_table(curves, "Groups of the reliability curve"))
 
@@ -51,12 +51,12 @@ def _brier(report: StudyReport) -> Html:
         (one.arm.name, spread(one.brier), spread(one.brier_calibrated))
         for one in report.result.arms
     ]
-    head = ("arm", "as trained", "after temperature")
-    caption = "Brier score at held-out patients; mean (standard deviation over repeats)"
-    note = "0 is perfect; giving everybody the share of patients with the finding scores"
+    head = ("arm", "uncalibrated", "temperature-scaled")
+    caption = "Brier score in held-out patients; mean (standard deviation over repeats)"
+    note = "0 is perfect; predicting the prevalence for everybody scores"
     positives, negatives = report.result.arms[0].patients
     prevalence = positives / (positives + negatives)
-    text = f"{note} {share(prevalence * (1 - prevalence))} at those of the first arm."
+    text = f"{note} {share(prevalence * (1 - prevalence))} in those of the first arm."
     return element("div", joined(table(caption, head, rows), paragraph(text, class_="note")))
 
 
@@ -75,5 +75,7 @@ def _points(arm: ArmResult) -> Html:
         "chosen for", "sensitivity", "specificity", "positive predictive value",
         "negative predictive value",
     )  # fmt: skip
-    caption = f"{arm.arm.name}: thresholds chosen at validation, judged at held-out patients"
+    caption = (
+        f"{arm.arm.name}: thresholds chosen on validation patients, evaluated on held-out ones"
+    )
     return table(caption, head, rows)

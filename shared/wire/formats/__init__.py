@@ -1,1 +1,1 @@
-"""One tensor <-> bytes, a number format a module."""
+"""One tensor <-> bytes, a dtype a module."""

@@ -1,4 +1,4 @@
-"""Which number format a tensor travels in."""
+"""Which dtype a tensor travels in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST = 2.0**100
 
 
 def format_of(update_dtype: str, shape: tuple[int, ...]) -> NumberFormat:
-    """The number format of a tensor under a run's `update-dtype`; ValueError for an unknown one.
+    """The dtype of a tensor under a run's `update-dtype`; ValueError for an unknown one.
 
     Vectors (biases, BatchNorm) and small matrices (the head) stay float32 in every case: they
     weigh next to nothing, and a variance that is rounded below zero would be none.
@@ -25,4 +25,4 @@ def format_of(update_dtype: str, shape: tuple[int, ...]) -> NumberFormat:
         return "float32"
     if update_dtype in NUMBER_FORMATS:
         return update_dtype
-    raise ValueError(f"no number format '{update_dtype}'")
+    raise ValueError(f"no dtype '{update_dtype}'")

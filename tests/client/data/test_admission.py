@@ -142,7 +142,7 @@ def test_everything_wrong_is_reported_at_once(
     assert report.warnings == (
         "3 image(s) set aside: same image for several patients (2), "
         "not a DICOM, PNG or JPEG file (1).",
-        "1 image(s) duplicates of another file of the same patient, left out.",
+        "1 image(s) duplicates of another file of the same patient, excluded.",
         "1 image(s) without a row in the table.",
         "1 row(s) without an image: no file of this name (1).",
         "1 row(s) set aside: no patient (1).",

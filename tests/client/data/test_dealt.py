@@ -104,7 +104,7 @@ def test_a_block_that_lost_a_patient_is_left_out_until_it_is_whole_again(tmp_pat
     lost = deal(cohort_of(without), SIZE, tmp_path)
     assert len(lost.blocks) == len(first.blocks) - 1
     assert set(contents(lost)) < set(contents(first))
-    assert "1 blocks of patients are left out" in lost.notes[0]
+    assert "1 blocks of patients are excluded" in lost.notes[0]
     assert str(tmp_path / FILE) in lost.notes[0]
     assert deal(cohort_of(many(0, 20)), SIZE, tmp_path) == first
 

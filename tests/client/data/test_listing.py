@@ -73,11 +73,11 @@ def test_names_are_printed_where_they_are_asked_for_alone(
     print_report(report)
     plain = capsys.readouterr().out
     assert "SECRET" not in plain + json.dumps(report.to_json()) + " ".join(report.problems)
-    assert "2 file(s) and row(s) are left out or doubtful; --list names them" in plain
+    assert "2 file(s) and row(s) are excluded or doubtful; --list names them" in plain
     print_report(report, listed=True)
     named = capsys.readouterr().out
-    assert "left out   image SECRET\\x1b[2J.png: not a DICOM, PNG or JPEG file" in named
-    assert "left out   row line 6, patient 'SECRET\\u202e', image 'SECRET.png': no file" in named
+    assert "excluded   image SECRET\\x1b[2J.png: not a DICOM, PNG or JPEG file" in named
+    assert "excluded   row line 6, patient 'SECRET\\u202e', image 'SECRET.png': no file" in named
     assert named.replace("\n", "").isprintable()
     exact = report.to_json(listed=True)["listed"]
     assert exact[0]["name"] == "SECRET\x1b[2J.png"

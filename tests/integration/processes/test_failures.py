@@ -36,7 +36,7 @@ def test_a_site_that_fails_for_good(
         "fedthaw: Round 2 was asked 3 times and had 1 usable reply of at least 2 (min-sites). "
         f"north: {reason}. The rounds before it are kept: fix this and continue with --resume."
     )
-    assert outcome.err.count(f"north left out: {reason}\n") == 3
+    assert outcome.err.count(f"north excluded: {reason}\n") == 3
     assert rounds_in(run) == 1
     assert here(*tiny(*two_sites, out=run), "--resume").code == 0
     assert not (run / "failure.json").exists()
@@ -55,7 +55,7 @@ def test_a_site_that_fails_once(
     faults = {"site": "north", "round": 2, "act": act}
     outcome = fedthaw.run(*tiny(*two_sites, out=run), faults=faults)
     assert outcome.code == 0
-    assert f"north left out: {reason}\nRound 2: 1 of 2 usable replies" in outcome.err
+    assert f"north excluded: {reason}\nRound 2: 1 of 2 usable replies" in outcome.err
     assert here(*tiny(*two_sites, out=tmp_path / "whole")).code == 0
     assert model_of(run) == model_of(tmp_path / "whole")
 

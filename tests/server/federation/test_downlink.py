@@ -83,7 +83,7 @@ def test_what_has_not_changed_travels_as_nothing(reference: Reference) -> None:
 
 
 class Feedback:
-    """Turns the scripted sites' float32 updates into a number format, as real sites do."""
+    """Turns the scripted sites' float32 updates into a dtype, as real sites do."""
 
     def __init__(self, reference: Reference, update_dtype: str) -> None:
         self._reference, self._dtype = reference, update_dtype

@@ -68,14 +68,14 @@ def test_performance_at_test_patients(
     east = summarise(site_counts["east"] + site_counts["east"])
     row = next(row for row in found[captions[0]] if row[0] == "east")
     assert (row[1], row[-2:]) == (f"{east.auroc:.3f}", [str(east.positives), str(east.negatives)])
-    points = found["Operating points at the held-out test patients, with exact 95 % intervals"]
+    points = found["Operating points in the held-out test set, with exact 95 % CIs"]
     assert points[0][1:] == [
-        "as trained",
-        "best sensitivity + specificity",
+        "default threshold (0.5)",
+        "Youden index",
         "sensitivity 0.90 or more",
     ]
-    own = found["Operating points at the validation patients, with exact 95 % intervals"]
-    assert own[0][1:] == ["as trained"]
+    own = found["Operating points in the validation set, with exact 95 % CIs"]
+    assert own[0][1:] == ["default threshold (0.5)"]
     total = sum(site_counts.values(), start=Histogram.empty())
     shares = {row[0]: row[1] for row in own[1:]}
     assert shares["sensitivity"].startswith(f"{summarise(total).sensitivity:.3f} (")
@@ -101,9 +101,9 @@ def test_test_patients_are_recalibrated_as_validation_patients_say(
     assert f"takes the Brier score here from {before:.3f} to {after:.3f}." in page
     found = tables_of(run, min_cell=1)
     kinds = {row[0] for row in found["Groups of the reliability curve, held-out test patients"][1:]}
-    assert kinds == {"as trained", f"at temperature {best:.2f}"}
+    assert kinds == {"uncalibrated", f"at temperature {best:.2f}"}
     kinds = {row[0] for row in found["Groups of the reliability curve, validation patients"][1:]}
-    assert kinds == {"as trained"}
+    assert kinds == {"uncalibrated"}
 
 
 def test_calibration_in_the_large_is_that_of_the_mean(
@@ -167,16 +167,17 @@ def test_the_head_tells_the_outcome(
     header = read_page(run_page(read_report(run, 5))).all("header")[0]
     low, high = pooled["auroc_ci95"]
     assert (
-        "Four sites trained one model in four rounds; at 163 validation patients it separates "
-        f"those with the finding from those without with an AUROC of {pooled['auroc']:.2f} (95 % "
-        f"interval {low:.2f} to {high:.2f})."
+        "Four sites trained one model in four rounds; in 163 validation patients the model "
+        f"detected the finding with an AUROC of {pooled['auroc']:.2f} (95 % CI {low:.2f} to "
+        f"{high:.2f})."
     ) in header.text
     tiles = dict(zip((n.text for n in header.all("dt")), (
         n.text for n in header.all("dd") if n.attributes.get("class") == "value"
     ), strict=True))  # fmt: skip
     assert tiles == {
         "AUROC": f"{pooled['auroc']:.3f}", "Patients evaluated": "163", "Sites": "4",
-        "Rounds": "4", "Moved": f"{(size['down'] + size['up']) / 1e6:.1f} MB", "Time": "14 s",
+        "Rounds": "4", "Data transferred": f"{(size['down'] + size['up']) / 1e6:.1f} MB",
+        "Time": "14 s",
     }  # fmt: skip
 
 
@@ -222,7 +223,7 @@ def test_an_unfinished_run_says_so(make_run: Callable[..., Path]) -> None:
     page = run_page(read_report(make_run(finished=False, scores=False, rounds=2), 5))
     assert "This run is not finished: 2 of 4 rounds are done." in page
     assert "no curves of its final model yet" in page
-    assert "before the last of them it separated" in page
+    assert "before the last of them it detected" in page
 
 
 def test_a_run_without_rounds(make_run: Callable[..., Path]) -> None:

@@ -67,7 +67,7 @@ def test_within_a_round() -> None:
     state = after(ReplyReceived("north", None), before=state)
     assert (state.answered, state.note) == (("north",), "")
     state = after(ReplyReceived("east", "its loss is NaN"), before=state)
-    assert (state.answered, state.note) == (("north", "east"), "east left out: its loss is NaN")
+    assert (state.answered, state.note) == (("north", "east"), "east excluded: its loss is NaN")
 
 
 def test_sites_that_are_lost_and_come_back() -> None:

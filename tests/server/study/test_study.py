@@ -136,6 +136,7 @@ def test_what_is_done_is_not_done_again(
     assert (out / "study.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_study_grows_by_repeats_and_arms(
     two_sites: list[Path], runs: list[str], here: Here, words: Words, tmp_path: Path
 ) -> None:

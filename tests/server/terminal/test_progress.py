@@ -54,15 +54,16 @@ LINES: list[tuple[Event, str | None]] = [
     (SiteBusy("north", "training", 4), None),
     (StepDone("north"), None),
     (ReplyReceived("north", None), None),
-    (ReplyReceived("east", "its loss is NaN"), "east left out: its loss is NaN"),
+    (ReplyReceived("east", "its loss is NaN"), "east excluded: its loss is NaN"),
     (RoundRetried(13, 1, 2, 1), "Round 13: 1 of 2 usable replies in attempt 1"),
     (
         RoundFinished(13, 30, 0.51234, 0.75, 12_340_000, 61.25),
-        "Round 13/30: loss 0.5123, AUROC before it 0.75, 12.34 MB, 61.2 s",
+        "Round 13/30: loss 0.5123, AUROC of the incoming model 0.75, 12.34 MB, 61.2 s",
     ),
     (
         RoundFinished(14, 30, 0.5, None, 0, 1),
-        "Round 14/30: loss 0.50, AUROC before it undefined or not shown, 0.00 MB, 1.0 s",
+        "Round 14/30: loss 0.50, AUROC of the incoming model undefined or not shown, 0.00 MB, "
+        "1.0 s",
     ),
     (Warned("Waiting for sites: 1 of 2 are there."), "Waiting for sites: 1 of 2 are there."),
 ]

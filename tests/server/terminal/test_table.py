@@ -61,9 +61,12 @@ def test_a_suppressed_site_shows_nothing(summary: dict[str, Any]) -> None:
 
 def test_what_was_moved(summary: dict[str, Any]) -> None:
     text = printed(summary)
-    assert "Moved 1,234.0 MB; the whole model in the same rounds: 2,468.0 MB (50%)." in text
+    assert (
+        "Data transferred: 1,234.0 MB; the whole model in the same rounds: 2,468.0 MB (50%)."
+        in text
+    )
     summary["bytes"] = {"down": 10, "up": 0, "full_exchange": 0}
-    assert "Moved 0.0 MB.\n" in printed(summary)
+    assert "Data transferred: 0.0 MB.\n" in printed(summary)
 
 
 @pytest.mark.parametrize("folder", ["/data/[bold]/run", "runs/[/x]", "/" + "long/" * 60])

@@ -64,7 +64,7 @@ def test_large_matrices_alone_are_rounded(shape: tuple[int, ...], lossy: bool) -
     for update_dtype in FORMATS:
         assert format_of(update_dtype, shape) == (update_dtype if lossy else "float32")
     if lossy:
-        with pytest.raises(ValueError, match="no number format 'int4'"):
+        with pytest.raises(ValueError, match="no dtype 'int4'"):
             format_of("int4", shape)
 
 

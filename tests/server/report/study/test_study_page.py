@@ -40,7 +40,7 @@ def test_arms_and_differences(make_study_report: MakeReport, page_of: Any) -> No
         assert row[3] == (
             f"{one.auroc.mean:.3f} ({one.auroc.standard_deviation:.3f}) {low:.3f} to {high:.3f}"
         )
-    (difference,) = tables["Differences to first; mean (standard deviation over repeats)"][1:]
+    (difference,) = tables["Differences from first; mean (standard deviation over repeats)"][1:]
     (found,) = report.result.comparisons
     assert difference[:2] == ["second", "all sites"]
     assert difference[2].startswith(f"{found.difference.mean:+.3f}")
@@ -48,14 +48,14 @@ def test_arms_and_differences(make_study_report: MakeReport, page_of: Any) -> No
     assert "Not shown: b alone; alone or beside the others" in text
 
 
-def test_thresholds_are_judged_at_held_out_patients(
+def test_thresholds_are_evaluated_on_held_out_patients(
     make_study_report: MakeReport, page_of: Any
 ) -> None:
     report = make_study_report()
     _, tables = page_of(report)
     point = report.result.arms[1].points[0]
-    rows = tables["second: thresholds chosen at validation, judged at held-out patients"]
-    assert rows[1][0] == "best sensitivity + specificity"
+    rows = tables["second: thresholds chosen on validation patients, evaluated on held-out ones"]
+    assert rows[1][0] == "Youden index"
     assert point.sensitivity is not None
     assert rows[1][1].startswith(f"{point.sensitivity.mean:.3f} (")
 
@@ -74,7 +74,7 @@ def test_the_sentence_claims_no_more_than_the_tests(
 ) -> None:
     result = make_study_result()
     first = result.arms[0].auroc.mean
-    assert f"First has an AUROC of {first:.2f} (95 % interval" in study_sentence(result)
+    assert f"First has an AUROC of {first:.2f} (95 % CI" in study_sentence(result)
     assert study_sentence(result).endswith("significantly better: second.")
     unsure = replace(result, comparisons=(replace(result.comparisons[0], p_holm=0.05),))
     assert study_sentence(unsure).endswith(
@@ -85,11 +85,11 @@ def test_the_sentence_claims_no_more_than_the_tests(
 def test_the_sentence_tells_whose_patients_they_are(
     make_study_result: Callable[..., StudyResult],
 ) -> None:
-    """An arm of one site is judged at that site's patients."""
+    """An arm of one site is evaluated on that site's patients."""
     result = make_study_result()
-    assert "two sites, the first judged at 60 patients that it" in study_sentence(result)
+    assert "two sites, the first evaluated on 60 patients that it" in study_sentence(result)
     alike = replace(result, arms=result.arms[:2])
-    assert "two sites, each judged at 60 patients that it" in study_sentence(alike)
+    assert "two sites, each evaluated on 60 patients that it" in study_sentence(alike)
 
 
 def test_only_the_name_of_a_weights_file_is_told(make_study_report: MakeReport) -> None:
