@@ -21,6 +21,7 @@ from client.scores import KeptScore, score_patients
 from client.workspace import Workspace, training_samples
 from shared.config import RunConfig
 from shared.events import Event, SiteBusy, SiteNote, listening
+from shared.outcome.outcome import Outcome
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 
@@ -117,9 +118,11 @@ def test_evaluation_from_features_is_evaluation_from_images(
 ) -> None:  # fmt: skip
     logits: list[list[float]] = []
 
-    def listened(samples: Sequence[Sample], found: Sequence[float]) -> list[KeptScore]:
+    def listened(
+        samples: Sequence[Sample], found: Sequence[float], outcome: Outcome
+    ) -> list[KeptScore]:
         logits.append(list(found))
-        return score_patients(samples, found)
+        return score_patients(samples, found, outcome)
 
     monkeypatch.setattr("client.evaluate.score_patients", listened)
     workspace, config = open_site()
