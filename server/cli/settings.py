@@ -31,11 +31,9 @@ def settings(
 
     Pass one as --set KEY=VALUE to simulate, submit or study.
     """
-    former = former_settings()
     items = [item for item in dataclasses.fields(RunConfig) if item.name not in OWN_OPTIONS]
     if json_output:
         documents = {key_of(item.name): _document(item) for item in items}
-        documents |= {key: _former_document(*new) for key, new in former.items()}
         typer.echo(json.dumps(documents, indent=1))
         return
     table = Table("setting", "default", "allowed", "what it is", box=SIMPLE, padding=(0, 1, 0, 0))
@@ -43,26 +41,18 @@ def settings(
         # As Text, since brackets in a string would be markup to rich.
         help_text = Text(item.metadata["help"])
         table.add_row(key_of(item.name), _default(item), _allowed(item), help_text)
-    for key, (setting, stage) in former.items():
-        one = _former_document(setting, stage)
-        allowed = f"{one['minimum']:g} to {one['maximum']:g}"
-        table.add_row(key, f"{one['default']:g}", allowed, one["help"])
+    for key, (setting, stage) in former_settings().items():
+        low, high = RANGES[setting]
+        table.add_row(
+            key, f"{former_default((setting, stage)):g}", f"{low:g} to {high:g}",
+            Text(f"earlier name of {setting} {stage}=..."),
+        )  # fmt: skip
     Console().print(table)
 
 
-def _former_document(setting: str, stage: str) -> dict[str, Any]:
-    low, high = RANGES[setting]
-    return {
-        "default": former_default((setting, stage)),
-        "help": f"earlier name of {setting} {stage}=...",
-        "minimum": low,
-        "maximum": high,
-        "choices": (),
-    }
-
-
 def _document(item: dataclasses.Field[Any]) -> dict[str, Any]:
-    return {"default": item.default, **item.metadata}
+    former = [key for key, (new, _) in former_settings().items() if new == key_of(item.name)]
+    return {"default": item.default, **item.metadata, **({"former": former} if former else {})}
 
 
 def _allowed(item: dataclasses.Field[Any]) -> str:

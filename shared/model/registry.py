@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.errors import ConfigError
-from shared.model import resnet
+from shared.model import densenet, resnet
 from shared.model.backbone import Backbone
 
 _ALL = (
     resnet.RESNET50,
     resnet.RESNET18,
     resnet.MICRO,
+    densenet.DENSENET121,
 )
 
 BACKBONES: Mapping[str, Backbone] = {backbone.name: backbone for backbone in _ALL}

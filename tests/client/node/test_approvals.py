@@ -68,7 +68,7 @@ def test_another_setting_is_another_plan(data: st.DataObject) -> None:
     elif isinstance(value, bool):
         changed = not value
     elif isinstance(value, str):
-        changed = "a" * 64
+        changed = "0.5,0.6" if field.name in ("thaw_at", "rates") else "a" * 64
     elif isinstance(value, int):
         changed = value + 1
     else:
