@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 import torch
+import torchvision  # noqa: F401 (see shared/model/network.py)
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable

@@ -6,6 +6,10 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
+
+# Whole and first, though parts of it are used: Flower's engine loads both sides in threads of one
+# process, and Python gives a thread half a package where another imports a part of it meanwhile.
+import torchvision  # noqa: F401
 from torch import Tensor, nn
 
 from shared.model.backbone import Backbone, Part, Unit
