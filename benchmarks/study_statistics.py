@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from sklearn.model_selection import StratifiedKFold
 
-from server.results.study import Arm
+from server.results.plan import Arm
 from server.study.held_out import Fold, Repeat
 from server.study.paired import PairedRepeats
 from server.study.statistics import arm_result, comparison

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from fedthaw.run import Cohort, Round, Run, open_run
     from fedthaw.simulation import simulate
     from fedthaw.studies import Study, open_study, study
-    from server.results.study import Arm, ArmResult, Comparison
+    from server.results.plan import Arm
+    from server.results.study import ArmResult, Comparison
     from shared.config import RunConfig
     from shared.errors import (
         ConfigError,
@@ -72,7 +73,8 @@ _PLACES = {
     "fedthaw.run": ("Cohort", "Round", "Run", "open_run"),
     "fedthaw.simulation": ("simulate",),
     "fedthaw.studies": ("Study", "open_study", "study"),
-    "server.results.study": ("Arm", "ArmResult", "Comparison"),
+    "server.results.plan": ("Arm",),
+    "server.results.study": ("ArmResult", "Comparison"),
     "shared.config": ("RunConfig",),
     "shared.errors": (
         "ConfigError", "FedThawError", "RunError", "SiteError", "UserError", "WeightsError",

@@ -13,7 +13,8 @@ from fedthaw.frames import data_frame
 from fedthaw.progress import Progress
 from fedthaw.session import session
 from server.local.study import plan_simulated, run_simulated
-from server.results.study import Arm, ArmResult, Comparison, GradeResult, StudyPlan
+from server.results.plan import Arm, StudyPlan
+from server.results.study import ArmResult, Comparison, GradeResult
 from server.study.document import read_study
 from server.study.plan import parse_arm, read_arms, require_free
 from shared.errors import ConfigError

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from server.cli.options import COORDINATOR, HomeOption
 from server.local.study import checked, plan_simulated, run_simulated
-from server.results.study import StudyPlan
+from server.results.plan import StudyPlan
 from server.study.plan import read_arms, require_free, shipped_arms
 from shared.errors import ConfigError
 from shared.events import Event, Noted, Warned, listening

@@ -20,7 +20,7 @@ from server.cli.ordering import (
 from server.link.follow import POLL_SECONDS
 from server.link.home import open_home
 from server.link.orders import Order, read_order
-from server.results.study import StudyPlan
+from server.results.plan import StudyPlan
 from server.run.failure import read_failure
 from server.study.cells import Cell, cells_of
 from server.study.deployed import require_all_sites, require_scores_are_kept, submit_study

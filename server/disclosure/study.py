@@ -16,13 +16,7 @@ from server.disclosure.rounding import (
     standard_error,
 )
 from server.results.shown import Audience, Shown, audience_of
-from server.results.study import (
-    ArmResult,
-    Comparison,
-    GradeResult,
-    PointResult,
-    StudyResult,
-)
+from server.results.study import ArmResult, Comparison, GradeResult, PointResult, StudyResult
 from shared.config import RunConfig
 from shared.limits import MIN_CELL
 from shared.metrics.reliability import ReliabilityGroup

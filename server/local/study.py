@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.results.study import Arm, StudyPlan
+from server.results.plan import Arm, StudyPlan
 from server.study.plan import of_arm
 from shared.config import parse_run_config
 from shared.errors import ConfigError

@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from server.results.plan import Arm, StudyPlan
 from shared.metrics.reliability import ReliabilityGroup
 from shared.metrics.repeats import SignedRank, Spread
-from shared.setting import Scalar
 
 Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way of training."""
-
-    name: str
-    settings: Mapping[str, Scalar] = field(default_factory=dict)
-    sites: tuple[str, ...] = ()
-    """Names of the sites that take part; empty: all."""
-    pooled: bool = False
-    """All data in one place."""
-
-    @property
-    def folder(self) -> str:
-        """The name of its folder."""
-        return re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-").lower()
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """Arms, the first of which the others are compared with, folds and repeats."""
-
-    arms: tuple[Arm, ...]
-    folds: int
-    repeats: int
 
 
 @dataclass(frozen=True)

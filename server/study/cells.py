@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.results.study import Arm, StudyPlan
+from server.results.plan import Arm, StudyPlan
 from server.run.summary import read_summary
 from shared.errors import RunError, UserError
 from shared.setting import Scalar

@@ -16,8 +16,9 @@ from flwr.serverapp import Grid
 from server.federation.connected import Registry, connected
 from server.federation.messaging import POLL_SECONDS
 from server.link.orders import Order, read_order, write_order
+from server.results.plan import StudyPlan
 from server.results.shown import Shown
-from server.results.study import StudyPlan, StudyResult
+from server.results.study import StudyResult
 from server.run.failure import clear_failure, read_failure
 from server.run.process import STOP
 from server.study.asking import StudySites

@@ -10,8 +10,9 @@ from statistics import mean
 from server.disclosure.groups import ShownGroups, counts_of
 from server.disclosure.study import StudyDisclosure
 from server.evaluation.grades import added_up, pool_graded
+from server.results.plan import Arm, StudyPlan
 from server.results.shown import Shown
-from server.results.study import Arm, ArmResult, Comparison, GradeResult, StudyPlan, StudyResult
+from server.results.study import ArmResult, Comparison, GradeResult, StudyResult
 from server.run.calibration import FILE as CALIBRATION
 from server.run.folder import open_run
 from server.study.asking import StudySites

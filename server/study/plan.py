@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from server.results.study import Arm
+from server.results.plan import Arm
 from shared.config import parse_run_config
 from shared.errors import ConfigError, FedThawError
 from shared.overrides import OWN_OPTIONS

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from server.link.orders import ORDER
-from server.results.study import StudyPlan
+from server.results.plan import StudyPlan
 from server.study.document import FILE, PLAN
 from shared.errors import ConfigError, RunError
 from shared.events import Warned, emit

@@ -11,7 +11,7 @@ from server.federation.asking import Problem, ask
 from server.federation.context import SIMULATION_TIMEOUT
 from server.federation.messaging import Question
 from server.federation.replies import as_sentence
-from server.results.study import Arm, StudyPlan
+from server.results.plan import Arm, StudyPlan
 from server.run.folder import open_run
 from server.simulation.inprocess import require_ready_sites
 from server.study.asking import StudySites, open_sites

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
 
-from server.results.study import (
-    Arm,
-    ArmResult,
-    Comparison,
-    GradeResult,
-    Interval,
-    PointResult,
-)
+from server.results.plan import Arm
+from server.results.study import ArmResult, Comparison, GradeResult, Interval, PointResult
 from server.study.held_out import (
     Rates,
     Repeat,

@@ -25,7 +25,8 @@ from server.federation.global_model import (
     initial_delta,
 )
 from server.federation.roster import Roster
-from server.results.study import Arm, StudyPlan, StudyResult
+from server.results.plan import Arm, StudyPlan
+from server.results.study import StudyResult
 from server.run.ledger import RoundRecord, SiteRound
 from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from server.study.held_out import Fold

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.model.network import build_network
+from shared.model.registry import backbone_of
 from shared.overrides import parse_overrides
 from shared.setting import key_of
 
@@ -175,10 +176,10 @@ def _values(item: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
 def configs(draw: st.DrawFn) -> RunConfig:
     values = {item.name: draw(_values(item)) for item in FIELDS}
     numbers = draw(st.lists(st.floats(0, 1), min_size=1, max_size=5))
-    stages = ["layer4", "layer3", "layer2", "layer1", "stem"]
+    stages = backbone_of(values["backbone"]).stages[-2::-1]
     named = zip(stages, sorted(numbers), strict=False)
     values["thaw_at"] = ",".join(f"{stage}={number!r}" for stage, number in named)
-    values["rates"] = ",".join(map(repr, numbers))
+    values["rates"] = ",".join(map(repr, numbers[: len(stages)]))
     assume(values["batch_size"] > 1 or values["image_size"] > 32)
     assume(values["rounds"] + values["probe_rounds"] > 0)
     assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])

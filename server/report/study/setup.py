@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from server.report.html import Html, element, section, table
 from server.report.study.data import StudyReport
-from server.results.study import Arm
+from server.results.plan import Arm
 from shared.setting import Scalar
 
 

@@ -49,8 +49,8 @@ def sites(
         ("weights=broken.pt", "{cwd}/broken.pt cannot be read as weights: it is damaged or "
          "incomplete (replace it; a cached copy is downloaded again once deleted), or it holds "
          "program code, which is never run (save model.state_dict() as .safetensors)."),
-        ("weights=xrv", "weights=xrv exists for backbone resnet50 only, not for micro; choose that "
-         "backbone, weights=random, or the path of a checkpoint."),
+        ("weights=xrv", "weights=xrv exists for backbone resnet50 or densenet121 only, not for "
+         "micro; choose that backbone, weights=random, or the path of a checkpoint."),
     ],
 )  # fmt: skip
 def test_a_setting(

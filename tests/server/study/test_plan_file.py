@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.results.study import Arm, StudyPlan
+from server.results.plan import Arm, StudyPlan
 from server.study.document import FILE, PLAN
 from server.study.plan_file import KeptPlan, is_new, keep_to_plan, read_kept_plan
 from shared.errors import ConfigError, RunError
