@@ -69,13 +69,19 @@ def run(
     log_to_terminal("fedthaw.site")
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes
-    stop = threading.Event()
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(kind, lambda *_: stop.set())
+    stop = _stop_signal()
     require_sandbox(settings)
     copy = Syslog(syslog, "fedthaw-site") if syslog else None
     with health_service(health):
         run_site(folder.absolute(), home, address, authority, key, stop, copy, passphrase)
+
+
+def _stop_signal() -> threading.Event:
+    """Set by SIGTERM and Ctrl-C, which end the process no other way from now on."""
+    stop = threading.Event()
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, lambda *_: stop.set())
+    return stop
 
 
 def _open_key(path: Path, file: Path | None) -> tuple[EllipticCurvePrivateKey, bytes | None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+from torch import Tensor
 
 from client.data.dataset import Sample, batch_positions
 from client.exchange import (
@@ -66,13 +68,9 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     _require_frozen(workspace, model, plan.trainable, untouched, frozen)
     delta = difference(snapshot(model, keys), received)
     require_finite(delta, plan.round)
-    changed = {*plan.thawed, *plan.trainable}
-    statistics = local_statistics(model, changed, config.batch_norm)
     passage = Passage(config, request.run, plan.round, workspace.name, batch_norm_statistics(model))
     sent, update = update_to_send(delta, manifest, before.update, passage)
-    # What steps keep of units that pause in this round stays.
-    update = {part: {**before.update.get(part, {}), **kept} for part, kept in update.items()}
-    save_state(folder, SiteState(plan.round, plan.phase, trained.moments, statistics, update))
+    save_state(folder, _state_after(model, config, plan, before, trained, update))
     done = time.monotonic()
     return TrainReply(
         site=workspace.name,
@@ -105,6 +103,22 @@ def _received_model(
         statistics=before.statistics,
         update_dtype=config.update_dtype,
     )
+
+
+def _state_after(
+    model: Network,
+    config: RunConfig,
+    plan: Plan,
+    before: SiteState,
+    trained: Trained,
+    update: Mapping[str, Mapping[str, Tensor]],
+) -> SiteState:
+    """What the site remembers of the round; `update` is what the steps of its update keep."""
+    changed = {*plan.thawed, *plan.trainable}
+    statistics = local_statistics(model, changed, config.batch_norm)
+    # Units that pause in this round have no update; what was kept of theirs stays.
+    kept = {name: {**before.update.get(name, {}), **own} for name, own in update.items()}
+    return SiteState(plan.round, plan.phase, trained.moments, statistics, kept)
 
 
 def _proven(model: Network, plan: Plan, batch_norm: str, frozen: str) -> str:

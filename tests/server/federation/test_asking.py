@@ -1,4 +1,4 @@
-"""The one way to ask sites: what each answer becomes, and who is told what."""
+"""The one way to ask sites, and what each answer becomes."""
 
 from __future__ import annotations
 
