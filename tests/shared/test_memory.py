@@ -50,16 +50,16 @@ def test_the_library_is_told_what_the_environment_would_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The numbers of the options are those of glibc's malloc.h."""
-    told: dict[int, int] = {}
-    library = SimpleNamespace(mallopt=told.__setitem__)
+    asked: dict[int, int] = {}
+    library = SimpleNamespace(mallopt=asked.__setitem__)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     keep_freed_memory()
-    assert told == {
+    assert asked == {
         -3: int(KEEPING["MALLOC_MMAP_THRESHOLD_"]),
         -1: int(KEEPING["MALLOC_TRIM_THRESHOLD_"]) - 1,  # an int of C holds no more
         -8: int(KEEPING["MALLOC_ARENA_MAX"]),
     }
-    assert max(told.values()) < 2**31
+    assert max(asked.values()) < 2**31
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,13 +53,13 @@ def test_the_owner_of_all_sites_sees_exactly_what_there_is() -> None:
     logits = [value for scores, _ in cohorts for value in scores]
     labels = [value for _, classes in cohorts for value in classes]
     histograms = {str(n): Histogram.from_logits(*part) for n, part in enumerate(cohorts)}
-    told = shown(histograms, {"2"}, Disclosure(Audience.OWNER))
-    assert told.pooled["auroc"] == pytest.approx(roc_auc_score(labels, logits), abs=1e-12)
-    assert told.pooled["positives"] == sum(labels)
-    assert json.loads(json.dumps(told.pooled)) == told.pooled
-    assert told.counts.pooled == sum(histograms.values(), start=Histogram.empty())
-    assert dict(told.counts.sites) == histograms
-    assert (told.hidden, told.shows_totals) == (frozenset(), True)
+    seen = shown(histograms, {"2"}, Disclosure(Audience.OWNER))
+    assert seen.pooled["auroc"] == pytest.approx(roc_auc_score(labels, logits), abs=1e-12)
+    assert seen.pooled["positives"] == sum(labels)
+    assert json.loads(json.dumps(seen.pooled)) == seen.pooled
+    assert seen.counts.pooled == sum(histograms.values(), start=Histogram.empty())
+    assert dict(seen.counts.sites) == histograms
+    assert (seen.hidden, seen.shows_totals) == (frozenset(), True)
 
 
 def test_nobody_at_all() -> None:
@@ -70,16 +70,16 @@ SITES = {name: Histogram.from_logits(*scored(i, 40 + i)) for i, name in enumerat
 
 
 def hidden(own: set[str]) -> frozenset[str]:
-    told = shown(SITES, own)
+    seen = shown(SITES, own)
     whole = sum(SITES.values(), start=Histogram.empty())
-    assert told.pooled == rounded(summarise(whole)).to_json()
-    for name, metrics in told.sites.items():
-        if name in told.hidden:
+    assert seen.pooled == rounded(summarise(whole)).to_json()
+    for name, metrics in seen.sites.items():
+        if name in seen.hidden:
             assert metrics == dict.fromkeys(metrics)
-            assert told.counts.sites[name] is None
+            assert seen.counts.sites[name] is None
         else:
             assert metrics == rounded(summarise(SITES[name])).to_json()
-    return told.hidden
+    return seen.hidden
 
 
 def test_sites_that_suppress_nothing_are_all_shown() -> None:
@@ -97,9 +97,9 @@ def test_one_suppressed_site_takes_the_smallest_other_along() -> None:
 
 
 def test_suppressed_sites_that_are_small_together_take_another_along() -> None:
-    told = shown({"a": small(0, 9), "b": small(1, 9), "c": small(9, 9)}, {"a", "b"})
-    assert told.hidden == {"a", "b", "c"}
-    assert (told.pooled["positives"], told.pooled["negatives"]) == (10, 27)
+    seen = shown({"a": small(0, 9), "b": small(1, 9), "c": small(9, 9)}, {"a", "b"})
+    assert seen.hidden == {"a", "b", "c"}
+    assert (seen.pooled["positives"], seen.pooled["negatives"]) == (10, 27)
 
 
 @pytest.mark.parametrize("sites", [{"a": (1, 9), "b": (2, 9)}, {"a": (9, 2)}])
@@ -110,11 +110,11 @@ def test_of_totals_that_would_tell_a_small_count_nothing_is_shown(
     with listening(heard.append):
         rules = Disclosure()
         for _ in range(2):
-            told = shown({name: small(*both) for name, both in sites.items()}, set(sites), rules)
-    assert not told.shows_totals
-    assert set(told.pooled.values()) == {None}
-    assert told.counts.pooled is None
-    assert all(set(site.values()) == {None} for site in told.sites.values())
+            seen = shown({name: small(*both) for name, both in sites.items()}, set(sites), rules)
+    assert not seen.shows_totals
+    assert set(seen.pooled.values()) == {None}
+    assert seen.counts.pooled is None
+    assert all(set(site.values()) == {None} for site in seen.sites.values())
     assert [type(event) for event in heard] == [Warned]  # once a run
 
 
@@ -189,11 +189,11 @@ def test_no_combination_of_rounds_or_runs_gives_a_small_site_away(
     own = {name for name, h in histograms.items() if min(h.total_positives, h.total_negatives) < 5}
     rules, rows = Disclosure(), [np.zeros(5)]
     for names in present:
-        told = shown({name: histograms[name] for name in sorted(names)}, own & set(names), rules)
-        parts = {n: np.array(["abcde".index(n) == k for k in range(5)]) for n in told.sites}
-        if told.pooled["positives"] is not None:
+        seen = shown({name: histograms[name] for name in sorted(names)}, own & set(names), rules)
+        parts = {n: np.array(["abcde".index(n) == k for k in range(5)]) for n in seen.sites}
+        if seen.pooled["positives"] is not None:
             rows.append(np.sum(list(parts.values()), axis=0))
-        rows += [parts[n] for n, one in told.sites.items() if one["positives"] is not None]
+        rows += [parts[n] for n, one in seen.sites.items() if one["positives"] is not None]
     rank = np.linalg.matrix_rank(np.array(rows, dtype=float))
     for name in own:
         unit = np.eye(5)["abcde".index(name)]

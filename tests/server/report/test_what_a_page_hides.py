@@ -33,22 +33,22 @@ def test_no_small_count_can_be_computed(
         for name, (p, n, null) in sites.items()
     }
     totals = [sum(both[k] for both in sites.values()) for k in (0, 1)]
-    told = may_show(metrics, BinaryMetrics(positives=totals[0], negatives=totals[1]), min_cell)
-    assert told.hidden >= {name for name, (_, _, null) in sites.items() if null}
-    shown = set(sites) - told.hidden
+    decision = may_show(metrics, BinaryMetrics(positives=totals[0], negatives=totals[1]), min_cell)
+    assert decision.hidden >= {name for name, (_, _, null) in sites.items() if null}
+    shown = set(sites) - decision.hidden
     assert all(min(sites[name][:2]) >= min_cell for name in shown)
     for k in (0, 1):
         left = totals[k] - sum(sites[name][k] for name in shown)
-        if told.shows_totals and told.hidden:
-            assert len(told.hidden) >= 2
+        if decision.shows_totals and decision.hidden:
+            assert len(decision.hidden) >= 2
             assert left > min_cell
 
 
 def test_without_totals_they_are_not_told() -> None:
     sites = {"a": BinaryMetrics(positives=9, negatives=9), "b": BinaryMetrics()}
-    told = may_show(sites, BinaryMetrics(), 5)
-    assert told.hidden == {"b"}
-    assert not told.shows_totals
+    decision = may_show(sites, BinaryMetrics(), 5)
+    assert decision.hidden == {"b"}
+    assert not decision.shows_totals
 
 
 def numbers_on(page: str) -> set[str]:
