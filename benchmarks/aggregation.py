@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import name_of_device, peak_resident
 from server.aggregation.mean import RunningMean
 from server.aggregation.strategy import build_aggregator
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 from shared.wire.arrays import Arrays
 
 PASSES = 7

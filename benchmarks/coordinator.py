@@ -40,7 +40,6 @@ from client.node.calls import Connection, RunOver, Stopped
 from client.node.connection import activate, beat, connect
 from client.node.transfer import fetch_parts, push, receive
 from server.federation.global_model import Reference, build_reference, expected_frozen_digest
-from shared.config import RunConfig
 from shared.deployment.keys import generate_private_key, public_key_line
 from shared.metrics.histogram import Histogram
 from shared.model.pretrained import load_base
@@ -48,6 +47,7 @@ from shared.model.resnet import MICRO
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply, TrainRequest
+from shared.settings.config import RunConfig
 from shared.wire.arrays import to_record
 
 FEDTHAW = Path(sys.executable).parent / "fedthaw"

@@ -28,8 +28,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from shared.bundle import to_toml, write_app_folder
-from shared.config import RunConfig, parse_run_config
+from shared.run.bundle import to_toml, write_app_folder
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
 
 BIN = Path(sys.executable).parent
 SITE = """[site]

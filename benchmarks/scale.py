@@ -22,9 +22,9 @@ from pathlib import Path
 
 from benchmarks.machine import name_of_device, peak_resident
 from server.simulation.inprocess import simulate_in_process
-from shared.config import RunConfig
-from shared.events import Event, RoundFinished, RoundStarted, RunStarted, listening
 from shared.phantoms.hospitals import MARK, SITE_TOML, HospitalProfile, write_hospitals
+from shared.run.events import Event, RoundFinished, RoundStarted, RunStarted, listening
+from shared.settings.config import RunConfig
 
 SIDE = 32
 PATTERN = HospitalProfile("pattern", 10, 0, 0.5, (1.0, 0.0, 0.0), "labels.csv", "DX", "MONOCHROME2",

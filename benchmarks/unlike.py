@@ -28,8 +28,8 @@ from client.predict.distance import (
     measured_divergences,
 )
 from client.predict.files import find_files
-from shared.finished import read_finished_run
 from shared.model.final import load_final_model
+from shared.run.finished import read_finished_run
 
 Images = Sequence[NDArray[np.float32]]
 MOST = 80

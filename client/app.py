@@ -19,14 +19,15 @@ from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
 from client.mods import MODS
 from client.workspace import Workspace, open_workspace
-from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
 from shared.protocol.compare import CompareRequest, CountRequest
 from shared.protocol.describe import MESSAGE_TYPE as DESCRIBE_TYPE
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
+from shared.protocol.replies import DIVERGED, FAILED, UNEXPECTED, reader_owns_the_site
 from shared.protocol.train import TrainRequest
-from shared.replies import DIVERGED, FAILED, UNEXPECTED, reader_owns_the_site
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
 
 log = logging.getLogger("fedthaw.site")
 

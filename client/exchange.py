@@ -10,12 +10,12 @@ from flwr.app import ArrayRecord
 from torch import Tensor
 
 from client.workspace import Workspace, shared_model
-from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError
 from shared.model.backbone import Part
 from shared.model.exchanged import batch_norm_statistics
 from shared.model.manifest import manifest_of_parts
 from shared.model.network import Network
+from shared.settings.config import RunConfig
 from shared.update.chain import send
 from shared.update.step import Passage
 from shared.wire.arrays import Arrays, Manifest, TensorSpec, from_record

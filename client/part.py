@@ -15,8 +15,8 @@ from client.data.dealt import Dealing, deal
 from client.data.split import Folds, Split, split_patients
 from client.features.store import FeatureStore
 from client.settings import SiteSettings
-from shared.config import RunConfig
-from shared.events import SiteBusy, SiteNote, StepDone, emit, has_listeners
+from shared.run.events import SiteBusy, SiteNote, StepDone, emit, has_listeners
+from shared.settings.config import RunConfig
 
 log = logging.getLogger("fedthaw.site")
 

@@ -10,9 +10,9 @@ from client.data.labels import read_labels
 from client.data.matching import classify
 from client.model.device import choose_device
 from client.settings import load_site
-from shared.config import RunConfig
 from shared.errors import FedThawError, SiteError, WeightsError
 from shared.model.pretrained import checkpoint_in_place
+from shared.settings.config import RunConfig
 
 
 def require_ready(folders: Sequence[Path], config: RunConfig) -> None:

@@ -14,13 +14,13 @@ from scipy.special import logit as logit_of
 
 from client.data.dataset import Sample
 from client.data.kept_file import write_kept
-from shared.json_file import DamagedFile, read_json, typed
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
 from shared.metrics.histogram import Histogram, bin_of
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 from shared.protocol.evaluate import Scope
 from shared.protocol.graded import Graded
+from shared.storage.json_file import DamagedFile, read_json, typed
 
 _SCORES = "scores-"
 

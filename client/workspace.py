@@ -18,13 +18,13 @@ from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
 from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
-from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
 from shared.metrics.grades import is_grade
 from shared.model.network import Network, build_network
 from shared.model.pretrained import Base
 from shared.model.published import NAMED_WEIGHTS
 from shared.outcome.outcome import Outcome
+from shared.settings.config import RunConfig
 
 POOLED_NAME = "pooled"
 

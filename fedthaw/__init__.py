@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fedthaw.studies import Study, open_study, study
     from server.results.plan import Arm
     from server.results.study import ArmResult, Comparison
-    from shared.config import RunConfig
     from shared.errors import (
         ConfigError,
         FedThawError,
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
         UserError,
         WeightsError,
     )
-    from shared.events import RoundFinished, RunStarted, Warned
     from shared.metrics.summary import BinaryMetrics
+    from shared.run.events import RoundFinished, RunStarted, Warned
+    from shared.settings.config import RunConfig
 
 __all__ = [
     "Arm",
@@ -75,11 +75,11 @@ _PLACES = {
     "fedthaw.studies": ("Study", "open_study", "study"),
     "server.results.plan": ("Arm",),
     "server.results.study": ("ArmResult", "Comparison"),
-    "shared.config": ("RunConfig",),
+    "shared.settings.config": ("RunConfig",),
     "shared.errors": (
         "ConfigError", "FedThawError", "RunError", "SiteError", "UserError", "WeightsError",
     ),
-    "shared.events": ("RoundFinished", "RunStarted", "Warned"),
+    "shared.run.events": ("RoundFinished", "RunStarted", "Warned"),
     "shared.metrics.summary": ("BinaryMetrics",),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

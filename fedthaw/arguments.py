@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from shared.errors import ConfigError
-from shared.setting import Scalar, key_of
+from shared.settings.setting import Scalar, key_of
 
 PathLike = str | os.PathLike[str]
 

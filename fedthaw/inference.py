@@ -44,7 +44,7 @@ def evaluate(
     with session(progress):
         from client.settings import load_site
         from server.evaluation.external import evaluate_external
-        from shared.replies import own_sites
+        from shared.protocol.replies import own_sites
 
         for folder in folders:
             load_site(folder)

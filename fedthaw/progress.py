@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from server.terminal.progress import describe, reporting
-from shared.events import (
+from shared.run.events import (
     Downloading,
     Event,
     Listener,

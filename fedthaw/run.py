@@ -13,10 +13,10 @@ from fedthaw.session import session
 from server.run import folder as run_folder
 from server.run.ledger import RoundRecord, read_rounds
 from server.run.summary import read_summary, readable_summary
-from shared.config import RunConfig
-from shared.finished import Calibration, read_finished_run
-from shared.json_file import typed
 from shared.metrics.summary import BinaryMetrics
+from shared.run.finished import Calibration, read_finished_run
+from shared.settings.config import RunConfig
+from shared.storage.json_file import typed
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from fedthaw.progress import Progress, showing
 
 _ENVIRONMENT = {
-    # Read when PyTorch and Flower are imported, as `shared.cli` says.
+    # Read when PyTorch and Flower are imported, as `shared.terminal.cli` says.
     "OMP_WAIT_POLICY": "PASSIVE",
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",

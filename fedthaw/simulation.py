@@ -14,7 +14,7 @@ from server.local.request import Request
 from server.local.simulation import Backend
 from server.local.simulation import simulate as run_simulation
 from shared.errors import ConfigError
-from shared.setting import Scalar
+from shared.settings.setting import Scalar
 
 
 def simulate(

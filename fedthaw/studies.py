@@ -18,7 +18,7 @@ from server.results.study import ArmResult, Comparison, GradeResult
 from server.study.document import read_study
 from server.study.plan import parse_arm, read_arms, require_free
 from shared.errors import ConfigError
-from shared.setting import Scalar
+from shared.settings.setting import Scalar
 
 Arms = PathLike | Mapping[str, Mapping[str, Scalar]] | Iterable[Arm]
 

@@ -20,8 +20,9 @@ from server.study.document import is_study
 from server.terminal.progress import reporting
 from server.tracking.choose import recorded, require_packages
 from server.training.coordinate import coordinate
-from shared.config import RunConfig, parse_run_config
 from shared.errors import FedThawError
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
 
 app = ServerApp()
 

@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from shared import cli
-from shared.config import RunConfig
 from shared.model.network import build_network
+from shared.settings.config import RunConfig
+from shared.terminal import cli
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("fedthaw", deadline=None)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from server.local.request import PHANTOM_HOSPITALS
-from shared import cli
 from shared.phantoms.hospitals import HOSPITALS
+from shared.terminal import cli
 
 FEDTHAW = str(Path(sys.executable).parent / "fedthaw")
 COMMANDS = [
@@ -96,7 +96,7 @@ def test_the_overview_is_there_at_once() -> None:
     )  # fmt: skip
     assert ESCAPE not in done.stdout
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "shared.cli" in names
+    assert "shared.terminal.cli" in names
     assert not {"torch", "flwr", "numpy", "pydicom", "server", "client"} & names
 
 
@@ -112,7 +112,7 @@ def test_light_commands_do_without_the_libraries_that_train(
         json.dumps({"at": "2026-01-01", "to": "hub", "type": "train", "round": "1", "bytes": 9})
     )
     program = (
-        "import sys\nfrom shared import cli\n"
+        "import sys\nfrom shared.terminal import cli\n"
         f"for words in {LIGHT!r}:\n"
         " assert cli.run(cli.app, words) == 0, words\n"
         f" heavy = {HEAVY!r} & set(sys.modules)\n"
@@ -197,7 +197,7 @@ def test_piped_output_is_plain_lines(tmp_path: Path, write_site: Callable[..., P
 def test_a_reader_that_leaves_early_is_no_fault() -> None:
     """As in `fedthaw site check north | head -1`."""
     program = (
-        "import sys\nfrom shared import cli\n"
+        "import sys\nfrom shared.terminal import cli\n"
         "def command(**_):\n for _ in range(99999): print('line')\n sys.stdout.flush()\n"
         "sys.exit(cli.run(command, []))"
     )

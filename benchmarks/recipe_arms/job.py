@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.config import RunConfig, parse_run_config
-from shared.overrides import parse_overrides
+from shared.settings.config import RunConfig
+from shared.settings.overrides import parse_overrides
+from shared.settings.parse import parse_run_config
 
 Kind = Literal["fedthaw", "stock", "plain"]
 

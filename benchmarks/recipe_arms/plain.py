@@ -28,8 +28,8 @@ from benchmarks.recipe_arms.common import (
 )
 from benchmarks.recipe_arms.job import Job, Trained, write_trained
 from client.data.augment import cutmix
-from shared.config import RunConfig
-from shared.schedule import thaw_index
+from shared.settings.config import RunConfig
+from shared.settings.schedule import thaw_index
 
 BODY = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
 

@@ -33,8 +33,8 @@ from benchmarks.recipe_arms.common import (
 from benchmarks.recipe_arms.counting import CountingFedAvg
 from benchmarks.recipe_arms.job import Job, Trained, write_trained
 from client.part import TrainingSamples
-from shared.schedule import total_rounds
 from shared.seeds import derive_seed
+from shared.settings.schedule import total_rounds
 
 DAY = 24 * 3600.0
 

@@ -14,11 +14,12 @@ from benchmarks.torchvision_network import torchvision_network
 from client.model.device import choose_precision
 from client.train.optimizer import build_optimizer
 from client.train.step import Learner
-from shared.config import RunConfig, parse_run_config
 from shared.model.freezing import set_trainable
 from shared.model.network import Network, build_network
-from shared.overrides import parse_overrides
-from shared.schedule import Plan, maximum_rate
+from shared.settings.config import RunConfig
+from shared.settings.overrides import parse_overrides
+from shared.settings.parse import parse_run_config
+from shared.settings.schedule import Plan, maximum_rate
 
 
 @dataclass(frozen=True)

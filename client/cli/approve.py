@@ -18,10 +18,11 @@ from client.node.pending import Pending, find_pending, forget_pending, read_pend
 from client.policy.rules import Policy
 from client.settings import read_policy
 from shared.audit.log import append, user
-from shared.config import RunConfig, parse_run_config
 from shared.errors import SiteError
-from shared.overrides import OWN_OPTIONS, parse_overrides
-from shared.run_plan import SHOWN_DIGITS, approved_settings, plan_number
+from shared.settings.config import RunConfig
+from shared.settings.overrides import OWN_OPTIONS, parse_overrides
+from shared.settings.parse import parse_run_config
+from shared.settings.run_plan import SHOWN_DIGITS, approved_settings, plan_number
 
 Folder = Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")]
 SettingsOption = Annotated[
@@ -165,7 +166,7 @@ def _print_whose(bundle: str) -> None:
 
 
 def _own_bundle() -> str:
-    from shared.bundle import build_bundle
+    from shared.run.bundle import build_bundle
 
     return build_bundle().digest
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 DEFAULTS = RunConfig()
 

@@ -19,9 +19,9 @@ from shared.audit.cli import (
     check_log,
     show_log,
 )
-from shared.json_file import DamagedFile, typed
 from shared.outcome.binary import BINARY
 from shared.plain import one_line
+from shared.storage.json_file import DamagedFile, typed
 
 _LONGEST_CELL = 200
 

@@ -14,8 +14,8 @@ from rich.progress import Progress
 from client.imaging.limits import MAXIMUM_PIXELS
 from client.predict.named_files import Device, Options, predict_named
 from shared.errors import ConfigError
-from shared.files import private_files, write_text_atomically
-from shared.finished import NOTICE
+from shared.run.finished import NOTICE
+from shared.storage.files import private_files, write_text_atomically
 
 if TYPE_CHECKING:
     from client.predict.scores import Prediction

@@ -17,9 +17,9 @@ from shared.audit.syslog import Syslog
 from shared.deployment.names import is_loopback, parse_address, to_address
 from shared.deployment.proxies import past_the_proxy
 from shared.errors import ConfigError, SiteError
-from shared.health import HealthOption, health_service
-from shared.logs import log_to_terminal
 from shared.memory import keep_freed_memory
+from shared.terminal.health import HealthOption, health_service
+from shared.terminal.logs import log_to_terminal
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

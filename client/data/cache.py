@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from client.data.kept_file import PARTIAL, remove_partial, write_kept
 from client.imaging.facts import ImageFacts
 from shared.errors import SiteError
-from shared.json_file import DamagedFile, parse_json, typed
+from shared.storage.json_file import DamagedFile, parse_json, typed
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
 VERSION = "v3"

@@ -23,9 +23,9 @@ from msgspec import Meta
 from client.data.blocks import Block, deal_blocks, merge_blocks
 from client.data.cohort import Cohort
 from shared.errors import SiteError
-from shared.files import make_private_folder, write_private
-from shared.json_file import DamagedFile, read_json, said, typed
 from shared.outcome.outcome import Outcome
+from shared.storage.files import make_private_folder, write_private
+from shared.storage.json_file import DamagedFile, read_json, said, typed
 
 FILE = "dealt.json"
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from shared.files import make_private_folder
+from shared.storage.files import make_private_folder
 
 PARTIAL = ".partial"
 _LEFTOVER_SECONDS = 3600
@@ -22,7 +22,7 @@ def write_kept(path: Path, data: bytes) -> None:
     """
     make_private_folder(path.parent)
     # mkstemp gives the file to this user alone and a name that no other process takes. Those of
-    # shared.files come from the process id, which two containers on one cache may have in common.
+    # shared.storage.files come from the process id, which two containers on one cache may share.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=PARTIAL)
     try:
         with os.fdopen(descriptor, "wb") as file:

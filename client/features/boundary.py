@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from shared.config import RunConfig
 from shared.model.backbone import Backbone, Part
-from shared.schedule import Plan, plan_round, stages_ever_thawed, total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan, plan_round, stages_ever_thawed, total_rounds
 
 Passes = Mapping[Part, int]
 """How often the images will be gone through from each boundary, this round included; in the

@@ -19,8 +19,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from client.data.kept_file import PARTIAL, remove_partial, write_kept
-from shared.files import make_private_folder
 from shared.model.backbone import Part
+from shared.storage.files import make_private_folder
 
 VERSION = 1
 _TENSOR, _KEY, _IMAGE, _CHECKSUMS = "features", "key", "image", "checksums"

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from client.data.augment import AUGMENTATION_VERSION, recipe_augmentation
 from client.data.dataset import Draw, Sample, augmented
-from shared.config import RunConfig
 from shared.seeds import derive_seed
+from shared.settings.config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
 from client.policy.settings import refused_settings
 from client.workspace import Workspace, training_samples
-from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.protocol.evaluate import Scope
-from shared.schedule import Plan, plan_round, total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan, plan_round, total_rounds
 
 
 def check_run(workspace: Workspace, config: RunConfig, *, report: bool = False) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from client.handlers.check import check_run
 from client.train.state import forget_old_runs
 from client.workspace import Workspace, training_samples
-from shared.config import RunConfig
 from shared.protocol.describe import SiteDescription
-from shared.replies import reader_owns_the_site
+from shared.protocol.replies import reader_owns_the_site
+from shared.settings.config import RunConfig
 
 
 def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDescription:

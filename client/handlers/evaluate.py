@@ -16,12 +16,12 @@ from client.part import tell_owner
 from client.scores import KeptScore, count, count_graded, keep_scores, scores_file
 from client.train.state import forget_moments, load_state
 from client.workspace import Workspace, training_samples
-from shared.config import RunConfig
 from shared.errors import SiteError
-from shared.events import SiteBusy, StepDone, emit
 from shared.metrics.histogram import Histogram
 from shared.model.network import Network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
+from shared.run.events import SiteBusy, StepDone, emit
+from shared.settings.config import RunConfig
 
 
 def evaluate_on_site(

@@ -24,11 +24,11 @@ from client.model.device import choose_precision, full_precision
 from client.model.frozen import digest_of_base
 from client.part import tell_owner
 from client.workspace import Workspace
-from shared.config import RunConfig
-from shared.events import SiteBusy, StepDone, emit
 from shared.model.backbone import Part
 from shared.model.network import Network
-from shared.schedule import Plan
+from shared.run.events import SiteBusy, StepDone, emit
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan
 
 
 def training_features(

@@ -26,15 +26,15 @@ from client.scores import count
 from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, training_samples
-from shared.config import RunConfig
 from shared.errors import FedThawError
-from shared.events import SiteBusy, StepDone, emit
 from shared.model.backbone import Part
 from shared.model.exchanged import batch_norm_statistics
 from shared.model.freezing import proven_keys, set_trainable, state_digest
 from shared.model.network import Network
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import Plan
+from shared.run.events import SiteBusy, StepDone, emit
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan
 from shared.update.step import Passage
 
 

@@ -19,7 +19,7 @@ from client.imaging.facts import DecodedImage, ImageFacts
 from client.imaging.helper_process import MAXIMUM_REQUEST, OUT_OF_MEMORY, PIXEL_BYTES
 from client.imaging.limits import decoding_bytes
 from client.imaging.template import cannot_start, fork_helper
-from shared.json_file import DamagedFile, parse_json, typed
+from shared.storage.json_file import DamagedFile, parse_json, typed
 
 CRASHED = "the image decoder crashed"
 KILLED = "the image decoder was killed, as the system does when memory runs out"

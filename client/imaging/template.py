@@ -21,8 +21,8 @@ from pathlib import Path
 
 from client.imaging.helper_process import ANSWER, FORK, REQUEST, WAIT
 from shared.errors import FedThawError
-from shared.files import write_private
 from shared.memory import KEEPING
+from shared.storage.files import write_private
 
 _SCRIPT = Path(__file__).with_name("helper_process.py")
 _ROOT = Path(__file__).parents[2]

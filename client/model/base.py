@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from shared.config import RunConfig
-from shared.events import show_download
 from shared.model.pretrained import Base, checkpoint_in_place, load_base
+from shared.run.events import show_download
+from shared.settings.config import RunConfig
 
 Stamp = tuple[str, int, int, int]
 

@@ -41,7 +41,7 @@ from client.node.transfer import Received, fetch_bundle, fetch_run, push
 from shared.audit.log import append
 from shared.audit.syslog import Syslog
 from shared.errors import FedThawError, SiteError
-from shared.replies import FAILED
+from shared.protocol.replies import FAILED
 
 log = logging.getLogger("fedthaw.site")
 

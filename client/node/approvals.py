@@ -13,10 +13,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from client.node.home import SiteHome
 from shared.errors import SiteError
-from shared.files import file_lock, write_private
-from shared.json_file import DamagedFile, read_json, typed
-from shared.run_plan import plan_number
-from shared.setting import Scalar
+from shared.settings.run_plan import plan_number
+from shared.settings.setting import Scalar
+from shared.storage.files import file_lock, write_private
+from shared.storage.json_file import DamagedFile, read_json, typed
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ANY: Literal["any within policy"] = "any within policy"

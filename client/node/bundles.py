@@ -11,7 +11,7 @@ from pathlib import Path
 
 from client.node.home import SiteHome
 from shared.errors import SiteError
-from shared.files import make_private_folder, write_private
+from shared.storage.files import make_private_folder, write_private
 
 SIZE_LIMIT = 10 * 2**20
 _ROOM = "work-"

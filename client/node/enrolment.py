@@ -12,14 +12,14 @@ from shared.deployment.invitation import Invitation, parse_authority
 from shared.deployment.keys import PassphraseNeeded, load_private_key
 from shared.deployment.names import parse_address, to_address
 from shared.errors import ConfigError, SiteError
-from shared.files import (
+from shared.storage.files import (
     file_lock,
     is_private,
     make_private_folder,
     why_not_ours,
     write_private,
 )
-from shared.json_file import DamagedFile, parse_json, typed
+from shared.storage.json_file import DamagedFile, parse_json, typed
 
 
 def create_site_home(home: SiteHome, name: str, passphrase: bytes | None = None) -> bool:

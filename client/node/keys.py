@@ -15,7 +15,7 @@ from shared.deployment.keys import (
     public_key_line,
 )
 from shared.errors import ConfigError, SiteError
-from shared.files import file_lock, write_private
+from shared.storage.files import file_lock, write_private
 
 
 def create_key(private: Path, public: Path, name: str, passphrase: bytes | None) -> bool:

@@ -19,7 +19,7 @@ from client.node.rotation import Rotation, take_next_key
 from client.node.transfer import fetch_parts, receive
 from shared.audit.syslog import Syslog
 from shared.errors import SiteError
-from shared.files import lock_at_once
+from shared.storage.files import lock_at_once
 
 log = logging.getLogger("fedthaw.site")
 

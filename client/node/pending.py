@@ -13,12 +13,13 @@ from typing import TypedDict
 
 from client.node.approvals import read_approvals
 from client.node.home import SiteHome
-from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, SiteError
-from shared.files import file_lock, write_private
-from shared.json_file import DamagedFile, read_json, typed
-from shared.run_plan import SHOWN_DIGITS, WEIGHTS_FILE, approved_settings, plan_number
-from shared.setting import Scalar
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
+from shared.settings.run_plan import SHOWN_DIGITS, WEIGHTS_FILE, approved_settings, plan_number
+from shared.settings.setting import Scalar
+from shared.storage.files import file_lock, write_private
+from shared.storage.json_file import DamagedFile, read_json, typed
 
 MOST = 100
 """Kept, the latest ones: a coordinator could ask for ever more."""

@@ -20,8 +20,9 @@ from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
 from client.policy.settings import refused_settings
 from client.settings import read_policy, read_site_name
-from shared.config import RunConfig, parse_run_config
-from shared.run_plan import approved_settings, plan_number
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
+from shared.settings.run_plan import approved_settings, plan_number
 
 
 @dataclass(frozen=True)

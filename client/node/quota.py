@@ -19,8 +19,8 @@ from client.node.home import SiteHome
 from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
 from shared.errors import SiteError
-from shared.files import write_private
-from shared.json_file import DamagedFile, read_json, typed
+from shared.storage.files import write_private
+from shared.storage.json_file import DamagedFile, read_json, typed
 
 Kind = Literal["run", "round", "query"]
 HOUR = 3600.0

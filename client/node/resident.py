@@ -31,7 +31,7 @@ from client.node.transfer import Received
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError
 from shared.memory import KEEPING
-from shared.noise import own_stderr
+from shared.terminal.noise import own_stderr
 
 WORKER = Path(__file__).with_name("worker.py")
 CONFINE = Path(__file__).parent / "sandbox" / "confine.py"

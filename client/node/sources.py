@@ -15,9 +15,9 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 
-from shared.archives import ArchiveTooLarge, unpacked
-from shared.bundle import PACKAGES
 from shared.errors import SiteError
+from shared.run.bundle import PACKAGES
+from shared.storage.archives import ArchiveTooLarge, unpacked
 
 UNPACKED_LIMIT = 50 * 2**20
 MOST_FILES = 5000

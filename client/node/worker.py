@@ -182,7 +182,7 @@ def answer(app: object, pipe: Connection) -> None:
 
 
 def contain_libraries() -> None:
-    """Keep libraries off the site's terminal, as `shared/noise.py` does for a command.
+    """Keep libraries off the site's terminal, as `shared/terminal/noise.py` does for a command.
 
     The packages' names belong to the bundle here, so it is written out.
     """

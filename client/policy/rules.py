@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.config import RunConfig
 from shared.limits import MIN_CELL
+from shared.settings.config import RunConfig
 
 
 def choices_of(setting: str) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from client.policy.refusal import Refusal, numbers
 from client.policy.rules import Policy
-from shared.config import RunConfig
-from shared.schedule import trains_body
+from shared.settings.config import RunConfig
+from shared.settings.schedule import trains_body
 
 
 def refused_settings(policy: Policy, config: RunConfig) -> list[Refusal]:

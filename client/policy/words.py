@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from client.policy.rules import Policy
 from client.policy.settings import refused_settings
-from shared.config import RunConfig
 from shared.metrics.histogram import SCORE_BINS
 from shared.model.backbone import Part
-from shared.run_plan import approved_settings
-from shared.schedule import plan_round, statistics_stay_at_sites, total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.run_plan import approved_settings
+from shared.settings.schedule import plan_round, statistics_stay_at_sites, total_rounds
 from shared.update.registry import in_words
 
 

@@ -23,9 +23,9 @@ import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
 from torch import Tensor, nn
 
 from client.data.dataset import RANGE
-from shared.config import RunConfig
 from shared.model.network import Network
-from shared.schedule import stages_ever_thawed, total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.schedule import stages_ever_thawed, total_rounds
 
 UNLIKE = 0.5
 """Images farther off are called unlike the training's: half as far as noise."""

@@ -14,9 +14,9 @@ from client.imaging.quiet import quiet_libraries
 from client.predict.files import ReadImage
 from client.predict.overlay import side_by_side
 from client.predict.secondary_capture import secondary_capture
-from shared.files import write_atomically
 from shared.model.network import Network
 from shared.plain import name_part
+from shared.storage.files import write_atomically
 
 
 def grad_cam(model: Network, features: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from client.imaging.limits import MAXIMUM_PIXELS
 from shared.errors import ConfigError, SiteError
-from shared.files import private_files
-from shared.finished import read_finished_run
+from shared.run.finished import read_finished_run
+from shared.storage.files import private_files
 
 if TYPE_CHECKING:
     import torch

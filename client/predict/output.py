@@ -14,8 +14,8 @@ from rich.text import Text
 from client.predict.distance import UNLIKE
 from client.predict.files import printable
 from client.predict.scores import ImageScore, PatientScore, Prediction
-from shared.finished import NOTICE
 from shared.plain import shown, spreadsheet_cell
+from shared.run.finished import NOTICE
 
 COLUMNS = (
     "file", "patient", "probability", "distance", "unlike_training", "notes", "explanation",

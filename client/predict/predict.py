@@ -29,11 +29,11 @@ from client.predict.scores import (
     score_patients,
     shared_pictures,
 )
-from shared.files import make_private_folder
-from shared.finished import Calibration, FinishedRun
 from shared.model.final import load_final_model
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
+from shared.run.finished import Calibration, FinishedRun
+from shared.storage.files import make_private_folder
 
 BATCH = 8
 

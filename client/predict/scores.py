@@ -16,8 +16,8 @@ from client.imaging.facts import ImageFacts
 from client.imaging.patient_id import has_lost_letters
 from client.predict.files import ReadImage, Refused, printable
 from shared.errors import ConfigError
-from shared.finished import Calibration, FinishedRun, OperatingPoint
 from shared.plain import shown
+from shared.run.finished import Calibration, FinishedRun, OperatingPoint
 
 
 def notes_on(facts: ImageFacts) -> tuple[str, ...]:

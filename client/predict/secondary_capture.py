@@ -19,8 +19,8 @@ from pydicom.uid import (
 from client.imaging.deflated import read_if_deflated
 from client.imaging.patient_id import LOST
 from client.predict.files import ReadImage
-from shared.digest import file_sha256
-from shared.finished import NOTICE
+from shared.run.finished import NOTICE
+from shared.storage.digest import file_sha256
 
 _TYPE_2 = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex",

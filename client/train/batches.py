@@ -20,11 +20,11 @@ from client.data.dataset import (
 from client.features.feature_set import FeatureSet
 from client.features.views import wanted_of
 from client.model.device import Precision
-from shared.config import RunConfig
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
-from shared.schedule import Plan
 from shared.seeds import derive_seed
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 """Inputs (N, C, H, W) of a stage and targets (N,) of the outcome's loss, on the device."""

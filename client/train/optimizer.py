@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from shared.config import RunConfig
 from shared.model.backbone import Part
-from shared.rates import one_cycle
-from shared.schedule import Plan
+from shared.settings.config import RunConfig
+from shared.settings.rates import one_cycle
+from shared.settings.schedule import Plan
 
 
 def read_moments(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from client.scores import is_scores_file
 from shared.errors import SiteError
-from shared.files import remove_leftovers, write_atomically
 from shared.limits import DAYS_KEPT
-from shared.tensor_file import write_over
+from shared.storage.files import remove_leftovers, write_atomically
+from shared.storage.tensor_file import write_over
 
 KEPT_ROUNDS = 3
 """While a round is under way, the coordinator may not have the one before it on disk yet, and so

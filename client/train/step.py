@@ -11,12 +11,12 @@ from torch.optim import Optimizer
 
 from client.data.augment import cutmix
 from client.model.device import Precision
-from shared.config import RunConfig
 from shared.model.backbone import Part
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
-from shared.schedule import Plan
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,14 +14,14 @@ from client.model.device import choose_precision
 from client.train.batches import drawn_batches, feature_batches, image_batches
 from client.train.optimizer import build_optimizer, read_moments, restore_moments, set_rates
 from client.train.step import Learner
-from shared.config import RunConfig
 from shared.errors import FedThawError
 from shared.model.freezing import set_trainable
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
-from shared.schedule import Plan
 from shared.seeds import derive_seed
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.model.backbone import Backbone, Part
-from shared.rates import MOMENTUM_LOW
+from shared.settings.rates import MOMENTUM_LOW
 from shared.update.norm import sum_of_squares
 
 MOST_GROWTH = 100.0

@@ -27,7 +27,7 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from server.aggregation.collector import AveragingCollector, Collector, SpillingCollector
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 from shared.wire.arrays import Arrays
 
 _USUAL_RATES = {"fedadam": 0.01, "fedyogi": 0.01, "fedavgm": 1.0}

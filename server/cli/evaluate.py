@@ -24,7 +24,7 @@ def evaluate(
     from server.evaluation.external import evaluate_external
     from server.terminal.progress import reporting
     from server.terminal.table import print_metrics
-    from shared.replies import own_sites
+    from shared.protocol.replies import own_sites
 
     with own_sites(), reporting():
         name, metrics = evaluate_external(run, site)

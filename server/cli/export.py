@@ -10,7 +10,7 @@ import typer
 from server.export.formats import FORMATS, export
 from server.terminal.progress import reporting
 from shared.errors import ConfigError
-from shared.finished import NOTICE, read_finished_run
+from shared.run.finished import NOTICE, read_finished_run
 
 app = typer.Typer(add_completion=False)
 

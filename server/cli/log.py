@@ -42,7 +42,7 @@ def log(
 
     Export all of it with --all --json > FILE, or with --all --syslog ADDRESS.
     """
-    from server.link.home import open_home
+    from server.link.folder.home import open_home
 
     opened = open_home(home)
     if verify:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from server.run.process import HOME_VARIABLE
-from shared.setting import Scalar
+from shared.settings.setting import Scalar
 
 COORDINATOR = Path("coordinator")
 """The coordinator's folder where none is named."""

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import typer
 
-from server.link.home import Home, is_served
-from server.link.journal import Event, note
-from server.link.orders import Order, settings_for_sites
-from server.link.registry import read_registry, valid_sites
+from server.link.folder.home import Home, is_served
+from server.link.folder.journal import Event, note
+from server.link.folder.registry import read_registry, valid_sites
+from server.link.jobs.orders import Order, settings_for_sites
 from server.run.paths import with_absolute_weights
 from server.training.weights import require_weights
-from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
-from shared.files import make_private_folder, write_private
 from shared.model.published import NAMED_WEIGHTS
-from shared.run_plan import SHOWN_DIGITS, approved_settings, plan_number
-from shared.setting import Scalar
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
+from shared.settings.run_plan import SHOWN_DIGITS, approved_settings, plan_number
+from shared.settings.setting import Scalar
+from shared.storage.files import make_private_folder, write_private
 
 
 def config_of(settings: Mapping[str, Scalar]) -> RunConfig:
@@ -52,7 +53,7 @@ def require_enough_registered(home: Home, config: RunConfig) -> None:
 
 def keep_bundle(home: Home) -> str:
     """Put the installed fedthaw into the coordinator's folder as a bundle; its digest."""
-    from shared.bundle import build_bundle
+    from shared.run.bundle import build_bundle
 
     bundle = build_bundle()
     make_private_folder(home.path / "bundles")

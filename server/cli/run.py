@@ -10,9 +10,9 @@ import typer
 from server.cli.options import COORDINATOR, HomeOption
 from shared.audit.cli import SyslogOption
 from shared.audit.syslog import Syslog
-from shared.health import HealthOption, health_service
-from shared.logs import log_to_terminal
 from shared.memory import keep_freed_memory
+from shared.terminal.health import HealthOption, health_service
+from shared.terminal.logs import log_to_terminal
 
 
 def run(
@@ -45,8 +45,8 @@ def run(
     and what is ordered stands in the log that `fedthaw server log` shows; --syslog sends a copy of
     each entry to another place.
     """
-    from server.link.forwarded import parse_proxies
-    from server.link.home import open_home, read_settings
+    from server.link.connections.forwarded import parse_proxies
+    from server.link.folder.home import open_home, read_settings
     from server.link.process import Listening, serve
 
     proxies = parse_proxies(proxy or ())

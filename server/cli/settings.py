@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared.config import RunConfig
 from shared.model.registry import former_settings
-from shared.overrides import OWN_OPTIONS
-from shared.setting import key_of
-from shared.stage_values import RANGES, former_default
+from shared.settings.config import RunConfig
+from shared.settings.overrides import OWN_OPTIONS
+from shared.settings.setting import key_of
+from shared.settings.stage_values import RANGES, former_default
 
 app = typer.Typer(add_completion=False)
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from server.cli.options import COORDINATOR, HomeOption
-from server.link.authority import checked_names, names_of, remaining_days
-from server.link.home import Home, create_home, open_home, read_settings, renew_certificate
-from server.link.journal import Event, note
+from server.link.folder.authority import checked_names, names_of, remaining_days
+from server.link.folder.home import Home, create_home, open_home, read_settings, renew_certificate
+from server.link.folder.journal import Event, note
 from server.run.process import HOME_VARIABLE
 from shared.deployment.keys import certificate_fingerprint
 

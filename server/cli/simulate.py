@@ -13,7 +13,7 @@ from server.local.request import Request
 from server.local.simulation import Backend
 from server.local.simulation import simulate as run_simulation
 from server.terminal.progress import reporting
-from shared.overrides import parse_overrides
+from shared.settings.overrides import parse_overrides
 
 app = typer.Typer(add_completion=False)
 

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from server.cli.options import COORDINATOR, HomeOption
-from server.link.expiry import key_warnings
-from server.link.home import open_home, write_invitation
-from server.link.journal import Event, note
-from server.link.registry import (
+from server.link.folder.expiry import key_warnings
+from server.link.folder.home import open_home, write_invitation
+from server.link.folder.journal import Event, note
+from server.link.folder.registry import (
     KEY_DAYS,
     MOST_KEY_DAYS,
     MOST_OVERLAP_DAYS,
@@ -24,8 +24,8 @@ from server.link.registry import (
     read_registry,
     renew_key,
 )
-from server.link.registry import register as register_key
-from server.link.registry import remove as let_out
+from server.link.folder.registry import register as register_key
+from server.link.folder.registry import remove as let_out
 from shared.deployment.keys import certificate_fingerprint, fingerprint
 from shared.errors import ConfigError
 

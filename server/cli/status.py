@@ -36,8 +36,8 @@ def status(
 
     The AUROC of a round is that of the pooled validation of the model that entered it.
     """
-    from server.link.home import open_home
-    from server.link.overview import overview
+    from server.link.folder.home import open_home
+    from server.link.progress.overview import overview
 
     opened = open_home(home)
     console = Console()

@@ -13,8 +13,8 @@ from server.local.study import checked, plan_simulated, run_simulated
 from server.results.plan import StudyPlan
 from server.study.plan import read_arms, require_free, shipped_arms
 from shared.errors import ConfigError
-from shared.events import Event, Noted, Warned, listening
-from shared.overrides import parse_overrides
+from shared.run.events import Event, Noted, Warned, listening
+from shared.settings.overrides import parse_overrides
 
 app = typer.Typer(add_completion=False)
 

@@ -17,9 +17,9 @@ from server.cli.ordering import (
     tell_bundle,
     tell_unless_served,
 )
-from server.link.follow import POLL_SECONDS
-from server.link.home import open_home
-from server.link.orders import Order, read_order
+from server.link.folder.home import open_home
+from server.link.jobs.orders import Order, read_order
+from server.link.progress.follow import POLL_SECONDS
 from server.results.plan import StudyPlan
 from server.run.failure import read_failure
 from server.study.cells import Cell, cells_of
@@ -28,10 +28,10 @@ from server.study.document import is_study
 from server.study.plan import of_arm
 from server.study.plan_file import KeptPlan, keep_to_plan
 from server.tracking.choose import require_packages
-from shared.config import RunConfig
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError, RunError, UserError
-from shared.setting import Scalar
+from shared.settings.config import RunConfig
+from shared.settings.setting import Scalar
 
 
 def submit_and_follow(

@@ -25,21 +25,21 @@ from server.cli.ordering import (
     tell_bundle,
     tell_unless_served,
 )
-from server.link.follow import end_of_log, follow
-from server.link.home import Home, is_served, open_home
-from server.link.journal import Event, note
-from server.link.orders import Order, read_order, read_orders, write_order
-from server.link.status import read_status
+from server.link.folder.home import Home, is_served, open_home
+from server.link.folder.journal import Event, note
+from server.link.jobs.orders import Order, read_order, read_orders, write_order
+from server.link.progress.follow import end_of_log, follow
+from server.link.progress.status import read_status
 from server.run.failure import clear_failure
 from server.run.paths import default_folder
 from server.run.process import STOP
 from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
-from shared.files import write_private
-from shared.overrides import OWN_OPTIONS, parse_overrides
-from shared.setting import Scalar
-from shared.stage_values import replaced
+from shared.settings.overrides import OWN_OPTIONS, parse_overrides
+from shared.settings.setting import Scalar
+from shared.settings.stage_values import replaced
+from shared.storage.files import write_private
 
 app = typer.Typer(add_completion=False)
 stop_app = typer.Typer(add_completion=False)

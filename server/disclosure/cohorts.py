@@ -12,10 +12,10 @@ from server.disclosure.register import Register
 from server.disclosure.rounding import rounded
 from server.disclosure.suppression import Suppression, suppress_beside
 from server.run.evaluation_file import CohortCounts
-from shared.events import Warned, emit
 from shared.limits import MIN_CELL
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.summary import summarise, suppressed
+from shared.run.events import Warned, emit
 
 WITHHELD = (
     "Results of all sites together are not shown where they would reveal few patients of one: "

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from server.disclosure.groups import Counts, Earlier, Few, ShownGroups, is_few
 from shared.errors import RunError
-from shared.files import file_lock
-from shared.json_file import DamagedFile, parse_json, typed
+from shared.storage.files import file_lock
+from shared.storage.json_file import DamagedFile, parse_json, typed
 
 FILE = "releases.jsonl"
 OF_STUDY = "study"

@@ -16,9 +16,9 @@ from server.results.shown import Audience, Shown, audience_of
 from server.run.calibration import calibrate
 from server.run.evaluation_file import CovariateCounts, EvaluationFile
 from server.run.ledger import RoundRecord
-from shared.config import RunConfig
 from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import Scope
+from shared.settings.config import RunConfig
 
 
 @dataclass

@@ -17,10 +17,10 @@ from server.disclosure.rounding import (
 )
 from server.results.shown import Audience, Shown, audience_of
 from server.results.study import ArmResult, Comparison, GradeResult, PointResult, StudyResult
-from shared.config import RunConfig
 from shared.limits import MIN_CELL
 from shared.metrics.reliability import ReliabilityGroup
 from shared.metrics.repeats import Spread
+from shared.settings.config import RunConfig
 
 
 class StudyDisclosure:

@@ -16,13 +16,13 @@ from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid
 from shared.errors import ConfigError, RunError, SiteError
-from shared.events import Warned, emit
-from shared.finished import LOCAL_STATISTICS
 from shared.metrics.summary import summarise
 from shared.model.pretrained import load_base
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
-from shared.replies import DIVERGED, FAILED
-from shared.schedule import statistics_stay_at_sites
+from shared.protocol.replies import DIVERGED, FAILED
+from shared.run.events import Warned, emit
+from shared.run.finished import LOCAL_STATISTICS
+from shared.settings.schedule import statistics_stay_at_sites
 
 
 def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:

@@ -18,11 +18,11 @@ from server.federation.quorum import wait_for_sites
 from server.federation.replies import list_problems, read_evaluate_reply, require_usable_weights
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
 from shared.errors import RunError
-from shared.events import ReplyReceived, Warned, emit
 from shared.metrics.histogram import summed
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
-from shared.schedule import stages_ever_thawed
+from shared.run.events import ReplyReceived, Warned, emit
+from shared.settings.schedule import stages_ever_thawed
 from shared.wire.arrays import Arrays, encode
 from shared.wire.size import serialized_size
 

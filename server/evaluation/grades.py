@@ -15,7 +15,6 @@ from server.federation.context import Federation
 from server.federation.replies import fitting_sums, require_name
 from server.run.evaluation_file import CovariateCounts
 from shared.errors import ProtocolError
-from shared.events import Warned, emit
 from shared.metrics.binary import auroc
 from shared.metrics.delong import PairedComparison, delong_test
 from shared.metrics.grades import GradeCounts
@@ -26,6 +25,7 @@ from shared.outcome.counts import totals
 from shared.protocol.compare import MESSAGE_TYPE, CompareReply, CompareRequest
 from shared.protocol.evaluate import EvaluateReply, Scope
 from shared.protocol.graded import Graded
+from shared.run.events import Warned, emit
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from shared.errors import RunError
-from shared.finished import FinishedRun
 from shared.model.final import load_final_model
 from shared.model.network import build_network
+from shared.run.finished import FinishedRun
 
 TOLERANCE = 1e-3
 """Of a logit, or of its share above 1: other programs add up in another order."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigError
-from shared.events import Warned, emit
-from shared.files import write_atomically, write_text_atomically
-from shared.finished import NOTICE, Calibration, FinishedRun
+from shared.run.events import Warned, emit
+from shared.run.finished import NOTICE, Calibration, FinishedRun
+from shared.storage.files import write_atomically, write_text_atomically
 
 UNCHECKED = (
     "model.onnx is written, but its output was not compared with the run's model: that needs the "

@@ -9,11 +9,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from server.federation.global_model import Reference, full_state
-from shared.config import RunConfig
 from shared.errors import RunError
-from shared.events import Warned, emit
-from shared.files import write_atomically
-from shared.schedule import statistics_stay_at_sites
+from shared.run.events import Warned, emit
+from shared.settings.config import RunConfig
+from shared.settings.schedule import statistics_stay_at_sites
+from shared.storage.files import write_atomically
 from shared.wire.arrays import Arrays
 
 

@@ -12,10 +12,10 @@ import onnxscript  # noqa: F401  (PyTorch's exporter wants it: say so before any
 import torch
 from torch import Tensor, nn
 
-from shared.finished import NOTICE, FinishedRun
 from shared.model.final import load_final_model
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
+from shared.run.finished import NOTICE, FinishedRun
 
 OPSET = 20
 

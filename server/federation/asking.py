@@ -17,7 +17,7 @@ from server.federation.connected import Presence
 from server.federation.messaging import Missing, Question, send_and_collect
 from server.federation.replies import as_sentence, error_reason
 from shared.errors import FedThawError, ProtocolError
-from shared.replies import DIVERGED
+from shared.protocol.replies import DIVERGED
 from shared.wire.size import serialized_size
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Problem:
     reason: str
     """To be read behind the site's name, without a full stop."""
     code: int = 0
-    """Of a site's own error: one of `shared.replies`."""
+    """Of a site's own error: one of `shared.protocol.replies`."""
     diverged: bool = False
     """Whether the weights that it was sent, or that it sends, are of no use."""
 

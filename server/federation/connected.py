@@ -37,8 +37,8 @@ def registered_sites() -> Registry:
     home = os.environ.get(HOME_VARIABLE)
     if not home:
         return nobody_registered
-    from server.link.home import Home
-    from server.link.registry import names_by_key, read_registry, valid_sites
+    from server.link.folder.home import Home
+    from server.link.folder.registry import names_by_key, read_registry, valid_sites
 
     last: Mapping[bytes, str] = {}
 

@@ -19,9 +19,9 @@ from server.federation.messaging import Question
 from server.federation.roster import Roster
 from server.run.process import raise_if_stopped
 from server.run.saving import RoundWriter
-from shared.config import RunConfig
-from shared.events import SiteLost, Warned, emit
 from shared.protocol.describe import SiteDescription
+from shared.run.events import SiteLost, Warned, emit
+from shared.settings.config import RunConfig
 
 SIMULATION_TIMEOUT = 10.0**7
 

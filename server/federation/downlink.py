@@ -17,7 +17,7 @@ from flwr.app import RecordDict
 
 from server.federation.global_model import Reference, select
 from shared.protocol.train import TrainRequest
-from shared.schedule import Plan
+from shared.settings.schedule import Plan
 from shared.wire.arrays import Arrays, encode
 
 

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shared.config import RunConfig
 from shared.model.backbone import Part
 from shared.model.freezing import frozen_digest
 from shared.model.manifest import manifest_of_parts
 from shared.model.network import Network, build_network
 from shared.model.pretrained import Base, initial_head
+from shared.settings.config import RunConfig
 from shared.wire.arrays import Arrays, TensorSpec
 
 

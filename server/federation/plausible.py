@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.metrics.histogram import Histogram
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import Scope
 from shared.protocol.train import TrainReply
+from shared.settings.config import RunConfig
 
 MOST_IMAGES_OF_A_PATIENT = 1000
 """A child of an intensive care unit may have a hundred radiographs and more."""

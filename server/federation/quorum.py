@@ -11,8 +11,8 @@ from server.federation.messaging import POLL_SECONDS
 from server.federation.replies import list_problems
 from server.federation.roster import READING, admit, describe_refusals
 from shared.errors import RunError, SiteError
-from shared.events import SiteJoined, SiteUnable, Warned, emit
 from shared.protocol.describe import SiteDescription
+from shared.run.events import SiteJoined, SiteUnable, Warned, emit
 
 
 def wait_for_sites(

@@ -13,7 +13,7 @@ from shared.protocol.compare import CompareReply
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
-from shared.schedule import Plan
+from shared.settings.schedule import Plan
 
 REASON_LIMIT = 2000
 """Characters of a site's error that are kept."""

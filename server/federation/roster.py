@@ -15,7 +15,7 @@ from server.federation.replies import as_sentence, error_reason
 from server.federation.transport import pull
 from shared.errors import ProtocolError
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest, SiteDescription
-from shared.replies import reader_owns_the_site
+from shared.protocol.replies import reader_owns_the_site
 
 ASK_AGAIN_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
 """After how long a refused site is asked again: its owner may have fixed what was wrong."""

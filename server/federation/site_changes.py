@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.run.ledger import RoundRecord, SiteRound
-from shared.events import Warned, emit
+from shared.run.events import Warned, emit
 
 
 def warn_of_changes(

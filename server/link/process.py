@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 
 import uvicorn
 
-from server.link.asgi import App
-from server.link.forwarded import Network
-from server.link.gate import BODY_LIMIT, gate_for_runs, gate_for_sites
-from server.link.home import Home, only_one
-from server.link.journal import Event, note
-from server.link.limits import Limits, limits_for
-from server.link.listening import bind, door_of, new_server, raise_file_limit
-from server.link.refusals import Refusals
-from server.link.runs import Runs, end
-from server.link.state import Link
+from server.link.connections.asgi import App
+from server.link.connections.forwarded import Network
+from server.link.connections.gate import BODY_LIMIT, gate_for_runs, gate_for_sites
+from server.link.connections.limits import Limits, limits_for
+from server.link.connections.listening import bind, door_of, new_server, raise_file_limit
+from server.link.connections.refusals import Refusals
+from server.link.connections.visitors import Visitors
+from server.link.folder.home import Home, only_one
+from server.link.folder.journal import Event, note
+from server.link.jobs.runs import Runs, end
+from server.link.superlink.state import Link
 from server.link.supervision import Known, admit_registered, look_after
-from server.link.visitors import Visitors
 from shared.audit.syslog import Syslog
 from shared.deployment.names import LOOPBACK, is_loopback, to_address
 from shared.errors import ConfigError

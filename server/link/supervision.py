@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from server.link.expiry import expiry_warning, key_warnings
-from server.link.home import Home
-from server.link.journal import Event, changes_of_status, note
-from server.link.listening import renew
-from server.link.registry import (
+from server.link.connections.listening import renew
+from server.link.folder.expiry import expiry_warning, key_warnings
+from server.link.folder.home import Home
+from server.link.folder.journal import Event, changes_of_status, note
+from server.link.folder.registry import (
     RegisteredSite,
     names_by_key,
     read_registry,
     valid_sites,
 )
-from server.link.runs import Runs, advance
-from server.link.state import Link
-from server.link.status import status_of, write_status
+from server.link.jobs.runs import Runs, advance
+from server.link.progress.status import status_of, write_status
+from server.link.superlink.state import Link
 from shared.audit.syslog import Syslog
 from shared.deployment.keys import fingerprint
 from shared.errors import ConfigError

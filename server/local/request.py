@@ -9,12 +9,13 @@ from pathlib import Path
 
 from server.run.folder import ended_before_it_began, open_run
 from server.run.paths import default_folder, with_absolute_weights
-from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
 from shared.model.registry import BACKBONES
-from shared.overrides import OWN_OPTIONS
-from shared.setting import Scalar
-from shared.stage_values import DEFAULTS, former_of, replaced
+from shared.settings.config import RunConfig
+from shared.settings.overrides import OWN_OPTIONS
+from shared.settings.parse import parse_run_config
+from shared.settings.setting import Scalar
+from shared.settings.stage_values import DEFAULTS, former_of, replaced
 
 PHANTOM_HOSPITALS = ("north", "east", "south", "west")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from server.local.request import Request, phantoms_beside, resolve
 from server.run.folder import locked, prepare_folder
 from server.tracking.choose import require_packages
-from shared.config import RunConfig
-from shared.events import Noted, emit
-from shared.files import private_files
-from shared.replies import own_sites
+from shared.protocol.replies import own_sites
+from shared.run.events import Noted, emit
+from shared.settings.config import RunConfig
+from shared.storage.files import private_files
 
 
 class Backend(StrEnum):

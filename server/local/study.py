@@ -8,10 +8,10 @@ from pathlib import Path
 
 from server.results.plan import Arm, StudyPlan
 from server.study.plan import of_arm
-from shared.config import parse_run_config
 from shared.errors import ConfigError
-from shared.events import Noted, Warned, emit
-from shared.setting import Scalar
+from shared.run.events import Noted, Warned, emit
+from shared.settings.parse import parse_run_config
+from shared.settings.setting import Scalar
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def run_simulated(
     from server.study.gather import study_result
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
     from server.study.ready import require_kept_scores, require_ready
-    from shared.files import keep_private, private_files
-    from shared.replies import own_sites
+    from shared.protocol.replies import own_sites
+    from shared.storage.files import keep_private, private_files
 
     plan, sites, settings = study.plan, study.sites, study.settings
     wanted = KeptPlan(plan, dict(settings), tuple(sites))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.config import RunConfig
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
+from shared.settings.config import RunConfig
 
 
 @dataclass(frozen=True)

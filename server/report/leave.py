@@ -7,8 +7,8 @@ from pathlib import Path
 from server.results.shown import Shown
 from server.results.study import StudyResult
 from server.study.document import FILE, to_json
-from shared.events import Warned, emit
-from shared.files import write_text_atomically
+from shared.run.events import Warned, emit
+from shared.storage.files import write_text_atomically
 
 
 def leave_report(run: Path) -> None:

@@ -18,11 +18,11 @@ from server.run.evaluation_file import read_evaluation
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import RoundRecord, read_rounds
 from server.run.summary import read_summary
-from shared.config import RunConfig
 from shared.errors import RunError
-from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.limits import MIN_CELL
-from shared.schedule import total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.schedule import total_rounds
+from shared.storage.json_file import DamagedFile, fitting, read_json, said
 
 _OF_A_FOLDER = re.compile(r"[/\\]|(?<!\w)['\"]")
 """A path, or a name in quotation marks: an image's, which may be a patient's, or a column's."""

@@ -10,7 +10,7 @@ from server.report.study.data import read_study_report
 from server.report.study.page import study_page
 from server.study.document import is_study
 from shared.errors import RunError
-from shared.files import write_text_atomically
+from shared.storage.files import write_text_atomically
 
 FILE = "report.html"
 

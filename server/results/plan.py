@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.setting import Scalar
+from shared.settings.setting import Scalar
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -13,11 +13,11 @@ from scipy.special import expit, logit
 
 from server.results.shown import Shown
 from shared.errors import RunError
-from shared.files import write_text_atomically
 from shared.metrics.calibration import fit_temperature, probable_recalibration
 from shared.metrics.histogram import Histogram, bin_edges
 from shared.metrics.operating import threshold_at_sensitivity, youden_threshold
 from shared.outcome.counts import totals
+from shared.storage.files import write_text_atomically
 
 FILE = "calibration.json"
 SENSITIVITIES = (0.8, 0.9, 0.95)

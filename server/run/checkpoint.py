@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from shared.errors import RunError
-from shared.files import write_atomically
+from shared.storage.files import write_atomically
 from shared.wire.arrays import Arrays
 
 _NAME = re.compile(r"round-(\d+)\.safetensors")

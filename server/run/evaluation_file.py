@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from server.results.shown import Shown
 from shared.errors import RunError
-from shared.files import write_text_atomically
-from shared.json_file import DamagedFile, fitting, read_json, said
 from shared.metrics.histogram import MAX_COUNT, SCORE_BINS, Histogram
 from shared.outcome.counts import by_bin, from_named, named
+from shared.storage.files import write_text_atomically
+from shared.storage.json_file import DamagedFile, fitting, read_json, said
 
 FILE = "evaluation.json"
 FORMAT = 1

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from server.run.ledger import RoundRecord, as_line, parse_round
 from shared.errors import RunError
-from shared.files import write_private
-from shared.json_file import DamagedFile
+from shared.storage.files import write_private
+from shared.storage.json_file import DamagedFile
 
 FILE = "not-for-sharing.jsonl"
 

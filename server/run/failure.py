@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from shared.errors import FedThawError
-from shared.files import make_private_folder, write_text_atomically
-from shared.json_file import DamagedFile, read_json, typed
+from shared.storage.files import make_private_folder, write_text_atomically
+from shared.storage.json_file import DamagedFile, read_json, typed
 
 FILE = "failure.json"
 

@@ -12,13 +12,18 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
-from shared.events import Warned, emit
-from shared.files import keep_private, lock_at_once, make_private_folder, write_text_atomically
-from shared.finished import read_stored_run
 from shared.model.registry import former_settings
-from shared.setting import key_of
+from shared.run.events import Warned, emit
+from shared.run.finished import read_stored_run
+from shared.settings.config import RunConfig
+from shared.settings.setting import key_of
+from shared.storage.files import (
+    keep_private,
+    lock_at_once,
+    make_private_folder,
+    write_text_atomically,
+)
 
 RESUMABLE_CHANGES = frozenset(
     {

@@ -13,8 +13,8 @@ from typing import Any, TypedDict
 
 from server.results.shown import Shown
 from shared.errors import RunError
-from shared.files import write_text_atomically
-from shared.json_file import DamagedFile, parse_json, typed
+from shared.storage.files import write_text_atomically
+from shared.storage.json_file import DamagedFile, parse_json, typed
 
 UNDONE = "ledger-undone.jsonl"
 """Lines of rounds that a continued run went back on."""

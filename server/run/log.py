@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from server.terminal.progress import describe
-from shared.events import Event, listening
+from shared.run.events import Event, listening
 
 FILE = "run.log"
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from shared.config import RunConfig
 from shared.model.published import NAMED_WEIGHTS
+from shared.settings.config import RunConfig
 
 
 def default_folder() -> Path:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from shared.events import (
+from shared.run.events import (
     Event,
     ReplyReceived,
     RoundFinished,
@@ -21,7 +21,7 @@ from shared.events import (
     Warned,
     listening,
 )
-from shared.json_file import DamagedFile, fitting, read_json, typed
+from shared.storage.json_file import DamagedFile, fitting, read_json, typed
 
 FILE = "progress.json"
 

@@ -9,7 +9,7 @@ from server.run.exact import cut_exact, exact_rounds
 from server.run.folder import RunFolder
 from server.run.ledger import UNDONE, RoundRecord, cut_rounds, read_rounds
 from shared.errors import RunError
-from shared.events import Warned, emit
+from shared.run.events import Warned, emit
 
 
 def restore(folder: RunFolder) -> tuple[Checkpoint | None, list[RoundRecord]]:

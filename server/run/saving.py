@@ -12,7 +12,7 @@ from server.run.checkpoint import Checkpoint, prune_checkpoints, save_checkpoint
 from server.run.exact import append_exact
 from server.run.folder import RunFolder
 from server.run.ledger import RoundRecord, append_round
-from shared.events import Warned, emit
+from shared.run.events import Warned, emit
 
 PATIENCE_SECONDS = 10.0
 """How long a run that ends by an error or by Ctrl-C still waits for the disk."""

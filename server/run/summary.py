@@ -13,9 +13,9 @@ from server.results.shown import Shown
 from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.errors import RunError
-from shared.files import write_text_atomically
-from shared.json_file import DamagedFile, fitting, read_json, said, typed
 from shared.metrics.histogram import Histogram
+from shared.storage.files import write_text_atomically
+from shared.storage.json_file import DamagedFile, fitting, read_json, said, typed
 
 
 @dataclass(frozen=True)

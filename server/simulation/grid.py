@@ -13,7 +13,7 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from server.simulation.interrupt import Check, no_check
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 RUN_ID = 1
 CLIENT_FAILED = 0

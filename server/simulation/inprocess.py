@@ -12,8 +12,8 @@ from flwr.serverapp import ServerApp
 
 from server.simulation.grid import InProcessGrid, coordinator_context, site_contexts
 from server.simulation.interrupt import Check, kept_interrupts, no_check
-from shared.config import RunConfig
-from shared.logs import quieten_flower
+from shared.settings.config import RunConfig
+from shared.terminal.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
 SITE_MODULE, COORDINATOR_MODULE, READY_MODULE = "client.app", "server.app", "client.ready"

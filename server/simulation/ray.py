@@ -17,12 +17,12 @@ from server.run.folder import open_run
 from server.run.ledger import read_rounds
 from server.simulation.superlink import CONNECTION, flwr, superlink
 from server.terminal.progress import reporting
-from shared.bundle import to_toml, write_app_folder
-from shared.config import RunConfig
 from shared.deployment.proxies import dropped_proxies
 from shared.errors import ConfigError, FedThawError, RunError, UserError
-from shared.events import ReplyReceived, RoundFinished, RunStarted, Warned, emit
-from shared.schedule import total_rounds
+from shared.run.bundle import to_toml, write_app_folder
+from shared.run.events import ReplyReceived, RoundFinished, RunStarted, Warned, emit
+from shared.settings.config import RunConfig
+from shared.settings.schedule import total_rounds
 
 CLUSTER_VARIABLE = "RAY_ADDRESS"
 """HOST:PORT of a Ray cluster to use instead of one of our own; Ray itself reads it."""

@@ -16,7 +16,6 @@ from server.federation.messaging import Question
 from server.federation.replies import fitting_sums
 from server.simulation.inprocess import local_grid
 from server.study.paired import PairedRepeats
-from shared.config import RunConfig
 from shared.errors import RunError
 from shared.metrics.binary import auroc
 from shared.metrics.delong import delong_test
@@ -31,6 +30,7 @@ from shared.protocol.compare import (
     CountRequest,
 )
 from shared.protocol.evaluate import EvaluateReply
+from shared.settings.config import RunConfig
 
 T = TypeVar("T")
 Runs = Sequence[str]

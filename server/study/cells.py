@@ -15,9 +15,9 @@ from typing import Any
 from server.results.plan import Arm, StudyPlan
 from server.run.summary import read_summary
 from shared.errors import RunError, UserError
-from shared.setting import Scalar
+from shared.settings.setting import Scalar
 
-FEDTHAW = (sys.executable, "-c", "from shared.cli import main; main()")
+FEDTHAW = (sys.executable, "-c", "from shared.terminal.cli import main; main()")
 """The command, in a process of its own."""
 SUBMITTED = "submitted"
 """A file in the folder of a study whose runs were submitted to a coordinator."""

@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 
 from server.federation.connected import Registry, connected
 from server.federation.messaging import POLL_SECONDS
-from server.link.orders import Order, read_order, write_order
+from server.link.jobs.orders import Order, read_order, write_order
 from server.results.plan import StudyPlan
 from server.results.shown import Shown
 from server.results.study import StudyResult
@@ -26,10 +26,10 @@ from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of
 from server.study.document import FILE
 from server.study.gather import study_result
 from server.study.plan_file import KeptPlan, is_new, read_plan
-from shared.config import RunConfig
 from shared.deployment.names import is_site_name
 from shared.errors import ConfigError, RunError
 from shared.limits import DAYS_KEPT
+from shared.settings.config import RunConfig
 
 
 def require_all_sites(plan: StudyPlan) -> None:

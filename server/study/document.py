@@ -8,7 +8,7 @@ from pathlib import Path
 
 from server.results.study import StudyResult
 from shared.errors import ConfigError, RunError
-from shared.json_file import DamagedFile, read_json, said, typed
+from shared.storage.json_file import DamagedFile, read_json, said, typed
 
 FILE, PLAN = "study.json", "plan.json"
 

@@ -20,11 +20,11 @@ from server.study.cells import Cell, names_of, summary_of
 from server.study.held_out import Fold
 from server.study.statistics import arm_result, comparison, grade_result
 from shared.errors import RunError
-from shared.events import Warned, emit
-from shared.finished import read_calibration
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.repeats import holm
+from shared.run.events import Warned, emit
+from shared.run.finished import read_calibration
 
 Sites = Sequence[str]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from server.results.plan import Arm
-from shared.config import parse_run_config
 from shared.errors import ConfigError, FedThawError
-from shared.overrides import OWN_OPTIONS
-from shared.setting import Scalar
+from shared.settings.overrides import OWN_OPTIONS
+from shared.settings.parse import parse_run_config
+from shared.settings.setting import Scalar
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,+=_.-]{0,60}")
 _SHIPPED = "server.study"

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from server.link.orders import ORDER
+from server.link.jobs.orders import ORDER
 from server.results.plan import StudyPlan
 from server.study.document import FILE, PLAN
 from shared.errors import ConfigError, RunError
-from shared.events import Warned, emit
-from shared.files import keep_private, write_text_atomically
-from shared.json_file import DamagedFile, read_json, said, typed
-from shared.setting import Scalar
+from shared.run.events import Warned, emit
+from shared.settings.setting import Scalar
+from shared.storage.files import keep_private, write_text_atomically
+from shared.storage.json_file import DamagedFile, read_json, said, typed
 
 
 @dataclass(frozen=True)

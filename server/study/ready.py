@@ -18,11 +18,12 @@ from server.study.asking import StudySites, open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of, summary_of
 from server.study.plan import of_arm
 from server.training.weights import require_weights
-from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, RunError, SiteError, UserError
-from shared.events import Noted, emit
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest
-from shared.setting import Scalar
+from shared.run.events import Noted, emit
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
+from shared.settings.setting import Scalar
 
 
 def require_kept_scores(plan: StudyPlan, sites: Mapping[str, Path], out: Path) -> None:

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from shared.events import (
+from shared.run.events import (
     Downloading,
     Event,
     Noted,

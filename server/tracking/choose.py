@@ -13,9 +13,9 @@ from typing import Any
 from server.tracking.mlflow import URI_VARIABLE, mlflow_recorder
 from server.tracking.recorder import Opening, Outcome, Recording
 from server.tracking.tensorboard import tensorboard_recorder
-from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
-from shared.events import Event, RoundFinished, RunStarted, Warned, emit, listening
+from shared.run.events import Event, RoundFinished, RunStarted, Warned, emit, listening
+from shared.settings.config import RunConfig
 
 
 def require_packages(config: RunConfig) -> None:

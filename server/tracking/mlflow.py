@@ -17,8 +17,8 @@ from server.run.process import RUN_VARIABLE
 from server.tracking.recorder import Outcome, Recorder
 from server.tracking.scalars import LAST, final_scalars, scalars
 from shared.errors import ConfigError
-from shared.files import write_text_atomically
-from shared.json_file import DamagedFile, read_json, typed
+from shared.storage.files import write_text_atomically
+from shared.storage.json_file import DamagedFile, read_json, typed
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from server.run.ledger import RoundRecord, read_rounds_after
-from shared.events import Warned, emit
+from shared.run.events import Warned, emit
 
 PATIENCE_SECONDS = 30.0
 """How long the end of a run waits for a recorder; a database's first tables take a while."""

@@ -32,14 +32,14 @@ from server.run.summary import FinalEvaluation, build_summary, read_summary, wri
 from server.training.outcome import FinishedRound
 from server.training.rollback import take_up_exclusions, undo_last_round
 from server.training.rounds import run_round
-from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
-from shared.events import RoundFinished, RunStarted, Warned, emit, show_download
-from shared.files import remove_leftovers
 from shared.model.exchanged import batch_norm_statistics
 from shared.model.pretrained import load_base
 from shared.outcome.counts import are_hidden
-from shared.schedule import policy_for, total_rounds
+from shared.run.events import RoundFinished, RunStarted, Warned, emit, show_download
+from shared.settings.config import RunConfig
+from shared.settings.schedule import policy_for, total_rounds
+from shared.storage.files import remove_leftovers
 from shared.wire.arrays import to_record
 from shared.wire.packing import pack
 from shared.wire.size import serialized_size

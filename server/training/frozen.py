@@ -7,7 +7,7 @@ from flwr.app import RecordDict
 from server.federation.global_model import Reference, expected_frozen_digest, full_state
 from shared.model.freezing import proven_keys, state_digest
 from shared.protocol.train import TrainRequest
-from shared.schedule import Plan
+from shared.settings.schedule import Plan
 from shared.wire.arrays import from_record
 
 

@@ -13,7 +13,7 @@ from shared.metrics.histogram import summed
 from shared.metrics.summary import summarise
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainReply
-from shared.schedule import Plan
+from shared.settings.schedule import Plan
 
 _LARGEST_RATIO = 1e30  # JSON has no infinity
 

@@ -16,7 +16,7 @@ from server.run.ledger import (
     read_rounds_after,
 )
 from shared.errors import RunError
-from shared.events import Warned, emit
+from shared.run.events import Warned, emit
 
 SUSPICIOUS = 3.0
 """How many times the other sites' median an update must have been to be held responsible; honest

@@ -20,13 +20,13 @@ from server.federation.quorum import wait_for_sites
 from server.federation.replies import list_problems, read_train_reply, require_usable_weights
 from server.training.frozen import frozen_in_round
 from server.training.outcome import Collected, FinishedRound, record_of
-from shared.config import RunConfig
 from shared.errors import RunError
-from shared.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
 from shared.model.exchanged import batch_norm_statistics
 from shared.protocol.describe import SiteDescription
 from shared.protocol.train import MESSAGE_TYPE, TrainReply
-from shared.schedule import Plan, total_rounds
+from shared.run.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan, total_rounds
 from shared.update.chain import receive
 from shared.update.step import Passage
 from shared.wire.arrays import Arrays

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from shared.config import RunConfig
-from shared.events import show_download
+from shared.run.events import show_download
+from shared.settings.config import RunConfig
 
 
 def require_weights(config: RunConfig, *, fetch: bool) -> None:

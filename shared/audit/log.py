@@ -24,8 +24,8 @@ from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta
 
-from shared.files import file_lock, write_private
-from shared.json_file import DamagedFile, read_json, typed
+from shared.storage.files import file_lock, write_private
+from shared.storage.json_file import DamagedFile, read_json, typed
 
 
 def user(environment: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.deployment.names import checked_site_name, parse_address, to_address
 from shared.errors import ConfigError
-from shared.json_file import DamagedFile, parse_json
+from shared.storage.json_file import DamagedFile, parse_json
 
 
 @dataclass(frozen=True)

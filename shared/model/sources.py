@@ -12,13 +12,13 @@ import platformdirs
 from torch import Tensor
 
 from shared.deployment.proxies import dropped_proxies
-from shared.digest import file_sha256
 from shared.errors import ConfigError, WeightsError
-from shared.files import write_atomically
 from shared.model.backbone import Backbone
 from shared.model.checkpoints import read_torch_checkpoint
 from shared.model.published import Published
 from shared.model.registry import BACKBONES
+from shared.storage.digest import file_sha256
+from shared.storage.files import write_atomically
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes received so far and the size of the file, None where unknown."""

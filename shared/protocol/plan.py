@@ -7,7 +7,7 @@ from flwr.app import ConfigRecord
 from shared.errors import ProtocolError
 from shared.model.backbone import Backbone, Part
 from shared.protocol.records import real, reals, text, texts, whole
-from shared.schedule import Phase, Plan
+from shared.settings.schedule import Phase, Plan
 
 PlanValues = dict[str, int | float | str | list[str] | list[float]]
 

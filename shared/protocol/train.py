@@ -23,7 +23,7 @@ from shared.protocol.records import (
     texts,
     whole,
 )
-from shared.schedule import Plan
+from shared.settings.schedule import Plan
 from shared.wire.packing import pack
 
 MESSAGE_TYPE = "train"

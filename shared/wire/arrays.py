@@ -15,9 +15,9 @@ from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from shared.errors import ProtocolError
-from shared.parallel import map_tensors
 from shared.wire.codec import CODECS, decode_tensor, encode_tensor
 from shared.wire.formats.choice import NumberFormat
+from shared.wire.parallel import map_tensors
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -28,12 +28,12 @@ from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
 from client.imaging.facts import ImageFacts
 from client.workspace import Workspace, open_workspace, shared_model
-from shared.config import RunConfig
 from shared.model.manifest import manifest_of_parts
 from shared.model.network import Network, build_network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import plan_round, stages_ever_thawed
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round, stages_ever_thawed
 from shared.wire.arrays import Arrays, encode, manifest_of
 
 

@@ -11,8 +11,8 @@ import pytest
 from client.app import complain, no_complaint
 from client.settings import load_site
 from client.workspace import open_workspace, training_samples
-from shared.config import RunConfig
 from shared.errors import SiteError
+from shared.settings.config import RunConfig
 
 
 def test_a_problem_is_said_once_and_again_when_it_is_over(

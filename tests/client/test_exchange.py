@@ -15,10 +15,10 @@ from client.exchange import (
     snapshot,
 )
 from client.workspace import Workspace
-from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.model.manifest import manifest_of_parts
 from shared.model.registry import backbone_of
+from shared.settings.config import RunConfig
 from shared.wire.arrays import Arrays, to_record
 
 STAGES = backbone_of("micro").stages

@@ -10,11 +10,11 @@ import pytest
 
 from client.handlers.compare import compare_on_site, count_on_site
 from client.workspace import Workspace
-from shared.config import RunConfig
 from shared.errors import ProtocolError
-from shared.events import Event, SiteNote, listening
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
 from shared.protocol.compare import CompareRequest, CountRequest
+from shared.run.events import Event, SiteNote, listening
+from shared.settings.config import RunConfig
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 WriteSite = Callable[..., Path]

@@ -14,9 +14,9 @@ from flwr.clientapp.typing import ClientAppCallable
 import client.app
 import client.mods
 from server.simulation.inprocess import local_grid
-from shared.config import RunConfig
 from shared.protocol.describe import DescribeRequest, SiteDescription
-from shared.replies import UNEXPECTED
+from shared.protocol.replies import UNEXPECTED
+from shared.settings.config import RunConfig
 
 SECRET = "/data/ward-7/MUELLER^ANNA_P0042.dcm"
 Ask = Callable[[], Message]

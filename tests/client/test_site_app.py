@@ -11,7 +11,6 @@ from PIL import Image
 
 from server.simulation.grid import InProcessGrid
 from server.simulation.inprocess import local_grid
-from shared.config import RunConfig
 from shared.errors import (
     ConfigError,
     FedThawError,
@@ -21,7 +20,8 @@ from shared.errors import (
     WeightsError,
 )
 from shared.protocol.describe import DescribeRequest, SiteDescription
-from shared.replies import FAILED, UNEXPECTED, own_sites
+from shared.protocol.replies import FAILED, UNEXPECTED, own_sites
+from shared.settings.config import RunConfig
 
 SECRET = "/data/ward-7/MUELLER^ANNA_P0042.dcm"
 HANDLERS = {"query": "describe_site", "train": "train_on_site", "evaluate": "evaluate_on_site"}

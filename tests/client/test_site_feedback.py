@@ -11,10 +11,10 @@ import pytest
 
 from client.train.state import load_state, save_state
 from client.workspace import Workspace, shared_model
-from shared.config import RunConfig
 from shared.model.manifest import manifest_of_parts
 from shared.protocol.train import TrainReply
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import Arrays, TensorSpec, from_record
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 
 from client.evaluate import evaluate_samples
 from client.workspace import Workspace, training_samples
-from shared.config import RunConfig
 from shared.errors import SiteError
+from shared.settings.config import RunConfig
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 

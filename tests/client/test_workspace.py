@@ -19,10 +19,10 @@ from client.workspace import (
     site_folders,
     training_samples,
 )
-from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
-from shared.events import Event, SiteNote, listening
 from shared.model.network import build_network
+from shared.run.events import Event, SiteNote, listening
+from shared.settings.config import RunConfig
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 WriteSite = Callable[..., Path]

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from client.workspace import Workspace, open_workspace, shared_model, training_samples
-from shared.config import RunConfig
 from shared.errors import SiteError
+from shared.settings.config import RunConfig
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 WriteSite = Callable[..., Path]

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from client.settings import load_site
-from shared.bundle import build_bundle
 from shared.errors import FedThawError
-from shared.health import health_status
+from shared.run.bundle import build_bundle
+from shared.terminal.health import health_status
 
 BIN = Path(sys.executable).parent
 SITES = ("north", "east")

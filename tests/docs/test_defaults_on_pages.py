@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from client.settings import SiteSettings, load_site
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 IN_WORDS = {"all cores": 0}

@@ -13,7 +13,6 @@ from server.disclosure.groups import is_few
 from server.disclosure.register import FILE as REGISTER
 from server.disclosure.rounding import decimals, rounded_count
 from server.run.exact import FILE as EXACT
-from shared.config import RunConfig
 from shared.limits import MIN_CELL
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
@@ -23,7 +22,8 @@ from shared.protocol.describe import DescribeRequest, SiteDescription
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.protocol.graded import Graded
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import policy_for
+from shared.settings.config import RunConfig
+from shared.settings.schedule import policy_for
 from shared.wire.arrays import to_record
 
 PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"

@@ -23,7 +23,7 @@ import torch
 
 import fedthaw
 from client import workspace
-from shared.events import Event, SiteBusy
+from shared.run.events import Event, SiteBusy
 
 Here = Callable[..., tuple[int, str, str]]
 Settings = dict[str, Any]

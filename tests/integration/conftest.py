@@ -28,8 +28,8 @@ from sklearn.metrics import (
 from server.simulation.grid import InProcessGrid
 from server.simulation.inprocess import local_grid
 from server.training.coordinate import coordinate
-from shared.config import RunConfig
 from shared.model.network import build_network
+from shared.settings.config import RunConfig
 
 Scores = tuple[NDArray[np.float64], NDArray[np.int64]]
 METRICS = {

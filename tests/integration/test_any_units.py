@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
 from shared.model.backbone import Part
 from shared.model.manifest import manifest_of_parts
 from shared.model.network import build_network
 from shared.model.resnet import MICRO
 from shared.protocol.train import TrainRequest
-from shared.schedule import History, Plan, Policy
+from shared.settings.config import RunConfig
+from shared.settings.schedule import History, Plan, Policy
 from shared.wire.arrays import from_record
 
 ROUNDS: tuple[tuple[Part, ...], ...] = (

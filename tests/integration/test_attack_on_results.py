@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.config import RunConfig
 from shared.limits import MIN_CELL
 from shared.metrics.histogram import SCORE_BINS, bin_probabilities
+from shared.settings.config import RunConfig
 
 Counts = tuple[int, int]
 Document = Mapping[str, Any]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from client.train.trainer import train_round
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 from shared.wire.arrays import to_record
 from shared.wire.packing import pack
 

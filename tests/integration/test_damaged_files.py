@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from shared import cli
-from shared.cli import run as run_command
 from shared.errors import RunError
+from shared.terminal import cli
+from shared.terminal.cli import run as run_command
 
 Here = Callable[..., tuple[int, str, str]]
 Damage = Callable[[Path, random.Random], None]
@@ -307,9 +307,9 @@ def federation(
 ) -> Path:
     """A coordinator's folder with a run, and a site's folder with keys, approvals and a log."""
     from client.node.home import site_home
-    from server.link.orders import Order, write_order
+    from server.link.jobs.orders import Order, write_order
     from shared.audit.log import append
-    from shared.config import RunConfig
+    from shared.settings.config import RunConfig
 
     root = tmp_path_factory.mktemp("federation")
     site, home = write_site(root, "north", 4), root / "coordinator"

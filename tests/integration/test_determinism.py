@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]

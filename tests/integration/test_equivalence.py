@@ -17,9 +17,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from client.data.dataset import draw_epoch
 from client.workspace import open_workspace, training_samples
-from shared.config import RunConfig
 from shared.model.network import Network, build_network
 from shared.seeds import derive_seed
+from shared.settings.config import RunConfig
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]

@@ -16,9 +16,9 @@ from client.workspace import open_workspace, training_samples
 from server.report.page import run_page
 from server.report.read import read_report
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
 from shared.errors import RunError
 from shared.protocol.records import arrays_in
+from shared.settings.config import RunConfig
 
 MakeConfig = Callable[..., RunConfig]
 WriteSite = Callable[..., Path]

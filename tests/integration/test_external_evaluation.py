@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from server.evaluation.external import evaluate_external
-from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError
-from shared.events import Event, Warned, listening
-from shared.finished import LOCAL_STATISTICS
-from shared.replies import own_sites
+from shared.protocol.replies import own_sites
+from shared.run.events import Event, Warned, listening
+from shared.run.finished import LOCAL_STATISTICS
+from shared.settings.config import RunConfig
 
 MakeConfig = Callable[..., RunConfig]
 WriteSite = Callable[..., Path]

@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from client.handlers.evaluate import evaluate_on_site
 from client.train.trainer import train_round
 from server.run.ledger import RoundRecord, read_rounds
-from shared.config import RunConfig
 from shared.errors import ConfigError, RunError, SiteError
-from shared.events import Event, ReplyReceived, RoundRetried, Warned, listening
-from shared.schedule import Plan
+from shared.run.events import Event, ReplyReceived, RoundRetried, Warned, listening
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]

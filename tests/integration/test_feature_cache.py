@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from client.features.worth import Cost
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
-from shared.events import Event, RoundFinished, listening
+from shared.run.events import Event, RoundFinished, listening
+from shared.settings.config import RunConfig
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import resnet18
 
-from shared.config import RunConfig
 from shared.model.network import build_network
+from shared.settings.config import RunConfig
 
 
 @pytest.mark.parametrize("batch_norm", ["average", "local"])

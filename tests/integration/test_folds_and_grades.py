@@ -20,9 +20,9 @@ from client.data.split import Folds, split_patients
 from client.scores import load_scores
 from client.workspace import open_workspace
 from server.run.evaluation_file import read_evaluation
-from shared.config import RunConfig
 from shared.metrics.histogram import Histogram, bin_of
 from shared.model.network import build_network
+from shared.settings.config import RunConfig
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]

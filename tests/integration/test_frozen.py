@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from client.exchange import rebuild_model
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 MakeConfig = Callable[..., RunConfig]
 

@@ -18,9 +18,9 @@ from safetensors.numpy import load_file
 from server.run.ledger import UNDONE, read_rounds
 from server.simulation.inprocess import local_grid
 from server.training.coordinate import coordinate
-from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.protocol.train import TrainReply
+from shared.settings.config import RunConfig
 from shared.wire.arrays import to_record
 
 MakeConfig = Callable[..., RunConfig]

@@ -7,7 +7,7 @@ from typing import Any
 
 from client.workspace import open_workspace, training_samples
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]

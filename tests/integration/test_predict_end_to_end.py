@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from shared.config import RunConfig
 from shared.model.checkpoints import read_checkpoint
 from shared.model.network import build_network
+from shared.settings.config import RunConfig
 
 
 def test_images_of_a_site_under_a_runs_final_model(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from shared.events import Event, RoundFinished, Warned, listening
+from shared.run.events import Event, RoundFinished, Warned, listening
 
 Here = Callable[..., tuple[int, str, str]]
 TINY = [

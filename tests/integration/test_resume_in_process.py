@@ -15,9 +15,8 @@ import pytest
 from server.results.shown import Shown
 from server.run.checkpoint import Checkpoint, save_checkpoint
 from server.run.ledger import RoundRecord, append_round, read_rounds
-from shared.config import RunConfig
 from shared.errors import ConfigError, SiteError, WeightsError
-from shared.events import (
+from shared.run.events import (
     Event,
     ReplyReceived,
     RoundFinished,
@@ -25,7 +24,8 @@ from shared.events import (
     Warned,
     listening,
 )
-from shared.schedule import total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.schedule import total_rounds
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]

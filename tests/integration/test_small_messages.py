@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from client.train.trainer import train_round
 from server.run.checkpoint import load_checkpoint
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 from shared.wire.packing import read_index
 
 MakeConfig = Callable[..., RunConfig]

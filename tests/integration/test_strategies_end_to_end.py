@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from client.train.trainer import train_round
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
 from shared.protocol.records import arrays_in
+from shared.settings.config import RunConfig
 from shared.wire.arrays import TensorSpec, from_record
 
 MakeConfig = Callable[..., RunConfig]

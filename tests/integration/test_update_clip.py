@@ -11,7 +11,7 @@ import pytest
 from flwr.app import ArrayRecord
 
 from server.run.ledger import read_rounds
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 from shared.update import clip
 from shared.wire.packing import unpack
 

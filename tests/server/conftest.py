@@ -32,7 +32,6 @@ from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from server.study.held_out import Fold
 from server.study.paired import PairedRepeats
 from server.study.statistics import arm_result, comparison, grade_result
-from shared.config import RunConfig
 from shared.metrics.binary import auroc
 from shared.metrics.delong import delong_test
 from shared.metrics.histogram import Histogram, bin_of
@@ -45,8 +44,9 @@ from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import plan_round
 from shared.seeds import derive_seed
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import Arrays, to_record
 
 NAMES = ("north", "east", "south")

@@ -11,7 +11,8 @@ import pytest
 from flwr.cli.config_utils import load_and_validate
 from flwr.common.config import flatten_dict
 
-from shared.config import RunConfig, parse_run_config
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
 
 ROOT = Path(__file__).parents[2]
 

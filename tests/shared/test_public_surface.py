@@ -7,11 +7,11 @@ import pytest
 from flwr.app import RecordDict
 
 from shared import errors
-from shared.config import RunConfig
 from shared.metrics.histogram import SCORE_BINS
 from shared.model.registry import backbone_of
 from shared.protocol import compare, describe, evaluate, train
 from shared.protocol.records import PROTOCOL_VERSION
+from shared.settings.config import RunConfig
 from shared.wire.arrays import to_record
 from shared.wire.packing import pack
 

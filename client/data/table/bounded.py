@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from shared.archives import ArchiveTooLarge, unpacked
+from shared.storage.archives import ArchiveTooLarge, unpacked
 
 UNPACKED_BYTES = 256 * 2**20
 MAXIMUM_CELLS = 5_000_000

@@ -16,8 +16,8 @@ from client.data.table import bounded
 from client.data.table.kinds import check_workbook
 from client.data.table.line import HEADER_ROWS, Line, Sheet, clean, header_in, nearest_header
 from client.imaging.quiet import quiet_libraries
-from shared.archives import ArchiveTooLarge
 from shared.errors import SiteError
+from shared.storage.archives import ArchiveTooLarge
 
 DATE = "a date (a spreadsheet takes identifiers such as 3-4 for dates)"
 ERROR = "an error of the spreadsheet, such as #N/A"

@@ -12,7 +12,7 @@ from client.node.sandbox.confine import can_confine_network, landlock_version
 from client.node.sandbox.reach import Reach, reach_of
 from client.settings import SiteSettings, load_site
 from shared.errors import SiteError
-from shared.files import make_private_folder
+from shared.storage.files import make_private_folder
 
 log = logging.getLogger("fedthaw.site")
 

@@ -12,7 +12,7 @@ from client.node.calls import Stopped
 from client.settings import load_site
 from shared.errors import WeightsError
 from shared.model.published import PUBLISHED_WEIGHTS
-from shared.setting import Scalar
+from shared.settings.setting import Scalar
 
 _LOOK_SECONDS = 0.2
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from server.report.data import CohortResults, Report
 from server.report.html import Html, element, joined, section
 from server.report.numbers import NOT_SHOWN, count, interval, metric, percent
-from shared.config import RunConfig
-from shared.schedule import statistics_stay_at_sites
+from shared.settings.config import RunConfig
+from shared.settings.schedule import statistics_stay_at_sites
 
 _INPUTS = {"pad": "padded to a square", "crop": "cropped to a square", "stretch": "stretched"}
 

@@ -6,8 +6,8 @@ from pathlib import PurePath
 
 from server.report.data import Report
 from server.report.html import Html, element, paragraph, section, table
-from shared.config import RunConfig
 from shared.model.registry import former_settings
+from shared.settings.config import RunConfig
 
 _OF_THIS_MACHINE = frozenset({"out", "sites", "resume"})
 """Settings that name folders, not of the run."""

@@ -10,7 +10,7 @@ from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, metric, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.terminal.progress import as_rounded
-from shared.schedule import plan_round
+from shared.settings.schedule import plan_round
 
 
 def thawing_section(report: Report) -> Html:

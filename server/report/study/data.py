@@ -12,8 +12,8 @@ from server.results.study import StudyResult
 from server.study.cells import Cell
 from server.study.document import FILE, PLAN, read_study
 from shared.errors import RunError
-from shared.json_file import DamagedFile, fitting, read_json, said
-from shared.setting import Scalar
+from shared.settings.setting import Scalar
+from shared.storage.json_file import DamagedFile, fitting, read_json, said
 
 
 @dataclass(frozen=True)

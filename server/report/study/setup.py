@@ -8,7 +8,7 @@ from pathlib import PurePath
 from server.report.html import Html, element, section, table
 from server.report.study.data import StudyReport
 from server.results.plan import Arm
-from shared.setting import Scalar
+from shared.settings.setting import Scalar
 
 
 def setup_section(report: StudyReport) -> Html:

@@ -22,9 +22,9 @@ from safetensors.torch import load_file
 from client.data.admission import admit
 from client.imaging.image import decode, fit_square
 from client.settings import load_site
-from shared.finished import LOCAL_STATISTICS, NOTICE
 from shared.model.network import build_network
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
+from shared.run.finished import LOCAL_STATISTICS, NOTICE
 
 Here = Callable[..., tuple[int, str, str]]
 CALIBRATION: dict[str, Any] = {

@@ -14,7 +14,7 @@ import pytest
 Here = Callable[..., tuple[int, str, str]]
 WriteSite = Callable[..., Path]
 OF_NOTHING = (
-    "import sys; from shared.cli import app, run; code = run(app, sys.argv[1:]); "
+    "import sys; from shared.terminal.cli import app, run; code = run(app, sys.argv[1:]); "
     "heavy = {'torch', 'scipy', 'flwr', 'pydicom', 'openpyxl'} & sys.modules.keys(); "
     "print(code, sorted(heavy))"
 )

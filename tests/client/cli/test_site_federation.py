@@ -17,7 +17,6 @@ from client.node.approvals import read_approvals
 from client.node.enrolment import open_site_home, read_authority, read_server
 from client.node.home import site_home
 from client.node.pending import MOST, read_pending, require_approved
-from shared.config import RunConfig
 from shared.deployment.keys import (
     PassphraseNeeded,
     certificate_fingerprint,
@@ -26,6 +25,7 @@ from shared.deployment.keys import (
     public_key_line,
 )
 from shared.errors import SiteError
+from shared.settings.config import RunConfig
 
 Here = Callable[..., tuple[int, str, str]]
 FEDTHAW = Path(sys.executable).parent / "fedthaw"
@@ -42,9 +42,9 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture(autouse=True)
 def _own_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The installed code has a known digest."""
-    bundle = ModuleType("shared.bundle")
+    bundle = ModuleType("shared.run.bundle")
     bundle.build_bundle = lambda: SimpleNamespace(digest=OWN)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "shared.bundle", bundle)
+    monkeypatch.setitem(sys.modules, "shared.run.bundle", bundle)
 
 
 @pytest.fixture

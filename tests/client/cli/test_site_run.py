@@ -16,7 +16,7 @@ from client.node import loop
 from client.node.home import site_home
 from shared.audit.log import append
 from shared.deployment.keys import load_private_key, private_key_bytes
-from shared.files import write_private
+from shared.storage.files import write_private
 
 Here = Callable[..., tuple[int, str, str]]
 

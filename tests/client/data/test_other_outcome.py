@@ -14,12 +14,12 @@ from client.data.cohort import Cohort, Radiograph
 from client.data.dataset import RadiographDataset, Sample, draw_epoch
 from client.data.split import Folds, split_patients
 from client.train.trainer import train_round
-from shared.config import RunConfig
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.outcome.encoding import Encoding
 from shared.outcome.outcome import OutcomeClass
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 SEVERITY = replace(
     BINARY,

@@ -16,9 +16,9 @@ from client.features.prefix import Prefix
 from client.features.store import FeatureKey, FeatureStore
 from client.features.views import Views, training_views
 from client.model.device import Precision
-from shared.config import RunConfig
 from shared.model.backbone import Part
 from shared.model.network import Network
+from shared.settings.config import RunConfig
 
 
 def key_of(boundary: Part, views: Views) -> FeatureKey:

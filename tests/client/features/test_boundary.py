@@ -11,9 +11,9 @@ from client.features.boundary import (
     training_boundary,
     training_passes,
 )
-from shared.config import RunConfig
 from shared.model.registry import backbone_of
-from shared.schedule import plan_round, stages_ever_thawed, total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round, stages_ever_thawed, total_rounds
 
 STAGES = backbone_of("micro").stages
 

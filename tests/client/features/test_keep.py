@@ -13,8 +13,8 @@ from client.data.dataset import Sample
 from client.features.keep import Decisions, Request, prepare_features
 from client.features.store import FeatureStore
 from client.features.worth import Cost
-from shared.config import RunConfig
 from shared.model.network import Network
+from shared.settings.config import RunConfig
 
 PASSES = {"layer2": 9, "layer4": 8, "head": 7}
 VIEWS = 3

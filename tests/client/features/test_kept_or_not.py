@@ -18,12 +18,12 @@ from client.features.boundary import training_boundary
 from client.features.feature_set import FeatureSet
 from client.features.keep import Request, prepare_features
 from client.train.trainer import Trained, train_round
-from shared.config import RunConfig
 from shared.model.freezing import set_trainable
 from shared.model.network import Network
 from shared.model.registry import backbone_of
-from shared.schedule import plan_round
 from shared.seeds import derive_seed
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 STAGES = backbone_of("micro").stages
 stage_of = backbone_of("micro").stage_of

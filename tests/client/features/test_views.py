@@ -18,8 +18,8 @@ from client.features.views import (
     wanted_of,
 )
 from client.train.batches import drawn_batches, image_batches
-from shared.config import RunConfig
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 MakeSamples = Callable[[int], list[Sample]]
 MakeConfig = Callable[..., RunConfig]

@@ -12,10 +12,10 @@ from client.handlers.check import check_external, require_planned
 from client.handlers.describe import describe_site
 from client.policy.refusal import PolicyError
 from client.workspace import Workspace, open_workspace, training_samples
-from shared.config import RunConfig
 from shared.errors import ProtocolError
-from shared.events import Event, SiteNote, listening
-from shared.schedule import plan_round
+from shared.run.events import Event, SiteNote, listening
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 Open = Callable[..., tuple[Workspace, RunConfig]]
 

@@ -19,9 +19,9 @@ from client.features.prefix import Prefix
 from client.features.worth import Cost
 from client.scores import KeptScore, score_patients
 from client.workspace import Workspace, training_samples
-from shared.config import RunConfig
-from shared.events import Event, SiteBusy, SiteNote, listening
 from shared.outcome.outcome import Outcome
+from shared.run.events import Event, SiteBusy, SiteNote, listening
+from shared.settings.config import RunConfig
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 

@@ -12,12 +12,12 @@ from client.evaluate import evaluate_samples
 from client.handlers.describe import describe_site
 from client.model.device import peak_memory
 from client.workspace import Workspace, shared_model, training_samples
-from shared.config import RunConfig
 from shared.errors import FedThawError, ProtocolError, SiteError
-from shared.events import Event, SiteBusy, StepDone, listening
 from shared.model.manifest import manifest_of_parts
 from shared.model.network import Network
 from shared.protocol.records import arrays_in
+from shared.run.events import Event, SiteBusy, StepDone, listening
+from shared.settings.config import RunConfig
 from shared.wire.arrays import from_record
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]

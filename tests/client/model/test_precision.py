@@ -11,10 +11,10 @@ from client.data.dataset import Sample
 from client.evaluate import predict_logits
 from client.model.device import LOSS_SCALE, Precision, choose_precision, full_precision
 from client.train.trainer import train_round
-from shared.config import RunConfig
 from shared.errors import ConfigError
 from shared.model.network import Network
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 MakeSamples = Callable[[int], list[Sample]]
 MakeModel = Callable[..., Network]

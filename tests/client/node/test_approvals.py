@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from client.node.approvals import approve, read_approvals, revoke
 from client.node.home import SiteHome
-from shared.config import RunConfig
 from shared.errors import SiteError
-from shared.run_plan import approved_settings, plan_number
+from shared.settings.config import RunConfig
+from shared.settings.run_plan import approved_settings, plan_number
 
 ONE, TWO = "0123456789abcdef" * 4, "f" * 64
 

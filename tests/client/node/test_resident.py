@@ -136,7 +136,7 @@ def test_a_death_is_told_with_its_cause(
         "raise RuntimeError('broken')",
         "app = 7",
         "import client.handlers",  # installed here, and not in the bundle
-        "import shared.config",
+        "import shared.settings.config",
     ],
 )
 def test_a_broken_bundle_is_a_death(tmp_path: Path, make_received: MakeReceived, code: str) -> None:

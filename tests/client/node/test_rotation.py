@@ -22,7 +22,7 @@ from client.node.keys import create_next_key, promote_next_key
 from client.node.rotation import Rotation, take_next_key
 from shared.audit.log import read
 from shared.deployment.keys import fingerprint, load_private_key, parse_public_key
-from shared.files import write_private
+from shared.storage.files import write_private
 
 Registry = set[bytes]
 SECRET = b"correct horse battery"

@@ -27,10 +27,11 @@ from client.node.transfer import Received
 from shared.audit.log import read
 from shared.audit.syslog import Syslog
 from shared.audit.verify import verify
-from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, FedThawError, SiteError
-from shared.replies import FAILED
-from shared.run_plan import approved_settings, plan_number
+from shared.protocol.replies import FAILED
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
+from shared.settings.run_plan import approved_settings, plan_number
 
 DIGEST = "d" * 64
 

@@ -13,8 +13,8 @@ import pytest
 
 from client.node import sources as module
 from client.node.sources import read_sources
-from shared.bundle import build_bundle
 from shared.errors import SiteError
+from shared.run.bundle import build_bundle
 
 Files = dict[str, bytes]
 GOOD: Files = {
@@ -53,7 +53,7 @@ def test_the_sources_are_read() -> None:
 
 def test_the_bundle_of_this_fedthaw_is_one() -> None:
     sources = read_sources("d" * 64, build_bundle().content)
-    assert {"client/app.py", "shared/config.py", "server/app.py"} <= sources.keys()
+    assert {"client/app.py", "shared/settings/config.py", "server/app.py"} <= sources.keys()
     assert all(name.endswith(".py") for name in sources)
 
 

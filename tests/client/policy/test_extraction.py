@@ -23,8 +23,8 @@ from client.data.dataset import Sample
 from client.handlers.describe import describe_site
 from client.policy.refusal import PolicyError
 from client.workspace import Workspace, open_workspace, training_samples
-from shared.config import RunConfig
 from shared.protocol.train import TrainReply
+from shared.settings.config import RunConfig
 
 ATTACK = {
     "optimizer": "sgd", "batch_size": 100_000, "sampling": "shuffle", "augmentation": "none",

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from client.policy.rules import Policy, policy_keys
 from client.policy.settings import refused_settings
 from client.settings import load_site, read_policy
-from shared.config import RunConfig
 from shared.errors import SiteError
-from shared.overrides import parse_overrides
+from shared.settings.config import RunConfig
+from shared.settings.overrides import parse_overrides
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from client.policy.rules import Policy
 from client.policy.words import plan_in_words
-from shared.config import RunConfig
 from shared.model.registry import backbone_of
-from shared.schedule import plan_round, total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round, total_rounds
 
 STAGES = backbone_of("micro").stages
 

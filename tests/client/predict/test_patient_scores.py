@@ -17,7 +17,7 @@ from client.predict.scores import (
     shared_pictures,
 )
 from shared.errors import ConfigError
-from shared.finished import Calibration, OperatingPoint
+from shared.run.finished import Calibration, OperatingPoint
 
 YOUDEN, SENSITIVE = OperatingPoint("youden", 0.3), OperatingPoint("sensitive", 0.1)
 PROBABILITIES = st.floats(0.001, 0.999)

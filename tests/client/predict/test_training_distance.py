@@ -19,11 +19,11 @@ from client.predict.distance import (
     divergence_of_noise,
     measured_divergences,
 )
-from shared.config import RunConfig
-from shared.finished import read_finished_run
 from shared.model.final import load_final_model
 from shared.model.network import Network, build_network
 from shared.phantoms import draw_chest
+from shared.run.finished import read_finished_run
+from shared.settings.config import RunConfig
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from client.data.dataset import Sample
 from client.train.trainer import train_round
-from shared.config import RunConfig
 from shared.model.network import Network
 from shared.model.registry import backbone_of
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 STAGES = backbone_of("micro").stages
 

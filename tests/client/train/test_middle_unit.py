@@ -12,14 +12,14 @@ from client.data.dataset import Sample
 from client.features.boundary import training_boundary
 from client.model.frozen import base_units
 from client.train.trainer import train_round
-from shared.config import RunConfig
 from shared.model.backbone import Part
 from shared.model.exchanged import exchanged_keys
 from shared.model.freezing import digest_of_units, state_digest
 from shared.model.network import build_network
 from shared.model.pretrained import Base
 from shared.model.resnet import RESNET18
-from shared.schedule import Plan
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan
 
 FROZEN = ("layer3.1",)
 

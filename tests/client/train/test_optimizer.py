@@ -9,9 +9,9 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from client.train.optimizer import build_optimizer, set_rates
-from shared.config import RunConfig
 from shared.model.registry import backbone_of
-from shared.schedule import Plan, plan_round, total_rounds
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan, plan_round, total_rounds
 
 STAGES = backbone_of("micro").stages
 

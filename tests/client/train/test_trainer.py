@@ -12,11 +12,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from client.data.dataset import Sample, batch_positions, draw_epoch
 from client.train.trainer import Trained, train_round
-from shared.config import RunConfig
 from shared.errors import FedThawError
 from shared.model.network import Network
-from shared.schedule import plan_round
 from shared.seeds import derive_seed
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 MakeSamples = Callable[[int], list[Sample]]
 MakeModel = Callable[..., Network]

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from client.settings import load_site
-from shared import cli
+from shared.terminal import cli
 
 FEDTHAW = Path(sys.executable).parent / "fedthaw"
 FAULTS = Path(__file__).parents[1] / "processes" / "faults"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared import cli
+from shared.terminal import cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SECONDS = 400.0

@@ -12,9 +12,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from shared import cli
 from shared.audit.log import AuditLog, read
 from shared.audit.verify import verify
+from shared.terminal import cli
 
 pytestmark = pytest.mark.slow
 

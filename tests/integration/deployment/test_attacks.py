@@ -29,7 +29,7 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from client.node import connection as node
 from client.node.calls import Connection
 from client.node.transfer import push, receive
-from server.link.gate import BODY_LIMIT, REQUESTS_AT_ONCE
+from server.link.connections.gate import BODY_LIMIT, REQUESTS_AT_ONCE
 from shared.deployment.keys import load_private_key
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared import cli
+from shared.terminal import cli
 
 pytestmark = pytest.mark.slow
 

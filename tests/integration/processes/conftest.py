@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import cli
+from shared.terminal import cli
 
 FEDTHAW = Path(sys.executable).parent / "fedthaw"
 FAULTS = Path(__file__).parent / "faults"

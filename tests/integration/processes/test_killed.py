@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared import cli
+from shared.terminal import cli
 
 MANY = 24
 """Rounds enough that the run cannot end between two looks at it."""

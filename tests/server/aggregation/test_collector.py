@@ -13,8 +13,8 @@ from flwr.app import Message, MetricRecord, RecordDict
 from server.aggregation import spill
 from server.aggregation.flower import give_state, take_state
 from server.aggregation.strategy import Aggregator, build_aggregator
-from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
+from shared.settings.config import RunConfig
 from shared.wire.arrays import Arrays, to_record
 
 AVERAGING = ["fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm"]

@@ -10,8 +10,8 @@ import pytest
 from server.aggregation.intake import Intake, Rules, Verdict
 from server.aggregation.screen import Reach, Screen
 from server.aggregation.strategy import Aggregator, build_aggregator
-from shared.config import RunConfig
 from shared.model.resnet import MICRO
+from shared.settings.config import RunConfig
 from shared.wire.arrays import Arrays
 
 STRATEGIES = ["fedavg", "fedadam", "fedavgm", "fedmedian", "fedtrimmedavg", "krum"]

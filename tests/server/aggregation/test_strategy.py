@@ -14,8 +14,8 @@ from scipy import stats
 
 from server.aggregation.strategy import Aggregator, Contribution, build_aggregator
 from server.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from shared.config import RunConfig
 from shared.errors import ProtocolError, RunError
+from shared.settings.config import RunConfig
 from shared.wire.arrays import Arrays
 
 ALL = ["fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm", "fedmedian", "fedtrimmedavg", "krum"]

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from server.export.check import check_onnx, check_safetensors
 from shared.errors import RunError
-from shared.finished import LOCAL_STATISTICS, NOTICE, read_finished_run
 from shared.model.final import load_final_model
+from shared.run.finished import LOCAL_STATISTICS, NOTICE, read_finished_run
 
 Here = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]

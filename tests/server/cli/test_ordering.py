@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from server.cli.ordering import config_of, keep_bundle, tell_bundle, tell_unless_served
-from server.link.home import Home, create_home, only_one
-from shared import bundle
-from shared.bundle import Bundle
-from shared.config import RunConfig
+from server.link.folder.home import Home, create_home, only_one
 from shared.errors import ConfigError, WeightsError
-from shared.run_plan import approved_settings, plan_number
+from shared.run import bundle
+from shared.run.bundle import Bundle
+from shared.settings.config import RunConfig
+from shared.settings.run_plan import approved_settings, plan_number
 
 DIGEST = hashlib.sha256(b"code").hexdigest()
 

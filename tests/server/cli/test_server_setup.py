@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.link.authority import names_of
+from server.link.folder.authority import names_of
 from shared.audit.log import read
 from shared.deployment.keys import (
     certificate_fingerprint,

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from server.cli import status as module
 from server.cli.status import sparkline
-from server.link.orders import Order, write_order
+from server.link.jobs.orders import Order, write_order
 from server.results.shown import Shown
 from server.run.ledger import RoundRecord, append_round
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 Here = Callable[..., tuple[int, str, str]]
 Grow = Callable[[int, float | None], None]

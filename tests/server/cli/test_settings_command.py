@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
 
 Here = Callable[..., tuple[int, str, str]]
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from server.link.home import Home, only_one
-from server.link.orders import read_order
-from server.link.status import write_status
+from server.link.folder.home import Home, only_one
+from server.link.jobs.orders import read_order
+from server.link.progress.status import write_status
 from server.run.failure import write_failure
 from server.run.process import STOP
 from server.run.progress import Progress, advance
-from shared import bundle
-from shared.bundle import Bundle
-from shared.config import RunConfig
 from shared.deployment.keys import generate_private_key, public_key_line
 from shared.errors import RunError
-from shared.events import RoundStarted, SiteUnable
-from shared.schedule import plan_round
+from shared.run import bundle
+from shared.run.bundle import Bundle
+from shared.run.events import RoundStarted, SiteUnable
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 Here = Callable[..., tuple[int, str, str]]
 DIGEST = hashlib.sha256(b"code").hexdigest()

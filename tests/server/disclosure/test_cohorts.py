@@ -17,9 +17,9 @@ from server.disclosure.register import FILE, Register
 from server.disclosure.rounding import rounded
 from server.disclosure.run import Disclosure
 from server.results.shown import Audience
-from shared.events import Event, Warned, listening
 from shared.metrics.histogram import Histogram, bin_edges
 from shared.metrics.summary import summarise
+from shared.run.events import Event, Warned, listening
 
 
 def scored(seed: int, count: int) -> tuple[list[float], list[int]]:

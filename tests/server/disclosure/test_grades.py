@@ -10,11 +10,11 @@ import pytest
 from server.disclosure.grades import may_be_compared
 from server.disclosure.run import Disclosure
 from server.evaluation.grades import compare_with_grades
-from shared.events import Event, Warned, listening
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.graded import Graded
+from shared.run.events import Event, Warned, listening
 
 
 def graded(positives: int, negatives: int) -> Graded:

@@ -10,8 +10,8 @@ import pytest
 
 from server.disclosure.register import FILE, Register, Release, register_beside
 from server.disclosure.study import StudyDisclosure
-from shared.config import RunConfig
 from shared.errors import RunError
+from shared.settings.config import RunConfig
 
 RELEASE = Release("r1", "validation", {"a": "1", "b": "2"}, (9, 8), ("b",))
 

@@ -29,12 +29,12 @@ from server.run.summary import FinalEvaluation, build_summary, write_summary
 from server.terminal.progress import describe
 from server.tracking.scalars import final_scalars, scalars
 from server.training.outcome import Collected, record_of
-from shared.config import RunConfig
-from shared.events import Event, RoundFinished, listening
 from shared.limits import MIN_CELL
 from shared.metrics.histogram import Histogram, summed
 from shared.protocol.train import TrainReply
-from shared.schedule import plan_round
+from shared.run.events import Event, RoundFinished, listening
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from server.export.model_file import write_model
 from server.federation.context import Federation
 from server.federation.global_model import Reference, full_state
 from server.federation.quorum import wait_for_sites
-from shared.config import RunConfig
 from shared.errors import RunError
-from shared.events import Event, ReplyReceived, Warned, listening
 from shared.model.resnet import MICRO
 from shared.protocol.evaluate import EvaluateRequest
+from shared.run.events import Event, ReplyReceived, Warned, listening
+from shared.settings.config import RunConfig
 from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]

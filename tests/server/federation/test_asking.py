@@ -11,7 +11,7 @@ from flwr.common import serde
 from server.federation.asking import Answer, Problem, ask, said_by_all
 from server.federation.messaging import Missing, Question
 from shared.errors import ProtocolError, RunError
-from shared.replies import DIVERGED, FAILED, UNEXPECTED
+from shared.protocol.replies import DIVERGED, FAILED, UNEXPECTED
 
 QUESTION = Question("query", "group", 1.0)
 NAMES = {1: "north", 2: "south", 3: "east"}

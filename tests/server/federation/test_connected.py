@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from server.federation.connected import Presence, connected, nobody_registered, registered_sites
-from server.link.home import Home
-from server.link.registry import register, remove, renew_key
+from server.link.folder.home import Home
+from server.link.folder.registry import register, remove, renew_key
 from server.run.process import HOME_VARIABLE
 from shared.deployment.keys import generate_private_key, parse_public_key, public_key_line
 

@@ -17,13 +17,13 @@ from server.federation.downlink import Downlink
 from server.federation.global_model import Reference, select
 from server.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from server.training.rounds import run_round
-from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.model.registry import backbone_of
 from shared.model.resnet import MICRO
 from shared.protocol.records import arrays_in
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import Plan, plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan, plan_round
 from shared.wire.arrays import Arrays, encode, from_record
 
 STAGES = backbone_of("micro").stages

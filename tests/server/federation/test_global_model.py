@@ -16,12 +16,12 @@ from server.federation.global_model import (
     initial_delta,
     select,
 )
-from shared.config import RunConfig
 from shared.model.exchanged import exchanged_keys
 from shared.model.freezing import frozen_digest, set_trainable
 from shared.model.network import build_network
 from shared.model.pretrained import initial_head, load_base
 from shared.model.registry import backbone_of
+from shared.settings.config import RunConfig
 
 STAGES = backbone_of("micro").stages
 

@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from server.federation.messaging import Missing, Question, send_and_collect
 from server.simulation.grid import InProcessGrid, site_contexts
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 MakeSites = Callable[..., tuple[Any, Any]]
 QUERY = Question("query", "describe", 5)

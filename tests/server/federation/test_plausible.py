@@ -17,14 +17,14 @@ from server.federation.plausible import (
     require_plausible_training,
 )
 from server.training.rounds import run_round
-from shared.config import RunConfig
 from shared.errors import ProtocolError
-from shared.events import Event, Warned, listening
 from shared.metrics.histogram import Histogram
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
-from shared.schedule import plan_round
+from shared.run.events import Event, Warned, listening
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]

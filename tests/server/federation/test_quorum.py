@@ -13,8 +13,8 @@ from server.federation import quorum
 from server.federation.context import Federation
 from server.federation.quorum import wait_for_sites
 from shared.errors import RunError, SiteError
-from shared.events import Event, SiteJoined, SiteUnable, Warned, listening
 from shared.protocol.describe import SiteDescription
+from shared.run.events import Event, SiteJoined, SiteUnable, Warned, listening
 
 MakeSites = Callable[..., tuple[Any, Any]]
 MakeFederation = Callable[..., Federation]

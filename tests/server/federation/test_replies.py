@@ -18,12 +18,12 @@ from server.federation.replies import (
     read_evaluate_reply,
     read_train_reply,
 )
-from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import to_record
 
 MakeSites = Callable[..., tuple[Any, Any]]

@@ -8,7 +8,7 @@ import pytest
 
 from server.federation.site_changes import warn_of_changes
 from server.run.ledger import RoundRecord
-from shared.events import Event, Warned, listening
+from shared.run.events import Event, Warned, listening
 
 MakeRecord = Callable[..., RoundRecord]
 

@@ -14,8 +14,8 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.task_identity import TaskIdentity
 
-from server.link.room import REPLY_LIMIT
-from server.link.state import Link
+from server.link.superlink.room import REPLY_LIMIT
+from server.link.superlink.state import Link
 
 NORTH, EAST = b"the key of north", b"the key of east"
 
@@ -127,7 +127,7 @@ def public_keys() -> tuple[bytes, bytes]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let so many seconds pass for whoever asks time.monotonic where replies get room."""
-    from server.link import room
+    from server.link.superlink import room
 
     now = [1000.0]
 
@@ -147,4 +147,4 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 @pytest.fixture(autouse=True)
 def _room_for_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one of the largest replies fills it."""
-    monkeypatch.setattr("server.link.room.HELD_LIMIT", REPLY_LIMIT)
+    monkeypatch.setattr("server.link.superlink.room.HELD_LIMIT", REPLY_LIMIT)

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from server.link import process, supervision
-from server.link.home import Home, create_home
-from server.link.limits import Limits
+from server.link.connections.limits import Limits
+from server.link.folder.home import Home, create_home
+from server.link.folder.registry import register, renew_key
+from server.link.jobs.runs import Runs
 from server.link.process import Listening, _serve
-from server.link.registry import register, renew_key
-from server.link.runs import Runs
-from server.link.state import Link
-from server.link.status import read_status
+from server.link.progress.status import read_status
+from server.link.superlink.state import Link
 from server.link.supervision import Known, admit_registered, look_after
 from shared.audit.log import read
 from shared.deployment.keys import (

@@ -9,7 +9,7 @@ from flwr.supercore.object_store import ObjectStoreFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.link.store import is_consistent, is_known
+from server.link.superlink.store import is_consistent, is_known
 
 NAMES = [hashlib.sha256(bytes([number])).hexdigest() for number in range(5)]
 trees = st.recursive(

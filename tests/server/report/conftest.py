@@ -21,11 +21,11 @@ from server.run.evaluation_file import CohortCounts, EvaluationFile, write_evalu
 from server.run.folder import RunFolder, write_config
 from server.run.ledger import RoundRecord, SiteRound, append_round
 from server.run.summary import FinalEvaluation, build_summary, write_summary
-from shared.config import RunConfig
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import summarise, suppressed
 from shared.protocol.plan import plan_to_values
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from server.report.page import run_page
 from server.report.read import LEFT_OUT, read_report, shown_reasons
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 SIMULATED = RunConfig(sites="/data/study one/north:south")
 

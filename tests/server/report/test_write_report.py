@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.report.leave import leave_report
-from shared.events import Event, Warned, listening
+from shared.run.events import Event, Warned, listening
 
 Here = Callable[..., tuple[int, str, str]]
 

@@ -15,9 +15,9 @@ from server.disclosure.coarse import coarse
 from server.disclosure.run import Disclosure
 from server.results.shown import Shown
 from server.run.calibration import FILE, calibrate, write_calibration
-from shared.finished import read_finished_run
 from shared.metrics.binary import sensitivity
 from shared.metrics.histogram import Histogram, bin_logits
+from shared.run.finished import read_finished_run
 
 PREVALENCE = 0.2
 

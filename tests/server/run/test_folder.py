@@ -22,9 +22,9 @@ from server.run.folder import (
     stored_base,
     write_config,
 )
-from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
-from shared.setting import key_of
+from shared.settings.config import RunConfig
+from shared.settings.setting import key_of
 
 BASE = "sha256:" + "a" * 64
 

@@ -11,8 +11,7 @@ import pytest
 
 from server.run.folder import LOCK, ended_before_it_began
 from server.run.progress import FILE, Progress, advance, progress_in, read_progress
-from shared.config import RunConfig
-from shared.events import (
+from shared.run.events import (
     Event,
     ReplyReceived,
     RoundFinished,
@@ -25,7 +24,8 @@ from shared.events import (
     emit,
     has_listeners,
 )
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 ALL = ("east", "north", "south")
 BEGUN = RunStarted("r1", ALL, 30, 0, "runs/r1")

@@ -13,8 +13,8 @@ from server.run.checkpoint import Checkpoint, checkpoint_rounds, save_checkpoint
 from server.run.folder import RunFolder
 from server.run.ledger import UNDONE, RoundRecord, append_round, read_rounds
 from server.run.restoring import restore
-from shared.config import RunConfig
 from shared.errors import RunError
+from shared.settings.config import RunConfig
 
 MakeRecord = Callable[..., RoundRecord]
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.run.log import FILE, read_lines, said_in
-from shared.events import SiteJoined, Warned, emit
+from shared.run.events import SiteJoined, Warned, emit
 
 
 def test_what_a_run_says_is_kept_a_line_each(tmp_path: Path) -> None:

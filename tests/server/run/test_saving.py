@@ -17,9 +17,9 @@ from server.run.checkpoint import Checkpoint, checkpoint_rounds
 from server.run.folder import RunFolder, prepare_folder
 from server.run.ledger import RoundRecord, read_rounds
 from server.run.saving import RoundWriter, kept_rounds, save_round
-from shared.config import RunConfig
 from shared.errors import RunError
-from shared.events import Event, Warned, listening
+from shared.run.events import Event, Warned, listening
+from shared.settings.config import RunConfig
 
 MakeRecord = Callable[..., RoundRecord]
 

@@ -17,7 +17,8 @@ from server.simulation.grid import (
     coordinator_context,
     site_contexts,
 )
-from shared.config import RunConfig, parse_run_config
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
 
 CONFIG = RunConfig(seed=5, sites=os.pathsep.join(["/data/north", "/data/east"]))
 

@@ -12,7 +12,7 @@ from flwr.app import Context, Message, RecordDict
 
 from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from server.simulation.interrupt import kept_interrupts, no_check
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared import cli
+from shared.terminal import cli
 
 TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",
         "rounds=1", "augmentation=none", "lr-probe=0.05")  # fmt: skip

@@ -9,11 +9,11 @@ import pytest
 
 from server.disclosure.groups import ShownGroups
 from server.study.gather import compare_grade
-from shared.events import Event, Warned, listening
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.graded import Graded
+from shared.run.events import Event, Warned, listening
 
 LARGE, SMALL, FEW = (20, 30), (4, 30), (2, 30)
 Sites = Mapping[str, tuple[int, int]]

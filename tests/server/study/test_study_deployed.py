@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from server.federation.connected import Presence
-from server.link.orders import read_orders
+from server.link.jobs.orders import read_orders
 from server.report.leave import write_study
 from server.results.study import StudyResult
 from server.run.failure import write_failure
@@ -21,11 +21,11 @@ from server.simulation.inprocess import local_grid, simulate_in_process
 from server.study import deployed
 from server.study.deployed import ask_for_study
 from server.study.document import is_study, read_study
-from shared import bundle
-from shared.bundle import Bundle
 from shared.deployment.keys import generate_private_key, public_key_line
 from shared.errors import FedThawError, RunError, SiteError
-from shared.replies import own_sites
+from shared.protocol.replies import own_sites
+from shared.run import bundle
+from shared.run.bundle import Bundle
 
 Here = Callable[..., tuple[int, str, str]]
 TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",

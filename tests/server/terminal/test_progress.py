@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from server.terminal.progress import describe, reporting
-from shared.config import RunConfig
-from shared.events import (
+from shared.run.events import (
     Event,
     ReplyReceived,
     RoundFinished,
@@ -27,7 +26,8 @@ from shared.events import (
     has_listeners,
     listening,
 )
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 
 LINES: list[tuple[Event, str | None]] = [
     (SiteBusy("north", "reading images", 0), None),

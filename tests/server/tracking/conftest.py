@@ -10,7 +10,7 @@ import pytest
 from server.results.shown import Shown
 from server.run.folder import RunFolder, write_config
 from server.run.ledger import RoundRecord, append_round
-from shared.config import RunConfig
+from shared.settings.config import RunConfig
 
 Grow = Callable[[Iterable[int]], list[RoundRecord]]
 

@@ -18,9 +18,9 @@ from server.run.ledger import RoundRecord
 from server.tracking import choose
 from server.tracking.choose import recorded, require_packages
 from server.tracking.recorder import Outcome, Recorder
-from shared.config import RunConfig
 from shared.errors import ConfigError, RunError
-from shared.events import Event, RoundFinished, RunStarted, Warned, emit, listening
+from shared.run.events import Event, RoundFinished, RunStarted, Warned, emit, listening
+from shared.settings.config import RunConfig
 
 Grow = Callable[[Iterable[int]], list[RoundRecord]]
 FINISHED = RoundFinished(1, 2, 0.5, None, 10, 1.0)

@@ -16,7 +16,7 @@ from server.run.folder import RunFolder
 from server.run.ledger import RoundRecord, read_rounds_after
 from server.tracking import recorder as module
 from server.tracking.recorder import Opening, Outcome, Recorder, Recording
-from shared.events import Event, Warned, listening
+from shared.run.events import Event, Warned, listening
 
 Grow = Callable[[Iterable[int]], list[RoundRecord]]
 DONE = Outcome("complete", {})

@@ -23,11 +23,11 @@ from server.run.checkpoint import checkpoint_rounds
 from server.run.folder import locked, open_run
 from server.run.ledger import read_rounds
 from server.training.coordinate import coordinate
-from shared.config import RunConfig
 from shared.errors import RunError, WeightsError
-from shared.events import Event, RoundFinished, RunStarted, SiteJoined, Warned, listening
 from shared.model.network import build_network
 from shared.model.pretrained import load_base
+from shared.run.events import Event, RoundFinished, RunStarted, SiteJoined, Warned, listening
+from shared.settings.config import RunConfig
 
 MakeSites = Callable[..., tuple[Any, Any]]
 Run = Callable[..., tuple[dict[str, Any], list[Event]]]

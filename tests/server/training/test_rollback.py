@@ -15,14 +15,14 @@ from flwr.app import Error, Message, RecordDict
 from server.run.ledger import UNDONE, read_rounds
 from server.training import rollback
 from server.training.coordinate import coordinate
-from shared.config import RunConfig
 from shared.errors import RunError
-from shared.events import Event, Warned, listening
-from shared.files import write_text_atomically
 from shared.model.resnet import MICRO
 from shared.protocol.evaluate import EvaluateRequest
+from shared.protocol.replies import DIVERGED
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.replies import DIVERGED
+from shared.run.events import Event, Warned, listening
+from shared.settings.config import RunConfig
+from shared.storage.files import write_text_atomically
 from shared.wire.arrays import to_record
 
 MakeSites = Callable[..., tuple[Any, Any]]

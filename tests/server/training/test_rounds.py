@@ -16,7 +16,9 @@ from server.federation.context import Federation
 from server.federation.global_model import Reference
 from server.training.rounds import run_round
 from shared.errors import ProtocolError, RunError
-from shared.events import (
+from shared.model.resnet import MICRO
+from shared.protocol.train import TrainRequest
+from shared.run.events import (
     Event,
     ReplyReceived,
     RoundRetried,
@@ -25,9 +27,7 @@ from shared.events import (
     Warned,
     listening,
 )
-from shared.model.resnet import MICRO
-from shared.protocol.train import TrainRequest
-from shared.schedule import plan_round
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]

@@ -15,10 +15,10 @@ from server.federation.context import Federation
 from server.federation.global_model import Reference
 from server.federation.quorum import wait_for_sites
 from server.training.rounds import run_round
-from shared.config import RunConfig
 from shared.errors import RunError
-from shared.events import Event, ReplyReceived, RoundStarted, SiteLost, listening
-from shared.schedule import plan_round
+from shared.run.events import Event, ReplyReceived, RoundStarted, SiteLost, listening
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]

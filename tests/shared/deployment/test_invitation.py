@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.link.authority import create_authority, issue_certificate
+from server.link.folder.authority import create_authority, issue_certificate
 from shared.deployment.invitation import Invitation, parse_authority, parse_invitation
 from shared.errors import ConfigError
 

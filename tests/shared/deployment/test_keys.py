@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, uses_nist_ec_curve
 
-from server.link.authority import create_authority
+from server.link.folder.authority import create_authority
 from shared.deployment.keys import (
     PassphraseNeeded,
     certificate_fingerprint,
@@ -23,7 +23,7 @@ from shared.deployment.keys import (
     public_key_line,
 )
 from shared.errors import ConfigError, SiteError
-from shared.files import write_private
+from shared.storage.files import write_private
 
 needs_ssh_keygen = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="no ssh-keygen here")
 needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl here")

@@ -13,12 +13,13 @@ import torchvision
 from torch import nn
 from torchvision.models import densenet
 
-from shared.config import RunConfig, parse_run_config
 from shared.errors import ConfigError, WeightsError
 from shared.model.densenet import DENSENET121
 from shared.model.network import build_network
 from shared.model.pretrained import load_base
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
+from shared.settings.schedule import plan_round
 
 XRV_NAME = (
     "nih-pc-chex-mimic_ch-google-openi-kaggle-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best"

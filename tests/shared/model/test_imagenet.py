@@ -12,7 +12,6 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.transforms.v2 import Normalize
 
-from shared.config import RunConfig
 from shared.errors import WeightsError
 from shared.model import sources
 from shared.model.imagenet import fold_first_convolution
@@ -20,6 +19,7 @@ from shared.model.network import build_network
 from shared.model.pretrained import load_base
 from shared.model.published import Published
 from shared.model.resnet import RESNET18
+from shared.settings.config import RunConfig
 
 
 @pytest.fixture(scope="session")

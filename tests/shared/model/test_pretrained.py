@@ -12,11 +12,11 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from shared.config import RunConfig
 from shared.errors import ConfigError, WeightsError
 from shared.model.freezing import state_digest
 from shared.model.network import build_network
 from shared.model.pretrained import initial_head, load_base
+from shared.settings.config import RunConfig
 
 XRV_NAME = "pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt"
 

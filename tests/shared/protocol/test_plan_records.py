@@ -9,11 +9,11 @@ from flwr.app import ConfigRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.model.resnet import RESNET50
 from shared.protocol.plan import plan_from_record, plan_to_values
-from shared.schedule import Plan, plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import Plan, plan_round
 
 PLAN = plan_round(RunConfig(), 17)
 

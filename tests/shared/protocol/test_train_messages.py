@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
-from shared.config import RunConfig
 from shared.errors import ProtocolError
 from shared.metrics.histogram import Histogram
 from shared.model.resnet import MICRO
 from shared.protocol.train import TrainReply, TrainRequest
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import from_record, manifest_of, to_record
 
 Content = Callable[[RecordDict], RecordDict]

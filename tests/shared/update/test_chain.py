@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.config import RunConfig
 from shared.errors import ConfigError
+from shared.settings.config import RunConfig
 from shared.update import registry
 from shared.update.chain import receive, send
 from shared.update.step import Passage, Settings, Transform

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config import RunConfig
 from shared.errors import ConfigError, ProtocolError
+from shared.settings.config import RunConfig
 from shared.update.chain import receive, send
 from shared.update.registry import in_words
 from shared.update.step import Passage

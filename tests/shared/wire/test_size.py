@@ -7,12 +7,12 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.serde import recorddict_to_proto
 
-from shared.config import RunConfig
 from shared.model.exchanged import exchanged_keys
 from shared.model.network import build_network
 from shared.model.registry import backbone_of
 from shared.protocol.train import TrainRequest
-from shared.schedule import plan_round
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import manifest_of, to_record
 from shared.wire.size import serialized_size
 

@@ -1,0 +1,1 @@
+"""The sites' port: connections accepted, limited, and answered."""

@@ -1,0 +1,1 @@
+"""The coordinator's folder: certificates, registered sites, audit log."""

@@ -1,0 +1,1 @@
+"""Submitted runs and the process that runs each."""

@@ -1,0 +1,1 @@
+"""What the server and its runs are doing, for the commands that ask."""

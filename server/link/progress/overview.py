@@ -1,0 +1,64 @@
+"""The server, its sites and its runs at this moment, gathered from what lies on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from server.link.folder.expiry import expiry_warning, key_warnings
+from server.link.folder.home import Home, is_served
+from server.link.folder.registry import read_registry
+from server.link.jobs.orders import Order, read_orders
+from server.link.progress.status import read_status
+from server.run.failure import read_failure
+from server.run.history import last_rounds
+from server.run.progress import read_progress
+from shared.settings.schedule import total_rounds
+
+
+def overview(home: Home) -> dict[str, Any]:
+    """The document of `fedthaw server status --json`."""
+    serving = is_served(home)
+    known = read_status(home) if serving else {}
+    connected = known.get("sites", {})
+    orders = read_orders(home.runs)
+    current = next((order for order in orders if order.name == known.get("run")), None)
+    progress = read_progress(current.folder) if current else None
+    unable = progress.unable if progress else {}
+    registered, now = read_registry(home), datetime.now(UTC)
+    return {
+        "serving": serving,
+        "warning": expiry_warning(home),
+        "key_warnings": list(key_warnings(registered, now)),
+        "sites": {
+            site.name: _site(connected.get(site.name, {}), unable.get(site.name))
+            for site in registered
+        },
+        "runs": [_run(order, known.get("run")) for order in orders],
+    }
+
+
+def _site(known: Mapping[str, Any], problem: str | None) -> dict[str, Any]:
+    """Whether it is connected since when, and why it cannot take part in the current run."""
+    connected = bool(known.get("connected"))
+    return {
+        "connected": connected,
+        "since": known.get("since"),
+        "problem": problem if connected else None,
+    }
+
+
+def _run(order: Order, current: str | None) -> dict[str, Any]:
+    progress = read_progress(order.folder)
+    state = "running" if order.name == current else order.state
+    failure = read_failure(order.folder) if state in ("failed", "stopped") else None
+    return {
+        "run": order.name,
+        "state": state,
+        "failure": failure.sentence if failure else None,
+        "rounds": total_rounds(order.config),
+        "bundle": order.bundle,
+        "last": [asdict(line) for line in last_rounds(order.folder / "ledger.jsonl")],
+    } | ({"progress": asdict(progress)} if progress else {})

@@ -1,0 +1,1 @@
+"""What Flower's SuperLink keeps in memory."""

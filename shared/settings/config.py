@@ -1,0 +1,116 @@
+"""The settings of one run, checked against each other, and what follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+
+from shared.errors import ConfigError
+from shared.model.backbone import Backbone
+from shared.model.registry import backbone_of
+from shared.settings.fields import Settings
+from shared.settings.setting import Scalar, check_setting, key_of
+from shared.settings.stage_values import (
+    DEFAULTS,
+    StageValues,
+    former_of,
+    parse_stage_values,
+    write_stage_values,
+)
+from shared.update.registry import check_update
+
+
+@dataclass(frozen=True)
+class RunConfig(Settings):
+    """One run's settings.
+
+    Raises ConfigError for a value of the wrong type, out of range, or that contradicts another.
+    """
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            check_setting(item, getattr(self, item.name))
+        check_update(self)
+        for name in ("thaw_at", "rates"):
+            key = key_of(name)
+            values = parse_stage_values(key, getattr(self, name), backbone_of(self.backbone))
+            # One way to write the same, so that a continued run can be compared with its beginning.
+            text = write_stage_values(key, values, backbone_of(self.backbone))
+            object.__setattr__(self, name, text)
+        self._require_thawing_backwards()
+        if self.folds == 1 or 0 < self.folds <= self.fold:
+            raise ConfigError(
+                f"fold is {self.fold} and folds {self.folds}; folds must be 0 or at least 2, and "
+                "fold less than that."
+            )
+        if self.rounds + self.probe_rounds == 0:
+            raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
+        self._require_maps_to_normalise()
+        if self.weights_sha256 and not _is_sha256(self.weights_sha256):
+            raise ConfigError(
+                f"weights-sha256 is '{self.weights_sha256}'; it must be 64 "
+                "lower-case hexadecimal digits, as sha256sum prints them."
+            )
+
+    def _require_thawing_backwards(self) -> None:
+        """ConfigError unless stages thaw from the last to the first, none left out."""
+        stages = self.network.stages[-2::-1]
+        shares = [self.thaws.get(stage, 1.0) for stage in stages]
+        if shares != sorted(shares):
+            raise ConfigError(
+                f"Stages thaw from the last to the first, so thaw-at ('{self.thaw_at}') must not "
+                f"thaw a stage before the one behind it; in order these are {', '.join(stages)}."
+            )
+
+    def _require_maps_to_normalise(self) -> None:
+        """ConfigError where stages train on one image a step, and their maps are single values."""
+        network, stage = self.network, self.network.last_maps
+        thaws = self.schedule == "full" or (
+            self.schedule == "progressive" and self.thaws.get(stage, 1.0) < 1
+        )
+        trains = self.rounds > 0 and thaws and self.batch_norm != "frozen"
+        if trains and self.batch_size == 1 and self.image_size <= network.single_up_to:
+            raise ConfigError(
+                f"batch-size is 1 and image-size {self.image_size}: {stage}'s feature maps are "
+                "then single values, of which BatchNorm takes no statistics; set batch-size to 2 "
+                f"or more, image-size to {network.single_up_to + 1} or more, or batch-norm=frozen."
+            )
+
+    @property
+    def network(self) -> Backbone:
+        """The backbone's description."""
+        return backbone_of(self.backbone)
+
+    @property
+    def thaws(self) -> StageValues:
+        """The share of the fine-tuning rounds after which each stage thaws; others never do."""
+        return parse_stage_values("thaw-at", self.thaw_at, self.network)
+
+    @property
+    def stage_rates(self) -> StageValues:
+        """The maximum learning rates that `rates` gives, of some stages before the head."""
+        return parse_stage_values("rates", self.rates, self.network)
+
+    @property
+    def site_folders(self) -> tuple[str, ...]:
+        """A simulation's site folders; none where the sites are elsewhere."""
+        return tuple(folder for folder in self.sites.split(os.pathsep) if folder)
+
+    @property
+    def simulated_sites(self) -> int:
+        """How many sites a simulation has, one where all data is pooled; 0 when deployed."""
+        return min(len(self.site_folders), 1) if self.pooled else len(self.site_folders)
+
+    def to_flat(self) -> dict[str, Scalar]:
+        """The mapping that Flower carries and config.json keeps.
+
+        Settings of earlier versions are in it where the backbone had them.
+        """
+        flat = {key_of(f.name): getattr(self, f.name) for f in dataclasses.fields(self)}
+        former = [former_of(key, flat[key], self.network) for key in DEFAULTS]
+        return {**flat, **{key: value for one in former for key, value in one.items()}}
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)

@@ -1,0 +1,1 @@
+"""The command line, its text and its logs."""
