@@ -1,6 +1,17 @@
-"""Limits that both sides know; no library is needed to read them."""
+"""Limits and choices that both sides know; no library is needed to read them."""
 
 from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ImageFit(StrEnum):
+    """How a radiograph becomes square."""
+
+    PAD = "pad"
+    CROP = "crop"
+    STRETCH = "stretch"
+
 
 MIN_CELL = 5
 """Patients of a class below which the coordinator shows no count of a site or of hidden sites."""

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from shared.limits import ImageFit
 from shared.settings.config import RunConfig
 
 DEFAULTS = RunConfig()
 
 
-class Fit(StrEnum):
-    """How a radiograph becomes square."""
-
-    pad = "pad"
-    crop = "crop"
-    stretch = "stretch"
-
-
-FIT = Fit(DEFAULTS.image_fit)
+FIT = ImageFit(DEFAULTS.image_fit)
 
 
 def check(
@@ -31,7 +23,9 @@ def check(
         int,
         typer.Option(min=32, max=4096, help="Side of the square input in pixels, as in the run."),
     ] = DEFAULTS.image_size,
-    image_fit: Annotated[Fit, typer.Option(help="How images become square, as in the run.")] = FIT,
+    image_fit: Annotated[
+        ImageFit, typer.Option(help="How images become square, as in the run.")
+    ] = FIT,
     listed: Annotated[
         bool,
         typer.Option(

@@ -10,10 +10,11 @@ from torchvision.transforms.v2 import functional as transforms  # torchvision sh
 
 from client.imaging.decode import decode
 from client.imaging.facts import DecodedImage, ImageFacts
+from shared.limits import ImageFit
 
 __all__ = ["FITS", "DecodedImage", "ImageFacts", "decode", "fit_square"]
 
-FITS = ("pad", "crop", "stretch")
+FITS = tuple(map(str, ImageFit))
 
 
 def fit_square(pixels: NDArray[np.float32], size: int, fit: str) -> NDArray[np.uint16]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigError
+from shared.limits import ImageFit
 from shared.run.events import Warned, emit
 from shared.run.finished import NOTICE, Calibration, FinishedRun
 from shared.storage.files import write_atomically, write_text_atomically
@@ -74,9 +75,9 @@ _OWN = """from shared.model.network import build_network  # fedthaw's: torchvisi
 
 network = build_network("{backbone}")"""
 _FITS = {
-    "pad": "black evenly at both sides",
-    "crop": "the centre",
-    "stretch": "changing the aspect",
+    ImageFit.PAD: "black evenly at both sides",
+    ImageFit.CROP: "the centre",
+    ImageFit.STRETCH: "changing the aspect",
 }
 
 
@@ -156,7 +157,7 @@ def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
                 notice=NOTICE,
                 backbone=config.backbone,
                 fit=config.image_fit,
-                fits=_FITS[config.image_fit],
+                fits=_FITS[ImageFit(config.image_fit)],
                 size=config.image_size,
                 decided=finished.caution or _DECIDED,
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.limits import ImageFit
 from shared.model.published import NAMED_WEIGHTS
 from shared.model.registry import BACKBONES
 from shared.settings.setting import setting
@@ -23,7 +24,7 @@ class Settings:
     image_fit: str = setting(
         "pad",
         "how a radiograph becomes square: pad with black, crop the centre, or stretch",
-        choices=("pad", "crop", "stretch"),
+        choices=tuple(map(str, ImageFit)),
     )
     dropout: float = setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)
 

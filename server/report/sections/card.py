@@ -5,10 +5,15 @@ from __future__ import annotations
 from server.report.data import CohortResults, Report
 from server.report.html import Html, element, joined, section
 from server.report.numbers import NOT_SHOWN, count, interval, metric, percent
+from shared.limits import ImageFit
 from shared.settings.config import RunConfig
 from shared.settings.schedule import statistics_stay_at_sites
 
-_INPUTS = {"pad": "padded to a square", "crop": "cropped to a square", "stretch": "stretched"}
+_INPUTS = {
+    ImageFit.PAD: "padded to a square",
+    ImageFit.CROP: "cropped to a square",
+    ImageFit.STRETCH: "stretched",
+}
 
 
 def card_section(report: Report) -> Html:
@@ -54,7 +59,7 @@ def _sampled(config: RunConfig) -> str:
 def _model(config: RunConfig) -> str:
     return (
         f"{config.backbone}, one greyscale image of {config.image_size} x {config.image_size} "
-        f"pixels, {_INPUTS[config.image_fit]}, to one logit. Base weights: {_weights(config)}. "
+        f"pixels, {_INPUTS[ImageFit(config.image_fit)]}, to one logit. Base weights: {_weights(config)}. "
         "A patient's score is the mean probability of that patient's images."
     )
 
