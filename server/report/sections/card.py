@@ -59,7 +59,8 @@ def _sampled(config: RunConfig) -> str:
 def _model(config: RunConfig) -> str:
     return (
         f"{config.backbone}, one greyscale image of {config.image_size} x {config.image_size} "
-        f"pixels, {_INPUTS[ImageFit(config.image_fit)]}, to one logit. Base weights: {_weights(config)}. "
+        f"pixels, {_INPUTS[ImageFit(config.image_fit)]}, to one logit. "
+        f"Base weights: {_weights(config)}. "
         "A patient's score is the mean probability of that patient's images."
     )
 
