@@ -19,10 +19,14 @@ def training_boundary(config: RunConfig, plan: Plan) -> Part:
 
     Before the first unit that trains; but mixing needs maps, and the head's input is kept as
     averages over the positions, so rounds that mix and train the head alone begin a stage earlier.
+    Tokens are no maps: rounds that mix begin at the images.
     """
-    start = config.network.first_of(plan.trainable)
-    mixes = plan.cutmix_probability > 0
-    return config.network.last_maps if start == config.network.head and mixes else start
+    network, start = config.network, config.network.first_of(plan.trainable)
+    if plan.cutmix_probability == 0:
+        return start
+    if network.tokens:
+        return network.stages[0]
+    return network.last_maps if start == network.head else start
 
 
 def draws_from_views(config: RunConfig, boundary: Part) -> bool:

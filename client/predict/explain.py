@@ -20,7 +20,9 @@ from shared.storage.files import write_atomically
 
 
 def grad_cam(model: Network, features: Tensor) -> Tensor:
-    """Maps (N, h, w) in [0, 1] of the features (N, C, h, w) that enter `backbone.explained`.
+    """Maps (N, h, w) in [0, 1] of the features that enter `backbone.explained`.
+
+    The features are maps (N, C, h, w), or tokens, whose places in the image make the map.
 
     Each image's greatest value is 1. Selvaraju et al., arXiv:1610.02391, equations 1 and 2: the
     logit's gradient, averaged over the positions, weights the channels. Negative values, evidence
@@ -33,8 +35,8 @@ def grad_cam(model: Network, features: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(
             model.rest(features, model.backbone.explained).sum(), features
         )
-    weights = gradient.mean(dim=(2, 3), keepdim=True)
-    maps = (weights * features.detach()).sum(dim=1).relu()
+    weights = model.maps(gradient).mean(dim=(2, 3), keepdim=True)
+    maps = (weights * model.maps(features.detach())).sum(dim=1).relu()
     peaks = maps.amax(dim=(1, 2), keepdim=True)
     return torch.where(peaks > 0, maps / peaks, torch.zeros_like(maps))
 

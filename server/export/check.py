@@ -47,13 +47,12 @@ def check_onnx(finished: FinishedRun, file: Path) -> bool:
 
 def _network_of_readme(finished: FinishedRun) -> nn.Module:
     backbone = finished.stored.config.network
-    if not backbone.torchvision:
-        return build_network(backbone.name, dropout=0.0)
-    network: nn.Module = getattr(torchvision.models, backbone.torchvision)(num_classes=1)
-    network.set_submodule(
-        backbone.first_layers[0],
-        nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False),
-    )
+    ours = build_network(backbone.name, dropout=0.0)
+    function = backbone.torchvision_at(finished.stored.config.image_size)
+    if not function:
+        return ours
+    network: nn.Module = getattr(torchvision.models, function)(num_classes=1)
+    network.set_submodule(backbone.first_layer, ours.get_submodule(backbone.first_layer))
     return network
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.errors import ConfigError
 from shared.limits import ImageFit
+from shared.model.backbone import Backbone
 from shared.run.events import Warned, emit
 from shared.run.finished import NOTICE, Calibration, FinishedRun
 from shared.storage.files import write_atomically, write_text_atomically
@@ -70,7 +71,7 @@ logit, probability = session.run(["logit", "probability"], {{"image": images}})
 _TORCHVISION = """from torchvision.models import {function}
 
 network = {function}(num_classes=1)
-network.{first} = torch.nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)"""
+network.{first} = torch.nn.{layer}"""
 _OWN = """from shared.model.network import build_network  # fedthaw's: torchvision has none
 
 network = build_network("{backbone}")"""
@@ -149,7 +150,8 @@ def _recalibration(calibration: Calibration | None) -> dict[str, float] | None:
 
 def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
     config, backbone = finished.stored.config, finished.stored.config.network
-    network = _TORCHVISION if backbone.torchvision else _OWN
+    function = backbone.torchvision_at(config.image_size)
+    network = _TORCHVISION if function else _OWN
     return "".join(
         [
             _README.format(
@@ -164,8 +166,9 @@ def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
             _SAFETENSORS.format(
                 network=network.format(
                     backbone=backbone.name,
-                    function=backbone.torchvision,
-                    first=backbone.first_layers[0],
+                    function=function,
+                    first=backbone.first_layer,
+                    layer=_first_layer(backbone) if function else "",
                 )
             )
             if "safetensors" in formats
@@ -173,3 +176,10 @@ def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
             _ONNX.format() if "onnx" in formats else "",
         ]
     )
+
+
+def _first_layer(backbone: Backbone) -> str:
+    """The first convolution as PyTorch writes it."""
+    from shared.model.network import build_network  # it brings torch
+
+    return repr(build_network(backbone.name).get_submodule(backbone.first_layer))

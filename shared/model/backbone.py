@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from shared.model.published import Published
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
 Part = str
 """A unit's name, or a stage's, which stands for all of its units."""
@@ -30,19 +30,24 @@ RECIPE_RATES = (5e-4, 2.5e-4, 1e-4)
 
 @dataclass(frozen=True)
 class Unit:
-    """What freezes as one. Its submodules run one after another; they hold all of its state."""
+    """What freezes as one. Its submodules run one after another and hold its state."""
 
     name: str
     stage: str
     modules: tuple[str, ...]
+    loose: tuple[str, ...] = ()
+    """State-dict keys of its parameters that are in none of its submodules."""
+    run: Callable[[nn.Module, Tensor], Tensor] | None = None
+    """(network, input) -> output, where that is more than one submodule after another."""
 
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
     """A network with one grey input channel and one logit; its last unit is the head.
 
-    The head is a linear layer behind dropout and a mean over the positions. Its stage has no other
-    unit. The first unit begins with a convolution and its BatchNorm.
+    The head is a linear layer behind dropout. Its stage has no other unit. The first unit begins
+    with a convolution. Between units go feature maps (N, C, H, W), whose mean over the positions
+    enters the head, or tokens (N, C, 1, 1 + patches), whose first one does (`tokens`).
     """
 
     name: str
@@ -61,6 +66,17 @@ class Backbone:
     """Grey values of black and white, as in TorchXRayVision."""
     fan: Literal["fan_in", "fan_out"] = "fan_out"
     """What the random weights of convolutions are scaled by."""
+    initialise: Callable[[nn.Module, Generator], None] | None = None
+    """Draws all weights but the head's, where these are not convolutions and BatchNorms alone."""
+    tokens: bool = False
+    """Whether a class token and patches go between the units, the class token first. Rounds that
+    mix images then begin at the images: patches are not what they were before attention."""
+    patch: int = 1
+    """What the side of an image must be a multiple of."""
+    native_side: int = 0
+    """The only image side at which torchvision's network takes the weights; 0: any."""
+    explains: Part = ""
+    """What `explained` is where it is not the head."""
     zeroed: tuple[str, ...] = ()
     """BatchNorms whose scales are zero in a random base: the ends of residual branches."""
     single_up_to: int = 32
@@ -96,9 +112,18 @@ class Backbone:
         return f"{self.head_module}.weight", f"{self.head_module}.bias"
 
     @property
-    def first_layers(self) -> tuple[str, str]:
-        """The first convolution and its BatchNorm."""
-        return self.units[0].modules[0], self.units[0].modules[1]
+    def first_layer(self) -> str:
+        """The first convolution."""
+        return self.units[0].modules[0]
+
+    @property
+    def first_norm(self) -> str:
+        """The BatchNorm behind the first convolution; empty where that has a bias instead."""
+        return "" if self.tokens else self.units[0].modules[1]
+
+    def torchvision_at(self, side: int) -> str:
+        """The function of torchvision.models for images of this side; empty where it has none."""
+        return self.torchvision if self.native_side in (0, side) else ""
 
     @property
     def last_maps(self) -> str:
@@ -108,7 +133,7 @@ class Backbone:
     @property
     def explained(self) -> Part:
         """Grad-CAM explains an image by the feature maps that enter this part."""
-        return self.head
+        return self.explains or self.head
 
     def thawing_stages(self, count: int) -> tuple[str, ...]:
         """So many stages before the head, the last first."""
@@ -125,6 +150,10 @@ class Backbone:
     @cached_property
     def _unit_of_module(self) -> Mapping[str, Unit]:
         return {module: unit for unit in self.units for module in unit.modules}
+
+    @cached_property
+    def _unit_of_loose(self) -> Mapping[str, Unit]:
+        return {key: unit for unit in self.units for key in unit.loose}
 
     def units_of(self, parts: Iterable[Part]) -> frozenset[str]:
         """The names of the units that these parts have; ValueError for an unknown part."""
@@ -169,10 +198,12 @@ class Backbone:
         return tuple(unit.name for unit in self.units[: self.position(boundary)])
 
     def unit_of(self, key: str) -> Unit:
-        """The unit of a state-dict key: the one whose submodule holds it.
+        """The unit of a state-dict key: the one whose submodule holds it, or that names it.
 
         ValueError for a key that no unit holds.
         """
+        if key in self._unit_of_loose:
+            return self._unit_of_loose[key]
         module = key
         while "." in module:
             module = module.rpartition(".")[0]

@@ -138,5 +138,5 @@ def _is_counter(key: str) -> bool:
 
 
 def _has_three_channels(state: Mapping[str, Tensor], backbone: Backbone) -> bool:
-    convolution = state.get(f"{backbone.first_layers[0]}.weight")
+    convolution = state.get(f"{backbone.first_layer}.weight")
     return convolution is not None and convolution.ndim == 4 and convolution.shape[1] == 3

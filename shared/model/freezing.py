@@ -29,11 +29,10 @@ def set_trainable(model: Network, parts: Collection[Part], batch_norm: str) -> N
         raise ValueError(f"At least one of {list(model.backbone.stages)} must be trainable.")
     always_eval: set[str] = set()
     for unit in model.backbone.units:
-        for name in unit.modules:
-            for parameter in model.get_submodule(name).parameters():
-                parameter.requires_grad_(unit.name in thawed)
-                if unit.name not in thawed:
-                    parameter.grad = None
+        for parameter in model.parameters_of(unit):
+            parameter.requires_grad_(unit.name in thawed)
+            if unit.name not in thawed:
+                parameter.grad = None
         if unit.name not in thawed:
             always_eval |= set(unit.modules)
     if batch_norm == "frozen":

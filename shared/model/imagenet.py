@@ -21,16 +21,17 @@ def fold_first_convolution(state: Mapping[str, Tensor], backbone: Backbone) -> d
     M is the upper end of the backbone's input range. With x = (2g - 1) * M for a grey g in [0, 1]
     in all three channels, channel c enters as (g - mean_c) / deviation_c = x / (2M deviation_c) +
     (1/2 - mean_c) / deviation_c. The factor goes into the weights of the first convolution; the
-    constant, the same for every pixel, into the running mean of the BatchNorm behind it. So both
-    give what they gave, except along the border: there the original pads with the mean colour
-    (0.485, 0.456, 0.406), the folded one with mid-grey (0.5). A state without a first convolution
-    of 3 channels is returned as it is.
+    constant, the same for every pixel, into the running mean of the BatchNorm behind it, or into
+    the convolution's bias. So both give what they gave, except along the border where there is
+    padding: the original pads with the mean colour (0.485, 0.456, 0.406), the folded one with
+    mid-grey (0.5). A state without a first convolution of 3 channels is returned as it is.
     """
     folded = dict(state)
-    convolution, norm = (f"{name}." for name in backbone.first_layers)
+    convolution, norm = backbone.first_layer, backbone.first_norm
+    shifted, sign = (f"{norm}.running_mean", -1) if norm else (f"{convolution}.bias", 1)
     maximum = backbone.input_range[1]
-    weight, mean = state.get(f"{convolution}weight"), state.get(f"{norm}running_mean")
-    if weight is None or mean is None or weight.ndim != 4 or weight.shape[1] != 3:
+    weight, before = state.get(f"{convolution}.weight"), state.get(shifted)
+    if weight is None or before is None or weight.ndim != 4 or weight.shape[1] != 3:
         return folded
     channels = weight.double().unbind(1)
     scale, constant = torch.zeros_like(channels[0]), torch.zeros_like(channels[0])
@@ -41,8 +42,7 @@ def fold_first_convolution(state: Mapping[str, Tensor], backbone: Backbone) -> d
         constant += channel * ((0.5 - centre) / deviation)
     # fsum rounds once, so that all machines arrive at the same base digest.
     offset = [math.fsum(taps) for taps in constant.flatten(1).tolist()]
-    folded[f"{convolution}weight"] = scale.unsqueeze(1).float()
-    folded[f"{norm}running_mean"] = (
-        mean.double() - torch.tensor(offset, dtype=torch.float64)
-    ).float()
+    folded[f"{convolution}.weight"] = scale.unsqueeze(1).float()
+    moved = before.double() + sign * torch.tensor(offset, dtype=torch.float64)
+    folded[shifted] = moved.float()
     return folded

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import cast
 
 import torch
@@ -35,7 +38,10 @@ class Network(nn.Module):
         # Without storage, so that the library's own initialisation costs no time and draws
         # nothing from the global generator.
         with torch.device("meta"):
-            for name, module in backbone.build().named_children():
+            built = backbone.build()
+            for name, parameter in built.named_parameters(recurse=False):
+                self.register_parameter(name, parameter)
+            for name, module in built.named_children():
                 self.add_module(name, module)
         self.backbone = backbone
         self.dropout = dropout
@@ -45,6 +51,14 @@ class Network(nn.Module):
         self._initialise(torch.Generator().manual_seed(seed))
 
     def _initialise(self, generator: torch.Generator) -> None:
+        if self.backbone.initialise is not None:
+            self.backbone.initialise(self, generator)
+        else:
+            self._initialise_convolutions(generator)
+        nn.init.xavier_uniform_(self.head_layer.weight, generator=generator)
+        nn.init.constant_(self.head_layer.bias, HEAD_BIAS)
+
+    def _initialise_convolutions(self, generator: torch.Generator) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # as torchvision does
                 nn.init.kaiming_normal_(
@@ -52,8 +66,6 @@ class Network(nn.Module):
                 )
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
-        nn.init.xavier_uniform_(self.head_layer.weight, generator=generator)
-        nn.init.constant_(self.head_layer.bias, HEAD_BIAS)
 
     @property
     def head_layer(self) -> nn.Linear:
@@ -71,6 +83,8 @@ class Network(nn.Module):
 
     def prefix(self, x: Tensor, stop: Part) -> Tensor:
         """Run the units before `stop`: images -> the input of `stop`, (N, C, H, W).
+
+        Of a network of tokens that is (N, C, 1, 1 + patches).
 
         Before the first unit that is the images themselves. ValueError for an unknown part.
         """
@@ -99,18 +113,38 @@ class Network(nn.Module):
         return self._classify(self.between(x, start, self.backbone.head))
 
     def pool(self, x: Tensor) -> Tensor:
-        """Feature maps (N, C, H, W) averaged over the positions, (N, C, 1, 1), for the head."""
-        return F.adaptive_avg_pool2d(x, 1)
+        """Of what enters the head what the head takes, (N, C, 1, 1).
+
+        Feature maps (N, C, H, W) averaged over the positions, or the class token.
+        """
+        return x[..., :1] if self.backbone.tokens else F.adaptive_avg_pool2d(x, 1)
+
+    def maps(self, x: Tensor) -> Tensor:
+        """What goes between units as maps of a square image, (N, C, H, W): tokens by place."""
+        if not self.backbone.tokens:
+            return x
+        patches = x[..., 1:]
+        return patches.reshape(*x.shape[:2], -1, math.isqrt(patches.shape[-1]))
+
+    def parameters_of(self, unit: Unit) -> Iterator[nn.Parameter]:
+        """The unit's parameters."""
+        for name in unit.modules:
+            yield from self.get_submodule(name).parameters()
+        yield from map(self.get_parameter, unit.loose)
 
     def _run(self, unit: Unit, x: Tensor) -> Tensor:
         modules = [self.get_submodule(name) for name in unit.modules]
-        if unit is self.backbone.units[0]:
+        first = unit is self.backbone.units[0]
+        steps: list[Callable[[Tensor], Tensor]] = (
+            [partial(unit.run, self)] if unit.run else [*modules]
+        )
+        if first and not unit.run:
             # One grey channel has no order of its own: it is chosen behind the first convolution.
-            x = _arranged(modules.pop(0)(x))
-        elif self.recompute and torch.is_grad_enabled():
-            return recomputed(modules, x)
-        for module in modules:
-            x = module(x)
+            x = _arranged(steps.pop(0)(x))
+        for step in steps:
+            again = self.recompute and torch.is_grad_enabled() and not first
+            own = [step] if isinstance(step, nn.Module) else modules
+            x = recomputed(step, own, x) if again else step(x)
         return x
 
     def _classify(self, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -144,14 +145,18 @@ def _calm_activations(network: Network) -> None:
     Frozen stages use their running statistics, which describe no data yet: inputs of up to 1024
     and sixteen residual sums would reach the head as logits in the hundreds. So the first
     BatchNorm takes the variance that uniform grey values give behind its convolution, and every
-    residual branch, where there are any, starts at zero (Goyal et al., arXiv:1706.02677). No data
-    and no sums over activations are involved, so the digest is the same at every site.
+    residual branch, where there are any, starts at zero (Goyal et al., arXiv:1706.02677). Without
+    a BatchNorm behind it, the first convolution's weights are divided by the deviation of uniform
+    grey values instead. No data and no sums over activations are involved, so the digest is the
+    same at every site.
     """
     with torch.no_grad():
-        convolution, norm = network.backbone.first_layers
         mean_square = network.backbone.input_range[1] ** 2 / 3
-        weight = network.get_parameter(f"{convolution}.weight")
-        variance = weight.square().sum(dim=(1, 2, 3)) * mean_square
-        network.get_buffer(f"{norm}.running_var").copy_(variance)
+        weight = network.get_parameter(f"{network.backbone.first_layer}.weight")
+        if norm := network.backbone.first_norm:
+            variance = weight.square().sum(dim=(1, 2, 3)) * mean_square
+            network.get_buffer(f"{norm}.running_var").copy_(variance)
+        else:
+            weight.div_(math.sqrt(mean_square))
         for name in network.backbone.zeroed:
             network.get_parameter(f"{name}.weight").zero_()

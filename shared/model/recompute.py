@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import cast
@@ -11,36 +11,33 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Run blocks one after another, keeping of each its input alone; what is learnt is the same.
+def recomputed(step: Callable[[Tensor], Tensor], modules: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """Run a step, keeping its input alone; what is learnt is the same.
 
-    The blocks draw nothing at random, so no generator's state is kept either.
+    `modules` are those that it runs. They draw nothing at random, so no generator's state is kept
+    either.
     """
-    for block in blocks:
-        x = cast(
-            Tensor,
-            checkpoint(
-                block,
-                x,
-                use_reentrant=False,
-                preserve_rng_state=False,
-                context_fn=partial(_contexts, block),
-            ),
-        )
-    return x
+    return checkpoint(
+        step,
+        x,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=partial(_contexts, tuple(modules)),
+    )
 
 
 def _contexts(
-    block: nn.Module,
+    modules: Collection[nn.Module],
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """For the first pass and for the second, in which BatchNorm must not count the batch again."""
-    return nullcontext(), _fixed_statistics(block)
+    return nullcontext(), _fixed_statistics(modules)
 
 
 @contextmanager
-def _fixed_statistics(block: nn.Module) -> Iterator[None]:
+def _fixed_statistics(modules: Collection[nn.Module]) -> Iterator[None]:
     """The batch is normalised by itself as before, but running statistics take nothing of it."""
-    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    inner = (one for module in modules for one in module.modules())
+    norms = [m for m in inner if isinstance(m, nn.BatchNorm2d) and m.training]
     momenta = [norm.momentum for norm in norms]
     counts = [cast(Tensor, norm.num_batches_tracked).clone() for norm in norms]
     for norm in norms:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.errors import ConfigError
-from shared.model import densenet, resnet
+from shared.model import densenet, resnet, vit
 from shared.model.backbone import Backbone
 
 _ALL = (
@@ -13,6 +13,8 @@ _ALL = (
     resnet.RESNET18,
     resnet.MICRO,
     densenet.DENSENET121,
+    vit.VIT_B_16,
+    vit.VIT_TINY,
 )
 
 BACKBONES: Mapping[str, Backbone] = {backbone.name: backbone for backbone in _ALL}

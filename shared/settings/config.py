@@ -47,6 +47,11 @@ class RunConfig(Settings):
         if self.rounds + self.probe_rounds == 0:
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
         self._require_maps_to_normalise()
+        if self.image_size % self.network.patch:
+            raise ConfigError(
+                f"image-size is {self.image_size}; {self.backbone} cuts images into patches of "
+                f"{self.network.patch} pixels, so it must be a multiple of that."
+            )
         if self.weights_sha256 and not _is_sha256(self.weights_sha256):
             raise ConfigError(
                 f"weights-sha256 is '{self.weights_sha256}'; it must be 64 "

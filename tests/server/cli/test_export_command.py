@@ -46,11 +46,18 @@ def run_code(readme: str, number: int, folder: Path, names: dict[str, Any]) -> d
     return names
 
 
-@pytest.mark.parametrize("backbone", ["micro", pytest.param("resnet18", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("backbone", "side"),
+    [
+        ("micro", 64),
+        pytest.param("resnet18", 64, marks=pytest.mark.slow),
+        pytest.param("vit-tiny", 64, marks=pytest.mark.slow),  # torchvision has none
+    ],
+)
 def test_what_the_readme_says_gives_the_models_logits(
-    tmp_path: Path, write_finished: Write, here: Here, backbone: str
+    tmp_path: Path, write_finished: Write, here: Here, backbone: str, side: int
 ) -> None:
-    run = write_finished(tmp_path / "run", backbone=backbone, image_size=64)
+    run = write_finished(tmp_path / "run", backbone=backbone, image_size=side)
     code, out, err = here("export", run, "--format", "safetensors,onnx")
     folder = run / "export"
     names = ["model.safetensors", "model.onnx", "model.json", "README.md"]
@@ -60,15 +67,29 @@ def test_what_the_readme_says_gives_the_models_logits(
     readme = (folder / "README.md").read_text(encoding="utf-8")
     assert NOTICE in readme
     network = run_code(readme, 0, folder, {})["network"]
-    session = run_code(readme, 1, folder, {"images": images(1, 64).numpy()})["session"]
+    session = run_code(readme, 1, folder, {"images": images(1, side).numpy()})["session"]
     for number in (1, 2, 5):
-        batch = images(number, 64, seed=number)
+        batch = images(number, side, seed=number)
         wanted = logits(run, batch)
         with torch.no_grad():
             torch.testing.assert_close(network(batch).reshape(-1), wanted, rtol=1e-4, atol=1e-4)
         logit, probability = session.run(None, {"image": batch.numpy()})
         np.testing.assert_allclose(logit, wanted, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(probability, torch.sigmoid(wanted), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_transformer_is_torchvisions_at_the_size_of_its_position_embeddings(
+    tmp_path: Path, write_finished: Write, here: Here
+) -> None:
+    run = write_finished(tmp_path / "run", backbone="vit-b-16", image_size=224)
+    assert here("export", run)[0] == 0
+    readme = (run / "export" / "README.md").read_text(encoding="utf-8")
+    assert "from torchvision.models import vit_b_16" in readme
+    network, batch = run_code(readme, 0, run / "export", {})["network"], images(2, 224)
+    with torch.no_grad():
+        found = network(batch).reshape(-1)
+    torch.testing.assert_close(found, logits(run, batch), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -65,7 +65,8 @@ def test_units_hold_all_of_the_state_in_order(backbone: Backbone) -> None:
     assert sorted(found, key=order.index) == found
     assert set(found) == set(order)
     assert state[backbone.head_keys[0]].shape == (1, backbone.features)
-    assert all(f"{name}.weight" in state for name in (*backbone.first_layers, *backbone.zeroed))
+    first = filter(None, (backbone.first_layer, backbone.first_norm))
+    assert all(f"{name}.weight" in state for name in (*first, *backbone.zeroed))
 
 
 @pytest.mark.parametrize("backbone", ALL, ids=lambda one: one.name)
@@ -80,7 +81,8 @@ def test_the_network_runs_from_any_unit_to_any_other(backbone: Backbone) -> None
         assert x.shape[1] == backbone.features
         assert torch.equal(network.rest(x, reached), network(images))
         assert torch.equal(network.rest(network.pool(x), backbone.head), network(images))
-        for side in (backbone.single_up_to, backbone.single_up_to + 1):
+        assert network.maps(x).shape[2] == network.maps(x).shape[3]
+        for side in () if backbone.tokens else (backbone.single_up_to, backbone.single_up_to + 1):
             maps = network.prefix(torch.zeros(1, 1, side, side), reached).shape[2:]
             assert (maps == (1, 1)) == (side == backbone.single_up_to)
 
