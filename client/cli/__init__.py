@@ -7,6 +7,7 @@ import typer
 from client.cli.approve import approve, revoke
 from client.cli.check import check
 from client.cli.federation import init, key, renew_key
+from client.cli.importing import import_pictures
 from client.cli.log import log
 from client.cli.phantoms import phantoms
 from client.cli.run import run
@@ -21,3 +22,4 @@ def site() -> None:
 
 for command in (check, init, key, renew_key, approve, revoke, run, log, phantoms):
     app.command()(command)
+app.command("import")(import_pictures)

@@ -1,0 +1,49 @@
+"""`fedthaw site import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_pictures(
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="IDX images and IDX labels (.gz too), or CIFAR's .bin.")
+    ],
+    classes: Annotated[
+        str, typer.Option(help="Only these classes, by number or name, e.g. 3,5.")
+    ] = "",
+    names: Annotated[
+        str, typer.Option(help="The classes' names, in the order of their numbers.")
+    ] = "",
+    skip: Annotated[int, typer.Option(min=0, help="Leave out so many pictures first.")] = 0,
+    most: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 10_000_000,
+) -> None:
+    """Make a site's images and table from MNIST's, Fashion-MNIST's or CIFAR's files.
+
+    Example: fedthaw site import digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
+    --classes 3,5 --most 1000
+
+    Each picture is a patient; one below 32 x 32 pixels gets a black border up to that. `fedthaw
+    site new` then writes a site.toml.
+    """
+    from client.imaging.facts import MINIMUM_SIDE
+    from client.importing.choose import chosen_classes, class_names
+    from client.importing.write import TABLE, read_pictures, write_site_folder
+
+    named = class_names(names)
+    wanted = chosen_classes(classes, named)
+    pictures = read_pictures(files)
+    if wanted:
+        pictures = pictures.of_classes(wanted)
+    pictures = pictures.part(skip, most).padded(MINIMUM_SIDE)
+    counts = write_site_folder(folder, pictures, named)
+    for name, number in counts.items():
+        typer.echo(f"class {name}: {number:,}")
+    typer.echo(
+        f"{sum(counts.values()):,} images and {TABLE} in {folder}. "
+        f"Next: fedthaw site new {folder} --from {folder / TABLE}"
+    )

@@ -1,0 +1,71 @@
+"""Pictures as a site's folder has them: an image file each, and a table."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from client.importing.cifar import read_cifar
+from client.importing.idx import is_idx, read_idx_pair
+from client.importing.pictures import Pictures
+from shared.errors import SiteError
+from shared.storage.files import write_atomically
+
+IMAGES, TABLE = "images", "labels.csv"
+
+
+def read_pictures(files: Sequence[Path]) -> Pictures:
+    """IDX images and IDX labels, in either order, or CIFAR's files.
+
+    SiteError where a file is missing, damaged, or of another kind.
+    """
+    for path in files:
+        if not path.is_file():
+            raise SiteError(f"There is no file at {path}; check the name.")
+    kinds = [is_idx(path) for path in files]
+    if not any(kinds):
+        return read_cifar(files)
+    if len(files) != 2 or not all(kinds):
+        raise SiteError(
+            "IDX files come in pairs, one of images and one of labels; name these two alone."
+        )
+    return read_idx_pair(*files)
+
+
+def write_site_folder(
+    folder: Path,
+    pictures: Pictures,
+    names: Mapping[int, str],
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> Mapping[str, int]:
+    """Write `images/NNNNN.png` and `labels.csv`, each picture a patient; pictures of each class.
+
+    `names` has the classes' names; without one a class is its number. SiteError where there are no
+    pictures, or the folder has images or a table already.
+    """
+    images, table = folder / IMAGES, folder / TABLE
+    if not len(pictures.labels):
+        raise SiteError("No picture is left; check --classes, --skip and --most.")
+    for path in (images, table):
+        if path.exists():
+            raise SiteError(f"{path} is there already; name a new folder.")
+    images.mkdir(parents=True)
+    classes = [names.get(label, str(label)) for label in pictures.labels.tolist()]
+    for place, pixels in enumerate(pictures.pixels):
+        Image.fromarray(pixels).save(images / f"{place:05d}.png")
+        on_image(place + 1, len(classes))
+
+    def write(path: Path) -> None:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["patient", "image", "class"])
+            rows.writerows(
+                (f"P{place:05d}", f"{place:05d}.png", name) for place, name in enumerate(classes)
+            )
+
+    write_atomically(table, write)  # last: a folder without it is not complete
+    return dict(sorted(Counter(classes).items()))
