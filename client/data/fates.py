@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from client.data.cohort import Radiograph
+from client.data.image_file import ImageFile
 from client.data.labels import LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
-from client.data.reading import ImageFile
 from client.data.table.delimited import LONGER
 from client.settings import SiteSettings
 

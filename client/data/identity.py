@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from client.data.cohort import Radiograph
-from client.data.reading import ImageFile
+from client.data.image_file import ImageFile
 from client.imaging.patient_id import has_lost_letters
 
 

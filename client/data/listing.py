@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from client.data.fates import Fate
+from client.data.image_file import ImageFile
 from client.data.labels import BadRow, LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
-from client.data.reading import ImageFile
 from client.imaging.facts import ImageFacts
 
 FRONTAL_VIEWS = frozenset({"AP", "PA"})

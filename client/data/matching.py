@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from client.data.identity import bare, folded
+from client.data.image_file import ImageFile
 from client.data.image_names import CASE, NO_NAME, match_names, stem_of
 from client.data.labels import LabelRow
-from client.data.reading import ImageFile
 from client.imaging.facts import NO_IMAGE
 from client.imaging.patient_id import has_lost_letters
 from client.settings import SiteSettings

@@ -15,10 +15,10 @@ from client.data.discover import count_left_out
 from client.data.fates import Covariates, Fates
 from client.data.findings import UNKNOWN, problems_of, warnings_of
 from client.data.identity import coinciding, contradictions, differing_in_case, shared_patient_ids
+from client.data.image_file import ImageFile
 from client.data.labels import LabelTable
 from client.data.listing import Listed, listed_images, listed_rows
 from client.data.matching import Matching, Outcomes
-from client.data.reading import ImageFile
 from client.settings import SiteSettings
 from shared.metrics.grades import is_grade
 
