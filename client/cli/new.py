@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from client.cli.proposal_table import print_proposal
 from client.proposal.propose import Choices, propose
@@ -90,13 +91,17 @@ def new(
         ),
     )
     text = site_toml(proposal)
+    print_proposal(proposal, Console(stderr=print_only))
     if print_only:
         typer.echo(text, nl=False)
         return
-    print_proposal(proposal)
     _write(file, text)
     load_site(site)
-    typer.echo(f"\nWrote {file}.\nNext: fedthaw site check {shlex.quote(str(folder))} --list")
+    typer.echo(
+        f"\nWrote {file}. Correct a wrong guess there, or remove the file and rerun with its "
+        "option (--help).\n"
+        f"Next: fedthaw site check {shlex.quote(str(folder))} --list"
+    )
 
 
 def _write(file: Path, text: str) -> None:

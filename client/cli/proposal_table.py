@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,9 +14,8 @@ from shared.plain import shown
 _VALUES = 12
 
 
-def print_proposal(proposal: Proposal) -> None:
+def print_proposal(proposal: Proposal, console: Console) -> None:
     """Tables of the guesses and of the outcome's values, the counts, and what to check."""
-    console = Console()
     guesses = Table(title=f"Proposed for {proposal.settings.name}")
     for head in ("setting", "proposed", "why"):
         guesses.add_column(head, overflow="fold")
@@ -35,10 +36,15 @@ def _guesses(proposal: Proposal) -> list[tuple[str, str]]:
         ("patient", settings.patient),
         ("image", settings.image or "none"),
         ("outcome", settings.outcome),
-        ("positive", ", ".join(classes.positive)),
-        ("negative", ", ".join(classes.negative)),
+        ("positive", _few(classes.positive)),
+        ("negative", _few(classes.negative)),
     ]
     return rows + ([("covariate", settings.covariate)] if settings.covariate else [])
+
+
+def _few(values: Sequence[str]) -> str:
+    more = len(values) - _VALUES
+    return ", ".join([*values[:_VALUES], *([f"{more} more"] if more > 0 else [])])
 
 
 def _values(proposal: Proposal) -> Table:

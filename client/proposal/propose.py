@@ -17,6 +17,7 @@ from client.proposal.classes import Classes, guess_classes
 from client.proposal.columns import Column, column_named, read_columns
 from client.proposal.images import FoundImages, find_image_folder, read_patient_ids
 from client.proposal.roles import Guess, guess_image, guess_outcome, guess_patient
+from client.proposal.words import EXAMINATION_NAME, plain
 from client.settings import SiteSettings, normalised_value
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
@@ -234,6 +235,13 @@ def _checks(guessed: _Guesses, found: Found) -> Iterator[str]:
             "No column names patients, so each image counts as a patient of its own. If a patient "
             "has several images, add a column with the patient: otherwise training and validation "
             "share patients."
+        )
+    elif EXAMINATION_NAME.search(
+        plain(guessed.patient.column.name if guessed.patient.column else "")
+    ):
+        yield (
+            "The patient column may name examinations; if a patient has several, choose the "
+            "patients' column with --patient: otherwise training and validation share patients."
         )
     for number, text in (
         (found.excluded, "row(s) have an outcome in neither list, or none; they are excluded"),

@@ -12,6 +12,7 @@ from client.data.image_names import match_names, stem_of
 from client.proposal.columns import Column
 from client.proposal.images import FoundImages
 from client.proposal.words import (
+    CLINICAL_NAME,
     IDENTIFIER_NAME,
     IMAGE_NAME,
     NOT_OUTCOME_NAME,
@@ -49,6 +50,8 @@ def guess_image(columns: Sequence[Column], table: Path, images: FoundImages) -> 
         if share >= _MATCHED and len(entries) >= 0.5 * column.filled:
             files = len(set(found.file_of.values()))
             named = bool(IMAGE_NAME.search(plain(column.name)))
+            if not named and CLINICAL_NAME.search(plain(column.name)):
+                continue  # ages and the like, where files are numbered
             scored.append((files / len(images.files) + named, files, column))
     if not scored:
         return Guess(None, "no column has names of the image files")
@@ -155,7 +158,7 @@ def guess_outcome(columns: Sequence[Column]) -> Guess:
     choose = "Name the right one with --outcome COLUMN"
     if not scored or scored[0][0] < 1:
         raise SiteError(
-            f"No column looks like the outcome. {choose}: {_offered(columns, _few_values)}."
+            f"No column looks like the outcome. {choose}: {_offered(columns, _may_be_asked_for)}."
         )
     (best, column), *others = scored
     alike = [other for score, other in others if score >= best - 0.25]
@@ -168,6 +171,10 @@ def guess_outcome(columns: Sequence[Column]) -> Guess:
 
 def _few_values(column: Column) -> bool:
     return 2 <= len(column.values) <= _MOST_OUTCOMES and 2 * len(column.values) <= column.filled
+
+
+def _may_be_asked_for(column: Column) -> bool:
+    return _few_values(column) and not PATIENT_NAME.search(plain(column.name))
 
 
 def _may_be_outcome(column: Column) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from shared.errors import SiteError
 
-_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".xlsm", ".txt"})
+# Those of other formats too: reading them says what they are and what to do.
+_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"})
 
 
 def find_table(site: Path, named: Path | None) -> Path:

@@ -59,9 +59,13 @@ PATIENT_NAME = re.compile(
 )
 NOT_PATIENT_NAME = re.compile(
     r"\b(age|alter|sex|gender|geschlecht|weight|height|birth|position|orientation|name of|type|"
-    r"class|status|count|number of|date|image|file|study|series)\b"
+    r"class|status|count|number of|date|image|file|series)\b"
 )
-IDENTIFIER_NAME = re.compile(r"\b(id|ids|nr|no|number|nummer|code|key|identifier)\b")
+EXAMINATION_NAME = re.compile(r"\b(study|exam|examination|accession|visit|studie|untersuchung)\b")
+CLINICAL_NAME = re.compile(
+    r"\b(age|alter|weight|gewicht|height|birth|gestation|weeks|days|score|apgar|hours|bmi)\b"
+)
+IDENTIFIER_NAME = re.compile(r"\b(id|ids|nr|number|nummer|code|key|identifier)\b")
 IMAGE_NAME = re.compile(
     r"image|img|file|bild|datei|path|pfad|dicom|dcm|png|jpe?g|radiograph|x ?ray|roentgen|"
     r"rontgen|filename|photo|picture|scan\b|sop instance"
