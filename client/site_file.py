@@ -27,6 +27,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "outcome": "text",
         **dict.fromkeys(_CLASSES, "values"),
         "covariate": "text",
+        "frontal-chest-only": "flag",
     },
     "compute": {"device": "text", "cache": "text", "weights": "text", "features": "gigabytes"},
     "policy": {

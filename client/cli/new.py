@@ -10,11 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from client.cli.proposal_table import print_proposal
-from client.proposal.propose import Choices, propose
-from client.proposal.tables import find_table
-from client.proposal.text import site_toml
-from client.settings import load_site
 from client.site_file import FILE_NAME
 from shared.errors import SiteError
 
@@ -75,6 +70,13 @@ def new(
         raise SiteError(
             f"{file} exists and is not overwritten; edit it, or see the proposal with --print."
         )
+    # Imported here: other commands of this group need none of it.
+    from client.cli.proposal_table import print_proposal
+    from client.proposal.propose import Choices, propose
+    from client.proposal.tables import find_table
+    from client.proposal.text import site_toml
+    from client.settings import load_site
+
     proposal = propose(
         site,
         find_table(site, table),

@@ -46,7 +46,10 @@ def admit(
     matching = _match(settings, table.rows, files)
     covariates = covariates_of(table.rows, outcomes.classes)
     vanished = count_vanished(settings, table, outcomes, matching)
-    fates = decide_fates(table.rows, outcomes, covariates, matching, files, vanished)
+    fates = decide_fates(
+        table.rows, outcomes, covariates, matching, files, vanished,
+        frontal_chest_only=settings.frontal_chest_only,
+    )  # fmt: skip
     radiographs = tuple(radiograph for _, radiograph in fates.admitted)
     cohort = Cohort(settings.name, radiographs, settings.encoding.outcome)
     found = Found(table, files, outcomes, matching, covariates, fates, cohort)

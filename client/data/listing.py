@@ -13,10 +13,7 @@ from client.data.image_file import ImageFile
 from client.data.labels import BadRow, LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
 from client.imaging.facts import ImageFacts
-
-FRONTAL_VIEWS = frozenset({"AP", "PA"})
-RADIOGRAPHY = frozenset({"CR", "DX", "DR", "RG"})
-CHEST = frozenset({"CHEST", "THORAX"})
+from client.imaging.subject import other_than_frontal_chest
 
 
 @dataclass(frozen=True)
@@ -33,13 +30,7 @@ def doubts_of(facts: ImageFacts) -> Iterator[str]:
     """What in its header makes an image doubtful among frontal chest radiographs; it is used."""
     if facts.burned_in_annotation == "YES":
         yield "annotation is burned in"
-    for name, value, usual in (
-        ("view", facts.view, FRONTAL_VIEWS),
-        ("modality", facts.modality, RADIOGRAPHY),
-        ("body part", facts.body_part, CHEST),
-    ):
-        if value is not None and value.upper() not in usual:
-            yield f"{name} {value}"
+    yield from other_than_frontal_chest(facts)
     if facts.presentation_intent == "FOR PROCESSING":
         yield "for processing, not for presentation"
 
@@ -47,16 +38,21 @@ def doubts_of(facts: ImageFacts) -> Iterator[str]:
 def listed_images(
     files: Sequence[ImageFile],
     fates: Sequence[Fate],
+    table: LabelTable,
     matching: Matching,
     contradicting: dict[str, str],
 ) -> Iterator[Listed]:
     """Files in their order; `contradicting` has the Patient ID and patient of those that differ."""
     for number, (file, fate) in enumerate(zip(files, fates, strict=True)):
         if fate.kind != "admitted":
-            why = matching.unmatched_files.get(number) if fate.kind == "without label" else fate.why
-            yield Listed("image", file.relative, True, why or fate.kind)
+            why = [fate.why]
+            if fate.kind == "without label":
+                meant = (_meaning(table.rows[row]) for row in matching.meant_by.get(number, ()))
+                why = [matching.unmatched_files.get(number, fate.kind), *meant]
+            yield Listed("image", file.relative, True, "; ".join(why))
             continue
-        remarks = [*doubts_of(file.picture.facts)] if file.picture.facts is not None else []
+        facts = file.picture.facts
+        remarks = [*doubts_of(facts), *facts.remarks] if facts is not None else []
         if file.relative in contradicting:
             remarks.append(contradicting[file.relative])
         if remarks:
@@ -83,6 +79,10 @@ def listed_rows(table: LabelTable, outcomes: Outcomes, matching: Matching) -> It
         if why:
             found.append((row.line, Listed("row", _name(row), True, "; ".join(why))))
     return (item for _, item in sorted(found, key=lambda pair: pair[0]))
+
+
+def _meaning(row: LabelRow) -> str:
+    return f"line {row.line} may mean it, '{row.image or row.patient}'"
 
 
 def _name(row: LabelRow | BadRow) -> str:

@@ -12,12 +12,14 @@ from client.data.identity import bare, folded
 from client.data.image_file import ImageFile
 from client.data.image_names import CASE, NO_NAME, match_names, stem_of
 from client.data.labels import LabelRow
+from client.data.likely import likely_names
 from client.imaging.facts import NO_IMAGE
 from client.imaging.patient_id import has_lost_letters
 from client.settings import SiteSettings
 
 NO_IMAGE_OF_PATIENT = "no image of this patient"
 NEARLY = "an image has this patient but for leading zeros, a final .0 or letter case"
+SIMILAR = "no image of this patient, but one of a similar patient that has no row"
 NO_ROW = "no row of the table names it"
 NO_ROW_OF_PATIENT = "no row of its patient"
 NO_PATIENT_ID = "it has no Patient ID"
@@ -45,8 +47,9 @@ class Matching:
     `ambiguous_files` files whose name and folders are those of several patients.
     `labels_nearly_matched` of the rows without an image would have one but for zeros (`bare`).
     `unmatched_rows` says of rows without an image why, and which file or patient may be meant;
-    `unmatched_files` of files without a row why. `adapted` counts names or patients that were
-    matched though they are written otherwise, by what they differ in.
+    `unmatched_files` of files without a row why, and `meant_by` which rows may mean such a file.
+    `adapted` counts names or patients that were matched though they are written otherwise, by what
+    they differ in.
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -57,6 +60,7 @@ class Matching:
     labels_nearly_matched: int = 0
     unmatched_rows: Mapping[int, tuple[str, str]] = field(default_factory=dict, repr=False)
     unmatched_files: Mapping[int, str] = field(default_factory=dict, repr=False)
+    meant_by: Mapping[int, tuple[int, ...]] = field(default_factory=dict, repr=False)
     adapted: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -94,12 +98,15 @@ def match_by_image(
     )
     of_file: list[list[int]] = [[] for _ in files]
     unmatched: dict[int, tuple[str, str]] = {}
+    several: dict[int, tuple[int, ...]] = {}
     for number, row in enumerate(rows):
         if row.image is None:
             unmatched[number] = (NO_NAME, "")
         elif row.image in found.file_of:
             of_file[found.file_of[row.image]].append(number)
-        elif row.image not in found.ambiguous:
+        elif row.image in found.ambiguous:
+            several[number] = found.ambiguous[row.image]
+        else:
             unmatched[number] = found.unmatched[row.image]
     matched = tuple(map(tuple, of_file))
     return Matching(
@@ -109,8 +116,26 @@ def match_by_image(
         ambiguous_images=tuple(sorted(found.ambiguous)),
         unmatched_rows=unmatched,
         unmatched_files={number: NO_ROW for number, rows_of in enumerate(matched) if not rows_of},
+        meant_by=_meant_by(files, unmatched, several),
         adapted=found.adapted,
     )
+
+
+def _meant_by(
+    files: Sequence[ImageFile],
+    unmatched: Mapping[int, tuple[str, str]],
+    several: Mapping[int, tuple[int, ...]],
+) -> dict[int, tuple[int, ...]]:
+    """File -> the rows that may mean it: nearly its name, or one that several files have."""
+    place_of = {file.relative: place for place, file in enumerate(files)}
+    rows_of: dict[int, list[int]] = defaultdict(list)
+    for number, (_, example) in unmatched.items():
+        if example in place_of:
+            rows_of[place_of[example]].append(number)
+    for number, places in several.items():
+        for place in places:
+            rows_of[place].append(number)
+    return {place: tuple(numbers) for place, numbers in rows_of.items()}
 
 
 def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Matching:
@@ -127,7 +152,7 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
     matched: list[tuple[int, ...]] = []
     could_match: list[bool] = []
     ambiguous: list[str] = []
-    without_row: set[str] = set()
+    without_row: dict[str, str] = {}
     with_image: set[int] = set()
     unmatched_files: dict[int, str] = {}
     for place, (file, names) in enumerate(zip(files, names_of, strict=True)):
@@ -135,7 +160,8 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
         known = known or list(dict.fromkeys(alike[name] for name in names if name in alike))
         matched.append(tuple(of_patient[known[0]]) if len(known) == 1 else ())
         with_image.update(number for name in known for number in of_patient[name])
-        without_row.update(() if known else map(_nearly, names))
+        for name in () if known else names:
+            without_row.setdefault(_nearly(name), file.relative)
         if len(known) > 1 and file.picture.reason is None:
             ambiguous.append(file.relative)
         if len(known) != 1:
@@ -143,12 +169,14 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
         # A damaged file that names no patient may belong to anyone; a report or plan in the
         # patient's folder was never meant to be one of the images.
         could_match.append(file.picture.reason != NO_IMAGE and bool(known or not names))
-    near = {row.patient for row in rows if _nearly(row.patient) in without_row}
     unmatched_rows = {
-        number: (NEARLY if row.patient in near else NO_IMAGE_OF_PATIENT, "")
+        number: (NEARLY, without_row[_nearly(row.patient)])
+        if _nearly(row.patient) in without_row
+        else (NO_IMAGE_OF_PATIENT, "")
         for number, row in enumerate(rows)
         if number not in with_image
     }
+    unmatched_rows |= _similar_patients(rows, unmatched_rows, without_row)
     return Matching(
         rows=tuple(matched),
         could_match=tuple(could_match),
@@ -157,8 +185,25 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
         labels_nearly_matched=sum(reason == NEARLY for reason, _ in unmatched_rows.values()),
         unmatched_rows=unmatched_rows,
         unmatched_files=unmatched_files,
+        meant_by=_meant_by(files, unmatched_rows, {}),
         adapted=Counter({CASE: len(alike)} if alike else {}),
     )
+
+
+def _similar_patients(
+    rows: Sequence[LabelRow],
+    unmatched: Mapping[int, tuple[str, str]],
+    without_row: Mapping[str, str],
+) -> dict[int, tuple[str, str]]:
+    """Rows without an image -> an image whose patient has no row and a similar identifier."""
+    names = list(without_row)
+    left = {n: rows[n].patient for n, (reason, _) in unmatched.items() if reason != NEARLY}
+    likely = likely_names(left.values(), names)
+    return {
+        number: (SIMILAR, without_row[names[likely[patient]]])
+        for number, patient in left.items()
+        if patient in likely
+    }
 
 
 def _alike(of_patient: Mapping[str, object], names_of: Sequence[tuple[str, ...]]) -> dict[str, str]:
