@@ -62,7 +62,7 @@ def listed_images(
 def listed_rows(table: LabelTable, outcomes: Outcomes, matching: Matching) -> Iterator[Listed]:
     """Rows in the order of the file."""
     found: list[tuple[int, Listed]] = [
-        (row.line, Listed("row", _name(row), True, row.reason)) for row in table.bad_rows
+        (row.line, Listed("row", row_name(row), True, row.reason)) for row in table.bad_rows
     ]
     ambiguous = set(matching.ambiguous_images)
     for number, (row, label) in enumerate(zip(table.rows, outcomes.classes, strict=True)):
@@ -77,7 +77,7 @@ def listed_rows(table: LabelTable, outcomes: Outcomes, matching: Matching) -> It
         elif row.patient in outcomes.contradictory:
             why.append("its patient has contradictory outcomes")
         if why:
-            found.append((row.line, Listed("row", _name(row), True, "; ".join(why))))
+            found.append((row.line, Listed("row", row_name(row), True, "; ".join(why))))
     return (item for _, item in sorted(found, key=lambda pair: pair[0]))
 
 
@@ -85,6 +85,7 @@ def _meaning(row: LabelRow) -> str:
     return f"line {row.line} may mean it, '{row.image or row.patient}'"
 
 
-def _name(row: LabelRow | BadRow) -> str:
+def row_name(row: LabelRow | BadRow) -> str:
+    """Its line, patient and image."""
     image = f", image '{row.image}'" if row.image else ""
     return f"line {row.line}, patient '{row.patient}'{image}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from client.data.identity import bare, folded
+from client.data.identity import folded, same_identifier
 from client.data.image_file import ImageFile
 from client.data.image_names import CASE, NO_NAME, match_names, stem_of
 from client.data.labels import LabelRow
@@ -161,7 +161,7 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
         matched.append(tuple(of_patient[known[0]]) if len(known) == 1 else ())
         with_image.update(number for name in known for number in of_patient[name])
         for name in () if known else names:
-            without_row.setdefault(_nearly(name), file.relative)
+            without_row.setdefault(same_identifier(name), file.relative)
         if len(known) > 1 and file.picture.reason is None:
             ambiguous.append(file.relative)
         if len(known) != 1:
@@ -170,8 +170,8 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
         # patient's folder was never meant to be one of the images.
         could_match.append(file.picture.reason != NO_IMAGE and bool(known or not names))
     unmatched_rows = {
-        number: (NEARLY, without_row[_nearly(row.patient)])
-        if _nearly(row.patient) in without_row
+        number: (NEARLY, without_row[same_identifier(row.patient)])
+        if same_identifier(row.patient) in without_row
         else (NO_IMAGE_OF_PATIENT, "")
         for number, row in enumerate(rows)
         if number not in with_image
@@ -220,10 +220,6 @@ def _alike(of_patient: Mapping[str, object], names_of: Sequence[tuple[str, ...]]
         for key, patients in in_table.items()
         if len(patients) == 1 and len(spelled[key]) == 1 and patients[0] not in spelled[key]
     }
-
-
-def _nearly(identifier: str) -> str:
-    return bare(folded(identifier))
 
 
 def _why_no_row(names: tuple[str, ...]) -> str:

@@ -1,10 +1,11 @@
-"""A prediction as a table on a terminal, as JSON, and as CSV with a row an image."""
+"""A prediction as a table on a terminal, as JSON, and as CSV with a row a patient or an image."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
+from collections import defaultdict
 from typing import Any
 
 from rich.console import Console
@@ -17,8 +18,12 @@ from client.predict.scores import ImageScore, PatientScore, Prediction
 from shared.plain import shown, spreadsheet_cell
 from shared.run.finished import NOTICE
 
-COLUMNS = (
-    "file", "patient", "probability", "distance", "unlike_training", "notes", "explanation",
+PATIENT_COLUMNS = (
+    "site", "patient", "images", "probability", "calibrated", "threshold", "positive",
+    "images_unlike_training", "notes", "files",
+)  # fmt: skip
+IMAGE_COLUMNS = (
+    "file", "site", "patient", "probability", "distance", "unlike_training", "notes", "explanation",
     "patient_images", "patient_probability", "patient_calibrated", "threshold", "patient_positive",
     "refused",
 )  # fmt: skip
@@ -43,7 +48,8 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "recalibration": _recalibration(prediction.recalibration),
         "patients": [
             {
-                "patient": patient.person[1],
+                "site": patient.site or None,
+                "patient": patient.patient,
                 "images": patient.images,
                 "probability": patient.probability,
                 "calibrated": patient.calibrated,
@@ -54,6 +60,7 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "images": [
             {
                 "file": printable(image.file),
+                "site": image.site or None,
                 "patient": image.patient,
                 "probability": image.probability,
                 "distance": image.distance,
@@ -66,6 +73,7 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "refused": [
             {"file": printable(item.path), "reason": item.reason} for item in prediction.refused
         ],
+        "rows_without_image": list(prediction.rows_without_image),
     }
 
 
@@ -73,13 +81,45 @@ def _recalibration(fit: tuple[float, float] | None) -> dict[str, float] | None:
     return None if fit is None else dict(zip(("intercept", "slope"), fit, strict=True))
 
 
-def to_csv(prediction: Prediction) -> str:
+def patients_csv(prediction: Prediction) -> str:
+    """A row a patient, with the names of its images, separated by semicolons.
+
+    Texts are safe in a spreadsheet (`spreadsheet_cell`); exact ones are in the JSON.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, PATIENT_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    images = defaultdict(list)
+    for image in prediction.images:
+        images[image.person].append(image)
+    for patient in prediction.patients:
+        own = images[patient.person]
+        notes = dict.fromkeys(note for image in own for note in image.notes)
+        unlike = [is_unlike(image) for image in own]
+        writer.writerow(
+            {
+                "site": spreadsheet_cell(patient.site),
+                "patient": spreadsheet_cell(patient.patient),
+                "images": patient.images,
+                "probability": patient.probability,
+                "calibrated": patient.calibrated,
+                "threshold": prediction.point.threshold,
+                "positive": _word(patient.positive),
+                "images_unlike_training": "" if None in unlike else sum(map(bool, unlike)),
+                "notes": spreadsheet_cell("; ".join(notes)),
+                "files": spreadsheet_cell("; ".join(str(image.file) for image in own)),
+            }
+        )
+    return text.getvalue()
+
+
+def images_csv(prediction: Prediction) -> str:
     """A row an image, its patient's values repeated; a refused one has its reason alone.
 
     Texts are safe in a spreadsheet (`spreadsheet_cell`); exact ones are in the JSON.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, IMAGE_COLUMNS, lineterminator="\n")
     writer.writeheader()
     patients = {patient.person: patient for patient in prediction.patients}
     for image in prediction.images:
@@ -87,6 +127,7 @@ def to_csv(prediction: Prediction) -> str:
         writer.writerow(
             {
                 "file": spreadsheet_cell(image.file),
+                "site": spreadsheet_cell(image.site),
                 "patient": spreadsheet_cell(image.patient),
                 "probability": image.probability,
                 "distance": image.distance,
@@ -119,13 +160,17 @@ def print_prediction(prediction: Prediction) -> None:
 
 def _patients(patients: tuple[PatientScore, ...]) -> Table:
     table = Table(title="Patients")
+    sites = any(patient.site for patient in patients)
+    if sites:
+        table.add_column("site", overflow="fold")
     table.add_column("patient", overflow="fold")
     for column in ("images", "probability", "calibrated"):
         table.add_column(column, justify="right")
     table.add_column("at the threshold")
     for patient in patients:
         table.add_row(
-            Text(shown(patient.person[1])),
+            *([patient.site] if sites else []),
+            Text(shown(patient.patient)),
             str(patient.images),
             _number(patient.probability),
             _number(patient.calibrated),
@@ -152,11 +197,21 @@ def _images(images: tuple[ImageScore, ...]) -> Table:
     return table
 
 
-def _lines(prediction: Prediction) -> list[str]:
+def beside_a_table(prediction: Prediction) -> list[str]:
+    """What a table that is printed does not say: what is missing in it, and what it is worth."""
+    return [*_missing(prediction), *filter(None, (prediction.caution, NOTICE))]
+
+
+def _missing(prediction: Prediction) -> list[str]:
     lines = [shown(f"refused  {item.path}: {item.reason}") for item in prediction.refused]
     if prediction.refused:
         total = len(prediction.refused) + len(prediction.images)
         lines.append(f"{len(prediction.refused)} of {total} files refused.")
+    return [*lines, *(shown(f"no image {row}") for row in prediction.rows_without_image)]
+
+
+def _lines(prediction: Prediction) -> list[str]:
+    lines = _missing(prediction)
     if not prediction.images:
         return lines
     point = prediction.point

@@ -1,16 +1,11 @@
-"""Where a site's images lie, and which patients their DICOM headers name."""
+"""Where a site's images lie."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.data.discover import find_images
-from client.imaging.decoders import Decoders
-from client.imaging.format import image_format
-from client.imaging.limits import MAXIMUM_PIXELS, helper_count
 from shared.errors import SiteError
 
 _USUAL = ("images", "image", "img", "imgs", "dicom", "dicoms", "bilder", "data")
@@ -65,23 +60,3 @@ def _usual_or_all(folder: Path) -> FoundImages | None:
 def _images_in(folder: Path, why: str) -> FoundImages | None:
     files = tuple(path.relative_to(folder).as_posix() for path in find_images(folder))
     return FoundImages(folder, files, why) if files else None
-
-
-def read_patient_ids(folder: Path, files: Sequence[str]) -> Mapping[str, str | None]:
-    """File -> its DICOM Patient ID, None where it has none; other formats are left out.
-
-    Headers are read in helper processes, as all bytes of images are.
-    """
-    dicom = [file for file in files if _is_dicom(folder / file)]
-    if not dicom:
-        return {}
-    with Decoders() as decoders, ThreadPoolExecutor(helper_count(MAXIMUM_PIXELS)) as pool:
-        found = pool.map(lambda file: decoders.patient_id(folder / file), dicom)
-        return dict(zip(dicom, found, strict=True))
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        return image_format(path) == "DICOM"
-    except OSError:
-        return False

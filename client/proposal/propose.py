@@ -13,9 +13,10 @@ from pathlib import Path
 from client.data.image_file import ImageFile, Picture
 from client.data.labels import read_labels
 from client.data.matching import classify, match_by_image, match_by_patient
+from client.data.patient_ids import read_patient_ids
 from client.proposal.classes import Classes, guess_classes
 from client.proposal.columns import Column, column_named, read_columns
-from client.proposal.images import FoundImages, find_image_folder, read_patient_ids
+from client.proposal.images import FoundImages, find_image_folder
 from client.proposal.roles import Guess, guess_image, guess_outcome, guess_patient
 from client.proposal.words import EXAMINATION_NAME, plain
 from client.settings import SiteSettings, normalised_value

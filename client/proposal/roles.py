@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from client.data.identity import bare, folded
+from client.data.identity import same_identifier
 from client.data.image_names import match_names, stem_of
 from client.proposal.columns import Column
 from client.proposal.images import FoundImages
@@ -77,14 +77,14 @@ def guess_patient(
     entries = () if image is None else image.values
     file_of = match_names(images.folder, table, entries, files).file_of
     named = [_patients_of(file, identifiers) for file in files]
-    known = {_same(name) for names in named for name in names}
+    known = {same_identifier(name) for names in named for name in names}
     scored = []
     for column in columns:
         words = plain(column.name)
         if column is image or len(column.values) < 2 or NOT_PATIENT_NAME.search(words):
             continue
         if image is None:
-            agreeing = sum(_same(value) in known for value in column.values)
+            agreeing = sum(same_identifier(value) in known for value in column.values)
             share = agreeing / len(column.values)
         else:
             share = _agreement(column, image, files, identifiers, file_of)
@@ -130,7 +130,7 @@ def _agreement(
     for value, name in zip(column.cells, image.cells, strict=True):
         found = identifiers.get(files[file_of[name]]) if name in file_of else None
         total += found is not None
-        same += found is not None and _same(found) == _same(value)
+        same += found is not None and same_identifier(found) == same_identifier(value)
     return same / total if total else 0.0
 
 
@@ -140,10 +140,6 @@ def _patients_of(file: str, identifiers: Mapping[str, str | None]) -> tuple[str,
         return tuple(filter(None, (identifiers[file],)))
     path = PurePosixPath(file)
     return (stem_of(path.name), *path.parent.parts)
-
-
-def _same(identifier: str) -> str:
-    return bare(folded(identifier))
 
 
 def guess_outcome(columns: Sequence[Column]) -> Guess:

@@ -87,9 +87,10 @@ def test_patients_have_the_mean_of_their_images(run: Path, hospital: Path, here:
 def test_csv_and_json_say_the_same(tmp_path: Path, run: Path, hospital: Path, here: Here) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     words = ("predict", run, hospital / "images", tmp_path / "bad.png")
-    found = json.loads(here(*words, "--json", "--csv", tmp_path / "scores.csv")[1])
-    code, out, err = here(*words, "--csv", "-")
-    assert (code, err) == (0, NOTICE + "\n")
+    found = json.loads(here(*words, "--json", "--images-csv", tmp_path / "scores.csv")[1])
+    code, out, err = here(*words, "--images-csv", "-")
+    bad = f"refused  {tmp_path}/bad.png: not a DICOM, PNG or JPEG file\n"
+    assert (code, err) == (0, f"{bad}1 of {len(found['images']) + 1} files refused.\n{NOTICE}\n")
     assert out == (tmp_path / "scores.csv").read_text(encoding="utf-8")
     *rows, refused = csv.DictReader(io.StringIO(out))
     assert [row["file"] for row in rows] == [item["file"] for item in found["images"]]
@@ -104,6 +105,25 @@ def test_csv_and_json_say_the_same(tmp_path: Path, run: Path, hospital: Path, he
         assert row["patient_positive"] == ("yes" if patient["positive"] else "no")
     assert refused["file"] == str(tmp_path / "bad.png")
     assert refused["refused"] == "not a DICOM, PNG or JPEG file" == found["refused"][0]["reason"]
+
+
+def test_the_csv_of_patients(tmp_path: Path, run: Path, hospital: Path, here: Here) -> None:
+    words = ("predict", run, hospital / "images")
+    found = json.loads(here(*words, "--json", "--csv", tmp_path / "scores.csv")[1])
+    code, out, _ = here(*words, "--csv", "-")
+    assert code == 0
+    assert out == (tmp_path / "scores.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["patient"] for row in rows] == [item["patient"] for item in found["patients"]]
+    for row, item in zip(rows, found["patients"], strict=True):
+        own = [image for image in found["images"] if image["patient"] == row["patient"]]
+        assert row["files"] == "; ".join(image["file"] for image in own)
+        assert int(row["images"]) == len(own)
+        assert float(row["probability"]) == item["probability"]
+        assert float(row["calibrated"]) == item["calibrated"]
+        assert (row["threshold"], row["positive"]) == ("0.4", "yes" if item["positive"] else "no")
+        far = sum(image["unlike_training"] for image in own)
+        assert int(row["images_unlike_training"]) == far
 
 
 def test_an_image_larger_than_the_limit_is_refused(
@@ -305,7 +325,8 @@ def test_names_that_are_no_text_and_long_ones(
             b"" if b"bad" in name else content
         )
     explained = tmp_path / "e"
-    for words in ((), ("--json",), ("--csv", "-"), ("--csv", tmp_path / "s.csv")):
+    file = ("--images-csv", tmp_path / "s.csv")
+    for words in ((), ("--json",), ("--csv", "-"), ("--images-csv", "-"), file):
         code, out, _ = here("predict", run, folder, "--explain", explained, *words)
         assert code == 0
         out.encode("utf-8")
@@ -327,6 +348,8 @@ def test_nothing_scored_exits_with_2(tmp_path: Path, run: Path, here: Here) -> N
         (("RUN", "EMPTY"), "There is no DICOM, PNG or JPEG image in"),
         (("EMPTY", "EMPTY"), "is no run's folder"),
         (("RUN", "EMPTY", "--json", "--csv", "-"), "Both --csv - and --json"),
+        (("RUN", "EMPTY", "--csv", "-", "--images-csv", "-"), "--images-csv - is not the only one"),
+        (("RUN", "EMPTY", "--patient", "x"), "columns of a table, and no table is named"),
     ],
 )
 def test_the_users_mistakes(
