@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from client.settings import normalised_value
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -99,7 +101,7 @@ def grade_of(value: str) -> int | None:
 
 def is_unknown(value: str) -> bool:
     """Whether the value says that nobody knows; -1 does where 0 and 1 are the classes."""
-    text = value.strip().casefold()
+    text = normalised_value(value)
     return text in _MISSING_MARKS or text in _UNKNOWN or bool(set(plain(value).split()) & _UNKNOWN)
 
 
