@@ -87,7 +87,7 @@ def test_a_table_says_so_as_well(
     if beside:
         found = predict(here, run, table)
     else:
-        table = shutil.move(table, tmp_path / "elsewhere.csv")
+        table = table.rename(tmp_path / "elsewhere.csv")
         found = predict(here, run, site / "images", table)
     assert scores(found) == expected
     assert {one["site"] for one in found["patients"]} == {None}

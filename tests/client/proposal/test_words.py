@@ -24,11 +24,9 @@ def test_what_a_value_says_of_the_finding(value: str, column: str, meaning: bool
     assert meaning_of(value, column) is meaning
 
 
-@pytest.mark.parametrize(
-    "value", ["unknown", "?", "n/a", "-1", "Uncertain", "nicht bekannt?", "na"]
-)
+@pytest.mark.parametrize("value", ["unknown", "?", "n/a", "-1.0", "Uncertain", "na"])
 def test_what_says_that_nobody_knows(value: str) -> None:
-    assert is_unknown(value) or value == "nicht bekannt?"
+    assert is_unknown(value)
 
 
 def test_words_apart_in_small_letters() -> None:
