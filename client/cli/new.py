@@ -77,21 +77,19 @@ def new(
     from client.proposal.text import site_toml
     from client.settings import load_site
 
-    proposal = propose(
-        site,
-        find_table(site, table),
-        Choices(
-            name=name,
-            images=None if images is None else Path(os.path.abspath(os.path.expanduser(images))),
-            image=image,
-            by_patient=no_image,
-            patient=patient,
-            outcome=outcome,
-            positive=tuple(positive or ()),
-            negative=tuple(negative or ()),
-            covariate=covariate,
-        ),
+    choices = Choices(
+        name=name,
+        images=None if images is None else Path(os.path.abspath(os.path.expanduser(images))),
+        image=image,
+        by_patient=no_image,
+        patient=patient,
+        outcome=outcome,
+        positive=tuple(positive or ()),
+        negative=tuple(negative or ()),
+        covariate=covariate,
     )
+    with Console(stderr=True).status("Reading the table and the names of images"):
+        proposal = propose(site, find_table(site, table), choices)
     text = site_toml(proposal)
     print_proposal(proposal, Console(stderr=print_only))
     if print_only:

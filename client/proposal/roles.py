@@ -29,6 +29,8 @@ from shared.errors import SiteError
 _MOST_OUTCOMES = 20
 _SHOWN = 6
 _MATCHED = 0.2
+_SAMPLE = 300
+"""Entries that show whether a column may name images."""
 _COUNTER = re.compile(r"[ _.-]+[a-z]*[ _.-]*\d{1,3}$", re.IGNORECASE)
 
 
@@ -45,14 +47,19 @@ def guess_image(columns: Sequence[Column], table: Path, images: FoundImages) -> 
     scored = []
     for column in columns:
         entries = list(column.values)
+        named = bool(IMAGE_NAME.search(plain(column.name)))
+        # Ages and the like are no names of files that are numbered.
+        clinical = not named and CLINICAL_NAME.search(plain(column.name))
+        if clinical or len(entries) < 0.5 * column.filled:
+            continue
+        some = entries[:: -(-len(entries) // _SAMPLE)]
+        if len(match_names(images.folder, table, some, images.files).file_of) < _MATCHED * len(
+            some
+        ):
+            continue
         found = match_names(images.folder, table, entries, images.files)
-        share = len(found.file_of) / max(len(entries), 1)
-        if share >= _MATCHED and len(entries) >= 0.5 * column.filled:
-            files = len(set(found.file_of.values()))
-            named = bool(IMAGE_NAME.search(plain(column.name)))
-            if not named and CLINICAL_NAME.search(plain(column.name)):
-                continue  # ages and the like, where files are numbered
-            scored.append((files / len(images.files) + named, files, column))
+        files = len(set(found.file_of.values()))
+        scored.append((files / len(images.files) + named, files, column))
     if not scored:
         return Guess(None, "no column has names of the image files")
     _, files, best = max(scored, key=lambda item: item[:2])

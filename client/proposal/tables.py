@@ -34,7 +34,8 @@ def find_table(site: Path, named: Path | None) -> Path:
     if not found:
         raise SiteError(
             f"There is no table in {site}; name the CSV or XLSX file that has each image's "
-            "patient and outcome with --from."
+            "patient and outcome with --from. Where the images lie in a folder for each outcome, "
+            "write such a table first: patient,image,outcome."
         )
     names = ", ".join(path.name for path in found[:10])
     raise SiteError(
