@@ -50,12 +50,11 @@ def guess_image(columns: Sequence[Column], table: Path, images: FoundImages) -> 
         named = bool(IMAGE_NAME.search(plain(column.name)))
         # Ages and the like are no names of files that are numbered.
         clinical = not named and CLINICAL_NAME.search(plain(column.name))
-        if clinical or len(entries) < 0.5 * column.filled:
+        if clinical or not entries or len(entries) < 0.5 * column.filled:
             continue
         some = entries[:: -(-len(entries) // _SAMPLE)]
-        if len(match_names(images.folder, table, some, images.files).file_of) < _MATCHED * len(
-            some
-        ):
+        sample = match_names(images.folder, table, some, images.files)
+        if len(sample.file_of) < _MATCHED * len(some):
             continue
         found = match_names(images.folder, table, entries, images.files)
         files = len(set(found.file_of.values()))

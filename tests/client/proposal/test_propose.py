@@ -70,7 +70,7 @@ def columns(proposal: Proposal) -> tuple[str, str | None, str]:
         (["MRN", "DICOM", "age", "CLD"],
          lambda n: (f"{n:07d}", FILES[n].upper(), n % 3, "NY"[n % 2]),
          ("MRN", "DICOM", "CLD")),
-        (["case", "file", "y"], lambda n: (n, FILES[n][:-4], ["TRUE", "FALSE"][n % 2]),
+        (["case", "file", "y", "empty"], lambda n: (n, FILES[n][:-4], ["TRUE", "FALSE"][n % 2], ""),
          ("case", "file", "y")),
     ],
     ids=["plain", "ChestX-ray14", "index column", "numbers", "no suffix"],
