@@ -107,8 +107,9 @@ def _predict(run: Path, images: list[Path], options: Options) -> Prediction:
 
 def _show(prediction: Prediction, csv: str | None, by_image: str | None, json_output: bool) -> None:
     from client.predict import output
+    from client.predict.spreadsheets import images_csv, patients_csv
 
-    tables = ((csv, output.patients_csv), (by_image, output.images_csv))
+    tables = ((csv, patients_csv), (by_image, images_csv))
     for name, write in tables:
         if name is not None and name != "-":
             write_text_atomically(Path(name), write(prediction))

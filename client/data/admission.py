@@ -11,7 +11,8 @@ from client.data.cohort import Cohort
 from client.data.fates import count_vanished, covariates_of, decide_fates
 from client.data.image_file import ImageFile
 from client.data.labels import LabelRow, read_labels
-from client.data.matching import Matching, classify, match_by_image, match_by_patient
+from client.data.matching import Matching, classify, match_by_image
+from client.data.patient_matching import match_by_patient
 from client.data.reading import read_images
 from client.data.report import AdmissionReport, Found, make_report
 from client.settings import SiteSettings

@@ -13,8 +13,9 @@ from client.data.identity import same_identifier
 from client.data.image_file import ImageFile, Picture
 from client.data.labels import LabelRow, read_labels
 from client.data.listing import row_name
-from client.data.matching import match_by_image, match_by_patient
+from client.data.matching import match_by_image
 from client.data.patient_ids import read_patient_ids
+from client.data.patient_matching import match_by_patient
 from client.imaging.facts import ImageFacts
 from client.imaging.subject import other_than_frontal_chest
 from client.proposal.columns import column_named, read_columns

@@ -14,6 +14,7 @@ from scipy.special import logit as logit_of
 from client.data.listing import doubts_of
 from client.imaging.facts import ImageFacts
 from client.imaging.patient_id import has_lost_letters
+from client.predict.distance import UNLIKE
 from client.predict.files import ReadImage, Refused, printable
 from client.predict.owners import Owner
 from shared.errors import ConfigError
@@ -175,3 +176,8 @@ def shared_pictures(images: Sequence[ImageScore]) -> frozenset[str]:
         if image.identified:
             patients[image.fingerprint].add(image.person)
     return frozenset(picture for picture, named in patients.items() if len(named) > 1)
+
+
+def is_unlike(image: ImageScore) -> bool | None:
+    """Whether the image is farther from the training images than `UNLIKE`; None where unknown."""
+    return None if image.distance is None else image.distance > UNLIKE

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.data.image_file import ImageFile, Picture
-from client.data.labels import read_labels
-from client.data.matching import classify, match_by_image, match_by_patient
 from client.data.patient_ids import read_patient_ids
 from client.proposal.classes import Classes, guess_classes
 from client.proposal.columns import Column, column_named, read_columns
+from client.proposal.found import Found, find
 from client.proposal.images import FoundImages, find_image_folder
 from client.proposal.roles import Guess, guess_image, guess_outcome, guess_patient
 from client.proposal.words import EXAMINATION_NAME, plain
@@ -46,22 +43,6 @@ class Choices:
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     covariate: str | None = None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the proposal finds in table and folder; patients with both outcomes are in no class."""
-
-    rows: int
-    files: int
-    patients: tuple[tuple[str, int, int], ...]
-    """Word of the class, its patients, its images."""
-    rows_without_image: int
-    files_without_row: int
-    contradictory: int
-    bad_rows: int
-    excluded: int
-    """Rows with another outcome or none."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +82,7 @@ def propose(site: Path, table: Path, choices: Choices) -> Proposal:
     columns = read_columns(table)
     guessed = _guess(site, table, columns, choices)
     settings = _settings(site, table, name, guessed)
-    found = _find(settings, guessed)
+    found = find(settings, guessed.images.files, guessed.identifiers)
     used = (settings.patient, settings.image, settings.outcome, settings.covariate)
     assert guessed.outcome.column is not None
     return Proposal(
@@ -188,42 +169,6 @@ def _settings(site: Path, table: Path, name: str, guessed: _Guesses) -> SiteSett
         encoding=Encoding(BINARY, tuple(tuple(map(normalised_value, own)) for own in values)),
         covariate=None if guessed.covariate is None else guessed.covariate.name,
         cache=Path(os.devnull),  # nothing is kept
-    )
-
-
-def _find(settings: SiteSettings, guessed: _Guesses) -> Found:
-    """What admission will match, as far as it needs no pixels."""
-    labels = read_labels(settings)
-    outcomes = classify(settings, labels.rows)
-    files = [
-        ImageFile(file, "", Picture(patient_id=guessed.identifiers.get(file)))
-        for file in guessed.images.files
-    ]
-    matching = (
-        match_by_patient(labels.rows, files)
-        if settings.image is None
-        else match_by_image(settings, labels.rows, files)
-    )
-    patients: dict[int, set[str]] = defaultdict(set)
-    images: Counter[int] = Counter()
-    for rows in matching.rows:
-        usable = [number for number in rows if outcomes.classes[number] is not None]
-        patient = labels.rows[usable[0]].patient if usable else ""
-        label = outcomes.classes[usable[0]] if usable else None
-        if label is not None and patient not in outcomes.contradictory:
-            patients[label].add(patient)
-            images[label] += 1
-    return Found(
-        rows=len(labels.rows) + len(labels.bad_rows),
-        files=len(files),
-        patients=tuple(
-            (one.word, len(patients[one.label]), images[one.label]) for one in BINARY.classes
-        ),
-        rows_without_image=matching.labels_without_image + len(matching.ambiguous_images),
-        files_without_row=sum(not rows for rows in matching.rows),
-        contradictory=len(outcomes.contradictory),
-        bad_rows=len(labels.bad_rows),
-        excluded=sum(label is None for label in outcomes.classes),
     )
 
 

@@ -102,8 +102,14 @@ def _list(values: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    """A TOML string: JSON's escapes are TOML's, but for the character DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    r"""A TOML string: JSON's escapes are TOML's, and TOML's `\U` for what cannot be printed.
+
+    What is no text at all (a byte of a file's name) stays, and is refused later.
+    """
+    written = json.dumps(text, ensure_ascii=False)
+    return "".join(
+        c if c.isprintable() or "\ud800" <= c <= "\udfff" else f"\\U{ord(c):08x}" for c in written
+    )
 
 
 def _comment(text: str) -> str:

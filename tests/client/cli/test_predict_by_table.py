@@ -10,17 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from pydicom import dcmread
-from safetensors.torch import load_file
 
-from client.imaging.image import decode, fit_square
-from shared.model.network import build_network
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 
 Here = Callable[..., tuple[int, str, str]]
+Expected = dict[str, tuple[int, Any]]
 WriteSite = Callable[..., Path]
 
 
@@ -35,27 +31,17 @@ def site(tmp_path: Path, write_site: WriteSite) -> Path:
     return write_site(tmp_path, "north", 12)
 
 
-def probability(run: Path, path: Path) -> float:
-    """From the files alone."""
-    network = build_network("micro", dropout=0.0)
-    network.load_state_dict(load_file(run / "model.safetensors"))
-    network.eval()
-    square = fit_square(decode(path).pixels, 32, "pad").astype(np.float32)
-    image = (2 * square / 65535 - 1) * 1024
-    with torch.no_grad():
-        return float(torch.sigmoid(network(torch.from_numpy(image)[None, None]).double()))
-
-
 def scores(found: dict[str, Any]) -> dict[str, tuple[int, float]]:
     return {one["patient"]: (one["images"], one["probability"]) for one in found["patients"]}
 
 
-def means(run: Path, site: Path) -> dict[str, tuple[int, Any]]:
+@pytest.fixture
+def expected(run: Path, site: Path, probability: Callable[[Path, Path, int], float]) -> Expected:
     """Patient -> images and mean probability, from the table's text alone."""
     own: dict[str, list[float]] = {}
     for line in (site / "labels.csv").read_text(encoding="utf-8").splitlines()[1:]:
         patient, file, _ = line.split(",")
-        own.setdefault(patient, []).append(probability(run, site / "images" / file))
+        own.setdefault(patient, []).append(probability(run, site / "images" / file, 32))
     return {p: (len(v), pytest.approx(sum(v) / len(v), abs=1e-5)) for p, v in own.items()}
 
 
@@ -66,9 +52,11 @@ def predict(here: Here, *words: object) -> dict[str, Any]:
     return found
 
 
-def test_two_images_of_a_sites_patient_are_one_patient(run: Path, site: Path, here: Here) -> None:
+def test_two_images_of_a_sites_patient_are_one_patient(
+    run: Path, site: Path, here: Here, expected: Expected
+) -> None:
     found = predict(here, run, site)
-    assert scores(found) == means(run, site)
+    assert scores(found) == expected
     assert {one["site"] for one in (*found["patients"], *found["images"])} == {"north"}
     assert (found["refused"], found["rows_without_image"]) == ([], [])
     code, out, _ = here("predict", run, site, "--csv", "-")
@@ -79,9 +67,8 @@ def test_two_images_of_a_sites_patient_are_one_patient(run: Path, site: Path, he
 
 @pytest.mark.parametrize("beside", [True, False], ids=["images beside it", "images elsewhere"])
 def test_a_table_says_so_as_well(
-    tmp_path: Path, run: Path, site: Path, here: Here, beside: bool
+    tmp_path: Path, run: Path, site: Path, here: Here, expected: Expected, beside: bool
 ) -> None:
-    expected = means(run, site)
     table = site / "labels.csv"
     (site / "site.toml").unlink()
     if beside:
@@ -93,8 +80,9 @@ def test_a_table_says_so_as_well(
     assert {one["site"] for one in found["patients"]} == {None}
 
 
-def test_columns_that_no_guess_would_find(run: Path, site: Path, here: Here) -> None:
-    expected = means(run, site)
+def test_columns_that_no_guess_would_find(
+    run: Path, site: Path, here: Here, expected: Expected
+) -> None:
     table = site / "labels.csv"
     text = table.read_text(encoding="utf-8").replace("patient,file", "q,w")
     (site / "site.toml").unlink()
@@ -105,8 +93,7 @@ def test_columns_that_no_guess_would_find(run: Path, site: Path, here: Here) -> 
     assert scores(predict(here, run, table, "--patient", "q", "--image", "W")) == expected
 
 
-def test_patients_need_no_outcome(run: Path, site: Path, here: Here) -> None:
-    expected = means(run, site)
+def test_patients_need_no_outcome(run: Path, site: Path, here: Here, expected: Expected) -> None:
     table = site / "labels.csv"
     text = table.read_text(encoding="utf-8").replace("sick", "").replace("well", "pending")
     table.write_text(text, encoding="utf-8")

@@ -17,16 +17,14 @@ import torch
 from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from safetensors.torch import load_file
 
 from client.data.admission import admit
-from client.imaging.image import decode, fit_square
 from client.settings import load_site
-from shared.model.network import build_network
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 from shared.run.finished import LOCAL_STATISTICS, NOTICE
 
 Here = Callable[..., tuple[int, str, str]]
+Probability = Callable[[Path, Path, int], float]
 CALIBRATION: dict[str, Any] = {
     "temperature": 2.0,
     "recalibration": {"intercept": -1.5, "slope": 0.5},
@@ -48,18 +46,9 @@ def run(tmp_path: Path, write_finished: Callable[..., Path]) -> Path:
     return write_finished(tmp_path / "run", CALIBRATION, image_size=64)
 
 
-def probability(run: Path, path: Path) -> float:
-    """From the files alone."""
-    network = build_network("micro", dropout=0.0)
-    network.load_state_dict(load_file(run / "model.safetensors"))
-    network.eval()
-    square = fit_square(decode(path).pixels, 64, "pad").astype(np.float32)
-    image = (2 * square / 65535 - 1) * 1024
-    with torch.no_grad():
-        return float(torch.sigmoid(network(torch.from_numpy(image)[None, None]).double()))
-
-
-def test_patients_have_the_mean_of_their_images(run: Path, hospital: Path, here: Here) -> None:
+def test_patients_have_the_mean_of_their_images(
+    run: Path, hospital: Path, here: Here, probability: Probability
+) -> None:
     code, out, err = here("predict", run, hospital / "images", "--json")
     found = json.loads(out)
     assert (code, err, found["notice"], found["refused"]) == (0, "", NOTICE, [])
@@ -68,7 +57,7 @@ def test_patients_have_the_mean_of_their_images(run: Path, hospital: Path, here:
     assert [item["file"] for item in found["images"]] == [str(path) for path in files]
     by_patient: dict[str, list[float]] = {}
     for item, path in zip(found["images"], files, strict=True):
-        assert item["probability"] == pytest.approx(probability(run, path), abs=1e-5)
+        assert item["probability"] == pytest.approx(probability(run, path, 64), abs=1e-5)
         assert item["patient"] == dcmread(path).PatientID == path.name.partition("_")[0]
         by_patient.setdefault(item["patient"], []).append(item["probability"])
     assert max(map(len, by_patient.values())) > 1
