@@ -34,8 +34,10 @@ SHARED_FILE = "several names of the table fit its file"
 ELSEWHERE = "a file of this name lies in other folders"
 OTHER_FORMAT = "a file of this name has another format"
 LIKELY = "no file of this name, but a similar one that no row names"
+NO_IMAGE_FILE = "a file of this name is there, but it is hidden, compressed or no image"
 ZEROS = "a file has this name but for leading zeros or a final .0"
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+_PACKED = (".gz", ".zip", ".bz2")
 Form = Callable[[str], str]
 
 
@@ -162,6 +164,10 @@ class _Matcher:
         unknown = [entry for entry, (reason, _) in self.left.items() if reason == NO_FILE]
         for entry, place in likely_names(unknown, free).items():
             self.left[entry] = (LIKELY, free[place])
+        for entry, (reason, _) in self.left.items():
+            path = self.images / _slashed(entry).lstrip("/")
+            if reason == NO_FILE and any(os.path.exists(f"{path}{end}") for end in ("", *_PACKED)):
+                self.left[entry] = (NO_IMAGE_FILE, "")
 
 
 class _Index:

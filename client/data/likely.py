@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
@@ -47,7 +48,8 @@ def likely_names(wanted: Iterable[str], names: Sequence[str]) -> dict[str, int]:
 
 
 def _skeleton(name: str) -> str:
-    text = folded(unquote(name.replace("\\", "/").rpartition("/")[2]))
+    text = unquote(name.replace("\\", "/").rpartition("/")[2])
+    text = folded(unicodedata.normalize("NFKC", text))
     while text.endswith(tuple(IMAGE_SUFFIXES)):
         text = text[: text.rindex(".")]
     text = _COPY.sub("", text).translate(_CONFUSED)

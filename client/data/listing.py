@@ -5,11 +5,14 @@ It names patients and files: it is for the site's own terminal, where its owner 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from client.data.fates import Fate
+from client.data.fates import SHARED, Fate
+from client.data.identity import folded
 from client.data.image_file import ImageFile
+from client.data.image_names import stem_of
 from client.data.labels import BadRow, LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
 from client.imaging.facts import ImageFacts
@@ -43,12 +46,18 @@ def listed_images(
     contradicting: dict[str, str],
 ) -> Iterator[Listed]:
     """Files in their order; `contradicting` has the Patient ID and patient of those that differ."""
+    bad_rows: dict[str, list[BadRow]] = defaultdict(list)
+    for row in table.bad_rows:
+        if row.image:
+            bad_rows[_key(row.image)].append(row)
     for number, (file, fate) in enumerate(zip(files, fates, strict=True)):
         if fate.kind != "admitted":
-            why = [fate.why]
+            rows = [table.rows[row] for row in matching.rows[number]]
+            why = [fate.why, *(_lines_of(rows) if fate.why == SHARED else ())]
             if fate.kind == "without label":
                 meant = (_meaning(table.rows[row]) for row in matching.meant_by.get(number, ()))
                 why = [matching.unmatched_files.get(number, fate.kind), *meant]
+                why += [_bad_row(row) for row in bad_rows.get(_key(file.relative), ())]
             yield Listed("image", file.relative, True, "; ".join(why))
             continue
         facts = file.picture.facts
@@ -79,6 +88,20 @@ def listed_rows(table: LabelTable, outcomes: Outcomes, matching: Matching) -> It
         if why:
             found.append((row.line, Listed("row", row_name(row), True, "; ".join(why))))
     return (item for _, item in sorted(found, key=lambda pair: pair[0]))
+
+
+def _key(name: str) -> str:
+    """The name of a file or of an entry that may mean it, without folders and suffix."""
+    return folded(stem_of(name.replace("\\", "/").rpartition("/")[2]))
+
+
+def _lines_of(rows: Sequence[LabelRow]) -> Iterator[str]:
+    if rows:
+        yield f"line{'s' * (len(rows) > 1)} {', '.join(str(row.line) for row in rows)} of the table"
+
+
+def _bad_row(row: BadRow) -> str:
+    return f"line {row.line} may mean it, and is set aside: {row.reason}"
 
 
 def _meaning(row: LabelRow) -> str:

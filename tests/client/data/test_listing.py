@@ -101,6 +101,31 @@ def test_a_file_without_a_row_names_the_row_that_may_mean_it(make_site: Make, fi
     ]  # fmt: skip
 
 
+def test_a_file_whose_row_is_set_aside_or_claimed_twice_names_the_lines(
+    make_site: Make, fill: Fill
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png", "5.png", "6.png")
+    rows = ",5.PNG,none\nP6,6.png,none\nP7,6.png,none\n"
+    report = admit(make_site(HEAD + GOOD + rows), 16, "pad").report
+    assert [item[1:] for item in listed(report) if item[0] == "image"] == [
+        ("5.png", True,
+         "no row of the table names it; line 6 may mean it, and is set aside: no patient"),
+        ("6.png", True, "same image for several patients; lines 7, 8 of the table"),
+    ]  # fmt: skip
+
+
+def test_a_name_that_only_another_kind_of_file_has(
+    make_site: Make, fill: Fill, tmp_path: Path
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png")
+    for name in ("5.dcm.gz", ".6.png", "7.txt"):
+        (tmp_path / "images" / name).write_bytes(b"x")
+    rows = "P5,5.dcm,none\nP6,.6.png,none\nP7,7.txt,none\nP8,8.txt,none\n"
+    report = admit(make_site(HEAD + GOOD + rows), 16, "pad").report
+    there = "a file of this name is there, but it is hidden, compressed or no image"
+    assert [why for _, _, _, why in listed(report)] == [there, there, there, "no file of this name"]
+
+
 def test_a_patient_without_an_image_names_the_image_of_a_similar_one(
     make_site: Make, fill: Fill
 ) -> None:
