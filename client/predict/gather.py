@@ -20,6 +20,8 @@ class Gathered:
     refused: tuple[Refused, ...]
     """Images of a site or a table that has no patient for them."""
     rows_without_image: tuple[str, ...]
+    tables: tuple[str, ...]
+    """Which columns of which tables were used."""
 
 
 def gather(named: Sequence[Path], patient: str | None, image: str | None) -> Gathered:
@@ -48,4 +50,5 @@ def gather(named: Sequence[Path], patient: str | None, image: str | None) -> Gat
             f"There is no DICOM, PNG or JPEG image in {', '.join(map(str, named))}; name others."
         )
     rows = tuple(row for one in owned for row in one.rows_without_image)
-    return Gathered((*owners, *rest), owners, tuple(refused), rows)
+    tables_used = tuple(one.how for one in owned)
+    return Gathered((*owners, *rest), owners, tuple(refused), rows, tables_used)

@@ -77,6 +77,7 @@ def predict_named(
         prediction,
         refused=(*prediction.refused, *found.refused),
         rows_without_image=found.rows_without_image,
+        tables=found.tables,
     )
 
 

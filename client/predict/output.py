@@ -55,6 +55,7 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "refused": [
             {"file": printable(item.path), "reason": item.reason} for item in prediction.refused
         ],
+        "tables": list(prediction.tables),
         "rows_without_image": list(prediction.rows_without_image),
     }
 
@@ -118,11 +119,12 @@ def beside_a_table(prediction: Prediction) -> list[str]:
 
 
 def _missing(prediction: Prediction) -> list[str]:
-    lines = [shown(f"refused  {item.path}: {item.reason}") for item in prediction.refused]
+    lines = [shown(table) for table in prediction.tables]
+    lines += [shown(f"refused   {item.path}: {item.reason}") for item in prediction.refused]
     if prediction.refused:
         total = len(prediction.refused) + len(prediction.images)
         lines.append(f"{len(prediction.refused)} of {total} files refused.")
-    return [*lines, *(shown(f"no image {row}") for row in prediction.rows_without_image)]
+    return [*lines, *(shown(f"no image  {row}") for row in prediction.rows_without_image)]
 
 
 def _lines(prediction: Prediction) -> list[str]:

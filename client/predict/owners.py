@@ -11,7 +11,7 @@ from client.data.discover import find_images
 from client.data.fates import SHARED
 from client.data.identity import same_identifier
 from client.data.image_file import ImageFile, Picture
-from client.data.labels import LabelRow, read_labels
+from client.data.labels import read_labels
 from client.data.listing import row_name
 from client.data.matching import match_by_image
 from client.data.patient_ids import read_patient_ids
@@ -62,6 +62,8 @@ class Owned:
     refused: Mapping[Path, str]
     rows_without_image: tuple[str, ...] = field(default=(), repr=False)
     """Rows by line and patient, and why."""
+    how: str = field(default="", repr=False)
+    """Which columns of which table were used."""
 
 
 def is_site(path: Path) -> bool:
@@ -144,11 +146,19 @@ def _owned(settings: SiteSettings, files: Sequence[str]) -> Owned:
         else:
             why = SHARED if patients else matching.unmatched_files[number]
             refused[settings.images / file] = why
-    missing = tuple(
-        _without_image(rows[row], *why) for row, why in sorted(matching.unmatched_rows.items())
+    missing = [
+        f"{row_name(rows[row])}: {f'{reason}: {example}' if example else reason}"
+        for row, (reason, example) in sorted(matching.unmatched_rows.items())
+    ]
+    several = (row for row in rows if row.image in matching.ambiguous_images)
+    missing += [f"{row_name(row)}: several files of this name" for row in several]
+    return Owned(owners, refused, tuple(missing), _how(settings))
+
+
+def _how(settings: SiteSettings) -> str:
+    image = (
+        "Patient IDs, or names of files and folders, are matched"
+        if settings.image is None
+        else f"'{settings.image}' the images"
     )
-    return Owned(owners, refused, missing)
-
-
-def _without_image(row: LabelRow, reason: str, example: str) -> str:
-    return f"{row_name(row)}: {f'{reason}: {example}' if example else reason}"
+    return f"{settings.labels}: the column '{settings.patient}' has the patients, {image}."

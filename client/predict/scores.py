@@ -100,6 +100,8 @@ class Prediction:
     refused: tuple[Refused, ...]
     rows_without_image: tuple[str, ...] = ()
     """Rows of the tables that were named whose images are not there, and why."""
+    tables: tuple[str, ...] = ()
+    """Which columns of the tables have patients and images, a sentence each."""
     caution: str | None = None
     """Why what the run chose does not hold for its final model, which is not used then."""
 

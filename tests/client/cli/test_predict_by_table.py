@@ -78,6 +78,9 @@ def test_a_table_says_so_as_well(
         found = predict(here, run, site / "images", table)
     assert scores(found) == expected
     assert {one["site"] for one in found["patients"]} == {None}
+    assert found["tables"] == [
+        f"{table}: the column 'patient' has the patients, 'file' the images."
+    ]
 
 
 def test_columns_that_no_guess_would_find(
@@ -112,8 +115,20 @@ def test_images_and_rows_without_a_partner_are_named(run: Path, site: Path, here
         "line 2, patient 'P0', image 'north-0-0.png': no file of this name"
     ]
     _, out, _ = here("predict", run, site)
-    assert "no image line 2, patient 'P0', image 'north-0-0.png': no file of this name" in out
+    assert "no image  line 2, patient 'P0', image 'north-0-0.png': no file of this name" in out
     assert "1 of 16 files refused." in out
+
+
+def test_a_name_that_two_files_have_is_told(run: Path, site: Path, here: Here) -> None:
+    for folder in "ab":
+        (site / "images" / folder).mkdir()
+    (site / "images" / "north-1-0.png").rename(site / "images" / "a" / "north-1-0.png")
+    shutil.copy(site / "images" / "north-2-0.png", site / "images" / "b" / "north-1-0.png")
+    found = predict(here, run, site)
+    assert "P1" not in scores(found)
+    assert found["rows_without_image"] == [
+        "line 4, patient 'P1', image 'north-1-0.png': several files of this name"
+    ]
 
 
 def test_patients_of_two_sites_with_one_name_stay_apart(

@@ -78,7 +78,7 @@ def test_csv_and_json_say_the_same(tmp_path: Path, run: Path, hospital: Path, he
     words = ("predict", run, hospital / "images", tmp_path / "bad.png")
     found = json.loads(here(*words, "--json", "--images-csv", tmp_path / "scores.csv")[1])
     code, out, err = here(*words, "--images-csv", "-")
-    bad = f"refused  {tmp_path}/bad.png: not a DICOM, PNG or JPEG file\n"
+    bad = f"refused   {tmp_path}/bad.png: not a DICOM, PNG or JPEG file\n"
     assert (code, err) == (0, f"{bad}1 of {len(found['images']) + 1} files refused.\n{NOTICE}\n")
     assert out == (tmp_path / "scores.csv").read_text(encoding="utf-8")
     *rows, refused = csv.DictReader(io.StringIO(out))
@@ -217,7 +217,7 @@ def test_what_admission_sets_aside_is_refused_in_its_words(
     shown = here("predict", run, folder)[1]
     total = len(list(folder.iterdir()))
     assert f"{len(found)} of {total} files refused." in shown
-    assert f"refused  {folder}/empty.png: {found['empty.png']}" in shown
+    assert f"refused   {folder}/empty.png: {found['empty.png']}" in shown
 
 
 def test_a_picture_of_two_patients_is_refused(
@@ -327,7 +327,7 @@ def test_nothing_scored_exits_with_2(tmp_path: Path, run: Path, here: Here) -> N
     (tmp_path / "bad.png").write_bytes(b"no picture")
     code, out, err = here("predict", run, tmp_path / "bad.png")
     assert (code, err) == (2, "")
-    assert re.fullmatch(r"refused  .*/bad\.png: .*\n1 of 1 files refused\.\n", out)
+    assert re.fullmatch(r"refused   .*/bad\.png: .*\n1 of 1 files refused\.\n", out)
 
 
 @pytest.mark.parametrize(
