@@ -43,8 +43,13 @@ def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[st
     if positive or negative:
         return _as_given(column, positive, negative)
     known = [value for value in column.values if not is_unknown(value)]
+    if len(known) < 2:
+        raise SiteError(
+            f"'{column.name}' has {_counts(column) or 'no value'}: not two outcomes, and a site "
+            "needs patients of both classes. Another column is chosen with --outcome COLUMN."
+        )
     numbers = {value: int(n[1]) for value in known if (n := _LEVEL.fullmatch(plain(value)))}
-    if known and len(numbers) == len(known):
+    if len(numbers) == len(known):
         meaning, check = _of_numbers(numbers)
     else:
         meaning, check = _of_words(column, known)
@@ -128,12 +133,15 @@ def _classes(
 
 
 def _cannot_tell(column: Column) -> SiteError:
-    counts = ", ".join(f"'{value}' ({number})" for value, number in column.values.most_common(20))
     return SiteError(
-        f"Nothing says which values of '{column.name}' are positive: {counts}. Say it with "
-        "--positive VALUE, which may be repeated; all others are then negative. Another outcome "
-        "is chosen with --outcome COLUMN."
+        f"Nothing says which values of '{column.name}' are positive: {_counts(column)}. Say it "
+        "with --positive VALUE, which may be repeated; all others are then negative. Another "
+        "outcome is chosen with --outcome COLUMN."
     )
+
+
+def _counts(column: Column) -> str:
+    return ", ".join(f"'{value}' ({number})" for value, number in column.values.most_common(20))
 
 
 def _quoted(values: Iterable[str]) -> str:

@@ -23,6 +23,8 @@ class Found:
     patients: tuple[tuple[str, int, int], ...]
     """Word of the class, its patients, its images."""
     rows_without_image: int
+    nearly_matched: int
+    """Of these, rows that an image has but for zeros, letter case or a final .0."""
     files_without_row: int
     contradictory: int
     bad_rows: int
@@ -61,6 +63,7 @@ def find(
             (one.word, len(patients[one.label]), images[one.label]) for one in BINARY.classes
         ),
         rows_without_image=matching.labels_without_image + len(matching.ambiguous_images),
+        nearly_matched=matching.labels_nearly_matched,
         files_without_row=sum(not rows for rows in matching.rows),
         contradictory=len(outcomes.contradictory),
         bad_rows=len(labels.bad_rows),

@@ -194,6 +194,11 @@ def _checks(guessed: _Guesses, found: Found) -> Iterator[str]:
         (found.contradictory, "patient(s) have rows of both classes; they are excluded"),
         (found.bad_rows, "row(s) cannot be used (no patient, or damaged)"),
         (found.rows_without_image, "row(s) have no image"),
+        (
+            found.nearly_matched,
+            "of these have one but for leading zeros, a final .0 or letter case in the patient; "
+            "write patients as the images have them, as text",
+        ),
         (found.files_without_row, "image(s) have no row"),
     ):
         if number:

@@ -95,7 +95,9 @@ def guess_patient(
         else:
             share = _agreement(column, image, files, identifiers, file_of)
         by_name = (2 if PATIENT_NAME.search(words) else 0) + bool(IDENTIFIER_NAME.search(words))
-        if by_name >= 2 or share > 0.5 or (by_name and image is not None):
+        # Just any identifier may be of rows or readers, unless some are of several rows.
+        grouping = 0.1 * column.filled <= len(column.values) < column.filled
+        if by_name >= 2 or share > 0.5 or (by_name and image is not None and grouping):
             scored.append((3 * share + by_name, share, column))
     if scored:
         _, share, best = max(scored, key=lambda item: item[0])

@@ -61,7 +61,8 @@ PATIENT_NAME = re.compile(
 )
 NOT_PATIENT_NAME = re.compile(
     r"\b(age|alter|sex|gender|geschlecht|weight|height|birth|position|orientation|name of|type|"
-    r"class|status|count|number of|date|image|file|series)\b"
+    r"class|status|count|number of|date|image|file|series|rad|radiologist|reader|rater|device|site|"
+    r"hospital|center|centre|label|row|index)\b"
 )
 EXAMINATION_NAME = re.compile(r"\b(study|exam|examination|accession|visit|studie|untersuchung)\b")
 CLINICAL_NAME = re.compile(

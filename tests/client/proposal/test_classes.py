@@ -44,12 +44,18 @@ def test_by_the_words(
 @pytest.mark.parametrize(
     "values",
     [["viral", "bacterial"], ["alpha", "beta"], ["1", "2"], ["1", "2", "3"], ["yes", "1"],
-     ["normal", "healthy"], ["normal"], ["?", "unknown"], ["male", "female"]],
+     ["normal", "healthy"], ["male", "female"]],
 )  # fmt: skip
 def test_what_nobody_can_tell_is_asked(values: list[str]) -> None:
     with pytest.raises(SiteError, match=r"--positive VALUE.*--outcome COLUMN") as caught:
         guess_classes(column(*values), (), ())
     assert all(f"'{value}' (2)" in str(caught.value) for value in values)
+
+
+@pytest.mark.parametrize("values", [["normal"], ["BPD", "?"], ["?", "unknown"], [""]])
+def test_one_outcome_is_none(values: list[str]) -> None:
+    with pytest.raises(SiteError, match=r"not two outcomes.*--outcome COLUMN"):
+        guess_classes(column(*values), (), ())
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,32 @@ def test_images_without_patients_are_patients_where_nothing_speaks_against_it(
     assert proposal.checks[0].startswith("No column names patients")
 
 
+def test_identifiers_of_readers_and_rows_are_no_patients(proposed: Callable[..., Proposal]) -> None:
+    proposal = proposed(
+        ["id", "image_id", "rad_id", "label"], lambda n: (n, FILES[n], f"R{n % 3}", n % 2)
+    )
+    assert columns(proposal) == ("image_id", "image_id", "label")
+
+
+def test_identifiers_that_group_rows_may_be_patients(proposed: Callable[..., Proposal]) -> None:
+    proposal = proposed(["study_id", "img", "label"], lambda n: (n // 2, FILES[n], n % 4 // 2))
+    assert columns(proposal) == ("study_id", "img", "label")
+    assert "may name examinations" in proposal.checks[0]
+
+
+def test_patients_without_their_zeros_are_pointed_out(tmp_path: Path, write_png: WritePng) -> None:
+    for number in range(8):
+        write_png(tmp_path / "images" / f"{number:03d}.png", number)
+    lines = (f"{number},{number % 2}" for number in range(8))
+    (tmp_path / "labels.csv").write_text(
+        "patient,bpd\n" + "\n".join(lines) + "\n", encoding="utf-8"
+    )
+    proposal = propose(tmp_path, tmp_path / "labels.csv", Choices())
+    assert columns(proposal) == ("patient", None, "bpd")
+    assert (proposal.found.rows_without_image, proposal.found.nearly_matched) == (8, 8)
+    assert any("but for leading zeros" in sentence for sentence in proposal.checks)
+
+
 @pytest.mark.parametrize(
     ("files", "head", "row", "said"),
     [

@@ -37,7 +37,7 @@ def proposal(column: str, value: str, images: Path) -> Proposal:
     )
     classes = Classes((value,), (f"not {value}",), (value, value), "")
     unused = (Column(value, ("1", "2", "1")),)
-    found = Found(1, 1, (), 0, 0, 0, 0, 0)
+    found = Found(1, 1, (), 0, 0, 0, 0, 0, 0)
     return Proposal(settings, {}, Column(column, (value,)), classes, unused, (), found)
 
 
