@@ -47,10 +47,16 @@ def test_only_one_name_of_the_same_numbers_is_found(wanted: str, names: list[str
         assert numbers[0] == numbers[1]
 
 
-@given(STEM, STEM, st.sampled_from(["_", "-", " ", "."]))
-def test_another_separator_is_seen_through(name: str, other: str, separator: str) -> None:
-    bare, number = re.sub(r"[_-]", "", name), re.search(r"[0-9]+$", name)
-    assume(number is not None and not other.endswith(number[0]))
-    assert number is not None
-    written = bare[: -len(number[0])] + separator + number[0]
-    assert likely_names([written], [other, f"{name}.png"]) == {written: 1}
+@given(
+    st.from_regex(r"[abcxy]{2,6}", fullmatch=True),
+    st.integers(0, 999),
+    st.integers(0, 999),
+    st.sampled_from(["_", "-", " ", "."]),
+    st.integers(0, 3),
+)
+def test_separators_and_zeros_are_seen_through(
+    word: str, number: int, other: int, separator: str, zeros: int
+) -> None:
+    assume(number != other)
+    wanted = f"{word}{separator}{'0' * zeros}{number}"
+    assert likely_names([wanted], [f"{word}{other}.png", f"{word}-{number}.png"]) == {wanted: 1}
