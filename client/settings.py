@@ -53,6 +53,8 @@ class SiteSettings:
     """Whether a bundle's code is confined: `auto`, where the system can, `required` or `off`."""
     maximum_pixels: int = MAXIMUM_PIXELS
     """Of one image; a larger one is set aside before it is decoded."""
+    frontal_chest_only: bool = False
+    """Whether images are left out whose header says another view, body part or modality."""
     features_limit: int = 20 * 10**9
     """Bytes on disk for cached activations of the frozen stages."""
     policy: Policy = field(default_factory=Policy)
@@ -116,6 +118,7 @@ def _given(file: Path, folder: Path, tables: Mapping[str, Mapping[str, Any]]) ->
     Their defaults are written once, in `SiteSettings`.
     """
     readings: tuple[tuple[str, str, str, Callable[[Any], object]], ...] = (
+        ("frontal_chest_only", "data", "frontal-chest-only", bool),
         ("device", "compute", "device", lambda value: _checked_device(file, value)),
         ("weights", "compute", "weights", lambda value: str(_absolute(folder, value))),
         ("features_limit", "compute", "features", lambda value: int(float(value) * 10**9)),

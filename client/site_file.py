@@ -27,6 +27,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "outcome": "text",
         **dict.fromkeys(_CLASSES, "values"),
         "covariate": "text",
+        "frontal-chest-only": "flag",
     },
     "compute": {"device": "text", "cache": "text", "weights": "text", "features": "gigabytes"},
     "policy": {
@@ -70,7 +71,9 @@ def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise SiteError(f"{file} is missing; every site needs one, see the README.") from None
+        raise SiteError(
+            f"{file} is missing; `fedthaw site new` proposes one from a table of outcomes."
+        ) from None
     except OSError as error:
         raise SiteError(
             f"{file} cannot be read ({error.strerror}); check its permissions."

@@ -64,17 +64,22 @@ def predict(
     operating_point: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     max_megapixels: float | None = None,
+    patient: str | None = None,
+    image: str | None = None,
     progress: Progress = True,
 ) -> Prediction:
-    """Score DICOM, PNG or JPEG files, and folders of them, with a finished run's model.
+    """Score images with a finished run's model.
 
     Args:
         run: A run, or its folder.
-        images: Files, and folders, which are searched.
+        images: DICOM, PNG or JPEG files, folders, which are searched, sites' folders, and a table
+            (CSV or XLSX) that says which patient each image is of.
         explain: A folder for a Grad-CAM of each image, as PNG and DICOM.
         operating_point: Name of one of the run's; by default its first.
         device: auto takes a GPU where there is one.
         max_megapixels: Larger images are refused.
+        patient: The table's column of patients; None guesses it.
+        image: The table's column of images; None guesses it.
         progress: False shows warnings only.
 
     The result names patients and files. An image that cannot be read is among its `refused`, with
@@ -88,6 +93,8 @@ def predict(
         explain=None if explain is None else path_of(explain),
         point=operating_point,
         device=Device(device),
+        patient=patient,
+        image=image,
     )
     if max_megapixels is not None:
         options = replace(options, maximum_pixels=_pixels(max_megapixels))

@@ -9,6 +9,7 @@ from client.cli.check import check
 from client.cli.federation import init, key, renew_key
 from client.cli.importing import import_pictures
 from client.cli.log import log
+from client.cli.new import new
 from client.cli.phantoms import phantoms
 from client.cli.run import run
 
@@ -20,6 +21,6 @@ def site() -> None:
     """What a hospital does."""
 
 
-for command in (check, init, key, renew_key, approve, revoke, run, log, phantoms):
+for command in (new, check, init, key, renew_key, approve, revoke, run, log, phantoms):
     app.command()(command)
 app.command("import")(import_pictures)

@@ -43,7 +43,7 @@ def print_report(report: AdmissionReport, *, listed: bool = False) -> None:
             console,
             f"{'excluded' if item.out else 'look at':<10} {item.kind} {item.name}: {item.why}",
         )
-    for sentence in report.warnings:
+    for sentence in (*report.warnings, *report.not_checked):
         _print(console, f"note       {sentence}")
     for sentence in report.problems:
         _print(console, f"problem    {sentence}", "bold red")
@@ -74,6 +74,7 @@ def _rows(report: AdmissionReport) -> list[tuple[str, str]]:
         ("duplicates", str(report.duplicates)),
         ("images without label", str(report.images_without_label)),
         ("images of an outcome not used", str(report.images_of_unused_outcome)),
+        ("images of another subject", str(report.images_of_other_subjects)),
         ("images with conflicting labels", str(report.images_of_contradictory_patients)),
         ("rows of the table", str(report.label_rows)),
         ("rows without image", str(report.labels_without_image)),

@@ -14,7 +14,6 @@ from rich.progress import Progress
 from client.imaging.limits import MAXIMUM_PIXELS
 from client.predict.named_files import Device, Options, predict_named
 from shared.errors import ConfigError
-from shared.run.finished import NOTICE
 from shared.storage.files import private_files, write_text_atomically
 
 if TYPE_CHECKING:
@@ -30,7 +29,9 @@ def predict(
     images: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGE...", help="DICOM, PNG or JPEG files, or folders, which are searched."
+            metavar="IMAGE...",
+            help="DICOM, PNG or JPEG files, folders, which are searched, sites' folders, and a "
+            "table (CSV or XLSX) of images and patients.",
         ),
     ],
     explain: Annotated[
@@ -46,9 +47,23 @@ def predict(
         typer.Option(
             "--csv",
             metavar="FILE",
-            help="Write one row per image; - prints them. Safe to open in a spreadsheet: an "
+            help="Write one row per patient; - prints them. Safe to open in a spreadsheet: an "
             "apostrophe precedes = + - @ where a cell could begin.",
         ),
+    ] = None,
+    images_csv: Annotated[
+        str | None,
+        typer.Option(
+            "--images-csv", metavar="FILE", help="The same with one row per image, and refusals."
+        ),
+    ] = None,
+    patient: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The table's column of patients; default: a guess."),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The table's column of images; default: a guess."),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
     device: Annotated[Device, typer.Option(help="auto uses a GPU if there is one.")] = Device.auto,
@@ -60,17 +75,21 @@ def predict(
 
     Example: fedthaw predict runs/first new/0001.dcm --explain explained
 
-    DICOM images are grouped by Patient ID; each PNG or JPEG counts as one patient. Images that
+    A site's folder (with its site.toml) or a table says which patient an image is of; else DICOM
+    images are grouped by Patient ID, and each PNG or JPEG counts as one patient. Images that
     admission would set aside are refused, listed and counted; exit code 2 if none was scored. The
     output names patients and files; unprintable characters are written as escapes such as \x1b,
     except in JSON, which is exact. Research software, not a medical device.
     """
     if csv == "-" and json_output:
         raise ConfigError("Both --csv - and --json would print; name a file after --csv.")
-    options = Options(explain, operating_point, device, int(max_megapixels * 1_000_000))
+    if images_csv == "-" and (csv == "-" or json_output):
+        raise ConfigError("--images-csv - is not the only one that would print; name a file there.")
+    maximum = int(max_megapixels * 1_000_000)
+    options = Options(explain, operating_point, device, maximum, patient, image)
     with private_files():  # what it writes names patients
         prediction = _predict(run, images, options)
-        _show(prediction, csv, json_output)
+        _show(prediction, csv, images_csv, json_output)
     if not prediction.images:
         raise typer.Exit(NOTHING_SCORED)
 
@@ -86,16 +105,20 @@ def _predict(run: Path, images: list[Path], options: Options) -> Prediction:
         )  # fmt: skip
 
 
-def _show(prediction: Prediction, csv: str | None, json_output: bool) -> None:
-    from client.predict.output import print_prediction, to_csv, to_json
+def _show(prediction: Prediction, csv: str | None, by_image: str | None, json_output: bool) -> None:
+    from client.predict import output
+    from client.predict.spreadsheets import images_csv, patients_csv
 
-    if csv is not None and csv != "-":
-        write_text_atomically(Path(csv), to_csv(prediction))
+    tables = ((csv, patients_csv), (by_image, images_csv))
+    for name, write in tables:
+        if name is not None and name != "-":
+            write_text_atomically(Path(name), write(prediction))
+        elif name == "-":
+            sys.stdout.write(write(prediction))
     if json_output:
-        typer.echo(json.dumps(to_json(prediction), indent=1))
-    elif csv == "-":
-        sys.stdout.write(to_csv(prediction))
-        for line in filter(None, (prediction.caution, NOTICE)):
+        typer.echo(json.dumps(output.to_json(prediction), indent=1))
+    elif "-" in (csv, by_image):
+        for line in output.beside_a_table(prediction):
             typer.echo(line, err=True)
     else:
-        print_prediction(prediction)
+        output.print_prediction(prediction)

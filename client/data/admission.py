@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from client.data.cache import ImageCache
 from client.data.cohort import Cohort
 from client.data.fates import count_vanished, covariates_of, decide_fates
+from client.data.image_file import ImageFile
 from client.data.labels import LabelRow, read_labels
-from client.data.matching import Matching, classify, match_by_image, match_by_patient
-from client.data.reading import ImageFile, read_images
+from client.data.matching import Matching, classify, match_by_image
+from client.data.patient_matching import match_by_patient
+from client.data.reading import read_images
 from client.data.report import AdmissionReport, Found, make_report
 from client.settings import SiteSettings
 from shared.errors import SiteError
@@ -45,7 +47,10 @@ def admit(
     matching = _match(settings, table.rows, files)
     covariates = covariates_of(table.rows, outcomes.classes)
     vanished = count_vanished(settings, table, outcomes, matching)
-    fates = decide_fates(table.rows, outcomes, covariates, matching, files, vanished)
+    fates = decide_fates(
+        table.rows, outcomes, covariates, matching, files, vanished,
+        frontal_chest_only=settings.frontal_chest_only,
+    )  # fmt: skip
     radiographs = tuple(radiograph for _, radiograph in fates.admitted)
     cohort = Cohort(settings.name, radiographs, settings.encoding.outcome)
     found = Found(table, files, outcomes, matching, covariates, fates, cohort)

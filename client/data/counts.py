@@ -14,14 +14,18 @@ from client.data.listing import Listed
 class AdmissionCounts:
     """Counts of one admission; it stays at the site.
 
-    Every image file is admitted, rejected, a duplicate, without label, or of an outcome that is
-    not used or that contradicts another of its patient: these six add up to `images_found`.
+    Every image file is admitted, rejected, a duplicate, without label, of an outcome that is not
+    used or that contradicts another of its patient, or of another subject than its owner wants
+    (`frontal-chest-only`): these seven add up to `images_found`.
     Files of equal pixels are duplicates, or all rejected where they are of several patients.
     `rejected` lists (path relative to the images folder, reason) and is left out of `to_json`,
     since file names may identify patients. The tallies are over admitted images, those of
     identifiers and covariates over admitted patients.
     `images_vanished` are labelled images that the table gives and that cannot be had; they count
-    in `rejected_share`. `unmatched_rows` and `bad_rows` count by reason; `listed` names each.
+    in `rejected_share`. `other_subjects` says of the images that are not admitted or, where nothing
+    forbids them, flagged, what their header has that a frontal chest radiograph has not;
+    `not_stated` what is not in the header of others, which is not checked then.
+    `unmatched_rows` and `bad_rows` count by reason; `listed` names each.
     """
 
     site: str
@@ -32,6 +36,7 @@ class AdmissionCounts:
     images_without_label: int
     images_of_unused_outcome: int
     images_of_contradictory_patients: int
+    images_of_other_subjects: int
     label_rows: int
     labels_without_image: int
     labels_nearly_matched: int
@@ -56,6 +61,10 @@ class AdmissionCounts:
     body_parts: Mapping[str, int]
     transfer_syntaxes: Mapping[str, int]
     presentation_intents: Mapping[str, int]
+    other_subjects: Mapping[str, int]
+    images_flagged_as_other: int
+    not_stated: Mapping[str, int]
+    images_not_checked: int
     remarks: Mapping[str, int]
     cached: int
     decoded: int

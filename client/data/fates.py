@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from client.data.cohort import Radiograph
+from client.data.image_file import ImageFile
 from client.data.labels import LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
-from client.data.reading import ImageFile
 from client.data.table.delimited import LONGER
+from client.imaging.subject import other_than_frontal_chest
 from client.settings import SiteSettings
 
 SHARED = "same image for several patients"
+OTHER = "no frontal chest radiograph"
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,13 @@ def decide_fates(
     matching: Matching,
     files: Sequence[ImageFile],
     vanished: int,
+    *,
+    frontal_chest_only: bool = False,
 ) -> Fates:
-    """The fate of each file, in their order; `vanished` is what `count_vanished` gives."""
+    """The fate of each file, in their order; `vanished` is what `count_vanished` gives.
+
+    With `frontal_chest_only`, what a header says is something else is left out.
+    """
     shared = _shared_pictures(rows, matching, files)
     admitted: dict[str, tuple[ImageFile, Radiograph]] = {}
     rejected: list[tuple[str, str]] = []
@@ -69,6 +76,8 @@ def decide_fates(
             fate = Fate("contradictory", "its patient has contradictory outcomes")
         elif not usable:
             fate = Fate("unused outcome", _unused(rows[numbers[0]]))
+        elif frontal_chest_only and (others := [*_other_subject(file)]):
+            fate = Fate(OTHER, "; ".join(others))
         elif _identity(file) in admitted:
             first = admitted[_identity(file)][0].relative
             fate = Fate("duplicate", f"the same picture as {first}")
@@ -87,6 +96,11 @@ def decide_fates(
     labelled = relevant + vanished + len(files) - len(rejected) - unlabelled
     share = (relevant + vanished) / labelled if labelled else 0.0
     return Fates(tuple(admitted.values()), tuple(rejected), tuple(each), share, vanished)
+
+
+def _other_subject(file: ImageFile) -> Iterator[str]:
+    if file.picture.facts is not None:
+        yield from other_than_frontal_chest(file.picture.facts)
 
 
 def _unused(row: LabelRow) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from client.data.counts import AdmissionCounts
-from client.data.listing import CHEST, FRONTAL_VIEWS, RADIOGRAPHY
 from shared.metrics.grades import MOST_LEVELS
 from shared.plain import shown
 
@@ -51,19 +50,16 @@ def warnings_of(report: AdmissionCounts) -> list[str]:
 
 
 def _image_findings(report: AdmissionCounts) -> dict[str, int]:
-    views = _others(report.views, FRONTAL_VIEWS)
-    modalities = _others(report.modalities, RADIOGRAPHY)
-    parts = _others(report.body_parts, CHEST)
     return {
         f"set aside: {listed(report.rejected_by_reason)}": len(report.rejected),
         "say that annotation is burned in (names or marks may show)": (
             report.burned_in_annotations.get("YES", 0)
         ),
-        f"of another view than AP or PA: {listed(views)}": sum(views.values()),
-        f"of another modality than CR, DX, DR or RG: {listed(modalities)}": (
-            sum(modalities.values())
-        ),
-        f"of another body part than the chest: {listed(parts)}": sum(parts.values()),
+        "that are not frontal chest radiographs by their headers; they are used unless "
+        "frontal-chest-only = true in [data] of site.toml excludes them: "
+        f"{listed(report.other_subjects)}": report.images_flagged_as_other,
+        "that are not frontal chest radiographs by their headers, excluded by frontal-chest-only: "
+        f"{listed(report.other_subjects)}": report.images_of_other_subjects,
         "for processing, not for presentation; their contrast differs": (
             report.presentation_intents.get("FOR PROCESSING", 0)
         ),
@@ -74,6 +70,16 @@ def _image_findings(report: AdmissionCounts) -> dict[str, int]:
             report.contradicting_patient_ids
         ),
     }
+
+
+def not_checked_of(report: AdmissionCounts) -> Iterator[str]:
+    """What nothing in the files says, so that their owner has to know it."""
+    if report.images_not_checked:
+        yield (
+            f"{report.images_not_checked} image(s) do not say all of what they show, so it was not "
+            "checked whether they are frontal chest radiographs; not stated: "
+            f"{listed(report.not_stated)}. PNG and JPEG never do."
+        )
 
 
 def _row_findings(report: AdmissionCounts) -> dict[str, int]:
@@ -107,14 +113,6 @@ def _covariate_findings(report: AdmissionCounts) -> dict[str, int]:
         f"of the covariate, too many for a grade (at most {MOST_LEVELS}, and half as many as "
         "patients): it is taken for a measurement, which could identify patients, so nothing of "
         "it is sent or compared": measured
-    }
-
-
-def _others(tally: Mapping[str, int], usual: Collection[str]) -> dict[str, int]:
-    return {
-        name: number
-        for name, number in tally.items()
-        if name != UNKNOWN and name.upper() not in usual
     }
 
 
@@ -213,10 +211,15 @@ def _why_none(report: AdmissionCounts) -> str:
     return (
         f"{report.images_found} images, {report.label_rows} rows, {report.labels_without_image} "
         f"rows without image, {report.images_without_label} images without row, "
-        f"{report.missing_outcomes} outcomes missing{_excluded(report)}"
+        f"{report.missing_outcomes} outcomes missing{_excluded(report)}{_other(report)}"
         f"{_rows_why(report)}; "
         "check the columns and outcomes in [data] of site.toml"
     )
+
+
+def _other(report: AdmissionCounts) -> str:
+    number = report.images_of_other_subjects
+    return f", {number} images excluded by frontal-chest-only" if number else ""
 
 
 def _rows_why(report: AdmissionCounts) -> str:

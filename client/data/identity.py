@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from client.data.cohort import Radiograph
-from client.data.reading import ImageFile
+from client.data.image_file import ImageFile
 from client.imaging.patient_id import has_lost_letters
 
 
@@ -69,23 +69,24 @@ def contradictions(
     Pseudonyms of the table's own contradict nothing: an ID counts where it is another patient's of
     the table, and where more images agree with the table than not.
     """
-    known = {_plain(patient) for patient in patients}
+    known = {same_identifier(patient) for patient in patients}
     differing: list[tuple[int, str]] = []
     agreeing = 0
     for place, (file, radiograph) in enumerate(admitted):
         identifier = file.picture.facts.patient_id if file.picture.facts is not None else None
         if identifier is None:
             continue
-        if _plain(identifier) == _plain(radiograph.patient):
+        if same_identifier(identifier) == same_identifier(radiograph.patient):
             agreeing += 1
         else:
             differing.append((place, identifier))
     if agreeing > len(differing):
         return tuple(place for place, _ in differing)
-    return tuple(place for place, identifier in differing if _plain(identifier) in known)
+    return tuple(place for place, identifier in differing if same_identifier(identifier) in known)
 
 
-def _plain(identifier: str) -> str:
+def same_identifier(identifier: str) -> str:
+    """Equal for identifiers that differ in letter case, leading zeros or a final .0 alone."""
     return bare(folded(identifier))
 
 

@@ -2,8 +2,9 @@ r"""Which file an entry of the table's image column means.
 
 An entry is the path relative to the images folder, or with some of the folders that lead there, or
 the file's name, with or without its suffix. Where nothing has exactly that name, letter case,
-composed accents (NFC), another suffix of the same format and at last foreign folders before the
-path (`D:\export\...`) are looked past, each only where one file and one entry are left.
+composed accents (NFC), another suffix of the same format, quotation marks, escapes as in web
+addresses and at last foreign folders before the path (`D:\export\...`) are looked past, each only
+where one file and one entry are left.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 from client.data.discover import IMAGE_SUFFIXES
 from client.data.identity import bare, folded
+from client.data.likely import likely_names
 from client.imaging.format import DICOM_SUFFIXES
 
 CASE = "in upper and lower case, blanks or how accents are written"
 SUFFIX = "in their suffix (.dcm and .dicom, .jpg and .jpeg)"
+ESCAPES = "in quotation marks or in escapes such as %20"
 FOLDERS = "in the folders before their path"
 NO_NAME = "no image name"
 NO_FILE = "no file of this name"
@@ -29,8 +33,11 @@ TAKEN = "another row names its file more exactly"
 SHARED_FILE = "several names of the table fit its file"
 ELSEWHERE = "a file of this name lies in other folders"
 OTHER_FORMAT = "a file of this name has another format"
+LIKELY = "no file of this name, but a similar one that no row names"
+NO_IMAGE_FILE = "a file of this name is there, but it is hidden, compressed or no image"
 ZEROS = "a file has this name but for leading zeros or a final .0"
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+_PACKED = (".gz", ".zip", ".bz2")
 Form = Callable[[str], str]
 
 
@@ -38,13 +45,13 @@ Form = Callable[[str], str]
 class NameMatches:
     """Entry -> the file's number; `unmatched` entries -> why, and a file that it may mean.
 
-    Several files have exactly the name of an entry in `ambiguous`. `adapted` counts the matched
-    entries by what they differ from their file in.
+    Several files, of these numbers, have exactly the name of an entry in `ambiguous`. `adapted`
+    counts the matched entries by what they differ from their file in.
     """
 
     file_of: Mapping[str, int] = field(repr=False)
     unmatched: Mapping[str, tuple[str, str]] = field(repr=False)
-    ambiguous: frozenset[str] = field(repr=False)
+    ambiguous: Mapping[str, tuple[int, ...]] = field(repr=False)
     adapted: Mapping[str, int]
 
 
@@ -70,7 +77,7 @@ class _Matcher:
         self.images, self.table, self.files = images, table, files
         self.left = dict.fromkeys(entries, (NO_FILE, ""))
         self.file_of: dict[str, int] = {}
-        self.ambiguous: set[str] = set()
+        self.ambiguous: dict[str, tuple[int, ...]] = {}
         self.adapted: Counter[str] = Counter()
         self.indexes: dict[Form, _Index] = {}
 
@@ -84,7 +91,7 @@ class _Matcher:
                 self._match(FOLDERS, partial(_past_folders, self._index(form)))
         if self.left:
             self._explain(self._index(folded))
-        return NameMatches(self.file_of, self.left, frozenset(self.ambiguous), self.adapted)
+        return NameMatches(self.file_of, self.left, self.ambiguous, self.adapted)
 
     def _index(self, form: Form) -> _Index:
         if form not in self.indexes:
@@ -98,7 +105,7 @@ class _Matcher:
         for entry in list(self.left):
             hits = look(entry)
             if len(hits) > 1 and differs is None:
-                self.ambiguous.add(entry)
+                self.ambiguous[entry] = tuple(sorted(hits))
                 del self.left[entry]
             elif len(hits) > 1:
                 self.left[entry] = (SEVERAL, self.files[min(hits)])
@@ -152,6 +159,15 @@ class _Matcher:
                 if found:
                     self.left[entry] = (why, self.files[found[0]])
                     break
+        taken = set(self.file_of.values())
+        free = [file for number, file in enumerate(self.files) if number not in taken]
+        unknown = [entry for entry, (reason, _) in self.left.items() if reason == NO_FILE]
+        for entry, place in likely_names(unknown, free).items():
+            self.left[entry] = (LIKELY, free[place])
+        for entry, (reason, _) in self.left.items():
+            path = self.images / _slashed(entry).lstrip("/")
+            if reason == NO_FILE and any(os.path.exists(f"{path}{end}") for end in ("", *_PACKED)):
+                self.left[entry] = (NO_IMAGE_FILE, "")
 
 
 class _Index:
@@ -188,7 +204,17 @@ def _in_family(text: str) -> str:
     return stem + (".jpg" if suffix in _JPEG else suffix)
 
 
-_FORMS: tuple[tuple[Form, str | None], ...] = ((str, None), (folded, CASE), (_in_family, SUFFIX))
+def _unescaped(text: str) -> str:
+    """As `_in_family`, without quotation marks around it and with `%20` as the blank that it is."""
+    return _in_family(unquote(text.strip("\"'")))
+
+
+_FORMS: tuple[tuple[Form, str | None], ...] = (
+    (str, None),
+    (folded, CASE),
+    (_in_family, SUFFIX),
+    (_unescaped, ESCAPES),
+)
 
 
 def _name(path: str) -> str:

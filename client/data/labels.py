@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from client.data.discover import IMAGE_SUFFIXES
-from client.data.table.delimited import read_delimited
-from client.data.table.kinds import is_archive, refuse_other_kinds
 from client.data.table.line import Line, Sheet, clean
-from client.data.table.workbook import ERROR, read_workbook
+from client.data.table.read import read_sheet
+from client.data.table.workbook import ERROR
 from client.imaging.patient_id import LOST
 from client.settings import SiteSettings, normalised_value
 from shared.errors import SiteError
@@ -26,8 +25,6 @@ _MISSING = frozenset({"nan", "null", "none", "n/a", "<na>", "nat"})
 _IN_TENS = re.compile(r"[+-]?\d([.,]\d+)?E\+\d{2,3}", re.IGNORECASE)
 _EXCEL_ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!)")
 _SHOWN_COLUMNS, _SHOWN_LETTERS = 30, 40
-# A million rows of a hundred characters.
-_MAXIMUM_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -80,22 +77,7 @@ def read_labels(settings: SiteSettings) -> LabelTable:
         for column in (settings.patient, settings.image, settings.outcome, settings.covariate)
         if column is not None
     ]
-    try:
-        if file.stat().st_size > _MAXIMUM_BYTES:
-            raise SiteError(
-                f"{file} is larger than {_MAXIMUM_BYTES // 10**6} MB; keep only the columns and "
-                "rows that are needed."
-            )
-        data = file.read_bytes()
-    except OSError as error:
-        raise SiteError(
-            f"{file} cannot be read ({error.strerror}); check its permissions."
-        ) from error
-    if is_archive(data):
-        sheet = read_workbook(file, data, wanted)
-    else:
-        refuse_other_kinds(file, data)
-        sheet = read_delimited(file, data, wanted, _row_test(settings))
+    sheet = read_sheet(file, wanted, _row_test(settings))
     header = sheet.lines[0].cells
     positions = {column: _position(file, column, header, wanted) for column in wanted}
     return _table(settings, positions, sheet)

@@ -5,18 +5,18 @@ It names patients and files: it is for the site's own terminal, where its owner 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from client.data.fates import Fate
+from client.data.fates import SHARED, Fate
+from client.data.identity import folded
+from client.data.image_file import ImageFile
+from client.data.image_names import stem_of
 from client.data.labels import BadRow, LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
-from client.data.reading import ImageFile
 from client.imaging.facts import ImageFacts
-
-FRONTAL_VIEWS = frozenset({"AP", "PA"})
-RADIOGRAPHY = frozenset({"CR", "DX", "DR", "RG"})
-CHEST = frozenset({"CHEST", "THORAX"})
+from client.imaging.subject import other_than_frontal_chest
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,7 @@ def doubts_of(facts: ImageFacts) -> Iterator[str]:
     """What in its header makes an image doubtful among frontal chest radiographs; it is used."""
     if facts.burned_in_annotation == "YES":
         yield "annotation is burned in"
-    for name, value, usual in (
-        ("view", facts.view, FRONTAL_VIEWS),
-        ("modality", facts.modality, RADIOGRAPHY),
-        ("body part", facts.body_part, CHEST),
-    ):
-        if value is not None and value.upper() not in usual:
-            yield f"{name} {value}"
+    yield from other_than_frontal_chest(facts)
     if facts.presentation_intent == "FOR PROCESSING":
         yield "for processing, not for presentation"
 
@@ -47,16 +41,27 @@ def doubts_of(facts: ImageFacts) -> Iterator[str]:
 def listed_images(
     files: Sequence[ImageFile],
     fates: Sequence[Fate],
+    table: LabelTable,
     matching: Matching,
     contradicting: dict[str, str],
 ) -> Iterator[Listed]:
     """Files in their order; `contradicting` has the Patient ID and patient of those that differ."""
+    bad_rows: dict[str, list[BadRow]] = defaultdict(list)
+    for row in table.bad_rows:
+        if row.image:
+            bad_rows[_key(row.image)].append(row)
     for number, (file, fate) in enumerate(zip(files, fates, strict=True)):
         if fate.kind != "admitted":
-            why = matching.unmatched_files.get(number) if fate.kind == "without label" else fate.why
-            yield Listed("image", file.relative, True, why or fate.kind)
+            rows = [table.rows[row] for row in matching.rows[number]]
+            why = [fate.why, *(_lines_of(rows) if fate.why == SHARED else ())]
+            if fate.kind == "without label":
+                meant = (_meaning(table.rows[row]) for row in matching.meant_by.get(number, ()))
+                why = [matching.unmatched_files.get(number, fate.kind), *meant]
+                why += [_bad_row(row) for row in bad_rows.get(_key(file.relative), ())]
+            yield Listed("image", file.relative, True, "; ".join(why))
             continue
-        remarks = [*doubts_of(file.picture.facts)] if file.picture.facts is not None else []
+        facts = file.picture.facts
+        remarks = [*doubts_of(facts), *facts.remarks] if facts is not None else []
         if file.relative in contradicting:
             remarks.append(contradicting[file.relative])
         if remarks:
@@ -66,7 +71,7 @@ def listed_images(
 def listed_rows(table: LabelTable, outcomes: Outcomes, matching: Matching) -> Iterator[Listed]:
     """Rows in the order of the file."""
     found: list[tuple[int, Listed]] = [
-        (row.line, Listed("row", _name(row), True, row.reason)) for row in table.bad_rows
+        (row.line, Listed("row", row_name(row), True, row.reason)) for row in table.bad_rows
     ]
     ambiguous = set(matching.ambiguous_images)
     for number, (row, label) in enumerate(zip(table.rows, outcomes.classes, strict=True)):
@@ -81,10 +86,29 @@ def listed_rows(table: LabelTable, outcomes: Outcomes, matching: Matching) -> It
         elif row.patient in outcomes.contradictory:
             why.append("its patient has contradictory outcomes")
         if why:
-            found.append((row.line, Listed("row", _name(row), True, "; ".join(why))))
+            found.append((row.line, Listed("row", row_name(row), True, "; ".join(why))))
     return (item for _, item in sorted(found, key=lambda pair: pair[0]))
 
 
-def _name(row: LabelRow | BadRow) -> str:
+def _key(name: str) -> str:
+    """The name of a file or of an entry that may mean it, without folders and suffix."""
+    return folded(stem_of(name.replace("\\", "/").rpartition("/")[2]))
+
+
+def _lines_of(rows: Sequence[LabelRow]) -> Iterator[str]:
+    if rows:
+        yield f"line{'s' * (len(rows) > 1)} {', '.join(str(row.line) for row in rows)} of the table"
+
+
+def _bad_row(row: BadRow) -> str:
+    return f"line {row.line} may mean it, and is set aside: {row.reason}"
+
+
+def _meaning(row: LabelRow) -> str:
+    return f"line {row.line} may mean it, '{row.image or row.patient}'"
+
+
+def row_name(row: LabelRow | BadRow) -> str:
+    """Its line, patient and image."""
     image = f", image '{row.image}'" if row.image else ""
     return f"line {row.line}, patient '{row.patient}'{image}"

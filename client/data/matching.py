@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
-from client.data.identity import bare, folded
-from client.data.image_names import CASE, NO_NAME, match_names, stem_of
+from client.data.image_file import ImageFile
+from client.data.image_names import NO_NAME, match_names
 from client.data.labels import LabelRow
-from client.data.reading import ImageFile
-from client.imaging.facts import NO_IMAGE
-from client.imaging.patient_id import has_lost_letters
 from client.settings import SiteSettings
 
-NO_IMAGE_OF_PATIENT = "no image of this patient"
-NEARLY = "an image has this patient but for leading zeros, a final .0 or letter case"
 NO_ROW = "no row of the table names it"
-NO_ROW_OF_PATIENT = "no row of its patient"
-NO_PATIENT_ID = "it has no Patient ID"
-LOST_PATIENT_ID = "letters of its Patient ID are lost"
-FOREIGN_PATIENT_ID = "its Patient ID is not in the character set that its header names"
-SEVERAL_PATIENTS = "its name and folders are those of several patients"
 
 
 @dataclass(frozen=True)
@@ -45,8 +33,9 @@ class Matching:
     `ambiguous_files` files whose name and folders are those of several patients.
     `labels_nearly_matched` of the rows without an image would have one but for zeros (`bare`).
     `unmatched_rows` says of rows without an image why, and which file or patient may be meant;
-    `unmatched_files` of files without a row why. `adapted` counts names or patients that were
-    matched though they are written otherwise, by what they differ in.
+    `unmatched_files` of files without a row why, and `meant_by` which rows may mean such a file.
+    `adapted` counts names or patients that were matched though they are written otherwise, by what
+    they differ in.
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -57,6 +46,7 @@ class Matching:
     labels_nearly_matched: int = 0
     unmatched_rows: Mapping[int, tuple[str, str]] = field(default_factory=dict, repr=False)
     unmatched_files: Mapping[int, str] = field(default_factory=dict, repr=False)
+    meant_by: Mapping[int, tuple[int, ...]] = field(default_factory=dict, repr=False)
     adapted: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -94,12 +84,15 @@ def match_by_image(
     )
     of_file: list[list[int]] = [[] for _ in files]
     unmatched: dict[int, tuple[str, str]] = {}
+    several: dict[int, tuple[int, ...]] = {}
     for number, row in enumerate(rows):
         if row.image is None:
             unmatched[number] = (NO_NAME, "")
         elif row.image in found.file_of:
             of_file[found.file_of[row.image]].append(number)
-        elif row.image not in found.ambiguous:
+        elif row.image in found.ambiguous:
+            several[number] = found.ambiguous[row.image]
+        else:
             unmatched[number] = found.unmatched[row.image]
     matched = tuple(map(tuple, of_file))
     return Matching(
@@ -109,102 +102,23 @@ def match_by_image(
         ambiguous_images=tuple(sorted(found.ambiguous)),
         unmatched_rows=unmatched,
         unmatched_files={number: NO_ROW for number, rows_of in enumerate(matched) if not rows_of},
+        meant_by=meant_by(files, unmatched, several),
         adapted=found.adapted,
     )
 
 
-def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Matching:
-    """Match the patient column: DICOM Patient ID; of other files the name or a folder above.
-
-    A file whose name and folders are those of several patients is nobody's: `7/1.png` may be
-    the first image of patient 7 or an image of patient 1.
-    """
-    of_patient: dict[str, list[int]] = defaultdict(list)
-    for number, row in enumerate(rows):
-        of_patient[row.patient].append(number)
-    names_of = [_patients_named(file) for file in files]
-    alike = _alike(of_patient, names_of)
-    matched: list[tuple[int, ...]] = []
-    could_match: list[bool] = []
-    ambiguous: list[str] = []
-    without_row: set[str] = set()
-    with_image: set[int] = set()
-    unmatched_files: dict[int, str] = {}
-    for place, (file, names) in enumerate(zip(files, names_of, strict=True)):
-        known = [name for name in dict.fromkeys(names) if name in of_patient]
-        known = known or list(dict.fromkeys(alike[name] for name in names if name in alike))
-        matched.append(tuple(of_patient[known[0]]) if len(known) == 1 else ())
-        with_image.update(number for name in known for number in of_patient[name])
-        without_row.update(() if known else map(_nearly, names))
-        if len(known) > 1 and file.picture.reason is None:
-            ambiguous.append(file.relative)
-        if len(known) != 1:
-            unmatched_files[place] = SEVERAL_PATIENTS if known else _why_no_row(names)
-        # A damaged file that names no patient may belong to anyone; a report or plan in the
-        # patient's folder was never meant to be one of the images.
-        could_match.append(file.picture.reason != NO_IMAGE and bool(known or not names))
-    near = {row.patient for row in rows if _nearly(row.patient) in without_row}
-    unmatched_rows = {
-        number: (NEARLY if row.patient in near else NO_IMAGE_OF_PATIENT, "")
-        for number, row in enumerate(rows)
-        if number not in with_image
-    }
-    return Matching(
-        rows=tuple(matched),
-        could_match=tuple(could_match),
-        labels_without_image=len(unmatched_rows),
-        ambiguous_files=tuple(ambiguous),
-        labels_nearly_matched=sum(reason == NEARLY for reason, _ in unmatched_rows.values()),
-        unmatched_rows=unmatched_rows,
-        unmatched_files=unmatched_files,
-        adapted=Counter({CASE: len(alike)} if alike else {}),
-    )
-
-
-def _alike(of_patient: Mapping[str, object], names_of: Sequence[tuple[str, ...]]) -> dict[str, str]:
-    """A file's spelling of a patient -> the table's, where each knows but one under `folded`."""
-    spelled: dict[str, set[str]] = defaultdict(set)
-    for names in names_of:
-        for name in names:
-            spelled[folded(name)].add(name)
-    in_table: dict[str, list[str]] = defaultdict(list)
-    for patient in of_patient:
-        in_table[folded(patient)].append(patient)
-    return {
-        next(iter(spelled[key])): patients[0]
-        for key, patients in in_table.items()
-        if len(patients) == 1 and len(spelled[key]) == 1 and patients[0] not in spelled[key]
-    }
-
-
-def _nearly(identifier: str) -> str:
-    return bare(folded(identifier))
-
-
-def _why_no_row(names: tuple[str, ...]) -> str:
-    if names in ((), ("",)):
-        return NO_PATIENT_ID
-    if any(map(has_lost_letters, names)):
-        return LOST_PATIENT_ID
-    try:
-        "".join(names).encode()
-    except UnicodeEncodeError:
-        return FOREIGN_PATIENT_ID
-    return NO_ROW_OF_PATIENT
-
-
-def _patients_named(file: ImageFile) -> tuple[str, ...]:
-    """Patient identifiers that a file may mean, accents composed; none of a damaged file's."""
-    return tuple(unicodedata.normalize("NFC", name) for name in _names_in(file))
-
-
-def _names_in(file: ImageFile) -> tuple[str, ...]:
-    facts = file.picture.facts
-    if facts is not None and facts.format == "DICOM":
-        return (facts.patient_id,) if facts.patient_id else ("",)
-    if file.picture.patient_id:
-        return (file.picture.patient_id,)
-    path = PurePosixPath(file.relative)
-    if facts is None and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        return ()
-    return (stem_of(path.name), *path.parent.parts)
+def meant_by(
+    files: Sequence[ImageFile],
+    unmatched: Mapping[int, tuple[str, str]],
+    several: Mapping[int, tuple[int, ...]],
+) -> dict[int, tuple[int, ...]]:
+    """File -> the rows that may mean it: nearly its name, or one that several files have."""
+    place_of = {file.relative: place for place, file in enumerate(files)}
+    rows_of: dict[int, list[int]] = defaultdict(list)
+    for number, (_, example) in unmatched.items():
+        if example in place_of:
+            rows_of[place_of[example]].append(number)
+    for number, places in several.items():
+        for place in places:
+            rows_of[place].append(number)
+    return {place: tuple(numbers) for place, numbers in rows_of.items()}

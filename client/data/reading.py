@@ -5,37 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from client.data.cache import ImageCache, fingerprint_of
 from client.data.discover import find_images
+from client.data.image_file import ImageFile, Picture
 from client.imaging.decoders import Decoders, Refusal
-from client.imaging.facts import ImageFacts, check_size
+from client.imaging.facts import check_size
 from client.imaging.image import fit_square
 from client.imaging.limits import helper_count
 from shared.errors import ImageRejected
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What is kept of one content: facts and the SHA-256 of its pixels, or why there is none."""
-
-    facts: ImageFacts | None = None
-    fingerprint: str | None = None
-    reason: str | None = None
-    stored_at: float | None = None
-    patient_id: str | None = None
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """One file: its path relative to the images folder, its SHA-256 and its picture."""
-
-    relative: str
-    digest: str
-    picture: Picture
 
 
 def read_images(

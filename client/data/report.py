@@ -12,13 +12,14 @@ from typing import Any
 from client.data.cohort import Cohort
 from client.data.counts import AdmissionCounts
 from client.data.discover import count_left_out
-from client.data.fates import Covariates, Fates
-from client.data.findings import UNKNOWN, problems_of, warnings_of
+from client.data.fates import OTHER, Covariates, Fates
+from client.data.findings import UNKNOWN, not_checked_of, problems_of, warnings_of
 from client.data.identity import coinciding, contradictions, differing_in_case, shared_patient_ids
+from client.data.image_file import ImageFile
 from client.data.labels import LabelTable
 from client.data.listing import Listed, listed_images, listed_rows
 from client.data.matching import Matching, Outcomes
-from client.data.reading import ImageFile
+from client.imaging.subject import not_stated, other_than_frontal_chest
 from client.settings import SiteSettings
 from shared.metrics.grades import is_grade
 
@@ -39,6 +40,11 @@ class AdmissionReport(AdmissionCounts):
         """What the site's owner should look at; training goes on."""
         return tuple(warnings_of(self))
 
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        """What could not be checked, for who asks for the report; a run does not repeat it."""
+        return tuple(not_checked_of(self))
+
     def to_json(self, *, listed: bool = False) -> dict[str, Any]:
         """Counts and sentences for programs; names of files and patients only where `listed`."""
         record = {
@@ -54,6 +60,7 @@ class AdmissionReport(AdmissionCounts):
             "rejected_by_reason": self.rejected_by_reason,
             "problems": list(self.problems),
             "warnings": list(self.warnings),
+            "not_checked": list(self.not_checked),
         }
 
 
@@ -85,6 +92,7 @@ def make_report(settings: SiteSettings, found: Found) -> AdmissionReport:
         images_without_label=fates.count("without label"),
         images_of_unused_outcome=fates.count("unused outcome"),
         images_of_contradictory_patients=fates.count("contradictory"),
+        images_of_other_subjects=fates.count(OTHER),
         label_rows=len(table.rows),
         labels_without_image=matching.labels_without_image,
         labels_nearly_matched=matching.labels_nearly_matched,
@@ -101,6 +109,7 @@ def make_report(settings: SiteSettings, found: Found) -> AdmissionReport:
         covariate_is_grade=is_grade(grades),
         counts=found.cohort.counts(),
         **_tallies(fates),
+        **_subjects(found),
         cached=cached,
         decoded=decoded,
         oldest_cache_days=oldest,
@@ -139,11 +148,13 @@ def _counted(reasons: Iterable[str]) -> dict[str, int]:
 
 
 def _listed(found: Found, contradicting: dict[str, str]) -> Iterator[Listed]:
-    yield from listed_images(found.files, found.fates.each, found.matching, contradicting)
+    yield from listed_images(
+        found.files, found.fates.each, found.table, found.matching, contradicting
+    )
     yield from listed_rows(found.table, found.outcomes, found.matching)
 
 
-def _tallies(fates: Fates) -> dict[str, dict[str, int]]:
+def _tallies(fates: Fates) -> dict[str, Any]:
     """Over the admitted images whose headers say something, by the report's fields."""
     facts = [file.picture.facts for file, _ in fates.admitted if file.picture.facts is not None]
     return {
@@ -157,6 +168,23 @@ def _tallies(fates: Fates) -> dict[str, dict[str, int]]:
         "transfer_syntaxes": _tally(item.transfer_syntax for item in facts),
         "presentation_intents": _tally(item.presentation_intent for item in facts),
         "remarks": _tally(remark for item in facts for remark in item.remarks),
+    }
+
+
+def _subjects(found: Found) -> dict[str, Any]:
+    """Of the images that are admitted, or left out for it: what shows no frontal chest."""
+    facts = [
+        file.picture.facts
+        for file, fate in zip(found.files, found.fates.each, strict=True)
+        if fate.kind in ("admitted", OTHER) and file.picture.facts is not None
+    ]
+    others = [tuple(other_than_frontal_chest(item)) for item in facts]
+    missing = [tuple(not_stated(item)) for item in facts]
+    return {
+        "other_subjects": _counted(reason for reasons in others for reason in reasons),
+        "images_flagged_as_other": sum(map(bool, others)) - found.fates.count(OTHER),
+        "not_stated": _counted(name for names in missing for name in names),
+        "images_not_checked": sum(map(bool, missing)),
     }
 
 

@@ -17,6 +17,7 @@ from pydicom.uid import (
 from client.imaging.encapsulated import SYNTAXES
 from client.imaging.facts import NO_IMAGE, ImageFacts, check_size
 from client.imaging.patient_id import patient_id_of
+from client.imaging.subject import described_subject
 from shared.errors import ImageRejected
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
@@ -89,6 +90,7 @@ def _transfer_syntax(uid: UID) -> str:
 
 def facts_of(header: Dataset) -> ImageFacts:
     """What a checked header says of its image."""
+    described_view, described_part = described_subject(header)
     return ImageFacts(
         format="DICOM",
         photometric=header.PhotometricInterpretation,
@@ -102,6 +104,8 @@ def facts_of(header: Dataset) -> ImageFacts:
         transfer_syntax=_transfer_syntax(UID(header.file_meta.TransferSyntaxUID)),
         presentation_intent=text(header, "PresentationIntentType"),
         patient_id=patient_id_of(header),
+        described_view=described_view,
+        described_part=described_part,
     )
 
 

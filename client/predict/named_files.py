@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.imaging.limits import MAXIMUM_PIXELS
-from shared.errors import ConfigError, SiteError
+from shared.errors import ConfigError
 from shared.run.finished import read_finished_run
 from shared.storage.files import private_files
 
@@ -38,6 +38,10 @@ class Options:
     device: Device = Device.auto
     maximum_pixels: int = MAXIMUM_PIXELS
     """Larger images are refused."""
+    patient: str | None = None
+    """The column of patients in a table that is named; None guesses it."""
+    image: str | None = None
+    """Its column of images; None guesses it."""
 
 
 def predict_named(
@@ -46,30 +50,35 @@ def predict_named(
     options: Options,
     on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prediction:
-    """Score files, and those in folders, with the final model of the run in this folder.
+    """Score what is named with the final model of the run in this folder.
 
-    `on_image(done, total)` follows the files. What is written names patients, so it is for its
-    owner alone. Raises ConfigError where the run is not finished, has no such operating point or
-    there is no GPU for device cuda, SiteError where there is no image, and as `predict`.
+    `images` are files, folders, which are searched, and sites' folders, whose tables say which
+    patient an image is of. A table among them says so of all that are in no site's folder; alone,
+    of the images beside it. `on_image(done, total)` follows the files. What is written names
+    patients, so it is for its owner alone. Raises ConfigError where the run is not finished, has no
+    such operating point or there is no GPU for device cuda, SiteError where there is no image or a
+    table cannot be used, and as `predict`.
     """
     finished = read_finished_run(run)
     # Imported here: they bring torch, which a wrong folder need not wait for.
-    from client.predict.files import find_files
+    from client.predict.gather import gather
     from client.predict.predict import predict
 
     device = _choose(options.device)
-    files = find_files(images)
-    if not files:
-        raise SiteError(
-            f"There is no DICOM, PNG or JPEG image in {', '.join(map(str, images))}; name others."
-        )
-    on_image(0, len(files))
+    found = gather(images, options.patient, options.image)
+    on_image(0, len(found.files))
     with private_files():
-        return predict(
-            finished, files, device, point=options.point, explain=options.explain,
-            maximum_pixels=options.maximum_pixels,
-            on_image=lambda done: on_image(done, len(files)),
+        prediction = predict(
+            finished, found.files, device, owners=found.owners, point=options.point,
+            explain=options.explain, maximum_pixels=options.maximum_pixels,
+            on_image=lambda done: on_image(done, len(found.files)),
         )  # fmt: skip
+    return replace(
+        prediction,
+        refused=(*prediction.refused, *found.refused),
+        rows_without_image=found.rows_without_image,
+        tables=found.tables,
+    )
 
 
 def _choose(name: Device) -> torch.device:

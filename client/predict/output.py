@@ -1,9 +1,7 @@
-"""A prediction as a table on a terminal, as JSON, and as CSV with a row an image."""
+"""A prediction as tables on a terminal and as JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from typing import Any
 
@@ -13,20 +11,9 @@ from rich.text import Text
 
 from client.predict.distance import UNLIKE
 from client.predict.files import printable
-from client.predict.scores import ImageScore, PatientScore, Prediction
-from shared.plain import shown, spreadsheet_cell
+from client.predict.scores import ImageScore, PatientScore, Prediction, is_unlike
+from shared.plain import shown
 from shared.run.finished import NOTICE
-
-COLUMNS = (
-    "file", "patient", "probability", "distance", "unlike_training", "notes", "explanation",
-    "patient_images", "patient_probability", "patient_calibrated", "threshold", "patient_positive",
-    "refused",
-)  # fmt: skip
-
-
-def is_unlike(image: ImageScore) -> bool | None:
-    """Whether the image is farther from the training images than `UNLIKE`; None where unknown."""
-    return None if image.distance is None else image.distance > UNLIKE
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
@@ -43,7 +30,8 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "recalibration": _recalibration(prediction.recalibration),
         "patients": [
             {
-                "patient": patient.person[1],
+                "site": patient.site or None,
+                "patient": patient.patient,
                 "images": patient.images,
                 "probability": patient.probability,
                 "calibrated": patient.calibrated,
@@ -54,6 +42,7 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "images": [
             {
                 "file": printable(image.file),
+                "site": image.site or None,
                 "patient": image.patient,
                 "probability": image.probability,
                 "distance": image.distance,
@@ -66,45 +55,13 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "refused": [
             {"file": printable(item.path), "reason": item.reason} for item in prediction.refused
         ],
+        "tables": list(prediction.tables),
+        "rows_without_image": list(prediction.rows_without_image),
     }
 
 
 def _recalibration(fit: tuple[float, float] | None) -> dict[str, float] | None:
     return None if fit is None else dict(zip(("intercept", "slope"), fit, strict=True))
-
-
-def to_csv(prediction: Prediction) -> str:
-    """A row an image, its patient's values repeated; a refused one has its reason alone.
-
-    Texts are safe in a spreadsheet (`spreadsheet_cell`); exact ones are in the JSON.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    patients = {patient.person: patient for patient in prediction.patients}
-    for image in prediction.images:
-        patient = patients[image.person]
-        writer.writerow(
-            {
-                "file": spreadsheet_cell(image.file),
-                "patient": spreadsheet_cell(image.patient),
-                "probability": image.probability,
-                "distance": image.distance,
-                "unlike_training": _word(is_unlike(image)),
-                "notes": spreadsheet_cell("; ".join(image.notes)),
-                "explanation": spreadsheet_cell(image.explanation or ""),
-                "patient_images": patient.images,
-                "patient_probability": patient.probability,
-                "patient_calibrated": patient.calibrated,
-                "threshold": prediction.point.threshold,
-                "patient_positive": _word(patient.positive),
-            }
-        )
-    for item in prediction.refused:
-        writer.writerow(
-            {"file": spreadsheet_cell(item.path), "refused": spreadsheet_cell(item.reason)}
-        )
-    return text.getvalue()
 
 
 def print_prediction(prediction: Prediction) -> None:
@@ -119,13 +76,17 @@ def print_prediction(prediction: Prediction) -> None:
 
 def _patients(patients: tuple[PatientScore, ...]) -> Table:
     table = Table(title="Patients")
+    sites = any(patient.site for patient in patients)
+    if sites:
+        table.add_column("site", overflow="fold")
     table.add_column("patient", overflow="fold")
     for column in ("images", "probability", "calibrated"):
         table.add_column(column, justify="right")
     table.add_column("at the threshold")
     for patient in patients:
         table.add_row(
-            Text(shown(patient.person[1])),
+            *([patient.site] if sites else []),
+            Text(shown(patient.patient)),
             str(patient.images),
             _number(patient.probability),
             _number(patient.calibrated),
@@ -152,11 +113,22 @@ def _images(images: tuple[ImageScore, ...]) -> Table:
     return table
 
 
-def _lines(prediction: Prediction) -> list[str]:
-    lines = [shown(f"refused  {item.path}: {item.reason}") for item in prediction.refused]
+def beside_a_table(prediction: Prediction) -> list[str]:
+    """What a table that is printed does not say: what is missing in it, and what it is worth."""
+    return [*_missing(prediction), *filter(None, (prediction.caution, NOTICE))]
+
+
+def _missing(prediction: Prediction) -> list[str]:
+    lines = [shown(table) for table in prediction.tables]
+    lines += [shown(f"refused   {item.path}: {item.reason}") for item in prediction.refused]
     if prediction.refused:
         total = len(prediction.refused) + len(prediction.images)
         lines.append(f"{len(prediction.refused)} of {total} files refused.")
+    return [*lines, *(shown(f"no image  {row}") for row in prediction.rows_without_image)]
+
+
+def _lines(prediction: Prediction) -> list[str]:
+    lines = _missing(prediction)
     if not prediction.images:
         return lines
     point = prediction.point
@@ -188,10 +160,6 @@ def _meaning(prediction: Prediction) -> str:
         f"Not calibrated: {why}. Training that draws both classes equally often leaves "
         "probabilities of a rare finding too high."
     )
-
-
-def _word(value: bool | None) -> str:
-    return "" if value is None else "yes" if value else "no"
 
 
 def _number(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +20,13 @@ from client.predict.distance import (
 )
 from client.predict.explain import grad_cam, remove_explanation, write_explanation
 from client.predict.files import ReadImage, Refused, read_in_batches
+from client.predict.owners import Owner
 from client.predict.scores import (
     ImageScore,
+    Person,
     Prediction,
     notes_on,
-    owner_of,
+    person_of,
     point_of,
     score_patients,
     shared_pictures,
@@ -46,6 +48,7 @@ class _Scorer:
     """The divergence that is a distance of 1."""
     run: str
     explain: Path | None
+    owners: Mapping[Path, Owner]
 
 
 def predict(
@@ -53,6 +56,7 @@ def predict(
     files: Sequence[Path],
     device: torch.device,
     *,
+    owners: Mapping[Path, Owner] | None = None,
     point: str | None = None,
     explain: Path | None = None,
     maximum_pixels: int = MAXIMUM_PIXELS,
@@ -60,6 +64,7 @@ def predict(
 ) -> Prediction:
     """Score the files with the run's final model; `explain` is the folder for explanations.
 
+    `owners` has the patients of files that a table names; others go by their Patient ID.
     An image of more than `maximum_pixels` is refused. `on_image(done)` follows the files. Raises
     ConfigError for an operating point that the run does not know, FedThawError where the model
     gives NaN scores or no helper can decode, OSError where `explain` cannot be written. A bad
@@ -72,13 +77,14 @@ def predict(
         make_private_folder(explain)
     layers = described_layers(model, config)
     noise = divergence_of_noise(model, layers, config.image_size) if layers else 1.0
-    scorer = _Scorer(model, layers, noise, finished.stored.run, explain)
+    scorer = _Scorer(model, layers, noise, finished.stored.run, explain, owners or {})
     images: list[ImageScore] = []
     refused: list[Refused] = []
     done = 0
     for batch in read_in_batches(files, config.image_size, config.image_fit, BATCH, maximum_pixels):
-        refused += [item for item in batch if isinstance(item, Refused)]
-        read = [item for item in batch if isinstance(item, ReadImage)]
+        judged = [_judged(item, scorer.owners) for item in batch]
+        refused += [item for item in judged if isinstance(item, Refused)]
+        read = [item for item in judged if isinstance(item, ReadImage)]
         images += _score(scorer, read, len(images)) if read else []
         done += len(batch)
         on_image(done)
@@ -119,17 +125,28 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
     return [
         ImageScore(
             file=image.path,
+            site=site,
             patient=patient,
             identified=identified,
             fingerprint=image.fingerprint,
             probability=BINARY.probability(logits[place]),
             distance=distances[place],
-            notes=notes_on(image.facts),
+            notes=notes_on(image.facts, owner),
             explanation=names[place],
         )
         for place, image in enumerate(read)
-        for patient, identified in [owner_of(image)]
+        for owner in [scorer.owners.get(image.path)]
+        for site, identified, patient in [person_of(image, owner)]
     ]
+
+
+def _judged(item: ReadImage | Refused, owners: Mapping[Path, Owner]) -> ReadImage | Refused:
+    """The image, unless its site leaves such images out."""
+    owner = owners.get(item.path)
+    if isinstance(item, Refused) or owner is None:
+        return item
+    reason = owner.refusal_of(item.facts)
+    return item if reason is None else Refused(item.path, reason)
 
 
 def _without_shared(
@@ -146,7 +163,7 @@ def _without_shared(
 
 def _count_copies_once(images: Sequence[ImageScore]) -> list[ImageScore]:
     """A further copy of a patient's picture does not count again, as in admission."""
-    seen: set[tuple[tuple[bool, str], str]] = set()
+    seen: set[tuple[Person, str]] = set()
     counted = []
     for image in images:
         key = (image.person, image.fingerprint)

@@ -14,20 +14,26 @@ from scipy.special import logit as logit_of
 from client.data.listing import doubts_of
 from client.imaging.facts import ImageFacts
 from client.imaging.patient_id import has_lost_letters
+from client.predict.distance import UNLIKE
 from client.predict.files import ReadImage, Refused, printable
+from client.predict.owners import Owner
 from shared.errors import ConfigError
 from shared.plain import shown
 from shared.run.finished import Calibration, FinishedRun, OperatingPoint
 
 
-def notes_on(facts: ImageFacts) -> tuple[str, ...]:
+def notes_on(facts: ImageFacts, owner: Owner | None = None) -> tuple[str, ...]:
     """Phrases on what admission only warns of; such an image is scored."""
     notes = [*doubts_of(facts), *facts.remarks]
-    if has_lost_letters(facts.patient_id):
+    if owner is not None:
+        notes += owner.notes_on(facts)
+    elif has_lost_letters(facts.patient_id):
         notes.append("letters of its Patient ID are lost, so it stands for a patient of its own")
     return tuple(map(shown, notes))
 
 
+Person = tuple[str, bool, str]
+"""Site, whether the patient is identified, and the patient."""
 UNCHOSEN = OperatingPoint("none chosen by the run", 0.5)
 
 
@@ -37,9 +43,10 @@ class ImageScore:
 
     file: Path
     patient: str
-    """DICOM Patient ID, else the file's name: such a file is a patient of its own."""
+    """The table's patient, else the DICOM Patient ID, else the file's name: such a file is a
+    patient of its own."""
     identified: bool
-    """Whether `patient` is a Patient ID."""
+    """Whether `patient` is a table's or a Patient ID."""
     fingerprint: str
     """Equal for one picture in differing files."""
     probability: float
@@ -49,18 +56,20 @@ class ImageScore:
     explanation: str | None = None
     counts: bool = True
     """False for a further copy of one of its patient's images."""
+    site: str = ""
+    """The site whose table names the patient; empty where none does."""
 
     @property
-    def person(self) -> tuple[bool, str]:
-        """The patient, distinct from a file whose name is another's Patient ID."""
-        return self.identified, self.patient
+    def person(self) -> Person:
+        """The patient, distinct from another site's and from a file of that name."""
+        return self.site, self.identified, self.patient
 
 
 @dataclass(frozen=True)
 class PatientScore:
     """All images of a patient. `calibrated` is None where the run has no recalibration."""
 
-    person: tuple[bool, str]
+    person: Person
     """As `ImageScore.person`."""
     images: int
     probability: float
@@ -69,8 +78,13 @@ class PatientScore:
 
     @property
     def patient(self) -> str:
-        """Patient ID, else the file's name."""
-        return self.person[1]
+        """Its name in the table, its Patient ID, or the file's name."""
+        return self.person[2]
+
+    @property
+    def site(self) -> str:
+        """The site whose table names the patient; empty where none does."""
+        return self.person[0]
 
 
 @dataclass(frozen=True)
@@ -84,20 +98,26 @@ class Prediction:
     images: tuple[ImageScore, ...]
     patients: tuple[PatientScore, ...]
     refused: tuple[Refused, ...]
+    rows_without_image: tuple[str, ...] = ()
+    """Rows of the tables that were named whose images are not there, and why."""
+    tables: tuple[str, ...] = ()
+    """Which columns of the tables have patients and images, a sentence each."""
     caution: str | None = None
     """Why what the run chose does not hold for its final model, which is not used then."""
 
 
-def owner_of(image: ReadImage) -> tuple[str, bool]:
-    """`patient` and `identified` of an image.
+def person_of(image: ReadImage, owner: Owner | None) -> Person:
+    """The patient that a table says (`owner`), else the DICOM Patient ID.
 
     Where letters of its Patient ID were lost, two patients may have become one text: then the file
     stands for a patient of its own.
     """
+    if owner is not None:
+        return owner.site, True, owner.patient
     patient = image.facts.patient_id
     if patient is None or has_lost_letters(patient):
-        return printable(image.path), False
-    return patient, True
+        return "", False, printable(image.path)
+    return "", True, patient
 
 
 def point_of(finished: FinishedRun, name: str | None) -> OperatingPoint:
@@ -135,7 +155,7 @@ def score_patients(
     Intercept and slope of the `recalibration` are on the logit of that mean, since they were fitted
     to such; the decision is by the mean itself, on which thresholds are chosen.
     """
-    probabilities: dict[tuple[bool, str], list[float]] = defaultdict(list)
+    probabilities: dict[Person, list[float]] = defaultdict(list)
     for image in images:
         if image.counts:
             probabilities[image.person].append(image.probability)
@@ -152,9 +172,14 @@ def score_patients(
 
 
 def shared_pictures(images: Sequence[ImageScore]) -> frozenset[str]:
-    """Fingerprints of pictures that stand under more than one DICOM Patient ID."""
-    patients: dict[str, set[str]] = defaultdict(set)
+    """Fingerprints of pictures that stand under more than one patient."""
+    patients: dict[str, set[Person]] = defaultdict(set)
     for image in images:
         if image.identified:
-            patients[image.fingerprint].add(image.patient)
+            patients[image.fingerprint].add(image.person)
     return frozenset(picture for picture, named in patients.items() if len(named) > 1)
+
+
+def is_unlike(image: ImageScore) -> bool | None:
+    """Whether the image is farther from the training images than `UNLIKE`; None where unknown."""
+    return None if image.distance is None else image.distance > UNLIKE

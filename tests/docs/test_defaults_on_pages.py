@@ -32,6 +32,7 @@ def defaults(tmp_path: Path) -> SiteSettings:
 @pytest.mark.parametrize(
     ("key", "of"),
     [
+        ("frontal-chest-only", lambda site: site.frontal_chest_only),
         ("device", lambda site: site.device),
         ("features", lambda site: site.features_limit / 1e9),
         ("min-cell", lambda site: site.min_cell),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from client.data.table.encoding import decode
+from client.data.table.encoding import Text, decode
 from client.data.table.line import HEADER_ROWS, Line, Sheet, clean, header_in, nearest_header
 from shared.errors import SiteError
 
@@ -31,13 +32,7 @@ def read_delimited(
     cell has swallowed. Raises SiteError for text that is no such table, with the line.
     """
     decoded = decode(file, data)
-    # Untranslated: cells may hold line ends, and old programs end lines with CR alone.
-    physical = list(io.StringIO(decoded.text, newline=""))
-    skipped = int(
-        bool(physical) and physical[0].strip().lower() in {f"sep={d}" for d in DELIMITERS}
-    )
-    # Excel's own hint is no part of the table; its line still counts.
-    physical[:skipped] = ["\n"] * skipped
+    physical = _physical(decoded)
     delimiter = max(DELIMITERS, key=lambda sign: _columns(physical, sign, wanted))
     notes: tuple[str, ...] = ()
     try:
@@ -59,6 +54,34 @@ def read_delimited(
     return Sheet([header, *(_checked(row, width) for row in rows)], notes, decoded.assumed)
 
 
+def first_lines(file: Path, data: bytes) -> tuple[Line, ...]:
+    """The first lines that are not blank, split where most of them have equally many cells.
+
+    For a table whose columns nobody has named yet. Raises SiteError for what is no text.
+    """
+    physical = _physical(decode(file, data))
+    counted = {sign: _first_cells(physical, sign) for sign in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda sign: _regularity(counted[sign]))
+    lines = (Line(n, tuple(_strip(cells))) for n, cells in enumerate(counted[delimiter], start=1))
+    return tuple(line for line in lines if not line.is_blank)
+
+
+def _physical(decoded: Text) -> list[str]:
+    """The lines of the file as they are written, without Excel's own hint of the separator."""
+    # Untranslated: cells may hold line ends, and old programs end lines with CR alone.
+    physical = list(io.StringIO(decoded.text, newline=""))
+    if physical and physical[0].strip().lower() in {f"sep={sign}" for sign in DELIMITERS}:
+        physical[0] = "\n"  # no part of the table; its line still counts
+    return physical
+
+
+def _regularity(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """How many lines have the commonest number of cells, if that is over 1; that number."""
+    widths = Counter(len(cells) for cells in rows if any(map(str.strip, cells)))
+    width, number = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
+    return (number, width) if width > 1 else (0, width)
+
+
 class _OpenQuote(Exception):
     """The quotation marks from this line on do not come in pairs."""
 
@@ -69,12 +92,16 @@ class _OpenQuote(Exception):
 
 def _columns(physical: Sequence[str], delimiter: str, wanted: Sequence[str]) -> tuple[int, int]:
     """How many of the wanted columns a line has under this delimiter, and how many cells."""
-    try:
-        records = list(islice(csv.reader(physical, delimiter=delimiter), HEADER_ROWS))
-    except csv.Error:  # an open quotation mark
-        records = [line.split(delimiter) for line in physical[:HEADER_ROWS]]
+    records = _first_cells(physical, delimiter)
     found = ((sum(name in _strip(cells) for name in wanted), len(cells)) for cells in records)
     return max(found, default=(0, 0))
+
+
+def _first_cells(physical: Sequence[str], delimiter: str) -> list[list[str]]:
+    try:
+        return list(islice(csv.reader(physical, delimiter=delimiter), HEADER_ROWS))
+    except csv.Error:  # an open quotation mark
+        return [line.split(delimiter) for line in physical[:HEADER_ROWS]]
 
 
 def _records(physical: Sequence[str], delimiter: str, file: Path) -> list[Record]:

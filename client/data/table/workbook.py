@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,29 @@ def read_workbook(file: Path, data: bytes, wanted: Sequence[str]) -> Sheet:
     Raises SiteError for what is no workbook, for several visible sheets with the columns, and for
     formulas in these columns whose values are not stored.
     """
+    with _read_quietly(file):
+        stored = bounded.without_compression(data)
+        check_workbook(file, stored)
+        return _read(file, stored, wanted)
+
+
+def first_lines_of_sheets(file: Path, data: bytes) -> tuple[tuple[Line, ...], ...]:
+    """The first lines of each visible sheet that has any; SiteError for what is no workbook."""
+    with _read_quietly(file):
+        stored = bounded.without_compression(data)
+        check_workbook(file, stored)
+        book = openpyxl.load_workbook(io.BytesIO(stored), read_only=True, data_only=True)
+        heads = _heads(book)
+        book.close()
+    return tuple(tuple(lines) for lines in heads.values() if lines)
+
+
+@contextmanager
+def _read_quietly(file: Path) -> Iterator[None]:
+    """SiteError for whatever openpyxl raises inside the block."""
     with quiet_libraries():
         try:
-            stored = bounded.without_compression(data)
-            check_workbook(file, stored)
-            return _read(file, stored, wanted)
+            yield
         except SiteError:
             raise
         except ArchiveTooLarge as error:
@@ -51,13 +70,20 @@ def read_workbook(file: Path, data: bytes, wanted: Sequence[str]) -> Sheet:
             ) from error
 
 
+def _heads(book: Any) -> dict[str, list[Line]]:
+    """The first lines of each visible sheet, by its title."""
+    heads = {}
+    for sheet in book.worksheets:
+        if sheet.sheet_state == "visible":
+            sheet.reset_dimensions()  # some programs write a wrong extent
+            rows = bounded.bounded_rows(islice(sheet.iter_rows(), HEADER_ROWS))
+            heads[sheet.title] = _lines(rows)
+    return heads
+
+
 def _read(file: Path, data: bytes, wanted: Sequence[str]) -> Sheet:
     book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-    sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
-    heads = {}
-    for sheet in sheets:
-        sheet.reset_dimensions()  # some programs write a wrong extent
-        heads[sheet.title] = _lines(bounded.bounded_rows(islice(sheet.iter_rows(), HEADER_ROWS)))
+    heads = _heads(book)
     found = [title for title, lines in heads.items() if header_in(lines, wanted) is not None]
     if len(found) > 1:
         raise SiteError(

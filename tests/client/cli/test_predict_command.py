@@ -17,16 +17,14 @@ import torch
 from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from safetensors.torch import load_file
 
 from client.data.admission import admit
-from client.imaging.image import decode, fit_square
 from client.settings import load_site
-from shared.model.network import build_network
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 from shared.run.finished import LOCAL_STATISTICS, NOTICE
 
 Here = Callable[..., tuple[int, str, str]]
+Probability = Callable[[Path, Path, int], float]
 CALIBRATION: dict[str, Any] = {
     "temperature": 2.0,
     "recalibration": {"intercept": -1.5, "slope": 0.5},
@@ -48,18 +46,9 @@ def run(tmp_path: Path, write_finished: Callable[..., Path]) -> Path:
     return write_finished(tmp_path / "run", CALIBRATION, image_size=64)
 
 
-def probability(run: Path, path: Path) -> float:
-    """From the files alone."""
-    network = build_network("micro", dropout=0.0)
-    network.load_state_dict(load_file(run / "model.safetensors"))
-    network.eval()
-    square = fit_square(decode(path).pixels, 64, "pad").astype(np.float32)
-    image = (2 * square / 65535 - 1) * 1024
-    with torch.no_grad():
-        return float(torch.sigmoid(network(torch.from_numpy(image)[None, None]).double()))
-
-
-def test_patients_have_the_mean_of_their_images(run: Path, hospital: Path, here: Here) -> None:
+def test_patients_have_the_mean_of_their_images(
+    run: Path, hospital: Path, here: Here, probability: Probability
+) -> None:
     code, out, err = here("predict", run, hospital / "images", "--json")
     found = json.loads(out)
     assert (code, err, found["notice"], found["refused"]) == (0, "", NOTICE, [])
@@ -68,7 +57,7 @@ def test_patients_have_the_mean_of_their_images(run: Path, hospital: Path, here:
     assert [item["file"] for item in found["images"]] == [str(path) for path in files]
     by_patient: dict[str, list[float]] = {}
     for item, path in zip(found["images"], files, strict=True):
-        assert item["probability"] == pytest.approx(probability(run, path), abs=1e-5)
+        assert item["probability"] == pytest.approx(probability(run, path, 64), abs=1e-5)
         assert item["patient"] == dcmread(path).PatientID == path.name.partition("_")[0]
         by_patient.setdefault(item["patient"], []).append(item["probability"])
     assert max(map(len, by_patient.values())) > 1
@@ -87,9 +76,10 @@ def test_patients_have_the_mean_of_their_images(run: Path, hospital: Path, here:
 def test_csv_and_json_say_the_same(tmp_path: Path, run: Path, hospital: Path, here: Here) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     words = ("predict", run, hospital / "images", tmp_path / "bad.png")
-    found = json.loads(here(*words, "--json", "--csv", tmp_path / "scores.csv")[1])
-    code, out, err = here(*words, "--csv", "-")
-    assert (code, err) == (0, NOTICE + "\n")
+    found = json.loads(here(*words, "--json", "--images-csv", tmp_path / "scores.csv")[1])
+    code, out, err = here(*words, "--images-csv", "-")
+    bad = f"refused   {tmp_path}/bad.png: not a DICOM, PNG or JPEG file\n"
+    assert (code, err) == (0, f"{bad}1 of {len(found['images']) + 1} files refused.\n{NOTICE}\n")
     assert out == (tmp_path / "scores.csv").read_text(encoding="utf-8")
     *rows, refused = csv.DictReader(io.StringIO(out))
     assert [row["file"] for row in rows] == [item["file"] for item in found["images"]]
@@ -104,6 +94,25 @@ def test_csv_and_json_say_the_same(tmp_path: Path, run: Path, hospital: Path, he
         assert row["patient_positive"] == ("yes" if patient["positive"] else "no")
     assert refused["file"] == str(tmp_path / "bad.png")
     assert refused["refused"] == "not a DICOM, PNG or JPEG file" == found["refused"][0]["reason"]
+
+
+def test_the_csv_of_patients(tmp_path: Path, run: Path, hospital: Path, here: Here) -> None:
+    words = ("predict", run, hospital / "images")
+    found = json.loads(here(*words, "--json", "--csv", tmp_path / "scores.csv")[1])
+    code, out, _ = here(*words, "--csv", "-")
+    assert code == 0
+    assert out == (tmp_path / "scores.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["patient"] for row in rows] == [item["patient"] for item in found["patients"]]
+    for row, item in zip(rows, found["patients"], strict=True):
+        own = [image for image in found["images"] if image["patient"] == row["patient"]]
+        assert row["files"] == "; ".join(image["file"] for image in own)
+        assert int(row["images"]) == len(own)
+        assert float(row["probability"]) == item["probability"]
+        assert float(row["calibrated"]) == item["calibrated"]
+        assert (row["threshold"], row["positive"]) == ("0.4", "yes" if item["positive"] else "no")
+        far = sum(image["unlike_training"] for image in own)
+        assert int(row["images_unlike_training"]) == far
 
 
 def test_an_image_larger_than_the_limit_is_refused(
@@ -208,7 +217,7 @@ def test_what_admission_sets_aside_is_refused_in_its_words(
     shown = here("predict", run, folder)[1]
     total = len(list(folder.iterdir()))
     assert f"{len(found)} of {total} files refused." in shown
-    assert f"refused  {folder}/empty.png: {found['empty.png']}" in shown
+    assert f"refused   {folder}/empty.png: {found['empty.png']}" in shown
 
 
 def test_a_picture_of_two_patients_is_refused(
@@ -305,7 +314,8 @@ def test_names_that_are_no_text_and_long_ones(
             b"" if b"bad" in name else content
         )
     explained = tmp_path / "e"
-    for words in ((), ("--json",), ("--csv", "-"), ("--csv", tmp_path / "s.csv")):
+    file = ("--images-csv", tmp_path / "s.csv")
+    for words in ((), ("--json",), ("--csv", "-"), ("--images-csv", "-"), file):
         code, out, _ = here("predict", run, folder, "--explain", explained, *words)
         assert code == 0
         out.encode("utf-8")
@@ -317,7 +327,7 @@ def test_nothing_scored_exits_with_2(tmp_path: Path, run: Path, here: Here) -> N
     (tmp_path / "bad.png").write_bytes(b"no picture")
     code, out, err = here("predict", run, tmp_path / "bad.png")
     assert (code, err) == (2, "")
-    assert re.fullmatch(r"refused  .*/bad\.png: .*\n1 of 1 files refused\.\n", out)
+    assert re.fullmatch(r"refused   .*/bad\.png: .*\n1 of 1 files refused\.\n", out)
 
 
 @pytest.mark.parametrize(
@@ -327,6 +337,8 @@ def test_nothing_scored_exits_with_2(tmp_path: Path, run: Path, here: Here) -> N
         (("RUN", "EMPTY"), "There is no DICOM, PNG or JPEG image in"),
         (("EMPTY", "EMPTY"), "is no run's folder"),
         (("RUN", "EMPTY", "--json", "--csv", "-"), "Both --csv - and --json"),
+        (("RUN", "EMPTY", "--csv", "-", "--images-csv", "-"), "--images-csv - is not the only one"),
+        (("RUN", "EMPTY", "--patient", "x"), "columns of a table, and no table is named"),
     ],
 )
 def test_the_users_mistakes(

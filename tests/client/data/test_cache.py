@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import time
@@ -23,6 +24,19 @@ PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
 @pytest.fixture
 def cache(tmp_path: Path) -> ImageCache:
     return ImageCache(tmp_path / "cache", 8, "pad")
+
+
+def test_an_entry_without_all_facts_is_read_again(
+    cache: ImageCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an earlier fedthaw kept it, which asked less of a header."""
+    kept = {name: value for name, value in dataclasses.asdict(FACTS).items() if name != "view"}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(dataclasses, "asdict", lambda facts: kept)
+        cache.store(DIGEST, PIXELS, FACTS)
+    assert cache.entry(DIGEST) is None
+    cache.store(DIGEST, PIXELS, FACTS)
+    assert cache.facts(DIGEST) == FACTS
 
 
 def test_what_was_stored_is_loaded(cache: ImageCache, tmp_path: Path) -> None:

@@ -41,12 +41,17 @@ def test_headers_that_deserve_a_look_are_warned_of(
     report = admission.report
     assert report.warnings == (
         "1 image(s) say that annotation is burned in (names or marks may show).",
-        "1 image(s) of another view than AP or PA: LL (1).",
-        "1 image(s) of another modality than CR, DX, DR or RG: CT (1).",
-        "1 image(s) of another body part than the chest: HAND (1).",
+        "3 image(s) that are not frontal chest radiographs by their headers; they are used unless "
+        "frontal-chest-only = true in [data] of site.toml excludes them: view LL (1), "
+        "modality CT (1), body part HAND (1).",
         "1 image(s) for processing, not for presentation; their contrast differs.",
         f"1 image(s) {LUT_SHAPE}.",
         f"2 image(s) {NOT_SQUARE}.",
+    )
+    assert report.not_checked == (
+        "8 image(s) do not say all of what they show, so it was not checked whether they are "
+        "frontal chest radiographs; not stated: view (6), body part (5), modality (1). PNG and "
+        "JPEG never do.",
     )
     assert report.views == {"LL": 1, "PA": 1, "not stated": 6}
     assert report.burned_in_annotations == {"YES": 1, "not stated": 7}

@@ -48,6 +48,9 @@ def files_of(entries: list[str], files: list[str], **places: Path) -> list[str |
         (unicodedata.normalize("NFC", "Mü.png"), unicodedata.normalize("NFD", "Mü.png")),
         ("STRASSE.png", "straße.png"),
         (".\\a\\img.png", "a/img.png"),
+        ("my%20img.png", "my img.png"),
+        ('"img.png"', "img.png"),
+        ("'D:\\x\\img.PNG'", "img.png"),
     ],
 )
 def test_it_is_the_file_that_was_meant(entry: str, file: str) -> None:
@@ -102,6 +105,18 @@ def test_paths_from_the_tables_own_folder() -> None:
         ("45.0", ["45.png"], image_names.ZEROS, "45.png"),
         ("1e5", ["100000.png"], image_names.ZEROS, "100000.png"),
         ("IMG.png", ["img.png", "Img.png"], image_names.SEVERAL, "img.png"),
+        ("IMG_O7.png", ["IMG-07.png", "IMG-08.png"], image_names.LIKELY, "IMG-07.png"),
+        ("img7.png", ["img (1).png", "img007 (2).png"], image_names.LIKELY, "img007 (2).png"),
+        (
+            "raediograph3.dcm",
+            ["radiograph3.dcm", "radiograph4.dcm"],
+            image_names.LIKELY,
+            "radiograph3.dcm",
+        ),
+        # Another number is another image.
+        ("IMG06.png", ["IMG07.png", "IMG16.png"], image_names.NO_FILE, ""),
+        # Which of two?
+        ("IMG_7.png", ["IMG-7.png", "IMG7.png"], image_names.NO_FILE, ""),
     ],
 )
 def test_what_is_not_matched_is_explained(
@@ -120,8 +135,9 @@ def test_an_exact_name_wins_and_others_share_no_file(entries: list[str], files: 
     files = [f"{name.strip('./')}.png" for name in files]
     files = sorted({name for name in files if "//" not in name and "/." not in name})
     found = matched(entries, files)
-    assert not found.file_of.keys() & (found.unmatched.keys() | found.ambiguous)
-    assert found.file_of.keys() | found.unmatched.keys() | found.ambiguous == set(entries)
+    assert not found.file_of.keys() & (found.unmatched.keys() | found.ambiguous.keys())
+    known = found.file_of.keys() | found.unmatched.keys() | found.ambiguous.keys()
+    assert known == set(entries)
     for entry in entries:
         if entry in files:
             assert files[found.file_of[entry]] == entry

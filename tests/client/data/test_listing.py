@@ -83,6 +83,106 @@ def test_names_are_printed_where_they_are_asked_for_alone(
     assert exact[0]["name"] == "SECRET\x1b[2J.png"
 
 
+def test_a_file_without_a_row_names_the_row_that_may_mean_it(make_site: Make, fill: Fill) -> None:
+    fill("1.png", "2.png", "3.png", "4.png", "img-05.png", "a/6.png", "b/6.png")
+    rows = "P5,img_O5.png,none\nP6,6.png,none\nP7,img07.png,none\n"
+    report = admit(make_site(HEAD + GOOD + rows), 16, "pad").report
+    six = "no row of the table names it; line 7 may mean it, '6.png'"
+    assert listed(report) == [
+        ("image", "a/6.png", True, six),
+        ("image", "b/6.png", True, six),
+        ("image", "img-05.png", True,
+         "no row of the table names it; line 6 may mean it, 'img_O5.png'"),
+        ("row", "line 6, patient 'P5', image 'img_O5.png'", True,
+         "no file of this name, but a similar one that no row names: img-05.png"),
+        ("row", "line 7, patient 'P6', image '6.png'", True,
+         "several files of this name; give the path relative to the images folder"),
+        ("row", "line 8, patient 'P7', image 'img07.png'", True, "no file of this name"),
+    ]  # fmt: skip
+
+
+def test_a_file_whose_row_is_set_aside_or_claimed_twice_names_the_lines(
+    make_site: Make, fill: Fill
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png", "5.png", "6.png")
+    rows = ",5.PNG,none\nP6,6.png,none\nP7,6.png,none\n"
+    report = admit(make_site(HEAD + GOOD + rows), 16, "pad").report
+    assert [item[1:] for item in listed(report) if item[0] == "image"] == [
+        ("5.png", True,
+         "no row of the table names it; line 6 may mean it, and is set aside: no patient"),
+        ("6.png", True, "same image for several patients; lines 7, 8 of the table"),
+    ]  # fmt: skip
+
+
+def test_a_name_that_only_another_kind_of_file_has(
+    make_site: Make, fill: Fill, tmp_path: Path
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png")
+    for name in ("5.dcm.gz", ".6.png", "7.txt"):
+        (tmp_path / "images" / name).write_bytes(b"x")
+    rows = "P5,5.dcm,none\nP6,.6.png,none\nP7,7.txt,none\nP8,8.txt,none\n"
+    report = admit(make_site(HEAD + GOOD + rows), 16, "pad").report
+    there = "a file of this name is there, but it is hidden, compressed or no image"
+    assert [why for _, _, _, why in listed(report)] == [there, there, there, "no file of this name"]
+
+
+def test_a_patient_without_an_image_names_the_image_of_a_similar_one(
+    make_site: Make, fill: Fill
+) -> None:
+    fill("P1.png", "P2.png", "P-3/x.png", "0P4.png", "P05.png")
+    table = "patient,grade\nP1,severe\nP2,severe\nP_3,none\nP4,none\nP5,none\nP6,none\n"
+    report = admit(make_site(table, ""), 16, "pad").report
+    similar = "no image of this patient, but one of a similar patient that has no row"
+    assert [item for item in listed(report) if item[0] == "row"] == [
+        ("row", "line 4, patient 'P_3'", True, f"{similar}: P-3/x.png"),
+        ("row", "line 5, patient 'P4'", True, "no image of this patient"),
+        ("row", "line 6, patient 'P5'", True, f"{similar}: P05.png"),
+        ("row", "line 7, patient 'P6'", True, "no image of this patient"),
+    ]
+    assert ("image", "P-3/x.png", True, "no row of its patient; line 4 may mean it, 'P_3'") in (
+        listed(report)
+    )
+
+
+@pytest.mark.parametrize("only", [False, True])
+def test_what_is_no_frontal_chest_radiograph_is_flagged_or_excluded(
+    make_site: Make, write_dicom: WriteDicom, ramp: Ramp, only: bool
+) -> None:
+    chest = {"ViewPosition": "AP", "BodyPartExamined": "CHEST"}
+    headers: list[dict[str, Any]] = [
+        chest, chest, chest, chest, {"ViewPosition": "LL", "BodyPartExamined": "HAND"},
+        {"SeriesDescription": "Thorax seitlich SECRET"}, {},
+    ]  # fmt: skip
+    for number, header in enumerate(headers, start=1):
+        write_dicom(ramp(seed=number), 12, name=f"images/{number}.dcm", **header)
+    rows = "".join(f"P{n},{n}.dcm,{'none' if n % 2 else 'severe'}\n" for n in range(1, 8))
+    more = "frontal-chest-only = true\n" if only else ""
+    report = admit(make_site(HEAD + rows, f'image = "file"\n{more}'), 16, "pad").report
+    assert listed(report) == [
+        ("image", "5.dcm", only, "view LL; body part HAND"),
+        ("image", "6.dcm", only, "lateral by its description"),
+    ]
+    assert report.images_admitted == (5 if only else 7)
+    assert (report.images_of_other_subjects, report.images_flagged_as_other) == (
+        (2, 0) if only else (0, 2)
+    )
+    assert report.rejected_share == 0
+    (sentence,) = [text for text in report.warnings if "frontal" in text]
+    assert ("excluded" in sentence) == only
+    assert report.not_checked[0].startswith("1 image(s) do not say all")
+    assert "SECRET" not in str(report)
+
+
+def test_what_looks_wrong_in_a_picture_is_named(
+    make_site: Make, write_dicom: WriteDicom, ramp: Ramp
+) -> None:
+    for number in range(1, 5):
+        spacing = [2, 1] if number == 3 else [1, 1]
+        write_dicom(ramp(seed=number), 12, PixelAspectRatio=spacing, name=f"images/{number}.dcm")
+    report = admit(make_site(HEAD + GOOD.replace(".png", "")), 16, "pad").report
+    assert [(name, "not square" in why) for _, name, _, why in listed(report)] == [("3.dcm", True)]
+
+
 def test_a_patient_id_that_contradicts_the_table_is_named(
     make_site: Make, write_dicom: WriteDicom, ramp: Ramp
 ) -> None:

@@ -41,9 +41,9 @@ def test_the_mean_probability_decides(
 ) -> None:
     point = OperatingPoint("p", threshold)
     scores = score_patients([image(*pair) for pair in drawn], point, recalibration)
-    assert [score.person[1] for score in scores] == list(dict.fromkeys(name for name, _ in drawn))
+    assert [score.patient for score in scores] == list(dict.fromkeys(name for name, _ in drawn))
     for score in scores:
-        own = [probability for name, probability in drawn if name == score.person[1]]
+        own = [probability for name, probability in drawn if name == score.patient]
         mean = sum(own) / len(own)
         assert score.images == len(own)
         assert score.probability == pytest.approx(mean)

@@ -72,7 +72,7 @@ def truncate(count: int) -> Spoil:
 BAD_SITES: dict[str, tuple[Spoil, str]] = {
     "no site.toml": (
         lambda site: (site / "site.toml").unlink(),
-        "{site}/site.toml is missing; every site needs one, see the README.",
+        "{site}/site.toml is missing; `fedthaw site new` proposes one from a table of outcomes.",
     ),
     "site.toml is a folder": (
         make_site_toml_a_folder,
@@ -200,8 +200,9 @@ def test_the_same_in_a_process(tmp_path: Path, two_sites: Any, tiny: Any, fedtha
     assert (outcome.code, outcome.out) == (2, "")
     # All that is wrong is said at once.
     assert outcome.last_line == (
-        f"fedthaw: {north}/site.toml is missing; every site needs one, see the README. Site 'east' "
-        "has no negative patient; check the negative list in [data] of site.toml."
+        f"fedthaw: {north}/site.toml is missing; `fedthaw site new` proposes one from a table of "
+        "outcomes. Site 'east' has no negative patient; check the negative list in [data] of "
+        "site.toml."
     )
 
 

@@ -53,7 +53,8 @@ def test_a_bad_site_ends_in_the_same_sentence(
     assert (on_ray.code, on_ray.out) == (2, "")
     assert on_ray.err == in_process.err
     assert on_ray.err == (
-        f"fedthaw: {two_sites[0]}/site.toml is missing; every site needs one, see the README.\n"
+        f"fedthaw: {two_sites[0]}/site.toml is missing; `fedthaw site new` proposes one from a "
+        "table of outcomes.\n"
     )
 
 

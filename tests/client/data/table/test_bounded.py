@@ -13,9 +13,8 @@ import numpy as np
 import openpyxl
 import pytest
 
-from client.data import labels
 from client.data.labels import LabelTable, read_labels
-from client.data.table import bounded
+from client.data.table import bounded, read
 from client.settings import SiteSettings, load_site
 from shared.errors import SiteError
 
@@ -108,7 +107,7 @@ def test_more_cells_than_the_limit(site: SiteSettings, monkeypatch: pytest.Monke
 def test_a_huge_table_is_not_read(make_site: Make, tmp_path: Path) -> None:
     site = make_site("patient,file,grade\n")
     with site.labels.open("r+b") as file:
-        file.truncate(labels._MAXIMUM_BYTES + 1)  # a hole: no disk is used
+        file.truncate(read._MAXIMUM_BYTES + 1)  # a hole: no disk is used
     with pytest.raises(SiteError, match="is larger than 100 MB; keep only the columns and rows"):
         read_labels(site)
 

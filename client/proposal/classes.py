@@ -1,0 +1,148 @@
+"""Which values of the outcome are positive and which are negative."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from client.proposal.columns import Column
+from client.proposal.words import grade_of, is_unknown, meaning_of, plain
+from client.settings import normalised_value
+from shared.errors import SiteError
+
+_LEVEL = re.compile(r"(?:[a-z]+ )?(\d{1,3})(?: 0+)?")
+"""`2`, `2.0` and `Grade 2`, as `plain` writes them."""
+_MODERATE = 2
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Values of each class, spelled as in the table, those in neither, and the reason.
+
+    `check` says what of it is a guess that its owner should look at; empty where it is plain.
+    """
+
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    neither: tuple[str, ...]
+    why: str
+    check: str = ""
+
+    def of(self, word: str) -> tuple[str, ...]:
+        """The values of the class that is called so."""
+        return {"positive": self.positive, "negative": self.negative}[word]
+
+
+def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[str]) -> Classes:
+    """The classes as `positive` and `negative` say, or as the words of the values do.
+
+    With one of them given, all other values whose meaning is not 'unknown' are of the other class.
+    Raises SiteError for values that do not occur and where it cannot be told which is positive.
+    """
+    if positive or negative:
+        return _as_given(column, positive, negative)
+    known = [value for value in column.values if not is_unknown(value)]
+    if len(known) < 2:
+        raise SiteError(
+            f"'{column.name}' has {_counts(column) or 'no value'}: not two outcomes, and a site "
+            "needs patients of both classes. Another column is chosen with --outcome COLUMN."
+        )
+    numbers = {value: int(n[1]) for value in known if (n := _LEVEL.fullmatch(plain(value)))}
+    if len(numbers) == len(known):
+        meaning, check = _of_numbers(numbers)
+    else:
+        meaning, check = _of_words(column, known)
+    if set(meaning.values()) != {True, False}:
+        raise _cannot_tell(column)
+    chosen = {wanted: [v for v in known if meaning.get(v) is wanted] for wanted in (True, False)}
+    return _classes(column, chosen[True], chosen[False], "by their words", check)
+
+
+def _of_numbers(numbers: dict[str, int]) -> tuple[dict[str, bool], str]:
+    """0 is negative; of numbers from 1 on nobody knows which are positive."""
+    if min(numbers.values()) != 0:
+        return {}, ""
+    several = "each number above 0 counts as positive; correct this with --positive"
+    return {value: n > 0 for value, n in numbers.items()}, several if len(numbers) > 2 else ""
+
+
+def _of_words(column: Column, known: Sequence[str]) -> tuple[dict[str, bool], str]:
+    """Value -> whether it is positive, of those that can be told, and what of it is a guess."""
+    said = {value: meaning_of(value, column.name) for value in known}
+    meaning = {value: positive for value, positive in said.items() if positive is not None}
+    check = ""
+    grades = {value: grade for value in known if (grade := grade_of(value)) is not None}
+    if grades:
+        divided = min(grades.values()) < _MODERATE <= max(grades.values())
+        meaning |= {v: grade >= (_MODERATE if divided else 1) for v, grade in grades.items()}
+        if divided:
+            check = "the cut between mild and moderate is a guess; correct it with --positive"
+    unsure = [value for value in known if value not in meaning]
+    one_sided = set(meaning.values())
+    if unsure and (one_sided == {False} or (one_sided == {True} and len(unsure) == 1)):
+        positive = one_sided == {False}
+        meaning |= dict.fromkeys(unsure, positive)
+        check = (
+            f"{_quoted(unsure)} counts as {'positive' if positive else 'negative'}, as it is not "
+            f"among the others; correct this with --{'negative' if positive else 'positive'}"
+        )
+    return meaning, check
+
+
+def _as_given(column: Column, positive: Sequence[str], negative: Sequence[str]) -> Classes:
+    given = {"positive": _in_column(column, positive, "--positive"),
+             "negative": _in_column(column, negative, "--negative")}  # fmt: skip
+    both = set(given["positive"]) & set(given["negative"])
+    if both:
+        raise SiteError(f"{_quoted(both)} stands in both --positive and --negative.")
+    missing = next((name for name, values in given.items() if not values), None)
+    check = ""
+    if missing is not None:
+        named = {*given["positive"], *given["negative"]}
+        rest = [v for v in column.values if v not in named and not is_unknown(v)]
+        if not rest:
+            raise SiteError(f"No value of '{column.name}' is left to be {missing}.")
+        given[missing] = rest
+        check = f"all other values count as {missing}: {_quoted(rest)}"
+    return _classes(column, given["positive"], given["negative"], "as the options say", check)
+
+
+def _in_column(column: Column, wanted: Sequence[str], option: str) -> list[str]:
+    """The table's spelling of the values; a text that is none is split at its commas."""
+    spelled = {normalised_value(value): value for value in column.values}
+    found = []
+    for text in wanted:
+        parts = [text] if normalised_value(text) in spelled else text.split(",")
+        for part in map(normalised_value, parts):
+            if part not in spelled:
+                raise SiteError(
+                    f"{option} is '{text}', but '{column.name}' has no such value; it has "
+                    f"{_quoted(list(column.values)[:20])}."
+                )
+            found.append(spelled[part])
+    return list(dict.fromkeys(found))
+
+
+def _classes(
+    column: Column, positive: Sequence[str], negative: Sequence[str], why: str, check: str
+) -> Classes:
+    used = {*positive, *negative}
+    neither = tuple(value for value in column.values if value not in used)
+    return Classes(tuple(positive), tuple(negative), neither, why, check)
+
+
+def _cannot_tell(column: Column) -> SiteError:
+    return SiteError(
+        f"Nothing says which values of '{column.name}' are positive: {_counts(column)}. Say it "
+        "with --positive VALUE, which may be repeated; all others are then negative. Another "
+        "outcome is chosen with --outcome COLUMN."
+    )
+
+
+def _counts(column: Column) -> str:
+    return ", ".join(f"'{value}' ({number})" for value, number in column.values.most_common(20))
+
+
+def _quoted(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in values)

@@ -1,0 +1,71 @@
+"""What a proposed site.toml finds in the table and the folder of images, without reading pixels."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from client.data.image_file import ImageFile, Picture
+from client.data.labels import read_labels
+from client.data.matching import classify, match_by_image
+from client.data.patient_matching import match_by_patient
+from client.settings import SiteSettings
+from shared.outcome.binary import BINARY
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the proposal finds in table and folder; patients with both outcomes are in no class."""
+
+    rows: int
+    files: int
+    patients: tuple[tuple[str, int, int], ...]
+    """Word of the class, its patients, its images."""
+    rows_without_image: int
+    nearly_matched: int
+    """Of these, rows that an image has but for zeros, letter case or a final .0."""
+    files_without_row: int
+    contradictory: int
+    bad_rows: int
+    excluded: int
+    """Rows with another outcome or none."""
+
+
+def find(
+    settings: SiteSettings, paths: Sequence[str], identifiers: Mapping[str, str | None]
+) -> Found:
+    """What admission will match, as far as it needs no pixels.
+
+    `paths` are relative to the folder of images, `identifiers` Patient IDs of DICOM files.
+    """
+    labels = read_labels(settings)
+    outcomes = classify(settings, labels.rows)
+    files = [ImageFile(file, "", Picture(patient_id=identifiers.get(file))) for file in paths]
+    matching = (
+        match_by_patient(labels.rows, files)
+        if settings.image is None
+        else match_by_image(settings, labels.rows, files)
+    )
+    patients: dict[int, set[str]] = defaultdict(set)
+    images: Counter[int] = Counter()
+    for rows in matching.rows:
+        usable = [number for number in rows if outcomes.classes[number] is not None]
+        patient = labels.rows[usable[0]].patient if usable else ""
+        label = outcomes.classes[usable[0]] if usable else None
+        if label is not None and patient not in outcomes.contradictory:
+            patients[label].add(patient)
+            images[label] += 1
+    return Found(
+        rows=len(labels.rows) + len(labels.bad_rows),
+        files=len(files),
+        patients=tuple(
+            (one.word, len(patients[one.label]), images[one.label]) for one in BINARY.classes
+        ),
+        rows_without_image=matching.labels_without_image + len(matching.ambiguous_images),
+        nearly_matched=matching.labels_nearly_matched,
+        files_without_row=sum(not rows for rows in matching.rows),
+        contradictory=len(outcomes.contradictory),
+        bad_rows=len(labels.bad_rows),
+        excluded=sum(label is None for label in outcomes.classes),
+    )
