@@ -102,7 +102,16 @@ def facts_of(header: Dataset) -> ImageFacts:
         transfer_syntax=_transfer_syntax(UID(header.file_meta.TransferSyntaxUID)),
         presentation_intent=text(header, "PresentationIntentType"),
         patient_id=patient_id_of(header),
+        device=_device(header),
     )
+
+
+def _device(header: Dataset) -> str | None:
+    """Manufacturer and model, of which the second often begins with the first."""
+    maker, model = text(header, "Manufacturer"), text(header, "ManufacturerModelName")
+    if maker and model and not model.casefold().startswith(maker.casefold()):
+        return f"{maker} {model}"
+    return model or maker
 
 
 def is_missing(dataset: Dataset, keyword: str) -> bool:

@@ -21,7 +21,8 @@ class ImageFacts:
 
     `bits` is DICOM Bits Stored, or the bits a sample of PNG and JPEG that are in use (see
     `read_raster`). `body_part` is DICOM Body Part Examined (0018,0015). `patient_id` is DICOM
-    (0010,0020); it stays at the site and is kept out of the repr. `remarks` are phrases of
+    (0010,0020); it stays at the site and is kept out of the repr. `device` is Manufacturer
+    (0008,0070) and Manufacturer's Model Name (0008,1090). `remarks` are phrases of
     `client.imaging.remarks` on what looks wrong in an image that is usable all the same.
     """
 
@@ -38,6 +39,7 @@ class ImageFacts:
     presentation_intent: str | None = None
     patient_id: str | None = field(default=None, repr=False)
     remarks: tuple[str, ...] = ()
+    device: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from shared.terminal.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
 SITE_MODULE, COORDINATOR_MODULE, READY_MODULE = "client.app", "server.app", "client.ready"
+SCORES_MODULE = "client.own_scores"
 
 
 def local_grid(
@@ -47,6 +48,15 @@ def simulate_in_process(config: RunConfig, nodes: int) -> None:
 def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
     """SiteError with all that is wrong at these folders as far as no image need be read for it."""
     importlib.import_module(READY_MODULE).require_ready(folders, config)
+
+
+def look_at_cohort(folder: Path, columns: Sequence[str]) -> str:
+    """The name of the site in this folder; SiteError where it cannot be evaluated by these columns.
+
+    No image is read for that.
+    """
+    name: str = importlib.import_module(SCORES_MODULE).look_at(folder, columns)
+    return name
 
 
 def _quieten_flower() -> None:

@@ -1,0 +1,106 @@
+"""Patients' scores for the owner of their folder, where a command on this machine asks for them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.data.cohort import Radiograph
+from client.data.labels import read_columns
+from client.imaging.facts import ImageFacts
+from client.part import Part
+from client.scores import KeptScore
+from client.settings import SiteSettings, load_site
+from shared.run.patient_scores import (
+    COLUMNS,
+    FOLDER,
+    SEPARATOR,
+    PatientScore,
+    ScoreFile,
+    write_scores,
+)
+
+OF_HEADER: Mapping[str, Callable[[ImageFacts], str | None]] = {
+    "view": lambda facts: facts.view,
+    "device": lambda facts: facts.device,
+    "modality": lambda facts: facts.modality,
+}
+"""What the DICOM header says, for a column of that name that the table does not have."""
+
+
+@dataclass(frozen=True)
+class ScoresWanted:
+    """The folder to write the scores into, and the columns that are wanted with them."""
+
+    folder: Path
+    columns: tuple[str, ...] = ()
+
+
+def scores_wanted(node_config: Mapping[str, object]) -> ScoresWanted | None:
+    """What this node's own configuration asks for; of a deployed site never anything."""
+    folder, columns = node_config.get(FOLDER), node_config.get(COLUMNS)
+    if node_config.get("deployed") or not isinstance(folder, str):
+        return None
+    named = columns.split(SEPARATOR) if isinstance(columns, str) and columns else []
+    return ScoresWanted(Path(folder), tuple(named))
+
+
+def look_at(folder: Path, columns: Sequence[str]) -> str:
+    """The site's name; SiteError for its settings, and for a column that nothing there has."""
+    settings = load_site(folder)
+    read_columns(settings, columns, OF_HEADER)
+    return settings.name
+
+
+def leave_scores(wanted: ScoresWanted, parts: Sequence[Part], scores: Sequence[KeptScore]) -> None:
+    """Write a file for each owner's patients. Raises OSError."""
+    for part in parts:
+        own = [score for score in scores if score.site == part.settings.name]
+        values = _values(part, wanted.columns)
+        patients = tuple(
+            PatientScore(
+                site=score.site,
+                patient=score.patient,
+                truth=score.label,
+                score=score.score or 0.0,
+                images=score.images,
+                values=values.get(score.patient, {}),
+            )
+            for score in own
+        )
+        write_scores(wanted.folder, score_file(part.settings, "all", patients))
+
+
+def score_file(
+    settings: SiteSettings, cohort: str, patients: tuple[PatientScore, ...]
+) -> ScoreFile:
+    """The file of a site with these settings."""
+    return ScoreFile(settings.name, cohort, settings.outcome, settings.min_cell, patients)
+
+
+def _values(part: Part, columns: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Patient -> column -> what it says of the patient's admitted images, each value once."""
+    if not columns:
+        return {}
+    table = read_columns(part.settings, columns, OF_HEADER)
+    found: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
+    for radiograph in part.admission.cohort.radiographs:
+        for column in columns:
+            said = _of_image(part, radiograph, column, table.get(column))
+            found[radiograph.patient][column].update(dict.fromkeys(said))
+    return {
+        patient: {column: tuple(values) for column, values in by_column.items()}
+        for patient, by_column in found.items()
+    }
+
+
+def _of_image(
+    part: Part, radiograph: Radiograph, column: str, lines: Mapping[int, str] | None
+) -> Iterator[str]:
+    if lines is not None:
+        yield from (lines.get(line, "") for line in radiograph.lines)
+        return
+    facts = part.cache.facts(radiograph.digest)
+    yield (facts and OF_HEADER[column](facts)) or ""

@@ -1,0 +1,82 @@
+"""A finished run's model on cohorts of this machine, from what is asked to its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.disclosure.external import shown_evaluation
+from server.evaluation.external import ScoredCohort, evaluate_cohorts, score_cohorts
+from server.evaluation.subgroups import Column
+from server.results.external import Chosen, ExternalEvaluation
+from server.results.shown import Audience, Shown
+from server.run.external.document import to_json
+from server.run.external.place import place_for, write_documents
+from server.run.external.tables import metrics_csv, reliability_csv, roc_csv, scores_csv
+
+DOCUMENT, METRICS, SCORES, PAGE = (
+    "evaluation.json", "metrics.csv", "private-scores.csv", "report.html",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Written:
+    """An evaluation and its folder, None where none was asked for."""
+
+    result: ExternalEvaluation
+    folder: Path | None
+
+
+def evaluate(
+    run: Path,
+    cohorts: Sequence[Path],
+    columns: Sequence[Column] = (),
+    *,
+    out: Path | None = None,
+    write: bool = True,
+    for_others: bool = False,
+) -> Written:
+    """Evaluate the cohorts one after the other, and write what was found.
+
+    Without `write` nothing is written. The patients' scores are written for the owner alone, never
+    with `for_others`. Raises as `score_cohorts`, `evaluate_cohorts` and `place_for`.
+    """
+    audience = Audience.OTHERS if for_others else Audience.OWNER
+    if not write:
+        scored = score_cohorts(run, cohorts, columns)
+        return Written(_shown(run, scored, columns, audience).value, None)
+    with place_for(run, cohorts, out) as folder:
+        scored = score_cohorts(run, cohorts, columns)
+        shown = _shown(run, scored, columns, audience)
+        write_documents(folder, _documents(shown, scored, columns))
+    return Written(shown.value, folder)
+
+
+def _shown(
+    run: Path, scored: Sequence[ScoredCohort], columns: Sequence[Column], audience: Audience
+) -> Shown[ExternalEvaluation]:
+    limits = {one.scores.site: one.scores.min_cell for one in scored}
+    return shown_evaluation(evaluate_cohorts(run, scored, columns), audience, limits)
+
+
+def _documents(
+    shown: Shown[ExternalEvaluation], scored: Sequence[ScoredCohort], columns: Sequence[Column]
+) -> dict[str, str]:
+    # Imported when the scores are there: the drawing library takes its time.
+    from server.report.external.page import evaluation_page
+
+    documents = {
+        METRICS: metrics_csv(shown),
+        "roc.csv": roc_csv(shown),
+        "reliability.csv": reliability_csv(shown),
+        PAGE: evaluation_page(shown),
+    }
+    if shown.value.audience is Audience.OWNER:
+        documents[SCORES] = _scores(scored, shown.value.chosen, columns)
+    # Last: with it the evaluation is complete.
+    return {**documents, DOCUMENT: to_json(shown)}
+
+
+def _scores(scored: Sequence[ScoredCohort], chosen: Chosen, columns: Sequence[Column]) -> str:
+    return scores_csv([one.scores for one in scored], chosen, columns)
