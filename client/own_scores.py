@@ -22,6 +22,7 @@ from shared.run.patient_scores import (
     write_scores,
 )
 
+POSITIVE, _NAMED = 1, 3
 OF_HEADER: Mapping[str, Callable[[ImageFacts], str | None]] = {
     "view": lambda facts: facts.view,
     "device": lambda facts: facts.device,
@@ -47,11 +48,14 @@ def scores_wanted(node_config: Mapping[str, object]) -> ScoresWanted | None:
     return ScoresWanted(Path(folder), tuple(named))
 
 
-def look_at(folder: Path, columns: Sequence[str]) -> str:
-    """The site's name; SiteError for its settings, and for a column that nothing there has."""
+def look_at(folder: Path, columns: Sequence[str]) -> tuple[str, dict[str, set[str]]]:
+    """The site's name, and each column's values in its table.
+
+    SiteError for its settings, and for a column that neither the table nor a DICOM header has.
+    """
     settings = load_site(folder)
-    read_columns(settings, columns, OF_HEADER)
-    return settings.name
+    found = read_columns(settings, columns, OF_HEADER)
+    return settings.name, {column: set(lines.values()) for column, lines in found.items()}
 
 
 def leave_scores(wanted: ScoresWanted, parts: Sequence[Part], scores: Sequence[KeptScore]) -> None:
@@ -77,7 +81,20 @@ def score_file(
     settings: SiteSettings, cohort: str, patients: tuple[PatientScore, ...]
 ) -> ScoreFile:
     """The file of a site with these settings."""
-    return ScoreFile(settings.name, cohort, settings.outcome, settings.min_cell, patients)
+    return ScoreFile(settings.name, cohort, finding_of(settings), settings.min_cell, patients)
+
+
+def finding_of(settings: SiteSettings) -> str:
+    """What is predicted: the outcome's column, and its values that are positive."""
+    positive = next(
+        values
+        for one, values in zip(
+            settings.encoding.outcome.classes, settings.encoding.values, strict=True
+        )
+        if one.label == POSITIVE
+    )
+    more = f" and {len(positive) - _NAMED} more" if len(positive) > _NAMED else ""
+    return f"{settings.outcome} ({', '.join(positive[:_NAMED])}{more})"
 
 
 def _values(part: Part, columns: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -140,7 +140,7 @@ def test_the_version(here: Here) -> None:
         (("site", "check", ".", "--image-size", "7"), "--image-size"),
         (("site", "check", ".", "--image-fit", "zoom"), "zoom"),
         (("site", "phantoms", "x", "--image-side", "1"), "--image-side"),
-        (("evaluate", "run"), "SITE"),
+        (("evaluate", "run"), "COHORT"),
         (("server", "init"), "--name"),
         (("server", "init", "--name", "hub", "--port", "0"), "--port"),
         (("server", "renew", "--days", "0"), "--days"),

@@ -50,7 +50,7 @@ def evaluate(
     each patient's score (private-scores.csv), which is for the owner of the cohorts alone.
     Thresholds and recalibration are the run's, chosen on its validation patients.
     """
-    from server.evaluation.subgroups import parse_columns
+    from server.external.subgroups import parse_columns
     from server.local.evaluation import DOCUMENT
     from server.local.evaluation import evaluate as run_evaluation
     from server.terminal.external import print_evaluation

@@ -16,7 +16,7 @@ from server.disclosure.rounding import (
     standard_error,
 )
 from server.disclosure.suppression import Suppression, below_limit, suppress
-from server.evaluation.performance import point_outcomes, roc_corners
+from server.external.performance import point_outcomes, roc_corners
 from server.results.external import (
     Chosen,
     CohortOutcome,
@@ -54,9 +54,7 @@ def shown_evaluation(
             if one.performance is not None and one.name in decision.hidden
         )
         shown = _shown(pooled.performance, hidden, exact.chosen) if decision.shows_totals else None
-        pooled = replace(
-            pooled, performance=shown, images=_images(pooled, shown), subgroups=()
-        )
+        pooled = replace(pooled, performance=shown, images=_images(pooled, shown), subgroups=())
     return Shown(
         replace(
             exact,
@@ -113,9 +111,7 @@ def _counts(exact: Performance | None) -> Counts:
     return (0, 0) if exact is None else (exact.positives, exact.negatives)
 
 
-def _shown(
-    exact: Performance | None, hidden: Histogram, chosen: Chosen
-) -> Performance | None:
+def _shown(exact: Performance | None, hidden: Histogram, chosen: Chosen) -> Performance | None:
     """Rounded metrics, and all that is by score from counts in groups (`coarse`)."""
     if exact is None:
         return None

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from flwr.app import ArrayRecord
 
-from server.evaluation.performance import performance
-from server.evaluation.subgroups import Column, divide
+from server.external.performance import performance
+from server.external.subgroups import Column, divide, require_few_groups
 from server.federation.asking import Problem, ask
 from server.federation.messaging import Question
 from server.federation.replies import as_sentence
@@ -60,9 +60,10 @@ def score_cohorts(
 ) -> tuple[ScoredCohort, ...]:
     """All patients of each site folder under the run's final model, with what the columns say.
 
-    All folders are looked at before the first is evaluated. The final model is itself the base of the one message that each site is sent, so nothing else of
-    the run (its pretrained weights, its sites) needs to be there. Warns of what speaks against a
-    cohort. ConfigError where the run is not finished, or a cohort is given twice; SiteError where a
+    All folders are looked at before the first is evaluated. The final model is itself the base of
+    the one message that each site is sent, so nothing else of the run (its pretrained weights, its
+    sites) needs to be there. Warns of what speaks against a cohort. ConfigError where the run is
+    not finished, a cohort is given twice or a column makes too many groups; SiteError where a
     folder is not a site's, lacks a column, or its data is not valid.
     """
     finished, folder = read_finished_run(run), open_run(run)
@@ -186,9 +187,12 @@ def _look_at(sites: Sequence[Path], columns: Sequence[Column]) -> None:
     names = []
     for site in sites:
         try:
-            names.append(look_at_cohort(site, [column.name for column in columns]))
+            name, values = look_at_cohort(site, [column.name for column in columns])
         except SiteError as error:
             raise SiteError(f"{site} could not be evaluated: {error}") from error
+        names.append(name)
+        for column in columns:
+            require_few_groups(column, values.get(column.name, ()))
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(
@@ -197,9 +201,7 @@ def _look_at(sites: Sequence[Path], columns: Sequence[Column]) -> None:
             )
 
 
-def _remarks(
-    finished: FinishedRun, folder: RunFolder, site: Path, name: str
-) -> tuple[str, ...]:
+def _remarks(finished: FinishedRun, folder: RunFolder, site: Path, name: str) -> tuple[str, ...]:
     """That the model has been trained on the cohort, and that the run did not evaluate it."""
     how = "its training patients are among those evaluated here, and the metrics flatter the model."
     trained_on = [Path(one).resolve() for one in folder.config.site_folders]

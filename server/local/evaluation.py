@@ -8,12 +8,12 @@ from pathlib import Path
 
 from server.disclosure.external import shown_evaluation
 from server.evaluation.external import ScoredCohort, evaluate_cohorts, score_cohorts
-from server.evaluation.subgroups import Column
+from server.external.document import to_json
+from server.external.place import place_for, write_documents
+from server.external.subgroups import Column
+from server.external.tables import metrics_csv, reliability_csv, roc_csv, scores_csv
 from server.results.external import Chosen, ExternalEvaluation
 from server.results.shown import Audience, Shown
-from server.run.external.document import to_json
-from server.run.external.place import place_for, write_documents
-from server.run.external.tables import metrics_csv, reliability_csv, roc_csv, scores_csv
 
 DOCUMENT, METRICS, SCORES, PAGE = (
     "evaluation.json", "metrics.csv", "private-scores.csv", "report.html",
@@ -22,9 +22,10 @@ DOCUMENT, METRICS, SCORES, PAGE = (
 
 @dataclass(frozen=True)
 class Written:
-    """An evaluation and its folder, None where none was asked for."""
+    """An evaluation, the scores that it is of, and its folder, None where none was asked for."""
 
     result: ExternalEvaluation
+    scored: tuple[ScoredCohort, ...]
     folder: Path | None
 
 
@@ -45,12 +46,12 @@ def evaluate(
     audience = Audience.OTHERS if for_others else Audience.OWNER
     if not write:
         scored = score_cohorts(run, cohorts, columns)
-        return Written(_shown(run, scored, columns, audience).value, None)
+        return Written(_shown(run, scored, columns, audience).value, scored, None)
     with place_for(run, cohorts, out) as folder:
         scored = score_cohorts(run, cohorts, columns)
         shown = _shown(run, scored, columns, audience)
         write_documents(folder, _documents(shown, scored, columns))
-    return Written(shown.value, folder)
+    return Written(shown.value, scored, folder)
 
 
 def _shown(

@@ -114,6 +114,11 @@ class SubgroupOutcome:
     value: str
     performance: Performance | None
 
+    @property
+    def title(self) -> str:
+        """The patients in words."""
+        return self.value
+
 
 @dataclass(frozen=True)
 class CohortOutcome:
@@ -129,6 +134,11 @@ class CohortOutcome:
     performance: Performance | None
     subgroups: tuple[SubgroupOutcome, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The patients in words."""
+        return self.name
 
 
 ALL = "all cohorts"

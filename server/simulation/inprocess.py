@@ -50,13 +50,15 @@ def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
     importlib.import_module(READY_MODULE).require_ready(folders, config)
 
 
-def look_at_cohort(folder: Path, columns: Sequence[str]) -> str:
-    """The name of the site in this folder; SiteError where it cannot be evaluated by these columns.
+def look_at_cohort(folder: Path, columns: Sequence[str]) -> tuple[str, dict[str, set[str]]]:
+    """The name of the site in this folder, and what these columns of its table say.
 
-    No image is read for that.
+    SiteError where it cannot be evaluated by them. No image is read for that.
     """
-    name: str = importlib.import_module(SCORES_MODULE).look_at(folder, columns)
-    return name
+    found: tuple[str, dict[str, set[str]]] = importlib.import_module(SCORES_MODULE).look_at(
+        folder, columns
+    )
+    return found
 
 
 def _quieten_flower() -> None:

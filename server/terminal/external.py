@@ -17,8 +17,7 @@ from shared.outcome.binary import BINARY
 from shared.plain import shown
 
 _COLUMNS = (
-    "AUROC", "95 % CI", "sensitivity", "specificity", "Brier",
-    *(one.word for one in BINARY.classes),
+    "AUROC", "95 % CI", "sens.", "spec.", "Brier", "/".join(one.word for one in BINARY.classes),
 )  # fmt: skip
 
 
@@ -42,7 +41,7 @@ def print_evaluation(evaluation: ExternalEvaluation, folder: Path | None) -> Non
 
 def _table(title: Text, first: str) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column(Text(first), min_width=8, overflow="fold")
+    table.add_column(Text(first), overflow="fold")
     for column in _COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
     return table
@@ -58,8 +57,7 @@ def _cells(found: Performance | None) -> list[str]:
         _number(point.sensitivity),
         _number(point.specificity),
         _number(found.before.brier),
-        str(found.positives),
-        str(found.negatives),
+        f"{found.positives}/{found.negatives}",
     ]
 
 

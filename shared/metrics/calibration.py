@@ -152,18 +152,14 @@ def apply_temperature(logits: ArrayLike, temperature: float) -> NDArray[np.float
     return np.asarray(expit(np.asarray(logits, dtype=np.float64) / temperature))
 
 
-def _logits_of(
-    histogram: Histogram, logits: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
+def _logits_of(histogram: Histogram, logits: NDArray[np.float64] | None) -> NDArray[np.float64]:
     if logits is not None:
         return logits
     require_scores(histogram)
     return bin_logits()
 
 
-def _logistic_regression(
-    histogram: Histogram, logits: NDArray[np.float64]
-) -> tuple[float, float]:
+def _logistic_regression(histogram: Histogram, logits: NDArray[np.float64]) -> tuple[float, float]:
     """Intercept and slope of greatest likelihood, where the classes overlap.
 
     Both derivatives of the likelihood are monotone, so a root within a root finds them at any

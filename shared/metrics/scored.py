@@ -82,12 +82,12 @@ class Scored:
         Raises ValueError for NaN, values outside [0, 1], other labels and differing lengths.
         """
         values = np.asarray(probabilities, dtype=np.float64)
-        is_positive(labels, values)
         if not np.all((values >= 0) & (values <= 1)):
             raise ValueError("A score lies outside 0 to 1.")
+        scores, bins = np.unique(values, return_inverse=True)
+        is_positive(labels, bins)
         if not values.size:
             return cls(Histogram.empty(1), np.array([0.5]))
-        scores, bins = np.unique(values, return_inverse=True)
         return cls(Histogram.from_bins(bins, labels, scores.size), scores)
 
     @classmethod
@@ -182,7 +182,7 @@ class Scored:
 
 
 def _logits(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.clip(logit(probabilities), -_FARTHEST, _FARTHEST)
+    return np.asarray(np.clip(logit(probabilities), -_FARTHEST, _FARTHEST))
 
 
 def _fitted(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from server.report.html import Html, element, joined
+from collections.abc import Sequence
+
+from server.report.html import Html, element, joined, paragraph, table
 from server.report.numbers import NOT_DEFINED, NOT_SHOWN, count, metric, metric_interval
-from server.results.external import Performance
+from server.results.external import CohortOutcome, Performance, SubgroupOutcome
 from shared.metrics.scored import Estimate
 
 PERFORMANCE = (
@@ -13,7 +15,23 @@ PERFORMANCE = (
 )  # fmt: skip
 
 
-def performance_cells(found: Performance | None) -> tuple[str, ...]:
+def performance_table(
+    caption: str, head: str, parts: Sequence[CohortOutcome | SubgroupOutcome]
+) -> Html:
+    """A row for each of these patients, and what the columns are."""
+    rows = [(one.title, *_cells(one.performance)) for one in parts]
+    note = "Brier score before and after the run's recalibration."
+    points = [one.performance.points[0] for one in parts if one.performance is not None]
+    if points:
+        first = points[0]
+        note = (
+            f"Sensitivity and specificity at the run's first operating point ({first.title}, "
+            f"{first.threshold:.3f}). {note} Neither threshold nor recalibration was chosen here."
+        )
+    return joined(table(caption, (head, *PERFORMANCE), rows), paragraph(note, class_="note"))
+
+
+def _cells(found: Performance | None) -> tuple[str, ...]:
     """A cell for each of `PERFORMANCE`, at the first operating point."""
     if found is None:
         return (NOT_SHOWN,) * len(PERFORMANCE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.report.data import CohortResults
-from server.report.external.cells import PERFORMANCE, performance_cells, with_interval
+from server.report.external.cells import performance_table, with_interval
 from server.report.external.roc import roc_figure
 from server.report.html import Html, element, figure, joined, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, count, metric
@@ -23,9 +23,7 @@ _CALIBRATION = (
 )
 
 
-def cohort_section(
-    evaluation: ExternalEvaluation, cohort: CohortOutcome, identifier: str
-) -> Html:
+def cohort_section(evaluation: ExternalEvaluation, cohort: CohortOutcome, identifier: str) -> Html:
     """All that is known of the model at these patients."""
     found = cohort.performance
     if found is None:
@@ -36,15 +34,18 @@ def cohort_section(
         identifier,
         cohort.name,
         paragraph(_who(cohort, found)),
+        performance_table(f"The model at {cohort.name}, with 95 % CIs", "cohort", [cohort])
+        if evaluation.pooled is None
+        else None,
         element(
             "div",
             roc_figure(cohort.name, found, identifier, min_cell),
             _reliability(evaluation, cohort.name, found, identifier),
             _scores(cohort.name, found, identifier, min_cell),
-            element("div", _points(cohort.name, found)),
+            element("div", _calibration(evaluation, found)),
             class_="plots",
         ),
-        _calibration(evaluation, found),
+        _points(cohort.name, found),
         *_subgroups(cohort),
     )
 
@@ -53,7 +54,7 @@ def _who(cohort: CohortOutcome, found: Performance) -> str:
     images = NOT_SHOWN if cohort.images is None else count(cohort.images)
     return (
         f"{count(found.patients)} patients with {images} images, {count(found.positives)} of them "
-        f"with the finding (column {cohort.finding}). A patient's score is the mean probability of "
+        f"with the finding, {cohort.finding}. A patient's score is the mean probability of "
         "the patient's images."
     )
 
@@ -92,19 +93,20 @@ def _scores(name: str, found: Performance, identifier: str, min_cell: int) -> Ht
 
 
 def _points(name: str, found: Performance) -> Html:
-    rows = [("threshold", *(metric(point.threshold) for point in found.points))]
-    rows += [
-        (share.replace("_", " "), *(with_interval(point.shares[row][1]) for point in found.points))
-        for row, (share, _) in enumerate(found.points[0].shares)
+    rows = [
+        (
+            point.title,
+            metric(point.threshold),
+            *(with_interval(share) for _, share in point.shares),
+            *(count(cell) for cell in point.counts or ()),
+        )
+        for point in found.points
     ]
-    cells = [point.counts for point in found.points]
-    if all(one is not None for one in cells):
-        words = ("true positives", "false positives", "true negatives", "false negatives")
-        rows += [
-            (word, *(count(one[row]) for one in cells if one is not None))
-            for row, word in enumerate(words)
-        ]
-    head = ("chosen for", *(point.title for point in found.points))
+    cells = ("true positives", "false positives", "true negatives", "false negatives")
+    head = (
+        "chosen for", "threshold", *(name.replace("_", " ") for name, _ in found.points[0].shares),
+        *(cells if found.points[0].counts else ()),
+    )  # fmt: skip
     caption = f"Operating points at {name}, with exact 95 % CIs"
     note = (
         "All thresholds but the default were chosen on the run's validation patients, none here. "
@@ -140,14 +142,10 @@ def _calibration(evaluation: ExternalEvaluation, found: Performance) -> Html:
 def _subgroups(cohort: CohortOutcome) -> list[Html]:
     columns = dict.fromkeys(one.column for one in cohort.subgroups)
     return [
-        table(
+        performance_table(
             f"{cohort.name} by {column}, with 95 % CIs",
-            (column, *PERFORMANCE),
-            [
-                (one.value, *performance_cells(one.performance))
-                for one in cohort.subgroups
-                if one.column == column
-            ],
+            column,
+            [one for one in cohort.subgroups if one.column == column],
         )
         for column in columns
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.report.external.cells import PERFORMANCE, performance_cells
+from server.report.external.cells import performance_table
 from server.report.external.roc import overview_figure
 from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import metric, metric_interval
@@ -13,35 +13,19 @@ from server.results.external import ALL, CohortOutcome, ExternalEvaluation
 
 
 def comparison_section(evaluation: ExternalEvaluation) -> Html:
-    """The curves of all cohorts, their areas, and a row for each."""
-    first = evaluation.cohorts[0]
-    point = next((one.performance.points[0] for one in evaluation.all if one.performance), None)
-    caption = "The model at each cohort, with 95 % CIs"
-    rows = [(one.name, *performance_cells(one.performance)) for one in evaluation.all]
-    several = len(evaluation.cohorts) > 1
-    plots = [overview_figure(evaluation.cohorts), _areas(evaluation.all)] if several else []
+    """A row for each cohort, the curves of all, and their areas."""
+    plots = overview_figure(evaluation.cohorts), _areas(evaluation.all)
     return section(
         "cohorts",
-        "Side by side" if several else first.name,
-        table(caption, ("cohort", *PERFORMANCE), rows),
-        None
-        if point is None
-        else paragraph(
-            f"Sensitivity and specificity at the run's first operating point ({point.title}, "
-            f"{point.threshold:.3f}), which was chosen on the run's validation patients; no "
-            "threshold and no recalibration was chosen on a cohort. Brier score before and after "
-            "the run's recalibration.",
-            class_="note",
-        ),
-        element("div", *plots, class_="plots") if plots else None,
+        "Side by side",
+        performance_table("The model at each cohort, with 95 % CIs", "cohort", evaluation.all),
+        element("div", *plots, class_="plots"),
         paragraph(
             f"{ALL[0].upper()}{ALL[1:]}: the patients of every cohort in one, each with the score "
             "of the same model. Where prevalence or level of the scores differ between cohorts, "
             "this AUROC may lie outside theirs.",
             class_="note",
-        )
-        if several
-        else None,
+        ),
     )
 
 

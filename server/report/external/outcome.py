@@ -30,8 +30,8 @@ def evaluation_outcome(evaluation: ExternalEvaluation) -> Html:
     own = evaluation.audience is Audience.OWNER
     return element(
         "header",
-        paragraph("FedThaw, external validation of a run", class_="kicker"),
-        element("h1", f"{', '.join(evaluation.findings)}: {evaluation.name}"),
+        paragraph(f"FedThaw, run {evaluation.run}", class_="kicker"),
+        element("h1", title_of(evaluation)),
         paragraph(_sentence(evaluation), class_="outcome"),
         *(paragraph(remark, class_="notice unfinished") for remark in remarks),
         paragraph(
@@ -41,6 +41,11 @@ def evaluation_outcome(evaluation: ExternalEvaluation) -> Html:
         paragraph(_OWNER if own else _OTHERS, class_="notice"),
         _figures(evaluation),
     )
+
+
+def title_of(evaluation: ExternalEvaluation) -> str:
+    """The finding and the run's name."""
+    return f"{', '.join(evaluation.findings)}: external validation of {evaluation.name}"
 
 
 def _sentence(evaluation: ExternalEvaluation) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.report.external.cohort import cohort_section
 from server.report.external.comparison import comparison_section
-from server.report.external.outcome import evaluation_outcome
+from server.report.external.outcome import evaluation_outcome, title_of
 from server.report.external.reading import reading_section
 from server.report.html import Html
 from server.report.page import page
@@ -15,13 +15,12 @@ from server.results.shown import Shown
 def evaluation_page(shown: Shown[ExternalEvaluation]) -> str:
     """The page, complete in itself: no script, and nothing that is fetched."""
     evaluation = shown.value
-    sections: list[tuple[str, str, Html]] = [
-        ("cohorts", "Side by side", comparison_section(evaluation))
-    ]
+    sections: list[tuple[str, str, Html]] = []
+    if evaluation.pooled is not None:
+        sections.append(("cohorts", "Side by side", comparison_section(evaluation)))
     sections += [
         (f"cohort-{number}", cohort.name, cohort_section(evaluation, cohort, f"cohort-{number}"))
         for number, cohort in enumerate(evaluation.all, start=1)
     ]
     sections.append(("reading", "Reading this page", reading_section(evaluation)))
-    title = f"{', '.join(evaluation.findings)}: external validation of {evaluation.name}"
-    return page(title, evaluation_outcome(evaluation), sections)
+    return page(title_of(evaluation), evaluation_outcome(evaluation), sections)

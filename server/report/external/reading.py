@@ -18,8 +18,8 @@ _TERMS = (
      "The expected calibration error has none, because resampling makes it larger."),
     ("AUPRC", "Average precision. It depends on the prevalence, which it equals for a model that "
      "guesses, so cohorts of different prevalence cannot be compared by it."),
-    ("Subgroups", "Each patient is in one group of a column. 'several': the patient's images differ "
-     "in it; 'not stated': no value. CIs are not corrected for the number of groups, and a "
+    ("Subgroups", "Each patient is in one group of a column. 'several': the patient's images "
+     "differ in it; 'not stated': no value. CIs are not corrected for the number of groups, and a "
      "difference between groups was not tested."),
     ("Intended use", "Research. It is not a medical device; no decision about a patient may rest "
      "on it."),

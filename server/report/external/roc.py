@@ -52,9 +52,7 @@ def overview_figure(cohorts: Sequence[CohortOutcome]) -> Html:
     caption = "ROC curves of the cohorts" + (
         f"; {len(drawn)} of {len(cohorts)}." if len(drawn) < len(cohorts) else "."
     )
-    rows = [
-        (one.name, metric(one.performance.auroc.value)) for one in drawn if one.performance
-    ]
+    rows = [(one.name, metric(one.performance.auroc.value)) for one in drawn if one.performance]
     return figure(svg, caption, table("AUROC of the curves", ("cohort", "AUROC"), rows))
 
 

@@ -84,7 +84,8 @@ def scores_figure(
         )
     caption = (
         f"Scores of {patients}, by class; the dotted line is the threshold. Each "
-        f"class is grouped on its own, so that each step holds {min_cell} of its patients or more."
+        "class is grouped on its own"
+        + (f", so that each step holds {min_cell} of its patients or more." if min_cell else ".")
     )
     rows = [
         (name, f"{group.low:.2f} to {group.high:.2f}", str(group.patients), share(group.share))

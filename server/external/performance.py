@@ -30,7 +30,7 @@ def performance(scored: Scored, chosen: Chosen) -> Performance:
         auprc=scored.auprc(),
         points=tuple(_at(scored, point) for point in (*chosen.points, DEFAULT_POINT)),
         before=scored.calibration(),
-        after=after and after.calibration(),
+        after=None if after is None else after.calibration(),
         roc=roc_corners(scored),
         counts=scored.binned,
         metrics=metrics_at(scored, DEFAULT_POINT.threshold),
@@ -83,7 +83,10 @@ def metrics_at(scored: Scored, threshold: float) -> BinaryMetrics:
     """The object `pooled` of summary.json, of exact scores: its AUROC has no bounds but itself."""
     area, found = scored.auroc(), scored.at(threshold)
     hits, alarms, _, misses = found.confusion.cells
-    sensitivity, specificity = _estimate(found.sensitivity).value, _estimate(found.specificity).value
+    sensitivity, specificity = (
+        _estimate(found.sensitivity).value,
+        _estimate(found.specificity).value,
+    )
     both = sensitivity is not None and specificity is not None
     doubled = 2 * hits + alarms + misses
     return BinaryMetrics(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -58,22 +58,24 @@ def assign(column: Column, patients: Sequence[PatientScore]) -> list[str]:
     return [SEVERAL if len(own) > 1 else next(iter(own), NOT_STATED) for own in groups]
 
 
-def divide(
-    column: Column, patients: Sequence[PatientScore]
-) -> dict[str, list[PatientScore]]:
-    """The patients of each group, groups in order; those of no patient are not there.
-
-    ConfigError where there are more groups than `MOST_GROUPS`.
-    """
+def divide(column: Column, patients: Sequence[PatientScore]) -> dict[str, list[PatientScore]]:
+    """The patients of each group, groups in order; those of no patient are not there."""
     groups: dict[str, list[PatientScore]] = defaultdict(list)
     for patient, group in zip(patients, assign(column, patients), strict=True):
         groups[group].append(patient)
+    return dict(sorted(groups.items(), key=lambda item: _place(column, item[0])))
+
+
+def require_few_groups(column: Column, values: Iterable[str]) -> None:
+    """ConfigError where the values make more groups than `MOST_GROUPS`, which nobody could read."""
+    said = [(value,) for value in values]
+    spellings = _spellings(said)
+    groups = {column.group_of_value(_folded(text), spellings) for (text,) in said}
     if len(groups) > MOST_GROUPS:
         raise ConfigError(
             f"--by {column.name} makes {len(groups)} groups; at most {MOST_GROUPS} are reported. "
-            f"Numbers are cut by edges, such as --by {column.name}:1,5,10."
+            f"If the column has numbers, give edges, such as --by {column.name}:1,5,10."
         )
-    return dict(sorted(groups.items(), key=lambda item: _place(column, item[0])))
 
 
 def parse_columns(given: Sequence[str]) -> tuple[Column, ...]:
@@ -108,8 +110,7 @@ def _spellings(said: Sequence[Sequence[str]]) -> dict[str, str]:
         for text in own:
             ways[_folded(text)][text.strip()] += 1
     return {
-        value: min(counted, key=lambda way: (-counted[way], way))
-        for value, counted in ways.items()
+        value: min(counted, key=lambda way: (-counted[way], way)) for value, counted in ways.items()
     }
 
 

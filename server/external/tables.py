@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.special import expit, logit
 
-from server.evaluation.subgroups import Column, assign
+from server.external.subgroups import Column, assign
 from server.results.external import Chosen, CohortOutcome, ExternalEvaluation, Performance
 from server.results.shown import Shown
 from shared.metrics.scored import CalibrationQuality, Estimate
@@ -35,9 +35,7 @@ def metrics_csv(shown: Shown[ExternalEvaluation]) -> str:
     """A row for each cohort, subgroup and metric; without rows for what is not shown."""
     evaluation = shown.value
     audience = evaluation.audience.value
-    return _csv(
-        METRICS, (row for one in evaluation.all for row in _rows_of_cohort(one, audience))
-    )
+    return _csv(METRICS, (row for one in evaluation.all for row in _rows_of_cohort(one, audience)))
 
 
 def roc_csv(shown: Shown[ExternalEvaluation]) -> str:
@@ -65,9 +63,7 @@ def reliability_csv(shown: Shown[ExternalEvaluation]) -> str:
     return _csv(RELIABILITY, rows)
 
 
-def scores_csv(
-    files: Sequence[ScoreFile], chosen: Chosen, columns: Sequence[Column] = ()
-) -> str:
+def scores_csv(files: Sequence[ScoreFile], chosen: Chosen, columns: Sequence[Column] = ()) -> str:
     """A row a patient: for the owner of these patients alone, as it names them.
 
     Texts are safe in a spreadsheet (`spreadsheet_cell`).

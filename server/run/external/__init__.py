@@ -1,1 +1,0 @@
-"""The folder that an evaluation on other cohorts leaves."""
