@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from client.data.cohort import Radiograph
 from client.data.labels import read_columns
 from client.imaging.facts import ImageFacts
 from client.part import Part
-from client.scores import KeptScore
+from client.scores import KeptScore, is_scores_file, load_scores, scores_file
 from client.settings import SiteSettings, load_site
+from shared.protocol.evaluate import Scope
 from shared.run.patient_scores import (
     COLUMNS,
     FOLDER,
@@ -39,6 +41,28 @@ class ScoresWanted:
     columns: tuple[str, ...] = ()
 
 
+def kept_scores(folder: Path, run: str) -> tuple[ScoreFile, ...]:
+    """The scores that the site in this folder kept of a run's final model; there may be none."""
+    settings = load_site(folder)
+    kept = settings.cache / "rounds" / run / settings.name
+    found = []
+    for cohort in get_args(Scope):
+        scores = load_scores(scores_file(kept, cohort))
+        if scores and all(score.score is not None for score in scores):
+            patients = tuple(_patient(score, {}) for score in scores)
+            found.append(score_file(settings, cohort, patients))
+    return tuple(found)
+
+
+def kept_runs(folder: Path) -> tuple[str, ...]:
+    """The runs of which this site has kept scores, by the time they were kept."""
+    settings = load_site(folder)
+    kept = (settings.cache / "rounds").glob(f"*/{settings.name}/*")
+    files = [path for path in kept if is_scores_file(path)]
+    times = {path.parent.parent.name: path.stat().st_mtime for path in files}
+    return tuple(sorted(times, key=lambda run: (times[run], run)))
+
+
 def scores_wanted(node_config: Mapping[str, object]) -> ScoresWanted | None:
     """What this node's own configuration asks for; of a deployed site never anything."""
     folder, columns = node_config.get(FOLDER), node_config.get(COLUMNS)
@@ -63,18 +87,13 @@ def leave_scores(wanted: ScoresWanted, parts: Sequence[Part], scores: Sequence[K
     for part in parts:
         own = [score for score in scores if score.site == part.settings.name]
         values = _values(part, wanted.columns)
-        patients = tuple(
-            PatientScore(
-                site=score.site,
-                patient=score.patient,
-                truth=score.label,
-                score=score.score or 0.0,
-                images=score.images,
-                values=values.get(score.patient, {}),
-            )
-            for score in own
-        )
+        patients = tuple(_patient(score, values.get(score.patient, {})) for score in own)
         write_scores(wanted.folder, score_file(part.settings, "all", patients))
+
+
+def _patient(kept: KeptScore, values: Mapping[str, tuple[str, ...]]) -> PatientScore:
+    assert kept.score is not None
+    return PatientScore(kept.site, kept.patient, kept.label, kept.score, kept.images, values)
 
 
 def score_file(

@@ -10,6 +10,7 @@ from client.cli.federation import init, key, renew_key
 from client.cli.log import log
 from client.cli.phantoms import phantoms
 from client.cli.run import run
+from client.cli.scores import scores
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -19,5 +20,5 @@ def site() -> None:
     """What a hospital does."""
 
 
-for command in (check, init, key, renew_key, approve, revoke, run, log, phantoms):
+for command in (check, init, key, renew_key, approve, revoke, run, log, scores, phantoms):
     app.command()(command)

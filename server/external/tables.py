@@ -1,4 +1,4 @@
-"""The evaluation as CSV: a row a metric for a paper, the curves' points, and patients' scores."""
+"""The evaluation as CSV: a row a metric for a paper, and the points of the curves."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from scipy.special import expit, logit
-
-from server.external.subgroups import Column, assign
-from server.results.external import Chosen, CohortOutcome, ExternalEvaluation, Performance
+from server.results.external import CohortOutcome, ExternalEvaluation, Performance
 from server.results.shown import Shown
 from shared.metrics.scored import CalibrationQuality, Estimate
 from shared.plain import spreadsheet_cell
-from shared.run.patient_scores import PatientScore, ScoreFile
 
 METRICS = (
     "cohort", "subgroup", "group", "metric", "operating_point", "threshold", "estimate", "ci_low",
@@ -61,36 +57,6 @@ def reliability_csv(shown: Shown[ExternalEvaluation]) -> str:
         for group in quality.reliability
     )  # fmt: skip
     return _csv(RELIABILITY, rows)
-
-
-def scores_csv(files: Sequence[ScoreFile], chosen: Chosen, columns: Sequence[Column] = ()) -> str:
-    """A row a patient: for the owner of these patients alone, as it names them.
-
-    Texts are safe in a spreadsheet (`spreadsheet_cell`).
-    """
-    head = (
-        "site", "set", "patient", "truth", "score", "recalibrated_score", "images",
-        *(_text(column.name) for column in columns),
-    )  # fmt: skip
-    return _csv(head, (row for one in files for row in _patients(one, chosen, columns)))
-
-
-def _patients(file: ScoreFile, chosen: Chosen, columns: Sequence[Column]) -> Iterator[Row]:
-    groups = [assign(column, file.patients) for column in columns]
-    for number, patient in enumerate(file.patients):
-        yield (
-            _text(file.site), file.cohort, _text(patient.patient), patient.truth, patient.score,
-            recalibrated(patient, chosen), patient.images,
-            *(_text(group[number]) for group in groups),
-        )  # fmt: skip
-
-
-def recalibrated(patient: PatientScore, chosen: Chosen) -> float | None:
-    """The probability that the run's recalibration makes of the score; None without one."""
-    if chosen.recalibration is None:
-        return None
-    intercept, slope = chosen.recalibration
-    return float(expit(intercept + slope * logit(patient.score)))
 
 
 def _rows_of_cohort(cohort: CohortOutcome, audience: str) -> Iterator[Row]:

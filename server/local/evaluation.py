@@ -10,13 +10,15 @@ from server.disclosure.external import shown_evaluation
 from server.evaluation.external import ScoredCohort, evaluate_cohorts, score_cohorts
 from server.external.document import to_json
 from server.external.place import place_for, write_documents
-from server.external.subgroups import Column
-from server.external.tables import metrics_csv, reliability_csv, roc_csv, scores_csv
+from server.external.subgroups import Column, assign
+from server.external.tables import metrics_csv, reliability_csv, roc_csv
 from server.results.external import Chosen, ExternalEvaluation
 from server.results.shown import Audience, Shown
+from shared.run.score_table import FILE as SCORES
+from shared.run.score_table import scores_csv
 
-DOCUMENT, METRICS, SCORES, PAGE = (
-    "evaluation.json", "metrics.csv", "private-scores.csv", "report.html",
+DOCUMENT, METRICS, PAGE = (
+    "evaluation.json", "metrics.csv", "report.html",
 )  # fmt: skip
 
 
@@ -80,4 +82,6 @@ def _documents(
 
 
 def _scores(scored: Sequence[ScoredCohort], chosen: Chosen, columns: Sequence[Column]) -> str:
-    return scores_csv([one.scores for one in scored], chosen, columns)
+    files = [one.scores for one in scored]
+    groups = [{column.name: assign(column, file.patients) for column in columns} for file in files]
+    return scores_csv(files, chosen.recalibration, groups)

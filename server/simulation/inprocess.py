@@ -12,6 +12,7 @@ from flwr.serverapp import ServerApp
 
 from server.simulation.grid import InProcessGrid, coordinator_context, site_contexts
 from server.simulation.interrupt import Check, kept_interrupts, no_check
+from shared.run.patient_scores import ScoreFile
 from shared.settings.config import RunConfig
 from shared.terminal.logs import quieten_flower
 
@@ -58,6 +59,12 @@ def look_at_cohort(folder: Path, columns: Sequence[str]) -> tuple[str, dict[str,
     found: tuple[str, dict[str, set[str]]] = importlib.import_module(SCORES_MODULE).look_at(
         folder, columns
     )
+    return found
+
+
+def kept_scores(folder: Path, run: str) -> tuple[ScoreFile, ...]:
+    """What the site in this folder kept of its patients' scores under the final model of a run."""
+    found: tuple[ScoreFile, ...] = importlib.import_module(SCORES_MODULE).kept_scores(folder, run)
     return found
 
 
