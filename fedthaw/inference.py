@@ -17,7 +17,7 @@ from shared.metrics.summary import BinaryMetrics
 
 if TYPE_CHECKING:
     from client.predict.scores import Prediction
-    from server.evaluation.external import ScoredCohort
+    from server.external.cohorts import ScoredCohort
     from server.results.external import CohortOutcome, Performance, SubgroupOutcome
     from shared.run.patient_scores import PatientScore
 

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import ArrayRecord
 
-from server.external.performance import performance
-from server.external.subgroups import Column, divide, require_few_groups
+from server.external.cohorts import ScoredCohort
+from server.external.subgroups import Column, require_few_groups
 from server.federation.asking import Problem, ask
 from server.federation.messaging import Question
 from server.federation.replies import as_sentence
-from server.results.external import (
-    ALL,
-    Chosen,
-    CohortOutcome,
-    ExternalEvaluation,
-    SubgroupOutcome,
-)
-from server.results.shown import Audience
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid, look_at_cohort
 from shared.errors import ConfigError, RunError, SiteError
-from shared.metrics.scored import Scored
 from shared.model.pretrained import load_base
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
 from shared.protocol.replies import DIVERGED, FAILED, own_sites
@@ -36,23 +27,10 @@ from shared.run.patient_scores import (
     COLUMNS,
     FOLDER,
     SEPARATOR,
-    PatientScore,
     ScoreFile,
     read_scores,
 )
 from shared.storage.files import private_files
-
-
-@dataclass(frozen=True, repr=False)
-class ScoredCohort:
-    """A cohort's patients with their scores, and what speaks against them."""
-
-    scores: ScoreFile
-    remarks: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        """Without identifiers: a repr may end up in a log."""
-        return f"ScoredCohort({self.scores!r})"
 
 
 def score_cohorts(
@@ -79,72 +57,6 @@ def score_cohorts(
                 emit(Warned(sentence))
             found.append(ScoredCohort(scores, remarks))
     return tuple(found)
-
-
-def evaluate_cohorts(
-    run: Path, cohorts: Sequence[ScoredCohort], columns: Sequence[Column] = ()
-) -> ExternalEvaluation:
-    """What the scores say, exactly: for the owner of the cohorts' folders.
-
-    ConfigError where a column makes more groups than can be reported.
-    """
-    finished = read_finished_run(run)
-    chosen = chosen_by(finished)
-    outcomes = tuple(
-        _outcome(one.scores.site, one.scores.finding, one.scores.patients, chosen, columns)
-        for one in cohorts
-    )
-    return ExternalEvaluation(
-        run=finished.stored.run,
-        name=run.absolute().name,
-        audience=Audience.OWNER,
-        chosen=chosen,
-        cohorts=tuple(
-            replace(outcome, remarks=one.remarks)
-            for outcome, one in zip(outcomes, cohorts, strict=True)
-        ),
-        pooled=_pooled(cohorts, chosen, columns) if len(cohorts) > 1 else None,
-    )
-
-
-def chosen_by(finished: FinishedRun) -> Chosen:
-    """What the run chose on its validation patients."""
-    if finished.calibration is None:
-        return Chosen(caution=finished.caution)
-    return Chosen(finished.calibration.points, finished.calibration.recalibration)
-
-
-def _pooled(
-    cohorts: Sequence[ScoredCohort], chosen: Chosen, columns: Sequence[Column]
-) -> CohortOutcome:
-    patients = tuple(patient for one in cohorts for patient in one.scores.patients)
-    findings = dict.fromkeys(one.scores.finding for one in cohorts)
-    return _outcome(ALL, " / ".join(findings), patients, chosen, columns)
-
-
-def _outcome(
-    name: str,
-    finding: str,
-    patients: Sequence[PatientScore],
-    chosen: Chosen,
-    columns: Sequence[Column],
-) -> CohortOutcome:
-    return CohortOutcome(
-        name=name,
-        finding=finding,
-        images=sum(patient.images for patient in patients),
-        performance=performance(scored_of(patients), chosen),
-        subgroups=tuple(
-            SubgroupOutcome(column.name, value, performance(scored_of(own), chosen))
-            for column in columns
-            for value, own in divide(column, patients).items()
-        ),
-    )
-
-
-def scored_of(patients: Sequence[PatientScore]) -> Scored:
-    """These patients by their exact scores."""
-    return Scored.of([one.score for one in patients], [one.truth for one in patients])
 
 
 def _score(folder: RunFolder, site: Path, columns: Sequence[Column]) -> ScoreFile:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.disclosure.external import shown_evaluation
-from server.evaluation.external import ScoredCohort, evaluate_cohorts, score_cohorts
+from server.evaluation.external import score_cohorts
+from server.external.cohorts import ScoredCohort, evaluate_cohorts
 from server.external.document import to_json
 from server.external.place import place_for, write_documents
 from server.external.subgroups import Column, assign
 from server.external.tables import metrics_csv, reliability_csv, roc_csv
 from server.results.external import Chosen, ExternalEvaluation
 from server.results.shown import Audience, Shown
+from shared.run.finished import read_finished_run
 from shared.run.score_table import FILE as SCORES
 from shared.run.score_table import scores_csv
 
@@ -43,7 +45,7 @@ def evaluate(
     """Evaluate the cohorts one after the other, and write what was found.
 
     Without `write` nothing is written. The patients' scores are written for the owner alone, never
-    with `for_others`. Raises as `score_cohorts`, `evaluate_cohorts` and `place_for`.
+    with `for_others`. Raises as `score_cohorts` and `place_for`.
     """
     audience = Audience.OTHERS if for_others else Audience.OWNER
     if not write:
@@ -60,7 +62,8 @@ def _shown(
     run: Path, scored: Sequence[ScoredCohort], columns: Sequence[Column], audience: Audience
 ) -> Shown[ExternalEvaluation]:
     limits = {one.scores.site: one.scores.min_cell for one in scored}
-    return shown_evaluation(evaluate_cohorts(run, scored, columns), audience, limits)
+    exact = evaluate_cohorts(read_finished_run(run), run.absolute().name, scored, columns)
+    return shown_evaluation(exact, audience, limits)
 
 
 def _documents(
