@@ -57,7 +57,7 @@ def run(write_site: WriteSite, tmp_path_factory: pytest.TempPathFactory) -> fedt
     sites = [write_site(folder, name, 24, seed=n) for n, name in enumerate(("north", "east"))]
     return fedthaw.simulate(
         sites, out=folder / "first", progress=False, backbone="micro", weights="random",
-        **{"image-size": 32, "probe-rounds": 1, "rounds": 1, "threads": 1},
+        image_size=32, probe_rounds=1, rounds=1, threads=1,
     )  # fmt: skip
 
 
@@ -265,7 +265,7 @@ def test_a_simulation_for_others_leaves_no_scores(write_site: WriteSite, tmp_pat
     sites = [write_site(tmp_path, name, 12) for name in ("north", "east")]
     run = fedthaw.simulate(
         sites, out=tmp_path / "run", progress=False, backbone="micro", weights="random",
-        **{"image-size": 32, "probe-rounds": 1, "rounds": 0, "threads": 1, "for-others": True},
+        image_size=32, probe_rounds=1, rounds=0, threads=1, for_others=True,
     )  # fmt: skip
     assert not (run.folder / "private-scores.csv").exists()
 

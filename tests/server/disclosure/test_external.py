@@ -153,7 +153,7 @@ def test_hidden_groups_never_leave_one_alone() -> None:
     sizes = [(2, 3), (6, 6), (30, 20)]
     for counts in itertools.product(sizes, repeat=3):
         groups = {f"g{n}": group(p, q) for n, (p, q) in enumerate(counts)}
-        cohort = made("north", **groups)
+        cohort = made("north", 5, **groups)
         (one,) = for_others(cohort).value.cohorts
         hidden = [sub.value for sub in one.subgroups if sub.performance is None]
         if one.performance is None or not hidden:

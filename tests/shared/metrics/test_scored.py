@@ -51,6 +51,7 @@ def test_metrics_are_those_of_scikit_learn(rows: list[tuple[float, int]]) -> Non
     assert quality.brier.value == pytest.approx(brier_score_loss(labels, scores))
     for estimate in (scored.auroc(), scored.auprc(), quality.brier):
         assert estimate.ci95 is not None
+        assert estimate.value is not None
         assert 0 <= estimate.ci95[0] <= estimate.value <= estimate.ci95[1] <= 1
     assert scored.binned.totals == (labels.sum(), (1 - labels).sum())
 
