@@ -42,7 +42,8 @@ class CalibrationQuality:
     """What the probabilities of these patients are worth.
 
     `in_the_large`, `intercept` and `slope` as of `shared.metrics.calibration`, with Wald intervals.
-    `ece` has none: resampling makes a calibration error larger, so a bootstrap's would be wrong.
+    `ece` has none: resampling makes a calibration error larger. In simulated cohorts of 150
+    patients a percentile bootstrap held the true one in 0 to 17 %, a basic one in 51 to 88 %.
     """
 
     brier: Estimate

@@ -270,6 +270,22 @@ def test_a_simulation_for_others_leaves_no_scores(write_site: WriteSite, tmp_pat
     assert not (run.folder / "private-scores.csv").exists()
 
 
+def test_data_in_one_place_has_the_scores_of_each_owner(
+    write_site: WriteSite, tmp_path: Path
+) -> None:
+    sites = [write_site(tmp_path, name, 12) for name in ("north", "east")]
+    run = fedthaw.simulate(
+        sites, out=tmp_path / "run", progress=False, backbone="micro", weights="random",
+        image_size=32, probe_rounds=1, rounds=0, threads=1, pooled=True,
+    )  # fmt: skip
+    rows = rows_of(run.folder / "private-scores.csv")
+    assert {row["site"] for row in rows} == {"north", "east"}
+    assert run.validation is not None
+    assert len(rows) == (run.validation.pooled.positives or 0) + (
+        run.validation.pooled.negatives or 0
+    )
+
+
 def test_scores_that_a_site_has_not_kept(write_site: WriteSite, call: Call, tmp_path: Path) -> None:
     site = write_site(tmp_path, "lonely", 8)
     assert call("site", "scores", site).out == ""

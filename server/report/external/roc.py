@@ -21,8 +21,8 @@ from server.report.plot import (
     legend,
     to_svg,
 )
+from server.report.sections.curves import draw_band
 from server.results.external import CohortOutcome, Performance
-from shared.metrics.band import roc_band
 
 CURVES = 6
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
@@ -60,13 +60,7 @@ def roc_figure(name: str, found: Performance, identifier: str, min_cell: int) ->
     """One cohort's curve with its band; marks are the operating points, chosen elsewhere."""
     with drawing(4.3) as canvas:
         axes: Axes = canvas.subplots()
-        band = roc_band(found.counts, min_cell=min_cell)
-        if band is not None:
-            outline = [*band.lower, *reversed(band.upper)]
-            axes.fill(
-                [x for x, _ in outline], [y for _, y in outline],
-                color=BLUE, alpha=0.13, linewidth=0, label="95 % band",
-            )  # fmt: skip
+        draw_band(axes, found.counts, min_cell)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="chance")
         axes.plot(*_line(found), color=BLUE, linewidth=2.0, label="model")
         _draw_points(axes, found)
