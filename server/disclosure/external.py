@@ -32,6 +32,9 @@ from shared.metrics.histogram import Histogram, summed
 from shared.metrics.reliability import ReliabilityGroup
 from shared.metrics.scored import CalibrationQuality, Estimate, Scored
 
+HIDDEN = "other groups"
+"""The hidden groups of a column, however many they are."""
+
 
 def shown_evaluation(
     exact: ExternalEvaluation, audience: Audience, limits: Mapping[str, int]
@@ -84,7 +87,10 @@ def _cohort(
 def _subgroups(
     exact: Sequence[SubgroupOutcome], limit: int, chosen: Chosen, *, whole: bool
 ) -> tuple[SubgroupOutcome, ...]:
-    """Without those that are small, or that could be computed from the others and the whole."""
+    """Without those that are small, or that could be computed from the others and the whole.
+
+    In the place of those of a column there is one, `HIDDEN`.
+    """
     found: list[SubgroupOutcome] = []
     for column in dict.fromkeys(one.column for one in exact):
         own = [one for one in exact if one.column == column]
@@ -92,14 +98,12 @@ def _subgroups(
         small = below_limit(counts, dict.fromkeys(counts, limit))
         hidden = suppress(counts, small, limit).hidden if whole else frozenset(counts)
         found += [
-            replace(
-                one,
-                performance=None
-                if one.value in hidden
-                else _shown(one.performance, Histogram.empty(), chosen),
-            )
+            replace(one, performance=_shown(one.performance, Histogram.empty(), chosen))
             for one in own
+            if one.value not in hidden
         ]
+        if hidden:  # their names would say that such a patient is there
+            found.append(SubgroupOutcome(column, HIDDEN, None))
     return tuple(found)
 
 

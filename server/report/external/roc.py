@@ -23,10 +23,12 @@ from server.report.plot import (
 )
 from server.report.sections.curves import draw_band
 from server.results.external import CohortOutcome, Performance
+from shared.metrics.curve import roc_points
 
 CURVES = 6
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
 _MARKS = "osD^v"
+_DRAWN = 1000
 _ROWS = 200
 """A longer table of points is left to roc.csv."""
 
@@ -92,9 +94,11 @@ def _draw_points(axes: Axes, found: Performance) -> None:
 
 
 def _line(found: Performance) -> tuple[list[float], list[float]]:
+    """The curve's corners; of many patients those between score bins, which look the same."""
+    corners = found.roc if len(found.roc) <= _DRAWN else roc_points(found.counts)
     return (
-        [corner.false_positive_rate for corner in found.roc],
-        [corner.true_positive_rate for corner in found.roc],
+        [corner.false_positive_rate for corner in corners],
+        [corner.true_positive_rate for corner in corners],
     )
 
 
