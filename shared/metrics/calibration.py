@@ -20,6 +20,7 @@ from shared.metrics.scores import require_scores
 # What divides logits by more than 20, or multiplies them by more, is no calibration but another
 # model: 20 leaves no probability between the outermost bins outside 0.4 to 0.6.
 TEMPERATURES = 1 / 20, 20.0
+_LONG = 10_000
 FEWEST = 10
 """Patients of either class below which intercept and slope are chance's more than the model's."""
 
@@ -166,11 +167,11 @@ def _logistic_regression(histogram: Histogram, logits: NDArray[np.float64]) -> t
     counts, where Newton's method can meet a curvature of zero.
     """
     patients = histogram.by_bin
-    of_positives = float(np.dot(histogram.positives, logits))
+    of_positives = _dot(histogram.positives, logits)
 
     def excess(slope: float) -> float:
         expected = expit(slope * logits + _shift(histogram, slope * logits))
-        return float(np.dot(patients, logits * expected)) - of_positives
+        return _dot(patients, logits * expected) - of_positives
 
     bound = 1.0
     while not excess(-bound) < 0 < excess(bound):
@@ -181,11 +182,18 @@ def _logistic_regression(histogram: Histogram, logits: NDArray[np.float64]) -> t
 
 def _shift(histogram: Histogram, odds: NDArray[np.float64]) -> float:
     """What to add to the log odds for as many expected positives as there are."""
-    patients = histogram.positives + histogram.negatives
+    patients, positives = histogram.by_bin, histogram.total_positives
 
     def excess(shift: float) -> float:
-        return float(np.dot(patients, expit(odds + shift))) - histogram.total_positives
+        return _dot(patients, expit(odds + shift)) - positives
 
     # MAX_COUNT bounds the odds of a class: 50 beyond all log odds, all would be of the other.
     bound = 50.0 + float(np.abs(odds).max())
     return float(brentq(excess, -bound, bound))
+
+
+def _dot(counts: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    """Their product; of long vectors without BLAS, whose threads wait for busy cores."""
+    if counts.size <= _LONG:
+        return float(np.dot(counts, values))
+    return float((counts * values).sum())
