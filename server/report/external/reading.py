@@ -33,7 +33,8 @@ def reading_section(evaluation: ExternalEvaluation) -> Html:
         terms.append(
             ("Not shown", f"Cohorts and subgroups with fewer than {MIN_CELL} patients of a class, "
              "or than the cohort's own min-cell, and those from which such a group could be "
-             "computed. Curves and operating points are of groups of scores, so a threshold may be "
+             "computed; 'other groups' stands for all of a column. Curves and "
+             "operating points are of groups of scores, so a threshold may be "
              "moved to the edge of a group.")
         )  # fmt: skip
     items = [joined(element("dt", name), element("dd", text)) for name, text in terms]
