@@ -27,13 +27,16 @@ _SCORES = "scores-"
 
 @dataclass(frozen=True, repr=False)
 class KeptScore:
-    """A patient's score bin, label and clinical grade; it never leaves the site by itself."""
+    """A patient's score and its bin, label and clinical grade; it never leaves the site."""
 
     site: str
     patient: str
     bin: int
     label: int
     grade: float | None
+    score: float | None = None
+    """Mean probability of the images; None in a file of an earlier version."""
+    images: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -62,6 +65,8 @@ def score_patients(
                 bin=int(bin_of(logit_of(mean))),
                 label=own[0][0].radiograph.label,
                 grade=own[0][0].radiograph.covariate,
+                score=float(mean),
+                images=len(own),
             )
         )
     return scores

@@ -16,6 +16,7 @@ from client.data.dataset import Sample
 from client.features.keep import Decisions
 from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
+from client.own_scores import ScoresWanted, scores_wanted
 from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
 from shared.errors import ConfigError, SiteError
@@ -39,6 +40,8 @@ class Workspace:
     device: torch.device
     deployed: bool = False
     """A coordinator elsewhere asks: all rules of the owner bind, not only those in site.toml."""
+    scores_wanted: ScoresWanted | None = None
+    """Where the owner's own command wants the patients' scores; never a coordinator elsewhere."""
     samples_by_config: dict[RunConfig, TrainingSamples] = field(default_factory=dict, repr=False)
     """Kept by `training_samples`."""
     feature_decisions: Decisions = field(default_factory=dict, repr=False)
@@ -94,7 +97,8 @@ def open_workspace(
     """
     weights = node_config.get("weights")
     folders = site_folders(node_config, config)
-    wanted = (config, weights if isinstance(weights, str) else None)
+    scores = scores_wanted(node_config)
+    wanted = (config, weights if isinstance(weights, str) else None, scores)
     keep = node_config.get("keep")
     if not refresh and folders in _kept and _kept[folders][0] == wanted:
         return _kept[folders][1]
@@ -112,7 +116,8 @@ def open_workspace(
     return workspace
 
 
-_kept: dict[tuple[Path, ...], tuple[tuple[RunConfig, str | None], Workspace]] = {}
+_Wanted = tuple[RunConfig, str | None, ScoresWanted | None]
+_kept: dict[tuple[Path, ...], tuple[_Wanted, Workspace]] = {}
 """The last workspace of each node of this process, with what it was opened for."""
 
 
@@ -127,6 +132,7 @@ def _open(
     folders: tuple[Path, ...],
     config: RunConfig,
     weights: str | None,
+    scores: ScoresWanted | None,
     *,
     deployed: bool,
     keep: Path | None,
@@ -147,6 +153,7 @@ def _open(
         base=base,
         device=device,
         deployed=deployed,
+        scores_wanted=scores,
     )
 
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from client.predict.scores import ImageScore, PatientScore, Prediction
-    from fedthaw.inference import Evaluation, evaluate, predict
+    from fedthaw.inference import Evaluation, Evaluations, evaluate, predict
     from fedthaw.run import Cohort, Round, Run, open_run
     from fedthaw.simulation import simulate
     from fedthaw.studies import Study, open_study, study
+    from server.results.external import Performance, SubgroupOutcome
     from server.results.plan import Arm
     from server.results.study import ArmResult, Comparison
     from shared.errors import (
@@ -44,9 +45,11 @@ __all__ = [
     "Comparison",
     "ConfigError",
     "Evaluation",
+    "Evaluations",
     "FedThawError",
     "ImageScore",
     "PatientScore",
+    "Performance",
     "Prediction",
     "Round",
     "RoundFinished",
@@ -56,6 +59,7 @@ __all__ = [
     "RunStarted",
     "SiteError",
     "Study",
+    "SubgroupOutcome",
     "UserError",
     "Warned",
     "WeightsError",
@@ -69,10 +73,11 @@ __all__ = [
 
 _PLACES = {
     "client.predict.scores": ("ImageScore", "PatientScore", "Prediction"),
-    "fedthaw.inference": ("Evaluation", "evaluate", "predict"),
+    "fedthaw.inference": ("Evaluation", "Evaluations", "evaluate", "predict"),
     "fedthaw.run": ("Cohort", "Round", "Run", "open_run"),
     "fedthaw.simulation": ("simulate",),
     "fedthaw.studies": ("Study", "open_study", "study"),
+    "server.results.external": ("Performance", "SubgroupOutcome"),
     "server.results.plan": ("Arm",),
     "server.results.study": ("ArmResult", "Comparison"),
     "shared.settings.config": ("RunConfig",),

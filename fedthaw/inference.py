@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 from client.predict.named_files import Device, Options, predict_named
 from fedthaw.arguments import PathLike, path_of, paths_of
 from fedthaw.progress import Progress
-from fedthaw.run import Run, metrics_of
+from fedthaw.run import Run
 from fedthaw.session import session
 from shared.errors import ConfigError
 from shared.metrics.summary import BinaryMetrics
 
 if TYPE_CHECKING:
     from client.predict.scores import Prediction
+    from server.external.cohorts import ScoredCohort
+    from server.results.external import CohortOutcome, Performance, SubgroupOutcome
+    from shared.run.patient_scores import PatientScore
 
 
 @dataclass(frozen=True)
@@ -27,33 +30,98 @@ class Evaluation:
     """The cohort's name, as its site.toml says."""
     folder: Path
     metrics: BinaryMetrics
+    """At a threshold of 0.5."""
+    performance: Performance = field(repr=False)
+    """With intervals, at the run's operating points, before and after its recalibration."""
+    subgroups: tuple[SubgroupOutcome, ...] = field(repr=False)
+    """By the columns of `by`."""
+    patients: tuple[PatientScore, ...] = field(repr=False)
+    """Each patient's class and score; they name patients."""
+    remarks: tuple[str, ...] = ()
+    """What speaks against the numbers, such as that the cohort took part in the run."""
+
+
+@dataclass(frozen=True)
+class Evaluations(Sequence[Evaluation]):
+    """Those of all cohorts, in their order; `pooled` is of all patients, None of one cohort."""
+
+    cohorts: tuple[Evaluation, ...]
+    pooled: Performance | None
+    pooled_subgroups: tuple[SubgroupOutcome, ...] = ()
+    folder: Path | None = None
+    """The results, where `out` asked for them."""
+
+    @overload
+    def __getitem__(self, index: int) -> Evaluation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Evaluation, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Evaluation | tuple[Evaluation, ...]:
+        """By the cohort's place."""
+        return self.cohorts[index]
+
+    def __len__(self) -> int:
+        """How many cohorts there are."""
+        return len(self.cohorts)
 
 
 def evaluate(
-    run: Run | PathLike, cohorts: PathLike | Iterable[PathLike], *, progress: Progress = True
-) -> tuple[Evaluation, ...]:
+    run: Run | PathLike,
+    cohorts: PathLike | Iterable[PathLike],
+    *,
+    by: str | Iterable[str] = (),
+    out: PathLike | None = None,
+    progress: Progress = True,
+) -> Evaluations:
     """Evaluate a finished run's model on site folders that took no part in it, one after the other.
 
-    All of them are looked at before the first is evaluated. Nothing is hidden: who has the folder
-    sees its patients. Raises ConfigError where the run is not finished, SiteError where a folder is
-    not a site's or its data is not valid.
+    Args:
+        run: A run, or its folder.
+        cohorts: Site folders.
+        by: Columns of their tables for subgroups; "age:1,5,10" cuts numbers at edges.
+        out: A new folder for what `fedthaw evaluate` writes; None writes nothing.
+        progress: False shows warnings only.
+
+    All folders are looked at before the first is evaluated. Nothing is hidden: who has the folder
+    sees its patients. Raises ConfigError where the run is not finished or a column makes too many
+    groups, SiteError where a folder is not a site's, lacks a column, or its data is not valid.
+
     """
     run_folder, folders = _folder_of(run), [path.absolute() for path in paths_of(cohorts)]
     if not folders:
         raise ConfigError("No cohort is given; name one site folder or more.")
     with session(progress):
-        from client.settings import load_site
-        from server.evaluation.external import evaluate_external
-        from shared.protocol.replies import own_sites
+        from server.external.subgroups import parse_columns
+        from server.local.evaluation import evaluate as run_evaluation
 
-        for folder in folders:
-            load_site(folder)
-        found = []
-        with own_sites():
-            for folder in folders:
-                site, metrics = evaluate_external(run_folder, folder)
-                found.append(Evaluation(site, folder, metrics_of(metrics)))
-    return tuple(found)
+        columns = parse_columns([by] if isinstance(by, str) else list(by))
+        place = None if out is None else path_of(out)
+        found = run_evaluation(run_folder, folders, columns, out=place, write=place is not None)
+    pooled = found.result.pooled
+    return Evaluations(
+        cohorts=tuple(
+            _evaluation(*one)
+            for one in zip(folders, found.result.cohorts, found.scored, strict=True)
+        ),
+        pooled=pooled.performance if pooled else None,
+        pooled_subgroups=pooled.subgroups if pooled else (),
+        folder=found.folder,
+    )
+
+
+def _evaluation(folder: Path, outcome: CohortOutcome, scored: ScoredCohort) -> Evaluation:
+    performance = outcome.performance
+    assert performance is not None  # the owner is shown all
+    return Evaluation(
+        site=outcome.name,
+        folder=folder,
+        metrics=performance.metrics,
+        performance=performance,
+        subgroups=outcome.subgroups,
+        patients=scored.scores.patients,
+        remarks=outcome.remarks,
+    )
 
 
 def predict(

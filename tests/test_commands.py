@@ -140,7 +140,7 @@ def test_the_version(here: Here) -> None:
         (("site", "check", ".", "--image-size", "7"), "--image-size"),
         (("site", "check", ".", "--image-fit", "zoom"), "zoom"),
         (("site", "phantoms", "x", "--image-side", "1"), "--image-side"),
-        (("evaluate", "run"), "SITE"),
+        (("evaluate", "run"), "COHORT"),
         (("server", "init"), "--name"),
         (("server", "init", "--name", "hub", "--port", "0"), "--port"),
         (("server", "renew", "--days", "0"), "--days"),
@@ -174,8 +174,8 @@ def test_json_is_all_that_is_printed(
     report = json.loads(here("site", "check", site, "--image-size", 32, "--json")[1])
     assert (report["site"], report["images_admitted"], report["problems"]) == ("north", 16, [])
     assert "in 11 rounds" in (run / "report.html").read_text(encoding="utf-8")
-    metrics = json.loads(here("evaluate", run, site, "--json")[1])
-    assert set(metrics) == set(summary["pooled"])
+    evaluation = json.loads(here("evaluate", run, site, "--json")[1])
+    assert set(evaluation["cohorts"][0]["metrics_at_0.5"]) == set(summary["pooled"])
 
 
 def test_piped_output_is_plain_lines(tmp_path: Path, write_site: Callable[..., Path]) -> None:

@@ -12,6 +12,7 @@ from client.cli.log import log
 from client.cli.new import new
 from client.cli.phantoms import phantoms
 from client.cli.run import run
+from client.cli.scores import scores
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -21,6 +22,6 @@ def site() -> None:
     """What a hospital does."""
 
 
-for command in (new, check, init, key, renew_key, approve, revoke, run, log, phantoms):
+for command in (new, check, init, key, renew_key, approve, revoke, run, log, scores, phantoms):
     app.command()(command)
 app.command("import")(import_pictures)

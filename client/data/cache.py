@@ -20,7 +20,7 @@ from shared.errors import SiteError
 from shared.storage.json_file import DamagedFile, parse_json, typed
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
-VERSION = "v3"
+VERSION = "v4"
 _FACTS = {field.name for field in dataclasses.fields(ImageFacts)}
 
 

@@ -17,6 +17,8 @@ class Radiograph:
     patient: str
     label: int
     covariate: float | None
+    lines: tuple[int, ...] = ()
+    """Of the table, that name it."""
 
     def __repr__(self) -> str:
         """Without identifiers: a repr may end up in a log."""

@@ -88,6 +88,7 @@ def decide_fates(
                 patient=patient,
                 label=usable[0],
                 covariate=covariates.of_patient.get(patient),
+                lines=tuple(rows[number].line for number in numbers),
             )
             admitted[_identity(file)] = (file, radiograph)
             fate = Fate("admitted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -71,16 +71,46 @@ def read_labels(settings: SiteSettings) -> LabelTable:
     Raises SiteError for a file that is no such table, for one that could be read in two ways, and
     for a missing or repeated column.
     """
-    file = settings.labels
-    wanted = [
+    file, wanted, sheet = settings.labels, _wanted(settings), _read_sheet(settings)
+    header = sheet.lines[0].cells
+    positions = {column: _position(file, column, header, wanted) for column in wanted}
+    return _table(settings, positions, sheet)
+
+
+def read_columns(
+    settings: SiteSettings, columns: Sequence[str], without: Collection[str] = ()
+) -> dict[str, dict[int, str]]:
+    """What further columns of the table say, by column and line.
+
+    A column that is not there is left out where it is in `without`, else SiteError; also for one
+    that is there twice, and as `read_labels` for the table.
+    """
+    file, wanted, sheet = settings.labels, _wanted(settings), _read_sheet(settings)
+    header = sheet.lines[0].cells
+    found: dict[str, dict[int, str]] = {}
+    for column in columns:
+        name = clean(column)
+        if name not in header:
+            if column in without:
+                continue
+            raise SiteError(
+                f"{file} has no column '{column}' for subgroups; {_found(name, header, wanted)}"
+            )
+        position = _position(file, name, header, wanted)
+        found[column] = {line.number: line.cell(position) for line in sheet.lines[1:]}
+    return found
+
+
+def _wanted(settings: SiteSettings) -> list[str]:
+    return [
         clean(column)
         for column in (settings.patient, settings.image, settings.outcome, settings.covariate)
         if column is not None
     ]
-    sheet = read_sheet(file, wanted, _row_test(settings))
-    header = sheet.lines[0].cells
-    positions = {column: _position(file, column, header, wanted) for column in wanted}
-    return _table(settings, positions, sheet)
+
+
+def _read_sheet(settings: SiteSettings) -> Sheet:
+    return read_sheet(settings.labels, _wanted(settings), _row_test(settings))
 
 
 def _row_test(settings: SiteSettings) -> Callable[[Line, Line], bool]:

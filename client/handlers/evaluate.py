@@ -12,6 +12,7 @@ from client.features.feature_set import FeatureSet
 from client.handlers.check import check_external, check_run
 from client.handlers.features import evaluation_features
 from client.model.frozen import base_units
+from client.own_scores import leave_scores
 from client.part import tell_owner
 from client.scores import KeptScore, count, count_graded, keep_scores, scores_file
 from client.train.state import forget_moments, load_state
@@ -55,8 +56,10 @@ def evaluate_on_site(
         )
     scores = evaluate_here(workspace, model, samples, config, kept)
     graded = count_graded(scores, is_grade=workspace.covariate_is_grade)
-    if request.scope == "test" or (graded and request.scope == "validation"):
+    if request.scope != "all":
         _keep(workspace, request, scores)
+    elif workspace.scores_wanted is not None:
+        leave_scores(workspace.scores_wanted, workspace.parts, scores)
     if request.final:
         forget_moments(folder, state)
     histogram = count(scores, workspace.outcome)

@@ -106,7 +106,16 @@ def facts_of(header: Dataset) -> ImageFacts:
         patient_id=patient_id_of(header),
         described_view=described_view,
         described_part=described_part,
+        device=_device(header),
     )
+
+
+def _device(header: Dataset) -> str | None:
+    """Manufacturer and model, of which the second often begins with the first."""
+    maker, model = text(header, "Manufacturer"), text(header, "ManufacturerModelName")
+    if maker and model and not model.casefold().startswith(maker.casefold()):
+        return f"{maker} {model}"
+    return model or maker
 
 
 def is_missing(dataset: Dataset, keyword: str) -> bool:

@@ -22,8 +22,9 @@ class ImageFacts:
     `bits` is DICOM Bits Stored, or the bits a sample of PNG and JPEG that are in use (see
     `read_raster`). `body_part` is DICOM Body Part Examined (0018,0015). `patient_id` is DICOM
     (0010,0020); it stays at the site and is kept out of the repr. `described_view` and
-    `described_part` are what codes and descriptions say, see `described_subject`. `remarks` are
-    phrases of `client.imaging.remarks` on what looks wrong in an image that is usable all the same.
+    `described_part` are what codes and descriptions say, see `described_subject`. `device` is
+    Manufacturer (0008,0070) and Manufacturer's Model Name (0008,1090). `remarks` are phrases of
+    `client.imaging.remarks` on what looks wrong in an image that is usable all the same.
     """
 
     format: str
@@ -41,6 +42,7 @@ class ImageFacts:
     remarks: tuple[str, ...] = ()
     described_view: str | None = None
     described_part: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -14,21 +13,53 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
-    site: Annotated[Path, typer.Argument(help="A site's folder; all its patients are evaluated.")],
-    json_output: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+    cohorts: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="COHORT...", help="Site folders; all patients of each are evaluated."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for the results; default: external/NAME in the run's."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN[:EDGES]",
+            help="Also in subgroups by a column of the cohorts' tables, numbers cut at edges "
+            "(age:1,5,10); without such a column, view, device and modality are read from DICOM. "
+            "May be repeated.",
+        ),
+    ] = None,
+    for_others: Annotated[
+        bool,
+        typer.Option(
+            "--for-others",
+            help="Hide and round what would reveal few patients, and write no patient's score.",
+        ),
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print evaluation.json.")] = False,
 ) -> None:
-    """Evaluate a run's final model on another site's folder.
+    """Evaluate a run's final model on cohorts that took no part in it.
 
-    Example: fedthaw evaluate runs/first ../external --json
+    Example: fedthaw evaluate runs/first ../external --by sex --by age:1,5,10
+
+    Writes metrics with 95 % CIs (evaluation.json, metrics.csv), curves, a page (report.html), and
+    each patient's score (private-scores.csv), which is for the owner of the cohorts alone.
+    Thresholds and recalibration are the run's, chosen on its validation patients.
     """
-    from server.evaluation.external import evaluate_external
+    from server.external.subgroups import parse_columns
+    from server.local.evaluation import DOCUMENT
+    from server.local.evaluation import evaluate as run_evaluation
+    from server.terminal.external import print_evaluation
     from server.terminal.progress import reporting
-    from server.terminal.table import print_metrics
-    from shared.protocol.replies import own_sites
 
-    with own_sites(), reporting():
-        name, metrics = evaluate_external(run, site)
-    if json_output:
-        typer.echo(json.dumps(metrics, indent=1))
+    columns = parse_columns(by or [])
+    with reporting():
+        written = run_evaluation(run, cohorts, columns, out=out, for_others=for_others)
+    if json_output and written.folder is not None:
+        typer.echo((written.folder / DOCUMENT).read_text(encoding="utf-8"), nl=False)
     else:
-        print_metrics(name, metrics)
+        print_evaluation(written.result, written.folder)

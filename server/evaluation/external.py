@@ -1,44 +1,66 @@
-"""A finished run's final model on a cohort that took no part in it."""
+"""A finished run's final model on cohorts that took no part in it."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from flwr.app import ArrayRecord
 
+from server.external.cohorts import ScoredCohort
+from server.external.subgroups import Column, require_few_groups
 from server.federation.asking import Problem, ask
 from server.federation.messaging import Question
 from server.federation.replies import as_sentence
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
-from server.simulation.inprocess import local_grid
+from server.simulation.inprocess import local_grid, look_at_cohort
 from shared.errors import ConfigError, RunError, SiteError
-from shared.metrics.summary import summarise
 from shared.model.pretrained import load_base
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
-from shared.protocol.replies import DIVERGED, FAILED
-from shared.run.events import Warned, emit
-from shared.run.finished import LOCAL_STATISTICS
-from shared.settings.schedule import statistics_stay_at_sites
+from shared.protocol.replies import DIVERGED, FAILED, own_sites
+from shared.run.events import Noted, Warned, emit
+from shared.run.finished import FinishedRun, read_finished_run
+from shared.run.patient_scores import (
+    COLUMNS,
+    FOLDER,
+    SEPARATOR,
+    ScoreFile,
+    read_scores,
+)
+from shared.storage.files import private_files
 
 
-def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
-    """The site's name and its metrics, as the object `pooled` of summary.json.
+def score_cohorts(
+    run: Path, sites: Sequence[Path], columns: Sequence[Column] = ()
+) -> tuple[ScoredCohort, ...]:
+    """All patients of each site folder under the run's final model, with what the columns say.
 
-    Nothing is suppressed: who asks has the site's folder. The final model is itself the base of
-    the one message that is sent, so nothing else of the run (its pretrained weights, its sites)
-    needs to be there.
-    ConfigError where the run is not finished.
+    All folders are looked at before the first is evaluated. The final model is itself the base of
+    the one message that each site is sent, so nothing else of the run (its pretrained weights, its
+    sites) needs to be there. Warns of what speaks against a cohort. ConfigError where the run is
+    not finished, a cohort is given twice or a column makes too many groups; SiteError where a
+    folder is not a site's, lacks a column, or its data is not valid.
     """
-    folder = open_run(run)
-    if not folder.model.exists():
-        raise ConfigError(
-            f"{run} has no final model yet: continue the run with `fedthaw simulate --out {run} "
-            f"--resume`, or a coordinator's with `fedthaw submit --resume {run.name}`."
-        )
+    finished, folder = read_finished_run(run), open_run(run)
+    _look_at(sites, columns)
+    found = []
+    with own_sites(), private_files():
+        for number, site in enumerate(sites, start=1):
+            if len(sites) > 1:
+                emit(Noted(f"Cohort {number} of {len(sites)}: {site}"))
+            scores = _score(folder, site, columns)
+            remarks = _remarks(finished, folder, site, scores.site)
+            for sentence in remarks:
+                emit(Warned(sentence))
+            found.append(ScoredCohort(scores, remarks))
+    return tuple(found)
+
+
+def _score(folder: RunFolder, site: Path, columns: Sequence[Column]) -> ScoreFile:
+    """Ask the site, which writes its patients' scores into a folder of this process alone."""
     weights = str(folder.model.absolute())
     config = replace(folder.config, weights=weights, weights_sha256="", sites="", pooled=False)
     request = EvaluateRequest(
@@ -50,30 +72,57 @@ def evaluate_external(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
         final=False,
         delta=ArrayRecord(),
     )
-    grid = local_grid(
-        config, nodes=1, node_config={"site": str(site.absolute()), "weights": weights}
-    )
-    contents = dict.fromkeys(grid.get_node_ids(), request.to_content())
-    question = Question(MESSAGE_TYPE, "external", timeout=float("inf"))
-    (answer,) = ask(grid, contents, question, lambda _, reply: EvaluateReply.from_content(reply))
-    said = answer.said
-    if isinstance(said, Problem):
-        kind = SiteError if said.code in (FAILED, DIVERGED) else RunError
-        raise kind(as_sentence(f"{site} could not be evaluated: {said.reason}"))
-    _warn_of_training_site(folder, site, said.site)
-    if statistics_stay_at_sites(folder.config):
-        emit(Warned(LOCAL_STATISTICS))
-    return said.site, summarise(said.histogram).to_json()
+    with tempfile.TemporaryDirectory(prefix="fedthaw-") as scores:
+        node_config = {
+            "site": str(site.absolute()),
+            "weights": weights,
+            FOLDER: scores,
+            COLUMNS: SEPARATOR.join(column.name for column in columns),
+        }
+        grid = local_grid(config, nodes=1, node_config=node_config)
+        contents = dict.fromkeys(grid.get_node_ids(), request.to_content())
+        question = Question(MESSAGE_TYPE, "external", timeout=float("inf"))
+        (answer,) = ask(grid, contents, question, lambda _, got: EvaluateReply.from_content(got))
+        said = answer.said
+        if isinstance(said, Problem):
+            kind = SiteError if said.code in (FAILED, DIVERGED) else RunError
+            raise kind(as_sentence(f"{site} could not be evaluated: {said.reason}"))
+        (found,) = read_scores(Path(scores))
+    return found
 
 
-def _warn_of_training_site(folder: RunFolder, site: Path, name: str) -> None:
-    """A cohort that the model has been trained on flatters it."""
+def _look_at(sites: Sequence[Path], columns: Sequence[Column]) -> None:
+    folders = [site.resolve() for site in sites]
+    for site, folder in zip(sites, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise ConfigError(f"The cohort {site} is given twice; name each folder once.")
+    names = []
+    for site in sites:
+        try:
+            name, values = look_at_cohort(site, [column.name for column in columns])
+        except SiteError as error:
+            raise SiteError(f"{site} could not be evaluated: {error}") from error
+        names.append(name)
+        for column in columns:
+            require_few_groups(column, values.get(column.name, ()))
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"Two cohorts are called '{name}'; rename one of them in its site.toml ([site] "
+                "name)."
+            )
+
+
+def _remarks(finished: FinishedRun, folder: RunFolder, site: Path, name: str) -> tuple[str, ...]:
+    """That the model has been trained on the cohort, and that the run did not evaluate it."""
     how = "its training patients are among those evaluated here, and the metrics flatter the model."
     trained_on = [Path(one).resolve() for one in folder.config.site_folders]
+    found = []
     if site.resolve() in trained_on:
-        emit(Warned(f"{name} took part in this run: {how}"))
+        found.append(f"{name} took part in this run: {how}")
     elif name in _names(folder, trained_on):
-        emit(Warned(f"A site called {name} took part in this run: if it is this one, {how}"))
+        found.append(f"A site called {name} took part in this run: if it is this one, {how}")
+    return (*found, *((finished.caution,) if finished.caution else ()))
 
 
 def _names(folder: RunFolder, trained_on: Sequence[Path]) -> set[str]:

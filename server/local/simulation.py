@@ -7,12 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from server.local.request import Request, phantoms_beside, resolve
+from server.results.shown import Audience, audience_of
 from server.run.folder import locked, prepare_folder
 from server.tracking.choose import require_packages
+from shared.errors import FedThawError
 from shared.protocol.replies import own_sites
-from shared.run.events import Noted, emit
+from shared.run.events import Noted, Warned, emit
+from shared.run.finished import read_finished_run
 from shared.settings.config import RunConfig
-from shared.storage.files import private_files
+from shared.storage.files import private_files, write_private
 
 
 class Backend(StrEnum):
@@ -69,3 +72,24 @@ def _run(config: RunConfig, backend: Backend) -> None:
         if not os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
             require_ready_sites([Path(folder) for folder in config.site_folders], config)
         engine(config, config.simulated_sites)
+        if audience_of(config) is Audience.OWNER:
+            _leave_scores(config)
+
+
+def _leave_scores(config: RunConfig) -> None:
+    """Write the patients' scores beside the run; what goes wrong is said and costs it nothing."""
+    from server.simulation.inprocess import kept_scores
+    from shared.run.score_table import FILE, scores_csv
+
+    run = Path(config.out)
+    try:
+        finished = read_finished_run(run)
+        found = [kept_scores(Path(one), finished.stored.run) for one in config.site_folders]
+        files = [file for own in found for file in own]
+        if not files:  # those of another machine of a cluster
+            emit(Noted("The patients' scores are kept at the sites; see `fedthaw site scores`."))
+            return
+        chosen = finished.calibration.recalibration if finished.calibration else None
+        write_private(run / FILE, scores_csv(files, chosen).encode("utf-8", "backslashreplace"))
+    except (FedThawError, OSError) as error:
+        emit(Warned(f"The run is complete, but its scores could not be written ({error})."))

@@ -12,11 +12,13 @@ from flwr.serverapp import ServerApp
 
 from server.simulation.grid import InProcessGrid, coordinator_context, site_contexts
 from server.simulation.interrupt import Check, kept_interrupts, no_check
+from shared.run.patient_scores import ScoreFile
 from shared.settings.config import RunConfig
 from shared.terminal.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
 SITE_MODULE, COORDINATOR_MODULE, READY_MODULE = "client.app", "server.app", "client.ready"
+SCORES_MODULE = "client.own_scores"
 
 
 def local_grid(
@@ -47,6 +49,23 @@ def simulate_in_process(config: RunConfig, nodes: int) -> None:
 def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
     """SiteError with all that is wrong at these folders as far as no image need be read for it."""
     importlib.import_module(READY_MODULE).require_ready(folders, config)
+
+
+def look_at_cohort(folder: Path, columns: Sequence[str]) -> tuple[str, dict[str, set[str]]]:
+    """The name of the site in this folder, and what these columns of its table say.
+
+    SiteError where it cannot be evaluated by them. No image is read for that.
+    """
+    found: tuple[str, dict[str, set[str]]] = importlib.import_module(SCORES_MODULE).look_at(
+        folder, columns
+    )
+    return found
+
+
+def kept_scores(folder: Path, run: str) -> tuple[ScoreFile, ...]:
+    """What the site in this folder kept of its patients' scores under the final model of a run."""
+    found: tuple[ScoreFile, ...] = importlib.import_module(SCORES_MODULE).kept_scores(folder, run)
+    return found
 
 
 def _quieten_flower() -> None:

@@ -55,15 +55,6 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
     )
 
 
-def print_metrics(name: str, metrics: Mapping[str, Any]) -> None:
-    """One cohort's metrics."""
-    table = Table(title=f"All patients of {name}")
-    for column in _COLUMNS:
-        table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
-    table.add_row(*_cells(metrics))
-    Console().print(table)
-
-
 def _cells(metrics: Mapping[str, Any]) -> list[str]:
     interval = metrics["auroc_ci95"]
     return [

@@ -20,6 +20,7 @@ from shared.metrics.scores import require_scores
 # What divides logits by more than 20, or multiplies them by more, is no calibration but another
 # model: 20 leaves no probability between the outermost bins outside 0.4 to 0.6.
 TEMPERATURES = 1 / 20, 20.0
+_LONG = 10_000
 FEWEST = 10
 """Patients of either class below which intercept and slope are chance's more than the model's."""
 
@@ -35,28 +36,34 @@ class Recalibration:
     slope: float
 
 
-def calibration_in_the_large(histogram: Histogram) -> float | None:
+def calibration_in_the_large(
+    histogram: Histogram, logits: NDArray[np.float64] | None = None
+) -> float | None:
     """The shift of all logits that makes the mean probability the share of positives.
 
     The intercept of a logistic regression with the logit as its offset (Cox, Biometrika
     1958;45:562-565); above 0 where probabilities are too low. None where a class is missing.
-    Raises ValueError for a histogram of ordinal grades.
+    `logits` are the bins', `bin_logits` where they are not given. Raises ValueError for a
+    histogram of ordinal grades without them.
     """
-    require_scores(histogram)
+    logits = _logits_of(histogram, logits)
     if histogram.total_positives == 0 or histogram.total_negatives == 0:
         return None
-    return _shift(histogram, bin_logits())
+    return _shift(histogram, logits)
 
 
-def recalibration(histogram: Histogram) -> Recalibration | None:
+def recalibration(
+    histogram: Histogram, logits: NDArray[np.float64] | None = None
+) -> Recalibration | None:
     """Calibration intercept and slope: the logistic regression of the outcome on the logit.
 
     Cox, Biometrika 1958;45:562-565; maximum likelihood. None where a class is
     missing or the classes do not overlap: one lies in bins at or above all of the other's, so
-    that the slope has no finite estimate (Albert and Anderson, Biometrika 1984;71:1-10). Raises
-    ValueError for a histogram of ordinal grades.
+    that the slope has no finite estimate (Albert and Anderson, Biometrika 1984;71:1-10). `logits`
+    are the bins', ascending and all different; `bin_logits` where they are not given. Raises
+    ValueError for a histogram of ordinal grades without them.
     """
-    require_scores(histogram)
+    logits = _logits_of(histogram, logits)
     of_positives, of_negatives = (
         np.flatnonzero(counts) for counts in (histogram.positives, histogram.negatives)
     )
@@ -64,8 +71,33 @@ def recalibration(histogram: Histogram) -> Recalibration | None:
         return None
     if of_positives[0] >= of_negatives[-1] or of_negatives[0] >= of_positives[-1]:
         return None
-    intercept, slope = _logistic_regression(histogram)
+    intercept, slope = _logistic_regression(histogram, logits)
     return Recalibration(intercept, slope)
+
+
+@dataclass(frozen=True)
+class CalibrationErrors:
+    """Standard errors of an intercept and slope that were fitted together."""
+
+    intercept: float
+    slope: float
+
+
+def shift_error(histogram: Histogram, shift: float, logits: NDArray[np.float64]) -> float:
+    """The standard error of `calibration_in_the_large`, from the information at its maximum."""
+    expected = expit(logits + shift)
+    return float(1 / np.sqrt(np.dot(histogram.by_bin, expected * (1 - expected))))
+
+
+def recalibration_errors(
+    histogram: Histogram, fit: Recalibration, logits: NDArray[np.float64]
+) -> CalibrationErrors:
+    """Standard errors of a `recalibration`, from the information matrix at its maximum."""
+    expected = expit(fit.intercept + fit.slope * logits)
+    weights = histogram.by_bin * expected * (1 - expected)
+    design = np.stack([np.ones_like(logits), logits])
+    variances = np.diag(np.linalg.inv((design * weights) @ design.T))
+    return CalibrationErrors(float(np.sqrt(variances[0])), float(np.sqrt(variances[1])))
 
 
 def probable_recalibration(histogram: Histogram) -> Recalibration | None:
@@ -121,18 +153,25 @@ def apply_temperature(logits: ArrayLike, temperature: float) -> NDArray[np.float
     return np.asarray(expit(np.asarray(logits, dtype=np.float64) / temperature))
 
 
-def _logistic_regression(histogram: Histogram) -> tuple[float, float]:
+def _logits_of(histogram: Histogram, logits: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    if logits is not None:
+        return logits
+    require_scores(histogram)
+    return bin_logits()
+
+
+def _logistic_regression(histogram: Histogram, logits: NDArray[np.float64]) -> tuple[float, float]:
     """Intercept and slope of greatest likelihood, where the classes overlap.
 
     Both derivatives of the likelihood are monotone, so a root within a root finds them at any
     counts, where Newton's method can meet a curvature of zero.
     """
-    logits, patients = bin_logits(), histogram.positives + histogram.negatives
-    of_positives = float(np.dot(histogram.positives, logits))
+    patients = histogram.by_bin
+    of_positives = _dot(histogram.positives, logits)
 
     def excess(slope: float) -> float:
         expected = expit(slope * logits + _shift(histogram, slope * logits))
-        return float(np.dot(patients, logits * expected)) - of_positives
+        return _dot(patients, logits * expected) - of_positives
 
     bound = 1.0
     while not excess(-bound) < 0 < excess(bound):
@@ -143,11 +182,18 @@ def _logistic_regression(histogram: Histogram) -> tuple[float, float]:
 
 def _shift(histogram: Histogram, odds: NDArray[np.float64]) -> float:
     """What to add to the log odds for as many expected positives as there are."""
-    patients = histogram.positives + histogram.negatives
+    patients, positives = histogram.by_bin, histogram.total_positives
 
     def excess(shift: float) -> float:
-        return float(np.dot(patients, expit(odds + shift))) - histogram.total_positives
+        return _dot(patients, expit(odds + shift)) - positives
 
     # MAX_COUNT bounds the odds of a class: 50 beyond all log odds, all would be of the other.
     bound = 50.0 + float(np.abs(odds).max())
     return float(brentq(excess, -bound, bound))
+
+
+def _dot(counts: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    """Their product; of long vectors without BLAS, whose threads wait for busy cores."""
+    if counts.size <= _LONG:
+        return float(np.dot(counts, values))
+    return float((counts * values).sum())

@@ -104,7 +104,11 @@ def at_threshold(histogram: Histogram, threshold: float) -> ThresholdPerformance
     The intervals are exact, because what is claimed of a threshold must hold at any size. Raises
     ValueError for a threshold outside the open interval 0 to 1, and for a histogram of grades.
     """
-    table = confusion(histogram, threshold)
+    return performance_of(confusion(histogram, threshold))
+
+
+def performance_of(table: Confusion) -> ThresholdPerformance:
+    """The shares that follow from the counts, with exact intervals."""
     return ThresholdPerformance(
         confusion=table,
         sensitivity=_share(table.true_positives, table.false_negatives),

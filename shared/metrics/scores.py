@@ -23,18 +23,21 @@ def require_scores(histogram: Histogram) -> None:
 def probabilities_of(
     histogram: Histogram, probabilities: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """The probability of each score bin: those given, or else `bin_probabilities`; shape (514,).
+    """The probability of each bin: those given, or else `bin_probabilities`; shape (bins,).
 
-    Those given are the bins' probabilities after recalibration. Raises ValueError for a
-    histogram of ordinal grades, and for probabilities of another shape, outside [0, 1], or that
-    fall from one bin to the next.
+    Those given are the bins' probabilities after recalibration, or, of exact scores, the scores
+    themselves (`Scored`). Raises ValueError for a histogram of ordinal grades without
+    probabilities, and for probabilities of another shape, outside [0, 1], or that fall from one
+    bin to the next.
     """
-    require_scores(histogram)
     if probabilities is None:
+        require_scores(histogram)
         return bin_probabilities()
     values = np.asarray(probabilities, dtype=np.float64)
-    if values.shape != (SCORE_BINS,):
-        raise ValueError(f"The probabilities have shape {values.shape}; it must be (514,).")
+    if values.shape != (histogram.bins,):
+        raise ValueError(
+            f"The probabilities have shape {values.shape}; it must be ({histogram.bins},)."
+        )
     if not (values[0] >= 0 and values[-1] <= 1 and np.all(np.diff(values) >= 0)):
         raise ValueError("The bins' probabilities must lie in 0 to 1 and must not fall.")
     return values

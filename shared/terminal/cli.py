@@ -26,7 +26,10 @@ from shared.terminal.noise import DEBUG_VARIABLE, contain_libraries
 
 COMMANDS = {
     "simulate": ("server.cli.simulate:app", "Run a whole federation on this machine."),
-    "evaluate": ("server.cli.evaluate:app", "Evaluate a run's final model on a site's folder."),
+    "evaluate": (
+        "server.cli.evaluate:app",
+        "Evaluate a run's final model on cohorts that took no part.",
+    ),
     "study": ("server.cli.study:app", "Compare ways of training by cross-validation."),
     "settings": ("server.cli.settings:app", "List the settings of a run."),
     "report": ("server.cli.report:app", "Write a run as one self-contained HTML page."),

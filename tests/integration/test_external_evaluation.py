@@ -7,12 +7,19 @@ from typing import Any
 
 import pytest
 
-from server.evaluation.external import evaluate_external
+from server.local.evaluation import evaluate
 from shared.errors import ConfigError, SiteError
-from shared.protocol.replies import own_sites
 from shared.run.events import Event, Warned, listening
 from shared.run.finished import LOCAL_STATISTICS
 from shared.settings.config import RunConfig
+
+
+def evaluated(run: Path, site: Path) -> tuple[str, dict[str, Any]]:
+    """Name and metrics of one cohort, of which nothing is written."""
+    (one,) = evaluate(run, [site], write=False).result.cohorts
+    assert one.performance is not None
+    return one.name, one.performance.metrics.to_json()
+
 
 MakeConfig = Callable[..., RunConfig]
 WriteSite = Callable[..., Path]
@@ -33,7 +40,7 @@ def test_an_external_site_is_evaluated_with_all_its_patients(
     parent = tmp_path / name
     site = write_site(parent, "west", 17, seed=3, contrast=4.0, min_cell=99)
     before = set(finished.rglob("*"))
-    found, metrics = evaluate_external(finished, site)
+    found, metrics = evaluated(finished, site)
     assert found == "west"
     check_metrics(metrics, finished / "model.safetensors", [site])
     assert set(finished.rglob("*")) == before
@@ -45,7 +52,7 @@ def test_an_external_site_with_a_base_of_its_own_gets_the_final_model(
     """`weights` in site.toml names the site's copy of the base, not of the final model."""
     plain = write_site(tmp_path / "plain", "west", 12, seed=3)
     own = write_site(tmp_path / "own", "west", 12, seed=3, more=f'weights = "{base_file}"')
-    assert evaluate_external(finished, own) == evaluate_external(finished, plain)
+    assert evaluated(finished, own) == evaluated(finished, plain)
 
 
 def test_an_external_site_of_one_class_has_no_auroc(
@@ -54,7 +61,7 @@ def test_an_external_site_of_one_class_has_no_auroc(
     site = write_site(tmp_path, "west", 8)
     table = site / "labels.csv"
     table.write_text(table.read_text().replace("sick", "unknown"))
-    _, metrics = evaluate_external(finished, site)
+    _, metrics = evaluated(finished, site)
     assert metrics["auroc"] is None
     assert (metrics["positives"], metrics["negatives"]) == (0, 4)
 
@@ -63,19 +70,17 @@ def test_what_stands_in_the_way_of_an_external_evaluation_is_said(
     tmp_path: Path, write_site: WriteSite, finished: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"no config\.json"):
-        evaluate_external(tmp_path / "nowhere", write_site(tmp_path, "west", 8))
-    with pytest.raises(SiteError, match="could not be evaluated: its folder needs attention"):
-        evaluate_external(finished, tmp_path / "missing")
-    with own_sites(), pytest.raises(SiteError, match=r"There is no site folder .*missing"):
-        evaluate_external(finished, tmp_path / "missing")
+        evaluated(tmp_path / "nowhere", write_site(tmp_path, "west", 8))
+    with pytest.raises(SiteError, match=r"There is no site folder .*missing"):
+        evaluated(finished, tmp_path / "missing")
     empty = write_site(tmp_path, "empty", 8)
     for image in (empty / "images").iterdir():
         image.unlink()
-    with own_sites(), pytest.raises(SiteError, match="No image of empty was admitted"):
-        evaluate_external(finished, empty)
+    with pytest.raises(SiteError, match="No image of empty was admitted"):
+        evaluated(finished, empty)
     (finished / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"no final model yet.*--resume"):
-        evaluate_external(finished, tmp_path / "west")
+        evaluated(finished, tmp_path / "west")
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -108,7 +113,7 @@ def test_a_model_with_the_statistics_of_no_site_is_said_to_be_one(
 def warnings_of(run: Path, site: Path) -> list[str]:
     heard: list[Event] = []
     with listening(heard.append):
-        evaluate_external(run, site)
+        evaluated(run, site)
     return [event.text for event in heard if isinstance(event, Warned)]
 
 
@@ -121,5 +126,5 @@ def test_a_run_without_its_pretrained_file_can_still_be_evaluated(
     config = federated(weights=str(base), weights_sha256=digest, rounds=1)
     simulate(config)
     base.unlink()
-    name, metrics = evaluate_external(Path(config.out), write_site(tmp_path, "west", 8))
+    name, metrics = evaluated(Path(config.out), write_site(tmp_path, "west", 8))
     assert (name, metrics["positives"]) == ("west", 4)

@@ -16,6 +16,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
 
 from server.aggregation.strategy import build_aggregator
+from server.external.cohorts import ScoredCohort, evaluate_cohorts
+from server.external.subgroups import Column
 from server.federation.connected import nobody_registered
 from server.federation.context import Federation
 from server.federation.global_model import (
@@ -25,6 +27,7 @@ from server.federation.global_model import (
     initial_delta,
 )
 from server.federation.roster import Roster
+from server.results.external import ExternalEvaluation
 from server.results.plan import Arm, StudyPlan
 from server.results.study import StudyResult
 from server.run.ledger import RoundRecord, SiteRound
@@ -44,6 +47,8 @@ from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainReply, TrainRequest
+from shared.run.finished import Calibration, FinishedRun, OperatingPoint, StoredRun
+from shared.run.patient_scores import PatientScore, ScoreFile
 from shared.seeds import derive_seed
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round
@@ -322,3 +327,53 @@ def _paired(mine: list[Scored], first: list[Scored]) -> PairedRepeats:
     assert found is not None
     areas = [(auroc(a) or 0.0, auroc(b) or 0.0) for a, b in zip(*counted, strict=True)]
     return PairedRepeats(tuple(areas), found)
+
+
+CALIBRATION = Calibration(
+    0.9, (OperatingPoint("youden", 0.4), OperatingPoint("sensitivity-0.9", 0.25)), (-0.2, 1.3)
+)
+
+
+def make_cohort(
+    name: str,
+    counts: Mapping[str, tuple[int, int]],
+    *,
+    seed: int = 0,
+    finding: str = "pneumonia (1)",
+    min_cell: int = 5,
+) -> ScoredCohort:
+    """`counts` has positives and negatives by what the column `sex` says."""
+    rng = np.random.default_rng(seed)
+    found: list[PatientScore] = []
+    for sex, classes in counts.items():
+        for truth, number in zip((1, 0), classes, strict=True):
+            scores = 1 / (1 + np.exp(-rng.normal(0.8 * truth - 0.3, 1, number)))
+            found += [
+                PatientScore(
+                    name, f"{name}-{sex}-{truth}{n}", truth, float(score), 1, {"sex": (sex,)}
+                )
+                for n, score in enumerate(scores)
+            ]
+    return ScoredCohort(ScoreFile(name, "all", finding, min_cell, tuple(found)), ())
+
+
+def make_evaluation(
+    *cohorts: ScoredCohort, calibration: Calibration | None = CALIBRATION, name: str = "first"
+) -> ExternalEvaluation:
+    """The evaluation of a run that chose this, in subgroups by sex."""
+    finished = FinishedRun(
+        StoredRun("20260101-000000-abcdef", RunConfig(), ""), Path("model"), calibration
+    )
+    return evaluate_cohorts(finished, name, cohorts, [Column("sex")])
+
+
+@pytest.fixture(scope="session")
+def cohort() -> Callable[..., ScoredCohort]:
+    """A cohort, by its name and what the column `sex` says of how many patients of each class."""
+    return make_cohort
+
+
+@pytest.fixture(scope="session")
+def evaluation() -> Callable[..., ExternalEvaluation]:
+    """The evaluation of cohorts, by sex."""
+    return make_evaluation

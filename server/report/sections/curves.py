@@ -26,7 +26,7 @@ def roc_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Html:
     sites = _site_curves(cohort, min_cell)
     with drawing(4.3) as canvas:
         axes: Axes = canvas.subplots()
-        _draw_band(axes, counts, min_cell)
+        draw_band(axes, counts, min_cell)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="chance")
         if len(cohort.sites) > 1:
             _draw_sites(axes, sites)
@@ -64,7 +64,8 @@ def _patients(counts: Histogram) -> int:
     return counts.total_positives + counts.total_negatives
 
 
-def _draw_band(axes: Axes, counts: Histogram, min_cell: int) -> None:
+def draw_band(axes: Axes, counts: Histogram, min_cell: int) -> None:
+    """The confidence band, where the counts have one."""
     band = roc_band(counts, min_cell=min_cell)
     if band is not None:
         outline = [*band.lower, *reversed(band.upper)]

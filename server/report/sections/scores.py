@@ -55,8 +55,11 @@ def score_groups(counts: NDArray[np.int64], min_cell: int) -> list[ScoreGroup]:
     ]
 
 
-def scores_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Html:
-    """Both classes' distributions and a table."""
+def scores_figure(
+    cohort: CohortResults, counts: Histogram, min_cell: int, title: str | None = None
+) -> Html:
+    """Both classes' distributions and a table; `title` names the patients, else the cohort does."""
+    patients = title or f"{cohort.title} of all sites"
     classes = {
         "with the finding": score_groups(counts.positives, min_cell),
         "without": score_groups(counts.negatives, min_cell),
@@ -76,12 +79,13 @@ def scores_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Ht
         svg = to_svg(
             canvas,
             f"scores-{cohort.name}",
-            f"Distribution of scores by class, {cohort.title}",
+            f"Distribution of scores by class, {patients}",
             "How the probabilities of patients with and without the finding are spread.",
         )
     caption = (
-        f"Scores of {cohort.title} of all sites, by class; the dotted line is the threshold. Each "
-        f"class is grouped on its own, so that each step holds {min_cell} of its patients or more."
+        f"Scores of {patients}, by class; the dotted line is the threshold. Each "
+        "class is grouped on its own"
+        + (f", so that each step holds {min_cell} of its patients or more." if min_cell else ".")
     )
     rows = [
         (name, f"{group.low:.2f} to {group.high:.2f}", str(group.patients), share(group.share))
@@ -89,7 +93,7 @@ def scores_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Ht
         for group in groups
     ]
     head = ("class", "probability", "patients", "share of the class")
-    numbers = table(f"Scores by class, {cohort.title}", head, rows)
+    numbers = table(f"Scores by class, {title or cohort.title}", head, rows)
     return figure(svg, caption, numbers)
 
 

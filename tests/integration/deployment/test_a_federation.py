@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import stat
 from collections.abc import Callable
@@ -56,6 +57,7 @@ def test_a_run_of_two_hospitals(
 
     assert clients["north"].end() == 0
     _check_what_the_site_wrote_down(deployment, capsys)
+    _check_scores_stayed_at_the_site(deployment, capsys)
     _check_what_the_coordinator_wrote_down(deployment)
     _check_private(deployment.home)
     _check_private(deployment.sites[0] / "federation")
@@ -99,6 +101,27 @@ def _check_what_the_site_wrote_down(deployment: Any, capsys: pytest.CaptureFixtu
     up = [one["bytes_up"] for one in deployment.rounds()]
     both = sum(entry["bytes"] for entry in entries[1:6])
     assert both < sum(up) < 3 * both
+
+
+def _check_scores_stayed_at_the_site(deployment: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The site prints its own patients' scores; the coordinator has no patient's name or score."""
+    folder = deployment.run_folder("run")
+    run = json.loads((folder / "config.json").read_bytes())["run"]
+    words = ["site", "scores", str(deployment.sites[0]), run]
+    calibration = ["--calibration", str(folder / "calibration.json")]
+    assert cli.run(cli.app, [*words, *calibration]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert rows
+    assert {(row["site"], row["set"]) for row in rows} == {(deployment.sites[0].name, "validation")}
+    assert all(0 < float(row["score"]) < 1 and row["truth"] in "01" for row in rows)
+    texts = [
+        path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".safetensors"
+    ]
+    for row in rows:
+        assert not any(row["score"].encode() in text for text in texts if text)
+    assert not list(folder.rglob("private-scores.csv"))
 
 
 def _check_what_the_coordinator_wrote_down(deployment: Any) -> None:

@@ -236,5 +236,5 @@ def test_evaluating_what_cannot_be(tmp_path: Path, sites: Any, tiny: Any, here: 
     }.items():
         outcome = here("evaluate", *words)
         assert (outcome.code, outcome.out, outcome.err) == (2, "", f"fedthaw: {sentence}\n")
-    metrics = json.loads(here("evaluate", run, sites[0], "--json").out)
-    assert (metrics["positives"], metrics["negatives"]) == (6, 6)
+    (cohort,) = json.loads(here("evaluate", run, sites[0], "--json").out)["cohorts"]
+    assert (cohort["positives"], cohort["negatives"]) == (6, 6)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from server.terminal.table import print_metrics, print_summary
+from server.terminal.table import print_summary
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import summarise, suppressed
 
@@ -72,10 +72,3 @@ def test_what_was_moved(summary: dict[str, Any]) -> None:
 @pytest.mark.parametrize("folder", ["/data/[bold]/run", "runs/[/x]", "/" + "long/" * 60])
 def test_the_folder_can_be_copied_from_the_terminal(summary: dict[str, Any], folder: str) -> None:
     assert f"61 s. Run folder: {folder}\n" in printed(summary, folder)
-
-
-def test_one_cohort(metrics: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    print_metrics("external", metrics)
-    text = capsys.readouterr().out
-    assert "All patients of external" in text
-    assert "0.812" in text

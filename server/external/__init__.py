@@ -1,0 +1,1 @@
+"""An evaluation on other cohorts: performance, subgroups, and the folder that it leaves."""

@@ -1,0 +1,1 @@
+"""The page of an evaluation on other cohorts."""

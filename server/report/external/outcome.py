@@ -1,0 +1,104 @@
+"""The head of the page: what came out, in a sentence and a few figures."""
+
+from __future__ import annotations
+
+from server.report.html import Html, element, paragraph, tile
+from server.report.numbers import (
+    NOT_SHOWN,
+    count,
+    in_words,
+    metric,
+    metric_interval,
+)
+from server.results.external import CohortOutcome, ExternalEvaluation
+from server.results.shown import Audience
+
+_OWNER = (
+    "For the owner of these folders: nothing is hidden or rounded on this page or in the files "
+    "beside it, however few patients it reveals. `fedthaw evaluate --for-others` writes what may "
+    "be handed on."
+)
+_OTHERS = (
+    "For others: what would reveal few patients is hidden, the rest is rounded, and curves are in "
+    "groups of patients."
+)
+
+
+def evaluation_outcome(evaluation: ExternalEvaluation) -> Html:
+    """Title, sentence, notices and key figures."""
+    remarks = {remark: None for one in evaluation.all for remark in one.remarks}
+    own = evaluation.audience is Audience.OWNER
+    return element(
+        "header",
+        paragraph(f"FedThaw, run {evaluation.run}", class_="kicker"),
+        element("h1", title_of(evaluation)),
+        paragraph(_sentence(evaluation), class_="outcome"),
+        *(paragraph(remark, class_="notice unfinished") for remark in remarks),
+        paragraph(
+            "For research. Not a medical device: no decision about a patient may rest on it.",
+            class_="notice",
+        ),
+        paragraph(_OWNER if own else _OTHERS, class_="notice"),
+        _figures(evaluation),
+    )
+
+
+def title_of(evaluation: ExternalEvaluation) -> str:
+    """The finding and the run's name."""
+    return f"{', '.join(evaluation.findings)}: external validation of {evaluation.name}"
+
+
+def _sentence(evaluation: ExternalEvaluation) -> str:
+    """What the model did at all cohorts, or at the one."""
+    cohorts = len(evaluation.cohorts)
+    one = evaluation.all[-1]
+    found = one.performance
+    where = one.name if cohorts == 1 else f"{in_words(cohorts, 'cohort', 'cohorts')} together"
+    if found is None:
+        return f"The result in {where} is not shown: it would reveal too few patients."
+    if found.auroc.value is None:
+        return (
+            f"The {found.patients:,} patients of {where} are all of one class, so that there is "
+            "no AUROC."
+        )
+    limits = found.auroc.ci95 or (0.0, 1.0)
+    interval = f"AUROC {metric(found.auroc.value)} (95 % CI {metric_interval(limits)})"
+    patients = f"in {found.patients:,} patients of {where}"
+    finding = " or ".join(evaluation.findings)
+    if limits[0] > 0.5:
+        return f"The model detected {finding} {patients}: {interval}."
+    if limits[1] < 0.5:
+        return (
+            f"The model ranked {finding} the wrong way round {patients}: {interval}. Check which "
+            "outcomes site.toml names as positive."
+        )
+    return f"The model did not distinguish {finding} {patients}: {interval}."
+
+
+def _figures(evaluation: ExternalEvaluation) -> Html:
+    tiles: list[tuple[str, str, str]] = []
+    for one in evaluation.all:
+        found = one.performance
+        if found is None:
+            tiles.append((f"AUROC, {one.name}", NOT_SHOWN, ""))
+            continue
+        tiles.append(
+            (
+                f"AUROC, {one.name}",
+                metric(found.auroc.value),
+                f"95 % CI {metric_interval(found.auroc.ci95)}" if found.auroc.ci95 else "",
+            )
+        )
+    tiles.append(_patients(evaluation.all[-1]))
+    return element("dl", *(tile(*one) for one in tiles), class_="tiles")
+
+
+def _patients(cohort: CohortOutcome) -> tuple[str, str, str]:
+    found = cohort.performance
+    if found is None:
+        return "Patients", NOT_SHOWN, ""
+    return (
+        "Patients",
+        count(found.patients),
+        f"{count(found.positives)} with the finding, {count(found.negatives)} without",
+    )
