@@ -20,6 +20,9 @@ from shared.settings.stage_values import (
 )
 from shared.update.registry import check_update
 
+LONGEST_FINDING = 80
+"""Characters of the name of what is predicted: it stands in titles and sentences."""
+
 
 @dataclass(frozen=True)
 class RunConfig(Settings):
@@ -47,6 +50,11 @@ class RunConfig(Settings):
         if self.rounds + self.probe_rounds == 0:
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
         self._require_maps_to_normalise()
+        if len(self.finding) > LONGEST_FINDING:
+            raise ConfigError(
+                f"finding is {self.finding!r}; it must have at most {LONGEST_FINDING} characters, "
+                "such as viral pneumonia."
+            )
         if self.weights_sha256 and not _is_sha256(self.weights_sha256):
             raise ConfigError(
                 f"weights-sha256 is '{self.weights_sha256}'; it must be 64 "
