@@ -15,7 +15,7 @@ is rare among radiographs: to another hospital's it is nearly blind, and to an i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -32,21 +32,39 @@ UNLIKE = 0.5
 _NOISE_IMAGES = 8
 
 
-def described_layers(model: Network, config: RunConfig) -> tuple[nn.BatchNorm2d, ...]:
-    """The layers whose statistics describe images that this network has seen.
+_NO_RADIOGRAPHS = frozenset({"random", "imagenet"})
+"""Weights whose statistics describe no image, or photographs; others are of radiographs."""
+_FORGOTTEN = 0.01
+"""Share of the first statistics that may be left in running ones that describe the training."""
 
-    Thawed units have seen the sites' images where batch-norm is "average". Units that were never
-    thawed have seen those of the base's training, unless the base is random. May be empty.
+
+def described_layers(
+    model: Network, config: RunConfig, steps: Mapping[str, int]
+) -> tuple[nn.BatchNorm2d, ...]:
+    """The layers whose statistics describe radiographs that this network has seen. May be empty.
+
+    Thawed units have seen the sites' images where batch-norm is "average", those that were never
+    thawed the images of the base's training. Where these were no radiographs, frozen units say
+    nothing, and thawed ones only after so many `steps` (by unit) that running means and variances
+    have forgotten what they began with: until then a run's own images lie far off.
     """
     backbone, thawed = model.backbone, stages_ever_thawed(config, total_rounds(config))
     seen = backbone.units_of(thawed if config.batch_norm == "average" else ())
-    if config.weights != "random":
+    began_with_radiographs = config.weights not in _NO_RADIOGRAPHS
+    if began_with_radiographs:
         seen |= backbone.other_units(thawed)
-    return tuple(
-        module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.BatchNorm2d) and backbone.unit_of(f"{name}.weight").name in seen
-    )
+    found = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            unit = backbone.unit_of(f"{name}.weight").name
+            if unit in seen and (began_with_radiographs or _settled(module, steps.get(unit, 0))):
+                found.append(module)
+    return tuple(found)
+
+
+def _settled(layer: nn.BatchNorm2d, steps: int) -> bool:
+    """Whether running statistics have forgotten what they began with: 44 steps at momentum 0.1."""
+    return layer.momentum is None or (1 - layer.momentum) ** steps <= _FORGOTTEN
 
 
 @contextmanager

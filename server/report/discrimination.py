@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.report.numbers import metric_interval, share
+from server.report.numbers import interval, share
 
 CHANCE = 0.5
 _DIGITS = 3
@@ -40,6 +40,5 @@ def discrimination(
 
 def _interval(limits: tuple[float, float]) -> str:
     """Two decimals, three where two would hide on which side of chance a limit lies."""
-    if any(round(limit, 2) == CHANCE for limit in limits):
-        return metric_interval(limits)
-    return " to ".join(share(limit, 2) for limit in limits)
+    hides = any(round(limit, 2) == CHANCE for limit in limits)
+    return interval(limits, _DIGITS if hides else 2)

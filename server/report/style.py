@@ -6,11 +6,11 @@ _COLOURS = """
 :root { color-scheme: light dark;
   --paper: #ffffff; --panel: #f3f5f7; --ink: #1b2228; --muted: #55616b; --grid: #dde2e6;
   --line: #c3cad0; --blue: #0b5cad; --orange: #b04a00; --green: #00705a; --purple: #8a3a7d;
-  --warn: #fdf1dc; --shade: #1b222855; }
+  --warn: #fdf1dc; --shade: #1b222840; }
 @media screen and (prefers-color-scheme: dark) { :root {
   --paper: #14181c; --panel: #1e242a; --ink: #e8ecef; --muted: #a5b0b9; --grid: #2e363d;
   --line: #46515a; --blue: #6cb4ff; --orange: #ff9e5c; --green: #4fd1ae; --purple: #e39bd7;
-  --warn: #3a2e16; --shade: #000000cc; } }
+  --warn: #3a2e16; --shade: #e8ecef38; } }
 @media print { :root { color-scheme: light; } }
 """
 

@@ -1,4 +1,4 @@
-"""Each arm at the held-out patients: areas, curves, table."""
+"""Each arm in the held-out patients: areas, curves, table."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def arms_section(report: StudyReport) -> Html:
 def _areas(arms: tuple[ArmResult, ...]) -> Html:
     rows = [Row(one.arm.name, one.auroc.mean, one.auroc_ci95) for one in arms]
     plot = forest(
-        rows, "AUROC at held-out patients", 0.5, "areas",
+        rows, "AUROC in held-out patients", 0.5, "areas",
         "The area under the ROC curve of each arm with its 95 % CI.",
     )  # fmt: skip
     caption = (
@@ -75,10 +75,10 @@ def _curves(arms: tuple[ArmResult, ...]) -> Html:
         legend(axes)
         svg = to_svg(
             canvas, "roc", "ROC curves of the arms",
-            "True positive rate over false positive rate at held-out patients, by arm.",
+            "True positive rate over false positive rate in held-out patients, by arm.",
         )  # fmt: skip
     caption = (
-        "ROC curves at held-out patients, of the scores of all folds and repeats together"
+        "ROC curves in held-out patients, of the scores of all folds and repeats together"
         + (f"; {CURVES} of {len(arms)} arms are drawn." if len(arms) > CURVES else ".")
         + " Points are joined until each step holds as many patients as may be shown."
     )

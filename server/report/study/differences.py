@@ -74,7 +74,7 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
 
 def _table(result: StudyResult) -> Html:
     head = (
-        "arm", "at", "difference of AUROC", "p", "p (Holm)", "p (signed rank)",
+        "arm", "sites", "difference of AUROC", "p", "p (Holm)", "p (signed rank)",
         "minimum attainable p",
     )  # fmt: skip
     rows = [
