@@ -11,7 +11,6 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from server.report import plot
 from server.report.page import run_page
 from server.report.read import read_report
 
@@ -28,7 +27,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         init(self, *arguments, **named)  # type: ignore[arg-type]  # whatever it is called with
         drawn.append(self)
 
-    monkeypatch.setattr(plot.Figure, "__init__", remembered)
+    monkeypatch.setattr(Figure, "__init__", remembered)
     return drawn
 
 
