@@ -28,7 +28,7 @@ from shared.settings.config import RunConfig
 from shared.settings.schedule import stages_ever_thawed, total_rounds
 
 UNLIKE = 0.75
-"""Images farther off are called unlike the training's. Of a run's own, fewer than 1 in 100 are."""
+"""Images farther off are called unlike the training's. Of a run's own, 1 in 100 are."""
 _NOISE_IMAGES = 8
 
 
