@@ -8,6 +8,7 @@ from client.policy.rules import Policy
 from client.policy.settings import refused_settings
 from shared.metrics.histogram import SCORE_BINS
 from shared.model.backbone import Part
+from shared.plain import shown
 from shared.settings.config import RunConfig
 from shared.settings.run_plan import approved_settings
 from shared.settings.schedule import plan_round, statistics_stay_at_sites, total_rounds
@@ -20,14 +21,22 @@ def plan_in_words(config: RunConfig, policy: Policy) -> list[str]:
     Fold and seed are those of any run of the plan: an approval covers all of them.
     """
     sentences = [
-        _trains(config), _how(config), _leaves_each_round(config), _leaves_at_the_end(config),
-        _patients(config, policy), _average(config), _differs(config),
+        *_predicts(config), _trains(config), _how(config), _leaves_each_round(config),
+        _leaves_at_the_end(config), _patients(config, policy), _average(config), _differs(config),
     ]  # fmt: skip
     for refusal in refused_settings(policy, config):
         sentences.append(
             f"REFUSED all the same: your site.toml does not allow it, as {refusal.shareable()}."
         )
     return sentences
+
+
+def _predicts(config: RunConfig) -> Iterator[str]:
+    if config.finding:
+        yield (
+            f"Predicts, as the coordinator calls it: {shown(config.finding)}. Which patients have "
+            "it, your site.toml says."
+        )
 
 
 def _trains(config: RunConfig) -> str:
@@ -124,7 +133,7 @@ def _differs(config: RunConfig) -> str:
     differing = [
         f"{key}={_word(own[key])} (default {_word(default[key])})"
         for key in own
-        if own[key] != default[key]
+        if own[key] != default[key] and key != "finding"
     ]
     return f"Differs from the default: {', '.join(differing) or 'nothing'}."
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from client.imaging.quiet import quiet_libraries
 from client.predict.files import ReadImage
-from client.predict.overlay import side_by_side
+from client.predict.overlay import Legend, side_by_side
 from client.predict.secondary_capture import secondary_capture
 from shared.model.network import Network
 from shared.plain import name_part
@@ -46,7 +46,12 @@ _LONGEST = 50
 
 
 def write_explanation(
-    folder: Path, number: int, source: ReadImage, heat: NDArray[np.float32], run: str
+    folder: Path,
+    number: int,
+    source: ReadImage,
+    heat: NDArray[np.float32],
+    legend: Legend,
+    run: str,
 ) -> str:
     """Write `folder`/NUMBER-NAME.png and .dcm, and return the name without suffix.
 
@@ -54,7 +59,7 @@ def write_explanation(
     cannot be written.
     """
     name = f"{number:04d}-{name_part(source.path.stem, _LONGEST)}"
-    picture = side_by_side(source.square, heat)
+    picture = side_by_side(source.square, heat, legend)
     write_atomically(
         folder / f"{name}.png", lambda file: Image.fromarray(picture).save(file, format="PNG")
     )

@@ -137,7 +137,11 @@ def _lines(prediction: Prediction) -> list[str]:
     lines.append(f"Threshold {point.threshold:.3f} (operating point: {point.name}).")
     lines.append(_meaning(prediction))
     if all(image.distance is None for image in prediction.images):
-        lines.append("No distance: the run's BatchNorm statistics describe no images.")
+        lines.append(
+            "No distance: the model's BatchNorm statistics do not describe the training images "
+            "(after too few steps from random or ImageNet weights, or with batch-norm other than "
+            "average), so it cannot be judged whether these images are like them."
+        )
     if far := sum(is_unlike(image) is True for image in prediction.images):
         lines.append(
             f"{far} image(s) unlike the training images (distance over {UNLIKE}; noise has 1): "

@@ -20,6 +20,7 @@ from client.predict.distance import (
 )
 from client.predict.explain import grad_cam, remove_explanation, write_explanation
 from client.predict.files import ReadImage, Refused, read_in_batches
+from client.predict.overlay import Legend
 from client.predict.owners import Owner
 from client.predict.scores import (
     ImageScore,
@@ -35,6 +36,7 @@ from shared.model.final import load_final_model
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.run.finished import Calibration, FinishedRun
+from shared.run.steps import steps_of_units
 from shared.storage.files import make_private_folder
 
 BATCH = 8
@@ -47,6 +49,7 @@ class _Scorer:
     noise: float
     """The divergence that is a distance of 1."""
     run: str
+    finding: str
     explain: Path | None
     owners: Mapping[Path, Owner]
 
@@ -75,9 +78,11 @@ def predict(
     model.requires_grad_(False)
     if explain is not None:
         make_private_folder(explain)
-    layers = described_layers(model, config)
+    steps = steps_of_units(finished.model.parent / "ledger.jsonl", config.network)
+    layers = described_layers(model, config, steps)
     noise = divergence_of_noise(model, layers, config.image_size) if layers else 1.0
-    scorer = _Scorer(model, layers, noise, finished.stored.run, explain, owners or {})
+    stored = finished.stored
+    scorer = _Scorer(model, layers, noise, stored.run, stored.finding, explain, owners or {})
     images: list[ImageScore] = []
     refused: list[Refused] = []
     done = 0
@@ -115,12 +120,14 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
     distances: list[float | None] = [None] * len(read)
     if measured:
         distances = (torch.stack(measured).mean(dim=0) / scorer.noise).cpu().tolist()
+    probabilities = [BINARY.probability(logit) for logit in logits]
     names: list[str | None] = [None] * len(read)
     if scorer.explain is not None:
         maps = grad_cam(scorer.model, features).cpu().numpy()
         for place, image in enumerate(read):
+            legend = Legend(scorer.finding, probabilities[place])
             names[place] = write_explanation(
-                scorer.explain, before + place + 1, image, maps[place], scorer.run
+                scorer.explain, before + place + 1, image, maps[place], legend, scorer.run
             )
     return [
         ImageScore(
@@ -129,7 +136,7 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
             patient=patient,
             identified=identified,
             fingerprint=image.fingerprint,
-            probability=BINARY.probability(logits[place]),
+            probability=probabilities[place],
             distance=distances[place],
             notes=notes_on(image.facts, owner),
             explanation=names[place],

@@ -69,7 +69,7 @@ def secondary_capture(picture: NDArray[np.uint8], source: ReadImage, run: str) -
         "DerivationDescription": "Grad-CAM (arXiv:1610.02391) of a neural network",
         "ImageComments": (
             "Explanation of a model's score, not a diagnosis: left what the network saw, right "
-            f"where it found evidence for the positive class. Run {run}. {NOTICE}"
+            f"where that raised the score, relative to its strongest place. Run {run}. {NOTICE}"
         ),
     }.items():
         setattr(capture, keyword, value)

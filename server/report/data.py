@@ -139,6 +139,10 @@ class Report:
     origin: Origin
     min_cell: int
     """0 on the page of who owns all sites."""
+    name: str = ""
+    """The folder's."""
+    finding: str = ""
+    """What is predicted, "" where neither the settings nor the sites say."""
 
     @property
     def cohort(self) -> CohortResults | None:

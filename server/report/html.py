@@ -91,6 +91,7 @@ def tile(name: str, value: str, more: str) -> Html:
 
 
 def figure(plot: Html, caption: str, numbers: Html) -> Html:
-    """A plot, what it shows, and its numbers to unfold."""
-    details = element("details", element("summary", "The numbers"), numbers)
-    return element("figure", plot, element("figcaption", caption), details)
+    """A plot, what it shows, and its numbers to unfold; on paper they follow all the plots."""
+    drawn = element("figure", plot, element("figcaption", caption))
+    details = element("details", element("summary", "The numbers"), numbers, class_="numbers")
+    return element("div", drawn, details, class_="drawn")

@@ -43,8 +43,8 @@ def count(value: int | None) -> str:
 
 def megabytes(size: int) -> str:
     """Bytes in decimal megabytes or gigabytes."""
-    if size < 1e4:
-        return f"{size / 1e3:.1f} kB"
+    if size < 1e6:
+        return f"{size / 1e3:.1f} kB" if size < 99_950 else f"{size / 1e3:.0f} kB"
     if size < 1e9:
         return f"{size / 1e6:.1f} MB"
     return f"{size / 1e9:.2f} GB"
@@ -65,6 +65,11 @@ def in_words(number: int, singular: str, plural: str) -> str:
     """A number with its noun, small ones as a word: `four sites`."""
     word = _WORDS[number] if number < len(_WORDS) else f"{number:,}"
     return f"{word} {singular if number == 1 else plural}"
+
+
+def capitalised(sentence: str) -> str:
+    """The sentence with its first letter large, the others as they are."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def listed(names: Iterable[str]) -> str:

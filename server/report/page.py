@@ -9,7 +9,7 @@ from server.report.data import Report
 from server.report.html import Html, element, joined, paragraph
 from server.report.sections.card import card_section
 from server.report.sections.cost import cost_section
-from server.report.sections.outcome import outcome
+from server.report.sections.outcome import outcome, title_of
 from server.report.sections.performance import performance_section
 from server.report.sections.presence import presence_section
 from server.report.sections.reading import reading_section
@@ -23,7 +23,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Report], Html]], ...] = (
     ("sites", "Sites", sites_section),
     ("training", "Training", thawing_section),
     ("sites-by-round", "Who took part", presence_section),
-    ("cost", "Bytes and time", cost_section),
+    ("cost", "Data and time", cost_section),
     ("card", "Model card", card_section),
     ("setup", "Configuration", setup_section),
     ("reading", "Reading this page", reading_section),
@@ -33,7 +33,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Report], Html]], ...] = (
 def run_page(report: Report) -> str:
     """The page of a run, complete in itself: no script, and nothing that is fetched."""
     sections = [(name, title, build(report)) for name, title, build in _SECTIONS]
-    return page(f"FedThaw run {report.run}", outcome(report), sections)
+    return page(f"{title_of(report)} - FedThaw", outcome(report), sections)
 
 
 def page(title: str, head: Html, sections: Sequence[tuple[str, str, Html]]) -> str:

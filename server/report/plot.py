@@ -59,7 +59,10 @@ _VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper",
     BLUE: "blue", ORANGE: "orange", GREEN: "green", PURPLE: "purple",
 }  # fmt: skip
-LINES = ((0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)), (0, (8, 2)), (0, (2, 3)))
+LINES = (
+    (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)),
+    (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (11, 3)), (0, (2.5, 2.5)),
+)  # fmt: skip
 """Dashes of further lines, so that colour is not all that distinguishes them."""
 
 WIDTH = 4.6

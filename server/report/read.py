@@ -77,6 +77,7 @@ def _report(
         silent |= {
             n for n, site in record.sites.items() if metrics_of(site.metrics).positives is None
         }
+    origin, finding = _origin(folder)
     return Report(
         run=folder.run,
         config=folder.config,
@@ -88,8 +89,10 @@ def _report(
         trained_on=trained_on(records, silent, min_cell),
         missing=shown_reasons(summary.get("missing", {}), folder.config) if summary else {},
         totals=_totals(summary, records, hides=bool(silent and min_cell)),
-        origin=_origin(folder),
+        origin=origin,
         min_cell=min_cell,
+        name=folder.path.absolute().name,
+        finding=finding,
     )
 
 
@@ -139,11 +142,12 @@ def _totals(
     )
 
 
-def _origin(folder: RunFolder) -> Origin:
+def _origin(folder: RunFolder) -> tuple[Origin, str]:
+    """Where the run comes from, and what it predicts as far as anybody has named it."""
     document = read_json(folder.path / "config.json")
     base = document.get("base", {})
     files = (folder.model, folder.summary, folder.path / EVALUATION, folder.ledger)
-    return Origin(
+    origin = Origin(
         created=str(document.get("created", "")),
         base_digest=str(base.get("digest", "")),
         # Only the name of a local file: the page may go where its folders are nobody's business.
@@ -151,6 +155,7 @@ def _origin(folder: RunFolder) -> Origin:
         versions={str(k): v and str(v) for k, v in document.get("versions", {}).items()},
         files={file.name: _sha256(file) for file in files if file.exists()},
     )
+    return origin, folder.config.finding or str(document.get("finding", ""))
 
 
 def _sha256(path: Path) -> str:

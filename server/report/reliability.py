@@ -23,7 +23,7 @@ def reliability_plot(curves: Curves, name: str, title: str) -> Html:
         styles = ((BLUE, "o-"), (ORANGE, "s--"))
         for (label, groups), (colour, style) in zip(curves.items(), styles, strict=False):
             _draw(axes, groups, label, colour, style)
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
         axes.set_xlabel("mean probability given by the model")
         axes.set_ylabel("share of patients with the finding")
         legend(axes, columns=3)

@@ -129,13 +129,17 @@ def open_run(path: Path) -> RunFolder:
     return RunFolder(path, stored.run, stored.config)
 
 
-def write_config(folder: RunFolder, base_digest: str, base_source: str) -> None:
-    """Write config.json: the whole resolved configuration, versions and the base's digest."""
+def write_config(folder: RunFolder, base_digest: str, base_source: str, finding: str = "") -> None:
+    """Write config.json: the whole resolved configuration, versions and the base's digest.
+
+    `finding` is what is predicted as the sites name it, where the configuration does not say.
+    """
     document = {
         "run": folder.run,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": folder.config.to_flat(),
         "base": {"digest": base_digest, "source": base_source},
+        **({"finding": finding} if finding else {}),
         "versions": {"python": platform.python_version(), **_versions()},
     }
     try:

@@ -29,6 +29,7 @@ from server.run.ledger import RoundRecord
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
+from server.training.finding import named_by_sites
 from server.training.outcome import FinishedRound
 from server.training.rollback import take_up_exclusions, undo_last_round
 from server.training.rounds import run_round
@@ -73,7 +74,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     federation = _federation(grid, folder, reference, registry)
     sites = wait_for_sites(federation, set(registry().values()))
     if begun_with is None:
-        write_config(folder, base.digest, base.source)
+        write_config(folder, base.digest, base.source, named_by_sites(config))
     start, records = _restore(federation, folder)
     names = tuple(site.name for site in sites.values())
     emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))

@@ -25,6 +25,7 @@ class _Config(TypedDict):
     run: str
     config: dict[str, Scalar]
     base: NotRequired[dict[str, str]]
+    finding: NotRequired[str]
     created: NotRequired[str]
     versions: NotRequired[dict[str, str | None]]
 
@@ -52,6 +53,8 @@ class StoredRun:
     run: str
     config: RunConfig
     base: str
+    finding: str = ""
+    """What is predicted, "" where neither the settings nor the sites say."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,9 @@ def read_stored_run(path: Path) -> StoredRun:
         with fitting():
             stored = typed(read_json(file), _Config)
             base = str(stored.get("base", {}).get("digest", ""))
-            return StoredRun(stored["run"], parse_run_config(stored["config"]), base)
+            config = parse_run_config(stored["config"])
+            finding = config.finding or stored.get("finding", "")
+            return StoredRun(stored["run"], config, base, finding)
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path} is no run's folder: it has no config.json. Name the folder that a run was "

@@ -20,6 +20,9 @@ from shared.settings.stage_values import (
 )
 from shared.update.registry import check_update
 
+LONGEST_FINDING = 80
+"""Characters of the name of what is predicted: it stands in titles and sentences."""
+
 
 @dataclass(frozen=True)
 class RunConfig(Settings):
@@ -51,6 +54,11 @@ class RunConfig(Settings):
             raise ConfigError(
                 f"image-size is {self.image_size}; {self.backbone} cuts images into patches of "
                 f"{self.network.patch} pixels, so it must be a multiple of that."
+            )
+        if len(self.finding) > LONGEST_FINDING:
+            raise ConfigError(
+                f"finding is {self.finding!r}; it must have at most {LONGEST_FINDING} characters, "
+                "such as viral pneumonia."
             )
         if self.weights_sha256 and not _is_sha256(self.weights_sha256):
             raise ConfigError(

@@ -175,6 +175,11 @@ class Settings:
     )
 
     # data
+    finding: str = setting(
+        "",
+        "what is predicted, in a few words, such as viral pneumonia: for the sites' owners and the "
+        "page; empty: in a simulation as the sites' site.toml names it",
+    )
     validation_fraction: float = setting(
         0.2, "share of each site's patients kept for validation", minimum=0.01, maximum=0.5
     )

@@ -13,7 +13,7 @@ from client.settings import SiteSettings, load_site
 from shared.settings.config import RunConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
-IN_WORDS = {"all cores": 0}
+IN_WORDS = {"empty": "", "all cores": 0}
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ def test_images_of_a_site_under_a_runs_final_model(
 ) -> None:  # fmt: skip
     config = federated(rounds=1)
     simulate(config)
+    begun = json.loads((Path(config.out) / "config.json").read_text(encoding="utf-8"))
+    assert begun["finding"] == "sick (outcome)", "as the sites' tables name it"
     before = set(Path(config.out).rglob("*"))
     network = build_network("micro", dropout=0.0)
     network.load_state_dict(read_checkpoint(Path(config.out) / "model.safetensors"))

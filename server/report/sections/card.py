@@ -12,8 +12,14 @@ from shared.settings.schedule import statistics_stay_at_sites
 _INPUTS = {
     ImageFit.PAD: "padded to a square",
     ImageFit.CROP: "cropped to a square",
-    ImageFit.STRETCH: "stretched",
+    ImageFit.STRETCH: "stretched to a square",
 }
+
+
+_COUNTED = (
+    "Scores were counted at the sites and the counts added up. No external hospital is included: "
+    "fedthaw evaluate does that."
+)
 
 
 def card_section(report: Report) -> Html:
@@ -22,15 +28,13 @@ def card_section(report: Report) -> Html:
         ("Model", _model(report.config)),
         (
             "Intended use",
-            "Research on this finding in radiographs like those it was trained on, by people who "
-            "know how they were chosen. It is not a medical device: it has not been examined for "
-            "diagnosis, triage or treatment, and must not be used for them.",
+            "Research on this finding, in radiographs like those of the training, by people who "
+            "know how these were selected. It is not a medical device: it has not been validated "
+            "for diagnosis, triage or treatment and must not be used for them.",
         ),
         (
             "What it predicts",
-            "The probability of the finding that the sites' site.toml name as positive. The "
-            "coordinator does not learn how a site defines it; ask the sites."
-            + _sampled(report.config),
+            _predicts(report) + _sampled(report.config),
         ),
         ("Training data", _training(report)),
         ("Evaluation", _evaluation(report)),
@@ -38,30 +42,38 @@ def card_section(report: Report) -> Html:
         ("Limits", _limits(report)),
         (
             "Privacy",
-            "Sites sent changes of weights and counts, never images, identifiers or scores of "
-            "patients. Weights can still reveal something of training data; nothing in this run "
-            "bounds how much.",
+            "Sites sent changes of weights, and counts; never images, identifiers or scores of "
+            "single patients. Weights can still reveal something about the training data, and "
+            "nothing in this run bounds how much.",
         ),
     ]
     items = [joined(element("dt", name), element("dd", text)) for name, text in terms]
     return section("card", "Model card", element("dl", *items, class_="card"))
 
 
+def _predicts(report: Report) -> str:
+    named = f": {report.finding}" if report.finding else ""
+    return (
+        f"The probability of the finding that the sites' site.toml files name as positive{named}. "
+        "How a site defines it is not sent to the coordinator; ask the sites."
+    )
+
+
 def _sampled(config: RunConfig) -> str:
     if config.sampling != "balanced":
         return ""
     return (
-        " Training drew both classes equally often, so it is too high where the finding is rare; "
-        "recalibration in calibration.json corrects that for patients like the validation patients."
+        " Training drew both classes equally often, so the probability is too high where the "
+        "finding is rare. Where there were enough validation patients, calibration.json has a "
+        "recalibration that corrects this for patients like them."
     )
 
 
 def _model(config: RunConfig) -> str:
     return (
-        f"{config.backbone}, one greyscale image of {config.image_size} x {config.image_size} "
-        f"pixels, {_INPUTS[ImageFit(config.image_fit)]}, to one logit. "
-        f"Base weights: {_weights(config)}. "
-        "A patient's score is the mean probability of that patient's images."
+        f"{config.backbone}. Input: one greyscale image, {_INPUTS[ImageFit(config.image_fit)]} of "
+        f"{config.image_size} x {config.image_size} pixels. Output: one logit. Base weights: "
+        f"{_weights(config)}. A patient's score is the mean probability of that patient's images."
     )
 
 
@@ -69,7 +81,7 @@ def _weights(config: RunConfig) -> str:
     return {
         "xrv": "TorchXRayVision, chest radiographs",
         "imagenet": "ImageNet",
-        "random": "none, it was trained from random weights",
+        "random": "none; it was trained from random weights",
     }.get(config.weights, "a local file")
 
 
@@ -94,18 +106,15 @@ def _evaluation(report: Report) -> str:
     if not names:
         return "Nothing has been evaluated yet."
     part = percent(report.config.validation_fraction)
-    validation = f"patients of either class at each site, {part} of them, never trained on"
     if "test" in names:
         return (
-            f"On held-out test patients (fold {report.config.fold}, counted from 0, of "
-            f"{report.config.folds} at each site), who took no part in training or in any "
-            f"choice. Validation is on {part} of the others. Scores were counted at the sites "
-            "and added up. No external hospital is included; fedthaw evaluate does that."
+            f"In held-out test patients (fold {report.config.fold + 1} of {report.config.folds} at "
+            "each site), on whom neither training nor any choice was based. Of the others "
+            f"{part} are validation patients. {_COUNTED}"
         )
     return (
-        f"On validation {validation}; there is no held-out test fold and no external "
-        "hospital, so it may be optimistic. Scores were counted at the sites and added up. fedthaw "
-        "evaluate evaluates the model on an external cohort."
+        f"In the validation patients, {part} of each site's, who were never trained on. There is "
+        f"no held-out test fold, so results may be optimistic. {_COUNTED}"
     )
 
 
@@ -132,14 +141,14 @@ def _one(cohort: CohortResults) -> str:
 
 def _limits(report: Report) -> str:
     text = (
-        "Confidence intervals reflect sampling variability only, not other hospitals, devices or "
-        "years. Performance by sex, age or ethnicity is not known here: sites send counts by score "
-        "and class only."
+        "Confidence intervals reflect sampling variability only; they do not allow for other "
+        "hospitals, devices or years. Performance by sex, age or ethnicity is unknown here, as "
+        "sites send counts by score and class only."
     )
     if statistics_stay_at_sites(report.config):
         text += (
-            " With batch-norm=local each site keeps statistics of its own, so model.safetensors "
-            "was not evaluated as it is."
+            " With batch-norm=local each site keeps its own BatchNorm statistics, so "
+            "model.safetensors was not evaluated as it is."
         )
     if report.config.weights == "random":
         text += " The model was not pretrained on radiographs."

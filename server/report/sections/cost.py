@@ -14,27 +14,27 @@ from server.report.plot import BLUE, GREEN, INK, ORANGE, drawing, legend, to_svg
 def cost_section(report: Report) -> Html:
     """Bytes against a full exchange, and seconds; the totals before them."""
     totals = report.totals
-    text = f"{megabytes(totals.bytes_moved)} transferred"
+    text = f"{megabytes(totals.bytes_moved)} were transferred"
     if totals.bytes_full_exchange:
         part = totals.bytes_moved / totals.bytes_full_exchange
         text += (
-            f"; exchanging the whole model in float32 in the same rounds would have taken "
-            f"{megabytes(totals.bytes_full_exchange)}, so this is {percent(part)} of that"
+            f", {percent(part)} of the {megabytes(totals.bytes_full_exchange)} that exchanging the "
+            "whole model in float32 in every round would have taken"
         )
     text += (
-        f". The run took {duration(totals.seconds)}, of which the coordinator waited "
-        f"{duration(totals.wait_seconds)} for sites."
+        f". The run took {duration(totals.seconds)}; for {duration(totals.wait_seconds)} of it "
+        "the coordinator waited for the sites."
     )
     if totals.train_seconds is not None and totals.evaluate_seconds is not None:
         text += (
-            f" They trained {duration(totals.train_seconds)} and evaluated "
-            f"{duration(totals.evaluate_seconds)} in all, in up to "
-            f"{megabytes(totals.peak_memory_bytes)} of memory."
+            f" All sites together trained for {duration(totals.train_seconds)} and evaluated for "
+            f"{duration(totals.evaluate_seconds)}; the peak memory of a site was "
+            f"{megabytes(totals.peak_memory_bytes)}."
         )
     plots = None
     if report.rounds:
         plots = element("div", _bytes(report), _seconds(report), class_="plots")
-    return section("cost", "Bytes and time", paragraph(text), plots)
+    return section("cost", "Data and time", paragraph(text), plots)
 
 
 def _bytes(report: Report) -> Html:
@@ -46,11 +46,12 @@ def _bytes(report: Report) -> Html:
         axes: Axes = canvas.subplots()
         axes.bar(numbers, down, color=BLUE, label="to the sites")
         axes.bar(numbers, up, bottom=down, color=ORANGE, label="from the sites", hatch="///")
-        axes.step(numbers, full, where="mid", color=INK, linewidth=1.3, label="full exchange")
+        starts, ends = ([n + side for n in numbers] for side in (-0.5, 0.5))
+        axes.hlines(full, starts, ends, color=INK, linewidth=1.3, label="full exchange")
         _finish(axes, report, "MB")
         svg = to_svg(
-            canvas, "bytes", "Bytes by round against a full exchange",
-            "Megabytes to and from the sites in each round, and what the whole model would move.",
+            canvas, "bytes", "Data transferred by round against a full exchange",
+            "Megabytes to and from the sites in each round, and what the whole model would take.",
         )  # fmt: skip
     rows = [
         (
@@ -62,8 +63,11 @@ def _bytes(report: Report) -> Html:
         for r in report.rounds
     ]
     head = ("round", "to the sites", "from the sites", "full exchange")
-    caption = "Bytes by round, all sites together, against exchanging the whole model in float32."
-    return figure(svg, caption, table("Bytes by round", head, rows))
+    caption = (
+        "Data transferred by round, all sites together. The line is an exchange of the whole model "
+        "in float32."
+    )
+    return figure(svg, caption, table("Data transferred by round", head, rows))
 
 
 def _seconds(report: Report) -> Html:
@@ -85,14 +89,15 @@ def _seconds(report: Report) -> Html:
     ]
     head = ("round", "time", "waiting for sites", "attempts")
     caption = (
-        "Time by round at the coordinator. Sites train while it waits for them; in a simulation in "
-        "one process one after the other."
+        "Time by round at the coordinator. Sites train while it waits; in a simulation in one "
+        "process they train one after the other."
     )
     return figure(svg, caption, table("Time by round", head, rows))
 
 
 def _finish(axes: Axes, report: Report, unit: str) -> None:
     axes.set(xlabel="round", ylabel=unit, xlim=(0.3, len(report.rounds) + 0.7))
+    axes.margins(y=0.08)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(visible=False, axis="x")

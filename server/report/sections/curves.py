@@ -16,6 +16,8 @@ from shared.metrics.curve import RocPoint, roc_points
 from shared.metrics.histogram import Histogram
 
 SITES_DRAWN = 6
+FEWEST = 5
+"""Patients of each class that a site's curve needs: that of fewer is a few large steps."""
 _CORNERS = 2
 """Points of a curve that says nothing: its ends."""
 
@@ -31,14 +33,15 @@ def roc_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Html:
         if len(cohort.sites) > 1:
             _draw_sites(axes, sites)
             _draw_points(axes, _site_points(cohort, sites))
-        _draw_line(axes, pooled, color=BLUE, linewidth=2.2, label="all sites")
+        whole = "all sites" if len(cohort.sites) > 1 else "the site"
+        _draw_line(axes, pooled, color=BLUE, linewidth=2.2, label=whole)
         if cohort.pooled and cohort.pooled.sensitivity is not None:
             at = 1 - (cohort.pooled.specificity or 0), cohort.pooled.sensitivity
             label = f"threshold {share(cohort.pooled.threshold, 2)}"
             axes.plot(
                 *at, "o", color=BLUE, markersize=6, linestyle="none", label=label, clip_on=False
             )
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set_xlabel("false positive rate (1 - specificity)")
         axes.set_ylabel("true positive rate (sensitivity)")
         legend(axes, columns=3)
@@ -55,7 +58,11 @@ def roc_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Html:
 def _site_curves(cohort: CohortResults, min_cell: int) -> dict[str, tuple[RocPoint, ...]]:
     """The curves of the largest sites that have points between the ends, by name."""
     curves = {name: roc_points(own, min_cell) for name, own in cohort.site_counts.items()}
-    telling = [name for name, points in curves.items() if len(points) > _CORNERS + 1]
+    telling = [
+        name
+        for name, points in curves.items()
+        if len(points) > _CORNERS + 1 and min(cohort.site_counts[name].totals) >= FEWEST
+    ]
     telling.sort(key=lambda name: (-_patients(cohort.site_counts[name]), name))
     return {name: curves[name] for name in sorted(telling[:SITES_DRAWN])}
 
@@ -116,11 +123,15 @@ def _caption(cohort: CohortResults, sites: dict[str, tuple[RocPoint, ...]], min_
     text = (
         f"ROC curve of {cohort.title}: sensitivity and false positive rate at every threshold. "
         "The shaded area is a 95 % confidence band: 95 % of such bands contain the whole true "
-        f"curve. Each step of the line joins at least {min_cell} patients, so the dot, the model "
-        "at its threshold, may lie off the line."
+        "curve. The dot is the model at its threshold"
+    )
+    text += (
+        f"; each step of the line joins at least {min_cell} patients, so the dot may lie off it."
+        if min_cell > 1
+        else "."
     )
     if points:
-        text += " Hollow marks are sites with too few patients for a curve, at the threshold."
+        text += " Hollow marks are sites with too few patients for a curve, at this threshold."
     return text
 
 

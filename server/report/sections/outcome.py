@@ -3,71 +3,102 @@
 from __future__ import annotations
 
 from server.report.data import CohortResults, Report
+from server.report.discrimination import discrimination
 from server.report.html import Html, element, paragraph, tile
 from server.report.numbers import (
     NOT_DEFINED,
     NOT_SHOWN,
+    capitalised,
     count,
     duration,
     in_words,
-    interval,
     megabytes,
     metric,
     metric_interval,
     percent,
-    share,
 )
+from shared.metrics.summary import BinaryMetrics
+
+NOTICE = "For research. Not a medical device: no decision about a patient may rest on it."
+FEW = 10
+"""Patients of a class, below which a few more or less make another result."""
+
+
+def title_of(report: Report) -> str:
+    """What is predicted and the run's name, for heading and window."""
+    run = f"run {report.name or report.run}"
+    return f"{report.finding}, {run}" if report.finding else capitalised(run)
 
 
 def outcome(report: Report) -> Html:
-    """Title, sentence, notice and key figures."""
+    """Title, sentence, notices and key figures."""
+    identifier = "" if report.run == report.name else f", {report.run}"
+    metrics = report.cohort.pooled if report.cohort else None
     return element(
         "header",
-        paragraph("FedThaw, report of a run", class_="kicker"),
-        element("h1", report.run),
+        paragraph(f"FedThaw, report of a run{identifier}", class_="kicker"),
+        element("h1", title_of(report)),
         paragraph(sentence(report), class_="outcome"),
         None if report.finished else _unfinished(report),
-        paragraph(
-            "For research. Not a medical device: no decision about a patient may rest on it.",
-            class_="notice",
-        ),
+        _few_patients(metrics) if metrics else None,
+        paragraph(NOTICE, class_="notice"),
         _figures(report),
     )
 
 
 def sentence(report: Report) -> str:
-    """The outcome of the run in one sentence."""
+    """The outcome of the run in a sentence or two."""
     done, names = len(report.rounds), {name for r in report.rounds for name in r.sites}
     if not done:
         return "The run has begun; no round is finished yet."
-    sites = in_words(len(names), "site", "sites")
-    begun = f"{sites[0].upper()}{sites[1:]} trained one model"
-    if not report.finished:
-        begun += f" for {in_words(done, 'round', 'rounds')} of {report.planned_rounds} so far"
+    rounds = in_words(done, "round", "rounds")
+    if report.finished:
+        rounds = f"in {rounds}"
     else:
-        begun += f" in {in_words(done, 'round', 'rounds')}"
-    return f"{begun}; {_at(report.cohort, final=report.finished)}."
+        rounds = f"for {rounds} of {report.planned_rounds} so far"
+    return f"{_who(report, len(names))} {rounds}; {_at(report)}."
 
 
-def _at(cohort: CohortResults | None, final: bool) -> str:
+def _who(report: Report, sites: int) -> str:
+    if report.config.pooled:
+        given = in_words(len(report.config.site_folders), "site", "sites")
+        return f"One model was trained on all data of {given} as if in one place,"
+    if sites == 1:
+        return "One site trained a model by itself"
+    return f"{capitalised(in_words(sites, 'site', 'sites'))} trained one model"
+
+
+def _at(report: Report) -> str:
+    cohort = report.cohort
     if cohort is None or cohort.pooled is None:
         return "its performance is not shown, because it would reveal too few patients of a site"
     metrics = cohort.pooled
     if metrics.auroc is None:
-        return "its AUROC is not defined, because the patients evaluated are all of one class"
+        return "its AUROC is not defined, because all patients evaluated are of one class"
     patients = (metrics.positives or 0) + (metrics.negatives or 0)
-    which = "the model detected" if final else "before the last of them it detected"
-    limits = interval(metrics.auroc_ci95, 2)
-    return (
-        f"in {patients:,} {cohort.title} {which} the finding with an AUROC of "
-        f"{share(metrics.auroc, 2)} (95 % CI {limits})"
-    )
+    which = "it" if report.finished else "before the last of them it"
+    found = discrimination(
+        metrics.auroc, metrics.auroc_ci95, report.finding or "the finding",
+        advice=report.finished,
+    )  # fmt: skip
+    return f"in {patients:,} {cohort.title} {which} {found}"
 
 
 def _unfinished(report: Report) -> Html:
     return paragraph(
         f"This run is not finished: {len(report.rounds)} of {report.planned_rounds} rounds are "
-        "done. Everything below is what is there so far, of a model that still changes.",
+        "done. The results below are those so far; the model is still changing.",
+        class_="notice unfinished",
+    )
+
+
+def _few_patients(metrics: BinaryMetrics) -> Html | None:
+    positives, negatives = metrics.positives or 0, metrics.negatives or 0
+    if min(positives, negatives) >= FEW or metrics.auroc is None:
+        return None
+    return paragraph(
+        f"Few patients: with {positives:,} with the finding and {negatives:,} without it, one "
+        "patient more or less changes these results noticeably.",
         class_="notice unfinished",
     )
 
@@ -86,7 +117,8 @@ def _figures(report: Report) -> Html:
     limits = None if metrics is None else metrics.auroc_ci95
     tiles = (
         ("AUROC", NOT_SHOWN if metrics is None else metric(metrics.auroc),
-         f"95 % CI {metric_interval(limits)}" if limits else NOT_DEFINED if metrics else ""),
+         f"95 % CI {metric_interval(limits)}" if limits else
+         f"95 % CI {NOT_DEFINED}" if metrics else ""),
         ("Patients evaluated", _total(report.cohort), patients or ""),
         ("Sites", str(len(names)), f"at least {report.config.min_sites} a round"),
         ("Rounds", str(len(report.rounds)), f"of {report.planned_rounds} planned"),

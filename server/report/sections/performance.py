@@ -45,8 +45,8 @@ def _part(report: Report, cohort: CohortResults) -> Html:
         text = (
             "The run is not finished, so there are no curves of its final model yet."
             if not report.finished
-            else "This run kept no scores (it has no evaluation.json), so there are no ROC curve, "
-            "reliability curve and score distribution."
+            else "This run kept no scores (it has no evaluation.json), so there is no ROC curve, "
+            "reliability curve or score distribution."
         )
         return joined(heading, paragraph(text))
     plots = joined(
@@ -77,7 +77,7 @@ def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) 
     if other is not None:
         chosen += [
             ("Youden index", youden_threshold(other)),
-            ("sensitivity 0.90 or more", threshold_at_sensitivity(other, 0.9)),
+            ("sensitivity of 0.90 or more", threshold_at_sensitivity(other, 0.9)),
         ]
     points = {
         name: at_threshold(counts, threshold) for name, threshold in chosen if threshold is not None
@@ -89,10 +89,10 @@ def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) 
         (name, *(_with_interval(measure(point)) for point in points.values()))
         for name, measure in _MEASURES
     ]
-    note = (
-        "Predictive values hold at the prevalence in these patients only. Thresholds are not "
-        "chosen on the patients that they are evaluated on, which would be optimistic"
-        + ("." if len(points) == 1 else ": all but the first were chosen on validation patients.")
+    note = "Predictive values hold only at the prevalence in these patients. " + (
+        "No threshold was chosen on these patients, as evaluating it on them would be optimistic."
+        if len(points) == 1
+        else "All thresholds but the first were chosen on validation patients, not on these."
     )
     of_patients = cohort.title.removesuffix(" patients")
     caption = f"Operating points in the {of_patients} set, with exact 95 % CIs"
@@ -112,8 +112,8 @@ def _grade(cohort: CohortResults) -> Html | None:
     grade = cohort.grade
     text = (
         f"For comparison, the sites' clinical grade alone has an AUROC of {share(grade.auroc)} "
-        f"(95 % CI {interval(grade.auroc_ci95)}) in those of the {cohort.title} that have "
-        f"one, and the model {share(grade.model_auroc)} in the same."
+        f"(95 % CI {interval(grade.auroc_ci95)}) in those of the {cohort.title} who have "
+        f"one; the model has {share(grade.model_auroc)} in the same patients."
     )
     if grade.difference is not None:
         text += f" The difference is {grade.difference:+.3f}"

@@ -37,8 +37,8 @@ def _problems(report: Report) -> Html:
         _refusals(report),
         _missing(report),
         paragraph(
-            "Images that a site set aside at admission are counted there (fedthaw site check) and "
-            "not sent to the coordinator, so they are not on this page.",
+            "Images that a site excluded when it read them are listed there by fedthaw site check. "
+            "They are not reported to the coordinator, so they are not on this page.",
             class_="note",
         ),
     )
@@ -47,7 +47,7 @@ def _problems(report: Report) -> Html:
 def _presence(report: Report, names: list[str]) -> Html:
     states = (
         ("took part", "", BLUE, _rounds(report, names, lambda r: r.sites)),
-        ("refused or silent", "x", ORANGE, _rounds(report, names, lambda r: r.refused)),
+        ("refused or no reply", "x", ORANGE, _rounds(report, names, lambda r: r.refused)),
         ("not connected", ".", MUTED, _rounds(report, names, lambda r: r.absent)),
     )
     drawn = names[:SITES_DRAWN]
@@ -76,7 +76,7 @@ def _presence(report: Report, names: list[str]) -> Html:
             f"For {in_words(len(drawn), 'site', 'sites')}: the rounds in which it took part.",
         )  # fmt: skip
     caption = "Sites by round." + (
-        f" The first {SITES_DRAWN} are drawn, all are in the table."
+        f" The first {SITES_DRAWN} are drawn; all are in the table."
         if len(names) > SITES_DRAWN
         else ""
     )
@@ -97,9 +97,9 @@ def _refusals(report: Report) -> Html:
         for name, reason in r.refused.items():
             why[name, reason].append(r.number)
     if not why:
-        return paragraph("No reply was refused, and every site that was asked answered.")
+        return paragraph("Every site that was asked answered, and no reply was refused.")
     rows = [(name, ranges(rounds), reason) for (name, reason), rounds in sorted(why.items())]
-    caption = "Replies that were not used, and sites that did not answer or could not take part"
+    caption = "Replies that were refused, and sites that did not answer or could not take part"
     return table(caption, ("site", "rounds", "reason"), rows, text_columns=(1, 2))
 
 

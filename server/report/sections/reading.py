@@ -7,16 +7,19 @@ from server.report.html import Html, element, joined, paragraph, section
 from shared.limits import MIN_CELL
 
 _WORDS = (
-    ("AUROC", "the chance that a patient with the finding has a higher score than one without; "
-     "0.5 is guessing, 1 is perfect"),
+    ("AUROC", "the probability that a patient with the finding has a higher score than one "
+     "without; 0.5 is chance, 1 is perfect. Where its 95 % CI includes 0.5, this page says that "
+     "the model did not distinguish the two: it may be no better than chance, or the patients "
+     "too few to show that it is"),
     ("95 % CI", "confidence interval: the range compatible with the data; 95 % of such intervals "
-     "contain the true value. It is wide when patients are few"),
+     "contain the true value. It is wide where patients are few"),
     ("sensitivity", "share of the patients with the finding that are called positive"),
     ("specificity", "share of the patients without it that are called negative"),
     ("balanced accuracy", "the mean of these two"),
     ("Brier score", "mean squared error of the probability; 0 is perfect"),
     ("stage", "a part of the network that freezes and thaws as one, from stem to head"),
-    ("round", "the coordinator sends the model, sites train it, their changes are averaged"),
+    ("full exchange", "sending the whole model to each site and back in every round, in float32"),
+    ("round", "the coordinator sends the model, the sites train it, their changes are averaged"),
 )  # fmt: skip
 
 
@@ -31,20 +34,21 @@ def reading_section(report: Report) -> Html:
     )
 
 
-def _small_numbers(report: Report) -> str:
+def _small_numbers(report: Report) -> Html:
     if report.min_cell == 0:
-        return (
-            "Small numbers: this page is for whoever owns all of these sites' folders, and nothing "
-            "is hidden or rounded on it, however few patients it reveals. `fedthaw report "
-            "--for-others` writes a page that may be handed on."
+        return joined(
+            "Small numbers: this page is for the owner of all of these sites' folders. Nothing is "
+            "hidden or rounded on it, however few patients that reveals. ",
+            element("code", "fedthaw report --for-others"),
+            " writes a page that may be handed on.",
         )
-    return (
+    return joined(
         "Small numbers: what a site keeps to itself is not in the files that this page is made "
-        f"from. Besides, no count of a single site below {report.min_cell} is on it, no other "
-        "site's where it could be computed from that and the totals, and no total behind which "
-        f"fewer than two hidden sites or {report.min_cell} hidden patients of a class stand. "
-        "Curves and groups are of all sites and are joined until each step holds "
-        f"{report.min_cell} patients. The limit of a site may be higher; it is applied at the "
-        "site to its own values. Numbers have the digits that their patients support; training "
-        f"images and patients are in steps of {MIN_CELL}."
+        f"from. In addition, no count of a single site below {report.min_cell} is on it, no other "
+        "site's count from which that could be computed with the totals, and no total from which a "
+        f"single hidden site, or fewer than {report.min_cell} hidden patients of a class, could be "
+        "computed. Curves and groups are joined until each step holds "
+        f"{report.min_cell} patients. A site may have set a higher limit, which it applies itself. "
+        "Numbers are rounded to the digits that their patients support, training images and "
+        f"patients to steps of {MIN_CELL}.",
     )

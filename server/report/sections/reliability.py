@@ -15,6 +15,9 @@ from shared.metrics.calibration import (
 from shared.metrics.histogram import Histogram, bin_logits
 from shared.metrics.reliability import reliability_curve
 
+FEWEST = 5
+"""Patients that a group needs to say anything of a share; the rules of disclosure may ask more."""
+
 
 def reliability_figure(
     cohort: CohortResults, counts: Histogram, min_cell: int, temperature: float | None = None
@@ -23,10 +26,11 @@ def reliability_figure(
 
     With a `temperature`, which was fitted to other patients, the probabilities after it as well.
     """
+    min_cell = max(min_cell, FEWEST)
     curves = {"uncalibrated": reliability_curve(counts, min_cell=min_cell)}
     if temperature is not None:
         tempered = apply_temperature(bin_logits(), temperature)
-        curves[f"at temperature {temperature:.2f}"] = reliability_curve(
+        curves[f"temperature {temperature:.2f}"] = reliability_curve(
             counts, min_cell=min_cell, probabilities=tempered
         )
     name, title = f"reliability-{cohort.name}", f"Reliability curve of {cohort.title}"
@@ -38,19 +42,20 @@ def reliability_figure(
 
 def _caption(cohort: CohortResults, counts: Histogram, min_cell: int) -> str:
     text = (
-        f"Reliability of {cohort.title}: on the dotted line, three in ten patients with a "
-        f"probability of 0.3 have the finding. Groups of ten equal widths, joined until each holds "
-        f"{min_cell} patients."
+        f"Reliability in {cohort.title}: on the dotted line, three in ten patients with a "
+        "probability of 0.3 have the finding. Patients are in groups of 0.1, joined until each "
+        f"has {min_cell} or more; bars are 95 % CIs."
     )
     fit, shift = recalibration(counts), calibration_in_the_large(counts)
     if shift is None:
-        return f"{text} Calibration cannot be estimated from patients of one class."
+        return f"{text} Calibration cannot be estimated from patients of one class alone."
     text += (
-        f" Calibration-in-the-large {shift:+.2f} (0 is ideal, below it probabilities are too high)"
+        f" Calibration-in-the-large {shift:+.2f} (0 is ideal; negative where probabilities are too "
+        "high)"
     )
     if fit is None:
         return f"{text}; the calibration slope cannot be estimated from these patients."
-    return f"{text}, slope {fit.slope:.2f} (1 is ideal, below it scores are too extreme)."
+    return f"{text}, slope {fit.slope:.2f} (1 is ideal; less where scores are too extreme)."
 
 
 def _after(counts: Histogram, temperature: float | None) -> str:
@@ -58,6 +63,6 @@ def _after(counts: Histogram, temperature: float | None) -> str:
         return ""
     tempered = apply_temperature(bin_logits(), temperature)
     return (
-        " The temperature was fitted to validation patients; it takes the Brier score here from "
-        f"{share(brier(counts))} to {share(brier(counts, tempered))}."
+        " The temperature was fitted to validation patients; with it the Brier score here is "
+        f"{share(brier(counts, tempered))}, without it {share(brier(counts))}."
     )

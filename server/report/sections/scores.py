@@ -30,16 +30,16 @@ class ScoreGroup:
 
     @property
     def density(self) -> float:
-        """Share of the class per 0.1 of probability."""
-        return self.share * 0.1 / (self.high - self.low)
+        """Share of the class per interval of the narrowest width, so that none is above 1."""
+        return self.share / ((self.high - self.low) * INTERVALS)
 
 
 def score_groups(counts: NDArray[np.int64], min_cell: int) -> list[ScoreGroup]:
     """One class's patients by probability, `counts` of shape (514,).
 
     Each class has groups of its own, of equal widths that are joined until each holds `min_cell`
-    patients of this class, so that no group reveals fewer, not even none. Empty with fewer
-    in all.
+    patients of this class, so that no group reveals fewer, not even none; with a `min_cell` of 0
+    none are joined. Empty with fewer in all, and without patients.
     """
     ends = np.arange(INTERVALS + 1) / INTERVALS
     cuts: list[int] = np.searchsorted(bin_probabilities(), ends).tolist()
@@ -47,11 +47,15 @@ def score_groups(counts: NDArray[np.int64], min_cell: int) -> list[ScoreGroup]:
     probability = dict(zip(cuts, ends.tolist(), strict=True))
     patients: list[int] = counts.tolist()
     total = sum(patients)
+    if min_cell == 0:
+        joined_cuts = cuts if total else []
+    else:
+        joined_cuts = merged_cuts(cuts, patients, min_cell)
     return [
         ScoreGroup(
             probability[low], probability[high], held := sum(patients[low:high]), held / total
         )
-        for low, high in pairwise(merged_cuts(cuts, patients, min_cell))
+        for low, high in pairwise(joined_cuts)
     ]
 
 
@@ -71,9 +75,10 @@ def scores_figure(
         for (name, groups), colour in zip(classes.items(), (ORANGE, BLUE), strict=True):
             if groups:
                 _draw(axes, name, groups, colour)
-        axes.set(xlim=(0, 1), ylim=(0, None))
+        axes.margins(y=0.08)
+        axes.set(xlim=(-0.01, 1.01), ylim=(0, None))
         axes.set_xlabel("probability given by the model")
-        axes.set_ylabel("share of the class per 0.1")
+        axes.set_ylabel(f"share of the class per {1 / INTERVALS:g}")
         if any(classes.values()):
             legend(axes)
         svg = to_svg(
@@ -82,11 +87,12 @@ def scores_figure(
             f"Distribution of scores by class, {patients}",
             "How the probabilities of patients with and without the finding are spread.",
         )
-    caption = (
-        f"Scores of {patients}, by class; the dotted line is the threshold. Each "
-        "class is grouped on its own"
-        + (f", so that each step holds {min_cell} of its patients or more." if min_cell else ".")
-    )
+    caption = f"Scores of {patients}, by class; the dotted line is the threshold."
+    if min_cell > 1:
+        caption += (
+            f" Each class is grouped by itself, so that each step holds {min_cell} or more of its "
+            "patients."
+        )
     rows = [
         (name, f"{group.low:.2f} to {group.high:.2f}", str(group.patients), share(group.share))
         for name, groups in classes.items()

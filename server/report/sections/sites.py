@@ -26,7 +26,7 @@ def sites_section(report: Report) -> Html:
     """Performance by site for every cohort, and the contributions."""
     return section(
         "sites",
-        "The sites",
+        "Sites",
         *(_performance(cohort) for cohort in report.cohorts),
         _why_hidden(report),
         _contributions(report),
@@ -59,9 +59,9 @@ def _why_hidden(report: Report) -> Html | None:
     if all(None not in (c.pooled, *c.sites.values()) for c in report.cohorts):
         return None
     return paragraph(
-        f"Not shown: the site has fewer patients of a class than it allows to be shown, or fewer "
-        f"than {report.min_cell}, or its numbers could be computed from the totals minus those of "
-        "the others. For all sites: the totals would reveal such a site.",
+        "Not shown: the site has fewer patients of a class than may be shown "
+        f"({report.min_cell}, or its own limit), or its numbers could be computed from the totals "
+        "and those of the others. For all sites: the totals would reveal such a site.",
         class_="note",
     )
 

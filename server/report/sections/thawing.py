@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -10,7 +12,7 @@ from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, metric, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.terminal.progress import as_rounded
-from shared.settings.schedule import plan_round
+from shared.settings.schedule import Plan, plan_round
 
 
 def thawing_section(report: Report) -> Html:
@@ -31,17 +33,33 @@ def _stages(report: Report) -> Html:
     for stage in reversed(report.config.network.stages):
         rounds = [plan.round for plan in plans if stage in plan.trainable]
         rates = [plan.rates[stage] for plan in plans if stage in plan.trainable]
-        rows.append((stage, ranges(rounds), f"{max(rates):g}" if rates else "frozen"))
+        rows.append(
+            (stage, ranges(rounds), f"{max(rates):g}") if rates else (stage, "never", "frozen")
+        )
     caption = "Stages as planned" if not report.finished else "Stages"
     head = ("stage", "trains in rounds", "maximum learning rate")
     return element(
         "div",
-        paragraph(
-            "The network is thawed from its last stage to its first: in each round only the "
-            "marked stages are trained and sent; the others stay exactly as they were pretrained, "
-            "which every site proves with a digest in every round."
-        ),
+        paragraph(_schedule(report, plans)),
         table(caption, head, rows, text_columns=(1,)),
+    )
+
+
+def _schedule(report: Report, plans: Sequence[Plan]) -> str:
+    """Which stages train, and what the others are meanwhile."""
+    stages = report.config.network.stages
+    if all(set(stages) <= set(plan.trainable) for plan in plans):
+        return "All stages train, and are sent, in every round."
+    text = {
+        "progressive": "The network thaws from its last stage to its first: in each round only the "
+        "marked stages train and are sent.",
+        "full": "The head trains alone at first, then all stages train; only what trains is sent.",
+        "probe": "Only the head trains and is sent.",
+    }[report.config.schedule]
+    initial = "random" if report.config.weights == "random" else "pretrained"
+    return (
+        f"{text} Frozen stages keep their {initial} weights exactly; every site proves that with a "
+        "digest in every round."
     )
 
 
@@ -64,8 +82,12 @@ def _timeline(report: Report) -> Html:
         "Top: rounds in which each stage trained"
         + ("" if report.finished else " (outlined: planned)")
         + ". Middle: training loss, the mean over the sites weighted by their images. Bottom: "
-        "AUROC in the validation patients after that many rounds. Rounds whose value would reveal "
-        "too few patients are omitted."
+        "AUROC in the validation patients after that many rounds; the dotted line is chance."
+        + (
+            ""
+            if report.min_cell == 0
+            else " Rounds whose value would reveal too few patients are omitted."
+        )
     )
     return figure(svg, caption, _numbers(report))
 
@@ -115,7 +137,7 @@ def _draw_loss(axes: Axes, rounds: tuple[Round, ...]) -> None:
     shown = [(r.number, r.loss) for r in rounds if r.loss is not None]
     axes.plot(*_columns(shown), color=ORANGE, marker="o", markersize=2.5)
     axes.set_ylabel("loss")
-    axes.set_ylim(bottom=0)
+    axes.margins(y=0.15)
 
 
 def _draw_auroc(axes: Axes, report: Report) -> None:
@@ -127,7 +149,8 @@ def _draw_auroc(axes: Axes, report: Report) -> None:
     axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=":")
     axes.plot(*_columns(shown), color=GREEN, marker="o", markersize=2.5)
     axes.set_ylabel("AUROC")
-    axes.set_ylim(min([0.45, *(y - 0.03 for _, y in shown)]), 1.02)
+    values = [y for _, y in shown]
+    axes.set_ylim(min([0.45, *(y - 0.04 for y in values)]), max([0.6, *(y + 0.04 for y in values)]))
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

@@ -1,4 +1,4 @@
-"""Each arm at the held-out patients: areas, curves, table."""
+"""Each arm in the held-out patients: areas, curves, table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def arms_section(report: StudyReport) -> Html:
     arms = report.result.arms
     return section(
         "arms",
-        "The arms",
+        "Arms",
         element("div", _areas(arms), _curves(arms), class_="plots"),
         _table(arms),
         *(paragraph(text, class_="note") for text in remarks(report.result)),
@@ -44,13 +44,13 @@ def arms_section(report: StudyReport) -> Html:
 def _areas(arms: tuple[ArmResult, ...]) -> Html:
     rows = [Row(one.arm.name, one.auroc.mean, one.auroc_ci95) for one in arms]
     plot = forest(
-        rows, "AUROC at held-out patients", 0.5, "areas",
+        rows, "AUROC in held-out patients", 0.5, "areas",
         "The area under the ROC curve of each arm with its 95 % CI.",
     )  # fmt: skip
     caption = (
         "Area under the ROC curve of each arm, mean over the repeats, with its 95 % CI. "
-        "Arms of other sites have other patients. Whether their CIs overlap does "
-        "not show whether two arms differ: see the differences."
+        "The dotted line is chance. Arms with other sites have other patients. Whether the CIs of "
+        "two arms overlap does not show whether they differ: see the differences."
     )
     numbers = [(r.label, metric(r.value), metric_interval(r.interval)) for r in rows]
     return figure(plot, caption, table("AUROC by arm", ("arm", "AUROC", "95 % CI"), numbers))
@@ -69,17 +69,17 @@ def _curves(arms: tuple[ArmResult, ...]) -> Html:
                 color=colours[number], linewidth=1.4 if number else 2.2,
                 linestyle=LINES[number - 1] if number else "-", label=one.arm.name[:LETTERS],
             )  # fmt: skip
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set_xlabel("false positive rate (1 - specificity)")
         axes.set_ylabel("true positive rate (sensitivity)")
         legend(axes)
         svg = to_svg(
             canvas, "roc", "ROC curves of the arms",
-            "True positive rate over false positive rate at held-out patients, by arm.",
+            "True positive rate over false positive rate in held-out patients, by arm.",
         )  # fmt: skip
     caption = (
-        "ROC curves at held-out patients, of the scores of all folds and repeats together"
-        + (f"; {CURVES} of {len(arms)} arms." if len(arms) > CURVES else ".")
+        "ROC curves in held-out patients, of the scores of all folds and repeats together"
+        + (f"; {CURVES} of {len(arms)} arms are drawn." if len(arms) > CURVES else ".")
         + " Points are joined until each step holds as many patients as may be shown."
     )
     rows = [(one.arm.name, share(x), share(y)) for one in drawn for x, y in one.curve]

@@ -28,6 +28,8 @@ class StudyReport:
     versions: Mapping[str, str]
     result_digest: str
     """SHA-256 of study.json."""
+    finding: str = ""
+    """What the first arm predicts, "" where neither the settings nor the sites say."""
 
 
 def read_study_report(folder: Path) -> StudyReport:
@@ -50,6 +52,7 @@ def report_of(folder: Path, result: StudyResult, document: bytes) -> StudyReport
                 base_digest=str(run.get("base", {}).get("digest", "")),
                 versions={str(k): str(v) for k, v in run.get("versions", {}).items() if v},
                 result_digest=hashlib.sha256(document).hexdigest(),
+                finding=str(run["config"].get("finding", "") or run.get("finding", "")),
             )
     except (OSError, DamagedFile) as error:
         raise RunError(

@@ -14,7 +14,9 @@ def differences_section(report: StudyReport) -> Html:
     """A forest plot of differences, the table of tests, and what they can say."""
     result = report.result
     if not result.comparisons:
-        text = "There is one arm that may be shown, and so nothing to compare."
+        text = "Only one arm may be shown, so there is nothing to compare."
+        if len(result.plan.arms) == 1:
+            text = "The study has one arm, so there is nothing to compare."
         return section("differences", "Differences", paragraph(text))
     return section(
         "differences",
@@ -33,8 +35,8 @@ def _plot(result: StudyResult) -> Html:
         "For each arm, how much its AUROC is above or below that of the first, with intervals.",
     )  # fmt: skip
     caption = (
-        f"Right of the dotted line an arm is better than {first}. The lines are 95 % CIs, "
-        "which allow for the sampling of patients and for seeds."
+        f"To the right of the dotted line an arm is better than {first}. Lines are 95 % CIs, which "
+        "allow for the sampling of patients and for seeds."
     )
     numbers = [(row.label, f"{row.value:+.3f}", metric_interval(row.interval)) for row in rows]
     head = ("arm", "difference", "95 % CI")
@@ -53,15 +55,15 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
     return (
         paragraph(
             "The first p-value tests whether the mean difference over the repeats is zero, for "
-            "patients and seeds like these: its standard error is from DeLong's variance of each "
-            "patient's mean placement under both arms and the variance between the repeats. Holm's "
-            "adjustment allows for the number of arms."
+            "patients and seeds like these: its standard error combines DeLong's variance of each "
+            "patient's mean placement under both arms with the variance between the repeats. "
+            "Holm's adjustment allows for the number of arms."
         ),
         paragraph(
             "The signed-rank test asks whether other folds and seeds would favour the same arm; "
             f"with {in_words(smallest.repeats, 'repeat', 'repeats')} its p cannot be below "
-            f"{smallest.smallest_p:.3g}, and it says nothing about other patients: the repeats "
-            "share theirs."
+            f"{smallest.smallest_p:.3g}, and it says nothing about other patients, as all repeats "
+            "have the same ones."
         ),
         paragraph(
             "An interval that contains zero does not show that two arms are equal, only that these "
@@ -72,7 +74,7 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
 
 def _table(result: StudyResult) -> Html:
     head = (
-        "arm", "at", "difference of AUROC", "p", "p (Holm)", "p (signed rank)",
+        "arm", "sites", "difference of AUROC", "p", "p (Holm)", "p (signed rank)",
         "minimum attainable p",
     )  # fmt: skip
     rows = [

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from server.report.discrimination import discrimination
 from server.report.html import Html, element, paragraph, tile
 from server.report.numbers import (
+    capitalised,
     in_words,
-    interval,
     listed,
     megabytes,
     metric,
     metric_interval,
-    share,
 )
+from server.report.sections.outcome import NOTICE
 from server.report.study.data import StudyReport
 from server.results.study import StudyResult
+
+
+def study_title(report: StudyReport) -> str:
+    """What is predicted and the study's name, for heading and window."""
+    study = f"study {report.name}"
+    return f"{report.finding}, {study}" if report.finding else capitalised(study)
 
 
 def study_outcome(report: StudyReport) -> Html:
@@ -21,38 +28,34 @@ def study_outcome(report: StudyReport) -> Html:
     return element(
         "header",
         paragraph("FedThaw, report of a study", class_="kicker"),
-        element("h1", report.name),
-        paragraph(study_sentence(report.result), class_="outcome"),
-        paragraph(
-            "For research. Not a medical device: no decision about a patient may rest on it.",
-            class_="notice",
-        ),
+        element("h1", study_title(report)),
+        paragraph(study_sentence(report.result, report.finding), class_="outcome"),
+        paragraph(NOTICE, class_="notice"),
         _figures(report.result),
     )
 
 
-def study_sentence(result: StudyResult) -> str:
+def study_sentence(result: StudyResult, finding: str = "") -> str:
     """The outcome of the study in a sentence or two."""
     first = result.arms[0]
     arms = in_words(len(result.arms), "way of training", "ways of training")
-    text = (
-        f"{arms[0].upper()}{arms[1:]} at {in_words(len(result.sites), 'site', 'sites')}, "
-        f"{_judged(result)} that it was not trained on. "
-        f"{first.arm.name[0].upper()}{first.arm.name[1:]} has an AUROC of "
-        f"{share(first.auroc.mean, 2)}"
+    found = discrimination(
+        first.auroc.mean, first.auroc_ci95, finding or "the finding", advice=False
     )
-    if first.auroc_ci95 is not None:
-        text += f" (95 % CI {interval(first.auroc_ci95, 2)})"
+    text = (
+        f"{capitalised(arms)} at {in_words(len(result.sites), 'site', 'sites')}, "
+        f"{_judged(result)} that it was not trained on. {capitalised(first.arm.name)} {found}"
+    )
     if not result.comparisons:
         return f"{text}."
     sure = [one for one in result.comparisons if one.p_holm is not None and one.p_holm < 0.05]
     if not sure:
-        return f"{text}; no other arm differed significantly with these patients."
+        return f"{text}; no other arm differed significantly from it in these patients."
     better = [one.arm.name for one in sure if one.difference.mean > 0]
     worse = [one.arm.name for one in sure if one.difference.mean < 0]
-    found = [f"better: {', '.join(better)}"] if better else []
-    found += [f"worse: {', '.join(worse)}"] if worse else []
-    return f"{text}; of the others, significantly {'; '.join(found)}."
+    differing = [f"better: {', '.join(better)}"] if better else []
+    differing += [f"worse: {', '.join(worse)}"] if worse else []
+    return f"{text}; of the others, significantly {'; '.join(differing)}."
 
 
 def _judged(result: StudyResult) -> str:

@@ -10,7 +10,7 @@ from server.report.page import page
 from server.report.study.arms import arms_section
 from server.report.study.data import StudyReport
 from server.report.study.differences import differences_section
-from server.report.study.outcome import study_outcome
+from server.report.study.outcome import study_outcome, study_title
 from server.report.study.setup import setup_section
 from server.report.study.thresholds import thresholds_section
 from shared.limits import MIN_CELL
@@ -27,8 +27,8 @@ def reading_section(report: StudyReport) -> Html:
          f"validation patients among those. This was done in {repeats}, each with other folds."),
         ("Held-out scores", "The scores of all folds of a repeat are counted together at the "
          "sites, by class, and the counts added up. Folds are of different models, so a "
-         "difference in level between them costs AUROC: what is evaluated is the way of training "
-         "with its thresholds, not one model."),
+         "difference in level between them lowers the AUROC: what is evaluated is the way of "
+         "training with its thresholds, not a single model."),
         ("95 % CI", "Confidence interval: the range compatible with the data; 95 % of such "
          "intervals contain the true value. It is DeLong's, its limits averaged over the repeats, "
          "and does not allow for training on other patients; no unbiased estimate of that can be "
@@ -38,8 +38,8 @@ def reading_section(report: StudyReport) -> Html:
         ("p-values", "In the same simulated studies two equal arms differed at 0.05 in "
          "1 to 4 % of those of three or six repeats, but in 8 to 11 % of those of one repeat: "
          "single models differ by chance. So one repeat proves little."),
-        ("Standard deviation", "Over the repeats, of the same patients: how much folds "
-         "and seed matter. It is not a measure of uncertainty over patients."),
+        ("Standard deviation", "Over the repeats, which have the same patients: how much folds "
+         "and seed matter. It does not measure uncertainty over patients."),
         ("Not shown", f"Steps and groups of fewer than {MIN_CELL} patients are joined. An arm "
          "that would reveal fewer patients of a site than it allows, by itself or together with "
          "others that are shown, is omitted."),
@@ -51,7 +51,7 @@ def reading_section(report: StudyReport) -> Html:
 
 
 _SECTIONS: tuple[tuple[str, str, Callable[[StudyReport], Html]], ...] = (
-    ("arms", "The arms", arms_section),
+    ("arms", "Arms", arms_section),
     ("differences", "Differences", differences_section),
     ("thresholds", "Calibration and thresholds", thresholds_section),
     ("setup", "Configuration", setup_section),
@@ -62,4 +62,4 @@ _SECTIONS: tuple[tuple[str, str, Callable[[StudyReport], Html]], ...] = (
 def study_page(report: StudyReport) -> str:
     """The page of a study, complete in itself: no script, and nothing that is fetched."""
     sections = [(name, title, build(report)) for name, title, build in _SECTIONS]
-    return page(f"FedThaw study {report.name}", study_outcome(report), sections)
+    return page(f"{study_title(report)} - FedThaw", study_outcome(report), sections)

@@ -11,9 +11,9 @@ from server.results.study import ArmResult
 
 _POINTS = {
     "youden": "Youden index",
-    "sensitivity-0.8": "sensitivity 0.80 or more",
-    "sensitivity-0.9": "sensitivity 0.90 or more",
-    "sensitivity-0.95": "sensitivity 0.95 or more",
+    "sensitivity-0.8": "sensitivity of 0.80 or more",
+    "sensitivity-0.9": "sensitivity of 0.90 or more",
+    "sensitivity-0.95": "sensitivity of 0.95 or more",
 }
 
 
@@ -27,9 +27,9 @@ def thresholds_section(report: StudyReport) -> Html:
         *(_points(one) for one in report.result.arms),
         paragraph(
             "A threshold that reaches a sensitivity in a few validation patients need not reach it "
-            "in others: the tables show what it reached. Predictive values hold at this prevalence "
-            "only. Where a run could choose no threshold, because its validation patients were all "
-            "of one class, 0.5 was used.",
+            "in others: the tables show what it reached. Predictive values hold only at this "
+            "prevalence. Where a run could choose no threshold, because its validation patients "
+            "were all of one class, 0.5 was used.",
             class_="note",
         ),
     )

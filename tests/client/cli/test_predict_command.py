@@ -19,6 +19,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from client.data.admission import admit
+from client.predict.distance import UNLIKE
 from client.settings import load_site
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 from shared.run.finished import LOCAL_STATISTICS, NOTICE
@@ -87,7 +88,7 @@ def test_csv_and_json_say_the_same(tmp_path: Path, run: Path, hospital: Path, he
     for row, item in zip(rows, found["images"], strict=True):
         assert float(row["probability"]) == item["probability"]
         assert float(row["distance"]) == item["distance"]
-        assert row["unlike_training"] == ("yes" if item["distance"] > 0.5 else "no")
+        assert row["unlike_training"] == ("yes" if item["distance"] > UNLIKE else "no")
         patient = patients[row["patient"]]
         assert float(row["patient_probability"]) == patient["probability"]
         assert float(row["patient_calibrated"]) == patient["calibrated"]

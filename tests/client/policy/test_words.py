@@ -52,6 +52,15 @@ def test_every_round_is_told_with_what_trains_in_it(counts: dict[str, int], sche
     assert all(stages <= set(STAGES) for stages in by_round.values())
 
 
+def test_the_finding_is_told_as_the_coordinators_word() -> None:
+    words = plan_in_words(RunConfig(finding="viral\npneumonia"), Policy())
+    assert words[0] == (
+        "Predicts, as the coordinator calls it: viral\\x0apneumonia. Which patients have it, your "
+        "site.toml says."
+    )
+    assert words[-1] == "Differs from the default: nothing."
+
+
 def test_what_differs_and_what_is_refused_is_told() -> None:
     config = RunConfig(folds=5, fold=2, seed=9, optimizer="sgd", batch_norm="local", recompute=True)
     words = "\n".join(plan_in_words(config, Policy(least_difference=1)))

@@ -12,8 +12,10 @@ from pydicom import dcmread
 from client.imaging.limits import MAXIMUM_PIXELS
 from client.predict.explain import remove_explanation, write_explanation
 from client.predict.files import ReadImage, read_in_batches
+from client.predict.overlay import Legend
 
 HEAT = np.ones((2, 2), np.float32)
+LEGEND = Legend("", 0.5)
 
 
 def read(path: Path) -> ReadImage:
@@ -37,14 +39,14 @@ def test_a_source_with_damaged_values(
     assert len(good) == len(bad)
     assert good in content
     path.write_bytes(content.replace(good, bad))
-    name = write_explanation(tmp_path, 3, read(path), HEAT, "r-1")
+    name = write_explanation(tmp_path, 3, read(path), HEAT, LEGEND, "r-1")
     assert name == "0003-image"
     assert dcmread(tmp_path / "0003-image.dcm").PatientID == "N0001"
 
 
 def test_both_files_are_removed(tmp_path: Path, write_phantom: Callable[..., Path]) -> None:
     before = set(tmp_path.iterdir()) | {write_phantom()}
-    name = write_explanation(tmp_path, 1, read(tmp_path / "image.dcm"), HEAT, "r-1")
+    name = write_explanation(tmp_path, 1, read(tmp_path / "image.dcm"), HEAT, LEGEND, "r-1")
     assert len(set(tmp_path.iterdir()) - before) == 2
     remove_explanation(tmp_path, name)
     assert set(tmp_path.iterdir()) == before

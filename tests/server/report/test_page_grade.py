@@ -30,8 +30,8 @@ def test_grade_model_and_difference(make_run: Callable[..., Path]) -> None:
     page = page_with(make_run(covariates={"validation": grade(61, 102, DIFFERENCE)}))
     assert (
         "grade alone has an AUROC of 0.568 (95 % CI 0.444 to 0.667) in those of the "
-        "validation patients that have one, and the model 0.691 in the same. The difference is "
-        "+0.123 (95 % CI 0.011 to 0.222; p = 0.030, DeLong&#x27;s test)."
+        "validation patients who have one; the model has 0.691 in the same patients. The "
+        "difference is +0.123 (95 % CI 0.011 to 0.222; p = 0.030, DeLong&#x27;s test)."
     ) in page
 
 

@@ -72,7 +72,7 @@ def test_performance_at_test_patients(
     assert points[0][1:] == [
         "default threshold (0.5)",
         "Youden index",
-        "sensitivity 0.90 or more",
+        "sensitivity of 0.90 or more",
     ]
     own = found["Operating points in the validation set, with exact 95 % CIs"]
     assert own[0][1:] == ["default threshold (0.5)"]
@@ -98,10 +98,10 @@ def test_test_patients_are_recalibrated_as_validation_patients_say(
     page = run_page(read_report(run, 1))
     # The test patients are the validation patients twice.
     before, after = (brier_score_loss(labels, expit(logits / t)) for t in (1.0, best))
-    assert f"takes the Brier score here from {before:.3f} to {after:.3f}." in page
+    assert f"with it the Brier score here is {after:.3f}, without it {before:.3f}." in page
     found = tables_of(run, min_cell=1)
     kinds = {row[0] for row in found["Groups of the reliability curve, held-out test patients"][1:]}
-    assert kinds == {"uncalibrated", f"at temperature {best:.2f}"}
+    assert kinds == {"uncalibrated", f"temperature {best:.2f}"}
     kinds = {row[0] for row in found["Groups of the reliability curve, validation patients"][1:]}
     assert kinds == {"uncalibrated"}
 
@@ -126,7 +126,7 @@ def test_balanced_sampling_is_said_to_raise_probabilities(
     make_run: Callable[..., Path], sampling: str, *, said: bool
 ) -> None:
     page = run_page(read_report(make_run(sampling=sampling), 5))
-    assert ("it is too high where the finding is rare" in page) is said
+    assert ("the probability is too high where the finding is rare" in page) is said
 
 
 def test_rounds(make_run: Callable[..., Path], tables_of: Any) -> None:
@@ -167,7 +167,7 @@ def test_the_head_tells_the_outcome(
     header = read_page(run_page(read_report(run, 5))).all("header")[0]
     low, high = pooled["auroc_ci95"]
     assert (
-        "Four sites trained one model in four rounds; in 163 validation patients the model "
+        "Four sites trained one model in four rounds; in 163 validation patients it "
         f"detected the finding with an AUROC of {pooled['auroc']:.2f} (95 % CI {low:.2f} to "
         f"{high:.2f})."
     ) in header.text
@@ -214,7 +214,7 @@ def test_score_groups_are_those_of_a_slow_loop(site_counts: Mapping[str, Histogr
         )
         assert group.patients == held
         assert group.share == pytest.approx(held / counts.sum())
-    areas = [group.density * (group.high - group.low) / 0.1 for group in groups]
+    areas = [group.density * (group.high - group.low) / 0.05 for group in groups]
     assert sum(areas) == pytest.approx(1)
     assert score_groups(counts, int(counts.sum()) + 1) == []
 
@@ -242,7 +242,7 @@ def test_an_older_run_has_no_curves(make_run: Callable[..., Path]) -> None:
 def test_refused_replies_have_their_reason(make_run: Callable[..., Path], tables_of: Any) -> None:
     found = tables_of(make_run(reason="its frozen stages differ from the base"))
     refused = found[
-        "Replies that were not used, and sites that did not answer or could not take part"
+        "Replies that were refused, and sites that did not answer or could not take part"
     ][1:]
     assert refused == [["south-2", "1, 3", "its frozen stages differ from the base"]]
     assert found["Sites that are not in the final evaluation"][1:] == [

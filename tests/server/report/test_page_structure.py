@@ -94,9 +94,11 @@ def test_every_plot_has_a_text_alternative_and_a_table(
     for svg in root.all("svg"):
         assert svg.attributes["role"] == "img"
         assert all(len(named[part]) > 3 for part in svg.attributes["aria-labelledby"].split())
-    for figure in root.all("figure"):
-        assert [len(figure.all(tag)) for tag in ("svg", "figcaption", "details")] == [1, 1, 1]
-        assert figure.all("details")[0].all("table")
+    drawn = [node for node in root.all("div") if node.attributes.get("class") == "drawn"]
+    assert len(drawn) == len(root.all("figure"))
+    for one in drawn:
+        assert [len(one.all(tag)) for tag in ("svg", "figcaption", "details")] == [1, 1, 1]
+        assert one.all("details")[0].all("table")
 
 
 def test_tables_have_captions_and_headers(page: str, read_page: Callable[[str], Any]) -> None:
@@ -130,12 +132,13 @@ def test_all_colours_are_the_style_sheets(page: str) -> None:
 def test_what_files_say_is_text(
     make_run: Callable[..., Path], read_page: Callable[[str], Any]
 ) -> None:
-    run = make_run(reason=HOSTILE, name=HOSTILE, prefix=HOSTILE)
+    run = make_run(reason=HOSTILE, name=HOSTILE, prefix=HOSTILE, finding=HOSTILE[:80])
     page = run_page(read_report(run, 5))
     root = read_page(page)
     assert "<script" not in page
-    assert root.all("h1")[0].text == HOSTILE
-    assert root.all("title")[0].text == f"FedThaw run {HOSTILE}"
+    assert root.all("h1")[0].text == f"{HOSTILE[:80]}, run run"
+    assert root.all("title")[0].text == f"{HOSTILE[:80]}, run run - FedThaw"
+    assert HOSTILE in root.all("p")[0].text
     cells = {cell.text for cell in root.all("th", "td")}
     assert {HOSTILE, f"{HOSTILE}east"} <= cells
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shared.errors import ConfigError
 from shared.model.network import build_network
 from shared.model.registry import backbone_of
-from shared.settings.config import RunConfig
+from shared.settings.config import LONGEST_FINDING, RunConfig
 from shared.settings.overrides import parse_overrides
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import key_of
@@ -170,7 +170,8 @@ def _values(item: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
         return st.integers(low, high)
     if isinstance(item.default, float):
         return st.floats(low, high)
-    return st.text(st.characters(codec="utf-8"))
+    longest = LONGEST_FINDING if item.name == "finding" else None
+    return st.text(st.characters(codec="utf-8"), max_size=longest)
 
 
 @st.composite

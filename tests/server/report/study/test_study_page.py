@@ -74,11 +74,13 @@ def test_the_sentence_claims_no_more_than_the_tests(
 ) -> None:
     result = make_study_result()
     first = result.arms[0].auroc.mean
-    assert f"First has an AUROC of {first:.2f} (95 % CI" in study_sentence(result)
+    assert f"First detected the finding with an AUROC of {first:.2f} (95 % CI" in study_sentence(
+        result
+    )
     assert study_sentence(result).endswith("significantly better: second.")
     unsure = replace(result, comparisons=(replace(result.comparisons[0], p_holm=0.05),))
     assert study_sentence(unsure).endswith(
-        "no other arm differed significantly with these patients."
+        "no other arm differed significantly from it in these patients."
     )
 
 
