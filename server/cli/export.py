@@ -30,7 +30,8 @@ def export_command(
 
     Example: fedthaw export runs/first --format safetensors,onnx --out models/first
 
-    Each file is loaded again and compared with the run's own model. ONNX needs the packages onnx,
+    Each file is loaded again and its logits of fixed images are compared with the run's own model's,
+    before it takes the place of an earlier export. Exit code 1 where they differ. ONNX needs the packages onnx,
     onnxscript and onnxruntime, which fedthaw's extra `export` installs. The safetensors file loads
     into torchvision's network.
     """
