@@ -10,6 +10,7 @@ from client.cli.federation import init, key, renew_key
 from client.cli.log import log
 from client.cli.phantoms import phantoms
 from client.cli.run import run
+from client.cli.trial import trial
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -21,3 +22,4 @@ def site() -> None:
 
 for command in (check, init, key, renew_key, approve, revoke, run, log, phantoms):
     app.command()(command)
+app.command(name="test")(trial)
