@@ -225,7 +225,7 @@ def _clock(ahead: float | None) -> Finding:
 def _registration(server: str, authority: Path | None, key: ec.EllipticCurvePrivateKey) -> Finding:
     """Whether a request that is signed with the key is let in: a heartbeat, of no node."""
     remedy = (
-        "the coordinator must register it (fedthaw server register NAME key.pub), or register a new "
+        "the coordinator must register it (fedthaw server register NAME key.pub), or enter a new "
         "one where it has ended (fedthaw site renew-key)"
     )
     with connect(server, authority, key, threading.Event()) as connection:

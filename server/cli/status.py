@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -15,18 +17,20 @@ from rich.text import Text
 
 from server.cli.options import COORDINATOR, HomeOption
 from server.terminal.progress import as_rounded, auroc_in_words, loss_in_words
-from shared.errors import ConfigError
+from server.terminal.wall import Moment, in_words, sparkline, time_left, wall
+from shared.errors import ConfigError, FedThawError
 
 SECONDS = 2.0
 """Between two looks with --watch."""
+_STEP = 0.25
+"""Between two looks at the size of the terminal."""
 _TABLE_ROUNDS = 5
-_BARS = "▁▂▃▄▅▆▇█"
 
 
 def status(
     home: HomeOption = COORDINATOR,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Look again every two seconds until Ctrl-C.")
+        bool, typer.Option("--watch", help="Fill the screen, every two seconds, until Ctrl-C.")
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
@@ -34,7 +38,8 @@ def status(
 
     Example: fedthaw server status --home coordinator --watch
 
-    The AUROC of a round is that of the pooled validation of the model that entered it.
+    The AUROC of a round is that of the pooled validation of the model that entered it. --watch goes
+    on while the server is restarted; into a file or a pipe it writes a line for each change.
     """
     from server.link.folder.home import open_home
     from server.link.progress.overview import overview
@@ -52,31 +57,78 @@ def status(
 
 
 def _watch(console: Console, look: Callable[[], dict[str, Any]]) -> None:
-    """Redraw it on a terminal; elsewhere print a line whenever a run has something new."""
+    """Fill the terminal and redraw it; elsewhere print a line for each thing that is new."""
     try:
-        if not console.is_terminal:
-            said: set[str] = set()
-            while True:
-                for line in map(describe_run, look()["runs"]):
-                    if line not in said:
-                        said.add(line)
-                        typer.echo(line)
-                time.sleep(SECONDS)
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                live.update(_picture(look(), console), refresh=True)
-                time.sleep(SECONDS)
+        if console.is_terminal and not console.is_dumb_terminal:
+            _fill(console, look)
+        else:
+            _print_changes(look)
     except KeyboardInterrupt:
         return
+
+
+def _fill(console: Console, look: Callable[[], dict[str, Any]]) -> None:
+    moment, size = Moment({"sites": {}}, utc_now(), "nothing has been read yet"), console.size
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            moment = _look_again(moment, look)
+            live.update(wall(moment, console), refresh=True)
+            until = time.monotonic() + SECONDS
+            while time.monotonic() < until:
+                time.sleep(_STEP)
+                if console.size != size:  # the window has another size
+                    size = console.size
+                    live.update(wall(moment, console), refresh=True)
+
+
+def _look_again(before: Moment, look: Callable[[], dict[str, Any]]) -> Moment:
+    """What is there now; what was seen last, and why no more, where the folder cannot be read."""
+    try:
+        return Moment(look(), utc_now())
+    except (FedThawError, OSError) as error:
+        return replace(before, complaint=str(error))
+
+
+def _print_changes(look: Callable[[], dict[str, Any]]) -> None:
+    said: dict[str, str] = {}
+    moment = Moment({}, utc_now())
+    while True:
+        moment = _look_again(moment, look)
+        for what, line in _lines(moment):
+            if said.get(what) != line:
+                said[what] = line
+                typer.echo(f"{utc_now():%Y-%m-%d %H:%M:%S} {line}")
+        time.sleep(SECONDS)
+
+
+def _lines(moment: Moment) -> Iterator[tuple[str, str]]:
+    """What a line is about, and the line."""
+    document = moment.document
+    if moment.complaint:
+        yield "", f"The coordinator's folder cannot be read: {moment.complaint}"
+        return
+    yield "", _serving(document)
+    for name, site in document["sites"].items():
+        there = "connected" if site["connected"] else "not connected"
+        why = f", cannot take part: {site['problem']}" if site["problem"] else ""
+        yield f"site {name}", f"{name} is {there}{why}"
+    for run in document["runs"]:
+        yield f"run {run['run']}", describe_run(run)
+
+
+def _serving(document: Mapping[str, Any]) -> str:
+    return "Serving." if document["serving"] else "No server process is running here."
 
 
 def describe_run(run: dict[str, Any]) -> str:
     """Where a run stands, in a line."""
     words = f"{run['run']}: {run['state']}"
+    left = time_left(run, utc_now())
+    ends = f", ends about {run['ends_about'][:16]} UTC" if left is not None else ""
     if run["failure"]:
         return f"{words}: {run['failure']}"
     if not run["last"]:
-        return f"{words}, no round of {run['rounds']} is finished"
+        return f"{words}, no round of {run['rounds']} is finished{ends}"
     last = run["last"][-1]
     away = "".join(
         f", {what}: {', '.join(last[what])}" for what in ("refused", "absent") if last[what]
@@ -84,24 +136,12 @@ def describe_run(run: dict[str, Any]) -> str:
     return (
         f"{words}, {last['round']} of {run['rounds']} rounds, loss {loss_in_words(last['loss'])}, "
         f"AUROC {auroc_in_words(last['auroc'])}, {last['bytes'] / 1e6:.2f} MB, "
-        f"{last['seconds']:.1f} s, {last['sites']} sites{away}"
-    )
-
-
-def sparkline(values: list[float | None]) -> str:
-    """A bar for each value between the lowest and the highest; a space where there is none."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return ""
-    low, span = min(known), (max(known) - min(known)) or 1.0
-    top = len(_BARS) - 1
-    return "".join(
-        " " if value is None else _BARS[round((value - low) / span * top)] for value in values
+        f"{last['seconds']:.1f} s, {last['sites']} sites{away}{ends}"
     )
 
 
 def _picture(document: dict[str, Any], console: Console) -> RenderableType:
-    serving = "Serving." if document["serving"] else "No server process is running here."
+    serving = _serving(document)
     runs = document["runs"]
     shown = [run for run in runs if run["state"] == "running"] or runs[-1:]
     rounds = [part for run in shown if run["last"] for part in _rounds(run, console)]
@@ -132,7 +172,8 @@ def _whole(title: str) -> Column:
 
 
 def _sites(sites: dict[str, Any]) -> Table:
-    table = Table(_whole("site"), "connected", "since (UTC)", box=None, pad_edge=False)
+    table = Table(_whole("site"), _whole("connected"), _whole("since (UTC)"),
+                  box=None, pad_edge=False)  # fmt: skip
     for name, site in sites.items():
         since = (site["since"] or "").split(".")[0]
         here = "yes, unable to take part" if site["problem"] else "yes"
@@ -141,8 +182,8 @@ def _sites(sites: dict[str, Any]) -> Table:
 
 
 def _runs(runs: list[dict[str, Any]]) -> Table:
-    table = Table(_whole("run"), "state", "round", "AUROC", "asked", "answered",
-                  _whole("not there"), box=None, pad_edge=False)  # fmt: skip
+    table = Table(_whole("run"), _whole("state"), _whole("round"), "AUROC", "asked", "answered",
+                  _whole("not there"), _whole("left"), box=None, pad_edge=False)  # fmt: skip
     for run in runs:
         progress = run.get("progress", {})
         missing = {*progress.get("absent", ()), *progress.get("lost", ())}
@@ -155,6 +196,7 @@ def _runs(runs: list[dict[str, Any]]) -> Table:
             str(len(progress.get("asked", ()))),
             str(len(progress.get("answered", ()))),
             ", ".join(sorted(missing)),
+            "" if (left := time_left(run, utc_now())) is None else in_words(left),
         )
     return table
 
@@ -174,6 +216,11 @@ def _rounds(run: dict[str, Any], console: Console) -> list[RenderableType]:
         for title, key in (("loss ", "loss"), ("AUROC", "auroc")):
             parts.append(Text(f"{title}  {sparkline([line[key] for line in run['last']])}"))
     return parts
+
+
+def utc_now() -> datetime:
+    """The time at this moment."""
+    return datetime.now(UTC)
 
 
 def _area(value: float | None) -> str:
