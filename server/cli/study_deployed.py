@@ -14,6 +14,7 @@ from server.cli.ordering import (
     keep_bundle,
     note_order,
     require_enough_registered,
+    require_weights_here,
     tell_bundle,
     tell_unless_served,
 )
@@ -53,6 +54,10 @@ def submit_and_follow(
     for cell, config in runs:
         with of_arm(cell.arm):
             require_enough_registered(opened, config)
+    for weights in {(one.weights, one.backbone, one.weights_sha256): (cell, one)
+                    for cell, one in runs}.values():  # fmt: skip
+        with of_arm(weights[0].arm):
+            require_weights_here(opened, weights[1])
     wanted = KeptPlan(plan, dict(settings))
     require_scores_are_kept(out, wanted)
     keep_to_plan(out, wanted)

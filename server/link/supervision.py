@@ -48,6 +48,8 @@ class Known:
     sites: tuple[RegisteredSite, ...] = ()
     """As read last, with keys that have ended since."""
     admitted: tuple[RegisteredSite, ...] = ()
+    written: bool = False
+    """Whether the status is on the disk."""
     unable: dict[str, str] = field(default_factory=dict)
     """Sites that were said to be unable to take part in the current run, and why."""
 
@@ -89,8 +91,9 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
     if (status := status_of(link, runs)) != known.status:
         for event, name in changes_of_sites(known.status, status):
             say_site(home, event, name, known.syslog)
-        known.status = status
-        write_status(home, status)
+        known.status, known.written = status, False
+    if not known.written:  # again and again: whoever waits for a run waits for this
+        known.written = write_status(home, known.status)
     while runs.notices:  # after the status, so that what is said of a run can be seen there
         say_run(home, runs.notices[0], known.syslog)
         runs.notices.popleft()
