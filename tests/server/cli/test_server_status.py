@@ -140,7 +140,7 @@ def test_on_a_terminal_it_is_drawn_again(
         if looks == 3:
             raise KeyboardInterrupt
 
-    clock = iter(range(0, 10_000, 3))
+    clock = iter(range(10_000))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     monkeypatch.setattr("time.sleep", sleep)
     monkeypatch.setattr(module, "Console", lambda: Console(force_terminal=True, width=120))
