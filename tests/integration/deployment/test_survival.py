@@ -166,6 +166,50 @@ def test_a_killed_coordinator(deploy: Deploy, undisturbed: Undisturbed, moment: 
     assert deployment.model() == undisturbed()
 
 
+@pytest.mark.parametrize("moment", ["waiting for replies", "writing the checkpoint"])
+def test_a_coordinator_that_is_ended_and_started_again(
+    deploy: Deploy, undisturbed: Undisturbed, moment: str
+) -> None:
+    """By SIGTERM, as systemd does; the run goes on by itself, and nothing of it was a failure."""
+    deployment = deploy()
+    gate = deployment.gate(deployment.sites[0], 3)
+    seen = deployment.reachable(deployment.sites[0]) / "seen"
+    stalls = moment == "writing the checkpoint"
+    server = deployment.serve(faults=MOMENTS[moment] | {"seen": seen} if stalls else None)
+    deployment.clients(None if stalls else gate)
+    submitted = deployment.submit()
+    deployment.wait(seen.exists if stalls else lambda: gate.holds(3), submitted)
+    assert server.end() == 0
+    assert "run run goes on when the server is started again" in server.said
+    gate.open(3)
+    deployment.serve()
+    deployment.finish(submitted)
+    assert not (deployment.run_folder() / "failure.json").exists()
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_of_a_run_that_is_ended_from_outside_is_continued_by_hand(
+    deploy: Deploy, undisturbed: Undisturbed, kind: signal.Signals
+) -> None:
+    """The server starts it again; here nobody waits for that, and it is stopped and resumed."""
+    deployment = deploy()
+    deployment.serve()
+    gate = deployment.gate(deployment.sites[0], 3)
+    deployment.clients(gate)
+    submitted = deployment.submit()
+    deployment.wait(lambda: gate.holds(3), submitted)
+    deployment.command("stop", "run", "--home", deployment.home)
+    deployment.kill_run(kind)
+    assert "stopped" in deployment.finish(submitted, code=1)
+    gate.open(3)
+    again = deployment.start("resume", "submit", "--home", deployment.home, "--resume", "run")
+    deployment.finish(again)
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
+
+
 def test_a_killed_process_of_a_run(deploy: Deploy, undisturbed: Undisturbed) -> None:
     """The server starts it again by itself."""
     deployment = deploy()
