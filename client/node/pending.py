@@ -116,7 +116,8 @@ def what_waits(home: SiteHome, folder: Path) -> str:
     if not plans:
         return ""
     command = f"fedthaw site approve {shlex.quote(str(folder))}"
-    named = ", ".join(plans[:_NAMED]) + (", ..." if len(plans) > _NAMED else "")
+    named = ", ".join(plans[:_NAMED])
+    named += f" and {len(plans) - _NAMED} more" if len(plans) > _NAMED else ""
     begin = "A plan waits" if len(plans) == 1 else f"{len(plans)} plans wait"
     return (
         f"{begin} for approval: {named}. To see what it does: `{command}`. To approve it: "

@@ -182,8 +182,8 @@ def _sites(sites: dict[str, Any]) -> Table:
 
 
 def _runs(runs: list[dict[str, Any]]) -> Table:
-    table = Table(_whole("run"), _whole("state"), _whole("round"), "AUROC", "asked", "answered",
-                  _whole("not there"), _whole("left"), box=None, pad_edge=False)  # fmt: skip
+    titles = ("run", "state", "round", "AUROC", "replies", "left", "not there")
+    table = Table(*map(_whole, titles), box=None, pad_edge=False)
     for run in runs:
         progress = run.get("progress", {})
         missing = {*progress.get("absent", ()), *progress.get("lost", ())}
@@ -193,18 +193,17 @@ def _runs(runs: list[dict[str, Any]]) -> Table:
             run["state"],
             f"{progress.get('round', 0)}/{run['rounds']}",
             _area(progress.get("auroc")),
-            str(len(progress.get("asked", ()))),
-            str(len(progress.get("answered", ()))),
-            ", ".join(sorted(missing)),
+            f"{len(progress.get('answered', ()))}/{len(progress.get('asked', ()))}",
             "" if (left := time_left(run, utc_now())) is None else in_words(left),
+            ", ".join(sorted(missing)),
         )
     return table
 
 
 def _rounds(run: dict[str, Any], console: Console) -> list[RenderableType]:
     """The last rounds of a run, and how loss and AUROC went over some more of them."""
-    table = Table("round", "loss", "AUROC", "MB", "seconds", "sites",
-                  _whole("refused"), _whole("absent"), box=None, pad_edge=False)  # fmt: skip
+    titles = ("round", "loss", "AUROC", "MB", "seconds", "sites", "refused", "absent")
+    table = Table(*map(_whole, titles), box=None, pad_edge=False)
     for line in run["last"][-_TABLE_ROUNDS:]:
         table.add_row(
             str(line["round"]), loss_in_words(line["loss"]), _area(line["auroc"]),

@@ -26,6 +26,7 @@ from server.run.failure import read_failure
 from server.study.cells import Cell, cells_of
 from server.study.deployed import require_all_sites, require_scores_are_kept, submit_study
 from server.study.document import is_study
+from server.study.pace import Pace
 from server.study.plan import of_arm
 from server.study.plan_file import KeptPlan, keep_to_plan
 from server.tracking.choose import require_packages
@@ -87,13 +88,15 @@ def _config_of(cell: Cell, plan: StudyPlan, settings: Mapping[str, Scalar]) -> R
 def _follow(orders: Sequence[Order], cells: Sequence[Cell], out: Path) -> None:
     named = {cell.folder(out): cell.named() for cell in cells} | {out: "counts and comparisons"}
     waiting = {order.folder for order in orders}
+    pace = Pace(len(named) - len(waiting))
     while waiting:
         for folder in sorted(waiting):
             state = read_order(folder).state
             if state == "complete":
                 waiting.discard(folder)
                 done = len(named) - len(waiting)
-                typer.echo(f"{done}/{len(named)}: {named[folder]}", err=True)
+                left = pace.left(done, len(named))
+                typer.echo(f"{done}/{len(named)}: {named[folder]}{left}", err=True)
             elif state != "waiting":
                 _raise(folder, named[folder])
         time.sleep(POLL_SECONDS)

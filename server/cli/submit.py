@@ -80,11 +80,11 @@ def submit(
     order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
     require_packages(order.config)
     require_enough_registered(opened, order.config)
-    require_weights_here(opened, order.config)
     said = end_of_log(order)
     if resume and _is_running(opened, order):
         typer.echo(f"{order.name} is running already.", err=True)
     else:
+        require_weights_here(opened, order.config)
         tell_bundle(order.bundle, [order.config], new=not resume)
         _place(opened, order)
     if not detach:

@@ -146,7 +146,7 @@ def _run(settings: Notify, document: Mapping[str, str]) -> str:
             why = getattr(error, "strerror", None) or str(error)
             return f"The notification command {program} cannot be started ({why})."
         try:
-            process.communicate(json.dumps(document).encode(), timeout=settings.seconds)
+            process.communicate(f"{json.dumps(document)}\n".encode(), timeout=settings.seconds)
         except subprocess.TimeoutExpired:
             _kill(process)
             return f"The notification command {program} was ended after {settings.seconds:g} s."
