@@ -145,7 +145,9 @@ def _problems(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         for name, site in document["sites"].items()
         if site["problem"]
     ]
-    found = [Text(one, style="bold red", overflow="fold") for one in sentences if one]
+    found: list[RenderableType] = [
+        Text(one, style="bold red", overflow="fold") for one in sentences if one
+    ]
     found += [_end_of(run) for run in _ended(document.get("runs", [])) if run["state"] == "failed"]
     if found:
         yield Group(*found, Text())
