@@ -104,7 +104,7 @@ def advance(runs: Runs) -> None:
             runs.notice(Change.queued, order)
     for order in waiting:
         if (order.folder / STOP).exists():
-            write_failure(order.folder, RunError("The run was stopped before it began."))
+            write_failure(order.folder, RunError(_stopped(order)))
             runs.notice(Change.ended, order)
         elif time.monotonic() >= runs.not_before:
             _start(runs, order)
@@ -205,6 +205,15 @@ def _conclude(runs: Runs) -> None:
         ),
     )
     runs.notice(Change.ended, order)
+
+
+def _stopped(order: Order) -> str:
+    if not _rounds(order):
+        return "The run was stopped before it began."
+    return (
+        "The run was stopped. What was done so far is kept; `fedthaw submit --resume "
+        f"{order.name}` continues it."
+    )
 
 
 def _how(code: int) -> str:

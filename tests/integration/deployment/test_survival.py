@@ -193,16 +193,16 @@ def test_a_coordinator_that_is_ended_and_started_again(
 def test_a_process_of_a_run_that_is_ended_from_outside_is_continued_by_hand(
     deploy: Deploy, undisturbed: Undisturbed, kind: signal.Signals
 ) -> None:
-    """The server starts it again; here nobody waits for that, and it is stopped and resumed."""
+    """The server would start it again; it is stopped before that, or as soon as it works."""
     deployment = deploy()
     deployment.serve()
     gate = deployment.gate(deployment.sites[0], 3)
     deployment.clients(gate)
     submitted = deployment.submit()
     deployment.wait(lambda: gate.holds(3), submitted)
-    deployment.command("stop", "run", "--home", deployment.home)
     deployment.kill_run(kind)
-    assert "stopped" in deployment.finish(submitted, code=1)
+    deployment.command("stop", "run", "--home", deployment.home)
+    assert "The run was stopped" in deployment.finish(submitted, code=1)
     gate.open(3)
     again = deployment.start("resume", "submit", "--home", deployment.home, "--resume", "run")
     deployment.finish(again)
