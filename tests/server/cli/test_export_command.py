@@ -221,7 +221,7 @@ def _scale_what_is_written(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_model, "load_final_model", load)
 
 
-@pytest.mark.parametrize("name", ["safetensors", "onnx"])
+@pytest.mark.parametrize("name", ["safetensors", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_a_file_that_computes_otherwise_replaces_nothing(
     tmp_path: Path, write_finished: Write, here: Here, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
