@@ -199,7 +199,7 @@ def test_a_process_of_a_run_that_is_ended_from_outside_is_continued_by_hand(
     deployment.kill_run(signal.SIGTERM)
     deployment.command("stop", "run", "--home", deployment.home)
     assert "The run was stopped" in deployment.finish(submitted, code=1)
-    assert "Run run is stopped" in server.said
+    deployment.wait(lambda: "Run run is stopped." in server.said, server)
     gate.open(3)
     again = deployment.start("resume", "submit", "--home", deployment.home, "--resume", "run")
     deployment.finish(again)
