@@ -17,12 +17,16 @@ from client.imaging.limits import MAXIMUM_PIXELS
 from client.policy.rules import Policy, parse_policy
 from client.site_file import FILE_NAME, read_site_file
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
-from shared.errors import SiteError
+from shared.deployment.notify import Notify, parse_notify
+from shared.errors import ConfigError, SiteError
 from shared.limits import MIN_CELL
 from shared.outcome.binary import BINARY
 from shared.outcome.encoding import Encoding
 from shared.outcome.outcome import Outcome
 
+APPROVAL, FAILED = "approval", "failed"
+EVENTS = (APPROVAL, FAILED)
+"""What a site's owner may be notified of: a plan that waits, a message that was not answered."""
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -71,6 +75,7 @@ def load_site(folder: Path) -> SiteSettings:
     file = folder / FILE_NAME
     data, compute = tables["data"], tables.get("compute", {})
     name = _checked_name(file, tables["site"]["name"])
+    _notify(file, tables)  # what is wrong there is said now
     return SiteSettings(
         folder=folder,
         name=name,
@@ -97,6 +102,19 @@ def read_policy(folder: Path) -> Policy:
     """What `folder/site.toml` lets runs do; SiteError as `load_site`, but images may be missing."""
     _, tables = _read_folder(folder)
     return parse_policy(tables.get("policy", {}))
+
+
+def read_notify(folder: Path) -> Notify:
+    """Whom `folder/site.toml` wants to be told of what; SiteError as `load_site`."""
+    folder, tables = _read_folder(folder)
+    return _notify(folder / FILE_NAME, tables)
+
+
+def _notify(file: Path, tables: Mapping[str, Mapping[str, Any]]) -> Notify:
+    try:
+        return parse_notify(dict(tables.get("notify", {})), f"{file}: [notify]", EVENTS, EVENTS)
+    except ConfigError as error:
+        raise SiteError(str(error)) from error
 
 
 def normalised_value(value: object) -> str:

@@ -37,6 +37,8 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "max-megapixels": "megapixels",
         **policy_keys(),
     },
+    # Whom to tell of what; `shared/deployment/notify.py` checks the values.
+    "notify": dict.fromkeys(("command", "webhook", "on", "seconds"), "notify"),
 }
 _REQUIRED = (
     ("site", "name"),
@@ -127,6 +129,8 @@ def _fits(kind: str, key: str, value: object) -> bool:
             return type(value) is int and 0 <= value < 10**9
         case "flag":
             return type(value) is bool
+        case "notify":
+            return True
         case "choices":
             known = allowed_values(key)
             return isinstance(value, list) and bool(value) and all(one in known for one in value)

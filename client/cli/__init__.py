@@ -13,6 +13,7 @@ from client.cli.new import new
 from client.cli.phantoms import phantoms
 from client.cli.run import run
 from client.cli.scores import scores
+from client.cli.trial import trial
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -25,3 +26,4 @@ def site() -> None:
 for command in (new, check, init, key, renew_key, approve, revoke, run, log, scores, phantoms):
     app.command()(command)
 app.command("import")(import_pictures)
+app.command("test")(trial)

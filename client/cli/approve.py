@@ -92,8 +92,16 @@ def revoke(
     """Revoke the approval of a plan, or all approvals of the code with this hash.
 
     Example: fedthaw site revoke hospitals/north 5f0c...
+
+    A plan that waits is turned down: it is no longer listed, until a run asks for it again.
     """
     home = open_site_home(site_home(folder), joined=False)
+    waiting = find_pending(home, number)
+    if waiting is not None:
+        forget_pending(home, waiting.plan)
+        _write_down(home, "plan turned down", name=number.lower())
+        typer.echo(f"Turned down: plan {number.lower()}. It is listed again if a run asks for it.")
+        return
     count = drop(home, number)
     _write_down(home, "approval revoked", name=number.lower())
     plural = "s" if count > 1 else ""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from client.cli.options import CaOption, FolderArgument, InsecureOption, ServerOption
 from client.cli.passphrase import PassphraseFileOption, ask_passphrase
 from client.cli.passphrase import passphrase_file as named_file
 from shared.audit.cli import SyslogOption
@@ -24,20 +24,17 @@ from shared.terminal.logs import log_to_terminal
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
+    from client.node.home import SiteHome
+
+log = logging.getLogger("fedthaw.site")
+
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
-    server: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="HOST:PORT, if not that of the invitation."),
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="The coordinator's ca.crt, if not the one kept here.")
-    ] = None,
+    folder: FolderArgument,
+    server: ServerOption = None,
+    ca: CaOption = None,
     passphrase_file: PassphraseFileOption = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Plain HTTP, to a --server on this machine only.")
-    ] = False,
+    insecure: InsecureOption = False,
     health: HealthOption = None,
     syslog: SyslogOption = None,
 ) -> None:
@@ -61,19 +58,36 @@ def run(
     settings = load_site(folder)  # what is wrong there is said now, not when a run begins
     home = open_site_home(site_home(folder), joined=server is None and ca is None)
     address = to_address(*parse_address(server)) if server else read_server(home)
-    key, passphrase = _open_key(home.key, named_file(passphrase_file))
-    authority = _authority(folder, address, None if insecure else ca or home.authority)
-    host = parse_address(address)[0]
-    if is_loopback(host):
-        os.environ.update(past_the_proxy(host, os.environ))
+    key, passphrase = open_key(home.key, named_file(passphrase_file))
+    authority = authority_for(folder, address, None if insecure else ca or home.authority)
+    reach_loopback_directly(address)
     log_to_terminal("fedthaw.site")
     keep_freed_memory()
     os.umask(0o077)  # nobody else on this machine reads what it writes
     stop = _stop_signal()
     require_sandbox(settings)
+    _say_what_waits(home, folder)
     copy = Syslog(syslog, "fedthaw-site") if syslog else None
     with health_service(health):
         run_site(folder.absolute(), home, address, authority, key, stop, copy, passphrase)
+
+
+def _say_what_waits(home: SiteHome, folder: Path) -> None:
+    """What the owner has to decide before this site can take part."""
+    from client.node.approvals import read_approvals
+    from client.node.pending import what_waits
+
+    if waiting := what_waits(home, folder):
+        log.warning("%s", waiting)
+    elif not read_approvals(home):
+        log.info("Nothing is approved here yet; each plan that a run brings is said here once.")
+
+
+def reach_loopback_directly(address: str) -> None:
+    """Let no proxy be asked for an address of this machine."""
+    host = parse_address(address)[0]
+    if is_loopback(host):
+        os.environ.update(past_the_proxy(host, os.environ))
 
 
 def _stop_signal() -> threading.Event:
@@ -84,7 +98,7 @@ def _stop_signal() -> threading.Event:
     return stop
 
 
-def _open_key(path: Path, file: Path | None) -> tuple[EllipticCurvePrivateKey, bytes | None]:
+def open_key(path: Path, file: Path | None) -> tuple[EllipticCurvePrivateKey, bytes | None]:
     """The site's private key, and its passphrase: that of `file`, else asked where it has one."""
     from client.node.keys import has_passphrase
     from shared.deployment.keys import load_private_key
@@ -94,7 +108,7 @@ def _open_key(path: Path, file: Path | None) -> tuple[EllipticCurvePrivateKey, b
     return load_private_key(path, passphrase), passphrase
 
 
-def _authority(folder: Path, address: str, certificate: Path | None) -> Path | None:
+def authority_for(folder: Path, address: str, certificate: Path | None) -> Path | None:
     """Whom to trust at this address; None for plain HTTP, which only this machine may be asked for.
 
     Raises ConfigError for plain HTTP to another machine, SiteError where the file is missing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -20,6 +20,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from client.node.bundles import make_room
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
+from client.node.complaints import Complaints
 from client.node.contents import describe, describe_request
 from client.node.home import SiteHome
 from client.node.permit import Permit, beyond, permit
@@ -42,6 +43,7 @@ from shared.audit.log import append
 from shared.audit.syslog import Syslog
 from shared.errors import FedThawError, SiteError
 from shared.protocol.replies import FAILED
+from shared.settings.run_plan import SHOWN_DIGITS
 
 log = logging.getLogger("fedthaw.site")
 
@@ -67,8 +69,14 @@ class Site:
     """Where entries of the audit log go too."""
     rotation: Rotation | None = None
     """How the site changes over to its next key."""
-    complaint: str = ""
-    """What was logged for its owner last."""
+    complaints: Complaints = field(init=False)
+    """What its owner has heard of messages that were not answered."""
+    working_on: tuple[int, str] | None = None
+    """The run and plan of the last message that was allowed."""
+
+    def __post_init__(self) -> None:
+        """Nothing has been said yet."""
+        self.complaints = Complaints(self.folder)
 
 
 def answer(site: Site, received: Received) -> Reply:
@@ -89,6 +97,9 @@ def answer(site: Site, received: Received) -> Reply:
             lambda: fetch_bundle(site.connection, about.fab_hash, metadata.run_id),
         )
         site.answering = given.bundle
+        if site.working_on != (metadata.run_id, given.plan):
+            site.working_on = metadata.run_id, given.plan
+            log.info("A run begins: plan %s, approved here.", given.plan[:SHOWN_DIGITS])
         context = Context(
             run_id=metadata.run_id,
             node_id=site.connection.node.node_id,
@@ -100,15 +111,16 @@ def answer(site: Site, received: Received) -> Reply:
         )  # fmt: skip
         site.settings = context.run_config
         try:
-            return _work(site, given, received, context)
+            reply = _work(site, given, received, context)
+            if reply.message.HasField("error"):
+                site.complaints.hear_reply(reply.message.error.reason)
+            return reply
         finally:
             settle(site.home)
     except (Unrecognised, RunOver, Stopped):
         raise
     except FedThawError as error:
-        if str(error) != site.complaint:  # the coordinator asks again and again
-            log.error("%s", error)
-        site.complaint = str(error)
+        site.complaints.hear(error)
         return _error(received.message, error.shareable)
     except Exception as error:
         # A bundle that is invalid, an answer that makes no sense: the client outlives it.
@@ -122,7 +134,6 @@ def _about(site: Site, run: int) -> Run:
     """The run's settings and the digest of its bundle, asked for once."""
     if site.run is None or site.run.run_id != run:
         site.run = fetch_run(site.connection, run)
-        log.info("A run begins.")
     return site.run
 
 

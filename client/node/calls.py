@@ -27,7 +27,7 @@ log = logging.getLogger("fedthaw.site")
 
 _T = TypeVar("_T")
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_CLOCK_SECONDS = 4.0
+CLOCK_SECONDS = 4.0
 """How far this machine's clock may be ahead; the coordinator takes 5 s."""
 
 
@@ -133,8 +133,8 @@ def _refusal(response: httpx.Response) -> FedThawError:
     # 412 is what Flower answers to the first question of a key that it does not know.
     if response.status_code not in (httpx.codes.UNAUTHORIZED, httpx.codes.PRECONDITION_FAILED):
         return RunOver(f"the coordinator answers {response.status_code}")
-    ahead = _clock_difference(response)
-    if ahead is not None and not -300 < ahead < _CLOCK_SECONDS:
+    ahead = clock_difference(response)
+    if ahead is not None and not -300 < ahead < CLOCK_SECONDS:
         return Unrecognised(
             f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} "
             "the coordinator's; set both by NTP"
@@ -146,7 +146,7 @@ def _refusal(response: httpx.Response) -> FedThawError:
     )
 
 
-def _clock_difference(response: httpx.Response) -> float | None:
+def clock_difference(response: httpx.Response) -> float | None:
     """Seconds that this machine's clock is ahead of the coordinator's."""
     try:
         theirs = parsedate_to_datetime(response.headers["date"])

@@ -52,7 +52,7 @@ def connect(
     yet. Raises SiteError where the authority's certificate cannot be read.
     """
     headers, signer = Headers(), Signer(key)
-    verify = _trusting(authority) if authority else False
+    verify = trusting(authority) if authority else False
     client = FleetHttpClient(
         f"{'https' if authority else 'http'}://{server}",
         interceptors=[
@@ -146,8 +146,8 @@ def beat(connection: Connection) -> None:
             connection.unrecognised = True
 
 
-def _trusting(authority: Path) -> ssl.SSLContext:
-    """Trust this authority and no other."""
+def trusting(authority: Path) -> ssl.SSLContext:
+    """Trust this authority and no other; SiteError where its certificate cannot be read."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

@@ -23,6 +23,8 @@ from shared.storage.json_file import DamagedFile, read_json, typed
 
 MOST = 100
 """Kept, the latest ones: a coordinator could ask for ever more."""
+_NAMED = 5
+"""Plans that a sentence names."""
 
 
 class _Entry(TypedDict):
@@ -52,8 +54,12 @@ class Pending:
         return plan_number(self.bundle, self.settings)
 
 
+class NotApproved(SiteError):
+    """The site's owner has not approved this code with these settings."""
+
+
 def require_approved(home: SiteHome, bundle: str, config: RunConfig, folder: Path | None) -> None:
-    """SiteError where the owner has not approved this code with these settings.
+    """NotApproved where the owner has not approved this code with these settings.
 
     The plan is kept for `fedthaw site approve`; `folder` is the site's, for that command.
     """
@@ -75,7 +81,7 @@ def require_approved(home: SiteHome, bundle: str, config: RunConfig, folder: Pat
         what = "its code is approved here, but not with these settings"
     short = plan[:SHOWN_DIGITS]
     command = f"fedthaw site approve {shlex.quote(str(folder)) if folder else 'FOLDER'}"
-    raise SiteError(
+    raise NotApproved(
         f"The coordinator asks for plan {short} (bundle {bundle}): {what}. To see what it does: "
         f"`{command}`. To approve it: `{command} {short}`",
         shareable=(
@@ -92,6 +98,34 @@ def read_pending(home: SiteHome) -> list[Pending]:
         with suppress(KeyError, ConfigError):  # of another version
             found.append(Pending(entry["bundle"], _config(entry["settings"]), entry["when"]))
     return found
+
+
+def undecided(home: SiteHome) -> list[Pending]:
+    """What waits and is not covered by an approval that was given since, the oldest first."""
+    approvals = read_approvals(home)
+    return [
+        one
+        for one in read_pending(home)
+        if not any(approval.covers(one.bundle, one.settings) for approval in approvals)
+    ]
+
+
+def what_waits(home: SiteHome, folder: Path) -> str:
+    """Which plans the owner has to decide on, in a sentence with the command; empty for none."""
+    plans = [one.plan[:SHOWN_DIGITS] for one in undecided(home)]
+    if not plans:
+        return ""
+    command = f"fedthaw site approve {shlex.quote(str(folder))}"
+    named = ", ".join(plans[:_NAMED])
+    named += f" and {len(plans) - _NAMED} more" if len(plans) > _NAMED else ""
+    begin = "A plan waits" if len(plans) == 1 else f"{len(plans)} plans wait"
+    return (
+        f"{begin} for approval: {named}. To see what it does: `{command}`. To approve it: "
+        f"`{command} {plans[0]}`"
+        if len(plans) == 1
+        else f"{begin} for approval: {named}. To see what they do: `{command}`. To approve one: "
+        f"`{command} PLAN`"
+    )
 
 
 def find_pending(home: SiteHome, number: str) -> Pending | None:

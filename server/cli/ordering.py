@@ -12,10 +12,12 @@ from server.link.folder.home import Home, is_served
 from server.link.folder.journal import Event, note
 from server.link.folder.registry import read_registry, valid_sites
 from server.link.jobs.orders import Order, settings_for_sites
+from server.link.progress.status import read_status
 from server.run.paths import with_absolute_weights
+from server.terminal.progress import reporting
 from server.training.weights import require_weights
 from shared.errors import ConfigError
-from shared.model.published import NAMED_WEIGHTS
+from shared.model.published import NAMED_WEIGHTS, PUBLISHED_WEIGHTS, cache_folder
 from shared.settings.config import RunConfig
 from shared.settings.parse import parse_run_config
 from shared.settings.run_plan import SHOWN_DIGITS, approved_settings, plan_number
@@ -36,6 +38,32 @@ def config_of(settings: Mapping[str, Scalar]) -> RunConfig:
         )
     require_weights(config, fetch=False)
     return config
+
+
+def require_weights_here(home: Home, config: RunConfig) -> None:
+    """Fetch published weights now that the run would fetch; WeightsError where that fails.
+
+    The server process may see another cache, or the network otherwise, than this command: then it
+    is left to the run, and said.
+    """
+    if config.weights not in PUBLISHED_WEIGHTS or _in_place(config):
+        return
+    if is_served(home) and read_status(home).get("cache") == str(cache_folder()):
+        with reporting():
+            require_weights(config, fetch=True)
+    else:
+        typer.echo(
+            f"The weights {config.weights} are not on this machine as this command sees it; the "
+            "run fetches them when it begins, or fails.",
+            err=True,
+        )
+
+
+def _in_place(config: RunConfig) -> bool:
+    # Imported here: it brings torch, which a wrong setting need not wait for.
+    from shared.model.pretrained import checkpoint_in_place
+
+    return checkpoint_in_place(config) is not None
 
 
 def require_enough_registered(home: Home, config: RunConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from server.cli.log import log
+from server.cli.notify import notify
 from server.cli.run import run
 from server.cli.setup import init, renew
 from server.cli.sites import invite, register, remove, sites
@@ -18,5 +19,5 @@ def server() -> None:
     """What the coordinator does."""
 
 
-for command in (init, invite, register, run, status, log, sites, remove, renew):
+for command in (init, invite, register, run, status, log, sites, remove, renew, notify):
     app.command()(command)

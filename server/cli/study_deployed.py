@@ -14,6 +14,7 @@ from server.cli.ordering import (
     keep_bundle,
     note_order,
     require_enough_registered,
+    require_weights_here,
     tell_bundle,
     tell_unless_served,
 )
@@ -25,6 +26,7 @@ from server.run.failure import read_failure
 from server.study.cells import Cell, cells_of
 from server.study.deployed import require_all_sites, require_scores_are_kept, submit_study
 from server.study.document import is_study
+from server.study.pace import Pace
 from server.study.plan import of_arm
 from server.study.plan_file import KeptPlan, keep_to_plan
 from server.tracking.choose import require_packages
@@ -53,6 +55,10 @@ def submit_and_follow(
     for cell, config in runs:
         with of_arm(cell.arm):
             require_enough_registered(opened, config)
+    for weights in {(one.weights, one.backbone, one.weights_sha256): (cell, one)
+                    for cell, one in runs}.values():  # fmt: skip
+        with of_arm(weights[0].arm):
+            require_weights_here(opened, weights[1])
     wanted = KeptPlan(plan, dict(settings))
     require_scores_are_kept(out, wanted)
     keep_to_plan(out, wanted)
@@ -82,13 +88,15 @@ def _config_of(cell: Cell, plan: StudyPlan, settings: Mapping[str, Scalar]) -> R
 def _follow(orders: Sequence[Order], cells: Sequence[Cell], out: Path) -> None:
     named = {cell.folder(out): cell.named() for cell in cells} | {out: "counts and comparisons"}
     waiting = {order.folder for order in orders}
+    pace = Pace(len(named) - len(waiting))
     while waiting:
         for folder in sorted(waiting):
             state = read_order(folder).state
             if state == "complete":
                 waiting.discard(folder)
                 done = len(named) - len(waiting)
-                typer.echo(f"{done}/{len(named)}: {named[folder]}", err=True)
+                left = pace.left(done, len(named))
+                typer.echo(f"{done}/{len(named)}: {named[folder]}{left}", err=True)
             elif state != "waiting":
                 _raise(folder, named[folder])
         time.sleep(POLL_SECONDS)

@@ -22,6 +22,7 @@ from server.cli.ordering import (
     keep_bundle,
     note_order,
     require_enough_registered,
+    require_weights_here,
     tell_bundle,
     tell_unless_served,
 )
@@ -31,8 +32,9 @@ from server.link.jobs.orders import Order, read_order, read_orders, write_order
 from server.link.progress.follow import end_of_log, follow
 from server.link.progress.status import read_status
 from server.run.failure import clear_failure
-from server.run.paths import default_folder
+from server.run.paths import REPORT, default_folder
 from server.run.process import STOP
+from server.terminal.progress import reporting
 from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
@@ -82,10 +84,12 @@ def submit(
     if resume and _is_running(opened, order):
         typer.echo(f"{order.name} is running already.", err=True)
     else:
+        require_weights_here(opened, order.config)
         tell_bundle(order.bundle, [order.config], new=not resume)
         _place(opened, order)
     if not detach:
         _follow(opened, order, said)
+        _complete_report(order.folder)
         _show(order.folder, json_output)
 
 
@@ -189,6 +193,15 @@ def _allowed(overrides: dict[str, Scalar]) -> dict[str, Scalar]:
     return overrides
 
 
+def _complete_report(run: Path) -> None:
+    """Write the report that the run's process was killed over."""
+    from server.report.leave import leave_report
+
+    if not (run / REPORT).exists():
+        with reporting():
+            leave_report(run)
+
+
 def _show(folder: Path, json_output: bool) -> None:
     from server.run.summary import read_summary, readable_summary
     from server.terminal.table import print_summary
@@ -199,6 +212,7 @@ def _show(folder: Path, json_output: bool) -> None:
     else:
         with readable_summary(folder / "summary.json"):
             print_summary(Console(), summary, str(folder))
+        typer.echo(f"Report: {folder / REPORT}", err=True)
 
 
 def _now() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torchvision
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -19,30 +21,51 @@ TOLERANCE = 1e-3
 _IMAGES = 2
 
 
-def check_safetensors(finished: FinishedRun, file: Path) -> None:
-    """Load the file as its README says; RunError, the file removed, where it computes otherwise."""
+@dataclass(frozen=True)
+class Agreement:
+    """How far the logits of a loaded file were from the run's own, at most, and over how many."""
+
+    images: int
+    difference: float
+
+    def sentence(self, name: str) -> str:
+        """What was compared and found, in a line."""
+        return (
+            f"Checked {name}: its logits of {self.images} fixed images differ from the run's model "
+            f"by at most {self.difference:.1g} (tolerance {TOLERANCE:g})."
+        )
+
+
+def check_safetensors(finished: FinishedRun, file: Path) -> Agreement:
+    """Load the file as its README says; RunError where it computes otherwise than the run's."""
     network = _network_of_readme(finished)
-    network.load_state_dict(load_file(file))
+    try:
+        network.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _different(f"it does not load: {error}") from error
     network.eval()
     images = _images(finished)
     with torch.no_grad():
-        _compare(finished, file, images, network(images).flatten())
+        return _compare(finished, images, network(images).flatten())
 
 
-def check_onnx(finished: FinishedRun, file: Path) -> bool:
-    """As `check_safetensors` by ONNX Runtime; False where that is not installed."""
+def check_onnx(finished: FinishedRun, file: Path) -> Agreement | None:
+    """As `check_safetensors` by ONNX Runtime; None where that is not installed."""
     try:
         import onnxruntime
     except ImportError:
-        return False
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        return None
     images = _images(finished)
-    logits, probabilities = session.run(["logit", "probability"], {"image": images.numpy()})
+    try:
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        logits, probabilities = session.run(["logit", "probability"], {"image": images.numpy()})
+    except Exception as error:  # its errors share no base of their own
+        raise _different(f"ONNX Runtime does not run it: {error}") from error
     found = torch.from_numpy(logits).flatten()
-    _compare(finished, file, images, found)
+    agreement = _compare(finished, images, found)
     if not torch.allclose(torch.from_numpy(probabilities).flatten(), found.sigmoid(), atol=1e-5):
-        raise _different(file, "its probabilities are not the sigmoid of its logits")
-    return True
+        raise _different("its probabilities are not the sigmoid of its logits")
+    return agreement
 
 
 def _network_of_readme(finished: FinishedRun) -> nn.Module:
@@ -62,16 +85,17 @@ def _images(finished: FinishedRun) -> Tensor:
     return (2 * noise - 1) * 1024
 
 
-def _compare(finished: FinishedRun, file: Path, images: Tensor, found: Tensor) -> None:
+def _compare(finished: FinishedRun, images: Tensor, found: Tensor) -> Agreement:
     with torch.no_grad():
         wanted = load_final_model(finished.model, finished.backbone)(images).flatten()
+    difference = float((found - wanted).abs().max())
     if not torch.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
-        raise _different(file, f"its logits differ by up to {(found - wanted).abs().max():.3g}")
+        raise _different(
+            f"its logits of {_IMAGES} fixed images differ by up to {difference:.3g}; "
+            f"{TOLERANCE:g} is allowed"
+        )
+    return Agreement(_IMAGES, difference)
 
 
-def _different(file: Path, how: str) -> RunError:
-    file.unlink(missing_ok=True)
-    return RunError(
-        f"The exported {file.name} does not compute what the run's model does ({how}), so it was "
-        "removed; export it again, and report this fault if it happens again."
-    )
+def _different(how: str) -> RunError:
+    return RunError(f"The exported file does not compute what the run's model does ({how}).")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from shared.errors import ConfigError
+from shared.errors import ConfigError, RunError
 from shared.limits import ImageFit
 from shared.model.backbone import Backbone
-from shared.run.events import Warned, emit
+from shared.run.events import Noted, Warned, emit
 from shared.run.finished import NOTICE, Calibration, FinishedRun
 from shared.storage.files import write_atomically, write_text_atomically
 
@@ -85,29 +86,51 @@ _FITS = {
 def export(finished: FinishedRun, folder: Path, formats: Collection[str]) -> tuple[Path, ...]:
     """Write the model in `formats` (of `FORMATS`), model.json and README.md; the files written.
 
-    Equal runs give equal files. Each model is loaded back and compared with the run's own: RunError
-    where it computes otherwise. ConfigError for ONNX where its packages are missing, WeightsError
-    where the model is damaged, OSError where the folder cannot be written.
+    Equal runs give equal files. Each model is loaded back and compared with the run's own before
+    it is put in place: RunError where one computes otherwise, and then nothing that was there has
+    changed. ConfigError for ONNX where its packages are missing, WeightsError where the model is
+    damaged, OSError where the folder cannot be written.
     """
-    from server.export.check import check_onnx, check_safetensors  # they bring torch
-
     facts = _facts(finished)
     onnx = _to_onnx(finished, facts) if "onnx" in formats else None  # first: it may be refused
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if "safetensors" in formats:
         written.append(folder / "model.safetensors")
-        write_atomically(written[-1], lambda file: shutil.copyfile(finished.model, file))
-        check_safetensors(finished, written[-1])
+        write_atomically(
+            _unchecked(written[-1]), lambda file: shutil.copyfile(finished.model, file)
+        )
     if onnx is not None:
         written.append(folder / "model.onnx")
-        write_atomically(written[-1], lambda file: file.write_bytes(onnx))
-        if not check_onnx(finished, written[-1]):
-            emit(Warned(UNCHECKED))
+        write_atomically(_unchecked(written[-1]), lambda file: file.write_bytes(onnx))
+    for file in written:
+        _check(finished, file)
+    for file in written:
+        os.replace(_unchecked(file), file)
     written += [folder / "model.json", folder / "README.md"]
     write_text_atomically(written[-2], json.dumps(facts, indent=1) + "\n")
     write_text_atomically(written[-1], _readme(finished, formats))
     return tuple(written)
+
+
+def _unchecked(file: Path) -> Path:
+    """Where a model lies until it has been compared."""
+    return file.with_name(f"{file.name}.unchecked")
+
+
+def _check(finished: FinishedRun, file: Path) -> None:
+    """Compare the model that is to become `file` with the run's own, and say the result."""
+    from server.export.check import check_onnx, check_safetensors  # they bring torch
+
+    check = check_safetensors if file.suffix == ".safetensors" else check_onnx
+    try:
+        agreement = check(finished, _unchecked(file))
+    except RunError as error:
+        raise RunError(
+            f"{file.name} was not exported. {error} It is kept as {_unchecked(file)}, and nothing "
+            "else has changed; export it again, and report this fault if it happens again."
+        ) from error
+    emit(Noted(agreement.sentence(file.name)) if agreement else Warned(UNCHECKED))
 
 
 def _to_onnx(finished: FinishedRun, facts: dict[str, Any]) -> bytes:

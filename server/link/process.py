@@ -20,6 +20,7 @@ from server.link.connections.visitors import Visitors
 from server.link.folder.home import Home, only_one
 from server.link.folder.journal import Event, note
 from server.link.jobs.runs import Runs, end
+from server.link.notices import read_notify
 from server.link.superlink.state import Link
 from server.link.supervision import Known, admit_registered, look_after
 from shared.audit.syslog import Syslog
@@ -48,8 +49,8 @@ class Listening:
 def serve(home: Home, listening: Listening) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
-    Raises ConfigError where the address is taken or another process serves this folder, and for
-    plain HTTP on anything but the loopback.
+    Raises ConfigError where the address is taken, another process serves this folder or notify.toml
+    is wrong, and for plain HTTP on anything but the loopback.
     """
     host = listening.host
     if not listening.encrypted and (host is None or not is_loopback(host)):
@@ -58,6 +59,7 @@ def serve(home: Home, listening: Listening) -> None:
             f"{'all its addresses' if host is None else f'--host {host}'}; use --host {LOOPBACK}, "
             "or leave --insecure out."
         )
+    read_notify(home)  # what is wrong there is said now, not when a run fails
     limits = limits_for(raise_file_limit())
     # uvloop where it is there: most of what the process does is encrypted bytes.
     loop = uvicorn.Config(_nothing).get_loop_factory()
@@ -108,6 +110,10 @@ async def _serve(home: Home, listening: Listening, limits: Limits) -> None:
     finally:
         link.closing = True
         door.close()
+        if runs.current is not None:
+            log.info("Ending; run %s goes on when the server is started again.", runs.current.name)
+        else:
+            log.info("Ending.")
         end(runs)
         sites.should_exit = local.should_exit = True
         await asyncio.gather(*serving, return_exceptions=True)

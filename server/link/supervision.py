@@ -14,7 +14,7 @@ from typing import Any
 from server.link.connections.listening import renew
 from server.link.folder.expiry import expiry_warning, key_warnings
 from server.link.folder.home import Home
-from server.link.folder.journal import Event, changes_of_status, note
+from server.link.folder.journal import Event, changes_of_sites, note
 from server.link.folder.registry import (
     RegisteredSite,
     names_by_key,
@@ -22,8 +22,10 @@ from server.link.folder.registry import (
     valid_sites,
 )
 from server.link.jobs.runs import Runs, advance
+from server.link.notices import say_run, say_site, say_unable
 from server.link.progress.status import status_of, write_status
 from server.link.superlink.state import Link
+from server.run.progress import read_progress
 from shared.audit.syslog import Syslog
 from shared.deployment.keys import fingerprint
 from shared.errors import ConfigError
@@ -46,6 +48,10 @@ class Known:
     sites: tuple[RegisteredSite, ...] = ()
     """As read last, with keys that have ended since."""
     admitted: tuple[RegisteredSite, ...] = ()
+    written: bool = False
+    """Whether the status is on the disk."""
+    unable: dict[str, str] = field(default_factory=dict)
+    """Sites that were said to be unable to take part in the current run, and why."""
 
     def __post_init__(self) -> None:
         """Note how the files are now."""
@@ -83,10 +89,25 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
         renew(home, tls)
     advance(runs)
     if (status := status_of(link, runs)) != known.status:
-        for event, name in changes_of_status(known.status, status):
-            note(home, event, known.syslog, name=name)
-        known.status = status
-        write_status(home, status)
+        for event, name in changes_of_sites(known.status, status):
+            say_site(home, event, name, known.syslog)
+        known.status, known.written = status, False
+    if not known.written:  # again and again: whoever waits for a run waits for this
+        known.written = write_status(home, known.status)
+    while runs.notices:  # after the status, so that what is said of a run can be seen there
+        say_run(home, runs.notices[0], known.syslog)
+        runs.notices.popleft()
+    _say_who_is_unable(known, runs)
+
+
+def _say_who_is_unable(known: Known, runs: Runs) -> None:
+    """Say which sites cannot take part in the current run, each time that this changes."""
+    progress = read_progress(runs.current.folder) if runs.current else None
+    unable = dict(progress.unable) if progress else {}
+    for name, reason in unable.items():
+        if runs.current and known.unable.get(name) != reason:
+            say_unable(name, runs.current.name, reason)
+    known.unable = unable
 
 
 def admit_registered(known: Known, link: Link) -> None:

@@ -56,8 +56,9 @@ def run_simulated(
     from server.report.leave import write_study
     from server.run.folder import open_run
     from server.study.asking import open_sites
-    from server.study.cells import Cell, run_cells
+    from server.study.cells import Cell, cells_of, is_done, run_cells
     from server.study.gather import study_result
+    from server.study.pace import Pace
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
     from server.study.ready import require_kept_scores, require_ready
     from shared.protocol.replies import own_sites
@@ -72,9 +73,19 @@ def run_simulated(
         require_kept_scores(plan, sites, out)
         require_ready(plan, sites, settings, out)
         keep_to_plan(out, wanted)
+        cells = list(cells_of(plan))
+        waiting = [cell for cell in cells if not is_done(cell, out)]
+        pace = Pace(len(cells) - len(waiting))
+        if waiting:
+            emit(Noted(
+                f"All {len(plan.arms)} arms can be trained. {len(waiting)} of {len(cells)} runs "
+                "are to be trained; how long that takes is said after the first."
+            ))  # fmt: skip
         run_cells(
             plan, sites, settings, out, jobs,
-            lambda cell, done, total: emit(Noted(f"{done}/{total}: {cell.named()}")),
+            lambda cell, done, total: emit(
+                Noted(f"{done}/{total}: {cell.named()}{pace.left(done, total)}")
+            ),
         )  # fmt: skip
         first = open_run(Cell(plan.arms[0], 0, 0).folder(out))
         write_study(study_result(plan, out, open_sites(first.config, sites)), out)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from server.results.shown import Shown
 from server.results.study import StudyResult
+from server.run.paths import REPORT
 from server.study.document import FILE, to_json
 from shared.run.events import Warned, emit
 from shared.storage.files import write_text_atomically
@@ -31,7 +32,6 @@ def write_study(shown: Shown[StudyResult], out: Path) -> None:
     """Write the tables and the page, and last study.json: with it the study is complete."""
     from server.report.study.data import report_of
     from server.report.study.page import study_page
-    from server.report.write import FILE as PAGE
     from server.study.table import (
         ARMS,
         COMPARED,
@@ -49,7 +49,7 @@ def write_study(shown: Shown[StudyResult], out: Path) -> None:
         "study.tex": to_latex(result),
         "arms.csv": to_csv(ARMS, arm_rows(result)),
         "comparisons.csv": to_csv(COMPARED, comparison_rows(result)),
-        PAGE: study_page(report_of(out, result, document.encode("utf-8"))),
+        REPORT: study_page(report_of(out, result, document.encode("utf-8"))),
         FILE: document,
     }
     for name, text in documents.items():

@@ -8,11 +8,10 @@ from server.report.page import run_page
 from server.report.read import read_report
 from server.report.study.data import read_study_report
 from server.report.study.page import study_page
+from server.run.paths import REPORT
 from server.study.document import is_study
 from shared.errors import RunError
 from shared.storage.files import write_text_atomically
-
-FILE = "report.html"
 
 
 def write_report(
@@ -29,7 +28,7 @@ def write_report(
         page = study_page(read_study_report(run))
     else:
         page = run_page(read_report(run, min_cell, for_others=for_others))
-    path = out or run / FILE
+    path = out or run / REPORT
     try:
         write_text_atomically(path, page)
     except OSError as error:

@@ -11,6 +11,9 @@ from pathlib import Path
 from shared.model.published import NAMED_WEIGHTS
 from shared.settings.config import RunConfig
 
+REPORT = "report.html"
+"""The page in a run's folder."""
+
 
 def default_folder() -> Path:
     """A new run's folder where none is named."""

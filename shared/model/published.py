@@ -12,10 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 PUBLISHED_WEIGHTS = ("xrv", "imagenet")
 """Weights that are fetched from where they were published; which backbones have them, these say."""
 NAMED_WEIGHTS = (*PUBLISHED_WEIGHTS, "random")
 """What `weights` may be but a file's path."""
+
+
+CACHE_VARIABLE = "FEDTHAW_CACHE"
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,12 @@ class Published:
         """The digits that the file name promises; empty where it promises none."""
         match = re.search(r"-([0-9a-f]{8,64})\.pth$", self.file)
         return match[1] if match else ""
+
+
+def cache_folder() -> Path:
+    """Where fetched checkpoints are kept: `$FEDTHAW_CACHE/weights`, else the user's cache."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return (Path(chosen) if chosen else platformdirs.user_cache_path("fedthaw")) / "weights"
 
 
 def of_torchxrayvision(file: str) -> Published:

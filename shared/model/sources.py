@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
-import platformdirs
 from torch import Tensor
 
 from shared.deployment.proxies import dropped_proxies
 from shared.errors import ConfigError, WeightsError
 from shared.model.backbone import Backbone
 from shared.model.checkpoints import read_torch_checkpoint
-from shared.model.published import Published
+from shared.model.published import Published, cache_folder
 from shared.model.registry import BACKBONES
 from shared.storage.digest import file_sha256
 from shared.storage.files import write_atomically
@@ -29,7 +28,6 @@ TIMEOUT = 30.0
 """Seconds to wait for a connection and for each next piece of a file."""
 
 MIRROR_VARIABLE = "FEDTHAW_WEIGHTS_MIRROR"
-CACHE_VARIABLE = "FEDTHAW_CACHE"
 
 _CHUNK = 1 << 20
 # As it is: with a content encoding the announced size would not be the file's.
@@ -45,12 +43,6 @@ def published_weights(weights: str, backbone: Backbone) -> Published:
             "that backbone, weights=random, or the path of a checkpoint."
         )
     return backbone.published[weights]
-
-
-def cache_folder() -> Path:
-    """Where fetched checkpoints are kept: `$FEDTHAW_CACHE/weights`, else the user's cache."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return (Path(chosen) if chosen else platformdirs.user_cache_path("fedthaw")) / "weights"
 
 
 def fetch(

@@ -43,7 +43,7 @@ COMMANDS = {
 }
 """Command -> (module:typer app, one line of help)."""
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 INTERRUPTION = (
     "Interrupted. A run that had begun goes on with --resume, a study with the same command."
 )
@@ -106,12 +106,18 @@ def options(
 
 
 def main() -> None:
-    """The console script; exit code 2 for the user's mistake, 1 for a failure."""
+    """The console script; exit code 2 for the user's mistake, 1 for a failure.
+
+    128 and the signal's number, as shells have it, after Ctrl-C (130) and SIGTERM (143).
+    """
     if "--debug" in sys.argv[1:]:
         os.environ[DEBUG_VARIABLE] = "1"
     else:
         contain_libraries()
+    ended = end_as_interrupted()
     code = run(app, sys.argv[1:], note_interruptions())
+    if code == INTERRUPTED and ended():
+        code = TERMINATED
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: a second Ctrl-C just ends it
     _unread()  # where nothing is left to be written, this changes nothing
@@ -130,6 +136,26 @@ def note_interruptions() -> Callable[[], bool]:
 
     signal.signal(signal.SIGINT, note)
     return pressed.is_set
+
+
+def end_as_interrupted() -> Callable[[], bool]:
+    """Let SIGTERM end the command as Ctrl-C does, with all that it has to put away; whether it did.
+
+    It comes from systemd, a batch system, a container's end, and whoever types `kill`.
+    """
+    asked = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends it at once
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):  # ignored, in the background of a shell
+            raise KeyboardInterrupt
+        interrupt(signal.SIGINT, frame)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, note)
+    return asked.is_set
 
 
 def run(

@@ -32,7 +32,7 @@ from server.link.connections.strict import VISITOR
 from server.link.connections.visitors import Visitor
 from server.link.superlink.room import REPLY_LIMIT
 from server.link.superlink.state import Link
-from shared.deployment.wire import SIZE_HEADER, WAIT_HEADER, WAIT_LIMIT
+from shared.deployment.wire import SIZE_HEADER, STRANGER, WAIT_HEADER, WAIT_LIMIT
 
 BODY_LIMIT = 2**25
 """Bytes of one request of the run's own process."""
@@ -111,7 +111,7 @@ def gate_for_sites(app: App, link: Link) -> App:
         if node is None:
             if visitor is not None:
                 visitor.refused("not signed by a registered site")
-            await refuse(closing(send), 401, "no registered site's signature of this moment")
+            await refuse(closing(send), 401, STRANGER)
             return
         if visitor is not None and not visitor.recognise(node):
             await refuse(closing(send), 503, "this site has too many connections")

@@ -87,6 +87,11 @@ class Home:
         return AuditLog(self.path / "audit.jsonl")
 
     @property
+    def notify(self) -> Path:
+        """Whom the server process tells of failed runs; may be missing."""
+        return self.path / "notify.toml"
+
+    @property
     def status(self) -> Path:
         """What the server process reports of itself."""
         return self.path / "status.json"

@@ -27,7 +27,9 @@ class Event(StrEnum):
     refused = "connections refused"
     began = "run started"
     stopped = "run stopped"
-    """The run's process no longer works on it: complete, failed, or stopped."""
+    """No process works on it any longer: complete, failed or stopped, and why."""
+    died = "run's process died"
+    """It is started again."""
     invited = "site invited"
     registered = "site registered"
     key_renewed = "site key renewed"
@@ -44,8 +46,8 @@ def note(home: Home, event: Event, syslog: Syslog | None = None, **facts: object
         syslog.send(line)
 
 
-def changes_of_status(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[Event, str]]:
-    """Who connected or left and which run began or stopped between two documents of `status_of`."""
+def changes_of_sites(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[Event, str]]:
+    """Who connected or left between two documents of `status_of`."""
     found: list[tuple[Event, str]] = []
     sites, earlier = now.get("sites", {}), before.get("sites", {})
     for name in sorted(sites.keys() | earlier.keys()):
@@ -54,7 +56,4 @@ def changes_of_status(before: Mapping[str, Any], now: Mapping[str, Any]) -> list
             found.append((Event.connected, name))
         elif was["connected"] and not there["connected"]:
             found.append((Event.left, name))
-    if before.get("run") != now.get("run"):
-        found += [(Event.stopped, before["run"])] if before.get("run") else []
-        found += [(Event.began, now["run"])] if now.get("run") else []
     return found

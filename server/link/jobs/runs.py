@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from flwr.supercore.fab import Fab
@@ -19,7 +21,7 @@ from flwr.supercore.fab import Fab
 from server.link.folder.home import Home
 from server.link.jobs.orders import Order, read_orders, settings_for_sites
 from server.link.superlink.state import Link
-from server.run.failure import write_failure
+from server.run.failure import read_failure, write_failure
 from server.run.ledger import read_rounds
 from server.run.process import HOME_VARIABLE, RUN_VARIABLE, STOP
 from shared.deployment.names import LOOPBACK, to_address
@@ -40,6 +42,28 @@ END_SECONDS = 10.0
 log = logging.getLogger("fedthaw.server")
 
 
+class Change(StrEnum):
+    """What has become of a run."""
+
+    queued = "queued"
+    began = "began"
+    died = "died"
+    """Its process has ended without saying why; it is started again."""
+    ended = "ended"
+    """Complete, stopped or failed."""
+
+
+@dataclass(frozen=True)
+class RunNotice:
+    """What has become of a run, and the reason where there is one."""
+
+    change: Change
+    order: Order
+    state: str
+    """As `Order.state` says."""
+    why: str = ""
+
+
 @dataclass
 class Runs:
     """What is being run, and what went wrong with it so far."""
@@ -55,6 +79,16 @@ class Runs:
     """Rounds that were done when the process was started last."""
     deaths: dict[str, int] = field(default_factory=dict)
     not_before: float = 0.0
+    notices: deque[RunNotice] = field(default_factory=deque)
+    """What nobody has heard of yet, the oldest first."""
+    queued: set[tuple[str, str]] = field(default_factory=set)
+    """Orders that were noticed, by their name and when they were submitted."""
+
+    def notice(self, change: Change, order: Order, why: str = "") -> None:
+        """Leave word of a run; of its end with the reason that its folder names."""
+        failure = read_failure(order.folder) if change is Change.ended else None
+        said = failure.sentence if failure else why
+        self.notices.append(RunNotice(change, order, order.state, said))
 
 
 def advance(runs: Runs) -> None:
@@ -65,8 +99,13 @@ def advance(runs: Runs) -> None:
         return
     waiting = [order for order in read_orders(runs.home.runs) if order.state == "waiting"]
     for order in waiting:
+        if (order.name, order.submitted) not in runs.queued:
+            runs.queued.add((order.name, order.submitted))
+            runs.notice(Change.queued, order)
+    for order in waiting:
         if (order.folder / STOP).exists():
-            write_failure(order.folder, RunError("The run was stopped before it began."))
+            write_failure(order.folder, RunError(_stopped(order)))
+            runs.notice(Change.ended, order)
         elif time.monotonic() >= runs.not_before:
             _start(runs, order)
             return
@@ -92,6 +131,7 @@ def _start(runs: Runs, order: Order) -> None:
         )
     except (OSError, ValueError) as error:
         write_failure(order.folder, RunError(f"The run's bundle cannot be used ({error})."))
+        runs.notice(Change.ended, order)
         return
     try:
         runs.process = _spawn(runs, order, token)
@@ -102,6 +142,7 @@ def _start(runs: Runs, order: Order) -> None:
         runs.not_before = time.monotonic() + RETRY_SECONDS
         return
     runs.current, runs.rounds = order, _rounds(order)
+    runs.notice(Change.began, order, f"after round {runs.rounds}" if runs.rounds else "")
 
 
 def _spawn(runs: Runs, order: Order, token: str) -> subprocess.Popen[bytes]:
@@ -144,20 +185,39 @@ def _conclude(runs: Runs) -> None:
     runs.link.end_run(runs.number)
     if order.state != "waiting":
         runs.deaths.pop(order.name, None)
+        runs.notice(Change.ended, order)
         return
     deaths = 1 if _rounds(order) > runs.rounds else runs.deaths.get(order.name, 0) + 1
     runs.deaths[order.name] = deaths
     runs.not_before = time.monotonic() + RESTART_SECONDS
-    if deaths >= DEATHS_ALLOWED:
-        runs.deaths.pop(order.name)
-        write_failure(
-            order.folder,
-            RunError(
-                f"The run's process ended {deaths} times (last with {process.returncode}) without "
-                f"finishing a round; {order.folder / 'coordinator.log'} says more. Fix this and "
-                f"continue with `fedthaw submit --resume {order.name}`."
-            ),
+    if deaths < DEATHS_ALLOWED:
+        runs.notice(
+            Change.died, order, f"{_how(process.returncode)} (attempt {deaths} of {DEATHS_ALLOWED})"
         )
+        return
+    runs.deaths.pop(order.name)
+    write_failure(
+        order.folder,
+        RunError(
+            f"The run's process ended {deaths} times (last with {process.returncode}) without "
+            f"finishing a round; {order.folder / 'coordinator.log'} says more. Fix this and "
+            f"continue with `fedthaw submit --resume {order.name}`."
+        ),
+    )
+    runs.notice(Change.ended, order)
+
+
+def _stopped(order: Order) -> str:
+    if not _rounds(order):
+        return "The run was stopped before it began."
+    return (
+        "The run was stopped. What was done so far is kept; `fedthaw submit --resume "
+        f"{order.name}` continues it."
+    )
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 def _rounds(order: Order) -> int:

@@ -45,6 +45,8 @@ def follow(home: Home, order: Order, start: int) -> None:
                 time.sleep(POLL_SECONDS)  # the result is there, the report is being written
                 continue
             if state != "waiting":
+                for line in read_lines(order.folder, start)[0]:  # said since the last look
+                    console.print(line, highlight=False, soft_wrap=True, markup=False)
                 break
             if is_served(home) != served:
                 served = not served

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from server.link.folder.expiry import expiry_warning, key_warnings
-from server.link.folder.home import Home, is_served
+from server.link.folder.home import Home, is_served, read_settings
 from server.link.folder.registry import read_registry
 from server.link.jobs.orders import Order, read_orders
 from server.link.progress.status import read_status
 from server.run.failure import read_failure
 from server.run.history import last_rounds
-from server.run.progress import read_progress
+from server.run.progress import Progress, read_progress
 from shared.settings.schedule import total_rounds
 
 
@@ -30,6 +31,7 @@ def overview(home: Home) -> dict[str, Any]:
     registered, now = read_registry(home), datetime.now(UTC)
     return {
         "serving": serving,
+        "address": read_settings(home).address,
         "warning": expiry_warning(home),
         "key_warnings": list(key_warnings(registered, now)),
         "sites": {
@@ -61,4 +63,20 @@ def _run(order: Order, current: str | None) -> dict[str, Any]:
         "rounds": total_rounds(order.config),
         "bundle": order.bundle,
         "last": [asdict(line) for line in last_rounds(order.folder / "ledger.jsonl")],
+        "ends_about": _ends_about(order, progress) if state == "running" else None,
     } | ({"progress": asdict(progress)} if progress else {})
+
+
+def _ends_about(order: Order, progress: Progress | None) -> str | None:
+    """When the run is expected to end (UTC), by what it estimated after its last round.
+
+    `Progress.seconds_left` is that estimate; nothing is known where the run has none yet.
+    """
+    if progress is None or progress.seconds_left is None:
+        return None
+    try:
+        estimated = (order.folder / "ledger.jsonl").stat().st_mtime
+    except OSError:  # before the first round
+        estimated = time.time()
+    end = datetime.fromtimestamp(estimated + progress.seconds_left, UTC)
+    return end.isoformat(timespec="seconds")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from server.link.folder.home import Home
+from shared.model.published import cache_folder
 from shared.storage.files import write_text_atomically
 from shared.storage.json_file import DamagedFile, read_json, typed
 
@@ -26,16 +27,18 @@ class _Status(TypedDict, total=False):
 
     pid: int
     run: str | None
+    cache: str
     sites: dict[str, _Site]
 
 
-def write_status(home: Home, status: dict[str, Any]) -> None:
-    """Write status.json; a full disk loses the status and nothing else."""
+def write_status(home: Home, status: dict[str, Any]) -> bool:
+    """Write status.json; whether that was possible: a full disk loses the status, nothing else."""
     status = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **status}
     try:
         write_text_atomically(home.status, json.dumps(status, indent=1) + "\n")
     except OSError:
-        return
+        return False
+    return True
 
 
 def read_status(home: Home) -> dict[str, Any]:
@@ -54,6 +57,8 @@ def status_of(link: Link, runs: Runs) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "run": runs.current.name if runs.current is not None else None,
+        # Where its runs look for published weights, for the commands that check them before.
+        "cache": str(cache_folder()),
         "sites": {
             node.name: {
                 "connected": node.status == "online",

@@ -191,11 +191,11 @@ class Deployment:
         assert "Traceback" not in submitted.said
         return submitted.said
 
-    def kill_run(self) -> None:
+    def kill_run(self, kind: signal.Signals = signal.SIGKILL) -> None:
         """Kill the process of the run that is under way."""
         for pid, words in _processes():
             if "flwr-serverapp" in words and str(self.folder) in words:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, kind)
                 return
         pytest.fail("no run is under way")
 

@@ -28,7 +28,7 @@ def test_a_run_of_two_hospitals(
     store = f"sqlite:///{deployment.folder}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    deployment.serve()
+    server = deployment.serve()
     clients = deployment.clients()
     submitted = deployment.submit(tensorboard="true")
     said = deployment.finish(submitted)
@@ -55,12 +55,25 @@ def test_a_run_of_two_hospitals(
     assert status["runs"][0]["progress"]["round"] == 5
     assert [one["loss"] for one in status["runs"][0]["last"]] == [one["loss"] for one in rounds]
 
+    assert here_is_right(deployment, capsys)
     assert clients["north"].end() == 0
+    deployment.wait(lambda: "Site north has disconnected." in server.said, server)
+    for line in ("Site north has connected.", "Run run has started.", "Run run is complete."):
+        assert server.said.count(line) == 1
     _check_what_the_site_wrote_down(deployment, capsys)
     _check_scores_stayed_at_the_site(deployment, capsys)
     _check_what_the_coordinator_wrote_down(deployment)
     _check_private(deployment.home)
     _check_private(deployment.sites[0] / "federation")
+
+
+def here_is_right(deployment: Any, capsys: pytest.CaptureFixture[str]) -> bool:
+    """Whether `site test` finds nothing wrong at a site that is connected, and disturbs nothing."""
+    code = cli.run(cli.app, ["site", "test", str(deployment.sites[0])])
+    said = capsys.readouterr().out
+    assert "registration  the coordinator knows this site's key" in said
+    assert "`fedthaw site run` is running with it" in said
+    return code == 0
 
 
 def _check_mlflow(deployment: Any, client: Any, loss: float) -> None:
@@ -133,6 +146,8 @@ def _check_what_the_coordinator_wrote_down(deployment: Any) -> None:
     named = [(entry["event"], entry["name"]) for entry in entries if "name" in entry]
     order = [("run submitted", "run"), ("run started", "run"), ("run stopped", "run")]
     assert [one for one in named if one in order] == order
+    (ended,) = (entry for entry in entries if entry["event"] == "run stopped")
+    assert ended["state"] == "complete"
     (submitted,) = (entry for entry in entries if entry["event"] == "run submitted")
     assert submitted["settings"]["min-sites"] == len(deployment.sites)
 

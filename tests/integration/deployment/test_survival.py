@@ -166,6 +166,47 @@ def test_a_killed_coordinator(deploy: Deploy, undisturbed: Undisturbed, moment: 
     assert deployment.model() == undisturbed()
 
 
+def test_a_coordinator_that_is_ended_and_started_again(
+    deploy: Deploy, undisturbed: Undisturbed
+) -> None:
+    """By SIGTERM, as systemd does; the run goes on by itself, and nothing of it was a failure."""
+    deployment = deploy()
+    server = deployment.serve()
+    gate = deployment.gate(deployment.sites[0], 3)
+    deployment.clients(gate)
+    submitted = deployment.submit()
+    deployment.wait(lambda: gate.holds(3), submitted)
+    assert server.end() == 0
+    assert "run run goes on when the server is started again" in server.said
+    gate.open(3)
+    deployment.serve()
+    deployment.finish(submitted)
+    assert not (deployment.run_folder() / "failure.json").exists()
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
+
+
+def test_a_process_of_a_run_that_is_ended_from_outside_is_continued_by_hand(
+    deploy: Deploy, undisturbed: Undisturbed
+) -> None:
+    """By SIGTERM. The server would start it again; it is stopped before that, and resumed."""
+    deployment = deploy()
+    server = deployment.serve()
+    gate = deployment.gate(deployment.sites[0], 3)
+    deployment.clients(gate)
+    submitted = deployment.submit()
+    deployment.wait(lambda: gate.holds(3), submitted)
+    deployment.kill_run(signal.SIGTERM)
+    deployment.command("stop", "run", "--home", deployment.home)
+    assert "The run was stopped" in deployment.finish(submitted, code=1)
+    deployment.wait(lambda: "Run run is stopped." in server.said, server)
+    gate.open(3)
+    again = deployment.start("resume", "submit", "--home", deployment.home, "--resume", "run")
+    deployment.finish(again)
+    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
+    assert deployment.model() == undisturbed()
+
+
 def test_a_killed_process_of_a_run(deploy: Deploy, undisturbed: Undisturbed) -> None:
     """The server starts it again by itself."""
     deployment = deploy()

@@ -208,9 +208,12 @@ def outcome_of_signal(fedthaw: Fedthaw) -> Callable[..., Outcome]:
 
     def end(process: subprocess.Popen[str], kind: signal.Signals) -> Outcome:
         outcome = fedthaw.end(process, kind)
-        expected = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: cli.INTERRUPTED}
+        expected = {
+            signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: cli.INTERRUPTED,
+            signal.SIGTERM: cli.TERMINATED,
+        }  # fmt: skip
         assert outcome.code == expected[kind]
-        if kind is signal.SIGINT:
+        if kind is not signal.SIGKILL:
             assert outcome.last_line == f"fedthaw: {cli.INTERRUPTION}"
         return outcome
 

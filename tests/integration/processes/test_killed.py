@@ -23,8 +23,10 @@ MOMENTS: dict[str, dict[str, object]] = {
     "at the final model": {"stall": "model.safetensors"},
     "before the summary": {"stall": "summary.json"},
 }
-KILLED, INTERRUPTED = signal.SIGKILL, signal.SIGINT
-QUICK = {("in a round", INTERRUPTED), ("at a checkpoint", KILLED)}
+KILLED, INTERRUPTED, TERMINATED = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
+TERMINATED_AT = ("in a round", "at a checkpoint", "before the summary")
+"""Enough, since it does what Ctrl-C does."""
+QUICK = {("in a round", INTERRUPTED), ("at a checkpoint", KILLED), ("in a round", TERMINATED)}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory, sites: Any, tiny: Any, model
             id=f"{moment}, {kind.name}",
         )
         for moment in MOMENTS
-        for kind in (KILLED, INTERRUPTED)
+        for kind in (KILLED, INTERRUPTED, TERMINATED)
+        if kind is not TERMINATED or moment in TERMINATED_AT
     ],
 )
 def test_ended_at_a_certain_moment(
@@ -94,7 +97,7 @@ def test_killed_right_after_its_start(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [KILLED, INTERRUPTED], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [KILLED, INTERRUPTED, TERMINATED], ids=lambda kind: kind.name)
 def test_ended_between_rounds(
     tmp_path: Path, sites: Any, tiny: Any, fedthaw: Any, here: Any, wait_until: Any,
     rounds_in: Any, outcome_of_signal: Any, model_of: Any, kind: signal.Signals,

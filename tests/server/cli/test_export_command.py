@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from server.export.check import check_onnx, check_safetensors
 from shared.errors import RunError
 from shared.model.final import load_final_model
+from shared.model.network import Network
 from shared.run.finished import LOCAL_STATISTICS, NOTICE, read_finished_run
 
 Here = Callable[..., tuple[int, str, str]]
@@ -61,7 +62,16 @@ def test_what_the_readme_says_gives_the_models_logits(
     code, out, err = here("export", run, "--format", "safetensors,onnx")
     folder = run / "export"
     names = ["model.safetensors", "model.onnx", "model.json", "README.md"]
-    assert (code, err) == (0, NOTICE + "\n")
+    assert code == 0
+    said = err.splitlines()
+    assert said[2:] == [NOTICE]
+    for name, line in zip(("model.safetensors", "model.onnx"), said, strict=False):
+        found = re.fullmatch(
+            rf"Checked {name}: its logits of 2 fixed images differ from the run's model by at most "
+            r"(\S+) \(tolerance 0\.001\)\.", line,
+        )  # fmt: skip
+        assert found is not None
+        assert float(found[1]) < 1e-3
     assert out.splitlines() == [str(folder / name) for name in names]
     assert {path.name for path in folder.iterdir()} == set(names)
     readme = (folder / "README.md").read_text(encoding="utf-8")
@@ -163,7 +173,7 @@ def test_thresholds_of_other_models_are_not_exported(
     calibration = {"temperature": 1.5, "operating_points": [{"name": "youden", "threshold": 0.3}]}
     run = write_finished(tmp_path / "run", calibration, batch_norm="local")
     code, _, err = here("export", run)
-    assert (code, err) == (0, f"{LOCAL_STATISTICS}\n{NOTICE}\n")
+    assert (code, err.splitlines()[1:]) == (0, [LOCAL_STATISTICS, NOTICE])
     facts = json.loads((run / "export" / "model.json").read_text(encoding="utf-8"))
     assert facts["caution"] == LOCAL_STATISTICS
     assert (facts["temperature"], facts["recalibration"], facts["operating_points"]) == (
@@ -211,19 +221,57 @@ def _scaled(file: Path) -> None:
     save_file({**state, "fc.weight": state["fc.weight"] * 1.5}, file)
 
 
-@pytest.mark.parametrize("name", ["safetensors", "onnx"])
-def test_a_file_that_computes_otherwise_is_removed(
+def _scale_what_is_written(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for whatever goes wrong between the weights and the disk."""
+    if name == "safetensors":
+
+        def copy(source: Path, target: Path) -> None:
+            target.write_bytes(source.read_bytes())
+            _scaled(target)
+
+        monkeypatch.setattr("server.export.formats.shutil.copyfile", copy)
+        return
+    from server.export import onnx_model
+
+    def load(file: Path, backbone: str) -> Network:
+        network = load_final_model(file, backbone)
+        with torch.no_grad():
+            network.get_parameter("fc.weight").mul_(1.5)
+        return network
+
+    monkeypatch.setattr(onnx_model, "load_final_model", load)
+
+
+@pytest.mark.parametrize("name", ["safetensors", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_a_file_that_computes_otherwise_replaces_nothing(
     tmp_path: Path, write_finished: Write, here: Here, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another run's file stands for whatever goes wrong between the weights and the disk."""
-    run = write_finished(tmp_path / "run")
-    assert here("export", run, "--format", name, "--out", tmp_path / "good")[0] == 0
-    _scaled(run / "model.safetensors")
-    file = tmp_path / "good" / f"model.{name}"
-    check = {"safetensors": check_safetensors, "onnx": check_onnx}[name]
-    with pytest.raises(RunError, match=r"does not compute what the run's model does \(its logits"):
-        check(read_finished_run(run), file)
-    assert not file.exists()
+    run, out = write_finished(tmp_path / "run"), tmp_path / "e"
+    assert here("export", run, "--format", name, "--out", out)[0] == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    _scale_what_is_written(name, monkeypatch)
+    code, said, err = here("export", run, "--format", name, "--out", out)
+    assert (code, said) == (1, "")
+    assert f"model.{name} was not exported." in err
+    assert re.search(r"its logits of 2 fixed images differ by up to \S+; 0.001 is allowed", err)
+    kept = {path.name: path.read_bytes() for path in out.iterdir() if path.name in before}
+    assert kept == before
+    unchecked = out / f"model.{name}.unchecked"
+    assert str(unchecked) in err
+    assert unchecked.read_bytes() != before[f"model.{name}"]
+    monkeypatch.undo()
+    assert here("export", run, "--format", name, "--out", out)[0] == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("check", [check_safetensors, check_onnx])
+def test_a_file_that_does_not_load_is_said(
+    tmp_path: Path, write_finished: Write, check: Callable[..., object]
+) -> None:
+    (tmp_path / "model").write_bytes(b"half a file")
+    run = read_finished_run(write_finished(tmp_path / "run"))
+    with pytest.raises(RunError, match="does not compute what the run's model does"):
+        check(run, tmp_path / "model")
 
 
 def test_without_onnxruntime_it_is_said_that_nothing_was_compared(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from server.cli import status as module
-from server.cli.status import sparkline
 from server.link.jobs.orders import Order, write_order
 from server.results.shown import Shown
 from server.run.ledger import RoundRecord, append_round
+from server.terminal.wall import sparkline
 from shared.settings.config import RunConfig
 
 Here = Callable[..., tuple[int, str, str]]
@@ -84,16 +85,47 @@ def test_piped_it_says_each_new_thing_in_a_line(
         step()
 
     monkeypatch.setattr("time.sleep", sleep)
-    assert here("server", "status", "--watch") == (
-        0,
-        "first: waiting, no round of 30 is finished\n"
+    code, out, err = here("server", "status", "--watch")
+    assert (code, err) == (0, "")
+    assert [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in out.splitlines()] == [
+        "No server process is running here.",
+        "first: waiting, no round of 30 is finished",
         "first: waiting, 1 of 30 rounds, loss 0.50, AUROC 0.50, 0.00 MB, 3.0 s, 2 sites, "
-        "refused: south, absent: west\n"
+        "refused: south, absent: west",
         "first: waiting, 2 of 30 rounds, loss 0.50, AUROC undefined or not shown, 0.00 MB, 3.0 s, "
-        "2 sites, "
-        "refused: south, absent: west\n",
-        "",
-    )
+        "2 sites, refused: south, absent: west",
+    ]
+
+
+def test_it_goes_on_while_the_folder_cannot_be_read(
+    here: Here, grow: Grow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a network drive is away; piped and on a screen."""
+    sites = tmp_path / "coordinator" / "sites.json"
+    clock = iter(range(10_000))
+    steps: list[Callable[[], object]] = []
+
+    def sleep(_: float) -> None:
+        if not steps:
+            raise KeyboardInterrupt
+        steps.pop(0)()
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    steps[:] = [lambda: sites.write_text("damaged"), lambda: sites.write_text("[]")]
+    code, out, _ = here("server", "status", "--watch")
+    assert code == 0
+    assert [line[20:40] for line in out.splitlines()] == [
+        "No server process is", "first: waiting, no r", "The coordinator's fo",
+        "No server process is",
+    ]  # fmt: skip
+    monkeypatch.setattr(module, "Console", lambda: Console(force_terminal=True, width=120))
+    steps[:] = [lambda: sites.write_text("damaged"), lambda: None, lambda: sites.write_text("[]"),
+                lambda: None, lambda: None]  # fmt: skip
+    code, out, err = here("server", "status", "--watch")
+    assert (code, err) == (0, "")
+    assert "Not seen since then" in out
+    assert out.rindex("NO SERVER PROCESS") > out.rindex("Not seen since then")
 
 
 def test_on_a_terminal_it_is_drawn_again(
@@ -108,12 +140,18 @@ def test_on_a_terminal_it_is_drawn_again(
         if looks == 3:
             raise KeyboardInterrupt
 
+    clock = iter(range(10_000))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     monkeypatch.setattr("time.sleep", sleep)
     monkeypatch.setattr(module, "Console", lambda: Console(force_terminal=True, width=120))
     code, out, err = here("server", "status", "--watch")
     assert (code, err) == (0, "")
-    assert out.count("No server process is running here.") >= 3
-    assert "\x1b[" in out
+    assert out.count("NO SERVER PROCESS") >= 3
+    # On a screen of its own, which is left at the end as it was found.
+    assert out.startswith("\x1b[?1049h")
+    assert "\x1b[?1049l" in out
+    # Drawn over, never cleared: nothing flickers.
+    assert out.count("\x1b[2J") <= 1
 
 
 def test_watching_is_for_people(here: Here, grow: Grow) -> None:

@@ -17,6 +17,7 @@ from server.run.process import STOP
 from server.run.progress import Progress, advance
 from shared.deployment.keys import generate_private_key, public_key_line
 from shared.errors import RunError
+from shared.model.published import cache_folder
 from shared.run import bundle
 from shared.run.bundle import Bundle
 from shared.run.events import RoundStarted, SiteUnable
@@ -87,6 +88,46 @@ def test_what_will_not_do_leaves_nothing(
     assert (code, out) == (2, "")
     assert said in err
     assert not (home / "runs").exists()
+
+
+def test_published_weights_that_cannot_be_fetched_order_nothing(
+    here: Here, home: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    for name in ("HOME", "TORCH_HOME", "FEDTHAW_CACHE"):
+        monkeypatch.setenv(name, str(home.parent / "empty"))
+    monkeypatch.setenv("FEDTHAW_WEIGHTS_MIRROR", f"http://127.0.0.1:{free_port()}")
+    with only_one(Home(home)):
+        write_status(Home(home), {"run": None, "cache": str(cache_folder())})
+        code, _, err = submit(here, "--name", "first", "--set", "weights=xrv")
+        assert code == 2
+        assert "could not be downloaded from http://127.0.0.1" in err
+        assert not (home / "runs").exists()
+        # A service with a cache of its own may reach more than this user does.
+        write_status(Home(home), {"run": None, "cache": "/var/cache/fedthaw/weights"})
+        code, _, err = submit(here, "--name", "first", "--set", "weights=xrv")
+        assert code == 0
+        assert "the run fetches them when it begins" in err
+
+
+def test_a_report_that_a_killed_server_left_out_is_written(
+    here: Here, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server.cli import submit as module
+    from server.report import leave
+
+    written: list[Path] = []
+    folder = home / "runs" / "first"
+
+    def finish(opened: object, order: object, start: int) -> None:
+        (folder / "summary.json").write_text("{}")
+
+    monkeypatch.setattr(module, "follow", finish)
+    monkeypatch.setattr(leave, "leave_report", written.append)
+    assert here("submit", "--name", "first", "--json", "--set", "weights=random")[0] == 0
+    assert written == [folder]
+    (folder / "report.html").touch()
+    assert here("submit", "--resume", "first")[0] == 2  # complete
+    assert written == [folder]
 
 
 def test_a_name_is_used_once(here: Here, home: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from shared.errors import ConfigError, WeightsError
-from shared.model.published import PUBLISHED_WEIGHTS, Published
+from shared.model.published import PUBLISHED_WEIGHTS, Published, cache_folder
 from shared.model.registry import BACKBONES, backbone_of
-from shared.model.sources import cache_folder, fetch, published_weights
+from shared.model.sources import fetch, published_weights
 
 NAME = "tiny-state.pt"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from server.link.folder.home import Home, create_home
-from server.link.folder.journal import Event, changes_of_status, note
+from server.link.folder.journal import Event, changes_of_sites, note
 from server.link.folder.registry import register, remove
 from server.link.jobs.runs import Runs
 from server.link.supervision import Known, admit_registered, look_after
@@ -71,15 +71,12 @@ GONE = {"connected": False, "since": "2"}
         ({"sites": {"a": HERE}}, {"sites": {"a": HERE | {"since": "9"}}}, [(Event.connected, "a")]),
         ({"sites": {"a": HERE}}, {"sites": {"a": GONE}}, [(Event.left, "a")]),
         ({"sites": {"a": HERE}}, {"sites": {}}, [(Event.left, "a")]),
-        ({"run": None}, {"run": "r"}, [(Event.began, "r")]),
-        ({"run": "r"}, {"run": "s"}, [(Event.stopped, "r"), (Event.began, "s")]),
-        ({"run": "r"}, {"run": None}, [(Event.stopped, "r")]),
     ],
 )
 def test_what_changed_between_two_looks(
     before: dict[str, Any], now: dict[str, Any], expected: list[tuple[Event, str]]
 ) -> None:
-    assert changes_of_status(before, now) == expected
+    assert changes_of_sites(before, now) == expected
 
 
 def test_commands_are_written_down(here: Here, home: Home, tmp_path: Path) -> None:

@@ -68,6 +68,21 @@ def test_it_ends_when_the_process_has_written_everything(
     assert capsys.readouterr().err == "report written\n"
 
 
+def test_the_last_line_is_not_lost(
+    home: Home, order: Order, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said after the last look at the log, and before the process is seen to have ended."""
+    (order.folder / "summary.json").write_text("{}")
+
+    def at_work(home: Home, order: Order) -> bool:
+        say(order, "its report could not be written")
+        return False
+
+    monkeypatch.setattr(module, "_at_work", at_work)
+    follow(home, order, end_of_log(order))
+    assert capsys.readouterr().err == "its report could not be written\n"
+
+
 def test_lines_are_told_while_the_run_goes_on(
     home: Home, order: Order, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from server.link.jobs.orders import Order
 from server.link.jobs.runs import Runs
 from server.link.process import Listening, serve
 from server.link.progress.status import read_status, status_of, write_status
+from server.link.supervision import Known, look_after
 from shared.errors import ConfigError, FedThawError
 from shared.settings.config import RunConfig
 
@@ -57,10 +58,15 @@ def test_a_status_that_cannot_be_read_says_nothing(home: Home, text: str) -> Non
     assert read_status(home) == {}
 
 
-def test_a_status_that_cannot_be_written_ends_nothing(home: Home) -> None:
+def test_a_status_that_cannot_be_written_is_written_later(wire: Any, home: Home) -> None:
+    """Whoever waits for a run waits for what stands there."""
+    known, runs = Known(home), Runs(home, wire.link, port=1)
     home.status.mkdir()
-    write_status(home, {"run": None})
+    look_after(known, wire.link, runs, None)
     assert home.status.is_dir()
+    home.status.rmdir()
+    look_after(known, wire.link, runs, None)
+    assert read_status(home)["run"] is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "hub.example.org", "10.0.0.7", "::", None])

@@ -1,0 +1,106 @@
+"""What the server process says of its sites and runs, in its log, its audit log and notifications.
+
+Each is a line with names of sites and runs and a reason that may be shared, never with data.
+"""
+
+from __future__ import annotations
+
+import logging
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from server.link.folder.home import Home
+from server.link.folder.journal import Event, note
+from server.link.jobs.runs import Change, RunNotice
+from shared.audit.syslog import Syslog
+from shared.deployment.notify import Notify, parse_notify, tell_in_background
+from shared.errors import ConfigError
+from shared.plain import shown
+from shared.settings.schedule import total_rounds
+
+log = logging.getLogger("fedthaw.server")
+
+STATES = ("failed", "stopped", "complete")
+"""Ends of a run that somebody may be notified of; by itself of the first."""
+_EVENTS = {Change.began: Event.began, Change.died: Event.died, Change.ended: Event.stopped}
+
+
+def say_site(home: Home, event: Event, name: str, syslog: Syslog | None) -> None:
+    """That a site has come or gone."""
+    note(home, event, syslog, name=name)
+    log.info("Site %s has %s.", name, "connected" if event is Event.connected else "disconnected")
+
+
+def say_unable(name: str, run: str, reason: str) -> None:
+    """That a connected site cannot take part in a run."""
+    log.warning("Site %s cannot take part in run %s: %s", name, run, _sentence(reason))
+
+
+def say_run(home: Home, notice: RunNotice, syslog: Syslog | None) -> None:
+    """What has become of a run; its end is told to whom `notify.toml` names."""
+    run, why = notice.order.name, _sentence(notice.why)
+    if notice.change in _EVENTS:
+        facts = {"state": notice.state} if notice.change is Change.ended else {}
+        facts |= {"why": notice.why} if notice.why else {}
+        note(home, _EVENTS[notice.change], syslog, name=run, **facts)
+    match notice.change:
+        case Change.queued:
+            config = notice.order.config
+            log.info(
+                "Run %s is in the queue, submitted at %s: %d rounds, at least %d sites.", run,
+                notice.order.submitted[:19], total_rounds(config), config.min_sites,
+            )  # fmt: skip
+        case Change.began:
+            log.info("Run %s %s.", run, f"continues {notice.why}" if why else "has started")
+        case Change.died:
+            log.error("The process of run %s died and is restarted: %s", run, why)
+        case Change.ended:
+            if notice.state == "failed":
+                log.error("Run %s has failed: %s", run, why)
+            else:
+                log.info("Run %s is %s.", run, notice.state)
+            _notify(home, notice)
+
+
+def read_notify(home: Home) -> Notify:
+    """Whom to tell of ended runs, nobody where there is no file; ConfigError where it is wrong."""
+    try:
+        text = home.notify.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Notify()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{home.notify} cannot be read ({error}).") from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{home.notify} is not valid TOML: {error}.") from error
+    return parse_notify(table, str(home.notify), STATES[:1], STATES)
+
+
+def facts_of(run: str, state: str, why: str) -> Mapping[str, str]:
+    """What is told of the end of a run; `text` is for chats, which show it."""
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    text = (
+        f"FedThaw: run {run} is {state}."
+        if state != "failed"
+        else (f"FedThaw: run {run} has failed: {why}")
+    )
+    return {"run": run, "state": state, "reason": why, "at": when, "text": text}
+
+
+def _notify(home: Home, notice: RunNotice) -> None:
+    try:
+        settings = read_notify(home)
+    except ConfigError as error:
+        log.error("Nobody is notified: %s", error)
+        return
+    facts = facts_of(notice.order.name, notice.state, notice.why)
+    if tell_in_background(settings, notice.state, facts, log) is not None:
+        log.info("Notifying of run %s.", notice.order.name)
+
+
+def _sentence(text: str) -> str:
+    """On one line, with a full stop."""
+    flat = shown(" ".join(text.split()))
+    return flat if not flat or flat.endswith((".", "!", "?")) else f"{flat}."

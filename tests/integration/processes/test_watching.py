@@ -1,0 +1,79 @@
+"""`fedthaw server status --watch` on a terminal of its own, as on a wall."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from server.link.folder.home import Home, only_one
+from server.link.progress.status import write_status
+
+FEDTHAW = Path(sys.executable).parent / "fedthaw"
+pytestmark = pytest.mark.slow
+
+
+class Screen:
+    """A command on a pseudo-terminal, and all that it has written there."""
+
+    def __init__(self, *words: object) -> None:
+        self.near, far = pty.openpty()
+        self.size(100, 30)
+        environment = os.environ | {"TERM": "xterm-256color"}
+        self.process = subprocess.Popen(
+            [str(FEDTHAW), *map(str, words)], stdin=far, stdout=far, stderr=far, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(far)
+        os.set_blocking(self.near, False)
+        self.text = ""
+
+    def size(self, width: int, height: int) -> None:
+        fcntl.ioctl(self.near, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+    def wait(self, condition: Callable[[str], bool]) -> str:
+        """What is written from now on, until it fulfils the condition."""
+        seen, deadline = "", time.monotonic() + 60
+        while not condition(seen):
+            assert time.monotonic() < deadline, seen
+            try:
+                seen += os.read(self.near, 2**16).decode(errors="replace")
+            except BlockingIOError:
+                time.sleep(0.05)
+            except OSError:  # the other end is closed
+                assert condition(seen), seen
+        self.text += seen
+        return seen
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_screen_for_a_wall(tmp_path: Path, here: Callable[..., object], kind: int) -> None:
+    folder = tmp_path / "coordinator"
+    here("server", "init", folder, "--name", "hub")
+    screen = Screen("server", "status", "--home", folder, "--watch")
+    screen.wait(lambda text: "NO SERVER PROCESS" in text and "Ctrl-C" in text)
+    assert "\x1b[?1049h" in screen.text
+    with only_one(Home(folder)):
+        write_status(Home(folder), {"run": None, "sites": {}})
+        screen.wait(lambda text: " SERVING " in text)
+        screen.size(40, 12)  # the window becomes smaller, and all fits in at once
+        seen = screen.wait(lambda text: text.count("Ctrl-C") >= 2)
+        last = seen.rpartition("\x1b[H")[2]
+        assert last.count("\n") <= 12
+    screen.wait(lambda text: "NO SERVER PROCESS" in text)
+    assert "\x1b[2J" not in screen.text.partition("\x1b[?1049h")[2]
+    screen.process.send_signal(kind)
+    screen.wait(lambda text: "\x1b[?1049l" in text)
+    assert screen.process.wait(30) == 0
+    assert "Traceback" not in screen.text
+    os.close(screen.near)
