@@ -22,6 +22,7 @@ def simulate(
     *,
     out: PathLike | None = None,
     settings: Mapping[str, Scalar] | None = None,
+    config: PathLike | None = None,
     resume: bool = False,
     pooled: bool = False,
     engine: Literal["in-process", "ray"] = "in-process",
@@ -34,6 +35,7 @@ def simulate(
         sites: Site folders; without any, four hospitals of phantoms are made beside `out`.
         out: The run's folder; by default runs/<time>.
         settings: Run settings by name, as {"rounds": 30}; `fedthaw settings` lists them.
+        config: A TOML file of run settings, as for --config; `settings` come before it.
         resume: Continue the run in `out`. With `sites`, begin it where there is none yet.
         pooled: Train on all sites' data as if in one place.
         engine: This process, or Flower's simulation engine.
@@ -45,7 +47,7 @@ def simulate(
     can fix, RunError where the run cannot go on.
 
     """
-    chosen = settings_of(settings, more_settings)
+    chosen = settings_of(settings, more_settings, config)
     folders = paths_of(sites)
     place = None if out is None else path_of(out)
     if engine not in tuple(Backend):
