@@ -34,7 +34,7 @@ def settings_of(
 ) -> dict[str, Scalar]:
     """Settings by their keys: `image_size` is `image-size`, NumPy's numbers are Python's.
 
-    They come before those of the file `config`. ConfigError for one that is given twice, and for
+    They win over those of the file `config`. ConfigError for one that is given twice, and for
     what is wrong in the file. Whether the others are valid is checked where they are used.
     """
     found: dict[str, Scalar] = {}

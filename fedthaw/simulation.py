@@ -35,7 +35,7 @@ def simulate(
         sites: Site folders; without any, four hospitals of phantoms are made beside `out`.
         out: The run's folder; by default runs/<time>.
         settings: Run settings by name, as {"rounds": 30}; `fedthaw settings` lists them.
-        config: A TOML file of run settings, as for --config; `settings` come before it.
+        config: A TOML file of run settings, as for --config; `settings` win over it.
         resume: Continue the run in `out`. With `sites`, begin it where there is none yet.
         pooled: Train on all sites' data as if in one place.
         engine: This process, or Flower's simulation engine.

@@ -75,7 +75,7 @@ def study(
         repeats: Repeats, each a seed, 1 to 1000.
         out: The study's folder.
         settings: Run settings of all arms by name; `fedthaw settings` lists them.
-        config: A TOML file of run settings, as for --config; `settings` come before it.
+        config: A TOML file of run settings, as for --config; `settings` win over it.
         jobs: Runs side by side.
         each_site: Add each site alone, and all data in one place.
         progress: True shows it, False only warnings; a function is called with each event.

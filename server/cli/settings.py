@@ -22,8 +22,8 @@ from shared.settings.stage_values import RANGES, former_default
 
 app = typer.Typer(add_completion=False)
 
-_TOML_HEAD = """# Run settings of FedThaw, with their defaults. Remove the # before a setting to change
-# it, and pass the file as --config FILE to simulate, study or submit; --set wins over it."""
+_TOML_HEAD = """# Run settings of FedThaw with their defaults. Remove the # of one to change it,
+# then pass the file as --config FILE to simulate, study or submit; --set wins over it."""
 
 
 @app.command()

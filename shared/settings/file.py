@@ -20,7 +20,7 @@ _LARGEST = 100_000
 
 
 def given_settings(file: Path | None, assignments: list[str] | None) -> dict[str, Scalar]:
-    """What a command was given: the file's settings, and in their place those of `--set`.
+    """The settings that a command was given: those of `--set` win over the file's.
 
     ConfigError as `read_settings_file` and `parse_overrides`.
     """
@@ -59,13 +59,11 @@ def _table(path: Path) -> Mapping[str, object]:
     try:
         return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError:
-        raise ConfigError(
-            f"The settings file {path} is not UTF-8 text; save it as UTF-8."
-        ) from None
+        raise ConfigError(f"The settings file {path} is not UTF-8 text; save it so.") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
-            f"The settings file {path} is not valid TOML: {error}. Write one setting a line, such "
-            'as image-size = 224 or weights = "xrv", with text in quotes.'
+            f"The settings file {path} is not valid TOML: {error}. Write each setting once, a "
+            'line each, such as image-size = 224 or weights = "xrv", with text in quotes.'
         ) from None
 
 

@@ -12,7 +12,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="A TOML file of run settings, such as image-size = 224; --set comes before it.",
+        help="A TOML file of run settings, such as image-size = 224; --set wins over it.",
     ),
 ]
 SetOption = Annotated[
