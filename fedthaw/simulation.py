@@ -25,6 +25,7 @@ def simulate(
     config: PathLike | None = None,
     resume: bool = False,
     pooled: bool = False,
+    quick: bool = False,
     engine: Literal["in-process", "ray"] = "in-process",
     progress: Progress = True,
     **more_settings: Scalar,
@@ -38,6 +39,7 @@ def simulate(
         config: A TOML file of run settings, as for --config; `settings` win over it.
         resume: Continue the run in `out`. With `sites`, begin it where there is none yet.
         pooled: Train on all sites' data as if in one place.
+        quick: A quick look: a small network, small images, few rounds; given settings win.
         engine: This process, or Flower's simulation engine.
         progress: True shows it, False only warnings; a function is called with each event.
         more_settings: Settings as keywords, with underscores: image_size=224.
@@ -54,7 +56,7 @@ def simulate(
         raise ConfigError(f"engine is {engine!r}; it must be one of {', '.join(Backend)}.")
     if resume and folders and place is not None and _is_empty(place):
         resume = False
-    request = Request(folders, chosen, place, resume, pooled)
+    request = Request(folders, chosen, place, resume, pooled, quick)
     try:
         with session(progress):
             folder = run_simulation(request, Backend(engine))

@@ -34,6 +34,13 @@ def simulate(
     pool: Annotated[
         bool, typer.Option("--pool", help="Train on all sites' data as if in one place.")
     ] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="A quick look: a small network, small images, few rounds; --set and --config win.",
+        ),
+    ] = False,
     backend: Annotated[
         Backend, typer.Option(help="This process, or Flower's simulation engine.")
     ] = Backend.in_process,
@@ -47,7 +54,7 @@ def simulate(
     Interrupt it at any time; the same command with --resume continues where it stopped.
     """
     overrides = given_settings(config, settings) | with_tensorboard(tensorboard)
-    request = Request(tuple(sites or ()), overrides, out, resume, pool)
+    request = Request(tuple(sites or ()), overrides, out, resume, pool, quick)
     with reporting():
         folder = run_simulation(request, backend)
     _show(folder, json_output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,8 @@ class Progress:
     """Of the model that entered the last finished round."""
     bytes: int = 0
     seconds_left: float | None = None
+    """As estimated at the time `estimated`; see `time_left`."""
+    estimated: float = 0.0
     note: str = ""
     """What the run said last to its owner, but of sites that cannot take part: see `unable`."""
 
@@ -59,11 +62,10 @@ def progress_in(folder: str) -> Iterator[None]:
         yield
         return
     state = Progress(pid=os.getpid())
-    seconds: list[float] = []
 
     def hear(event: Event) -> None:
         nonlocal state
-        after = advance(state, event, seconds)
+        after = advance(state, event)
         if after != state:
             state = after
             _write(Path(folder), state)
@@ -72,8 +74,18 @@ def progress_in(folder: str) -> Iterator[None]:
         yield
 
 
-def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
-    """The state after an event; `seconds` collects the durations of rounds."""
+def time_left(progress: Progress | None, now: float) -> float | None:
+    """Seconds until the run ends, by its last estimate; None where there is none yet.
+
+    `now` in seconds since the epoch. Once the estimate has passed, 0: it takes longer than thought.
+    """
+    if progress is None or progress.seconds_left is None:
+        return None
+    return max(0.0, progress.seconds_left - max(0.0, now - progress.estimated))
+
+
+def advance(state: Progress, event: Event) -> Progress:
+    """The state after an event."""
     match event:
         case RunStarted(_, sites, rounds, done, _):
             return replace(state, rounds=rounds, round=done, asked=sites)
@@ -96,12 +108,10 @@ def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
         case SiteLost(site, back):
             others = tuple(name for name in state.lost if name != site)
             return replace(state, lost=others if back else (*others, site))
-        case RoundFinished(number, rounds, loss, auroc, size, duration):
-            seconds.append(duration)
-            mean = sum(seconds[-3:]) / len(seconds[-3:])
+        case RoundFinished(_, _, loss, auroc, size, _, left):
             return replace(
-                state, loss=loss, auroc=auroc, bytes=state.bytes + size,
-                seconds_left=mean * (rounds - number),
+                state, loss=loss, auroc=auroc, bytes=state.bytes + size, seconds_left=left,
+                estimated=time.time(),
             )  # fmt: skip
         case Warned(text):
             return replace(state, note=text)

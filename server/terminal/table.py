@@ -25,6 +25,11 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
     for name, metrics in summary["site"].items():
         table.add_row(name, *_cells(metrics))
     console.print(table)
+    if summary.get("quick_look"):
+        console.print(
+            "A quick look, not a result: a small network, small images and few rounds.",
+            soft_wrap=True,
+        )
     if any(map(are_hidden, summary["site"].values())):
         console.print(
             "-  class smaller than the site's min-cell, a number that would reveal it, or undefined"

@@ -206,3 +206,4 @@ class Settings:
         "folder may be handed on",
     )
     pooled: bool = setting(False, "simulation only: train on all sites' data as if in one place")
+    quick: bool = setting(False, "simulation only: a quick look, which its results say they are")

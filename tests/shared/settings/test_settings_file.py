@@ -121,7 +121,7 @@ def test_the_template_has_every_setting_and_changes_none(
     lines = template.splitlines()
     chosen = [line.removeprefix("#") for line in lines if line[:1] == "#" and line[1:2] not in " "]
     found = read_settings_file(write("\n".join(chosen)))
-    own = {"sites", "out", "resume", "pooled"}
+    own = {"sites", "out", "resume", "pooled", "quick"}
     known = {key_of(item.name) for item in dataclasses.fields(RunConfig)} - own
     assert found.keys() == known
     assert parse_run_config(found) == RunConfig()
