@@ -41,7 +41,7 @@ class Federation:
     roster: Roster
     full_model_bytes: int
     """One message with the whole model in float32."""
-    expected: Expected = Expected()
+    expected: Expected = field(default_factory=Expected)
     """Of the rounds and the final evaluation."""
     disclosure: Disclosure = field(default_factory=Disclosure)
     downlink: Downlink = field(default_factory=Downlink)
