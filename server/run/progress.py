@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -49,8 +48,7 @@ class Progress:
     """Of the model that entered the last finished round."""
     bytes: int = 0
     seconds_left: float | None = None
-    """As estimated at the time `estimated`; see `time_left`."""
-    estimated: float = 0.0
+    """As estimated when the last round was finished."""
     note: str = ""
     """What the run said last to its owner, but of sites that cannot take part: see `unable`."""
 
@@ -72,16 +70,6 @@ def progress_in(folder: str) -> Iterator[None]:
 
     with listening(hear):
         yield
-
-
-def time_left(progress: Progress | None, now: float) -> float | None:
-    """Seconds until the run ends, by its last estimate; None where there is none yet.
-
-    `now` in seconds since the epoch. Once the estimate has passed, 0: it takes longer than thought.
-    """
-    if progress is None or progress.seconds_left is None:
-        return None
-    return max(0.0, progress.seconds_left - max(0.0, now - progress.estimated))
 
 
 def advance(state: Progress, event: Event) -> Progress:
@@ -110,8 +98,7 @@ def advance(state: Progress, event: Event) -> Progress:
             return replace(state, lost=others if back else (*others, site))
         case RoundFinished(_, _, loss, auroc, size, _, left):
             return replace(
-                state, loss=loss, auroc=auroc, bytes=state.bytes + size, seconds_left=left,
-                estimated=time.time(),
+                state, loss=loss, auroc=auroc, bytes=state.bytes + size, seconds_left=left
             )  # fmt: skip
         case Warned(text):
             return replace(state, note=text)

@@ -17,6 +17,7 @@ from server.report.numbers import (
     percent,
     share,
 )
+from server.results.quick import quick_look
 
 
 def outcome(report: Report) -> Html:
@@ -27,7 +28,7 @@ def outcome(report: Report) -> Html:
         element("h1", report.run),
         paragraph(sentence(report), class_="outcome"),
         None if report.finished else _unfinished(report),
-        _quick(report) if report.config.quick else None,
+        paragraph(quick_look(report.config), class_="notice") if report.config.quick else None,
         paragraph(
             "For research. Not a medical device: no decision about a patient may rest on it.",
             class_="notice",
@@ -70,17 +71,6 @@ def _unfinished(report: Report) -> Html:
         f"This run is not finished: {len(report.rounds)} of {report.planned_rounds} rounds are "
         "done. Everything below is what is there so far, of a model that still changes.",
         class_="notice unfinished",
-    )
-
-
-def _quick(report: Report) -> Html:
-    config = report.config
-    weights = "untrained weights" if config.weights == "random" else "pretrained weights"
-    return paragraph(
-        f"A quick look, not a result: {config.backbone} from {weights}, images of "
-        f"{config.image_size} pixels, {report.planned_rounds} rounds. It shows that these folders "
-        "can be trained on, and not how well.",
-        class_="notice",
     )
 
 
