@@ -57,6 +57,7 @@ def run_simulated(
     from server.run.folder import open_run
     from server.study.asking import open_sites
     from server.study.cells import Cell, run_cells
+    from server.study.estimate import study_estimate
     from server.study.gather import study_result
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
     from server.study.ready import require_kept_scores, require_ready
@@ -72,6 +73,8 @@ def run_simulated(
         require_kept_scores(plan, sites, out)
         require_ready(plan, sites, settings, out)
         keep_to_plan(out, wanted)
+        if (sentence := study_estimate(plan, sites, settings, out, jobs)) is not None:
+            emit(Noted(sentence))
         run_cells(
             plan, sites, settings, out, jobs,
             lambda cell, done, total: emit(Noted(f"{done}/{total}: {cell.named()}")),

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from server.terminal.times import time_in_words
+from server.terminal.rough import time_in_words
 from shared.run.events import (
     Downloading,
     Event,

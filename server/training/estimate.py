@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from server.federation.global_model import Reference
-from server.terminal.times import time_in_words
+from server.terminal.rough import megabytes_in_words, time_in_words
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round, stages_ever_thawed, total_rounds
 from shared.wire.arrays import Manifest
@@ -42,7 +42,7 @@ def expected_bytes(
 
 def estimate_in_words(seconds: Sequence[float] | None, size: float, rounds: int) -> str:
     """The sentence; `seconds` are those of the rounds to come, None where nothing is measured."""
-    megabytes = f"{_rounded(size / 1e6)} MB of weights will be transferred"
+    megabytes = f"{megabytes_in_words(size)} of weights will be transferred"
     if seconds is None:
         return (
             f"Estimate: {megabytes}. The time depends on the sites' machines: after each round it "
@@ -56,8 +56,3 @@ def estimate_in_words(seconds: Sequence[float] | None, size: float, rounds: int)
 
 def _size(specs: Manifest) -> float:
     return sum(math.prod(spec.shape) * _BYTES[spec.format] + _HEADER for spec in specs)
-
-
-def _rounded(value: float) -> str:
-    """Two significant digits."""
-    return f"{float(f'{value:.2g}'):,.10g}"

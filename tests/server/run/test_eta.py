@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.run.eta import Expected, unmeasured
-from server.terminal.times import time_in_words
+from server.terminal.rough import time_in_words
 from shared.settings.config import RunConfig
 
 COSTS = st.lists(st.floats(0.01, 1e4), min_size=2, max_size=12).map(tuple)

@@ -1,4 +1,4 @@
-"""Times in words."""
+"""Times and sizes that are not known exactly, in words."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def time_in_words(seconds: float) -> str:
         hours, minutes = divmod(round(seconds / 60), 60)
         return f"{hours} h {minutes:02d} min" if hours < 10 else f"{round(seconds / 3600)} h"
     return f"{seconds / 86400:.1f} days"
+
+
+def megabytes_in_words(size: float) -> str:
+    """So many bytes as megabytes, two significant digits."""
+    return f"{float(f'{size / 1e6:.2g}'):,.10g} MB"
