@@ -12,8 +12,9 @@ from server.simulation.grid import InProcessGrid
 from server.study.cells import Cell
 from server.study.estimate import study_estimate
 from shared.settings.config import RunConfig
+from shared.settings.setting import Scalar
 
-SETTINGS = {"weights": "random", "backbone": "micro", "image-size": 32}
+SETTINGS: dict[str, Scalar] = {"weights": "random", "backbone": "micro", "image-size": 32}
 PLAN = StudyPlan((Arm("whole"), Arm("alone", {"schedule": "probe"}, ("a",))), 5, 4)
 
 

@@ -39,7 +39,7 @@ VALUES = st.fixed_dictionaries(
         "lr-head": st.integers(0, 10),  # an integer where a number is asked for
         "recompute": st.booleans(),
         "sampling": st.sampled_from(["balanced", "shuffle"]),
-        "weights": st.text(st.characters(exclude_categories=("C",)), min_size=1),
+        "weights": st.text(st.characters(exclude_categories=["C"]), min_size=1),
     },
 )
 
