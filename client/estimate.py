@@ -20,7 +20,7 @@ from shared.wire.arrays import encode
 
 _FROM_CACHE = 0.02
 """What a step of the head on cached activations costs, as a share of one from images."""
-_QUICK = 1.0
+_QUICK = 5.0
 """Seconds; what took less is repeated, since the first time chooses and compiles kernels."""
 
 

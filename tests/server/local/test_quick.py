@@ -93,3 +93,18 @@ def test_a_quick_look_says_what_it_is(
     code, _, err = here("simulate", "--out", whole, "--resume", "--quick")
     assert code == 2
     assert "was not begun with --quick" in err
+
+
+def test_without_a_connection_it_is_said_before_anything_is_made(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDTHAW_WEIGHTS_MIRROR", "http://127.0.0.1:1")
+    monkeypatch.setenv("FEDTHAW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "*")
+    code, _, err = here("simulate", "--set", "weights=xrv", "--out", tmp_path / "run")
+    assert code == 2
+    assert err.startswith("fedthaw: The pretrained weights pc-nih-rsna-siim-vin-resnet50")
+    for way in (f"put it at {tmp_path}/cache/weights", "FEDTHAW_WEIGHTS_MIRROR", "--quick"):
+        assert way in err
+    assert not (tmp_path / "phantoms").exists()

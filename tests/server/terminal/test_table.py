@@ -79,3 +79,14 @@ def test_one_cohort(metrics: dict[str, Any], capsys: pytest.CaptureFixture[str])
     text = capsys.readouterr().out
     assert "All patients of external" in text
     assert "0.812" in text
+
+
+def test_an_owner_reads_why_a_number_is_missing(summary: dict[str, Any]) -> None:
+    """Nothing is hidden from them, but patients of one class have no AUROC."""
+    one_class = summarise(Histogram.from_logits([-1, 2, 3], [0, 0, 0])).to_json()
+    summary["site"]["north"] = one_class
+    text = printed({**summary, "audience": "owner"})
+    assert row(text, "north")[1:3] == ["-", "-"]
+    assert row(text, "north")[5:] == ["0", "3"]
+    assert "-  not defined: the patients evaluated there are all of one class" in text
+    assert "min-cell" not in text
