@@ -55,7 +55,9 @@ def _problem_of_table(folder: Path) -> str | None:
 
 
 def _require_weights(site: str, own: str | None, config: RunConfig) -> None:
-    path = checkpoint_in_place(config, own) if own else None
+    if own is None or config.weights == "random":  # from nothing: the site's file is not read
+        return
+    path = checkpoint_in_place(config, own)
     if path is not None and not path.is_file():
         raise WeightsError(
             f"There is no weights file {path}, which site.toml of {site} names; correct weights in "

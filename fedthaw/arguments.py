@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from shared.errors import ConfigError
+from shared.settings.file import read_settings_file
 from shared.settings.setting import Scalar, key_of
+from shared.settings.stage_values import replaced
 
 PathLike = str | os.PathLike[str]
 
@@ -26,11 +28,14 @@ def paths_of(paths: PathLike | Iterable[PathLike]) -> tuple[Path, ...]:
 
 
 def settings_of(
-    settings: Mapping[str, object] | None, keywords: Mapping[str, object]
+    settings: Mapping[str, object] | None,
+    keywords: Mapping[str, object],
+    config: PathLike | None = None,
 ) -> dict[str, Scalar]:
     """Settings by their keys: `image_size` is `image-size`, NumPy's numbers are Python's.
 
-    ConfigError for one that is given twice. Whether they are valid is checked where they are used.
+    They win over those of the file `config`. ConfigError for one that is given twice, and for
+    what is wrong in the file. Whether the others are valid is checked where they are used.
     """
     found: dict[str, Scalar] = {}
     for name, value in [*(settings or {}).items(), *keywords.items()]:
@@ -38,7 +43,7 @@ def settings_of(
         if key in found:
             raise ConfigError(f"The setting {key} is given twice; leave one of them out.")
         found[key] = _plain(value)
-    return found
+    return found if config is None else replaced(read_settings_file(path_of(config)), found)
 
 
 def _plain(value: object) -> Scalar:

@@ -22,8 +22,10 @@ def simulate(
     *,
     out: PathLike | None = None,
     settings: Mapping[str, Scalar] | None = None,
+    config: PathLike | None = None,
     resume: bool = False,
     pooled: bool = False,
+    quick: bool = False,
     engine: Literal["in-process", "ray"] = "in-process",
     progress: Progress = True,
     **more_settings: Scalar,
@@ -34,8 +36,10 @@ def simulate(
         sites: Site folders; without any, four hospitals of phantoms are made beside `out`.
         out: The run's folder; by default runs/<time>.
         settings: Run settings by name, as {"rounds": 30}; `fedthaw settings` lists them.
+        config: A TOML file of run settings, as for --config; `settings` win over it.
         resume: Continue the run in `out`. With `sites`, begin it where there is none yet.
         pooled: Train on all sites' data as if in one place.
+        quick: A quick look: a small network, small images, few rounds; given settings win.
         engine: This process, or Flower's simulation engine.
         progress: True shows it, False only warnings; a function is called with each event.
         more_settings: Settings as keywords, with underscores: image_size=224.
@@ -45,14 +49,14 @@ def simulate(
     can fix, RunError where the run cannot go on.
 
     """
-    chosen = settings_of(settings, more_settings)
+    chosen = settings_of(settings, more_settings, config)
     folders = paths_of(sites)
     place = None if out is None else path_of(out)
     if engine not in tuple(Backend):
         raise ConfigError(f"engine is {engine!r}; it must be one of {', '.join(Backend)}.")
     if resume and folders and place is not None and _is_empty(place):
         resume = False
-    request = Request(folders, chosen, place, resume, pooled)
+    request = Request(folders, chosen, place, resume, pooled, quick)
     try:
         with session(progress):
             folder = run_simulation(request, Backend(engine))

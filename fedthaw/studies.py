@@ -59,6 +59,7 @@ def study(
     repeats: int = 6,
     out: PathLike = "runs/study",
     settings: Mapping[str, Scalar] | None = None,
+    config: PathLike | None = None,
     jobs: int = 1,
     each_site: bool = False,
     progress: Progress = True,
@@ -74,6 +75,7 @@ def study(
         repeats: Repeats, each a seed, 1 to 1000.
         out: The study's folder.
         settings: Run settings of all arms by name; `fedthaw settings` lists them.
+        config: A TOML file of run settings, as for --config; `settings` win over it.
         jobs: Runs side by side.
         each_site: Add each site alone, and all data in one place.
         progress: True shows it, False only warnings; a function is called with each event.
@@ -88,7 +90,7 @@ def study(
     ):  # fmt: skip
         if not least <= value <= most:
             raise ConfigError(f"{name} is {value}; it must lie in {least} to {most}.")
-    shared_settings = settings_of(settings, more_settings)
+    shared_settings = settings_of(settings, more_settings, config)
     require_free(shared_settings, "settings")
     folders = paths_of(sites)
     if not folders:

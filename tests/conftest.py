@@ -177,6 +177,7 @@ def plain() -> dict[str, Any]:
     """Float32, and nothing drawn while training but the order of the images."""
     return {
         "precision": "float32",
+        "update_dtype": "float32",
         "feature_cache": "off",
         "dropout": 0.0,
         "sampling": "shuffle",

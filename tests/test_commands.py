@@ -187,9 +187,10 @@ def test_piped_output_is_plain_lines(tmp_path: Path, write_site: Callable[..., P
     assert ESCAPE not in done.stdout + done.stderr
     assert "\r" not in done.stdout + done.stderr
     # What the rules of a deployed site would refuse is one line a site.
-    note, begun, *rounds = done.stderr.splitlines()
+    note, begun, estimate, *rounds = done.stderr.splitlines()
     assert note.startswith("north: Deployed, this site would refuse the run: least-training-")
     assert re.fullmatch(rf"Run \S+ begins: 2 rounds with north\. Folder: {tmp_path}/run", begun)
+    assert estimate.startswith("Estimate: about ")
     assert [line.partition(":")[0] for line in rounds] == ["Round 1/2", "Round 2/2"]
     assert done.stdout.splitlines()[-1].endswith(f"Run folder: {tmp_path}/run")
 

@@ -20,15 +20,13 @@ from client.settings import read_policy
 from shared.audit.log import append, user
 from shared.errors import SiteError
 from shared.settings.config import RunConfig
-from shared.settings.overrides import OWN_OPTIONS, parse_overrides
+from shared.settings.file import given_settings
+from shared.settings.overrides import OWN_OPTIONS
 from shared.settings.parse import parse_run_config
 from shared.settings.run_plan import SHOWN_DIGITS, approved_settings, plan_number
+from shared.terminal.settings import ConfigOption, SetOption
 
 Folder = Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")]
-SettingsOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the run; may be repeated."),
-]
 
 
 def approve(
@@ -43,7 +41,8 @@ def approve(
     installed: Annotated[
         bool, typer.Option("--installed", help="The code of the fedthaw installed here.")
     ] = False,
-    settings: SettingsOption = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
     any_settings: Annotated[
         bool,
         typer.Option(
@@ -59,28 +58,31 @@ def approve(
 
     Without PLAN or HASH it shows in plain words what is waiting and what is approved. PLAN approves
     one of these. A plan may be approved before it is asked for: --installed (or HASH) with --set
-    for each setting that is not the default. A running site uses the approval at once.
+    for each setting that is not the default, or --config. A running site uses the approval at once.
     """
     home = open_site_home(site_home(folder), joined=False)
     policy = read_policy(folder)
     if number is None and not installed:
-        if settings or any_settings:
+        if settings or config or any_settings:
             raise SiteError("Name what may run so: HASH or --installed.")
         _show(folder, home, policy)
     elif number is not None and installed:
         raise SiteError("Name what may run here: either PLAN, HASH or --installed.")
     elif number is not None and (found := find_pending(home, number)) is not None:
-        if settings or any_settings:
-            raise SiteError(f"Plan {number} has its settings; leave --set and --any-... out.")
+        if settings or config or any_settings:
+            raise SiteError(
+                f"Plan {number} has its settings; leave --set, --config and --any-... out."
+            )
         _approve(home, policy, found.bundle, found.config, note)
         forget_pending(home, found.plan)
     else:
         bundle = _own_bundle() if number is None else checked_digest(number)
-        if not settings and not any_settings:
+        given = bool(settings or config)
+        if not given and not any_settings:
             raise SiteError(_which_settings(folder))
-        if settings and any_settings:
-            raise SiteError("Give either --set or --any-settings-within-policy.")
-        _approve(home, policy, bundle, _config(settings) if settings else None, note)
+        if given and any_settings:
+            raise SiteError("Give either --set and --config or --any-settings-within-policy.")
+        _approve(home, policy, bundle, _config(config, settings) if given else None, note)
 
 
 def revoke(
@@ -179,8 +181,8 @@ def _own_bundle() -> str:
     return build_bundle().digest
 
 
-def _config(settings: list[str]) -> RunConfig:
-    overrides = parse_overrides(settings)
+def _config(file: Path | None, settings: list[str] | None) -> RunConfig:
+    overrides = given_settings(file, settings)
     if reserved := sorted(OWN_OPTIONS & overrides.keys()):
         raise SiteError(f"{', '.join(reserved)} is no setting that a site approves; leave it out.")
     return parse_run_config(overrides)
@@ -189,6 +191,7 @@ def _config(settings: list[str]) -> RunConfig:
 def _which_settings(folder: Path) -> str:
     return (
         "An approval is of code and settings. Say with which settings it may run: --set KEY=VALUE "
-        "for each that is not the default, or --any-settings-within-policy for all that [policy] "
+        "for each that is not the default (or --config FILE), or --any-settings-within-policy for "
+        "all that [policy] "
         f"of site.toml allows. `fedthaw site approve {folder}` shows the plans that wait."
     )

@@ -13,7 +13,8 @@ from server.local.request import Request
 from server.local.simulation import Backend
 from server.local.simulation import simulate as run_simulation
 from server.terminal.progress import reporting
-from shared.settings.overrides import parse_overrides
+from shared.settings.file import given_settings
+from shared.terminal.settings import ConfigOption, SetOption
 
 app = typer.Typer(add_completion=False)
 
@@ -24,16 +25,21 @@ def simulate(
         list[Path] | None,
         typer.Argument(help="Site folders; if none, four synthetic hospitals are made."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A run setting; may be repeated."),
-    ] = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; default: runs/<run id>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     pool: Annotated[
         bool, typer.Option("--pool", help="Train on all sites' data as if in one place.")
+    ] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="A quick look: a small network, small images, few rounds; --set and --config win.",
+        ),
     ] = False,
     backend: Annotated[
         Backend, typer.Option(help="This process, or Flower's simulation engine.")
@@ -47,8 +53,8 @@ def simulate(
 
     Interrupt it at any time; the same command with --resume continues where it stopped.
     """
-    overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
-    request = Request(tuple(sites or ()), overrides, out, resume, pool)
+    overrides = given_settings(config, settings) | with_tensorboard(tensorboard)
+    request = Request(tuple(sites or ()), overrides, out, resume, pool, quick)
     with reporting():
         folder = run_simulation(request, backend)
     _show(folder, json_output)

@@ -14,7 +14,8 @@ from server.results.plan import StudyPlan
 from server.study.plan import read_arms, require_free, shipped_arms
 from shared.errors import ConfigError
 from shared.run.events import Event, Noted, Warned, listening
-from shared.settings.overrides import parse_overrides
+from shared.settings.file import given_settings
+from shared.terminal.settings import ConfigOption, SetOption
 
 app = typer.Typer(add_completion=False)
 
@@ -30,12 +31,8 @@ def study(
     ] = "paper",
     folds: Annotated[int, typer.Option(min=2, max=100, help="Folds of each repeat.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Repeats, each a seed.")] = 6,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="A run setting of all arms; may be repeated."
-        ),
-    ] = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
     out: Annotated[Path, typer.Option(help="The folder of a simulated study.")] = Path(
         "runs/study"
     ),
@@ -55,8 +52,8 @@ def study(
     to the coordinator's sites. Finished runs are kept: the same command continues where it was
     interrupted.
     """
-    shared_settings = parse_overrides(settings or [])
-    require_free(shared_settings, "--set")
+    shared_settings = given_settings(config, settings)
+    require_free(shared_settings, "--set or --config")
     if sites:
         chosen = plan_simulated(
             sites, read_arms(arms), folds, repeats, shared_settings, each_site=each_site

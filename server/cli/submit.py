@@ -38,10 +38,12 @@ from server.terminal.progress import reporting
 from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError
-from shared.settings.overrides import OWN_OPTIONS, parse_overrides
+from shared.settings.file import given_settings
+from shared.settings.overrides import OWN_OPTIONS
 from shared.settings.setting import Scalar
 from shared.settings.stage_values import replaced
 from shared.storage.files import write_private
+from shared.terminal.settings import ConfigOption, SetOption
 
 app = typer.Typer(add_completion=False)
 stop_app = typer.Typer(add_completion=False)
@@ -50,10 +52,8 @@ stop_app = typer.Typer(add_completion=False)
 @app.command()
 def submit(
     home: HomeOption = COORDINATOR,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A run setting; may be repeated."),
-    ] = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
     name: Annotated[
         str | None, typer.Option(help="The run's name; default: its date and time.")
     ] = None,
@@ -76,7 +76,7 @@ def submit(
     """
     opened = open_home(home)
     os.umask(0o077)
-    overrides = parse_overrides(settings or []) | with_tensorboard(tensorboard)
+    overrides = given_settings(config, settings) | with_tensorboard(tensorboard)
     order = _resumed(opened, resume, name, overrides) if resume else _new(opened, name, overrides)
     require_packages(order.config)
     require_enough_registered(opened, order.config)
@@ -168,12 +168,14 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
             f"(`fedthaw stop {run}` asks it to stop), and continue it then."
         )
     free = {item.replace("_", "-") for item in RESUMABLE_CHANGES} - {"resume", "out"}
-    if fixed := sorted(_allowed(overrides).keys() - free):
+    before = order.config.to_flat()
+    changed = {key for key, value in _allowed(overrides).items() if before.get(key) != value}
+    if fixed := sorted(changed - free):
         raise ConfigError(
             f"A continued run keeps its {', '.join(fixed)}; only {', '.join(sorted(free))} may "
             "change. Leave it out, or submit a new run."
         )
-    config = config_of(replaced(order.config.to_flat(), overrides))
+    config = config_of(replaced(before, overrides))
     return replace(order, submitted=_now(), config=config)
 
 

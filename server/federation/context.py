@@ -17,6 +17,7 @@ from server.federation.downlink import Downlink
 from server.federation.global_model import Reference
 from server.federation.messaging import Question
 from server.federation.roster import Roster
+from server.run.eta import Expected
 from server.run.process import raise_if_stopped
 from server.run.saving import RoundWriter
 from shared.protocol.describe import SiteDescription
@@ -40,6 +41,8 @@ class Federation:
     roster: Roster
     full_model_bytes: int
     """One message with the whole model in float32."""
+    expected: Expected = field(default_factory=Expected)
+    """Of the rounds and the final evaluation."""
     disclosure: Disclosure = field(default_factory=Disclosure)
     downlink: Downlink = field(default_factory=Downlink)
     writer: RoundWriter = field(default_factory=RoundWriter)

@@ -7,31 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from server.local.small import small_settings
 from server.run.folder import ended_before_it_began, open_run
 from server.run.paths import default_folder, with_absolute_weights
 from shared.errors import ConfigError
-from shared.model.registry import BACKBONES
 from shared.settings.config import RunConfig
 from shared.settings.overrides import OWN_OPTIONS
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import Scalar
-from shared.settings.stage_values import DEFAULTS, former_of, replaced
+from shared.settings.stage_values import replaced
 
 PHANTOM_HOSPITALS = ("north", "east", "south", "west")
-
-DEMO_SETTINGS: dict[str, Scalar] = {
-    "weights": "random",
-    "backbone": "resnet18",
-    "image-size": 112,
-    "probe-rounds": 2,
-    "rounds": 32,
-    "thaw-at": "0.05,0.15,0.3",
-    "lr-head": 2e-3,
-    "rates": "0.002,0.002,0.002",
-    "cutmix-probability": 0.0,
-}
-"""A run on phantoms where nothing else is asked for: no download, so a smaller network that learns
-from nothing, with higher rates and earlier thawing than a pretrained one wants."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +31,8 @@ class Request:
     out: Path | None = None
     resume: bool = False
     pooled: bool = False
+    quick: bool = False
+    """Small settings where none are given, and results that say so."""
 
     @property
     def of_phantoms(self) -> bool:
@@ -61,7 +49,7 @@ def resolve(request: Request) -> RunConfig:
     if reserved := OWN_OPTIONS & set(request.settings):
         raise ConfigError(
             f"{', '.join(sorted(reserved))} cannot be set with --set here; name the site folders "
-            "as arguments and use --out, --resume and --pool."
+            "as arguments and use --out, --resume, --pool and --quick."
         )
     if request.resume and request.out is None:
         raise ConfigError("--resume needs --out with the folder of the run to continue.")
@@ -69,8 +57,9 @@ def resolve(request: Request) -> RunConfig:
     if request.resume and not (request.sites and ended_before_it_began(folder)):
         return _stored(folder, request)
     settings, sites = request.settings, request.sites
+    if request.quick or not sites:
+        settings = small_settings(settings)
     if not sites:
-        settings = _demo_settings(settings)
         sites = tuple(phantoms_beside(folder) / name for name in PHANTOM_HOSPITALS)
     folders = _distinct(sites)
     given: dict[str, Scalar] = {
@@ -80,6 +69,7 @@ def resolve(request: Request) -> RunConfig:
         "sites": os.pathsep.join(map(str, folders)),
         "resume": request.resume,
         "pooled": request.pooled,
+        "quick": request.quick,
     }
     return with_absolute_weights(parse_run_config(given))
 
@@ -87,15 +77,6 @@ def resolve(request: Request) -> RunConfig:
 def phantoms_beside(run: Path) -> Path:
     """Where the phantom hospitals of a run are made."""
     return run.parent / "phantoms"
-
-
-def _demo_settings(given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """DEMO_SETTINGS with what is given in their place."""
-    demo = dict(DEMO_SETTINGS)
-    if network := BACKBONES.get(str(given.get("backbone", demo["backbone"]))):
-        for key in DEFAULTS:
-            demo |= former_of(key, str(demo[key]), network)
-    return replaced(demo, given)
 
 
 def _distinct(sites: Sequence[Path]) -> list[Path]:
@@ -117,6 +98,11 @@ def _distinct(sites: Sequence[Path]) -> list[Path]:
 def _stored(folder: Path, request: Request) -> RunConfig:
     """The configuration that a run to be continued began with, and what is given now."""
     flat = open_run(folder).config.to_flat()
+    if request.quick and not flat["quick"]:
+        raise ConfigError(
+            f"The run in {folder} was not begun with --quick; leave it out to continue the run, or "
+            "choose another --out for a quick look."
+        )
     given = dict(request.settings) | ({"pooled": True} if request.pooled else {})
     names = list(map(str, _distinct(request.sites)))
     if names and set(names) != set(str(flat["sites"]).split(os.pathsep)):

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from server.local.request import Request, phantoms_beside, resolve
+from server.results.quick import quick_look
 from server.results.shown import Audience, audience_of
 from server.run.folder import locked, prepare_folder
 from server.tracking.choose import require_packages
@@ -16,6 +17,8 @@ from shared.run.events import Noted, Warned, emit
 from shared.run.finished import read_finished_run
 from shared.settings.config import RunConfig
 from shared.storage.files import private_files, write_private
+
+_DEMO_TIME = "With the defaults the demo takes one to three minutes on two cores."
 
 
 class Backend(StrEnum):
@@ -36,6 +39,9 @@ def simulate(request: Request, backend: Backend) -> Path:
     if _is_complete(config):
         emit(Noted(f"The run in {config.out} is complete; this is its result."))
     else:
+        _require_weights(config)  # before anything is made or read
+        if config.quick:
+            emit(Noted(quick_look(config)))
         if request.of_phantoms:
             _make_phantoms(phantoms_beside(Path(config.out)))
         _run(config, backend)
@@ -54,21 +60,26 @@ def _is_complete(config: RunConfig) -> bool:
 def _make_phantoms(folder: Path) -> None:
     from shared.phantoms.hospitals import write_hospitals
 
-    emit(Noted(f"No site folder given: making four synthetic hospitals in {folder}."))
+    emit(Noted(f"No site folder given: making four synthetic hospitals in {folder}. {_DEMO_TIME}"))
     write_hospitals(folder)
 
 
+def _require_weights(config: RunConfig) -> None:
+    # Imported here, as below: it brings torch, which a wrong setting need not wait for.
+    from server.training.weights import require_weights
+
+    with own_sites(), private_files():
+        require_weights(config, fetch=True)
+
+
 def _run(config: RunConfig, backend: Backend) -> None:
-    # Imported here: they bring torch, which a wrong setting need not wait for.
     if backend is Backend.ray:
         from server.simulation.ray import simulate_on_ray as engine
     else:
         from server.simulation.inprocess import simulate_in_process as engine
     from server.simulation.inprocess import require_ready_sites
-    from server.training.weights import require_weights
 
     with own_sites(), private_files():
-        require_weights(config, fetch=True)
         if not os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
             require_ready_sites([Path(folder) for folder in config.site_folders], config)
         engine(config, config.simulated_sites)

@@ -57,6 +57,7 @@ def run_simulated(
     from server.run.folder import open_run
     from server.study.asking import open_sites
     from server.study.cells import Cell, cells_of, is_done, run_cells
+    from server.study.estimate import study_estimate
     from server.study.gather import study_result
     from server.study.pace import Pace
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
@@ -79,8 +80,10 @@ def run_simulated(
         if waiting:
             emit(Noted(
                 f"All {len(plan.arms)} arms can be trained. {len(waiting)} of {len(cells)} runs "
-                "are to be trained; how long that takes is said after the first."
+                "are to be trained."
             ))  # fmt: skip
+        if (sentence := study_estimate(plan, sites, settings, out, jobs)) is not None:
+            emit(Noted(sentence))
         run_cells(
             plan, sites, settings, out, jobs,
             lambda cell, done, total: emit(

@@ -48,6 +48,7 @@ class Progress:
     """Of the model that entered the last finished round."""
     bytes: int = 0
     seconds_left: float | None = None
+    """As estimated when the last round was finished."""
     note: str = ""
     """What the run said last to its owner, but of sites that cannot take part: see `unable`."""
 
@@ -59,11 +60,10 @@ def progress_in(folder: str) -> Iterator[None]:
         yield
         return
     state = Progress(pid=os.getpid())
-    seconds: list[float] = []
 
     def hear(event: Event) -> None:
         nonlocal state
-        after = advance(state, event, seconds)
+        after = advance(state, event)
         if after != state:
             state = after
             _write(Path(folder), state)
@@ -72,8 +72,8 @@ def progress_in(folder: str) -> Iterator[None]:
         yield
 
 
-def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
-    """The state after an event; `seconds` collects the durations of rounds."""
+def advance(state: Progress, event: Event) -> Progress:
+    """The state after an event."""
     match event:
         case RunStarted(_, sites, rounds, done, _):
             return replace(state, rounds=rounds, round=done, asked=sites)
@@ -96,12 +96,9 @@ def advance(state: Progress, event: Event, seconds: list[float]) -> Progress:
         case SiteLost(site, back):
             others = tuple(name for name in state.lost if name != site)
             return replace(state, lost=others if back else (*others, site))
-        case RoundFinished(number, rounds, loss, auroc, size, duration):
-            seconds.append(duration)
-            mean = sum(seconds[-3:]) / len(seconds[-3:])
+        case RoundFinished(_, _, loss, auroc, size, _, left):
             return replace(
-                state, loss=loss, auroc=auroc, bytes=state.bytes + size,
-                seconds_left=mean * (rounds - number),
+                state, loss=loss, auroc=auroc, bytes=state.bytes + size, seconds_left=left
             )  # fmt: skip
         case Warned(text):
             return replace(state, note=text)

@@ -48,15 +48,21 @@ class FinalEvaluation:
 
 
 def build_summary(
-    run: str, base: str, rounds: Sequence[RoundRecord], final: FinalEvaluation
+    run: str,
+    base: str,
+    rounds: Sequence[RoundRecord],
+    final: FinalEvaluation,
+    *,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """The document, as design.md describes it.
 
     `seconds.total` is the coordinator's own clock over all rounds, interruptions left out; train
-    and evaluate are summed over the sites; wait is what the coordinator waited for replies.
+    and evaluate are summed over the sites; wait is what the coordinator waited for replies. With
+    `quick` it says that it was a quick look.
     """
     sites = [site for record in rounds for site in record.sites.values()]
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"quick_look": True} if quick else {}
     if final.test is not None:
         by_site = {name: dict(values) for name, values in sorted(final.test.sites.items())}
         more["test"] = {"pooled": dict(final.test.pooled), "site": by_site}
@@ -108,6 +114,7 @@ class _Summary(TypedDict, total=False):
     """What is read of it, and of what type it is where it is there."""
 
     run: str
+    quick_look: bool
     rounds: int
     sites: list[str]
     pooled: _Metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
@@ -13,11 +14,14 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from server.simulation.interrupt import Check, no_check
+from shared.errors import FedThawError
 from shared.settings.config import RunConfig
 
 RUN_ID = 1
 CLIENT_FAILED = 0
 FIRST_NODE_ID = 1001
+# By name, as Flower finds the sites' app: the coordinator does not import their package.
+ESTIMATE_MODULE = "client.estimate"
 
 SiteApp = Callable[[Message, Context], Message]
 
@@ -91,6 +95,18 @@ class InProcessGrid(Grid):
         """Push and pull all; the sites take as long as they need."""
         identifiers = list(self.push_messages(messages))
         return [reply for one in identifiers for reply in self.pull_messages([one])]
+
+    def expected_seconds(self, config: RunConfig) -> tuple[float, ...] | None:
+        """Seconds of each round and of the final evaluation, measured at the sites' folders.
+
+        None where a site cannot be measured: the run itself says what is wrong with it.
+        """
+        nodes = [context.node_config for context in self._contexts.values()]
+        measure = importlib.import_module(ESTIMATE_MODULE).expected_seconds
+        try:
+            return tuple(measure(nodes, config))
+        except (FedThawError, OSError, RuntimeError):
+            return None
 
     def _answer(self, message: Message) -> Message:
         context = self._contexts[message.metadata.dst_node_id]

@@ -105,6 +105,11 @@ def names_of(arm: Arm, sites: Iterable[str]) -> list[str]:
     return [name for name in sites if not arm.sites or name in arm.sites]
 
 
+def threads_of(jobs: int) -> int:
+    """CPU threads of each of so many runs side by side."""
+    return max(1, (os.cpu_count() or 1) // jobs)
+
+
 def _run(
     cell: Cell,
     folds: int,
@@ -117,8 +122,7 @@ def _run(
     if (folder / "config.json").exists():
         words = ["--out", str(folder), "--resume"]
     else:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
-        own = {"threads": threads, **cell.settings(folds, settings)}
+        own = {"threads": threads_of(jobs), **cell.settings(folds, settings)}
         if "min-sites" in own:  # of the whole federation; an arm may have fewer
             own["min-sites"] = min(int(own["min-sites"]), 1 if cell.arm.pooled else len(names))
         words = [str(sites[name]) for name in names] + ["--out", str(folder)]

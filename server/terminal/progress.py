@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from server.terminal.rough import time_in_words
 from shared.run.events import (
     Downloading,
     Event,
@@ -64,11 +65,12 @@ def describe(event: Event) -> str | None:
             begin = f"continues after round {done}" if done else "begins"
             names = ", ".join(sites) if len(sites) <= _NAMED else f"{len(sites)} sites"
             return f"Run {run} {begin}: {rounds} rounds with {names}. Folder: {folder}"
-        case RoundFinished(round_number, rounds, loss, auroc, size, seconds):
+        case RoundFinished(round_number, rounds, loss, auroc, size, seconds, left):
             return (
                 f"Round {round_number}/{rounds}: loss {loss_in_words(loss)}, "
                 f"AUROC of the incoming model {auroc_in_words(auroc)}, "
                 f"{size / 1e6:.2f} MB, {seconds:.1f} s"
+                + (f"; about {time_in_words(left)} left" if left and round_number < rounds else "")
             )
         case SiteJoined(site):
             return f"{site} takes part"

@@ -25,10 +25,17 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
     for name, metrics in summary["site"].items():
         table.add_row(name, *_cells(metrics))
     console.print(table)
+    if summary.get("quick_look"):
+        console.print(
+            "A quick look, not a result: small images and few rounds.",
+            soft_wrap=True,
+        )
     if any(map(are_hidden, summary["site"].values())):
         console.print(
             "-  class smaller than the site's min-cell, a number that would reveal it, or undefined"
         )
+    elif any("-" in _cells(one) for one in (summary["pooled"], *summary["site"].values())):
+        console.print("-  not defined: the patients evaluated there are all of one class")
     if summary.get("audience") == "owner":
         console.print(
             "For the owner of these folders: nothing is hidden. To hand results on: `fedthaw "

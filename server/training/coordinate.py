@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from server.federation.roster import Roster
 from server.federation.site_changes import warn_of_changes
 from server.run.calibration import write_calibration
 from server.run.checkpoint import Checkpoint
+from server.run.eta import Expected, unmeasured
 from server.run.evaluation_file import write_evaluation
 from server.run.exact import remove_exact
 from server.run.folder import RunFolder, locked, prepare_folder, stored_base, write_config
@@ -29,6 +31,7 @@ from server.run.ledger import RoundRecord
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
+from server.training.estimate import MeasuringGrid, estimate_in_words, expected_bytes
 from server.training.finding import named_by_sites
 from server.training.outcome import FinishedRound
 from server.training.rollback import take_up_exclusions, undo_last_round
@@ -37,7 +40,7 @@ from shared.errors import ConfigError, WeightsError
 from shared.model.exchanged import batch_norm_statistics
 from shared.model.pretrained import load_base
 from shared.outcome.counts import are_hidden
-from shared.run.events import RoundFinished, RunStarted, Warned, emit, show_download
+from shared.run.events import Noted, RoundFinished, RunStarted, Warned, emit, show_download
 from shared.settings.config import RunConfig
 from shared.settings.schedule import policy_for, total_rounds
 from shared.storage.files import remove_leftovers
@@ -78,6 +81,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     start, records = _restore(federation, folder)
     names = tuple(site.name for site in sites.values())
     emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
+    federation = _with_estimate(federation, names, start.round)
     end, records, final = _run_to_the_end(federation, folder, start, records, names)
     write_model(folder.model, reference, end.delta, config)
     disclosure = federation.disclosure
@@ -85,10 +89,23 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
         write_evaluation(folder.path, final.counts)
     totals = not are_hidden(final.pooled)
     write_calibration(folder.path, disclosure.calibration(final.validation, totals=totals))
-    summary = disclosure.summary(build_summary(folder.run, base.digest, records, final))
+    summary = disclosure.summary(
+        build_summary(folder.run, base.digest, records, final, quick=config.quick)
+    )
     write_summary(folder.summary, summary)
     remove_exact(folder.path)
     return dict(summary.value)
+
+
+def _with_estimate(federation: Federation, names: Sequence[str], done: int) -> Federation:
+    """Say what the rounds after `done` will cost, and keep what is expected of each."""
+    config, grid = federation.config, federation.grid
+    measured = grid.expected_seconds(config) if isinstance(grid, MeasuringGrid) else None
+    size = expected_bytes(config, federation.reference, len(names), done)
+    ahead = None if measured is None else measured[done:]
+    emit(Noted(estimate_in_words(ahead, size, total_rounds(config) - done)))
+    expected = Expected(measured, measured=True) if measured else unmeasured(config)
+    return replace(federation, expected=expected)
 
 
 def _require_enough_sites(config: RunConfig) -> None:
@@ -174,12 +191,15 @@ def _run_rounds(
             records.append(finished.exact)
             strategy, feedback = federation.aggregator.state, federation.downlink.residual
             state = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
-            writer.start(partial(_keep, folder, state, finished, kept_rounds(records)))
+            left = federation.expected.seconds_left([record.seconds for record in records])
+            writer.start(partial(_keep, folder, state, finished, kept_rounds(records), left))
         writer.finish()
     return state
 
 
-def _keep(folder: RunFolder, state: Checkpoint, finished: FinishedRound, keep: set[int]) -> None:
+def _keep(
+    folder: RunFolder, state: Checkpoint, finished: FinishedRound, keep: set[int], left: float
+) -> None:
     """The writer's job: the round is reported as finished once it cannot be lost."""
     save_round(folder, state, finished.exact, finished.shown, keep)
     record = finished.shown.value
@@ -191,6 +211,7 @@ def _keep(folder: RunFolder, state: Checkpoint, finished: FinishedRound, keep: s
             auroc=record.auroc,
             bytes=record.bytes_down + record.bytes_up,
             seconds=record.seconds,
+            seconds_left=left,
         )
     )
 

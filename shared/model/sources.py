@@ -25,7 +25,9 @@ Reader = Callable[[Path], Mapping[str, Tensor]]
 """Reads a checkpoint, or raises WeightsError."""
 
 TIMEOUT = 30.0
-"""Seconds to wait for a connection and for each next piece of a file."""
+"""Seconds to wait for each next piece of a file."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for a connection: who has none learns it soon."""
 
 MIRROR_VARIABLE = "FEDTHAW_WEIGHTS_MIRROR"
 
@@ -117,19 +119,22 @@ def _download(
         write_atomically(target, download_and_check)
     except (OSError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise WeightsError(
-            f"{published.file} could not be downloaded from {url}: {_reason(error)}. Fetch "
-            f"{published.url} by hand and put it at {target}; or set weights to the path of a "
-            f"checkpoint; or set the environment variable {MIRROR_VARIABLE} to a web folder that "
-            f"holds the file.{''.join(f' {sentence}' for sentence in dropped_proxies())}"
+            f"The pretrained weights {published.file} are not on this machine and could not be "
+            f"downloaded from {url}: {_reason(error)}. Where another machine has a connection, "
+            f"fetch {published.url} there and put it at {target} here; or set weights to the path "
+            f"of a checkpoint; or set the environment variable {MIRROR_VARIABLE} to a web folder "
+            "that holds the file. Without any, weights=random trains from nothing (a simulation "
+            f"with --quick does).{''.join(f' {sentence}' for sentence in dropped_proxies())}"
         ) from error
     return target
 
 
 def _receive(url: str, path: Path, on_progress: Progress | None) -> None:
     """Raises httpx.HTTPError also where the connection ends before the file does."""
+    limits = httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
     with (
         # This machine's authorities, among which a hospital's proxy may have put its own.
-        httpx.Client(verify=ssl.create_default_context(), timeout=TIMEOUT) as client,
+        httpx.Client(verify=ssl.create_default_context(), timeout=limits) as client,
         client.stream("GET", url, follow_redirects=True, headers=_HEADERS) as response,
         path.open("wb") as handle,
     ):
@@ -145,5 +150,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"the server answered {error.response.status_code} {error.response.reason_phrase}"
     if isinstance(error, httpx.TimeoutException):
-        return f"no answer within {TIMEOUT:g} seconds"
+        seconds = CONNECT_TIMEOUT if isinstance(error, httpx.ConnectTimeout) else TIMEOUT
+        return f"no answer within {seconds:g} seconds"
     return str(error) or type(error).__name__

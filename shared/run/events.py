@@ -129,6 +129,8 @@ class RoundFinished:
     auroc: float | None
     bytes: int
     seconds: float
+    seconds_left: float | None = None
+    """Until the run ends, as estimated now."""
 
 
 @dataclass(frozen=True)

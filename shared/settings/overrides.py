@@ -12,7 +12,7 @@ from shared.settings.config import RunConfig
 from shared.settings.parse import unknown_setting
 from shared.settings.setting import Scalar, key_of
 
-OWN_OPTIONS = frozenset({"sites", "out", "resume", "pooled"})
+OWN_OPTIONS = frozenset({"sites", "out", "resume", "pooled", "quick"})
 """What the commands set from arguments and options of their own."""
 
 

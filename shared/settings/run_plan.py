@@ -17,7 +17,7 @@ WEIGHTS_FILE = "a file"
 """What stands for the path of a weights file, which is another one at each machine."""
 
 _FREE = frozenset(
-    {"out", "resume", "sites", "pooled", "tensorboard", "round-timeout", "retries",
+    {"out", "resume", "sites", "pooled", "quick", "tensorboard", "round-timeout", "retries",
      "reconnect-wait", "fold", "seed"}
 )  # fmt: skip
 """Settings of the coordinator's machine and patience; and the fold and seed, in which the runs of

@@ -155,7 +155,8 @@ def open_site(
             write_base(base)
         if not folder.exists():
             write_site(tmp_path, name, min_cell=min_cell)
-        config = micro_config(weights=str(base), **changes)
+        exact: dict[str, object] = {"weights": str(base), "update_dtype": "float32"}
+        config = micro_config(**(exact | changes))
         return open_workspace({"site": str(folder)}, config), config
 
     return make

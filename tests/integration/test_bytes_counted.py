@@ -77,7 +77,7 @@ def test_thawing_stage_by_stage_moves_less_than_training_all(
     """And a schedule "full" moves what a full exchange would, but for the counts beside it."""
     moved = {}
     for schedule in ("probe", "progressive", "full"):
-        config = federated(schedule, schedule=schedule, probe_rounds=0)
+        config = federated(schedule, schedule=schedule, probe_rounds=0, update_dtype="float32")
         summary, _ = simulate_watched(config)
         records = read_rounds(Path(config.out) / "ledger.jsonl")
         up = sum(record.bytes_up for record in records)

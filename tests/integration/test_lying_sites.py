@@ -65,21 +65,21 @@ def largest_weight(config: RunConfig) -> float:
 
 @pytest.mark.parametrize("lie", [huge, reversed_update])
 def test_an_update_that_no_training_makes(lie: Lie, federated: MakeConfig) -> None:
-    screened = federated("screened", rounds=1, min_sites=2)
+    screened = federated("screened", rounds=1, min_sites=2, update_dtype="float32")
     run_with(screened, lie)
     records = read_rounds(Path(screened.out) / "ledger.jsonl")
     assert all(set(record.sites) == {"north", "south"} for record in records)
     assert all("its update" in record.refused["east"] for record in records)
     assert largest_weight(screened) < 10
     # Without the screen it is in the average, and the others cannot go on from that.
-    bare = federated("bare", rounds=1, min_sites=2, update_screen="off")
+    bare = dataclasses.replace(screened, out=f"{screened.out}-bare", update_screen="off")
     run_with(bare, lie)
     assert '"undone_for": "east"' in (Path(bare.out) / UNDONE).read_text(encoding="utf-8")
 
 
 def test_weights_that_make_the_others_fail(federated: MakeConfig) -> None:
     """One poisoned round: the others say that they cannot train, and it is redone without it."""
-    config = federated("poisoned", min_sites=2, update_screen="off")
+    config = federated("poisoned", min_sites=2, update_screen="off", update_dtype="float32")
     run_with(config, lambda reply: changed(reply, lambda a: np.full(a.shape, 3e14)), at=2)
     records = read_rounds(Path(config.out) / "ledger.jsonl")
     assert [sorted(record.sites) for record in records] == [

@@ -48,7 +48,7 @@ def test_the_model_is_nearly_that_of_float32_after_few_rounds_and_after_many(
     federated: MakeConfig, simulate: Simulate, base_file: Path, update_dtype: str, bound: float
 ) -> None:
     for rounds in (2, 10):
-        plain = federated(f"plain-{rounds}", rounds=rounds, **SMALL_STEPS)
+        plain = federated(f"plain-{rounds}", rounds=rounds, update_dtype="float32", **SMALL_STEPS)
         small = federated(
             f"small-{rounds}", rounds=rounds, update_dtype=update_dtype, **SMALL_STEPS
         )
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_bytes(
 
 
 def test_with_float32_no_feedback_is_kept(federated: MakeConfig, simulate: Simulate) -> None:
-    config = federated()
+    config = federated(update_dtype="float32")
     simulate(config)
     checkpoint = load_checkpoint(Path(config.out), 4)
     assert checkpoint is not None

@@ -35,9 +35,9 @@ def replies(traffic: Any) -> list[float]:
 def test_no_update_is_larger_and_the_run_goes_on(
     federated: Callable[..., RunConfig], simulate_watched: Callable[..., Any]
 ) -> None:
-    _, free = simulate_watched(federated("free"))
+    _, free = simulate_watched(federated("free", update_dtype="float32"))
     assert max(replies(free)) > 2 * LIMIT
-    config = federated("clipped", update_clip=LIMIT)
+    config = federated("clipped", update_clip=LIMIT, update_dtype="float32")
     _, clipped = simulate_watched(config)
     assert max(replies(clipped)) <= LIMIT * (1 + 1e-4)
     assert all(not record.refused for record in read_rounds(Path(config.out) / "ledger.jsonl"))

@@ -41,7 +41,7 @@ SETTINGS: dict[str, bool | int | float | str] = {
     "strategy": "fedavg",
     "proximal-mu": 0.0,
     "batch-norm": "average",
-    "update-dtype": "float32",
+    "update-dtype": "int8",
     "min-sites": 2,
     "round-timeout": 3600,
     "reconnect-wait": 120,

@@ -15,6 +15,7 @@ from server.run.failure import read_failure
 from server.run.process import STOP
 from shared.errors import ConfigError
 from shared.settings.config import RunConfig
+from shared.settings.overrides import OWN_OPTIONS
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import Scalar
 from shared.storage.files import write_text_atomically
@@ -104,4 +105,4 @@ def read_orders(runs: Path) -> list[Order]:
 def settings_for_sites(config: RunConfig) -> dict[str, Scalar]:
     """What of the configuration travels: not the folders of the coordinator's machine."""
     flat = config.to_flat()
-    return {k: v for k, v in flat.items() if k not in ("out", "resume", "sites", "pooled")}
+    return {k: v for k, v in flat.items() if k not in OWN_OPTIONS}

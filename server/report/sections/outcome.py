@@ -17,6 +17,7 @@ from server.report.numbers import (
     metric_interval,
     percent,
 )
+from server.results.quick import quick_look
 from shared.metrics.summary import BinaryMetrics
 
 NOTICE = "For research. Not a medical device: no decision about a patient may rest on it."
@@ -41,6 +42,7 @@ def outcome(report: Report) -> Html:
         paragraph(sentence(report), class_="outcome"),
         None if report.finished else _unfinished(report),
         _few_patients(metrics) if metrics else None,
+        paragraph(quick_look(report.config), class_="notice") if report.config.quick else None,
         paragraph(NOTICE, class_="notice"),
         _figures(report),
     )

@@ -242,7 +242,10 @@ def test_no_more_plans_wait_than_an_owner_can_look_at(here: Here, site: Path) ->
         (("approve", "--set", "rounds=3"), "HASH or --installed"),
         (("approve", "--installed"), "An approval is of code and settings."),
         (("approve", OWN), "--any-settings-within-policy"),
-        (("approve", OWN, "--set", "rounds=3", "--any-settings-within-policy"), "either --set or"),
+        (
+            ("approve", OWN, "--set", "rounds=3", "--any-settings-within-policy"),
+            "either --set and --config or",
+        ),
         (("approve", OWN, "--set", "roundz=3"), "did you mean 'rounds'"),
         (("approve", OWN, "--set", "out=x"), "out is no setting that a site approves"),
         (("approve", OWN[1:], "--set", "rounds=3"), "64 hexadecimal digits"),

@@ -54,7 +54,8 @@ def test_an_approval_is_of_code_and_settings(home: SiteHome) -> None:
 def test_another_setting_is_another_plan(data: st.DataObject) -> None:
     """But for those of the coordinator's own machine and patience, and fold and seed."""
     other = {
-        "out": "elsewhere", "resume": True, "sites": "a:b", "pooled": True, "tensorboard": True,
+        "out": "elsewhere", "resume": True, "sites": "a:b", "pooled": True, "quick": True,
+        "tensorboard": True,
         "round_timeout": 7, "retries": 7, "reconnect_wait": 7, "fold": 1, "seed": 7,
     }  # fmt: skip
     base = RunConfig(folds=3, weights="random")

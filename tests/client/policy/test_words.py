@@ -26,7 +26,7 @@ def test_the_default_plan() -> None:
         "layer2."
     )
     assert "with adamw, 8 images a step, balanced sampling, augmentation recipe" in words[1]
-    assert "as float32, their BatchNorm means and variances" in words[2]
+    assert "as int8, their BatchNorm means and variances" in words[2]
     assert "exactly, by outcome, in 514 bins" in words[2]
     assert "No fold is held out; 20% of the patients are for validation" in words[4]
     assert words[-1] == "Differs from the default: nothing."

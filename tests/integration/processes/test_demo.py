@@ -22,10 +22,13 @@ def test_the_demo_learns_from_four_synthetic_hospitals(
     assert process.returncode == 0, err
     assert "Traceback" not in err
     made = f"No site folder given: making four synthetic hospitals in {tmp_path}/phantoms."
-    assert err.splitlines()[0] == made
+    assert err.splitlines()[0].startswith(made)
+    assert "takes one to three minutes" in err.splitlines()[0]
+    assert "Estimate: about " in err
+    assert "; about " in err
     summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     assert summary["sites"] == HOSPITALS
-    assert summary["rounds"] == 34
+    assert summary["rounds"] == 24
     assert summary["pooled"]["auroc"] >= 0.9
     for word in [*HOSPITALS, "all sites", f"Run folder: {run}"]:
         assert word in out

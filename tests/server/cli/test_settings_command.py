@@ -21,7 +21,7 @@ def test_json_has_what_can_be_set(here: Here) -> None:
     found = json.loads(out)
     config = parse_run_config({key: one["default"] for key, one in found.items()})
     assert config == RunConfig()
-    own = {"sites", "out", "resume", "pooled"}
+    own = {"sites", "out", "resume", "pooled", "quick"}
     assert len(found) == len({item.name for item in dataclasses.fields(RunConfig)} - own)
     for key, one in found.items():
         if one["maximum"] is not None:

@@ -256,7 +256,7 @@ def test_status_shows_sites_and_runs(here: Here, home: Path) -> None:
         SiteUnable("east", f"east cannot take part: {why}.", why),
         RoundStarted(plan_round(RunConfig(), 1), 30, ("north",), (), {"east": why}),
     ):
-        progress = advance(progress, event, [])
+        progress = advance(progress, event)
         assert progress.unable == {"east": why}
     (home / "runs" / "first" / "progress.json").write_text(
         json.dumps({"pid": 1, "unable": progress.unable})

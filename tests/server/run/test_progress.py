@@ -37,14 +37,14 @@ def started(
     return RoundStarted(plan_round(RunConfig(), number), 30, sites, absent)
 
 
-def finished(number: int, seconds: float, size: int = 100) -> RoundFinished:
-    return RoundFinished(number, 30, 0.5, 0.75, size, seconds)
+def finished(number: int, left: float, size: int = 100) -> RoundFinished:
+    return RoundFinished(number, 30, 0.5, 0.75, size, 10.0, left)
 
 
 def after(*events: Event, before: Progress | None = None) -> Progress:
-    state, seconds = before or Progress(pid=7), list[float]()
+    state = before or Progress(pid=7)
     for event in events:
-        state = advance(state, event, seconds)
+        state = advance(state, event)
     return state
 
 
@@ -88,12 +88,11 @@ def test_a_round_that_is_asked_again_begins_anew() -> None:
 
 
 def test_finished_rounds() -> None:
-    """The time left is that of the last three rounds: thawed stages make rounds longer."""
-    state = after(started(1), finished(1, 10.0))
+    """The time left is what the run estimated last."""
+    state = after(started(1), finished(1, 290.0))
     assert (state.loss, state.auroc, state.bytes, state.seconds_left) == (0.5, 0.75, 100, 290.0)
-    state = after(*(finished(n, s) for n, s in enumerate([100, 1, 2, 3], start=1)))
-    assert (state.bytes, state.seconds_left) == (400, 2.0 * 26)
-    assert after(finished(30, 10.0)).seconds_left == 0
+    state = after(*(finished(n, left) for n, left in enumerate([100.0, 90.0, 70.0, 52.0], start=1)))
+    assert (state.bytes, state.seconds_left) == (400, 52.0)
 
 
 def test_the_final_evaluation_does_not_count_a_site_twice() -> None:

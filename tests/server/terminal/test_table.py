@@ -72,3 +72,14 @@ def test_what_was_moved(summary: dict[str, Any]) -> None:
 @pytest.mark.parametrize("folder", ["/data/[bold]/run", "runs/[/x]", "/" + "long/" * 60])
 def test_the_folder_can_be_copied_from_the_terminal(summary: dict[str, Any], folder: str) -> None:
     assert f"61 s. Run folder: {folder}\n" in printed(summary, folder)
+
+
+def test_an_owner_reads_why_a_number_is_missing(summary: dict[str, Any]) -> None:
+    """Nothing is hidden from them, but patients of one class have no AUROC."""
+    one_class = summarise(Histogram.from_logits([-1, 2, 3], [0, 0, 0])).to_json()
+    summary["site"]["north"] = one_class
+    text = printed({**summary, "audience": "owner"})
+    assert row(text, "north")[1:3] == ["-", "-"]
+    assert row(text, "north")[5:] == ["0", "3"]
+    assert "-  not defined: the patients evaluated there are all of one class" in text
+    assert "min-cell" not in text

@@ -33,8 +33,8 @@ def doubling(name: str, add: float, keeps: str = "") -> Transform:
         return {n: (a - np.float32(add)) / np.float32(2) for n, a in update.items()}
 
     def check(settings: Settings) -> None:
-        if settings.update_dtype == "int8":
-            raise ConfigError(f"{name} needs another update-dtype than int8.")
+        if settings.update_dtype == "float16":
+            raise ConfigError(f"{name} needs another update-dtype than float16.")
 
     return Transform(
         name=name, used=lambda settings: settings.update_clip != 7, words=lambda _: name,
@@ -69,14 +69,14 @@ def test_settings_say_which_steps_there_are() -> None:
     record, state = send(UPDATE, MANIFEST, {}, passage(update_clip=7.0))
     np.testing.assert_array_equal(record["w"].numpy(), UPDATE["w"])
     assert set(state) == {"residual"}
-    assert registry.in_words(RunConfig()) == "as float32, first, second"
+    assert registry.in_words(RunConfig()) == "as int8, first, second"
 
 
 @pytest.mark.usefixtures("two_steps")
 def test_what_cannot_work_is_said_when_settings_are_read() -> None:
     with pytest.raises(ConfigError, match="first needs another update-dtype"):
-        RunConfig(update_dtype="int8")
-    RunConfig(update_dtype="int8", update_clip=7.0)
+        RunConfig(update_dtype="float16")
+    RunConfig(update_dtype="float16", update_clip=7.0)
 
 
 def test_names_are_unique() -> None:

@@ -116,7 +116,7 @@ def test_a_limit_is_a_number_that_is_not_negative(wrong: float) -> None:
 
 
 def test_the_owner_reads_it() -> None:
-    assert in_words(RunConfig()) == "as float32"
-    assert in_words(RunConfig(update_clip=0.5, update_dtype="int8")) == (
-        "as int8, scaled down together to an L2 norm of at most 0.5"
+    assert in_words(RunConfig()) == "as int8"
+    assert in_words(RunConfig(update_clip=0.5, update_dtype="float16")) == (
+        "as float16, scaled down together to an L2 norm of at most 0.5"
     )

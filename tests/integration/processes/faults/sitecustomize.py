@@ -81,11 +81,15 @@ def _hold_training(train: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_a_tensor_of(value: float, delta: Any) -> Any:
-    """The tensors, the first of them of this value; imported here: nothing is there at first."""
+    """The tensors, the first that is sent in float32 of this value.
+
+    Imported here: nothing is there at first.
+    """
     import numpy as np
     from flwr.app import Array, ArrayRecord
 
-    name, first = next(iter(delta.items()))
+    plain = Array(np.zeros(1, np.float32)).stype
+    name, first = next((n, array) for n, array in delta.items() if array.stype == plain)
     return ArrayRecord({**delta, name: Array(np.full(first.shape, value, np.float32))})
 
 

@@ -101,5 +101,5 @@ def test_sites_are_not_told_of_the_coordinators_folders(
     told = settings_for_sites(config)
     assert "/secret" not in json.dumps(told)
     assert told["seed"] == 3
-    own = {"out", "resume", "sites", "pooled"}
+    own = {"out", "resume", "sites", "pooled", "quick"}
     assert told.keys() == config.to_flat().keys() - own

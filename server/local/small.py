@@ -1,0 +1,45 @@
+"""Small settings for runs of minutes: the demo, and the quick look of --quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.model.registry import BACKBONES
+from shared.settings.setting import Scalar
+from shared.settings.stage_values import DEFAULTS, former_of, replaced
+
+UNTRAINED: Mapping[str, Scalar] = {
+    "weights": "random",
+    "backbone": "micro",
+    "image-size": 96,
+    "probe-rounds": 2,
+    "rounds": 22,
+    "thaw-at": "0.05,0.1,0.2",
+    "lr-head": 5e-3,
+    "rates": "0.005,0.005,0.005",
+    "cutmix-probability": 0.0,
+    "precision": "float32",
+}
+"""Without a download: the smallest network, which learns from nothing, with higher rates and
+earlier
+thawing than a pretrained one wants."""
+
+PRETRAINED: Mapping[str, Scalar] = {
+    "image-size": 96,
+    "probe-rounds": 1,
+    "rounds": 4,
+    "feature-cache": "off",
+}
+"""With pretrained weights: their own network, and the recipe's rates. So few rounds do not pay for
+computing eight views of each image."""
+
+
+def small_settings(given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The small settings that suit what is given, which is taken in their place."""
+    if given.get("weights", "random") != "random":
+        return replaced(PRETRAINED, given)
+    small = dict(UNTRAINED)
+    if network := BACKBONES.get(str(given.get("backbone", small["backbone"]))):
+        for key in DEFAULTS:
+            small |= former_of(key, str(small[key]), network)
+    return replaced(small, given)

@@ -1,0 +1,46 @@
+"""How long a run still takes: what its rounds are expected to cost, and what they have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round, total_rounds
+
+_LAST = 5
+"""Rounds by which the expectation is corrected: later ones say more of what is to come."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What each round is expected to cost, and behind them the final evaluation."""
+
+    costs: tuple[float, ...] = ()
+    measured: bool = False
+    """In seconds; else in an unknown unit, by which rounds can be compared with each other."""
+
+    def seconds_left(self, finished: Sequence[float]) -> float:
+        """Seconds until the run ends after these rounds, given as the seconds that they took.
+
+        What the last rounds took beside what was expected of them corrects what is expected of the
+        others; where that was measured, rounds that cost little correct little.
+        """
+        done = len(finished)
+        first, ahead = max(0, done - _LAST), self.costs[done:]
+        took, thought = sum(finished[first:]), sum(self.costs[first:done])
+        if self.measured:
+            typical = sum(ahead) / max(1, len(ahead))
+            took, thought = took + typical, thought + typical
+        return sum(ahead) * (took / thought if thought > 0 else 1.0)
+
+
+def unmeasured(config: RunConfig) -> Expected:
+    """What a run's rounds cost beside each other, where nothing can be measured.
+
+    A forward pass through a stage counts 1 and the backward pass of one that trains 2, as if all
+    stages took as long.
+    """
+    stages = len(config.network.stages)
+    plans = [plan_round(config, number) for number in range(1, total_rounds(config) + 1)]
+    return Expected((*(stages + 2.0 * len(plan.trainable) for plan in plans), stages / 4))

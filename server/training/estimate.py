@@ -1,0 +1,58 @@
+"""What a run will cost, said before its first round: time where it can be measured, and bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from server.federation.global_model import Reference
+from server.terminal.rough import megabytes_in_words, time_in_words
+from shared.settings.config import RunConfig
+from shared.settings.schedule import plan_round, stages_ever_thawed, total_rounds
+from shared.wire.arrays import Manifest
+
+
+@runtime_checkable
+class MeasuringGrid(Protocol):
+    """A grid whose sites are on this machine, where steps can be timed."""
+
+    def expected_seconds(self, config: RunConfig) -> tuple[float, ...] | None:
+        """Seconds of each round and of the final evaluation; None where a site is not ready."""
+
+
+_BYTES = {"float32": 4.0, "float16": 2.0, "int8": 0.7}
+"""A value on the wire; int8 is entropy-coded (shared/wire/formats/int8.py)."""
+_HEADER = 60
+"""Bytes of a tensor's line in the index and the manifest."""
+
+
+def expected_bytes(
+    config: RunConfig, reference: Reference, sites: int, after_round: int = 0
+) -> float:
+    """Bytes of all messages of weights after this round, both ways, if all sites take part."""
+    message = 0.0
+    for number in range(after_round + 1, total_rounds(config) + 1):
+        plan = plan_round(config, number)
+        message += _size(reference.specs(plan.thawed, config.update_dtype))
+        message += _size(reference.specs(plan.trainable, config.update_dtype))
+    final = stages_ever_thawed(config, total_rounds(config))
+    return sites * (message + _size(reference.specs(final)))
+
+
+def estimate_in_words(seconds: Sequence[float] | None, size: float, rounds: int) -> str:
+    """The sentence; `seconds` are those of the rounds to come, None where nothing is measured."""
+    megabytes = f"{megabytes_in_words(size)} of weights will be transferred"
+    if seconds is None:
+        return (
+            f"Estimate: {megabytes}. The time depends on the sites' machines: after each round it "
+            "is estimated from the rounds so far."
+        )
+    return (
+        f"Estimate: about {time_in_words(sum(seconds))} for {rounds} rounds, and {megabytes}. "
+        "Measured on one batch of the first site's images on this machine, as busy as it is now."
+    )
+
+
+def _size(specs: Manifest) -> float:
+    return sum(math.prod(spec.shape) * _BYTES[spec.format] + _HEADER for spec in specs)
