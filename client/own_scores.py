@@ -10,6 +10,7 @@ from typing import get_args
 
 from client.data.cohort import Radiograph
 from client.data.labels import read_columns
+from client.finding import named_finding
 from client.imaging.facts import ImageFacts
 from client.part import Part
 from client.scores import KeptScore, is_scores_file, load_scores, scores_file
@@ -24,7 +25,6 @@ from shared.run.patient_scores import (
     write_scores,
 )
 
-POSITIVE, _NAMED = 1, 3
 OF_HEADER: Mapping[str, Callable[[ImageFacts], str | None]] = {
     "view": lambda facts: facts.view,
     "device": lambda facts: facts.device,
@@ -100,20 +100,8 @@ def score_file(
     settings: SiteSettings, cohort: str, patients: tuple[PatientScore, ...]
 ) -> ScoreFile:
     """The file of a site with these settings."""
-    return ScoreFile(settings.name, cohort, finding_of(settings), settings.min_cell, patients)
-
-
-def finding_of(settings: SiteSettings) -> str:
-    """What is predicted: the outcome's column, and its values that are positive."""
-    positive = next(
-        values
-        for one, values in zip(
-            settings.encoding.outcome.classes, settings.encoding.values, strict=True
-        )
-        if one.label == POSITIVE
-    )
-    more = f" and {len(positive) - _NAMED} more" if len(positive) > _NAMED else ""
-    return f"{settings.outcome} ({', '.join(positive[:_NAMED])}{more})"
+    finding = named_finding(settings) or settings.outcome
+    return ScoreFile(settings.name, cohort, finding, settings.min_cell, patients)
 
 
 def _values(part: Part, columns: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from client.own_scores import (
     ScoresWanted,
-    finding_of,
     kept_runs,
     kept_scores,
     leave_scores,
@@ -125,13 +124,6 @@ def test_no_deployed_site_is_asked_for_scores_by_patient() -> None:
     assert scores_wanted(node) == ScoresWanted(Path("/tmp/x"), ("sex", "age"))
     assert scores_wanted(node | {"deployed": True}) is None
     assert scores_wanted({}) is None
-
-
-def test_the_finding_is_the_column_and_its_positive_values(dicom_site: Path) -> None:
-    assert finding_of(load_site(dicom_site)) == "outcome (sick)"
-    file = dicom_site / "site.toml"
-    file.write_text(file.read_text().replace('["sick"]', '["a", "b", "c", "d", 2]'))
-    assert finding_of(load_site(dicom_site)) == "outcome (a, b, c and 2 more)"
 
 
 def test_scores_that_were_kept_are_those_of_the_run(dicom_site: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.report.discrimination import discrimination
 from server.report.html import Html, element, paragraph, tile
 from server.report.numbers import (
     NOT_SHOWN,
@@ -15,8 +16,8 @@ from server.results.shown import Audience
 
 _OWNER = (
     "For the owner of these folders: nothing is hidden or rounded on this page or in the files "
-    "beside it, however few patients it reveals. `fedthaw evaluate --for-others` writes what may "
-    "be handed on."
+    "beside it, however few patients it reveals. With --for-others, fedthaw evaluate writes what "
+    "may be handed on."
 )
 _OTHERS = (
     "For others: what would reveal few patients is hidden, the rest is rounded, and curves are in "
@@ -61,18 +62,8 @@ def _sentence(evaluation: ExternalEvaluation) -> str:
             f"The {found.patients:,} patients of {where} are all of one class, so that there is "
             "no AUROC."
         )
-    limits = found.auroc.ci95 or (0.0, 1.0)
-    interval = f"AUROC {metric(found.auroc.value)} (95 % CI {metric_interval(limits)})"
-    patients = f"in {found.patients:,} patients of {where}"
-    finding = " or ".join(evaluation.findings)
-    if limits[0] > 0.5:
-        return f"The model detected {finding} {patients}: {interval}."
-    if limits[1] < 0.5:
-        return (
-            f"The model ranked {finding} the wrong way round {patients}: {interval}. Check which "
-            "outcomes site.toml names as positive."
-        )
-    return f"The model did not distinguish {finding} {patients}: {interval}."
+    said = discrimination(found.auroc.value, found.auroc.ci95, " or ".join(evaluation.findings))
+    return f"In {found.patients:,} patients of {where} the model {said}."
 
 
 def _figures(evaluation: ExternalEvaluation) -> Html:

@@ -42,7 +42,7 @@ def test_one_cohort_has_no_comparison(cohort: Make, evaluation: Make) -> None:
 
 @pytest.mark.parametrize(
     ("shift", "sentence"),
-    [(0.3, "The model detected"), (0.0, "did not distinguish"), (-0.3, "the wrong way round")],
+    [(0.3, "the model detected"), (0.0, "did not distinguish"), (-0.3, "below chance")],
 )
 def test_the_sentence_fits_the_numbers(
     cohort: Make, evaluation: Make, shift: float, sentence: str
