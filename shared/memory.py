@@ -16,6 +16,13 @@ KEEPING: Mapping[str, str] = {
 """For the environment of a process: what `keep_freed_memory` does, from its start."""
 
 
+def give_memory_back() -> None:
+    """Give the system what this process has freed and kept, when no message comes for a while."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for the next message of the same size.
 

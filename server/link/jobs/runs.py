@@ -26,7 +26,7 @@ from shared.deployment.names import LOOPBACK, to_address
 from shared.deployment.proxies import past_the_proxy
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError, RunError
-from shared.memory import KEEPING
+from shared.memory import KEEPING, give_memory_back
 from shared.storage.files import write_private
 
 DEATHS_ALLOWED = 3
@@ -142,6 +142,7 @@ def _conclude(runs: Runs) -> None:
     runs.current = runs.process = None
     (order.folder / TOKEN).unlink(missing_ok=True)
     runs.link.end_run(runs.number)
+    give_memory_back()  # of its messages, which are as large as the network
     if order.state != "waiting":
         runs.deaths.pop(order.name, None)
         return
