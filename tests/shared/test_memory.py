@@ -66,9 +66,7 @@ def test_the_next_block_needs_no_fresh_pages() -> None:
 )
 def test_kept_memory_is_given_back_when_asked_for() -> None:
     """Below what is still used as well."""
-    done = subprocess.run(
-        [sys.executable, "-c", GIVE], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", GIVE], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 190
 
 

@@ -195,9 +195,9 @@ class Deployment:
         """Numbers of what works for this deployment: runs' and sites' own processes."""
         found: dict[str, set[int]] = {"flwr-serverapp": set(), "worker.py": set()}
         for pid, words in _processes():
-            for kind in found:
+            for kind, numbers in found.items():
                 if kind in words and str(self.folder) in words:
-                    found[kind].add(pid)
+                    numbers.add(pid)
         return found
 
     def kill_run(self) -> None:
