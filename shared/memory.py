@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from collections.abc import Mapping
 
 _LARGEST = 2**30
@@ -17,7 +18,8 @@ KEEPING: Mapping[str, str] = {
 
 
 def give_memory_back() -> None:
-    """Give the system what this process has freed and kept, when no message comes for a while."""
+    """Give the system what this process no longer uses, when no message comes for a while."""
+    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
