@@ -488,7 +488,9 @@ def test_a_working_process_ends_with_its_run(
     site: Site, monkeypatch: pytest.MonkeyPatch, over: bool
 ) -> None:
     """While the run goes on, other sites may be slow: it stays."""
-    stop, ended, asked = threading.Event(), [], []
+    stop = threading.Event()
+    ended: list[Worker] = []
+    asked: list[int] = []
     site.worker = Worker(DIGEST, None, None, Path())  # type: ignore[arg-type]
     site.run = SimpleNamespace(run_id=7)  # type: ignore[assignment]
 
