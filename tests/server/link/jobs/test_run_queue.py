@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -194,7 +195,7 @@ def test_memory_is_given_back_once_after_a_run(
     given: list[float] = []
     now = [1000.0]
     monkeypatch.setattr(module, "give_memory_back", lambda: given.append(now[0]))
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     for name in ("first", "second"):
         order = submit(name)
         advance(runs)
