@@ -314,8 +314,6 @@ def test_replies_that_cannot_be_read(deploy: Deploy) -> None:
     deployment.serve()
     gate = deployment.gate(deployment.sites[1], 1)
     with connected_as(deployment, deployment.sites[0]) as north:
-        # However long the processes take to start, it counts as there.
-        threading.Thread(target=node.beat, args=(north,), daemon=True).start()
         deployment.client(deployment.sites[1], faults=gate.faults)
         submitted = deployment.submit(min_sites=1, rounds=1, reconnect_wait=1)
         while submitted.popen.poll() is None:
