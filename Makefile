@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# How many tests run at a time; most of them wait for processes to start.
-JOBS ?= 2
+# How many tests run at a time: more than a small machine has cores, since many only wait.
+JOBS ?= 3
 # Two processes that train at once must not spin while they wait for their threads. Bytecode is kept
 # where the environment forbids it, too: asserts are rewritten once, not in each worker of each run.
 PYTEST := OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from collections.abc import Mapping
 
 _LARGEST = 2**30
@@ -14,6 +15,14 @@ KEEPING: Mapping[str, str] = {
     "MALLOC_ARENA_MAX": "1",
 }
 """For the environment of a process: what `keep_freed_memory` does, from its start."""
+
+
+def give_memory_back() -> None:
+    """Give the system what this process no longer uses, when no message comes for a while."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def keep_freed_memory() -> None:

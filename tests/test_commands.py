@@ -125,6 +125,24 @@ def test_light_commands_do_without_the_libraries_that_train(
     assert "2026-01-01" in done.stdout
 
 
+def test_what_waits_for_days_does_so_without_pytorch() -> None:
+    """The server, a site, and who watches a run or a study; a submitted study is waited for too."""
+    modules = (
+        "server.link.process", "flwr.superlink.main", "client.node.loop", "server.cli.submit",
+        "server.cli.study_deployed",
+    )  # fmt: skip
+    program = (
+        "import sys, importlib\n"
+        f"for name in {modules!r}:\n"
+        " importlib.import_module(name)\n"
+        " assert 'torch' not in sys.modules, name\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_version(here: Here) -> None:
     assert here("--version") == (0, f"fedthaw {version('fedthaw')}\n", "")
 

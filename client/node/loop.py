@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.app import Message
+from flwr.proto.message_pb2 import ObjectTree
 
 from client.node.answering import Site, answer, send
 from client.node.calls import RunOver, Stopped, Unrecognised
@@ -16,9 +18,10 @@ from client.node.connection import activate, beat, connect, deactivate, leave
 from client.node.home import SiteHome
 from client.node.resident import end_worker
 from client.node.rotation import Rotation, take_next_key
-from client.node.transfer import fetch_parts, receive
+from client.node.transfer import fetch_parts, is_over, receive
 from shared.audit.syslog import Syslog
 from shared.errors import SiteError
+from shared.memory import give_memory_back
 from shared.storage.files import lock_at_once
 
 log = logging.getLogger("fedthaw.site")
@@ -66,15 +69,33 @@ def _serve(site: Site, stop: threading.Event) -> None:
         try:
             announced = receive(site.connection)
             if announced is None:
+                _rest(site)
                 if site.rotation is not None and site.rotation.is_due():
                     take_next_key(site.rotation, site.connection)
-                continue
-            received = fetch_parts(site.connection, *announced)
-            started = time.monotonic()
-            reply = answer(site, received)
-            send(site, received, reply, time.monotonic() - started)
+            else:
+                _work_on(site, *announced)
         except RunOver as error:
             log.warning("A message was dropped: %s.", error)
+
+
+def _work_on(site: Site, message: Message, tree: ObjectTree) -> None:
+    """Fetch a message, let it be answered, send the answer; nothing of either is kept."""
+    received = fetch_parts(site.connection, message, tree)
+    started = time.monotonic()
+    reply = answer(site, received)
+    send(site, received, reply, time.monotonic() - started)
+
+
+def _rest(site: Site) -> None:
+    """End the working process of a run that is over; it holds most of the site's memory.
+
+    Called where nothing was asked for as long as the coordinator holds a question, so that the next
+    run of a study finds the process still there.
+    """
+    if site.worker is not None and (site.run is None or is_over(site.connection, site.run.run_id)):
+        end_worker(site.worker)
+        site.worker = None
+        give_memory_back()
 
 
 def _only_one(home: SiteHome) -> AbstractContextManager[None]:

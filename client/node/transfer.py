@@ -92,6 +92,15 @@ def fetch_run(connection: Connection, run: int) -> Run:
     return run_from_proto(call(connection, lambda: connection.client.GetRun(request)).run)
 
 
+def is_over(connection: Connection, run: int) -> bool:
+    """Whether the coordinator no longer works on this run, or does not know it (any more)."""
+    try:
+        fetch_run(connection, run)
+    except RunOver:
+        return True
+    return False
+
+
 def fetch_bundle(connection: Connection, digest: str, run: int) -> bytes:
     """The bundle as the coordinator gives it; its digest is yet to be checked."""
     request = GetFabRequest(node=connection.node, hash_str=digest, run_id=run)

@@ -21,10 +21,8 @@ from server.results.shown import Shown
 from server.results.study import StudyResult
 from server.run.failure import clear_failure, read_failure
 from server.run.process import STOP
-from server.study.asking import StudySites
 from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of
 from server.study.document import FILE
-from server.study.gather import study_result
 from server.study.plan_file import KeptPlan, is_new, read_plan
 from shared.deployment.names import is_site_name
 from shared.errors import ConfigError, RunError
@@ -95,6 +93,10 @@ def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> Shown[St
 
     RunError where a run is not complete or a site that took part is not there in time.
     """
+    # Here, since the command that submits a study waits for days without what asks and computes.
+    from server.study.asking import StudySites
+    from server.study.gather import study_result
+
     out = Path(config.out)
     plan = read_plan(out)
     cells = list(cells_of(plan))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from shared.metrics.histogram import Histogram, bin_logits
+from shared.metrics.root import root
 from shared.metrics.scores import require_scores
 
 # What divides logits by more than 20, or multiplies them by more, is no calibration but another
@@ -139,7 +139,7 @@ def fit_temperature(histogram: Histogram) -> float | None:
         return highest
     if slope(1 / lowest) <= 0:
         return lowest
-    return float(np.clip(1 / brentq(slope, 1 / highest, 1 / lowest), lowest, highest))
+    return float(np.clip(1 / root(slope, 1 / highest, 1 / lowest), lowest, highest))
 
 
 def apply_temperature(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
@@ -176,7 +176,7 @@ def _logistic_regression(histogram: Histogram, logits: NDArray[np.float64]) -> t
     bound = 1.0
     while not excess(-bound) < 0 < excess(bound):
         bound *= 2
-    slope = float(brentq(excess, -bound, bound))
+    slope = root(excess, -bound, bound)
     return _shift(histogram, slope * logits), slope
 
 
@@ -189,7 +189,7 @@ def _shift(histogram: Histogram, odds: NDArray[np.float64]) -> float:
 
     # MAX_COUNT bounds the odds of a class: 50 beyond all log odds, all would be of the other.
     bound = 50.0 + float(np.abs(odds).max())
-    return float(brentq(excess, -bound, bound))
+    return root(excess, -bound, bound)
 
 
 def _dot(counts: NDArray[np.int64], values: NDArray[np.float64]) -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from itertools import accumulate
 
-from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from shared.metrics.binary import auprc, auroc
 from shared.metrics.histogram import Histogram
 from shared.metrics.proportion import normal_quantile
+from shared.metrics.root import root
 
 
 def delong_variance(histogram: Histogram) -> float | None:
@@ -116,7 +116,7 @@ def _lower_score_limit(area: float, positives: int, negatives: int, quantile: fl
             return 1 - candidate - allowed
         return (area - candidate) ** 2 / (1 - candidate) - allowed
 
-    return float(brentq(excess, 0.0, area))
+    return root(excess, 0.0, area)
 
 
 def _doubled_below(counts: list[int]) -> list[int]:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.memory import KEEPING, keep_freed_memory
+from shared.memory import KEEPING, give_memory_back, keep_freed_memory
 
 TOUCH = """
 import resource, sys
@@ -23,6 +23,21 @@ for turn in range(12):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.ones(100 * 2**20, np.uint8)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+GIVE = """
+from shared.memory import give_memory_back, keep_freed_memory
+keep_freed_memory()
+import os
+import numpy as np
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
+blocks = [np.ones(50 * 2**20, np.uint8) for _ in range(4)]
+end = np.ones(2**20, np.uint8)
+del blocks
+before = resident()
+give_memory_back()
+print(before - resident())
 """
 
 
@@ -44,6 +59,15 @@ def test_the_next_block_needs_no_fresh_pages() -> None:
     assert plain > 100
     assert faults("call") < plain / 5
     assert faults("environment") < plain / 5
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc gives it back when asked"
+)
+def test_kept_memory_is_given_back_when_asked_for() -> None:
+    """Below what is still used as well."""
+    done = subprocess.run([sys.executable, "-c", GIVE], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 190
 
 
 def test_the_library_is_told_what_the_environment_would_say(
@@ -72,4 +96,5 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Musl())
     keep_freed_memory()
-    assert asked == ["mallopt"]
+    give_memory_back()
+    assert asked == ["mallopt", "malloc_trim"]

@@ -7,6 +7,7 @@ killed server process has left. One that dies again and again without a further 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from shared.deployment.names import LOOPBACK, to_address
 from shared.deployment.proxies import past_the_proxy
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError, RunError
-from shared.memory import KEEPING
+from shared.memory import KEEPING, give_memory_back
 from shared.storage.files import write_private
 
 DEATHS_ALLOWED = 3
@@ -37,6 +38,8 @@ TOKEN = ".token"  # noqa: S105 (the name of a file)
 RESTART_SECONDS = 2.0
 RETRY_SECONDS = 30.0
 END_SECONDS = 10.0
+REST_SECONDS = 5.0
+"""How long after a run its messages' memory is given back; the last requests are over then."""
 
 
 log = logging.getLogger("fedthaw.server")
@@ -79,6 +82,7 @@ class Runs:
     """Rounds that were done when the process was started last."""
     deaths: dict[str, int] = field(default_factory=dict)
     not_before: float = 0.0
+    rest_at: float = math.inf
     notices: deque[RunNotice] = field(default_factory=deque)
     """What nobody has heard of yet, the oldest first."""
     queued: set[tuple[str, str]] = field(default_factory=set)
@@ -97,6 +101,9 @@ def advance(runs: Runs) -> None:
         if runs.process.poll() is not None:
             _conclude(runs)
         return
+    if time.monotonic() >= runs.rest_at:
+        runs.rest_at = math.inf
+        give_memory_back()
     waiting = [order for order in read_orders(runs.home.runs) if order.state == "waiting"]
     for order in waiting:
         if (order.name, order.submitted) not in runs.queued:
@@ -183,6 +190,7 @@ def _conclude(runs: Runs) -> None:
     runs.current = runs.process = None
     (order.folder / TOKEN).unlink(missing_ok=True)
     runs.link.end_run(runs.number)
+    runs.rest_at = time.monotonic() + REST_SECONDS
     if order.state != "waiting":
         runs.deaths.pop(order.name, None)
         runs.notice(Change.ended, order)

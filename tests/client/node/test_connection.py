@@ -24,13 +24,14 @@ from flwr.proto.fleet_pb2 import (
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeatResponse
 from flwr.proto.message_pb2 import PullObjectResponse, PushObjectRequest, PushObjectResponse
+from flwr.proto.run_pb2 import GetRunResponse, Run
 
 from client.node import calls
 from client.node import connection as opening
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
 from client.node.connection import activate, beat, connect, leave
 from client.node.resident import Reply
-from client.node.transfer import Received, fetch_parts, push, receive
+from client.node.transfer import Received, fetch_parts, is_over, push, receive
 from shared.deployment.keys import generate_private_key
 from shared.deployment.wire import HEARTBEAT_SECONDS, SIZE_HEADER, WAIT_HEADER
 from shared.errors import SiteError
@@ -136,6 +137,15 @@ def test_a_message_that_nobody_wants_any_more_is_dropped(
     coordinator.answers = [status(code)]
     with pytest.raises(RunOver, match=str(code)):
         receive(coordinator.connection)
+
+
+def test_whether_a_run_is_over(coordinator: Coordinator) -> None:
+    coordinator.answers = [status(503), proto(GetRunResponse(run=Run(run_id=7))), status(403)]
+    assert not is_over(coordinator.connection, 7)
+    assert is_over(coordinator.connection, 7)
+    coordinator.answers = [status(401)]
+    with pytest.raises(Unrecognised):
+        is_over(coordinator.connection, 7)
 
 
 @pytest.mark.parametrize("code", [401, 412])

@@ -481,3 +481,42 @@ def test_an_idle_site_tries_its_next_key(
     monkeypatch.setattr(loop, "take_next_key", lambda *words: tried.append(words))
     loop._serve(site, stop)
     assert tried == [(site.rotation, site.connection)] * tries
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_a_working_process_ends_with_its_run(
+    site: Site, monkeypatch: pytest.MonkeyPatch, over: bool
+) -> None:
+    """While the run goes on, other sites may be slow: it stays."""
+    stop = threading.Event()
+    ended: list[Worker] = []
+    asked: list[int] = []
+    site.worker = Worker(DIGEST, None, None, Path())  # type: ignore[arg-type]
+    site.run = SimpleNamespace(run_id=7)  # type: ignore[assignment]
+
+    def is_over(connection: Any, run: int) -> bool:
+        asked.append(run)
+        return over
+
+    def nothing(connection: Any) -> None:
+        if ended or len(asked) == 2:
+            stop.set()
+
+    monkeypatch.setattr(loop, "receive", nothing)
+    monkeypatch.setattr(loop, "is_over", is_over)
+    monkeypatch.setattr(loop, "end_worker", ended.append)
+    worker = site.worker
+    loop._serve(site, stop)
+    assert ended == ([worker] if over else [])
+    assert site.worker is (None if over else worker)
+    assert asked == ([7] if over else [7, 7, 7])
+
+
+def test_a_site_without_a_working_process_asks_for_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = threading.Event()
+    monkeypatch.setattr(loop, "receive", lambda connection: stop.set())
+    monkeypatch.setattr(loop, "is_over", lambda *_: pytest.fail("it asks"))
+    site.run = SimpleNamespace(run_id=7)  # type: ignore[assignment]
+    loop._serve(site, stop)

@@ -191,13 +191,19 @@ class Deployment:
         assert "Traceback" not in submitted.said
         return submitted.said
 
+    def working(self) -> dict[str, set[int]]:
+        """Numbers of what works for this deployment: runs' and sites' own processes."""
+        found: dict[str, set[int]] = {"flwr-serverapp": set(), "worker.py": set()}
+        for pid, words in _processes():
+            for kind, numbers in found.items():
+                if kind in words and str(self.folder) in words:
+                    numbers.add(pid)
+        return found
+
     def kill_run(self, kind: signal.Signals = signal.SIGKILL) -> None:
         """Kill the process of the run that is under way."""
-        for pid, words in _processes():
-            if "flwr-serverapp" in words and str(self.folder) in words:
-                os.kill(pid, kind)
-                return
-        pytest.fail("no run is under way")
+        (pid,) = self.working()["flwr-serverapp"]
+        os.kill(pid, kind)
 
     def run_folder(self, name: str = "run") -> Path:
         return self.home / "runs" / name

@@ -29,8 +29,17 @@ def test_a_run_of_two_hospitals(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     server = deployment.serve()
-    clients = deployment.clients()
+    # So that it is seen soon what becomes of them when nothing is asked any more.
+    clients = {site.name: deployment.client(site, faults={"ask": 2}) for site in deployment.sites}
+    deployment.wait(lambda: all("Connected to" in one.said for one in clients.values()))
+    waiting = [process.popen.pid for process in (server, *clients.values())]
+    _check_light(waiting)
     submitted = deployment.submit(tensorboard="true")
+    deployment.wait(lambda: len(deployment.rounds()) > 0, submitted)
+    working = deployment.working()["worker.py"]
+    assert len(working) == 2
+    deployment.wait(lambda: len(deployment.rounds()) > 3, submitted)
+    assert deployment.working()["worker.py"] == working
     said = deployment.finish(submitted)
     assert deployment.model() == undisturbed()
     rounds = deployment.rounds()
@@ -42,6 +51,8 @@ def test_a_run_of_two_hospitals(
         (one["round"], one["bytes_up"]) for one in rounds
     ]
     _check_mlflow(deployment, MlflowClient(store), rounds[-1]["loss"])
+    deployment.wait(lambda: not any(deployment.working().values()))
+    _check_light(waiting)
 
     capsys.readouterr()
     assert cli.run(cli.app, ["server", "status", "--home", str(deployment.home), "--json"]) == 0
@@ -74,6 +85,18 @@ def here_is_right(deployment: Any, capsys: pytest.CaptureFixture[str]) -> bool:
     assert "registration  the coordinator knows this site's key" in said
     assert "`fedthaw site run` is running with it" in said
     return code == 0
+
+
+def _check_light(processes: list[int]) -> None:
+    """Those that wait for runs are without PyTorch, and some 100 and 140 MB large."""
+    for process in processes:
+        folder = Path(f"/proc/{process}")
+        assert "libtorch" not in (folder / "maps").read_text()
+        (resident,) = (
+            int(line.split()[1]) for line in (folder / "status").read_text().splitlines()
+            if line.startswith("VmRSS:")
+        )  # fmt: skip
+        assert resident < 250_000
 
 
 def _check_mlflow(deployment: Any, client: Any, loss: float) -> None:

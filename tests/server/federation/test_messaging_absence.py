@@ -39,26 +39,9 @@ class Looks:
         self.heard.append((node, back))
 
 
-class Clock:
-    """Every sleep takes the time it is to take, at once."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.at: Callable[[float], None] = lambda now: None
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.at(self.now)
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(messaging, "time", clock)
-    return clock
+def clock(put_clock: Callable[..., Any]) -> Any:
+    return put_clock("server.federation.messaging")
 
 
 def ask(grid: Any, nodes: tuple[int, ...], looks: Looks, patience: float = WEEK) -> list[Any]:
@@ -67,7 +50,7 @@ def ask(grid: Any, nodes: tuple[int, ...], looks: Looks, patience: float = WEEK)
     return list(send_and_collect(grid, contents, question, look=looks, on_loss=looks.on_loss))
 
 
-def test_a_node_that_is_another_process_is_asked_again(make_sites: MakeSites, clock: Clock) -> None:
+def test_a_node_that_is_another_process_is_asked_again(make_sites: MakeSites, clock: Any) -> None:
     sites, grid = make_sites()
     grid.silent = frozenset({1001})
 
@@ -85,7 +68,7 @@ def test_a_node_that_is_another_process_is_asked_again(make_sites: MakeSites, cl
     assert looks.heard == []
 
 
-def test_every_new_process_is_asked(make_sites: MakeSites, clock: Clock) -> None:
+def test_every_new_process_is_asked(make_sites: MakeSites, clock: Any) -> None:
     _, grid = make_sites()
     grid.silent = frozenset({1001})
 
@@ -99,7 +82,7 @@ def test_every_new_process_is_asked(make_sites: MakeSites, clock: Clock) -> None
     assert (node, reply.metadata.reply_to_message_id) == (1001, "3")
 
 
-def test_a_node_that_stays_away_is_given_up(make_sites: MakeSites, clock: Clock) -> None:
+def test_a_node_that_stays_away_is_given_up(make_sites: MakeSites, clock: Any) -> None:
     _, grid = make_sites()
     grid.silent = frozenset({1001, 1002})
     looks = Looks({1001: "one", 1002: "one"}, {1002: "one"})
@@ -122,7 +105,7 @@ def test_a_node_that_stays_away_is_given_up(make_sites: MakeSites, clock: Clock)
     assert looks.heard == [(1001, False)]
 
 
-def test_a_node_that_comes_back_in_time_is_waited_for(make_sites: MakeSites, clock: Clock) -> None:
+def test_a_node_that_comes_back_in_time_is_waited_for(make_sites: MakeSites, clock: Any) -> None:
     """Each absence counts for itself: twice 6 s are not 12 s."""
     sites, grid = make_sites()
     grid.silent = frozenset({1001})
@@ -141,7 +124,7 @@ def test_a_node_that_comes_back_in_time_is_waited_for(make_sites: MakeSites, clo
 
 
 def test_a_reply_of_a_node_that_is_away_says_that_it_is_back(
-    make_sites: MakeSites, clock: Clock
+    make_sites: MakeSites, clock: Any
 ) -> None:
     """It comes before the next look at who is there."""
     _, grid = make_sites()
@@ -158,7 +141,7 @@ def test_a_reply_of_a_node_that_is_away_says_that_it_is_back(
     assert looks.heard == [(1001, False), (1001, True)]
 
 
-def test_what_was_given_up_is_never_yielded_again(make_sites: MakeSites, clock: Clock) -> None:
+def test_what_was_given_up_is_never_yielded_again(make_sites: MakeSites, clock: Any) -> None:
     _, grid = make_sites()
     grid.silent = frozenset({1001, 1002})
 
@@ -175,7 +158,7 @@ def test_what_was_given_up_is_never_yielded_again(make_sites: MakeSites, clock: 
     ]
 
 
-def test_the_check_may_end_it(make_sites: MakeSites, clock: Clock) -> None:
+def test_the_check_may_end_it(make_sites: MakeSites, clock: Any) -> None:
     _, grid = make_sites()
     grid.silent = frozenset({1001})
 
@@ -192,7 +175,7 @@ def test_the_check_may_end_it(make_sites: MakeSites, clock: Clock) -> None:
 
 
 def test_presence_is_looked_at_now_and_then(
-    make_sites: MakeSites, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    make_sites: MakeSites, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messaging, "PRESENCE_SECONDS", 0.5)
     _, grid = make_sites()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from flwr.app import Error, RecordDict
 
-from server.federation import quorum
 from server.federation.context import Federation
 from server.federation.quorum import wait_for_sites
 from shared.errors import RunError, SiteError
@@ -21,27 +20,9 @@ MakeFederation = Callable[..., Federation]
 NAMES = {1001: "north", 1002: "east", 1003: "south"}
 
 
-class Clock:
-    """Every sleep takes the time it is to take, at once."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.at: Callable[[float], None] = lambda now: None
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.at(self.now)
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(quorum, "time", clock)
-    monkeypatch.setattr("server.federation.roster.time", clock)
-    return clock
+def clock(put_clock: Callable[..., Any]) -> Any:
+    return put_clock("server.federation.quorum", "server.federation.roster")
 
 
 def wait(federation: Federation, *expected: str) -> tuple[list[str], list[str]]:
@@ -54,9 +35,7 @@ def wait(federation: Federation, *expected: str) -> tuple[list[str], list[str]]:
     ]
 
 
-def test_all_are_there(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
-) -> None:
+def test_all_are_there(make_sites: MakeSites, make_federation: MakeFederation, clock: Any) -> None:
     _, grid = make_sites()
     federation = make_federation(grid, names=NAMES)
     assert wait(federation, "north", "east", "south") == (["east", "north", "south"], [])
@@ -79,7 +58,7 @@ def test_each_site_is_announced_once(
 
 
 def test_a_simulation_begins_with_all_of_its_sites(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     """Engines start them one by one; the first two would do for min-sites."""
     _, grid = make_sites()
@@ -100,7 +79,7 @@ def test_a_simulation_begins_with_all_of_its_sites(
 def test_a_simulated_site_that_never_comes(
     make_sites: MakeSites,
     make_federation: MakeFederation,
-    clock: Clock,
+    clock: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("server.federation.context.SIMULATION_TIMEOUT", 9.0)
@@ -112,7 +91,7 @@ def test_a_simulated_site_that_never_comes(
 
 
 def test_enough_are_there_and_nobody_else_is_expected(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     _, grid = make_sites()
     grid.gone = frozenset({1001})
@@ -122,7 +101,7 @@ def test_enough_are_there_and_nobody_else_is_expected(
 
 
 def test_who_is_expected_is_waited_for_a_while(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     _, grid = make_sites()
     grid.gone = frozenset({1001})
@@ -135,7 +114,7 @@ def test_who_is_expected_is_waited_for_a_while(
 
 
 def test_who_comes_back_meanwhile_takes_part(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     _, grid = make_sites()
     grid.gone = frozenset({1001})
@@ -152,7 +131,7 @@ def test_who_comes_back_meanwhile_takes_part(
 
 
 def test_who_is_connected_and_reads_its_images_is_waited_for_longer(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     _, grid = make_sites()
     grid.silent = frozenset({1001})
@@ -171,7 +150,7 @@ def test_who_is_connected_and_reads_its_images_is_waited_for_longer(
 
 
 def test_but_not_who_is_not_expected_nor_for_ever(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     _, grid = make_sites()
     grid.silent = frozenset({1001})
@@ -185,7 +164,7 @@ def test_but_not_who_is_not_expected_nor_for_ever(
 
 
 def test_too_few_are_waited_for_as_long_as_a_round_may_take(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     sites, grid = make_sites()
     grid.gone = frozenset({1001})
@@ -207,7 +186,7 @@ def test_too_few_are_waited_for_as_long_as_a_round_may_take(
 
 
 def test_a_refusal_is_told_once(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     sites, grid = make_sites()
     sites.spoil = lambda name, asked, reply: RecordDict() if name == "east" else reply
@@ -231,7 +210,7 @@ def test_a_refusal_is_told_once(
 
 
 def test_each_kind_of_absence_is_named_apart(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     """One cannot train, one reads its images, one is away: never as "not connected" together."""
     sites, grid = make_sites()
@@ -259,7 +238,7 @@ def test_each_kind_of_absence_is_named_apart(
 
 
 def test_what_is_fixed_is_forgotten(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     sites, grid = make_sites()
     sites.spoil = lambda name, asked, reply: (
@@ -273,7 +252,7 @@ def test_what_is_fixed_is_forgotten(
 
 
 def test_a_refused_site_of_a_simulation_ends_it(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
     sites, grid = make_sites()
     sites.spoil = lambda name, asked, reply: RecordDict() if name == "east" else reply
@@ -284,7 +263,7 @@ def test_a_refused_site_of_a_simulation_ends_it(
 
 
 def test_a_stop_file_ends_it(
-    make_sites: MakeSites, make_federation: MakeFederation, clock: Clock, tmp_path: Path
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any, tmp_path: Path
 ) -> None:
     _, grid = make_sites()
     grid.gone = frozenset({1001})

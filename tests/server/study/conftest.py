@@ -50,7 +50,10 @@ def graded(two_sites: list[Path]) -> list[Path]:
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run each cell here instead of in a process of its own; tells which were run."""
+    """Run each cell here instead of in a process of its own; tells which were run.
+
+    They leave no page, whose drawings take most of the time of such a small run.
+    """
     begun: list[str] = []
 
     def simulate(cell: object, words: Sequence[str]) -> None:
@@ -58,4 +61,5 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert cli.run(cli.app, ["simulate", *words]) == 0
 
     monkeypatch.setattr("server.study.cells.simulate_apart", simulate)
+    monkeypatch.setattr("server.app.leave_report", lambda run: None)
     return begun

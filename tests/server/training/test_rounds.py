@@ -25,19 +25,13 @@ from shared.run.events import (
     RoundStarted,
     SiteJoined,
     Warned,
-    listening,
 )
 from shared.settings.schedule import plan_round
 from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]
 MakeFederation = Callable[..., Federation]
-
-
-def heard_during(work: Callable[[], Any]) -> tuple[Any, list[Event]]:
-    events: list[Event] = []
-    with listening(events.append):
-        return work(), events
+HeardDuring = Callable[[Callable[[], Any]], tuple[Any, list[Event]]]
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "fedadam"])
@@ -108,7 +102,10 @@ def test_a_request_has_all_that_a_late_site_needs(
 
 
 def test_the_record_of_a_round(
-    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+    make_sites: MakeSites,
+    make_federation: MakeFederation,
+    delta: Arrays,
+    heard_during: HeardDuring,
 ) -> None:
     sites, grid = make_sites()
     sent: dict[str, int] = {"down": 0, "up": 0}
@@ -147,7 +144,10 @@ def test_the_record_of_a_round(
 
 
 def test_a_refused_reply_is_left_out_and_named(
-    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+    make_sites: MakeSites,
+    make_federation: MakeFederation,
+    delta: Arrays,
+    heard_during: HeardDuring,
 ) -> None:
     sites, grid = make_sites()
 
@@ -207,7 +207,10 @@ def test_numbers_that_would_end_the_run_are_refused(
 
 
 def test_a_silent_site_is_waited_for_and_named(
-    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+    make_sites: MakeSites,
+    make_federation: MakeFederation,
+    delta: Arrays,
+    heard_during: HeardDuring,
 ) -> None:
     sites, grid = make_sites()
     federation = make_federation(grid, min_sites=2, round_timeout=1)
@@ -227,7 +230,10 @@ def test_a_silent_site_is_waited_for_and_named(
 
 
 def test_a_round_is_asked_again_while_too_few_answer(
-    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+    make_sites: MakeSites,
+    make_federation: MakeFederation,
+    delta: Arrays,
+    heard_during: HeardDuring,
 ) -> None:
     sites, grid = make_sites()
     failures = iter([True, True])
@@ -269,7 +275,10 @@ def test_a_round_that_stays_too_small_ends_the_run(
 
 
 def test_sites_that_never_come(
-    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+    make_sites: MakeSites,
+    make_federation: MakeFederation,
+    delta: Arrays,
+    heard_during: HeardDuring,
 ) -> None:
     _, grid = make_sites()
     grid.gone = frozenset({1001, 1002})

@@ -23,16 +23,14 @@ from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]
 MakeFederation = Callable[..., Federation]
-
-
-def heard_during(work: Callable[[], Any]) -> tuple[Any, list[Event]]:
-    events: list[Event] = []
-    with listening(events.append):
-        return work(), events
+HeardDuring = Callable[[Callable[[], Any]], tuple[Any, list[Event]]]
 
 
 def test_registered_sites_that_are_absent_are_recorded(
-    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+    make_sites: MakeSites,
+    make_federation: MakeFederation,
+    delta: Arrays,
+    heard_during: HeardDuring,
 ) -> None:
     _, grid = make_sites()
     grid.gone = frozenset({1003})

@@ -10,6 +10,7 @@ ever (`wait`), or kills its own process (`die`);
 and waits until there is a file GATE-ROUND-open;
 `final`: the final evaluation waits for ever;
 `upload`: a site's client waits for ever when it sends so manieth part of its replies;
+`ask`: a site's client lets the coordinator hold its questions for so many seconds;
 `aggregate`: the coordinator waits for ever when it combines the replies of this round;
 `stall`: the process waits for ever before it puts a file of this name in place;
 `full`: a file of this name does not fit on the disk;
@@ -115,6 +116,10 @@ def _spoil_upload(module: ModuleType) -> None:
     client.PushObject = spoilt
 
 
+def _spoil_questions(module: ModuleType) -> None:
+    vars(module)["WAIT_LIMIT"] = FAULTS["ask"]
+
+
 def _spoil_aggregation(module: ModuleType) -> None:
     collector = vars(module)["Collector"]
     result = collector.result
@@ -141,6 +146,8 @@ if FAULTS.get("final"):
     _SPOILT["client.handlers.evaluate"] = _spoil_evaluate
 if "upload" in FAULTS:
     _SPOILT["flwr.supernode.fleet_http_client"] = _spoil_upload
+if "ask" in FAULTS:
+    _SPOILT["client.node.calls"] = _spoil_questions
 if "aggregate" in FAULTS:
     _SPOILT["server.aggregation.collector"] = _spoil_aggregation
 

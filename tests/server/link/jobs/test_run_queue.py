@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -182,6 +183,37 @@ def test_a_run_that_says_why_it_failed_is_not_repeated(
     failure = read_failure(order.folder)
     assert failure is not None
     assert (failure.sentence, failure.exit_code) == ("rounds is wrong", 2)
+
+
+def test_memory_is_given_back_once_after_a_run(
+    runs: Runs,
+    processes: Processes,
+    submit: Callable[..., Order],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not while another run is under way, and not before its last requests are over."""
+    given: list[float] = []
+    now = [1000.0]
+    monkeypatch.setattr(module, "give_memory_back", lambda: given.append(now[0]))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for name in ("first", "second"):
+        order = submit(name)
+        advance(runs)
+        now[0] += 100
+        advance(runs)
+        assert given == []
+        (order.folder / "summary.json").write_text("{}")
+        processes.end(0)
+        advance(runs)
+        now[0] += module.REST_SECONDS - 1
+        if name == "first":
+            continue
+        advance(runs)
+        assert given == []
+    now[0] += 1
+    for _ in range(3):
+        advance(runs)
+    assert given == [now[0]]
 
 
 def test_nothing_is_restarted_at_once(
