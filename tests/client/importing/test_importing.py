@@ -108,8 +108,9 @@ def test_cifar_in_colour(tmp_path: Path, here: Here, labels: list[list[int]]) ->
         (idx(np.zeros((2, 3, 3), np.uint8)) + b"x", "has more than the 18 bytes"),
         (idx(np.zeros((3, 3, 3), np.uint8)), "have 3 images and 2 labels"),
         (idx(np.zeros(2, np.uint8)), "are not one file of images"),
-        (gzip.compress(idx(np.zeros((2, 3, 3), np.uint8)))[:-9], "cannot be read"),
+        (gzip.compress(idx(np.zeros((2, 3, 3), np.uint8)), mtime=0)[:-9], "cannot be read"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_wrong_is_said(tmp_path: Path, here: Here, images: bytes, said: str) -> None:
     (tmp_path / "a").write_bytes(images)
