@@ -39,8 +39,9 @@ def _groups() -> dict[str, list[str]]:
 
 def _table(title: str, names: list[str]) -> str:
     items = {item.name: item for item in dataclasses.fields(RunConfig)}
-    head = f"## {title[0].upper()}{title[1:]}\n\n| setting | default | allowed | what it is |\n|---|---|---|---|"
-    return "\n".join([head, *(_row(items[name]) for name in names)])
+    heading = f"## {title[0].upper()}{title[1:]}\n"
+    head = ("| setting | default | allowed | what it is |", "|---|---|---|---|")
+    return "\n".join([heading, *head, *(_row(items[name]) for name in names)])
 
 
 def _row(item: dataclasses.Field) -> str:

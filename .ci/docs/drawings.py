@@ -15,12 +15,15 @@ PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 def federation() -> Drawing:
     """Three hospitals and a coordinator: what stays, what travels."""
     drawing = Drawing(760, 312, "Images stay at the hospitals; weights and counts travel")
+    stay = (
+        "radiographs, outcomes,",
+        "patient identifiers: these stay",
+        "trains on its own machine",
+    )
     for number, name in enumerate(("north", "east", "south")):
         x = 20 + 245 * number
         drawing.box(
-            x, 190, 230, 102, f"Hospital {name}",
-            ("radiographs, outcomes,", "patient identifiers: these stay", "trains on its own machine"),
-            fill="site",
+            x, 190, 230, 102, f"Hospital {name}", stay, fill="site",
         )  # fmt: skip
         drawing.arrow(x + 115, 184, 380 + (number - 1) * 90, 106, both=True)
     drawing.box(
@@ -47,7 +50,7 @@ def round_() -> Drawing:
         ("down", "plan, and the model's change since the base", ()),
         ("site", "Decide", ("approved? within [policy] and quotas?",)),
         ("site", "Evaluate the incoming model", ("on the site's validation patients",)),
-        ("site", "Train the thawed stages", ("the frozen ones stay as they are:", "a digest proves it")),
+        ("site", "Train the thawed stages", ("frozen ones do not change:", "a digest proves it")),
         ("site", "Log what leaves", ("before it leaves",)),
         ("up", "changed weights, counts by score and class", ()),
         ("hub", "Check every reply", ("shapes, NaN, size, frozen digest;", "refuse by name")),
@@ -62,7 +65,9 @@ def round_() -> Drawing:
             y += 34
             continue
         height = 36 + 19 * len(lines)
-        drawing.box((left if kind == "hub" else right) - 150, y, 300, height, title, lines, fill=kind)
+        drawing.box(
+            (left if kind == "hub" else right) - 150, y, 300, height, title, lines, fill=kind
+        )
         y += height + 8
     return drawing
 

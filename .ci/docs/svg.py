@@ -19,8 +19,16 @@ class Drawing:
     shapes: list[str] = field(default_factory=list)
 
     def box(
-        self, x: float, y: float, width: float, height: float, title: str, lines: tuple[str, ...] = (),
-        *, fill: str = "plain", dashed: bool = False,
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        title: str,
+        lines: tuple[str, ...] = (),
+        *,
+        fill: str = "plain",
+        dashed: bool = False,
     ) -> None:
         """A rounded box with a title, and lines of text below it."""
         dash = ' stroke-dasharray="6 4"' if dashed else ""
@@ -35,8 +43,15 @@ class Drawing:
             self.text(x + (98 if name else 12), y + 45 + 19 * number, rest, colour=QUIET, size=13)
 
     def text(
-        self, x: float, y: float, words: str, *, size: int = 14, weight: str = "400",
-        colour: str = INK, anchor: str = "start",
+        self,
+        x: float,
+        y: float,
+        words: str,
+        *,
+        size: int = 14,
+        weight: str = "400",
+        colour: str = INK,
+        anchor: str = "start",
     ) -> None:
         """One line of text; (x, y) is where its baseline begins, or its middle or end."""
         self.shapes.append(
@@ -55,7 +70,8 @@ class Drawing:
     def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
         """A thin dashed line."""
         self.shapes.append(
-            f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{LINE}" stroke-dasharray="3 4"/>'
+            f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{LINE}" '
+            'stroke-dasharray="3 4"/>'
         )
 
     def svg(self) -> str:

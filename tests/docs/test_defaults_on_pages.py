@@ -67,7 +67,8 @@ def test_every_variable_of_the_environment_is_on_that_page() -> None:
     page = (DOCS / "configuration.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(FEDTHAW_\w+)`", page))
     sources = [p for part in ("client", "server", "shared") for p in (ROOT / part).rglob("*.py")]
-    read = {name for p in sources for name in re.findall(r"\bFEDTHAW_[A-Z_]+", p.read_text("utf-8"))}
+    texts = [path.read_text(encoding="utf-8") for path in sources]
+    read = {name for text in texts for name in re.findall(r"\bFEDTHAW_[A-Z_]+", text)}
     assert read - named <= INTERNAL
     assert named <= read
 

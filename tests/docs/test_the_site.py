@@ -24,7 +24,7 @@ def test_the_site(tmp_path: Path) -> None:
     built = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.html")}
     assert built == {path.with_suffix(".html") for path in sources} | {Path("404.html")}
     texts = {path: (tmp_path / path).read_text(encoding="utf-8") for path in built}
-    assert {str(path): found for path, text in texts.items() if (found := LOADED.findall(text))} == {}
+    assert {path: found for path, text in texts.items() if (found := LOADED.findall(text))} == {}
     assert "@import" not in "".join(path.read_text("utf-8") for path in tmp_path.rglob("*.css"))
     reference = texts[Path("reference.html")]
     for name in ("simulate", "open_run", "evaluate", "predict", "study", "BinaryMetrics"):

@@ -59,7 +59,7 @@ def blocks_of(page: str) -> list[Block]:
 
 @dataclass
 class Reader:
-    """Somebody at a terminal in `folder`; `changes` are what they write instead of the page's words."""
+    """Somebody at a terminal in `folder`; `changes`: what they type in place of the page's words."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -72,7 +72,7 @@ class Reader:
             text = text.replace(old, new)
         return text
 
-    def run(self, block: Block, timeout: float = 200) -> str:
+    def run(self, block: Block, timeout: float = 600) -> str:
         """Execute a block in bash; its output, both streams together. It must succeed."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self.adapted(block)], cwd=self.folder,

@@ -22,7 +22,7 @@ SMALL = (
 )
 PLAN = "3f2a90c1b7de"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Federation:

@@ -15,7 +15,7 @@ PAGE = "docs/getting-started.md"
 ROOT = Path(__file__).parents[2]
 SOURCES = ("shared", "client", "server", "fedthaw", "pyproject.toml", "README.md", "LICENSE")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

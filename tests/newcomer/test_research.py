@@ -1,4 +1,4 @@
-"""A researcher follows data.md, simulation.md, prediction.md and studies.md, one after the other."""
+"""A researcher follows data.md, simulation.md, prediction.md and studies.md, in this order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = (
     "--set probe-rounds=1 --set rounds=1"
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -46,8 +46,14 @@ def test_the_pages_of_research(researcher: Any, blocks: Callable[[str], list[Any
                 (folder / "arms.toml").write_text(block.text, encoding="utf-8")
             if block.runs:
                 said += researcher.run(block)
-    for name in ("runs/first/report.html", "runs/pooled/summary.json", "runs/north/summary.json",
-                 "scores.csv", "models/first/model.safetensors", "runs/study/study.md"):  # fmt: skip
+    for name in (
+        "runs/first/report.html",
+        "runs/pooled/summary.json",
+        "runs/north/summary.json",
+        "scores.csv",
+        "models/first/model.safetensors",
+        "runs/study/study.md",
+    ):
         assert (folder / name).is_file(), said
     assert len(list((folder / "explained").iterdir())) > 50
     assert "full fine-tuning" in (folder / "runs/study/study.md").read_text(encoding="utf-8")
