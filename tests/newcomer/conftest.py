@@ -59,7 +59,7 @@ def blocks_of(page: str) -> list[Block]:
 
 @dataclass
 class Reader:
-    """Somebody at a terminal in `folder`; `changes`: what they type in place of the page's words."""
+    """Somebody at a terminal in `folder`; `changes`: what they type in place of the page."""
 
     folder: Path
     environment: Mapping[str, str]
