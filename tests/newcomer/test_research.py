@@ -12,10 +12,13 @@ import pytest
 from shared.phantoms.hospitals import write_hospitals
 
 PAGES = ("docs/data.md", "docs/simulation.md", "docs/prediction.md", "docs/studies.md")
-SMALL = (
-    "--set backbone=micro --set weights=random --set image-size=64 --set threads=1 "
-    "--set probe-rounds=1 --set rounds=1"
-)
+RUN = """backbone = "micro"
+weights = "random"
+image-size = 64
+threads = 1
+probe-rounds = 1
+rounds = 1
+"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -29,13 +32,10 @@ def researcher(tmp_path: Path, reader: Callable[..., Any]) -> Any:
     table = folder / "external" / "site.toml"
     table.write_text(table.read_text().replace('name = "west"', 'name = "external"'))
     shutil.copytree(folder / "west" / "images", folder / "new")
-    return reader(
-        folder,
-        {
-            "--set weights=random": SMALL,
-            "--folds 5 --repeats 3": f"--folds 2 --repeats 1 {SMALL}",
-        },
-    )
+    (folder / "run.toml").write_text(RUN, encoding="utf-8")
+    (folder / "north" / "site.toml").unlink()  # the first page makes it
+    quicker = {"--quick": "--quick --config run.toml", "--folds 5": "--folds 2"}
+    return reader(folder, quicker | {"--repeats 3": "--repeats 1"})
 
 
 def test_the_pages_of_research(researcher: Any, blocks: Callable[[str], list[Any]]) -> None:
