@@ -62,7 +62,8 @@ class Federation:
     def waiting_plan(self, name: str) -> str:
         """The plan that this hospital's client has logged."""
         pattern = rf"site approve \S*{name} ([0-9a-f]{{12}})"
-        return until(lambda: re.findall(pattern, self.outputs()), "no plan waits")[0]  # type: ignore[no-any-return]
+        found = until(lambda: re.findall(pattern, self.outputs()), self.outputs)
+        return str(found[0])
 
     def outputs(self) -> str:
         return "\n".join(output.read_text(encoding="utf-8") for _, output in self.running)
@@ -72,11 +73,11 @@ class Federation:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
-def until(condition: Callable[[], Any], said: str, seconds: float = 120) -> Any:
-    """Wait for this to be true; its value."""
+def until(condition: Callable[[], Any], said: Callable[[], str], seconds: float = 240) -> Any:
+    """Wait for this to be true; its value. It fails with what was said meanwhile."""
     end = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < end, said
+        assert time.monotonic() < end, said()
         time.sleep(0.1)
     return value
 
@@ -112,10 +113,10 @@ def test_a_federation_from_the_pages(
         if "in the background" not in block.note:
             federation.post()
         elif "server run" in block.text:
-            until(federation.listens, "the server does not listen")
+            until(federation.listens, federation.outputs)
         elif "submit" in block.text:
             submitted = federation.running[-1][0]
         if PLAN in block.text and submitted is not None:
-            assert submitted.wait(120) == 0, federation.outputs()
+            assert submitted.wait(240) == 0, federation.outputs()
     run = federation.hub.folder / "coordinator" / "runs" / "first"
     assert (run / "report.html").is_file(), federation.outputs()
