@@ -87,13 +87,14 @@ def rooms() -> Drawing:
         284, 130, 192, 256, "shared: both sides",
         ("settings|one list", "protocol|messages", "wire|tensors", "model|backbones",
          "update|clip, round", "metrics|from counts", "outcome|classes", "storage|files",
-         "audit|chained logs", "terminal|command line"),
+         "audit|chained logs", "terminal|commands"),
         fill="both",
     )  # fmt: skip
     drawing.box(
         512, 130, 228, 256, "server: coordinator",
         ("training|rounds of a run", "federation|sites, model", "aggregation|the average",
-         "evaluation|counts, grades", "disclosure|what is shown", "report|the page",
+         "evaluation|counts, grades",
+         "external|validation", "disclosure|what is shown", "report|the page",
          "study|arms, folds", "link|port, keys, jobs", "simulation|two engines", "cli|commands"),
         fill="hub",
     )  # fmt: skip

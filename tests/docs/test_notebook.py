@@ -15,8 +15,11 @@ FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
+READ: Any = nbformat.read  # it has no types
+
+
 def read(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)
+    return READ(path, as_version=4)
 
 
 def printed(notebook: Any) -> str:
