@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ EXECUTED = {
 def test_every_block_says_what_it_is(pages: list[str], blocks: Blocks) -> None:
     languages = {block.language for page in pages for block in blocks(page)}
     assert languages <= OUTPUTS | {"sh", "python"}, "a block without a language, or of a new one"
+
+
+def test_every_file_that_a_page_shows_is_valid_toml(pages: list[str], blocks: Blocks) -> None:
+    texts = [block.text for page in pages for block in blocks(page) if block.language == "toml"]
+    assert len(texts) > 4
+    assert all(map(tomllib.loads, texts))
 
 
 def test_every_block_of_commands_is_executed_or_says_why_not(
