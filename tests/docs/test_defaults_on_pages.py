@@ -15,8 +15,9 @@ from shared.settings.config import RunConfig
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-INTERNAL = {"FEDTHAW_OWN_SITES", "FEDTHAW_RUN_FOLDER"}
-"""Variables by which FedThaw's own processes speak to each other."""
+SET = {"OWN_SITES", "RUN_FOLDER", "RUN", "REASON", "STATE"}
+INTERNAL = {f"FEDTHAW_{name}" for name in SET}
+"""Variables that FedThaw sets: for its own processes, and for commands that are notified."""
 
 
 @pytest.fixture
