@@ -8,7 +8,7 @@ JOBS ?= 3
 # where the environment forbids it, too: asserts are rewritten once, not in each worker of each run.
 PYTEST := OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: release demo test test-slow check format bench bench-pediatric clean
+.PHONY: release demo test test-slow check docs pages format bench bench-pediatric clean
 
 demo: $(READY)  ## four synthetic hospitals, federated; a few minutes
 	$(BIN)/fedthaw simulate
@@ -26,6 +26,13 @@ check: $(READY)  ## lint, format, strict types, images
 	$(BIN)/mypy tests benchmarks
 	$(BIN)/hadolint docker/server.Dockerfile docker/client.Dockerfile
 	$(BIN)/shellcheck docker/demo-setup.sh
+
+docs: $(READY)  ## the site of docs/, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+pages: $(READY)  ## what of docs/ is made by code: the table of settings, drawings
+	$(BIN)/python .ci/docs/configuration.py
+	$(BIN)/python .ci/docs/drawings.py
 
 release: $(READY)  ## wheel, sdist, SBOM and checksums of the last commit, into dist/
 	$(BIN)/python .ci/release.py

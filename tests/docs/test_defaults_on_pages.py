@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 
 from client.settings import SiteSettings, load_site
+from shared.model.registry import former_settings
 from shared.settings.config import RunConfig
 
-DOCS = Path(__file__).parents[2] / "docs"
-IN_WORDS = {"empty": "", "all cores": 0}
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SET = {"OWN_SITES", "RUN_FOLDER", "RUN", "REASON", "STATE"}
+INTERNAL = {f"FEDTHAW_{name}" for name in SET}
+"""Variables that FedThaw sets: for its own processes, and for commands that are notified."""
 
 
 @pytest.fixture
@@ -44,26 +48,32 @@ def defaults(tmp_path: Path) -> SiteSettings:
 def test_the_page_of_a_site_has_the_defaults(
     key: str, of: Callable[[SiteSettings], object], defaults: SiteSettings
 ) -> None:
-    section = (DOCS / "site.md").read_text(encoding="utf-8").split("## What a site provides")[1]
+    section = (DOCS / "data.md").read_text(encoding="utf-8").split("## All of site.toml")[1]
     (line,) = re.findall(rf"^({key} = .+?) *(?:#.*)?$", section, re.M)
     assert tomllib.loads(line)[key] == of(defaults)
 
 
-def test_the_page_of_settings_has_the_defaults() -> None:
-    page = (DOCS / "settings.md").read_text(encoding="utf-8")
-    said = {
-        key: default.strip("`").removesuffix(" (off)")
-        for keys, defaults in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", page, re.M)
-        for key, default in zip(re.findall(r"`([^`]+)`", keys), defaults.split(", "), strict=True)
+def test_every_setting_is_on_its_page_with_its_default() -> None:
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| `([^`]*)` \|", page, re.M))
+    empty = set(re.findall(r"^\| `([a-z0-9-]+)` \| \(empty\) \|", page, re.M))
+    known = {k: v for k, v in RunConfig().to_flat().items() if k not in former_settings()}
+    assert rows.keys() | empty == known.keys()
+    assert {key for key in known if known[key] == ""} == empty
+    assert {key: _value(text, known[key]) for key, text in rows.items()} == {
+        key: known[key] for key in rows
     }
-    known = RunConfig().to_flat()
-    assert len(said) > 15
-    assert {key: _value(text, known[key]) for key, text in said.items()} == {
-        key: known[key] for key in said
-    }
+
+
+def test_every_variable_of_the_environment_is_on_that_page() -> None:
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(FEDTHAW_\w+)`", page))
+    sources = [p for part in ("client", "server", "shared") for p in (ROOT / part).rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in sources]
+    read = {name for text in texts for name in re.findall(r"\bFEDTHAW_[A-Z_]+", text)}
+    assert read - named <= INTERNAL
+    assert named <= read
 
 
 def _value(text: str, like: bool | float | str) -> object:
-    if isinstance(like, bool):
-        return {"true": True, "false": False}[text]
-    return IN_WORDS[text] if text in IN_WORDS else type(like)(text)
+    return {"true": True, "false": False}[text] if isinstance(like, bool) else type(like)(text)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NAMED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docker/README.md")
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in NAMED)])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in NAMED)])
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 

@@ -149,8 +149,8 @@ def test_in_a_simulation_only_rules_of_site_toml_bind(key: str, explicit: bool) 
 
 
 def test_the_page_of_a_site_has_a_line_for_every_rule_with_its_default() -> None:
-    page = (ROOT / "docs" / "site.md").read_text(encoding="utf-8")
-    section = page.split("## What a site provides")[1]
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    section = page.split("## All of site.toml")[1]
     values: dict[str, object] = {}
     for key in policy_keys():
         (line,) = re.findall(rf"^{key} = (.+?) *(?:#.*)?$", section, re.M)
