@@ -96,10 +96,10 @@ def test_in_a_simulation_its_owner_sees_every_site(
     assert [site["positives"] for site in summary["site"].values()] == [2, 2]
     assert not (tmp_path / "releases.jsonl").exists()
     owners = run_page(read_report(Path(config.out)))
-    assert "this page is for whoever owns all of these sites" in owners
+    assert "this page is for the owner of all of these sites" in owners
     others = read_report(Path(config.out), for_others=True)
     assert others.cohorts[0].pooled is None
-    assert "this page is for whoever owns" not in run_page(others)
+    assert "this page is for the owner of" not in run_page(others)
 
 
 def test_replies_hold_counts_and_nothing_of_a_patient(

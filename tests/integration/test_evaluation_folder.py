@@ -123,7 +123,7 @@ def test_all_that_is_written_follows_from_the_scores_written_beside_it(
             assert float(row["estimate"]) == pytest.approx(value), row
             assert row["audience"] == "owner"
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "<title>outcome (sick): external validation of first</title>" in page
+    assert "<title>sick (outcome): external validation of first</title>" in page
     assert "For the owner of these folders: nothing is hidden" in page
 
 

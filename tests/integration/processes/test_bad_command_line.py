@@ -38,7 +38,7 @@ def sites(
         ("frobnicate=3", "Unknown setting 'frobnicate'."),
         ("rounds", "'rounds' is no setting; write KEY=VALUE, e.g. rounds=20."),
         ("out=elsewhere", "out cannot be set with --set here; name the site folders as arguments "
-         "and use --out, --resume and --pool."),
+         "and use --out, --resume, --pool and --quick."),
         ("weights=none.pt", "There is no weights file at {cwd}/none.pt; weights must be xrv, "
          "imagenet, random, or the path of a .safetensors, .pt or .pth file."),
         ("weights=notes.txt", "{cwd}/notes.txt is no weights file; its name must end in "

@@ -93,7 +93,7 @@ BAD_SITES: dict[str, tuple[Spoil, str]] = {
     ),
     "unknown section": (
         replace("site.toml", "[policy]", "[rules]"),
-        "{site}/site.toml: unknown section [rules]; known are site, data, compute, policy.",
+        "{site}/site.toml: unknown section [rules]; known are site, data, compute, policy, notify.",
     ),
     "missing key": (
         replace("site.toml", 'outcome = "outcome"\n', ""),
@@ -160,12 +160,14 @@ BAD_SITES: dict[str, tuple[Spoil, str]] = {
 
 @pytest.mark.parametrize("name", BAD_SITES)
 def test_a_site_that_cannot_take_part(
-    tmp_path: Path, two_sites: tuple[Path, Path], tiny: Any, here: Any, name: str
+    tmp_path: Path, two_sites: tuple[Path, Path], write_base: Any, tiny: Any, here: Any, name: str
 ) -> None:
     spoil, sentence = BAD_SITES[name]
     north, east = two_sites
     spoil(north)
-    outcome = here(*tiny(north, east, out=tmp_path / "run"))
+    # With random weights a simulation leaves aside the file that site.toml names.
+    weights = write_base(tmp_path / "base.safetensors")
+    outcome = here(*tiny(north, east, out=tmp_path / "run", weights=weights))
     assert outcome.code == 2
     assert outcome.last_line == "fedthaw: " + sentence.replace("{site}", str(north))
     assert outcome.out == ""

@@ -115,7 +115,7 @@ def test_a_study_from_arms_to_tables(
     assert (out / "study.md").read_text().count("| first |") == 3
     assert r"\begin{tabular}" in (out / "study.tex").read_text()
     page = (out / "report.html").read_text()
-    assert f"FedThaw study {out.name}" in page
+    assert f"study {out.name}" in page
     assert "/" + arms.name not in page
     assert here("report", out, "--out", tmp_path / "again.html")[0] == 0
     assert (tmp_path / "again.html").read_text() == page

@@ -196,7 +196,7 @@ def test_whoever_stops_watching_stops_nothing(
     [
         (("--each-site",), "are for simulated studies"),
         (("--jobs", 2), "are for simulated studies"),
-        (("--set", "seed=3"), "--set: seed is set by the study itself"),
+        (("--set", "seed=3"), "seed is set by the study itself"),
         (("--set", "weights=absent.st"), "There is no weights file"),
         (("--name", "n" * 60), "Shorten one of them"),
         (("--name", "../x"), "../x"),

@@ -81,14 +81,14 @@ def test_what_is_wrong_with_a_folder_is_said_of_all_folders_at_once(
     here: Here, tmp_path: Path, write_site: Callable[..., Path]
 ) -> None:
     """`simulate` reads no image before it knows."""
-    north = write_site(tmp_path, "north", 4, more='weights = "absent.pt"')
+    north = write_site(tmp_path, "north", 4, more='cache = "labels.csv/cache"')
     east = write_site(tmp_path, "east", 4)
     settings = (east / "site.toml").read_text(encoding="utf-8")
     (east / "site.toml").write_text(settings.replace('"cpu"', '"cuda:77"'), encoding="utf-8")
     words = [word for one in (*TINY, "weights=random") for word in ("--set", one)]
     code, _, err = here("simulate", north, east, *words, "--out", tmp_path / "run")
     assert code == 2
-    assert "no weights file" in err
+    assert "labels.csv/cache of north cannot be written" in err
     assert "cuda:77" in err
     assert err.count("\n") == 1
     assert not list(tmp_path.rglob("*.safetensors"))

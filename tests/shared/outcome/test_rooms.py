@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("shared/outcome", "shared/metrics", "server/disclosure", "server/report")
+ROOMS = (
+    "shared/outcome", "shared/metrics", "server/disclosure", "server/report",
+    "server/external", "server/results/external.py", "server/terminal/external.py",
+)  # fmt: skip
 _NAMED = re.compile("positives|negatives")
 
 

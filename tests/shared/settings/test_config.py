@@ -183,6 +183,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
     values["thaw_at"] = ",".join(f"{stage}={number!r}" for stage, number in named)
     values["rates"] = ",".join(map(repr, numbers[: len(stages)]))
     assume(values["batch_size"] > 1 or values["image_size"] > 64)  # a DenseNet needs 61
+    assume(values["image_size"] % backbone_of(values["backbone"]).patch == 0)
     assume(values["rounds"] + values["probe_rounds"] > 0)
     assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])
     return RunConfig(**values)
