@@ -33,7 +33,7 @@ def trial(
     passphrase_file: PassphraseFileOption = None,
     insecure: InsecureOption = False,
     notify: Annotated[
-        bool, typer.Option("--notify", help="Send a test notification by [notify] of site.toml.")
+        bool, typer.Option("--notify", help="Send a test notification, as site.toml says.")
     ] = False,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print the findings as JSON.")
