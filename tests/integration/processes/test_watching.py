@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,24 +56,45 @@ class Screen:
         return seen
 
 
+def lines_of_last_picture(text: str) -> int:
+    """How many lines the last picture has that was drawn to its end."""
+    pictures = text.split("\x1b[H")
+    return [one.count("\n") for one in pictures if "Ctrl-C" in one][-1]
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[[Path], Screen]]:
+    """Start the command; it is gone after the test."""
+    screens: list[Screen] = []
+
+    def start(folder: Path) -> Screen:
+        screens.append(Screen("server", "status", "--home", folder, "--watch"))
+        return screens[-1]
+
+    yield start
+    for screen in screens:
+        screen.process.kill()
+        screen.process.wait()
+        os.close(screen.near)
+
+
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_a_screen_for_a_wall(tmp_path: Path, here: Callable[..., object], kind: int) -> None:
+def test_a_screen_for_a_wall(
+    tmp_path: Path, here: Callable[..., object], watch: Callable[[Path], Screen], kind: int
+) -> None:
     folder = tmp_path / "coordinator"
     here("server", "init", folder, "--name", "hub")
-    screen = Screen("server", "status", "--home", folder, "--watch")
+    screen = watch(folder)
     screen.wait(lambda text: "NO SERVER PROCESS" in text and "Ctrl-C" in text)
     assert "\x1b[?1049h" in screen.text
     with only_one(Home(folder)):
         write_status(Home(folder), {"run": None, "sites": {}})
         screen.wait(lambda text: " SERVING " in text)
-        screen.size(40, 12)  # the window becomes smaller, and all fits in at once
-        seen = screen.wait(lambda text: text.count("Ctrl-C") >= 2)
-        last = seen.rpartition("\x1b[H")[2]
-        assert last.count("\n") <= 12
+        screen.size(40, 12)  # the window becomes smaller, and soon all fits in
+        screen.wait(lambda text: "Ctrl-C" in text and lines_of_last_picture(text) <= 12)
     screen.wait(lambda text: "NO SERVER PROCESS" in text)
     assert "\x1b[2J" not in screen.text.partition("\x1b[?1049h")[2]
     screen.process.send_signal(kind)
     screen.wait(lambda text: "\x1b[?1049l" in text)
     assert screen.process.wait(30) == 0
     assert "Traceback" not in screen.text
-    os.close(screen.near)
