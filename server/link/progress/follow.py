@@ -41,8 +41,10 @@ def follow(home: Home, order: Order, start: int) -> None:
             for line in lines:
                 console.print(line, highlight=False, soft_wrap=True, markup=False)
             advance(read_progress(order.folder))
-            if state == "complete" and _at_work(home, order):
-                time.sleep(POLL_SECONDS)  # the result is there, the report is being written
+            if state != "waiting" and _at_work(home, order):
+                # The result is there and the report is being written, or the run has failed and
+                # says so again when its process ends, which a continued run would take for its own.
+                time.sleep(POLL_SECONDS)
                 continue
             if state != "waiting":
                 for line in read_lines(order.folder, start)[0]:  # said since the last look

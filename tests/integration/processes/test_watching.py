@@ -29,7 +29,10 @@ class Screen:
     def __init__(self, *words: object) -> None:
         self.near, far = pty.openpty()
         self.size(100, 30)
-        environment = os.environ | {"TERM": "xterm-256color"}
+        # Where readline is loaded without a terminal, it sets a size for all processes after it.
+        sizes = ("COLUMNS", "LINES")
+        environment = {key: value for key, value in os.environ.items() if key not in sizes}
+        environment["TERM"] = "xterm-256color"
         self.process = subprocess.Popen(
             [str(FEDTHAW), *map(str, words)], stdin=far, stdout=far, stderr=far, env=environment,
             start_new_session=True,
