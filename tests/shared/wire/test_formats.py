@@ -233,3 +233,15 @@ def test_another_format_than_asked_for(asked: NumberFormat, declared: NumberForm
     disguised = Array(dtype=asked, shape=(8, 8), stype=array.stype, data=array.data)
     with pytest.raises(ProtocolError, match=rf"; {asked} was asked for$"):
         decode_tensor("w", disguised, (8, 8), asked)
+
+
+@given(
+    values=npst.arrays(np.float32, npst.array_shapes(min_dims=0, min_side=0), elements=magnitudes)
+)
+def test_float32_is_read_without_pythons_parser(values: Values) -> None:
+    """Which fails now and then where several threads use it, in Python 3.11."""
+    array, _ = encode_tensor("w", values, "float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np.lib.format, "read_array_header_1_0", lambda stream: pytest.fail("parsed"))
+        received = decode_tensor("w", array, values.shape, "float32")
+    np.testing.assert_array_equal(received, values)
