@@ -30,7 +30,6 @@ from client.predict.distance import (
 from client.predict.files import find_files
 from shared.model.final import load_final_model
 from shared.run.finished import read_finished_run
-from shared.run.steps import steps_of_units
 
 Images = Sequence[NDArray[np.float32]]
 MOST = 80
@@ -76,8 +75,9 @@ def measure(run: Path) -> Callable[[Images], NDArray[np.float64]]:
         finished.stored.config,
         load_final_model(finished.model, finished.backbone),
     )
-    steps = steps_of_units(run / "ledger.jsonl", config.network)
-    layers = described_layers(model, config, steps)
+    layers = described_layers(model, config)
+    if not layers:
+        raise SystemExit("The model's BatchNorm statistics describe no radiographs.")
     noise = divergence_of_noise(model, layers, config.image_size)
 
     def distances(images: Images) -> NDArray[np.float64]:

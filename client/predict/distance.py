@@ -15,7 +15,7 @@ is rare among radiographs: to another hospital's it is nearly blind, and to an i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -30,44 +30,28 @@ from shared.settings.schedule import stages_ever_thawed, total_rounds
 UNLIKE = 0.75
 """Images farther off are called unlike the training's. Of a run's own, 1 in 100 are."""
 _NOISE_IMAGES = 8
-
-
 _NO_RADIOGRAPHS = frozenset({"random", "imagenet"})
 """Weights whose statistics describe no image, or photographs; others are of radiographs."""
-_FORGOTTEN = 0.001
-"""Share of the first statistics that may be left in running ones that describe the training."""
 
 
-def described_layers(
-    model: Network, config: RunConfig, steps: Mapping[str, int]
-) -> tuple[nn.BatchNorm2d, ...]:
+def described_layers(model: Network, config: RunConfig) -> tuple[nn.BatchNorm2d, ...]:
     """The layers whose statistics describe radiographs that this network has seen. May be empty.
 
     Thawed units have seen the sites' images where batch-norm is "average", those that were never
-    thawed the images of the base's training. Where these were no radiographs, frozen units say
-    nothing, and thawed ones only once all have made so many `steps` (by unit) that running means
-    and variances have forgotten what they began with: before, a run's own images lie as far off
-    as others.
+    thawed the images of the base's training. Where these were no radiographs none is described: a
+    small federation's own images then lie as far off as others.
     """
+    if config.weights in _NO_RADIOGRAPHS:
+        return ()
     backbone, thawed = model.backbone, stages_ever_thawed(config, total_rounds(config))
-    began_with_radiographs = config.weights not in _NO_RADIOGRAPHS
-    seen = backbone.units_of(thawed if config.batch_norm == "average" else ())
-    if began_with_radiographs:
-        seen |= backbone.other_units(thawed)
-    layers = {
-        module: backbone.unit_of(f"{name}.weight").name
+    seen = backbone.other_units(thawed)
+    if config.batch_norm == "average":
+        seen |= backbone.units_of(thawed)
+    return tuple(
+        module
         for name, module in model.named_modules()
-        if isinstance(module, nn.BatchNorm2d)
-    }
-    found = tuple(layer for layer, unit in layers.items() if unit in seen)
-    if began_with_radiographs or all(_settled(one, steps.get(layers[one], 0)) for one in found):
-        return found
-    return ()
-
-
-def _settled(layer: nn.BatchNorm2d, steps: int) -> bool:
-    """Whether running statistics have forgotten what they began with: 66 steps at momentum 0.1."""
-    return layer.momentum is None or (1 - layer.momentum) ** steps <= _FORGOTTEN
+        if isinstance(module, nn.BatchNorm2d) and backbone.unit_of(f"{name}.weight").name in seen
+    )
 
 
 @contextmanager

@@ -138,9 +138,9 @@ def _lines(prediction: Prediction) -> list[str]:
     lines.append(_meaning(prediction))
     if all(image.distance is None for image in prediction.images):
         lines.append(
-            "No distance: the model's BatchNorm statistics do not describe the training images "
-            "(after too few steps from random or ImageNet weights, or with batch-norm other than "
-            "average), so it cannot be judged whether these images are like them."
+            "No distance: the model's BatchNorm statistics do not describe radiographs (it has "
+            "none, they stay at the sites, or it began with random or ImageNet weights), so it "
+            "cannot be judged whether these images are like those of the training."
         )
     if far := sum(is_unlike(image) is True for image in prediction.images):
         lines.append(
