@@ -26,11 +26,15 @@ from server.cli.ordering import (
     tell_bundle,
     tell_unless_served,
 )
-from server.link.folder.home import Home, is_served, open_home
+from server.link.folder.home import Home, open_home
 from server.link.folder.journal import Event, note
 from server.link.jobs.orders import Order, read_order, read_orders, write_order
-from server.link.progress.follow import end_of_log, follow
-from server.link.progress.status import read_status
+from server.link.progress.follow import (
+    end_of_log,
+    follow,
+    is_at_work,
+    wait_until_gone,
+)
 from server.run.failure import clear_failure
 from server.run.paths import REPORT, default_folder
 from server.run.process import STOP
@@ -86,6 +90,7 @@ def submit(
     else:
         require_weights_here(opened, order.config)
         tell_bundle(order.bundle, [order.config], new=not resume)
+        wait_until_gone(opened, order)
         _place(opened, order)
     if not detach:
         _follow(opened, order, said)
@@ -181,8 +186,7 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
 
 def _is_running(home: Home, order: Order) -> bool:
     """Whether the server works on it at this moment; no longer once it has an end or a failure."""
-    current = read_status(home).get("run") if is_served(home) else None
-    return order.state == "waiting" and current == order.name
+    return order.state == "waiting" and is_at_work(home, order)
 
 
 def _allowed(overrides: dict[str, Scalar]) -> dict[str, Scalar]:

@@ -41,7 +41,7 @@ def follow(home: Home, order: Order, start: int) -> None:
             for line in lines:
                 console.print(line, highlight=False, soft_wrap=True, markup=False)
             advance(read_progress(order.folder))
-            if state != "waiting" and _at_work(home, order):
+            if state != "waiting" and is_at_work(home, order):
                 # The result is there and the report is being written, or the run has failed and
                 # says so again when its process ends, which a continued run would take for its own.
                 time.sleep(POLL_SECONDS)
@@ -85,9 +85,19 @@ def _shown(rounds: int) -> Iterator[tuple[Console, Callable[[State | None], None
         yield bars.console, advance
 
 
-def _at_work(home: Home, order: Order) -> bool:
+def is_at_work(home: Home, order: Order) -> bool:
     """Whether the run's process is still there."""
     return is_served(home) and read_status(home).get("run") == order.name
+
+
+def wait_until_gone(home: Home, order: Order) -> None:
+    """Wait for the process of a run that has ended: it says last, once more, why it did."""
+    if is_at_work(home, order):
+        Console(stderr=True).print(
+            f"Waiting until the process of run {order.name} has ended.", soft_wrap=True
+        )
+    while is_at_work(home, order):
+        time.sleep(POLL_SECONDS)
 
 
 def _of_server(served: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,10 +175,22 @@ def test_a_run_that_goes_on_is_not_ordered_anew(here: Here, home: Path) -> None:
         assert submit(here, *resume)[0] == 2
         assert (folder / STOP).exists()
         assert (folder / "order.json").read_bytes() == before
-        # Its process is ending: what it leaves is continued with what is given.
+        # Its process is ending, and says once more why: only then it is ordered again.
         write_failure(folder, RunError("it was stopped"))
-        assert submit(here, *resume, "--set", "min-sites=1")[0] == 0
-    assert read_order(folder).config.min_sites == 1
+
+        def end() -> None:
+            assert (folder / "order.json").read_bytes() == before
+            write_failure(folder, RunError("it was stopped"))
+            write_status(Home(home), {"run": None})
+
+        ending = threading.Timer(0.5, end)
+        ending.start()
+        code, _, err = submit(here, *resume, "--set", "min-sites=1")
+        ending.join()
+        assert code == 0
+        assert "Waiting until the process of run first has ended." in err
+    order = read_order(folder)
+    assert (order.config.min_sites, order.state) == (1, "waiting")
 
 
 def test_a_process_that_has_ended_runs_nothing(here: Here, home: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_last_line_is_not_lost(
         say(order, "its report could not be written")
         return False
 
-    monkeypatch.setattr(module, "_at_work", at_work)
+    monkeypatch.setattr(module, "is_at_work", at_work)
     follow(home, order, end_of_log(order))
     assert capsys.readouterr().err == "its report could not be written\n"
 
