@@ -105,7 +105,7 @@ def read_policy(folder: Path) -> Policy:
 
 
 def read_notify(folder: Path) -> Notify:
-    """Whom `folder/site.toml` wants to be told of what; SiteError as `load_site`."""
+    """Whom `folder/site.toml` wants notified, and of what; SiteError as `load_site`."""
     folder, tables = _read_folder(folder)
     return _notify(folder / FILE_NAME, tables)
 

@@ -27,6 +27,13 @@ from shared.settings.run_plan import SHOWN_DIGITS, approved_settings, plan_numbe
 from shared.terminal.settings import ConfigOption, SetOption
 
 Folder = Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")]
+AnySettingsOption = Annotated[
+    bool,
+    typer.Option(
+        "--any-settings-within-policy",
+        help="Let this code run with all settings that the policy in site.toml allows.",
+    ),
+]
 
 
 def approve(
@@ -43,13 +50,7 @@ def approve(
     ] = False,
     settings: SetOption = None,
     config: ConfigOption = None,
-    any_settings: Annotated[
-        bool,
-        typer.Option(
-            "--any-settings-within-policy",
-            help="Let this code run with all settings that the policy in site.toml allows.",
-        ),
-    ] = False,
+    any_settings: AnySettingsOption = False,
     note: Annotated[str, typer.Option(help="Kept with the approval, for yourself.")] = "",
 ) -> None:
     """Let the coordinator run code on this site's data, with the settings that are shown.
@@ -77,12 +78,12 @@ def approve(
         forget_pending(home, found.plan)
     else:
         bundle = _own_bundle() if number is None else checked_digest(number)
-        given = bool(settings or config)
-        if not given and not any_settings:
+        if not (settings or config or any_settings):
             raise SiteError(_which_settings(folder))
-        if given and any_settings:
+        if (settings or config) and any_settings:
             raise SiteError("Give either --set and --config or --any-settings-within-policy.")
-        _approve(home, policy, bundle, _config(config, settings) if given else None, note)
+        chosen = None if any_settings else _config(config, settings)
+        _approve(home, policy, bundle, chosen, note)
 
 
 def revoke(

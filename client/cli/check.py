@@ -34,7 +34,7 @@ def check(
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Read everything that a site provides once, and report what can be used.
+    """Read all of a site's data, and report what can be used.
 
     Example: fedthaw site check hospitals/north
 

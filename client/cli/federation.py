@@ -106,7 +106,7 @@ def renew_key(
     passphrase: PassphraseOption = False,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Make a new key, which is to replace this site's present one.
+    """Make a new key to replace this site's present one.
 
     Example: fedthaw site renew-key hospitals/north
 

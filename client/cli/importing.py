@@ -19,8 +19,8 @@ def import_pictures(
     names: Annotated[
         str, typer.Option(help="The classes' names, in the order of their numbers.")
     ] = "",
-    skip: Annotated[int, typer.Option(min=0, help="Leave out so many pictures first.")] = 0,
-    most: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 10_000_000,
+    skip: Annotated[int, typer.Option(min=0, help="Skip this many pictures first.")] = 0,
+    most: Annotated[int, typer.Option(min=1, help="Use at most this many pictures.")] = 10_000_000,
 ) -> None:
     """Make a site's images and table from MNIST's, Fashion-MNIST's or CIFAR's files.
 

@@ -13,58 +13,74 @@ from rich.console import Console
 from client.site_file import FILE_NAME
 from shared.errors import SiteError
 
+_WRITTEN = """
+Wrote {file}. Correct a wrong guess there, or remove the file and rerun with its option (--help).
+Next: fedthaw site check {folder} --list"""
+TableOption = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="TABLE", help="CSV or XLSX; default: the one table in FOLDER."),
+]
+ImagesOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the images, anywhere.")
+]
+ImageOption = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column with the images' names or paths.")
+]
+NoImageOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-image",
+        help="No such column: match DICOM Patient IDs, or names of files and folders.",
+    ),
+]
+PatientOption = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column with the patients.")
+]
+OutcomeOption = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column with the outcome.")
+]
+PositiveOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="VALUE", help="A positive outcome; may be repeated."),
+]
+NegativeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="VALUE", help="A negative outcome; may be repeated."),
+]
+CovariateOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column with an ordinal clinical grade, to compare with the scores.",
+    ),
+]
+PrintOption = Annotated[
+    bool, typer.Option("--print", help="Print the proposed site.toml and write nothing.")
+]
+
 
 def new(
     folder: Annotated[Path, typer.Argument(help="The site's folder; site.toml is written there.")],
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="TABLE", help="CSV or XLSX; default: the one table in FOLDER."
-        ),
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the images, anywhere.")
-    ] = None,
+    table: TableOption = None,
+    images: ImagesOption = None,
     name: Annotated[str | None, typer.Option(help="The site's name; default: FOLDER's.")] = None,
-    image: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column with the images' names or paths.")
-    ] = None,
-    no_image: Annotated[
-        bool,
-        typer.Option(
-            "--no-image",
-            help="No such column: match DICOM Patient IDs, or names of files and folders.",
-        ),
-    ] = False,
-    patient: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column with the patients.")
-    ] = None,
-    outcome: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column with the outcome.")
-    ] = None,
-    positive: Annotated[
-        list[str] | None,
-        typer.Option(metavar="VALUE", help="A positive outcome; may be repeated."),
-    ] = None,
-    negative: Annotated[
-        list[str] | None,
-        typer.Option(metavar="VALUE", help="A negative outcome; may be repeated."),
-    ] = None,
-    covariate: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column with a clinical grade.")
-    ] = None,
-    print_only: Annotated[
-        bool, typer.Option("--print", help="Print the proposed site.toml and write nothing.")
-    ] = False,
+    image: ImageOption = None,
+    no_image: NoImageOption = False,
+    patient: PatientOption = None,
+    outcome: OutcomeOption = None,
+    positive: PositiveOption = None,
+    negative: NegativeOption = None,
+    covariate: CovariateOption = None,
+    print_only: PrintOption = False,
 ) -> None:
     """Propose a site.toml from a table of outcomes and a folder of images.
 
     Example: fedthaw site new hospitals/north --from labels.csv
 
     It says what it guessed and why; each guess has an option that corrects it, and the file can be
-    edited. A site.toml that is there is never overwritten.
+    edited. An existing site.toml is never overwritten.
     """
-    site = Path(os.path.abspath(os.path.expanduser(folder)))
+    site = _absolute(folder)
     file = site / FILE_NAME
     if os.path.lexists(file) and not print_only:
         raise SiteError(
@@ -78,16 +94,10 @@ def new(
     from client.settings import load_site
 
     choices = Choices(
-        name=name,
-        images=None if images is None else Path(os.path.abspath(os.path.expanduser(images))),
-        image=image,
-        by_patient=no_image,
-        patient=patient,
-        outcome=outcome,
-        positive=tuple(positive or ()),
-        negative=tuple(negative or ()),
-        covariate=covariate,
-    )
+        name=name, images=None if images is None else _absolute(images), image=image,
+        by_patient=no_image, patient=patient, outcome=outcome, positive=tuple(positive or ()),
+        negative=tuple(negative or ()), covariate=covariate,
+    )  # fmt: skip
     with Console(stderr=True).status("Reading the table and the names of images"):
         proposal = propose(site, find_table(site, table), choices)
     text = site_toml(proposal)
@@ -97,11 +107,11 @@ def new(
         return
     _write(file, text)
     load_site(site)
-    typer.echo(
-        f"\nWrote {file}. Correct a wrong guess there, or remove the file and rerun with its "
-        "option (--help).\n"
-        f"Next: fedthaw site check {shlex.quote(str(folder))} --list"
-    )
+    typer.echo(_WRITTEN.format(file=file, folder=shlex.quote(str(folder))))
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))
 
 
 def _write(file: Path, text: str) -> None:

@@ -22,6 +22,34 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 NOTHING_SCORED = 2
 
+CsvOption = Annotated[
+    str | None,
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        help="Write one row per patient; - prints to standard output. Where a cell could begin "
+        "with = + - or @, an apostrophe goes before it, so that no spreadsheet runs it.",
+    ),
+]
+ImagesCsvOption = Annotated[
+    str | None,
+    typer.Option(
+        "--images-csv", metavar="FILE", help="The same with one row per image, and refusals."
+    ),
+]
+PatientOption = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="The table's column of patients; guessed by default."),
+]
+ImageOption = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="The table's column of images; guessed by default."),
+]
+OperatingPointOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="One of the run's operating points; default: the first."),
+]
+
 
 @app.command()
 def predict(
@@ -38,33 +66,11 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="Write a Grad-CAM of each image as PNG and DICOM there."),
     ] = None,
-    operating_point: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="One of the run's operating points; default: the first."),
-    ] = None,
-    csv: Annotated[
-        str | None,
-        typer.Option(
-            "--csv",
-            metavar="FILE",
-            help="Write one row per patient; - prints them. Safe to open in a spreadsheet: an "
-            "apostrophe precedes = + - @ where a cell could begin.",
-        ),
-    ] = None,
-    images_csv: Annotated[
-        str | None,
-        typer.Option(
-            "--images-csv", metavar="FILE", help="The same with one row per image, and refusals."
-        ),
-    ] = None,
-    patient: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The table's column of patients; default: a guess."),
-    ] = None,
-    image: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The table's column of images; default: a guess."),
-    ] = None,
+    operating_point: OperatingPointOption = None,
+    csv: CsvOption = None,
+    images_csv: ImagesCsvOption = None,
+    patient: PatientOption = None,
+    image: ImageOption = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print all as JSON.")] = False,
     device: Annotated[Device, typer.Option(help="auto uses a GPU if there is one.")] = Device.auto,
     max_megapixels: Annotated[

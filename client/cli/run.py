@@ -42,9 +42,10 @@ def run(
 
     Example: fedthaw site run hospitals/north --server hub.example.org:8443 --ca ca.crt
 
-    Connects to the coordinator and waits for runs whose bundle is approved here. Nothing listens
-    on this machine unless --health is given. What is asked and sent is kept in a log, which
-    `fedthaw site log` shows; --syslog sends a copy of each entry.
+    Connects to the coordinator and takes part only in runs whose code and settings are approved
+    here (`fedthaw site approve`). Nothing listens on this machine unless --health is given. What is
+    asked and sent is kept in a log, which `fedthaw site log` shows; --syslog sends a copy of each
+    entry.
 
     The passphrase of an encrypted key is asked for at a terminal, or read from --passphrase-file.
     A key that `fedthaw site renew-key` made is used as soon as the coordinator has registered it.

@@ -14,7 +14,8 @@ from shared.errors import ConfigError
 def scores(
     folder: Annotated[Path, typer.Argument(help="The site's folder, with its site.toml.")],
     run: Annotated[
-        str | None, typer.Argument(help="A run's identity; without one, those that are kept.")
+        str | None,
+        typer.Argument(help="A run's ID; without it, lists the runs whose scores are kept."),
     ] = None,
     calibration: Annotated[
         Path | None,
@@ -28,14 +29,13 @@ def scores(
 
     Example: fedthaw site scores hospitals/north 20260301-101500-ab12cd --csv scores.csv
 
-    Of validation patients, and with folds of the test patients. They are kept in the site's cache
-    for 30 days and never sent. The output names patients and is for this site only.
+    Covers the validation patients and, in runs with folds, the test patients. Scores are kept in
+    the site's cache for 30 days and are never sent. The output names patients and is for this site
+    only.
     """
     from client.own_scores import kept_runs, kept_scores
     from client.settings import load_site
-    from shared.run.finished import read_calibration
     from shared.run.score_table import scores_csv
-    from shared.storage.files import write_private
 
     load_site(folder)
     if run is None:
@@ -48,16 +48,25 @@ def scores(
         raise ConfigError(
             f"This site has kept no scores of the run '{run}'; it has those of: {kept}."
         )
-    chosen = None
-    if calibration is not None:
-        read = read_calibration(calibration)
-        if read is None:
-            raise ConfigError(f"There is no file {calibration}; name the run's calibration.json.")
-        chosen = read.recalibration
-    text = scores_csv(found, chosen)
+    text = scores_csv(found, None if calibration is None else _recalibration(calibration))
     if csv is None:
         sys.stdout.write(text)
-        return
+    else:
+        _write(csv, text)
+
+
+def _recalibration(calibration: Path) -> tuple[float, float] | None:
+    from shared.run.finished import read_calibration
+
+    read = read_calibration(calibration)
+    if read is None:
+        raise ConfigError(f"There is no file {calibration}; name the run's calibration.json.")
+    return read.recalibration
+
+
+def _write(csv: Path, text: str) -> None:
+    from shared.storage.files import write_private
+
     try:
         write_private(csv, text.encode("utf-8", "backslashreplace"))
     except OSError as error:

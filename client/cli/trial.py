@@ -45,7 +45,7 @@ def trial(
 
     Folder, key, the way to the coordinator (by the same proxies as `site run`), its certificate,
     the clocks, registration and approvals: a line each, and what to do. Exit code 1 if something is
-    wrong. The data are looked at in short; `fedthaw site check` reads every image.
+    wrong. The data are checked only briefly; `fedthaw site check` reads every image.
     """
     found = list(_findings(folder, server, ca, named_file(passphrase_file), insecure, notify))
     wrongs = sum(one.state == "wrong" for one in found)

@@ -82,21 +82,27 @@ def decide_fates(
             first = admitted[_identity(file)][0].relative
             fate = Fate("duplicate", f"the same picture as {first}")
         else:
-            patient = rows[numbers[0]].patient
-            radiograph = Radiograph(
-                digest=file.digest,
-                patient=patient,
-                label=usable[0],
-                covariate=covariates.of_patient.get(patient),
-                lines=tuple(rows[number].line for number in numbers),
-            )
-            admitted[_identity(file)] = (file, radiograph)
+            own = [rows[number] for number in numbers]
+            admitted[_identity(file)] = (file, _radiograph(file, own, usable[0], covariates))
             fate = Fate("admitted")
         each.append(fate)
     unlabelled = sum(fate.kind == "without label" for fate in each)
     labelled = relevant + vanished + len(files) - len(rejected) - unlabelled
     share = (relevant + vanished) / labelled if labelled else 0.0
     return Fates(tuple(admitted.values()), tuple(rejected), tuple(each), share, vanished)
+
+
+def _radiograph(
+    file: ImageFile, rows: Sequence[LabelRow], label: int, covariates: Covariates
+) -> Radiograph:
+    patient = rows[0].patient
+    return Radiograph(
+        digest=file.digest,
+        patient=patient,
+        label=label,
+        covariate=covariates.of_patient.get(patient),
+        lines=tuple(row.line for row in rows),
+    )
 
 
 def _other_subject(file: ImageFile) -> Iterator[str]:

@@ -55,7 +55,7 @@ class Complaints:
         return True
 
     def _notify(self, event: str, reason: str) -> None:
-        """Only what may be shared is told: it may leave this machine."""
+        """Only what may be shared is sent: it may leave this machine."""
         try:
             settings, name = read_notify(self.folder), read_site_name(self.folder)
         except FedThawError as error:
@@ -66,7 +66,7 @@ class Complaints:
 
 
 def facts_of(site: str, event: str, reason: str) -> dict[str, str]:
-    """What is told; `text` is for chats, which show it."""
+    """What is sent; `text` is for chats, which show it."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     what = "a plan waits for approval" if event == APPROVAL else "a message was not answered"
     text = f"FedThaw: {what} at site {site}: {reason}"

@@ -235,7 +235,7 @@ def _registration(server: str, authority: Path | None, key: ec.EllipticCurvePriv
         try:
             connection.client.SendNodeHeartbeat(request)
         except httpx.HTTPStatusError as error:
-            # Whoever is known is told by Flower that there is no such node.
+            # To a registered key Flower answers that there is no such node.
             status = error.response.status_code
             if status == httpx.codes.UNAUTHORIZED and error.response.text == STRANGER:
                 return wrong(

@@ -36,7 +36,6 @@ from shared.model.final import load_final_model
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.run.finished import Calibration, FinishedRun
-from shared.run.steps import steps_of_units
 from shared.storage.files import make_private_folder
 
 BATCH = 8
@@ -74,15 +73,7 @@ def predict(
     image is refused and never stops the others.
     """
     config, chosen = finished.stored.config, point_of(finished, point)
-    model = load_final_model(finished.model, finished.backbone).to(device)
-    model.requires_grad_(False)
-    if explain is not None:
-        make_private_folder(explain)
-    steps = steps_of_units(finished.model.parent / "ledger.jsonl", config.network)
-    layers = described_layers(model, config, steps)
-    noise = divergence_of_noise(model, layers, config.image_size) if layers else 1.0
-    stored = finished.stored
-    scorer = _Scorer(model, layers, noise, stored.run, stored.finding, explain, owners or {})
+    scorer = _scorer(finished, device, explain, owners or {})
     images: list[ImageScore] = []
     refused: list[Refused] = []
     done = 0
@@ -106,6 +97,19 @@ def predict(
         refused=(*refused, *shared),
         caution=finished.caution,
     )
+
+
+def _scorer(
+    finished: FinishedRun, device: torch.device, explain: Path | None, owners: Mapping[Path, Owner]
+) -> _Scorer:
+    config, stored = finished.stored.config, finished.stored
+    model = load_final_model(finished.model, finished.backbone).to(device)
+    model.requires_grad_(False)
+    if explain is not None:
+        make_private_folder(explain)
+    layers = described_layers(model, config)
+    noise = divergence_of_noise(model, layers, config.image_size) if layers else 1.0
+    return _Scorer(model, layers, noise, stored.run, stored.finding, explain, owners)
 
 
 def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[ImageScore]:

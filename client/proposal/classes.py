@@ -38,7 +38,7 @@ def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[st
     """The classes as `positive` and `negative` say, or as the words of the values do.
 
     With one of them given, all other values whose meaning is not 'unknown' are of the other class.
-    Raises SiteError for values that do not occur and where it cannot be told which is positive.
+    Raises SiteError for values that do not occur and where nothing says which is positive.
     """
     if positive or negative:
         return _as_given(column, positive, negative)
@@ -68,7 +68,7 @@ def _of_numbers(numbers: dict[str, int]) -> tuple[dict[str, bool], str]:
 
 
 def _of_words(column: Column, known: Sequence[str]) -> tuple[dict[str, bool], str]:
-    """Value -> whether it is positive, of those that can be told, and what of it is a guess."""
+    """Value -> whether it is positive, where that is clear, and what of it is a guess."""
     said = {value: meaning_of(value, column.name) for value in known}
     meaning = {value: positive for value, positive in said.items() if positive is not None}
     check = ""

@@ -8,6 +8,16 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(add_completion=False)
+ByOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="COLUMN[:EDGES]",
+        help="Also report subgroups by this column of the cohorts' tables; numbers are cut at "
+        "EDGES (age:1,5,10). Tables without such a column: view, device and modality come from "
+        "DICOM. May be repeated.",
+    ),
+]
 
 
 @app.command()
@@ -23,16 +33,7 @@ def evaluate(
         Path | None,
         typer.Option(help="A new folder for the results; default: external/NAME in the run's."),
     ] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="COLUMN[:EDGES]",
-            help="Also in subgroups by a column of the cohorts' tables, numbers cut at edges "
-            "(age:1,5,10); without such a column, view, device and modality are read from DICOM. "
-            "May be repeated.",
-        ),
-    ] = None,
+    by: ByOption = None,
     for_others: Annotated[
         bool,
         typer.Option(

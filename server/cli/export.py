@@ -23,7 +23,12 @@ def export_command(
         typer.Option(metavar="DIR", help="The folder to write to; default: RUN/export."),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", metavar="NAMES", help=f"Of {', '.join(FORMATS)}.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAMES",
+            help=f"One or more of {', '.join(FORMATS)}, separated by commas.",
+        ),
     ] = "safetensors",
 ) -> None:
     """Write a run's final model for other programs, with how to load it and prepare its input.

@@ -1,4 +1,4 @@
-"""`fedthaw server log`: who took part, and what was ordered by whom."""
+"""`fedthaw server log`: who took part, and who registered sites, submitted and stopped runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def log(
     verify: VerifyOption = False,
     syslog: SyslogOption = None,
 ) -> None:
-    """Show who connected, who was refused, and what was ordered by whom.
+    """Show who connected, who was refused, and who registered sites or submitted and stopped runs.
 
     Example: fedthaw server log --last 5
 

@@ -9,7 +9,7 @@ from shared.errors import ConfigError, FedThawError
 
 
 def notify(home: HomeOption = COORDINATOR) -> None:
-    """Send a test notification, as of a failed run.
+    """Send a test notification like that of a failed run.
 
     Example: fedthaw server notify --home coordinator
 

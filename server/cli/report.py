@@ -21,7 +21,8 @@ def report(
     for_others: Annotated[
         bool,
         typer.Option(
-            "--for-others", help="In a simulation's page, hide and round what others must not see."
+            "--for-others",
+            help="For a simulation: hide small numbers and round, so that the page may be shared.",
         ),
     ] = False,
     min_cell: Annotated[

@@ -41,8 +41,8 @@ def run(
 
     Example: fedthaw server run --home coordinator
 
-    A run that was under way when the process ended goes on when it is started again. Who connects
-    and what is ordered stands in the log that `fedthaw server log` shows; --syslog sends a copy of
+    A run that was under way when the process ended goes on when it is started again. Connections
+    and commands are recorded in the log that `fedthaw server log` shows; --syslog sends a copy of
     each entry to another place.
     """
     from server.link.connections.forwarded import parse_proxies

@@ -26,12 +26,12 @@ def status(
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Show the server, its sites, its runs and their last rounds at this moment.
+    """Show the server, its sites, and its runs with their last rounds.
 
     Example: fedthaw server status --home coordinator --watch
 
-    The AUROC of a round is that of the pooled validation of the model that entered it. --watch goes
-    on while the server is restarted; into a file or a pipe it writes a line for each change.
+    A round's AUROC is that of the model that entered it, on the pooled validation patients. --watch
+    goes on while the server is restarted; into a file or a pipe it writes a line for each change.
     """
     from server.link.folder.home import open_home
     from server.link.progress.overview import overview

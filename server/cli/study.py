@@ -48,8 +48,9 @@ def study(
 
     Example: fedthaw study north east south --arms paper --folds 5 --repeats 6 --set weights=xrv
 
-    Each site draws its folds; each fold is one federation. Without folders the runs are submitted
-    to the coordinator's sites. Finished runs are kept: the same command continues where it was
+    Each site divides its own patients into folds. Each arm is trained once for each fold of each
+    repeat, so there are arms x folds x repeats runs. Without folders these are submitted to the
+    coordinator's sites. Finished runs are kept: the same command continues where it was
     interrupted.
     """
     shared_settings = given_settings(config, settings)

@@ -22,7 +22,7 @@ RELIABILITY = (
     "ci_high",
 )  # fmt: skip
 EXACT, WALD = "Clopper-Pearson", "Wald"
-BEFORE, AFTER = "as scored", "recalibrated"
+BEFORE, AFTER = "uncalibrated", "recalibrated"
 
 Row = tuple[Any, ...]
 

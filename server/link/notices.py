@@ -38,7 +38,7 @@ def say_unable(name: str, run: str, reason: str) -> None:
 
 
 def say_run(home: Home, notice: RunNotice, syslog: Syslog | None) -> None:
-    """What has become of a run; its end is told to whom `notify.toml` names."""
+    """What has become of a run; those whom `notify.toml` names are notified of its end."""
     run, why = notice.order.name, _sentence(notice.why)
     if notice.change in _EVENTS:
         facts = {"state": notice.state} if notice.change is Change.ended else {}
@@ -79,7 +79,7 @@ def read_notify(home: Home) -> Notify:
 
 
 def facts_of(run: str, state: str, why: str) -> Mapping[str, str]:
-    """What is told of the end of a run; `text` is for chats, which show it."""
+    """What is sent at the end of a run; `text` is for chats, which show it."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     text = (
         f"FedThaw: run {run} is {state}."

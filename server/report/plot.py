@@ -59,6 +59,8 @@ _VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper",
     BLUE: "blue", ORANGE: "orange", GREEN: "green", PURPLE: "purple",
 }  # fmt: skip
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
+"""Colours of curves that are drawn in one plot, the first one first."""
 LINES = (
     (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)),
     (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (11, 3)), (0, (2.5, 2.5)),

@@ -16,7 +16,7 @@ Curves = Mapping[str, Sequence[ReliabilityGroup]]
 
 
 def reliability_plot(curves: Curves, name: str, title: str) -> Html:
-    """Share of positives over the model's probability, with intervals."""
+    """Share of positives against the model's probability, with intervals."""
     with drawing(4.3) as canvas:
         axes: Axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="ideal")
@@ -29,7 +29,7 @@ def reliability_plot(curves: Curves, name: str, title: str) -> Html:
         legend(axes, columns=3)
         return to_svg(
             canvas, name, title,
-            "For groups of patients: the share with the finding over the probability given.",
+            "Share with the finding against mean predicted probability, by group of patients.",
         )  # fmt: skip
 
 

@@ -19,7 +19,10 @@ VerifyOption = Annotated[
 ]
 SyslogOption = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="A syslog service: /dev/log, HOST or HOST:PORT (UDP)."),
+    typer.Option(
+        metavar="ADDRESS",
+        help="Send entries to this syslog server: /dev/log, HOST or HOST:PORT (UDP).",
+    ),
 ]
 Entries = Sequence[dict[str, Any]]
 

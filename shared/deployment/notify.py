@@ -46,7 +46,7 @@ class _Table(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Notify:
-    """Who is told of which events."""
+    """Who is notified of which events."""
 
     command: tuple[str, ...] = ()
     """A program and its arguments; no shell reads them."""
@@ -56,7 +56,7 @@ class Notify:
     seconds: float = SECONDS
 
     def wants(self, event: str) -> bool:
-        """Whether anybody is told of this event."""
+        """Whether anybody is notified of this event."""
         return event in self.on and bool(self.command or self.webhook)
 
 

@@ -31,7 +31,8 @@ class Settings:
     # schedule
     schedule: str = setting(
         "progressive",
-        "progressive thaws stage by stage, full trains all, probe the head alone",
+        "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
+        "head alone",
         choices=("progressive", "full", "probe"),
     )
     rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
@@ -47,12 +48,15 @@ class Settings:
 
     # optimisation at the sites
     optimizer: str = setting("adamw", "adamw or plain sgd", choices=("adamw", "sgd"))
-    lr_probe: float = setting(1e-3, "rate of the head in probe rounds", minimum=0.0, maximum=10.0)
-    lr_head: float = setting(1e-3, "maximum rate of the head", minimum=0.0, maximum=10.0)
+    lr_probe: float = setting(
+        1e-3, "learning rate of the head in probe rounds", minimum=0.0, maximum=10.0
+    )
+    lr_head: float = setting(1e-3, "maximum learning rate of the head", minimum=0.0, maximum=10.0)
     rates: str = setting(
         DEFAULTS["rates"],
-        "maximum rates of the stages before the head, the last first; or by name "
-        "(STAGE=RATE,STAGE=RATE); a stage that has none takes that of the next one that has",
+        "maximum learning rates of the stages before the head, the last first; or by name "
+        "(STAGE=RATE,STAGE=RATE): a stage without one uses that of the nearest later stage, "
+        "towards the head",
     )
     rate_policy: str = setting(
         "one-cycle",
@@ -68,7 +72,10 @@ class Settings:
         choices=("balanced", "shuffle"),
     )
     augmentation: str = setting(
-        "recipe", "training images: recipe or none", choices=("recipe", "none")
+        "recipe",
+        "recipe: rotation up to 5 degrees, horizontal flip, resized crop, blur, random masking; "
+        "none: images as they are",
+        choices=("recipe", "none"),
     )
     cutmix_probability: float = setting(
         0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0
@@ -83,7 +90,7 @@ class Settings:
     # aggregation
     strategy: str = setting(
         "fedavg",
-        "Flower strategy",
+        "aggregation strategy (Flower's)",
         choices=(
             "fedavg",
             "fedprox",
@@ -99,7 +106,10 @@ class Settings:
         0.0, "FedProx's weight of the proximal term", minimum=0.0, maximum=1e3
     )
     server_learning_rate: float = setting(
-        0.0, "fedadam, fedyogi, fedavgm; 0 takes 0.01, 0.01, 1.0", minimum=0.0, maximum=10.0
+        0.0,
+        "learning rate of fedadam, fedyogi and fedavgm; 0: 0.01, for fedavgm 1.0",
+        minimum=0.0,
+        maximum=10.0,
     )
     server_momentum: float = setting(
         0.9, "fedavgm's momentum, fedadam's and fedyogi's beta 1", minimum=0.0, maximum=0.999
@@ -110,7 +120,9 @@ class Settings:
         minimum=0.0,
         maximum=0.49,
     )
-    malicious_sites: int = setting(0, "krum: sites it must withstand", minimum=0, maximum=10_000)
+    malicious_sites: int = setting(
+        0, "krum: number of malicious sites to tolerate", minimum=0, maximum=10_000
+    )
     update_screen: str = setting(
         "refuse",
         "an update that no honest site sends: refuse it, clip it to what is plausible, or off",
@@ -118,8 +130,8 @@ class Settings:
     )
     update_screen_factor: float = setting(
         10.0,
-        "how many times the other sites' median an update may be, from three sites on; BatchNorm "
-        "statistics may be ten times that",
+        "an update larger than this many times the median of the other sites' is implausible "
+        "(needs three sites); BatchNorm statistics: ten times that",
         minimum=2.0,
         maximum=1e6,
     )

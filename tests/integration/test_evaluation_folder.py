@@ -107,7 +107,7 @@ def test_all_that_is_written_follows_from_the_scores_written_beside_it(
         truth = np.array([int(row["truth"]) for row in patients])
         score = np.array([float(row["score"]) for row in patients])
         expected = {
-            ("Brier score, as scored", ""): brier_score_loss(truth, score),
+            ("Brier score, uncalibrated", ""): brier_score_loss(truth, score),
             ("prevalence", ""): truth.mean(),
         }
         if 0 < truth.sum() < len(truth):

@@ -62,13 +62,14 @@ def _who(cohort: CohortOutcome, found: Performance) -> str:
 def _reliability(
     evaluation: ExternalEvaluation, name: str, found: Performance, identifier: str
 ) -> Html:
-    curves = {"as scored": found.before.reliability}
+    curves = {"uncalibrated": found.before.reliability}
     if found.after is not None:
         curves["recalibrated"] = found.after.reliability
     svg = reliability_plot(curves, f"reliability-{identifier}", f"Reliability curve of {name}")
     caption = (
         f"Reliability of {name}: on the dotted line, three in ten patients with a probability of "
-        "0.3 have the finding."
+        "0.3 have the finding. Patients are grouped by probability in steps of 0.1; bars are "
+        "95 % CIs."
     )
     fit = evaluation.chosen.recalibration
     if fit is not None:
@@ -127,10 +128,10 @@ def _calibration(evaluation: ExternalEvaluation, found: Performance) -> Html:
             "The run chose no recalibration: its validation patients were too few, or did not "
             "allow one."
         )
-    head = ("", "as scored", "recalibrated")
+    head = ("", "uncalibrated", "recalibrated")
     note = (
         "Ideal: calibration-in-the-large 0 (below it probabilities are too high), intercept 0, "
-        "slope 1 (below it scores are too extreme)."
+        "slope 1 (below it scores are too extreme, above it not extreme enough)."
     )
     return joined(
         table("Calibration, before and after the run's recalibration", head, rows),

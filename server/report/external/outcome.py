@@ -63,7 +63,7 @@ def _sentence(evaluation: ExternalEvaluation) -> str:
             "no AUROC."
         )
     said = discrimination(found.auroc.value, found.auroc.ci95, " or ".join(evaluation.findings))
-    return f"In {found.patients:,} patients of {where} the model {said}."
+    return f"Among {found.patients:,} patients of {where}, the model {said}."
 
 
 def _figures(evaluation: ExternalEvaluation) -> Html:

@@ -14,7 +14,8 @@ _TERMS = (
     ("95 % CI", "Confidence interval: the range compatible with the data; 95 % of such intervals "
      "contain the true value. AUROC: DeLong's variance on the logit scale. AUPRC: a binomial "
      "interval with the patients who have the finding as its trials (Boyd, Eng and Page 2013), in "
-     "Wilson's form. Shares of patients: Clopper-Pearson. Brier score, intercept and slope: Wald. "
+     "Wilson's form. Prevalence, sensitivity, specificity, predictive values: Clopper-Pearson. "
+     "Shares in the reliability curve: Wilson. Brier score, intercept and slope: Wald. "
      "The expected calibration error has none, because resampling makes it larger."),
     ("AUPRC", "Average precision. It depends on the prevalence, which it equals for a model that "
      "guesses, so cohorts of different prevalence cannot be compared by it."),

@@ -10,13 +10,11 @@ from server.report.html import Html, figure, table
 from server.report.numbers import metric, share
 from server.report.plot import (
     BLUE,
-    GREEN,
-    INK,
     LETTERS,
     LINES,
     MUTED,
     ORANGE,
-    PURPLE,
+    SERIES,
     drawing,
     legend,
     to_svg,
@@ -26,7 +24,6 @@ from server.results.external import CohortOutcome, Performance
 from shared.metrics.curve import roc_points
 
 CURVES = 6
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
 _MARKS = "osD^v"
 _DRAWN = 1000
 _ROWS = 200
@@ -42,14 +39,14 @@ def overview_figure(cohorts: Sequence[CohortOutcome]) -> Html:
         for number, one in enumerate(drawn):
             assert one.performance is not None
             axes.plot(
-                *_line(one.performance), color=_COLOURS[number], linewidth=1.8,
+                *_line(one.performance), color=SERIES[number], linewidth=1.8,
                 linestyle=LINES[number - 1] if number else "-", label=one.name[:LETTERS],
             )  # fmt: skip
         _frame(axes)
         legend(axes)
         svg = to_svg(
             canvas, "roc-overview", "ROC curves of the cohorts",
-            "True positive rate over false positive rate, by cohort.",
+            "True positive rate against false positive rate, by cohort.",
         )  # fmt: skip
     caption = "ROC curves of the cohorts" + (
         f"; {len(drawn)} of {len(cohorts)}." if len(drawn) < len(cohorts) else "."
@@ -70,7 +67,7 @@ def roc_figure(name: str, found: Performance, identifier: str, min_cell: int) ->
         legend(axes)
         svg = to_svg(
             canvas, f"roc-{identifier}", f"ROC curve of {name}",
-            "True positive rate over false positive rate for every threshold; AUROC "
+            "True positive rate against false positive rate for every threshold; AUROC "
             f"{metric(found.auroc.value)}.",
         )  # fmt: skip
     caption = (

@@ -50,7 +50,7 @@ def roc_figure(cohort: CohortResults, counts: Histogram, min_cell: int) -> Html:
             canvas,
             f"roc-{cohort.name}",
             f"ROC curve of {cohort.title}",
-            f"True positive rate over false positive rate for every threshold; AUROC {auroc}.",
+            f"True positive rate against false positive rate for every threshold; AUROC {auroc}.",
         )
     return figure(svg, _caption(cohort, sites, min_cell), _numbers(cohort, pooled, sites))
 

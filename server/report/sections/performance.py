@@ -90,7 +90,8 @@ def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) 
         for name, measure in _MEASURES
     ]
     note = "Predictive values hold only at the prevalence in these patients. " + (
-        "No threshold was chosen on these patients, as evaluating it on them would be optimistic."
+        "Only the default threshold is shown: others, if the run could choose any, were chosen on "
+        "these same patients (calibration.json), and would look better here than they are."
         if len(points) == 1
         else "All thresholds but the first were chosen on validation patients, not on these."
     )

@@ -37,8 +37,8 @@ def _problems(report: Report) -> Html:
         _refusals(report),
         _missing(report),
         paragraph(
-            "Images that a site excluded when it read them are listed there by fedthaw site check. "
-            "They are not reported to the coordinator, so they are not on this page.",
+            "Images that a site excluded are named there by fedthaw site check FOLDER --list. They "
+            "are not reported to the coordinator, so they are not on this page.",
             class_="note",
         ),
     )
@@ -73,9 +73,9 @@ def _presence(report: Report, names: list[str]) -> Html:
         legend(axes, columns=3)
         svg = to_svg(
             canvas, "presence", "Sites by round",
-            f"For {in_words(len(drawn), 'site', 'sites')}: the rounds in which it took part.",
+            f"The rounds in which each of {in_words(len(drawn), 'site', 'sites')} took part.",
         )  # fmt: skip
-    caption = "Sites by round." + (
+    caption = "Bars: rounds in which the site's update was used." + (
         f" The first {SITES_DRAWN} are drawn; all are in the table."
         if len(names) > SITES_DRAWN
         else ""

@@ -19,6 +19,7 @@ _WORDS = (
     ("Brier score", "mean squared error of the probability; 0 is perfect"),
     ("stage", "a part of the network that freezes and thaws as one, from stem to head"),
     ("full exchange", "sending the whole model to each site and back in every round, in float32"),
+    ("probe round", "a round at the start that trains the head alone"),
     ("round", "the coordinator sends the model, the sites train it, their changes are averaged"),
 )  # fmt: skip
 

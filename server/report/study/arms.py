@@ -7,14 +7,10 @@ from matplotlib.axes import Axes
 from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import megabytes, metric, metric_interval, share
 from server.report.plot import (
-    BLUE,
-    GREEN,
-    INK,
     LETTERS,
     LINES,
     MUTED,
-    ORANGE,
-    PURPLE,
+    SERIES,
     Row,
     drawing,
     forest,
@@ -59,14 +55,13 @@ def _areas(arms: tuple[ArmResult, ...]) -> Html:
 def _curves(arms: tuple[ArmResult, ...]) -> Html:
     # Those of all sites first; the sort keeps the order of the others.
     drawn = sorted(arms, key=lambda one: -sum(one.patients))[:CURVES]
-    colours = (BLUE, ORANGE, GREEN, PURPLE, INK, MUTED)
     with drawing(4.6) as canvas:
         axes: Axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="chance")
         for number, one in enumerate(drawn):
             axes.plot(
                 *zip(*one.curve, strict=True) if one.curve else ((), ()),
-                color=colours[number], linewidth=1.4 if number else 2.2,
+                color=SERIES[number], linewidth=1.4 if number else 2.2,
                 linestyle=LINES[number - 1] if number else "-", label=one.arm.name[:LETTERS],
             )  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
@@ -75,7 +70,7 @@ def _curves(arms: tuple[ArmResult, ...]) -> Html:
         legend(axes)
         svg = to_svg(
             canvas, "roc", "ROC curves of the arms",
-            "True positive rate over false positive rate in held-out patients, by arm.",
+            "True positive rate against false positive rate in held-out patients, by arm.",
         )  # fmt: skip
     caption = (
         "ROC curves in held-out patients, of the scores of all folds and repeats together"

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from client.data.admission import Admission, admit
+from client.data.image_file import ImageFile, Picture
 from client.data.image_names import CASE
+from client.data.labels import LabelRow
+from client.data.patient_matching import match_by_patient
+from client.imaging.facts import ImageFacts
 from client.settings import SiteSettings
 
 Make = Callable[..., SiteSettings]
@@ -94,3 +100,29 @@ def test_identifiers_that_nobody_can_read_match_nobody(make_site: Make, write: W
         "0.dcm": broken, "1.dcm": broken, "2.dcm": lost, "3.dcm": lost,
     }  # fmt: skip
     assert list(admission.report.bad_rows.values()) == [1]
+
+
+_PATIENTS = st.sampled_from(["a", "b", "c", "d"])
+_PICTURE = Picture(ImageFacts(format="PNG", photometric="L", bits=8, rows=9, columns=9))
+
+
+@given(
+    table=st.lists(_PATIENTS, max_size=6),
+    paths=st.lists(st.tuples(_PATIENTS, _PATIENTS, _PATIENTS), max_size=6, unique=True),
+)
+def test_names_and_folders_against_a_loop_over_pairs(
+    table: list[str], paths: list[tuple[str, str, str]]
+) -> None:
+    """A file has the rows of the one patient that its name and folders mention, else none."""
+    rows = [LabelRow(patient, None, "yes", None) for patient in table]
+    files = [ImageFile(f"{'/'.join(path)}.png", str(n), _PICTURE) for n, path in enumerate(paths)]
+    found = match_by_patient(rows, files)
+    mentioned = [{part for part in path if part in table} for path in paths]
+    assert found.rows == tuple(
+        tuple(n for n, patient in enumerate(table) if own == {patient}) for own in mentioned
+    )
+    several = [file.relative for file, own in zip(files, mentioned, strict=True) if len(own) > 1]
+    assert list(found.ambiguous_files) == several
+    assert set(found.unmatched_files) == {n for n, own in enumerate(mentioned) if len(own) != 1}
+    with_image = set().union(*mentioned)
+    assert found.labels_without_image == sum(patient not in with_image for patient in table)

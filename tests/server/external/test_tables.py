@@ -73,7 +73,7 @@ def by_scikit_learn(truth: Values, score: Values, threshold: float) -> Metrics:
         "specificity": partial(recall_score, truth, called, pos_label=0),
         "positive predictive value": partial(precision_score, truth, called),
         "negative predictive value": partial(precision_score, truth, called, pos_label=0),
-        "Brier score, as scored": partial(brier_score_loss, truth, score),
+        "Brier score, uncalibrated": partial(brier_score_loss, truth, score),
         "Brier score, recalibrated": partial(brier_score_loss, truth, again),
     }
 
@@ -129,7 +129,7 @@ def test_the_curves_are_those_of_the_scores(
         assert [float(row[column]) for row in rows] == pytest.approx(list(values))
     assert [float(row["threshold"]) for row in rows[1:]] == pytest.approx(list(expected[2][1:]))
     reliability = rows_of(reliability_csv(Shown(found)))
-    assert {row["probabilities"] for row in reliability} == {"as scored", "recalibrated"}
+    assert {row["probabilities"] for row in reliability} == {"uncalibrated", "recalibrated"}
     held = sum(
         float(row["patients"])
         for row in reliability
