@@ -26,7 +26,7 @@ class Event(StrEnum):
     left = "site disconnected"
     refused = "connections refused"
     began = "run started"
-    stopped = "run stopped"
+    stopped = "run ended"
     """No process works on it any longer: complete, failed or stopped, and why."""
     died = "run's process died"
     """It is started again."""

@@ -167,9 +167,9 @@ def _check_what_the_coordinator_wrote_down(deployment: Any) -> None:
     connected = {entry["name"] for entry in entries if entry["event"] == "site connected"}
     assert connected == {site.name for site in deployment.sites}
     named = [(entry["event"], entry["name"]) for entry in entries if "name" in entry]
-    order = [("run submitted", "run"), ("run started", "run"), ("run stopped", "run")]
+    order = [("run submitted", "run"), ("run started", "run"), ("run ended", "run")]
     assert [one for one in named if one in order] == order
-    (ended,) = (entry for entry in entries if entry["event"] == "run stopped")
+    (ended,) = (entry for entry in entries if entry["event"] == "run ended")
     assert ended["state"] == "complete"
     (submitted,) = (entry for entry in entries if entry["event"] == "run submitted")
     assert submitted["settings"]["min-sites"] == len(deployment.sites)

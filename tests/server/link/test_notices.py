@@ -107,7 +107,7 @@ def test_a_run_from_the_queue_to_its_failure(
     died = "signal 9 (attempt 1 of 3)"
     assert runs_in(home) == [
         ("run started", None, None), ("run's process died", None, died),
-        ("run started", None, None), ("run stopped", "failed", WHY),
+        ("run started", None, None), ("run ended", "failed", WHY),
     ]  # fmt: skip
 
 
