@@ -53,9 +53,9 @@ def cohort_section(evaluation: ExternalEvaluation, cohort: CohortOutcome, identi
 def _who(cohort: CohortOutcome, found: Performance) -> str:
     images = NOT_SHOWN if cohort.images is None else count(cohort.images)
     return (
-        f"{count(found.patients)} patients with {images} images, {count(found.positives)} of them "
-        f"with the finding, {cohort.finding}. A patient's score is the mean probability of "
-        "the patient's images."
+        f"{count(found.patients)} patients ({images} images), {count(found.positives)} with "
+        f"the finding, {cohort.finding}. A patient's score is the mean probability of the "
+        "patient's images."
     )
 
 
