@@ -11,6 +11,7 @@ from server.report.numbers import (
     metric,
     metric_interval,
 )
+from server.report.sections.outcome import NOTICE
 from server.results.external import CohortOutcome, ExternalEvaluation
 from server.results.shown import Audience
 
@@ -35,10 +36,7 @@ def evaluation_outcome(evaluation: ExternalEvaluation) -> Html:
         element("h1", title_of(evaluation)),
         paragraph(_sentence(evaluation), class_="outcome"),
         *(paragraph(remark, class_="notice unfinished") for remark in remarks),
-        paragraph(
-            "For research. Not a medical device: no decision about a patient may rest on it.",
-            class_="notice",
-        ),
+        paragraph(NOTICE, class_="notice"),
         paragraph(_OWNER if own else _OTHERS, class_="notice"),
         _figures(evaluation),
     )
