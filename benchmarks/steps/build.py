@@ -64,7 +64,7 @@ def fedthaw_step(task: Task, width: str, settings: Sequence[str]) -> Step:
     plan = plan_of(width, config)
     model = build_network(task.backbone, config.dropout).to(task.device)
     set_trainable(model, plan.trainable, config.batch_norm)
-    model.recompute = config.recompute
+    model.recompute = config.activations == "recompute"
     optimizer = build_optimizer(_by_stage(model, plan), plan, config)
     precision = choose_precision(config.precision, torch.device(task.device))
     learner = Learner(

@@ -6,27 +6,35 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.steps.build import Step
+from client.train.activations.quantised import Quantised
 
 CPU_MEMORY = 0
 """The profiler's number of the device type."""
 
 
 class _Kept:
-    """A tensor kept for the backward pass; it leaves the account when autograd lets go of it."""
+    """What is kept for the backward pass; it leaves the account when autograd lets go of it."""
 
-    def __init__(self, tensor: Tensor, account: Account) -> None:
-        self.tensor, self._account = tensor, account
-        self._place = tensor.untyped_storage().data_ptr()
-        account.enter(self._place, tensor.untyped_storage().nbytes())
+    def __init__(self, held: Tensor | Quantised, account: Account) -> None:
+        self.held, self._account = held, account
+        tensors = (held,) if isinstance(held, Tensor) else (held.codes, held.low, held.step)
+        storages = [tensor.untyped_storage() for tensor in tensors]
+        self._places = [storage.data_ptr() for storage in storages]
+        for storage in storages:
+            account.enter(storage.data_ptr(), storage.nbytes())
 
     def __del__(self) -> None:
-        self._account.leave(self._place)
+        for place in self._places:
+            self._account.leave(place)
 
 
 class Account:
@@ -60,8 +68,16 @@ def kept_for_backward(step: Step) -> int:
     """
     step.optimizer.zero_grad()  # else activations may lie where the last gradients lay
     account = Account({tensor.untyped_storage().data_ptr() for tensor in step.held()})
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda tensor: _Kept(tensor, account), lambda kept: kept.tensor
+
+    def counted(pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> Any:
+        return saved_tensors_hooks(
+            lambda tensor: _Kept(pack(tensor), account), lambda kept: unpack(kept.held)
+        )
+
+    # Of hooks within hooks autograd calls the inner ones alone.
+    with (
+        patch("client.train.activations.keep.saved_tensors_hooks", counted),
+        counted(lambda tensor: tensor, lambda held: held),
     ):
         step.run()
     return account.most

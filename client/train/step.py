@@ -11,6 +11,8 @@ from torch.optim import Optimizer
 
 from client.data.augment import cutmix
 from client.model.device import Precision
+from client.train.activations.keep import keeping
+from client.train.early_step import stepping_in_backward
 from shared.model.backbone import Part
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
@@ -42,10 +44,18 @@ class Learner:
         objective = loss
         if self.received:
             objective = loss + self.config.proximal_mu / 2 * self._distance()
+        self._descend(objective)
+        return loss.detach()
+
+    def _descend(self, objective: Tensor) -> None:
+        """Backward pass and optimiser step, in one where memory counts and nothing is scaled."""
+        if self.config.activations != "exact" and not self.scaler.is_enabled():
+            with stepping_in_backward(self.optimizer):
+                objective.backward()  # type: ignore[no-untyped-call]
+            return
         self.scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss.detach()
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         start = self.model.backbone.first_of(self.plan.trainable)
@@ -54,7 +64,8 @@ class Learner:
         with self.precision.autocast():
             with torch.no_grad():
                 features = self.model.between(inputs, self.entry, start)
-            logits = self.model.rest(features, start)
+            with keeping(self.config.activations, self.model):
+                logits = self.model.rest(features, start)
         return self.outcome.loss(logits, targets)
 
     def _distance(self) -> Tensor:

@@ -53,7 +53,7 @@ def train_round(
     FedThawError when the loss is no longer finite.
     """
     set_trainable(model, plan.trainable, config.batch_norm)
-    model.recompute = config.recompute
+    model.recompute = config.activations == "recompute"
     learner = _learner(model, plan, config, moments, features, outcome)
     draws = drawn_batches(samples, plan, config, stream)
     device = model.device

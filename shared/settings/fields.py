@@ -172,8 +172,12 @@ class Settings:
     feature_cache_views: int = setting(
         8, "augmented views of an image, with feature-cache=auto", minimum=1, maximum=10_000
     )
-    recompute: bool = setting(
-        False, "recompute activations in the backward pass: less memory, slower steps"
+    activations: str = setting(
+        "exact",
+        "what a training step keeps for its backward pass: exact; int8 or int4, activations in so "
+        "many bits, a quarter and a seventh of the memory; recompute, the inputs of the units "
+        "alone, a third of it, slower but the same model as exact",
+        choices=("exact", "int8", "int4", "recompute"),
     )
 
     # federation

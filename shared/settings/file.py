@@ -12,6 +12,7 @@ from shared.model.registry import former_settings
 from shared.settings.config import RunConfig
 from shared.settings.overrides import OWN_OPTIONS, parse_overrides
 from shared.settings.parse import parse_run_config, unknown_setting
+from shared.settings.renamed import RECOMPUTE, check_recompute
 from shared.settings.setting import Scalar, check_setting, coerced, key_of
 from shared.settings.stage_values import RANGES, replaced
 
@@ -76,6 +77,8 @@ def _checked(key: str, value: object) -> Scalar:
         )
     if key in OWN_OPTIONS:
         raise ConfigError(f"{key} is not set in a file; name it on the command line.")
+    if key == RECOMPUTE:
+        return check_recompute(value)
     if key not in known:
         if key not in former_settings():
             raise unknown_setting(key)

@@ -10,6 +10,7 @@ from shared.errors import ConfigError
 from shared.model.registry import former_settings
 from shared.settings.config import RunConfig
 from shared.settings.parse import unknown_setting
+from shared.settings.renamed import RECOMPUTE
 from shared.settings.setting import Scalar, key_of
 
 OWN_OPTIONS = frozenset({"sites", "out", "resume", "pooled", "quick"})
@@ -27,7 +28,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"'{assignment}' is no setting; write KEY=VALUE, e.g. rounds=20.")
-        if key not in known and key not in former_settings():
+        if key not in (*known, *former_settings(), RECOMPUTE):
             raise unknown_setting(key)
         is_text = key in known and isinstance(known[key].default, str)
         flat[key] = text if is_text else _read_scalar(key, text)

@@ -15,6 +15,7 @@ from shared.errors import ConfigError
 from shared.model.backbone import Backbone
 from shared.model.registry import BACKBONES, backbone_of, former_settings
 from shared.settings.config import RunConfig
+from shared.settings.renamed import with_activations
 from shared.settings.setting import coerced, key_of
 from shared.settings.stage_values import with_former
 
@@ -22,12 +23,12 @@ from shared.settings.stage_values import with_former
 def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
     """Parse a flat mapping of kebab-case keys; keys that are left out take their defaults.
 
-    Settings of earlier versions (`former_settings`) are taken too. Raises ConfigError for an
-    unknown key, a value of the wrong type or out of range.
+    Settings of earlier versions (`former_settings`, `recompute`) are taken too. Raises ConfigError for
+    an unknown key, a value of the wrong type or out of range.
     """
     known = {key_of(f.name): f for f in dataclasses.fields(RunConfig)}
     values: dict[str, Any] = {}
-    for key, value in with_former(flat, _backbone_in(flat)).items():
+    for key, value in with_former(with_activations(flat), _backbone_in(flat)).items():
         if key not in known:
             raise unknown_setting(key)
         values[known[key].name] = coerced(known[key], value)

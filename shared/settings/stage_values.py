@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from shared.errors import ConfigError
 from shared.model.backbone import RECIPE_RATES, RECIPE_THAWS, Backbone
 from shared.model.registry import BACKBONES, former_settings
+from shared.settings.renamed import without_replaced
 from shared.settings.setting import Scalar
 
 StageValues = Mapping[str, float]
@@ -89,7 +90,7 @@ def replaced(before: Mapping[str, Scalar], given: Mapping[str, Scalar]) -> dict[
 
     `before` has both names of what it says.
     """
-    known, kept = former_settings(), dict(before)
+    known, kept = former_settings(), without_replaced(before, given)
     for setting in RECIPE:
         former = [key for key, (new, _) in known.items() if new == setting]
         if setting in given:

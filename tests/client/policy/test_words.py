@@ -62,10 +62,12 @@ def test_the_finding_is_told_as_the_coordinators_word() -> None:
 
 
 def test_what_differs_and_what_is_refused_is_told() -> None:
-    config = RunConfig(folds=5, fold=2, seed=9, optimizer="sgd", batch_norm="local", recompute=True)
+    config = RunConfig(
+        folds=5, fold=2, seed=9, optimizer="sgd", batch_norm="local", activations="recompute"
+    )
     words = "\n".join(plan_in_words(config, Policy(least_difference=1)))
     assert "optimizer=sgd (default adamw), batch-norm=local (default average)" in words
-    assert "recompute=true (default false)" in words
+    assert "activations=recompute (default exact)" in words
     assert "folds=5 (default 0)" in words
     assert "seed" not in words.rpartition("Differs")[2]
     assert "all 5 runs, of any seed, are covered" in words

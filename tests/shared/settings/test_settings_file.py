@@ -37,7 +37,7 @@ VALUES = st.fixed_dictionaries(
         "image-size": st.integers(32, 4096),
         "dropout": st.floats(0, 0.9),
         "lr-head": st.integers(0, 10),  # an integer where a number is asked for
-        "recompute": st.booleans(),
+        "tensorboard": st.booleans(),
         "sampling": st.sampled_from(["balanced", "shuffle"]),
         "weights": st.text(st.characters(exclude_categories=["C"]), min_size=1),
     },
@@ -60,6 +60,25 @@ def test_set_wins_over_the_file_under_an_earlier_name_too(write: Callable[[str],
     path = write('thaw-at = "0.2,0.4,0.5"\n')
     config = parse_run_config(given_settings(path, ["unfreeze-layer4=0.05"]))
     assert config.thaws["layer4"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "expected"),
+    [
+        ("recompute = true\n", [], "recompute"),
+        ("recompute = false\n", [], "exact"),
+        ("recompute = true\n", ["recompute=false"], "exact"),
+        ("recompute = true\n", ["activations=int8"], "int8"),
+        ('activations = "int4"\n', ["recompute=true"], "recompute"),
+        ('activations = "int4"\nrecompute = false\n', [], "int4"),
+    ],
+)
+def test_recompute_is_an_earlier_name_of_a_value_of_activations(
+    write: Callable[[str], Path], file: str, words: list[str], expected: str
+) -> None:
+    config = parse_run_config(given_settings(write(file), words))
+    assert config.activations == expected
+    assert parse_run_config(config.to_flat()) == config
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What a training step keeps from its forward to its backward pass, and in how many bits."""
