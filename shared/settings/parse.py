@@ -23,8 +23,8 @@ from shared.settings.stage_values import with_former
 def parse_run_config(flat: Mapping[str, object]) -> RunConfig:
     """Parse a flat mapping of kebab-case keys; keys that are left out take their defaults.
 
-    Settings of earlier versions (`former_settings`, `recompute`) are taken too. Raises ConfigError for
-    an unknown key, a value of the wrong type or out of range.
+    Settings of earlier versions (`former_settings`, `recompute`) are taken too. ConfigError for an
+    unknown key, a value of the wrong type or out of range.
     """
     known = {key_of(f.name): f for f in dataclasses.fields(RunConfig)}
     values: dict[str, Any] = {}

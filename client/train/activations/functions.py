@@ -19,8 +19,11 @@ from client.train.activations.mask import from_bits, to_bits
 Pair = tuple[int, int]
 
 
-class FrozenConvolution(Function):
-    """A convolution whose weight and bias get no gradient: it keeps nothing of its input."""
+class LeanConvolution(Function):
+    """A convolution that keeps its input only for a weight that trains, and never a weight's copy.
+
+    In mixed precision PyTorch keeps what it casts weights to.
+    """
 
     @staticmethod
     def forward(
@@ -28,21 +31,27 @@ class FrozenConvolution(Function):
         stride: Pair, padding: Pair, dilation: Pair, groups: int,
     ) -> Tensor:  # fmt: skip
         """As `F.conv2d`."""
-        context.save_for_backward(weight)
+        context.trains = context.needs_input_grad[1]
+        context.save_for_backward(weight, *([x] if context.trains else []))
         context.settings = (stride, padding, dilation, groups)
         context.like = _Like.of(x)
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """The gradient of the input."""
-        (weight,) = context.saved_tensors
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of input, weight and bias."""
+        weight, *kept = context.saved_tensors
         stride, padding, dilation, groups = context.settings
-        found, _, _ = torch.ops.aten.convolution_backward(
-            gradient, context.like.empty(gradient), weight.to(gradient.dtype), None,
-            stride, padding, dilation, False, (0, 0), groups, (True, False, False),
+        x = kept[0].to(gradient.dtype) if context.trains else context.like.empty(gradient)
+        of_input, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            gradient, x, weight.to(gradient.dtype), [len(weight)],
+            stride, padding, dilation, False, (0, 0), groups, context.needs_input_grad[:3],
         )  # fmt: skip
-        return found.to(context.like.dtype), *[None] * 6
+        found = (
+            of_input if of_input is None else of_input.to(context.like.dtype),
+            *(one if one is None else one.to(weight.dtype) for one in (of_weight, of_bias)),
+        )
+        return *found, *[None] * 4
 
 
 class FrozenNorm(Function):
@@ -59,7 +68,7 @@ class FrozenNorm(Function):
         return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of the input."""
         mean, variance, weight = context.saved_tensors
         found, _, _ = torch.ops.aten.native_batch_norm_backward(
@@ -85,7 +94,7 @@ class IndexedMaxPool(Function):
         return found
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of the input."""
         (places,) = context.saved_tensors
         found = torch.ops.aten.max_pool2d_with_indices_backward(
@@ -112,7 +121,7 @@ class MaskedRelu(Function):
         return y
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """The gradient where the value was positive, else zero."""
         (bits,) = context.saved_tensors
         positive = from_bits(bits, gradient.numel()).as_strided(gradient.shape, context.stride)

@@ -58,7 +58,7 @@ def test_no_two_gradients_are_held_at_a_time() -> None:
     optimizer = torch.optim.SGD(layers.parameters(), lr=0.1)
     held: list[int] = []
     for parameter in layers.parameters():
-        parameter.register_post_accumulate_grad_hook(
+        parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
             lambda _: held.append(sum(p.grad is not None for p in layers.parameters()))
         )
     with stepping_in_backward(optimizer):
