@@ -134,15 +134,22 @@ class ClassCounts:
         """Patients of all classes."""
         return sum(self.support)
 
-    def split_by(self, score: int) -> Histogram:
-        """The patients by that score, those as positives whom it should give a high value.
+    def is_high(self, score: int) -> NDArray[np.bool_]:
+        """Which classes that score should give a high value, shape (K,).
 
-        Of a nominal outcome one class against the rest; of an ordinal one the classes above
-        `score` against those up to it. IndexError for a score that there is not.
+        Of a nominal outcome one class, of an ordinal one the classes above `score`. IndexError for
+        a score that there is not.
         """
-        own = self.scores[score]
-        score = range(self.score_count)[score]
-        high = np.arange(self.classes) > score if self.ordinal else np.arange(self.classes) == score
+        place = range(self.score_count)[score]
+        classes = np.arange(self.classes)
+        return np.asarray(classes > place if self.ordinal else classes == place)
+
+    def split_by(self, score: int) -> Histogram:
+        """All patients by that score; those of a class that it should give a high value, positive.
+
+        IndexError for a score that there is not.
+        """
+        own, high = self.scores[score], self.is_high(score)
         return Histogram(own[high].sum(axis=0), own[~high].sum(axis=0))
 
     def pair(self, score: int, positive: int, negative: int) -> Histogram:
