@@ -13,7 +13,7 @@ from client.data.discover import IMAGE_SUFFIXES
 from client.data.table.line import Line, clean
 from client.data.table.read import first_lines_of, read_sheet
 from client.proposal.words import is_known_name
-from client.settings import normalised_value
+from client.declared import normalised_value
 from shared.errors import SiteError
 
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")

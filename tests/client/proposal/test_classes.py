@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from client.proposal.classes import guess_classes
 from client.proposal.columns import Column
-from client.settings import normalised_value
+from client.declared import normalised_value
 from shared.errors import SiteError
 
 
