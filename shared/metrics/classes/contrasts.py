@@ -24,9 +24,7 @@ class Contrast:
     def histogram(self, counts: ClassCounts) -> Histogram:
         """The patients of these classes, by this score."""
         own = counts.scores[self.score]
-        return Histogram(
-            own[list(self.positive)].sum(axis=0), own[list(self.negative)].sum(axis=0)
-        )
+        return Histogram(own[list(self.positive)].sum(axis=0), own[list(self.negative)].sum(axis=0))
 
 
 def against_rest(counts: ClassCounts, *, by_support: bool = False) -> tuple[Contrast, ...]:
@@ -53,9 +51,7 @@ def one_against_one(counts: ClassCounts) -> tuple[Contrast, ...]:
     if counts.ordinal:
         raise ValueError("An ordinal outcome has no score of each class.")
     classes = range(counts.classes)
-    return _weighted(
-        counts, [Contrast(a, (a,), (b,)) for a in classes for b in classes if a != b]
-    )
+    return _weighted(counts, [Contrast(a, (a,), (b,)) for a in classes for b in classes if a != b])
 
 
 def mean_auroc(counts: ClassCounts, contrasts: Sequence[Contrast]) -> float | None:

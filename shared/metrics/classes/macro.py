@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from shared.metrics.classes.contrasts import Contrast, mean_auroc
-from shared.metrics.classes.copula import covariances
+from shared.metrics.classes.copula import Copula, copulas
 from shared.metrics.classes.counts import ClassCounts
 from shared.metrics.histogram import SCORE_BINS
 from shared.metrics.interval import auroc_interval
@@ -18,20 +18,24 @@ from shared.metrics.proportion import normal_quantile
 
 
 def mean_auroc_interval(
-    counts: ClassCounts, contrasts: Sequence[Contrast], level: float = 0.95
+    counts: ClassCounts,
+    contrasts: Sequence[Contrast],
+    level: float = 0.95,
+    joint: Sequence[Copula | None] | None = None,
 ) -> tuple[float, float] | None:
     """Two-sided confidence interval of the weighted mean of AUROCs, within [0, 1]; None of none.
 
     DeLong's variance of the mean (`mean_auroc_variance`), on the logit scale as for one AUROC.
     Where it is zero or has no estimate, the weighted means of both ends of the contrasts' own
     intervals: these hold at least as often as they claim, however the AUROCs go together.
-    Raises ValueError for a level outside the open interval 0 to 1.
+    `joint` are the counts' `copulas`, where they are computed already. Raises ValueError for a
+    level outside the open interval 0 to 1.
     """
     quantile = normal_quantile(level)
     area = mean_auroc(counts, contrasts)
     if area is None:
         return None
-    variance = mean_auroc_variance(counts, contrasts)
+    variance = mean_auroc_variance(counts, contrasts, joint)
     if variance is None or variance <= 0 or not 0 < area < 1:
         own = [(one.weight, auroc_interval(one.histogram(counts), level)) for one in contrasts]
         return mean_interval([(weight, ends) for weight, ends in own if ends is not None])
@@ -54,14 +58,18 @@ def mean_interval(
     return max(low, 0.0), min(high, 1.0)
 
 
-def mean_auroc_variance(counts: ClassCounts, contrasts: Sequence[Contrast]) -> float | None:
+def mean_auroc_variance(
+    counts: ClassCounts,
+    contrasts: Sequence[Contrast],
+    joint: Sequence[Copula | None] | None = None,
+) -> float | None:
     """Variance of a weighted mean of AUROCs (DeLong et al., Biometrics 1988;44:837-845).
 
     The sum over patients of the square of each one's influence, which is the sum over contrasts of
     the patient's placement value, less its mean, over the patients of that side. For a single
     contrast this is `delong_variance`. Counts say how influences by one score vary; how those by
-    two scores of a class go together follows from the sums of products (`copula.covariances`).
-    None where a side of a contrast has fewer than two patients.
+    two scores of a class go together follows from the sums of products (`Copula`). None where
+    a side of a contrast has fewer than two patients.
     """
     influence = np.zeros((counts.classes, counts.score_count, SCORE_BINS))
     for one in contrasts:
@@ -72,9 +80,11 @@ def mean_auroc_variance(counts: ClassCounts, contrasts: Sequence[Contrast]) -> f
         influence[list(one.positive), one.score] += one.weight * of_positives
         influence[list(one.negative), one.score] += one.weight * of_negatives
     return sum(
-        _squares(counts.scores[:, label], influence[label], counts.products[label])
-        for label, patients in enumerate(counts.support)
-        if patients
+        _squares(own, influence[label], patients)
+        for label, (own, patients) in enumerate(
+            zip(joint or copulas(counts), counts.support, strict=True)
+        )
+        if own is not None
     )
 
 
@@ -92,11 +102,8 @@ def _influences(
     )
 
 
-def _squares(
-    own: NDArray[np.int64], influence: NDArray[np.float64], products: NDArray[np.int64]
-) -> float:
+def _squares(joint: Copula, influence: NDArray[np.float64], patients: int) -> float:
     """The sum over a class's patients of the square of the sum of influences over the scores."""
-    patients = int(own[0].sum())
-    mean = float((own * influence).sum()) / patients
-    spread = float(covariances(own.astype(float), influence, products / patients).sum())
+    mean = float((joint.shares * influence).sum())
+    spread = float(joint.covariances(influence).sum())
     return patients * (max(spread, 0.0) + mean**2)

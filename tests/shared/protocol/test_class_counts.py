@@ -92,4 +92,6 @@ def test_counts_of_other_classes_are_refused() -> None:
         with pytest.raises(ProtocolError):
             class_counts_from_metrics(metrics, scores, classes)
     with pytest.raises(ProtocolError):
-        label_counts_from_metrics(MetricRecord(dict(label_counts_to_values(LabelCounts.empty(2)))), 3)
+        label_counts_from_metrics(
+            MetricRecord(dict(label_counts_to_values(LabelCounts.empty(2)))), 3
+        )
