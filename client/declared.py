@@ -1,4 +1,4 @@
-"""What [data] of site.toml says is predicted: a finding, classes or labels, and in which columns."""
+"""What [data] of site.toml says is predicted: a finding, classes or labels, and their columns."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ from client.settings import SiteSettings, load_site, read_outcome
 from shared.errors import SiteError
 from shared.outcome.binary import BINARY, POSITIVE
 from shared.outcome.encoding import LabelsEncoding
-from shared.settings.config import RunConfig
-from shared.settings.config import LONGEST_FINDING
+from shared.settings.config import LONGEST_FINDING, RunConfig
 
 _YES = frozenset({"1", "yes", "y", "true", "t", "positive", "pos", "present", "+"})
 """Values that say no more than the column's name does."""
@@ -44,8 +43,8 @@ def require_outcome(settings: SiteSettings, config: RunConfig) -> None:
         declared = f"declares the outcome '{own}', and the run predicts '{config.outcome}'"
         remedy = "both must have the same classes or labels in the same order"
         raise SiteError(
-            f"site.toml of {settings.name} {declared}: {remedy}. Correct [data] there, or `outcome` "
-            "of the run.",
+            f"site.toml of {settings.name} {declared}: {remedy}. Correct [data] there, or "
+            "`outcome` of the run.",
             shareable=f"its site.toml {declared}; {remedy}",
         )
 

@@ -96,7 +96,12 @@ def count_graded(
     `is_grade` is of the site's whole cohort: few patients have few values of anything.
     """
     graded = [(s, s.grade) for s in scores if s.grade is not None]
-    if outcome != BINARY or not is_grade or not graded or len({grade for _, grade in graded}) > MOST_LEVELS:
+    if (
+        outcome != BINARY
+        or not is_grade
+        or not graded
+        or len({grade for _, grade in graded}) > MOST_LEVELS
+    ):
         return None
     return Graded(
         GradeCounts.of((grade, score.label) for score, grade in graded),

@@ -110,7 +110,9 @@ def _if_labels_twice(file: Path) -> str:
     """What else may be wrong: TOML takes one `labels` in [data], a file's name or a table."""
     if "[data.labels" not in file.read_text(encoding="utf-8-sig"):
         return ""
-    return '. Beside [data.labels], the table of outcomes is named as table = "labels.csv" in [data]'
+    return (
+        '. Beside [data.labels], the table of outcomes is named as table = "labels.csv" in [data]'
+    )
 
 
 def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
@@ -166,10 +168,9 @@ def _fits(kind: str, key: str, value: object) -> bool:
             return isinstance(value, list) and bool(value) and all(one in known for one in value)
         case "gigabytes" | "hours":
             return type(value) in (int, float) and 0 <= float(str(value)) < 1e6
-        case "megapixels":
-            return type(value) in (int, float) and 0.01 <= float(str(value)) <= 1000
         case _:
-            return type(value) in (int, float) and 0 <= float(str(value)) <= 1
+            low, high = (0.01, 1000) if kind == "megapixels" else (0, 1)
+            return type(value) in (int, float) and low <= float(str(value)) <= high
 
 
 def _is_outcome(value: object) -> bool:

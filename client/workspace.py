@@ -202,9 +202,7 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
 
 
 @functools.lru_cache(maxsize=2)
-def shared_model(
-    backbone: str, dropout: float, device: torch.device, outputs: int = 1
-) -> Network:
+def shared_model(backbone: str, dropout: float, device: torch.device, outputs: int = 1) -> Network:
     """The one network of this process; each message loads its weights into it."""
     model = build_network(backbone, dropout, outputs=outputs)
     model.to(device)

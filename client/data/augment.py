@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-
 AUGMENTATION_VERSION = "v1"
 """Raised whenever the same seed would give another picture; kept features are then not used."""
 BLACK = -1024.0

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from client.declared import normalised_value
 from client.data.discover import IMAGE_SUFFIXES
 from client.data.table.line import Line, Sheet, clean
 from client.data.table.read import read_sheet
 from client.data.table.workbook import ERROR
+from client.declared import normalised_value
 from client.imaging.patient_id import LOST
 from client.settings import SiteSettings
 from shared.errors import SiteError
@@ -160,9 +160,13 @@ def _table(settings: SiteSettings, positions: dict[str, int], sheet: Sheet) -> L
         unreadable += bool(text) and covariate is None
         rows.append(
             LabelRow(
-                patient, image or None, normalised_value(outcome), covariate, line.number,
+                patient,
+                image or None,
+                normalised_value(outcome),
+                covariate,
+                line.number,
                 tuple(map(normalised_value, said)) if len(said) > 1 else (),
-            )  # fmt: skip
+            )
         )
     notes = sheet.notes
     if sheet.assumed_encoding and foreign:

@@ -55,9 +55,7 @@ def evaluate_on_site(
             workspace, config, model, untouched, request.after_round, samples
         )
     scores = evaluate_here(workspace, model, samples, config, kept)
-    graded = count_graded(
-        scores, is_grade=workspace.covariate_is_grade, outcome=workspace.outcome
-    )
+    graded = count_graded(scores, is_grade=workspace.covariate_is_grade, outcome=workspace.outcome)
     if request.scope != "all":
         _keep(workspace, request, scores)
     elif workspace.scores_wanted is not None:

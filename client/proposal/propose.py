@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.declared import normalised_value
 from client.data.patient_ids import read_patient_ids
+from client.declared import normalised_value
 from client.proposal.classes import Classes, guess_classes
 from client.proposal.columns import Column, column_named, read_columns
 from client.proposal.found import Found, find

@@ -66,8 +66,7 @@ def shown_cohort(
     return ShownCohort(
         pooled=_metrics(outcome, everybody),
         sites={
-            name: _metrics(outcome, None if name in hidden else one)
-            for name, one in counts.items()
+            name: _metrics(outcome, None if name in hidden else one) for name, one in counts.items()
         },
         counts=CohortCounts(
             _coarse(total, behind),

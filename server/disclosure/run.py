@@ -16,7 +16,10 @@ from server.results.shown import Audience, Shown, audience_of
 from server.run.calibration import calibrate
 from server.run.evaluation_file import CovariateCounts, EvaluationFile
 from server.run.ledger import RoundRecord
+from shared.metrics.classes.kinds import Counts
 from shared.metrics.histogram import Histogram
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.protocol.evaluate import Scope
 from shared.settings.config import RunConfig
 

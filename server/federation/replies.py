@@ -44,9 +44,7 @@ def read_train_reply(
     return reply
 
 
-def read_evaluate_reply(
-    content: RecordDict, name: str, outcome: Outcome = BINARY
-) -> EvaluateReply:
+def read_evaluate_reply(content: RecordDict, name: str, outcome: Outcome = BINARY) -> EvaluateReply:
     """A reply that keeps the contract; ProtocolError that says in what it does not."""
     reply = EvaluateReply.from_content(content, outcome)
     require_name(reply.site, name)

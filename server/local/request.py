@@ -9,8 +9,8 @@ from pathlib import Path
 
 from server.local.small import small_settings
 from server.run.folder import ended_before_it_began, open_run
-from server.training.finding import declared_by_sites
 from server.run.paths import default_folder, with_absolute_weights
+from server.training.finding import declared_by_sites
 from shared.errors import ConfigError
 from shared.settings.config import RunConfig
 from shared.settings.overrides import OWN_OPTIONS

@@ -103,9 +103,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     return dict(summary.value)
 
 
-def _write_of_finding(
-    folder: RunFolder, disclosure: Disclosure, final: FinalEvaluation
-) -> None:
+def _write_of_finding(folder: RunFolder, disclosure: Disclosure, final: FinalEvaluation) -> None:
     """The files from which curves are drawn and patients decided, which only a finding has."""
     if final.counts is not None:
         write_evaluation(folder.path, final.counts)

@@ -182,9 +182,7 @@ def _arranged(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
-def build_network(
-    name: str, dropout: float = 0.1, seed: int = 0, outputs: int = 1
-) -> Network:
+def build_network(name: str, dropout: float = 0.1, seed: int = 0, outputs: int = 1) -> Network:
     """The network of the backbone `name`, initialised from `seed` alone.
 
     The global random generators are neither read nor advanced. Convolutions and BatchNorm as

@@ -51,17 +51,16 @@ class LabelsOutcome(Outcome):
     def holds(self, label: int, one: OutcomeClass) -> bool:
         """Whether the patient has, or has not, that label; neither where it is missing."""
         which, absent = divmod(one.label, 2)
-        return label // 3**which % 3 == (ABSENT if absent else PRESENT)
+        digit = self.digits(label)[which]
+        return digit == (ABSENT if absent else PRESENT)
 
     def is_label(self, label: int) -> bool:
         """Whether a patient may have this label: not all are missing."""
-        return 0 < label < 3 ** len(self.names)
+        return bool(0 < label < 3 ** len(self.names))
 
     def merged(self, labels: Collection[int]) -> int | None:
         """What is known by any row; None where one says that a label is there, another not."""
-        known = [
-            set(digits) - {MISSING} for digits in zip(*map(self.digits, labels), strict=True)
-        ]
+        known = [set(digits) - {MISSING} for digits in zip(*map(self.digits, labels), strict=True)]
         if any(len(said) > 1 for said in known):
             return None
         return self.label_of([max(said, default=MISSING) for said in known])
@@ -111,7 +110,7 @@ class LabelsOutcome(Outcome):
         """For each label the patients of whom it is known, by the bin of its score."""
         import numpy as np
 
-        from shared.metrics.classes.labels import MISSING as UNKNOWN  # noqa: N811
+        from shared.metrics.classes.labels import MISSING as UNKNOWN
         from shared.metrics.classes.labels import LabelCounts
         from shared.metrics.histogram import bin_of_probability
 

@@ -1,4 +1,4 @@
-"""Outcomes as settings write them: `binary`, `classes: a | b | c`, `ordinal: ...`, `labels: ...`."""
+"""Outcomes as settings write them: `binary`, `classes: a | b`, `ordinal: ...`, `labels: ...`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ LONGEST_OUTCOME = len("classes: ") + MOST_LABELS * (LONGEST_NAME + len(" | "))
 """Characters of an outcome as settings have it."""
 _KINDS = {one.kind: one for one in (ClassesOutcome, OrdinalOutcome, LabelsOutcome)}
 _NAME = re.compile(r"\w(?:[\w .+-]{0,38}[\w.+-])?")
-NAME_RULE = "1 to 40 letters, digits, blanks, '_', '-', '+' and '.', beginning with one of the first"
+NAME_RULE = (
+    "1 to 40 letters, digits, blanks, '_', '-', '+' and '.', beginning with one of the first"
+)
 _EXAMPLE = "binary, or such as `classes: none | mild | severe`, `ordinal: ...` or `labels: ...`"
 
 

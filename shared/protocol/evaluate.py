@@ -10,10 +10,10 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from shared.errors import ProtocolError
 from shared.metrics.classes.kinds import Counts
 from shared.model.backbone import Backbone, Part
-from shared.protocol.graded import Graded, graded_from_metrics, graded_to_values
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 from shared.protocol.counts import counts_from_metrics, counts_to_values
+from shared.protocol.graded import Graded, graded_from_metrics, graded_to_values
 from shared.protocol.plan import read_parts
 from shared.protocol.records import (
     PROTOCOL_VERSION,
