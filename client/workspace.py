@@ -14,6 +14,7 @@ import torch
 from client.data.admission import require_trainable, shareably
 from client.data.dataset import Sample
 from client.features.keep import Decisions
+from client.finding import require_outcome
 from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
 from client.own_scores import ScoresWanted, scores_wanted
@@ -124,7 +125,7 @@ _kept: dict[tuple[Path, ...], tuple[_Wanted, Workspace]] = {}
 def forget() -> None:
     """Let go of what this process keeps of its sites; the next message reads it again."""
     _kept.clear()
-    shared_model.cache_clear()
+    _shared_model.cache_clear()
     forget_bases()
 
 
@@ -142,6 +143,8 @@ def _open(
     # Float32 means float32, or evaluation would differ between GPUs and CPUs.
     torch.backends.cudnn.allow_tf32 = False
     settings = [load_site(folder) for folder in folders]
+    for one in settings:
+        require_outcome(one, config)
     torch.set_num_threads(_threads(config, settings))
     _require_distinct_names([one.name for one in settings])
     # Before the images, which may take an hour: these are known at once.
@@ -198,10 +201,14 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
     )
 
 
-@functools.lru_cache(maxsize=2)
-def shared_model(backbone: str, dropout: float, device: torch.device) -> Network:
+def shared_model(backbone: str, dropout: float, device: torch.device, outputs: int = 1) -> Network:
     """The one network of this process; each message loads its weights into it."""
-    model = build_network(backbone, dropout)
+    return _shared_model(backbone, dropout, device, outputs)
+
+
+@functools.lru_cache(maxsize=2)
+def _shared_model(backbone: str, dropout: float, device: torch.device, outputs: int) -> Network:
+    model = build_network(backbone, dropout, outputs=outputs)
     model.to(device)
     return model
 
