@@ -99,7 +99,8 @@ class ClassMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """The object as JSON has it: pairs are lists, None is null."""
-        return as_json(self)
+        document: dict[str, Any] = as_json(self)
+        return document
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class LabelMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """The object as JSON has it: pairs are lists, None is null."""
-        return as_json(self)
+        document: dict[str, Any] = as_json(self)
+        return document
 
 
 def summarise_counts(
