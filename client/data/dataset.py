@@ -16,6 +16,7 @@ from torchvision.transforms import v2
 
 from client.data.cache import ImageCache
 from client.data.cohort import Radiograph
+from client.data.strata import drawing_weights
 from shared.errors import SiteError
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
@@ -82,7 +83,7 @@ class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
         return len(self._draws)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        """Image (1, size, size) and target () as the outcome's loss takes it, both float32."""
+        """Image (1, size, size) and target () or (n,) as the outcome's loss takes it, float32."""
         draw = self._draws[position]
         sample = self._samples[draw.sample]
         image = sample.load()
@@ -102,16 +103,18 @@ def augmented(image: Tensor, augment: v2.Transform, seed: int) -> Tensor:
         return cast(Tensor, augment(image))
 
 
-def draw_epoch(labels: Sequence[int], *, balanced: bool, seed: int) -> list[Draw]:
+def draw_epoch(
+    labels: Sequence[int], *, balanced: bool, seed: int, outcome: Outcome = BINARY
+) -> list[Draw]:
     """As many draws as there are images.
 
     Balanced: with replacement, all classes equally likely, the images of a class too (torch's
-    WeightedRandomSampler). Otherwise each image once, shuffled.
+    WeightedRandomSampler; several labels: see `drawing_weights`). Otherwise each image once,
+    shuffled.
     """
     generator = torch.Generator().manual_seed(seed)
     if balanced:
-        classes = torch.tensor(labels)
-        weights = 1.0 / torch.bincount(classes).double()[classes]
+        weights = drawing_weights(labels, outcome)
         order = torch.multinomial(weights, len(labels), replacement=True, generator=generator)
     else:
         order = torch.randperm(len(labels), generator=generator)
