@@ -90,7 +90,7 @@ def test_two_hidden_sites_may_have_shared_their_patients_out_in_many_ways(
     if groups == 4:
         pool[0], pool[3] = pool[0] + pool[0][:1], pool[3] + pool[3][:1]
     worlds: dict[str, list[tuple[int, ...]]] = {}
-    for sizes in itertools.product((1, 2, each - 1), repeat=groups):
+    for sizes in itertools.product((1, each - 1), repeat=groups):
         north = [one for own, size in zip(pool, sizes, strict=True) for one in own[:size]]
         south = [one for own, size in zip(pool, sizes, strict=True) for one in own[size:]]
         shown = seen_by_others(outcome, {"large": large, "north": north, "south": south})
@@ -148,7 +148,7 @@ def test_nothing_that_is_shown_depends_on_the_patients_of_a_rare_class(
 supports = st.tuples(*[st.integers(0, 12)] * 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), supports, min_size=1), st.integers(0, MIN_CELL))
 def test_no_set_of_numbers_that_is_shown_determines_a_hidden_class_count(
     table: dict[str, tuple[int, ...]], least: int
@@ -185,7 +185,7 @@ def test_no_set_of_numbers_that_is_shown_determines_a_hidden_class_count(
             assert left - len(hidden) >= MIN_CELL
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.dictionaries(st.sampled_from("abcd"), supports, min_size=2),
     st.lists(st.sets(st.sampled_from("abcd"), min_size=1), min_size=1, max_size=4),
