@@ -54,14 +54,15 @@ class Study:
 def study(
     sites: PathLike | Iterable[PathLike],
     *,
-    arms: Arms = "paper",
-    folds: int = 5,
-    repeats: int = 6,
+    arms: Arms | None = None,
+    folds: int | None = None,
+    repeats: int | None = None,
     out: PathLike = "runs/study",
     settings: Mapping[str, Scalar] | None = None,
     config: PathLike | None = None,
     jobs: int = 1,
     each_site: bool = False,
+    quick: bool = False,
     progress: Progress = True,
     **more_settings: Scalar,
 ) -> Study:
@@ -71,13 +72,15 @@ def study(
         sites: Site folders.
         arms: Settings by the arm's name, as {"full": {"schedule": "full"}}, the first being the
             reference; or Arm objects; or a TOML file; or the name of one that comes with FedThaw.
-        folds: Folds of each repeat, 2 to 100.
-        repeats: Repeats, each a seed, 1 to 1000.
+            By default "paper", in a quick look "schedules".
+        folds: Folds of each repeat, 2 to 100; by default 5, in a quick look 2.
+        repeats: Repeats, each a seed, 1 to 1000; by default 6, in a quick look 1.
         out: The study's folder.
         settings: Run settings of all arms by name; `fedthaw settings` lists them.
         config: A TOML file of run settings, as for --config; `settings` win over it.
         jobs: Runs side by side.
         each_site: Add each site alone, and all data in one place.
+        quick: A quick look: small settings in all arms; given settings win.
         progress: True shows it, False only warnings; a function is called with each event.
         more_settings: Settings as keywords, with underscores: image_size=224.
 
@@ -88,7 +91,7 @@ def study(
     for name, value, least, most in (
         ("folds", folds, 2, 100), ("repeats", repeats, 1, 1000), ("jobs", jobs, 1, 10_000),
     ):  # fmt: skip
-        if not least <= value <= most:
+        if value is not None and not least <= value <= most:
             raise ConfigError(f"{name} is {value}; it must lie in {least} to {most}.")
     shared_settings = settings_of(settings, more_settings, config)
     require_free(shared_settings, "settings")
@@ -96,8 +99,9 @@ def study(
     if not folders:
         raise ConfigError("No site is given; name the site folders of the study.")
     chosen = plan_simulated(
-        folders, _arms(arms), folds, repeats, shared_settings, each_site=each_site
-    )
+        folders, None if arms is None else _arms(arms), folds, repeats, shared_settings,
+        each_site=each_site, quick=quick,
+    )  # fmt: skip
     place = path_of(out)
     try:
         with session(progress):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from client.cli.options import CaOption, FolderArgument, InsecureOption, ServerO
 from client.cli.passphrase import PassphraseFileOption
 from client.cli.passphrase import passphrase_file as named_file
 from client.node.finding import Finding, note, right, wrong
+from client.node.finding import waiting as waits
 from shared.errors import FedThawError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from client.node.home import SiteHome
     from client.settings import SiteSettings
 
-_MARKS = {"ok": "OK", "note": "NOTE", "wrong": "WRONG"}
+_MARKS = {"ok": "OK", "note": "NOTE", "waiting": "WAITS", "wrong": "WRONG"}
 
 
 def trial(
@@ -45,7 +46,8 @@ def trial(
 
     Folder, key, the way to the coordinator (by the same proxies as `site run`), its certificate,
     the clocks, registration and approvals: a line each, and what to do. Exit code 1 if something is
-    wrong. The data are checked only briefly; `fedthaw site check` reads every image.
+    wrong. A plan that waits for approval is reported, and is no fault of the site: 0. The data are
+    checked only briefly; `fedthaw site check` reads every image.
     """
     found = list(_findings(folder, server, ca, named_file(passphrase_file), insecure, notify))
     wrongs = sum(one.state == "wrong" for one in found)
@@ -56,12 +58,18 @@ def trial(
             typer.echo(f"{_MARKS[one.state]:5}  {one.what:12}  {one.found}")
             if one.remedy:
                 typer.echo(f"{'':21}{one.remedy[0].upper()}{one.remedy[1:].rstrip('.')}.")
-        typer.echo(
-            f"{wrongs} of {len(found)} checks found something wrong." if wrongs
-            else f"Nothing is wrong; `fedthaw site run {shlex.quote(str(folder))}` can be started."
-        )  # fmt: skip
+        typer.echo(_result(found, folder))
     if wrongs:
         raise typer.Exit(1)
+
+
+def _result(found: Sequence[Finding], folder: Path) -> str:
+    states = [one.state for one in found]
+    if wrongs := states.count("wrong"):
+        return f"{wrongs} of {len(found)} checks found something wrong."
+    waits = " Runs wait for the owner's approval." if "waiting" in states else ""
+    command = f"fedthaw site run {shlex.quote(str(folder))}"
+    return f"Nothing is wrong; `{command}` can be started.{waits}"
 
 
 def _findings(
@@ -180,7 +188,7 @@ def _approval(folder: Path, home: SiteHome) -> Finding:
         return wrong("approval", str(error), "")
     if waiting:
         plans = ", ".join(one.plan[:12] for one in waiting[:5])
-        return wrong(
+        return waits(
             "approval", f"{len(waiting)} waiting: {plans}",
             f"`{command}` shows what they do, `{command} PLAN` approves one, `fedthaw site revoke "
             f"{shlex.quote(str(folder))} PLAN` turns one down",

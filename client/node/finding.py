@@ -8,10 +8,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: `ok`, a `note` that keeps nothing from working, or `wrong`."""
+    """One check: `ok`, a `note` that keeps nothing from working, `waiting`, or `wrong`.
+
+    What waits for its owner's decision is no fault: all works, and a run waits as well.
+    """
 
     what: str
-    state: Literal["ok", "note", "wrong"]
+    state: Literal["ok", "note", "waiting", "wrong"]
     found: str
     remedy: str = ""
     """What to do; empty where there is nothing to do."""
@@ -25,6 +28,11 @@ def right(what: str, found: str) -> Finding:
 def note(what: str, found: str, remedy: str = "") -> Finding:
     """Worth knowing; the site works."""
     return Finding(what, "note", found, remedy)
+
+
+def waiting(what: str, found: str, remedy: str) -> Finding:
+    """The site works, and its owner is asked for a decision."""
+    return Finding(what, "waiting", found, remedy)
 
 
 def wrong(what: str, found: str, remedy: str) -> Finding:

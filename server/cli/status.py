@@ -12,7 +12,8 @@ from rich.text import Text
 
 from server.cli.options import COORDINATOR, HomeOption
 from server.terminal.progress import as_rounded, loss_in_words
-from server.terminal.wall import in_words, sparkline, time_left
+from server.terminal.rough import time_in_words
+from server.terminal.wall import sparkline, time_left
 from server.terminal.watch import serving_in_words, utc_now, watch_again
 from shared.errors import ConfigError
 
@@ -102,7 +103,7 @@ def _runs(runs: list[dict[str, Any]]) -> Table:
             f"{progress.get('round', 0)}/{run['rounds']}",
             _area(progress.get("auroc")),
             f"{len(progress.get('answered', ()))}/{len(progress.get('asked', ()))}",
-            "" if (left := time_left(run, utc_now())) is None else in_words(left),
+            "" if (left := time_left(run, utc_now())) is None else time_in_words(left.total_seconds()),
             ", ".join(sorted(missing)),
         )
     return table

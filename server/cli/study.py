@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from server.cli.options import COORDINATOR, HomeOption
-from server.local.study import checked, plan_simulated, run_simulated
+from server.local.study import QUICK, USUAL, checked, plan_simulated, run_simulated
 from server.results.plan import StudyPlan
 from server.study.plan import read_arms, require_free, shipped_arms
 from shared.errors import ConfigError
@@ -20,6 +20,10 @@ from shared.terminal.settings import ConfigOption, SetOption
 app = typer.Typer(add_completion=False)
 
 
+def _usual(name: str) -> str:
+    return f"{getattr(USUAL, name)}, with --quick {getattr(QUICK, name)}"
+
+
 @app.command()
 def study(
     sites: Annotated[
@@ -27,10 +31,27 @@ def study(
         typer.Argument(help="Site folders to simulate; if none, the coordinator's sites."),
     ] = None,
     arms: Annotated[
-        str, typer.Option(help=f"A TOML file of arms, or one of: {', '.join(shipped_arms())}.")
-    ] = "paper",
-    folds: Annotated[int, typer.Option(min=2, max=100, help="Folds of each repeat.")] = 5,
-    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Repeats, each a seed.")] = 6,
+        str | None,
+        typer.Option(
+            help=f"A TOML file of arms, or one of: {', '.join(shipped_arms())}.",
+            show_default=_usual("arms"),
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, max=100, help="Folds of each repeat.", show_default=_usual("folds")),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Repeats, each a seed.", show_default=_usual("repeats")),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="A quick look: small settings in all arms; --set and --config win.",
+        ),
+    ] = False,
     settings: SetOption = None,
     config: ConfigOption = None,
     out: Annotated[Path, typer.Option(help="The folder of a simulated study.")] = Path(
@@ -57,15 +78,17 @@ def study(
     require_free(shared_settings, "--set or --config")
     if sites:
         chosen = plan_simulated(
-            sites, read_arms(arms), folds, repeats, shared_settings, each_site=each_site
-        )
+            sites, read_arms(arms) if arms else None, folds, repeats, shared_settings,
+            each_site=each_site, quick=quick,
+        )  # fmt: skip
         with listening(_say):
             run_simulated(chosen, out, jobs)
     else:
         from server.cli.study_deployed import submit_and_follow
 
-        _require_no_simulation(each_site, jobs)
-        plan = StudyPlan(checked(read_arms(arms), None, shared_settings), folds, repeats)
+        _require_no_simulation(each_site, quick, jobs)
+        chosen_arms = checked(read_arms(arms or USUAL.arms), None, shared_settings)
+        plan = StudyPlan(chosen_arms, folds or USUAL.folds, repeats or USUAL.repeats)
         out = submit_and_follow(plan, shared_settings, home, name)
     _show(out, json_output)
 
@@ -76,11 +99,11 @@ def _say(event: Event) -> None:
         typer.echo(event.text, err=True)
 
 
-def _require_no_simulation(each_site: bool, jobs: int) -> None:
-    if each_site or jobs > 1:
+def _require_no_simulation(each_site: bool, quick: bool, jobs: int) -> None:
+    if each_site or quick or jobs > 1:
         raise ConfigError(
-            "--each-site and --jobs are for simulated studies; name site folders, or leave them "
-            "out."
+            "--each-site, --quick and --jobs are for simulated studies; name site folders, or "
+            "leave them out."
         )
 
 

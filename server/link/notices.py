@@ -9,10 +9,12 @@ import logging
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from server.link.folder.home import Home
 from server.link.folder.journal import Event, note
 from server.link.jobs.runs import Change, RunNotice
+from server.link.reported import Reported
 from shared.audit.syslog import Syslog
 from shared.deployment.notify import Notify, parse_notify, tell_in_background
 from shared.errors import ConfigError
@@ -37,7 +39,7 @@ def say_unable(name: str, run: str, reason: str) -> None:
     log.warning("Site %s cannot take part in run %s: %s", name, run, _sentence(reason))
 
 
-def say_run(home: Home, notice: RunNotice, syslog: Syslog | None) -> None:
+def say_run(home: Home, notice: RunNotice, syslog: Syslog | None, reported: Reported) -> None:
     """What has become of a run; those whom `notify.toml` names are notified of its end."""
     run, why = notice.order.name, _sentence(notice.why)
     if notice.change in _EVENTS:
@@ -60,7 +62,7 @@ def say_run(home: Home, notice: RunNotice, syslog: Syslog | None) -> None:
                 log.error("Run %s has failed: %s", run, why)
             else:
                 log.info("Run %s is %s.", run, notice.state)
-            _notify(home, notice)
+            notify_of(home, notice, reported)
 
 
 def read_notify(home: Home) -> Notify:
@@ -89,15 +91,20 @@ def facts_of(run: str, state: str, why: str) -> Mapping[str, str]:
     return {"run": run, "state": state, "reason": why, "at": when, "text": text}
 
 
-def _notify(home: Home, notice: RunNotice) -> None:
+def notify_of(home: Home, notice: RunNotice, reported: Reported) -> None:
+    """Notify whom `notify.toml` names of a run's end, unless it names nobody for that."""
+    order = notice.order
     try:
         settings = read_notify(home)
     except ConfigError as error:
         log.error("Nobody is notified: %s", error)
+        reported.note(order, notified=True)
         return
-    facts = facts_of(notice.order.name, notice.state, notice.why)
-    if tell_in_background(settings, notice.state, facts, log) is not None:
-        log.info("Notifying of run %s.", notice.order.name)
+    reported.note(order, notified=not settings.wants(notice.state))
+    facts = facts_of(order.name, notice.state, notice.why)
+    over = partial(reported.note, order, notified=True)
+    if tell_in_background(settings, notice.state, facts, log, over) is not None:
+        log.info("Notifying of run %s.", order.name)
 
 
 def _sentence(text: str) -> str:

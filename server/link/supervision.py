@@ -21,9 +21,10 @@ from server.link.folder.registry import (
     read_registry,
     valid_sites,
 )
-from server.link.jobs.runs import Runs, advance
-from server.link.notices import say_run, say_site, say_unable
+from server.link.jobs.runs import Runs, advance, end_of
+from server.link.notices import notify_of, say_run, say_site, say_unable
 from server.link.progress.status import status_of, write_status
+from server.link.reported import Reported
 from server.link.superlink.state import Link
 from server.run.progress import read_progress
 from shared.audit.syslog import Syslog
@@ -50,11 +51,15 @@ class Known:
     admitted: tuple[RegisteredSite, ...] = ()
     written: bool = False
     """Whether the status is on the disk."""
+    reported: Reported = field(init=False)
+    started: bool = False
+    """Whether the ends of runs that were not reported before the start have been."""
     unable: dict[str, str] = field(default_factory=dict)
     """Sites that were said to be unable to take part in the current run, and why."""
 
     def __post_init__(self) -> None:
         """Note how the files are now."""
+        self.reported = Reported(self.home)
         self.seen = {path: changed(path) for path in (self.home.registry, self.home.certificate)}
 
 
@@ -87,6 +92,8 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
         _shut_out_ended(known, link)
     if _is_new(known, home.certificate) and tls is not None:
         renew(home, tls)
+    if not known.started:
+        _take_up_ends(known, runs)
     advance(runs)
     if (status := status_of(link, runs)) != known.status:
         for event, name in changes_of_sites(known.status, status):
@@ -95,9 +102,17 @@ def _look_after(known: Known, link: Link, runs: Runs, tls: ssl.SSLContext | None
     if not known.written:  # again and again: whoever waits for a run waits for this
         known.written = write_status(home, known.status)
     while runs.notices:  # after the status, so that what is said of a run can be seen there
-        say_run(home, runs.notices[0], known.syslog)
+        say_run(home, runs.notices[0], known.syslog, known.reported)
         runs.notices.popleft()
     _say_who_is_unable(known, runs)
+
+
+def _take_up_ends(known: Known, runs: Runs) -> None:
+    """Report runs that ended when the server process was not there, or too shortly before."""
+    known.started = True
+    for order in known.reported.not_notified():
+        notify_of(known.home, end_of(order), known.reported)
+    runs.notices.extend(map(end_of, known.reported.missed()))
 
 
 def _say_who_is_unable(known: Known, runs: Runs) -> None:

@@ -25,21 +25,28 @@ earlier
 thawing than a pretrained one wants."""
 
 PRETRAINED: Mapping[str, Scalar] = {
-    "image-size": 96,
-    "probe-rounds": 1,
-    "rounds": 4,
-    "feature-cache": "off",
+    "image-size": 128,
+    "probe-rounds": 20,
+    "rounds": 0,
+    "lr-probe": 5e-3,
+    "augmentation": "none",
 }
-"""With pretrained weights: their own network, and the recipe's rates. So few rounds do not pay for
-computing eight views of each image."""
+"""With pretrained weights: their own network, its head alone. Without augmentation each image goes
+through the frozen stages once (`feature-cache`), so that many rounds cost little more than one; a
+few rounds of fine-tuning would take longer and spoil the weights."""
 
 
 def small_settings(given: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """The small settings that suit what is given, which is taken in their place."""
-    if given.get("weights", "random") != "random":
+    if is_pretrained(given):
         return replaced(PRETRAINED, given)
     small = dict(UNTRAINED)
     if network := BACKBONES.get(str(given.get("backbone", small["backbone"]))):
         for key in DEFAULTS:
             small |= former_of(key, str(small[key]), network)
     return replaced(small, given)
+
+
+def is_pretrained(given: Mapping[str, Scalar]) -> bool:
+    """Whether these settings start from weights that were trained before."""
+    return given.get("weights", "random") != "random"

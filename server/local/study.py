@@ -6,12 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.local.small_study import small_study
 from server.results.plan import Arm, StudyPlan
-from server.study.plan import of_arm
+from server.results.quick import quick_study
+from server.study.plan import of_arm, read_arms
 from shared.errors import ConfigError
 from shared.run.events import Noted, Warned, emit
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import Scalar
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What a study is where nothing else is asked for; the arms by their file's name."""
+
+    arms: str
+    folds: int
+    repeats: int
+
+
+USUAL, QUICK = Usual("paper", 5, 6), Usual("schedules", 2, 1)
 
 
 @dataclass(frozen=True)
@@ -25,22 +39,28 @@ class SimulatedStudy:
 
 def plan_simulated(
     sites: Sequence[Path],
-    arms: Sequence[Arm],
-    folds: int,
-    repeats: int,
+    arms: Sequence[Arm] | None,
+    folds: int | None,
+    repeats: int | None,
     settings: Mapping[str, Scalar],
     *,
     each_site: bool = False,
+    quick: bool = False,
 ) -> SimulatedStudy:
     """The study of these folders; `each_site` adds each of them alone, and all data in one place.
 
-    ConfigError where a folder is no site's, two have one name, or an arm does not fit.
+    With `quick` all arms have small settings. ConfigError where a folder is no site's, two have one
+    name, or an arm does not fit.
     """
     named = _named(sites)
+    usual = QUICK if quick else USUAL
+    arms = read_arms(usual.arms) if arms is None else arms
+    folds, repeats = folds or usual.folds, repeats or usual.repeats
     chosen = (*arms, *(_each_site(list(named)) if each_site else ()))
-    return SimulatedStudy(
-        StudyPlan(checked(chosen, named, settings), folds, repeats), named, settings
-    )
+    arms = checked(chosen, named, settings)
+    if quick:
+        settings = small_study(arms, settings)
+    return SimulatedStudy(StudyPlan(arms, folds, repeats, quick), named, settings)
 
 
 def run_simulated(
@@ -67,6 +87,8 @@ def run_simulated(
 
     plan, sites, settings = study.plan, study.sites, study.settings
     wanted = KeptPlan(plan, dict(settings), tuple(sites))
+    if plan.quick:
+        emit(Noted(quick_study(plan)))
     is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
     if out.is_dir() and (sentence := keep_private(out)) is not None:
         emit(Warned(sentence))

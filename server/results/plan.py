@@ -33,3 +33,5 @@ class StudyPlan:
     arms: tuple[Arm, ...]
     folds: int
     repeats: int
+    quick: bool = False
+    """A quick look, at small settings."""

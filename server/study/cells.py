@@ -72,8 +72,7 @@ def run_cells(
     done = len(cells) - len(waiting)
     with ThreadPoolExecutor(jobs) as pool:
         futures = {
-            pool.submit(_run, cell, plan.folds, sites, settings, out, jobs): cell
-            for cell in waiting
+            pool.submit(_run, cell, plan, sites, settings, out, jobs): cell for cell in waiting
         }
         try:
             for future in as_completed(futures):
@@ -112,7 +111,7 @@ def threads_of(jobs: int) -> int:
 
 def _run(
     cell: Cell,
-    folds: int,
+    plan: StudyPlan,
     sites: Mapping[str, Path],
     settings: Mapping[str, Scalar],
     out: Path,
@@ -122,12 +121,13 @@ def _run(
     if (folder / "config.json").exists():
         words = ["--out", str(folder), "--resume"]
     else:
-        own = {"threads": threads_of(jobs), **cell.settings(folds, settings)}
+        own = {"threads": threads_of(jobs), **cell.settings(plan.folds, settings)}
         if "min-sites" in own:  # of the whole federation; an arm may have fewer
             own["min-sites"] = min(int(own["min-sites"]), 1 if cell.arm.pooled else len(names))
         words = [str(sites[name]) for name in names] + ["--out", str(folder)]
         words += [w for key, value in own.items() for w in ("--set", f"{key}={_word(value)}")]
         words += ["--pool"] if cell.arm.pooled else []
+        words += ["--quick"] if plan.quick else []
     simulate_apart(cell, words)
 
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from server.terminal.rough import time_in_words
+
 
 @dataclass
 class Pace:
@@ -25,6 +27,4 @@ class Pace:
         if finished < 1 or done >= total:
             return ""
         seconds = (self.clock() - self._begun) / finished * (total - done)
-        minutes = max(1, round(seconds / 60))
-        time_ = f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-        return f"; about {time_} left"
+        return f"; about {time_in_words(seconds)} left"

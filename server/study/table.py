@@ -10,6 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from server.results.quick import quick_study
 from server.results.study import ArmResult, Comparison, GradeResult, StudyResult
 from server.terminal.progress import as_rounded
 from shared.metrics.repeats import Spread
@@ -36,7 +37,8 @@ def comparison_rows(result: StudyResult) -> Rows:
 def print_study(result: StudyResult, console: Console) -> None:
     """Both tables on the terminal, with the columns that fit; study.md has all."""
     plan, first = result.plan, result.arms[0].arm.name
-    console.print(f"{plan.repeats} repeats of {plan.folds} folds; mean (deviation) over repeats.")
+    repeats = "1 repeat" if plan.repeats == 1 else f"{plan.repeats} repeats"
+    console.print(f"{repeats} of {plan.folds} folds; mean (deviation) over repeats.")
     console.print(_narrow(ARMS, arm_rows(result), left_out=("at chosen threshold", "F1")))
     if result.comparisons:
         smallest = _p(result.comparisons[0].signed_rank.smallest_p)
@@ -63,6 +65,8 @@ def _narrow(heads: Sequence[str], rows: Rows, left_out: Sequence[str]) -> Table:
 def remarks(result: StudyResult) -> list[str]:
     """Sentences that belong to the tables: what is left out, and what to be careful with."""
     found = [_grade(result.arms[0], result.grade)] if result.grade else []
+    if result.plan.quick:
+        found.insert(0, quick_study(result.plan))
     if result.not_shown:
         found.append(
             f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would "
@@ -114,7 +118,11 @@ def to_latex(result: StudyResult) -> str:
     lines = [r"\begin{tabular}{l" + "r" * (len(ARMS) - 1) + "}", r"\hline"]
     lines += [" & ".join(map(_escaped, row)) + r" \\" for row in (ARMS, *arm_rows(result))]
     lines.insert(3, r"\hline")
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
+    lines.append(r"\hline")
+    if result.plan.quick:
+        note = _escaped(quick_study(result.plan))
+        lines.append(rf"\multicolumn{{{len(ARMS)}}}{{l}}{{{note}}} \\")
+    return "\n".join([*lines, r"\end{tabular}", ""])
 
 
 def _arm_row(one: ArmResult) -> tuple[str, ...]:

@@ -200,12 +200,6 @@ def time_left(run: Mapping[str, Any], now: datetime) -> timedelta | None:
     return left if left > timedelta(0) else None
 
 
-def in_words(left: timedelta) -> str:
-    """About how long."""
-    minutes = -(-int(left.total_seconds()) // 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _clock(left: timedelta) -> str:
     """Hours and minutes, the begun minute counted."""
     minutes = -(-int(left.total_seconds()) // 60)

@@ -16,7 +16,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
@@ -105,11 +105,15 @@ def _webhook(given: str, where: str) -> str:
 
 
 def tell_in_background(
-    settings: Notify, event: str, facts: Mapping[str, str], log: logging.Logger
+    settings: Notify,
+    event: str,
+    facts: Mapping[str, str],
+    log: logging.Logger,
+    over: Callable[[], None] = lambda: None,
 ) -> threading.Thread | None:
     """Tell of an event in a thread of its own, and log how that went; None where nobody wants it.
 
-    Nothing here raises, and nobody waits for it.
+    Nothing here raises, and nobody waits for it; `over` is called in the thread at its end.
     """
     if not settings.wants(event):
         return None
@@ -117,6 +121,7 @@ def tell_in_background(
     def work() -> None:
         for sentence in tell(settings, event, facts):
             log.error("%s", sentence)
+        over()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -89,10 +89,14 @@ class Runs:
     """Orders that were noticed, by their name and when they were submitted."""
 
     def notice(self, change: Change, order: Order, why: str = "") -> None:
-        """Leave word of a run; of its end with the reason that its folder names."""
-        failure = read_failure(order.folder) if change is Change.ended else None
-        said = failure.sentence if failure else why
-        self.notices.append(RunNotice(change, order, order.state, said))
+        """Leave word of a run."""
+        self.notices.append(RunNotice(change, order, order.state, why))
+
+
+def end_of(order: Order) -> RunNotice:
+    """That a run has ended, with the reason that its folder names."""
+    failure = read_failure(order.folder)
+    return RunNotice(Change.ended, order, order.state, failure.sentence if failure else "")
 
 
 def advance(runs: Runs) -> None:
@@ -112,7 +116,7 @@ def advance(runs: Runs) -> None:
     for order in waiting:
         if (order.folder / STOP).exists():
             write_failure(order.folder, RunError(_stopped(order)))
-            runs.notice(Change.ended, order)
+            runs.notices.append(end_of(order))
         elif time.monotonic() >= runs.not_before:
             _start(runs, order)
             return
@@ -138,7 +142,7 @@ def _start(runs: Runs, order: Order) -> None:
         )
     except (OSError, ValueError) as error:
         write_failure(order.folder, RunError(f"The run's bundle cannot be used ({error})."))
-        runs.notice(Change.ended, order)
+        runs.notices.append(end_of(order))
         return
     try:
         runs.process = _spawn(runs, order, token)
@@ -193,7 +197,7 @@ def _conclude(runs: Runs) -> None:
     runs.rest_at = time.monotonic() + REST_SECONDS
     if order.state != "waiting":
         runs.deaths.pop(order.name, None)
-        runs.notice(Change.ended, order)
+        runs.notices.append(end_of(order))
         return
     deaths = 1 if _rounds(order) > runs.rounds else runs.deaths.get(order.name, 0) + 1
     runs.deaths[order.name] = deaths
@@ -212,7 +216,7 @@ def _conclude(runs: Runs) -> None:
             f"continue with `fedthaw submit --resume {order.name}`."
         ),
     )
-    runs.notice(Change.ended, order)
+    runs.notices.append(end_of(order))
 
 
 def _stopped(order: Order) -> str:

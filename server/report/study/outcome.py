@@ -14,6 +14,7 @@ from server.report.numbers import (
 )
 from server.report.sections.outcome import NOTICE
 from server.report.study.data import StudyReport
+from server.results.quick import quick_study
 from server.results.study import StudyResult
 
 
@@ -24,12 +25,14 @@ def study_title(report: StudyReport) -> str:
 
 
 def study_outcome(report: StudyReport) -> Html:
-    """Title, sentence, notice and key figures."""
+    """Title, sentence, notices and key figures."""
+    plan = report.result.plan
     return element(
         "header",
         paragraph("FedThaw, report of a study", class_="kicker"),
         element("h1", study_title(report)),
         paragraph(study_sentence(report.result, report.finding), class_="outcome"),
+        paragraph(quick_study(plan), class_="notice") if plan.quick else None,
         paragraph(NOTICE, class_="notice"),
         _figures(report.result),
     )

@@ -94,7 +94,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
         server.socket = context.wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False
         )
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
         hub.port = server.server_port
         return hub
@@ -308,10 +308,19 @@ def test_a_plan_that_waits_can_be_approved_or_turned_down(
             require_approved(home, "d" * 64, RunConfig(rounds=count), folder)
     code, found = findings(here, folder)
     state, said, remedy = found["approval"]
-    assert (code, state) == (1, "wrong")
+    assert (code, state) == (0, "waiting")  # nothing of the site or its connection is wrong
     plans = re.fullmatch(r"2 waiting: (\w{12}), (\w{12})", said)
     assert plans is not None
     assert f"`fedthaw site approve {folder}`" in remedy
+    code, out, _ = here("site", "test", folder)
+    assert (code, out.splitlines()[-1]) == (
+        0, f"Nothing is wrong; `fedthaw site run {folder}` can be started. Runs wait for the "
+        "owner's approval.",
+    )  # fmt: skip
+    assert f"WAITS  approval      {said}" in out
+    hub.knows = False
+    assert findings(here, folder)[0] == 1
+    hub.knows = True
     assert here("site", "approve", folder, plans[1])[0] == 0
     assert here("site", "revoke", folder, plans[2])[0] == 0
     code, found = findings(here, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -152,6 +153,56 @@ def test_a_failed_run_is_told_to_the_command_of_notify_toml(
     look()
     write_failure(order.folder, RunError(WHY))
     assert "Nobody is notified" in look()[-1]
+
+
+def test_what_failed_while_no_server_was_there_is_reported_once(
+    home: Home, order: Order, wire: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    told: list[str] = []
+    over: list[Callable[[], None]] = []
+
+    def tell(settings: Any, event: str, facts: Any, log: Any, done: Callable[[], None]) -> object:
+        told.append(f"{facts['run']}: {facts['reason']}")
+        over.append(done)
+        return over
+
+    monkeypatch.setattr("server.link.notices.tell_in_background", tell)
+    caplog.set_level("INFO", logger="fedthaw.server")
+    home.notify.write_text("command = 'true'\n")
+
+    def start() -> list[str]:
+        """The log of a server process that looks after its folder twice."""
+        caplog.clear()
+        known, runs = Known(home), Runs(home, wire.link, port=1, not_before=math.inf)
+        for _ in range(2):
+            look_after(known, wire.link, runs, None)
+        return [one.getMessage() for one in caplog.records if "run" in one.getMessage().lower()]
+
+    # Before this was kept at all, there was a failure; nobody wants to hear of it today.
+    old = Order(home.runs / "old", "2025-01-01T10:00:00+00:00", DIGEST, order.config)
+    write_order(old)
+    write_failure(old.folder, RunError("Long ago."))
+    assert start() == [
+        "Run first is in the queue, submitted at 2026-01-01T10:00:00: 5 rounds, at least 2 sites."
+    ]
+    write_failure(order.folder, RunError(WHY))  # by the run's process, after the server's last look
+    assert start() == [f"Run first has failed: {WHY}", "Notifying of run first."]
+    # The server was killed before the notification was over: again, but nothing else of it.
+    assert start() == ["Notifying of run first."]
+    over[-1]()
+    assert start() == []
+    assert told == [f"first: {WHY}"] * 2
+    assert runs_in(home) == [("run ended", "failed", WHY)]
+    # It fails again after a second try: another end.
+    clear_failure(order.folder)
+    write_order(Order(order.folder, "2026-01-02T10:00:00+00:00", DIGEST, order.config))
+    write_failure(order.folder, RunError("Again."))
+    assert start() == ["Run first has failed: Again.", "Notifying of run first."]
+    # What cannot be read keeps no server from starting, and repeats nothing.
+    (home.path / "reported.json").write_text("{")
+    assert start() == []
+    assert start() == []
 
 
 @pytest.mark.parametrize("text", ["command = ", "on = ['broken']", "\xff"])

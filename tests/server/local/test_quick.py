@@ -11,6 +11,7 @@ import pytest
 from server.local.request import Request, resolve
 from server.report.read import read_report
 from server.report.sections.outcome import outcome
+from server.results.quick import quick_look
 from server.run.summary import read_summary
 from shared.errors import ConfigError
 from shared.settings.config import RunConfig
@@ -52,7 +53,10 @@ def test_given_weights_keep_their_network_and_rates(tmp_path: Path) -> None:
     assert (config.weights, config.backbone) == (str(weights), RunConfig().backbone)
     assert (config.rates, config.thaw_at) == (RunConfig().rates, RunConfig().thaw_at)
     assert config.image_size < RunConfig().image_size
-    assert config.rounds < RunConfig().rounds
+    # The head alone, from activations that are computed once.
+    assert (config.rounds, config.augmentation) == (0, "none")
+    assert "20 rounds of the head alone. It" in quick_look(config)
+    assert quick(weights=str(weights), rounds=4).rounds == 4
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "densenet121"])

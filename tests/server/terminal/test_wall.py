@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from server.terminal.digits import HEIGHT, large
-from server.terminal.wall import Moment, in_words, wall
+from server.terminal.wall import Moment, wall
 
 NOW = datetime(2026, 11, 28, 13, 20, 6, tzinfo=UTC)
 LONG = "a-name-of-a-run-that-is-longer-than-most-2026-11-20-0001"
@@ -98,14 +98,6 @@ def test_it_fits_every_window(
     shown = "".join(lines)
     if not any("more lines" in line for line in lines) and width > 40:
         assert all(name in shown for name in names)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(1, "1 min"), (60, "1 min"), (61, "2 min"), (89 * 60, "89 min"), (5401, "1 h 31 min")],
-)
-def test_the_time_left_in_words(seconds: int, words: str) -> None:
-    assert in_words(timedelta(seconds=seconds)) == words
 
 
 @given(st.text("0123456789.:/- ", min_size=1, max_size=8))
