@@ -121,7 +121,7 @@ def test_whom_each_round_waits_for(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         expected.append(sorted(names))
         return wait_for_sites(federation, names)
 
-    for module in ("training.coordinate", "training.rounds", "evaluation.final"):
+    for module in ("training.coordinate", "training.rounds", "evaluation.everybody"):
         monkeypatch.setattr(f"server.{module}.wait_for_sites", look)
 
     def fail(number: int, site: str) -> None:
