@@ -45,7 +45,7 @@ class CandidatesRequest:
     thawed: tuple[Part, ...]
     """What `delta` may change."""
     shares: tuple[float, ...]
-    """Of the way from `start` to `delta`, 0 to 1."""
+    """Of the way from `start` to `delta`, ascending from 0 to 1."""
     start: ArrayRecord
     delta: ArrayRecord
 
@@ -68,13 +68,16 @@ class CandidatesRequest:
     def from_content(cls, content: RecordDict, backbone: Backbone) -> CandidatesRequest:
         """Read a request for this backbone; ProtocolError where it breaks the contract."""
         record = settings_in(content, _REQUEST)
+        shares = tuple(reals(record, "shares"))
+        if len(shares) < 2 or shares[0] != 0 or shares[-1] != 1 or list(shares) != sorted(shares):
+            raise ProtocolError("'shares' do not ascend from 0 to 1")
         return cls(
             run=name(record, "run"),
             base=text(record, "base"),
             after_round=whole(record, "after-round", minimum=1),
             probed=read_parts(record, "probed", backbone),
             thawed=read_parts(record, "thawed", backbone),
-            shares=tuple(reals(record, "shares")),
+            shares=shares,
             start=arrays_in(content, _START),
             delta=arrays_in(content, _DELTA),
         )

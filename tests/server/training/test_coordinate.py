@@ -33,33 +33,6 @@ MakeSites = Callable[..., tuple[Any, Any]]
 Run = Callable[..., tuple[dict[str, Any], list[Event]]]
 
 
-@pytest.fixture
-def run(make_sites: MakeSites, config: RunConfig, tmp_path: Path) -> Run:
-    """Coordinate with new sites; `at` is called with (round, site) before each training."""
-
-    def start(
-        folder: str = "run",
-        at: Callable[[int, str], None] = lambda number, site: None,
-        registry: Registry | None = None,
-        **changes: object,
-    ) -> tuple[dict[str, Any], list[Event]]:
-        sites, grid = make_sites()
-
-        def spoil(name: str, asked: Message, reply: RecordDict) -> RecordDict:
-            if asked.metadata.message_type == "train":
-                at(int(asked.metadata.group_id), name)
-            return reply
-
-        sites.spoil = spoil
-        values = {"out": str(tmp_path / folder), **changes}
-        events: list[Event] = []
-        with listening(events.append):
-            chosen = dataclasses.replace(config, **values)  # type: ignore[arg-type]
-            return coordinate(grid, chosen, registry or nobody_registered), events
-
-    return start
-
-
 def interrupt(at_round: int) -> Callable[[int, str], None]:
     def at(number: int, site: str) -> None:
         if number == at_round:
