@@ -50,6 +50,7 @@ def choose_candidate(
     done, without = "evaluated the candidates", "the choice of the final model"
     ask = Ask(content, MESSAGE_TYPE, "candidates", rounds, read, done, without)
     answers = ask_everybody(federation, ask, expected)
+    averaged = averaged_rounds(federation.config)
     replies = dict(sorted(answers.replies.items()))
     pooled = [summed(r.counts[n] for r in replies.values()) for n in range(len(SHARES))]
     losses = [log_loss(one) for one in pooled]
@@ -61,7 +62,7 @@ def choose_candidate(
         missing=answers.missing,
     )
     return Ending(
-        averaged=averaged_rounds(federation.config),
+        averaged=(averaged[0], averaged[-1]),
         choice=choice,
         bytes_down=answers.bytes_down,
         bytes_up=answers.bytes_up,

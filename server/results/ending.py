@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NotRequired, TypedDict
+
+from shared.storage.json_file import typed
 
 
 @dataclass(frozen=True)
@@ -34,46 +36,46 @@ class Choice:
 
 @dataclass(frozen=True)
 class Ending:
-    """What the final model is made of."""
+    """What the final model is made of, and what finding it took."""
 
-    averaged: Sequence[int]
-    """The rounds whose models are averaged."""
-    choice: Choice | None
+    averaged: tuple[int, int]
+    """First and last of the rounds whose models are averaged."""
+    choice: Choice | None = None
     """None where nothing was chosen."""
     bytes_down: int = 0
     bytes_up: int = 0
     seconds: float = 0.0
-    evaluate_seconds: float = field(default=0.0)
+    evaluate_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As summary.json has it."""
-        averaged = {"averaged_rounds": [self.averaged[0], self.averaged[-1]]}
+        """As summary.json has it; bytes and seconds are in its sums."""
+        averaged = {"averaged_rounds": list(self.averaged)}
         if self.choice is None:
             return averaged
-        return {
-            **averaged,
-            "probe_round": self.choice.probe_round,
-            "share": self.choice.share,
-            "candidates": [vars(one) for one in self.choice.candidates],
-            "sites": list(self.choice.sites),
-            "missing": dict(self.choice.missing),
-        }
+        listed = {"candidates": [asdict(one) for one in self.choice.candidates]}
+        return averaged | asdict(self.choice) | listed | {"sites": list(self.choice.sites)}
+
+
+class _Averaged(TypedDict):
+    averaged_rounds: tuple[int, int]
+    probe_round: NotRequired[int]
+
+
+def read_ending(document: Mapping[str, Any]) -> Ending:
+    """Back from summary.json; DamagedFile where it is none."""
+    averaged = typed(document, _Averaged)["averaged_rounds"]
+    return Ending(averaged, typed(document, Choice) if "probe_round" in document else None)
 
 
 def in_words(ending: Ending) -> str:
-    """How the final model came about, as a sentence."""
-    first, last = ending.averaged[0], ending.averaged[-1]
-    end = f"the mean of the models of rounds {first} to {last}" if first < last else (
-        f"the model of round {last}"
-    )  # fmt: skip
+    """What the final model is, as a sentence."""
+    first, last = ending.averaged
+    end = f"the model of round {last}"
+    if first < last:
+        end = f"the mean of the models of rounds {first} to {last}"
     choice = ending.choice
     if choice is None:
         return f"The final model is {end}."
-    probe = f"the model of round {choice.probe_round}, the probe's last"
-    way = {0.0: probe, 1.0: end}.get(
-        choice.share, f"{choice.share:.0%} of the way from {probe}, to {end}"
-    )
-    return (
-        f"The final model is {way}. The sites' validation patients chose it among "
-        f"{len(choice.candidates)} candidates."
-    )
+    probe = f"the model of round {choice.probe_round}, the last of the probe"
+    way = f"{choice.share:.0%} of the way from {probe}, to {end}"
+    return f"The final model is {({0.0: probe, 1.0: end}).get(choice.share, way)}."

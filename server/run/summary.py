@@ -71,7 +71,7 @@ def build_summary(
         more["test"] = {"pooled": dict(final.test.pooled), "site": by_site}
     if final.covariates:
         more["covariate"] = {cohort: dict(own) for cohort, own in final.covariates.items()}
-    ending = final.ending or Ending((), None)
+    ending = final.ending or Ending((0, 0))
     after = final.seconds + ending.seconds
     if final.ending is not None:
         more["end"] = final.ending.to_json()

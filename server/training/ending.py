@@ -45,7 +45,7 @@ def conclude(
     rounds, head = averaged_rounds(config), probe_round(config)
     end = last.mean if len(rounds) > 1 else last.delta
     if head is None:
-        return end, Ending(rounds, None)
+        return end, Ending((rounds[0], rounds[-1]))
     ending = choose_candidate(federation, last.probe, end, last.round, head, expected)
     assert ending.choice
     emit(Noted(in_words(ending)))

@@ -41,8 +41,8 @@ def asked(workspace: Workspace, config: RunConfig, start: Arrays, end: Arrays) -
         return encode(delta, specs).record
 
     return CandidatesRequest(
-        run="run-1", base=workspace.base.digest, after_round=total_rounds(config), probed=("head",), thawed=THAWED,
-        shares=SHARES, start=sent(start, ("head",)), delta=sent(end, THAWED),  # type: ignore[arg-type]
+        run="run-1", base=workspace.base.digest, after_round=total_rounds(config),
+        probed=("head",), thawed=THAWED, shares=SHARES, start=sent(start, ("head",)), delta=sent(end, THAWED),  # type: ignore[arg-type]
     )  # fmt: skip
 
 

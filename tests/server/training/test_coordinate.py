@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
@@ -13,20 +12,17 @@ from typing import Any
 
 import pytest
 import torch
-from flwr.app import Message, RecordDict
 from safetensors.torch import load_file
 
-from server.federation.connected import Registry, nobody_registered
 from server.federation.context import Federation
 from server.federation.quorum import wait_for_sites
 from server.run.checkpoint import checkpoint_rounds
 from server.run.folder import locked, open_run
 from server.run.ledger import read_rounds
-from server.training.coordinate import coordinate
 from shared.errors import RunError, WeightsError
 from shared.model.network import build_network
 from shared.model.pretrained import load_base
-from shared.run.events import Event, RoundFinished, RunStarted, SiteJoined, Warned, listening
+from shared.run.events import Event, RoundFinished, RunStarted, SiteJoined, Warned
 from shared.settings.config import RunConfig
 
 MakeSites = Callable[..., tuple[Any, Any]]
