@@ -10,10 +10,10 @@ from server.terminal.progress import as_rounded
 WHY_AVERAGE = "The mean of several rounds' models (SWA) varies less than any one of them."
 WHY_CHOICE = (
     "On the straight line between the two models, every site evaluated the same candidates on its "
-    "validation patients and sent counts. The candidate farthest from the probe whose log-loss "
-    "over all sites is within one standard error of the smallest became the final model (WiSE-FT). "
-    "The results in the validation patients are slightly optimistic for that reason; "
-    "patients of a test fold or of an external cohort had no say."
+    "validation patients and sent counts. Of those whose log-loss over all sites is within one "
+    "standard error of the smallest, the one nearest to half-way became the final model (WiSE-FT). "
+    "Patients of a test fold or of an external cohort had no say; results in the "
+    "validation patients, who chose, are slightly optimistic."
 )
 
 

@@ -42,7 +42,8 @@ def asked(workspace: Workspace, config: RunConfig, start: Arrays, end: Arrays) -
 
     return CandidatesRequest(
         run="run-1", base=workspace.base.digest, after_round=total_rounds(config),
-        probed=("head",), thawed=THAWED, shares=SHARES, start=sent(start, ("head",)), delta=sent(end, THAWED),  # type: ignore[arg-type]
+        probed=("head",), thawed=THAWED, shares=SHARES,
+        start=sent(start, ("head",)), delta=sent(end, THAWED),  # type: ignore[arg-type]
     )  # fmt: skip
 
 

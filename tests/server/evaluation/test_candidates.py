@@ -130,21 +130,23 @@ def losses(*means: float | None, error: float = 0.1) -> list[LogLoss | None]:
 
 
 @pytest.mark.parametrize(
-    ("means", "index"),
+    ("means", "share"),
     [
-        ((0.7, 0.6, 0.5, 0.55, 0.65), 3),
-        ((0.7, 0.6, 0.5, 0.6, 0.65), 3),  # the limit itself is within it
-        ((0.5, 0.7, 0.8, 0.9, 1.2), 0),
-        ((0.69, 0.68, 0.67, 0.66, 0.65), 4),
-        ((0.5, 0.9, 0.52, 0.9, 0.9), 2),
-        ((None, None, None, None, None), 4),
+        ((0.69, 0.68, 0.67, 0.66, 0.65), 0.5),  # none can be told from the best
+        ((0.9, 0.9, 0.9, 0.6, 0.5), 0.75),
+        ((0.9, 0.9, 0.6, 0.9, 0.5), 0.5),  # the limit itself is within it
+        ((0.5, 0.55, 0.8, 0.9, 1.2), 0.25),
+        ((0.5, 0.7, 0.8, 0.9, 1.2), 0.0),  # never worse than the probe by more
+        ((0.9, 0.5, 0.9, 0.5, 0.9), 0.75),  # both as near: the farther one
+        ((None, None, None, None, None), 0.5),
     ],
 )
-def test_the_farthest_within_one_standard_error_of_the_best(
-    means: tuple[float | None, ...], index: int
+def test_half_way_unless_the_patients_speak_against_it(
+    means: tuple[float | None, ...], share: float
 ) -> None:
-    assert chosen(losses(*means)) == index
+    assert chosen(losses(*means)) == share
 
 
 def test_the_error_is_that_of_the_best() -> None:
-    assert chosen([LogLoss(0.5, 0.01), LogLoss(0.55, 0.2), LogLoss(0.6, 0.3)]) == 0
+    found = [LogLoss(0.5, 0.01), LogLoss(0.55, 0.2), LogLoss(0.6, 0.3)]
+    assert chosen(found, (0.0, 0.5, 1.0)) == 0.0
