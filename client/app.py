@@ -12,6 +12,7 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
+from client.handlers.candidates import candidates_on_site
 from client.handlers.check import check_settings
 from client.handlers.compare import compare_on_site, count_on_site
 from client.handlers.describe import describe_site
@@ -20,6 +21,7 @@ from client.handlers.train import train_on_site
 from client.mods import MODS
 from client.workspace import Workspace, open_workspace
 from shared.errors import FedThawError
+from shared.protocol.candidates import CandidatesRequest
 from shared.protocol.compare import CompareRequest, CountRequest
 from shared.protocol.describe import MESSAGE_TYPE as DESCRIBE_TYPE
 from shared.protocol.describe import DescribeRequest
@@ -73,6 +75,17 @@ def evaluate(message: Message, context: Context) -> Message:
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
         request = EvaluateRequest.from_content(message.content, config.network)
         return evaluate_on_site(workspace, config, request).to_content()
+
+    return _answer(message, context, work)
+
+
+@app.evaluate("candidates")
+def candidates(message: Message, context: Context) -> Message:
+    """Candidates for the final model, counted on validation patients."""
+
+    def work(workspace: Workspace, config: RunConfig) -> RecordDict:
+        request = CandidatesRequest.from_content(message.content, config.network)
+        return candidates_on_site(workspace, config, request).to_content()
 
     return _answer(message, context, work)
 

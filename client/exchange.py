@@ -35,21 +35,32 @@ def rebuild_model(
 
     Raises ProtocolError where the coordinator's base is another one or the delta does not fit.
     """
+    require_base(workspace, base)
+    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
+    arrays = from_record(delta, manifest_of_parts(model, thawed, config.batch_norm, update_dtype))
+    place(workspace, model, arrays)
+    tensors = model.state_dict()
+    for name, value in statistics.items():
+        tensors[name].copy_(value)
+    return model
+
+
+def require_base(workspace: Workspace, base: str) -> None:
+    """ProtocolError where the coordinator's base is not this site's."""
     if base != workspace.base.digest:
         raise ProtocolError(
             f"the coordinator's pretrained base is {_short(base)}, this site's "
             f"{_short(workspace.base.digest)}; all must load the same `weights`"
         )
-    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
+
+
+def place(workspace: Workspace, model: Network, delta: Arrays) -> None:
+    """Give the network the base's weights plus this delta."""
     tensors = model.state_dict()
     for name, value in workspace.base.state.items():
         tensors[name].copy_(value)
-    arrays = from_record(delta, manifest_of_parts(model, thawed, config.batch_norm, update_dtype))
-    for name, array in arrays.items():
+    for name, array in delta.items():
         tensors[name] += tensors[name].new_tensor(array)
-    for name, value in statistics.items():
-        tensors[name].copy_(value)
-    return model
 
 
 def agreed_manifest(

@@ -10,6 +10,7 @@ from shared.metrics.histogram import SCORE_BINS
 from shared.model.backbone import Part
 from shared.plain import shown
 from shared.settings.config import RunConfig
+from shared.settings.ending import SHARES, probe_round
 from shared.settings.run_plan import approved_settings
 from shared.settings.schedule import plan_round, statistics_stay_at_sites, total_rounds
 from shared.update.registry import in_words
@@ -97,8 +98,14 @@ def _leaves_at_the_end(config: RunConfig) -> str:
         if statistics_stay_at_sites(config)
         else ""
     )
+    candidates = (
+        f"the validation patients, counted so under {len(SHARES)} candidates for the final model; "
+        if probe_round(config) is not None
+        else ""
+    )
     return (
-        f"Leaves it after the last round: the {sets}, counted so under the final model, and by "
+        f"Leaves it after the last round: {candidates}the {sets}, counted so under the final "
+        "model, and by "
         "clinical grade where site.toml names one; for comparisons with other runs, sums over "
         f"them.{local}"
     )

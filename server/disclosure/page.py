@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from server.disclosure.rounding import rounded, rounded_loss
+from server.disclosure.rounding import rounded, rounded_loss, rounded_value
 from server.disclosure.run_files import shown_site
 from server.disclosure.suppression import Suppression, below_limit, suppress
+from server.results.ending import CandidateResult, Ending
 from server.run.ledger import RoundRecord
 from shared.metrics.summary import BinaryMetrics
 
@@ -74,3 +75,25 @@ def round_on_page(record: RoundRecord, min_cell: int) -> RoundRecord:
         loss=rounded_loss(record.loss, patients) if decision.shows_totals and patients else None,
         validation=(rounded(pooled) if decision.shows_totals else BinaryMetrics()).to_json(),
     )
+
+
+def ending_on_page(ending: Ending, pooled: BinaryMetrics | None, min_cell: int) -> Ending:
+    """How the final model came about as a page may show it; a `min_cell` of 0 hides nothing.
+
+    `pooled` are the validation patients of all sites, None where they are not shown: then the
+    candidates are without numbers.
+    """
+    if min_cell == 0 or ending.choice is None:
+        return ending
+    patients = 0
+    if pooled is not None:
+        patients = (pooled.positives or 0) + (pooled.negatives or 0)
+
+    def on_page(one: CandidateResult) -> CandidateResult:
+        if not patients:
+            return CandidateResult(one.share, None, None, None)
+        loss, error = (rounded_loss(v, patients) for v in (one.log_loss, one.log_loss_error))
+        return CandidateResult(one.share, loss, error, rounded_value(one.auroc, patients))
+
+    shown = tuple(map(on_page, ending.choice.candidates))
+    return replace(ending, choice=replace(ending.choice, candidates=shown))

@@ -13,7 +13,12 @@ from server.disclosure.cohorts import CohortDecisions, ShownCohort, shown_cohort
 from server.disclosure.grades import rounded_grade
 from server.disclosure.groups import counts_of
 from server.disclosure.register import Register, register_beside
-from server.disclosure.run_files import shown_calibration, shown_round, shown_summary
+from server.disclosure.run_files import (
+    shown_calibration,
+    shown_log_loss,
+    shown_round,
+    shown_summary,
+)
 from server.results.shown import Audience, Shown, audience_of
 from server.run.calibration import calibrate
 from server.run.evaluation_file import CovariateCounts, EvaluationFile
@@ -22,6 +27,7 @@ from shared.metrics.classes.kinds import Counts
 from shared.metrics.histogram import Histogram
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
+from shared.metrics.log_loss import LogLoss
 from shared.protocol.evaluate import Scope
 from shared.settings.config import RunConfig
 
@@ -99,6 +105,12 @@ class Disclosure:
     def round(self, exact: RoundRecord, cohort: ShownCohort) -> Shown[RoundRecord]:
         """A round as the ledger and all who read it have it."""
         return Shown(shown_round(exact, cohort) if self.for_others else exact)
+
+    def log_loss(self, exact: LogLoss | None, cohort: ShownCohort) -> LogLoss | None:
+        """The log-loss of this cohort's patients, all sites together; None is not shown."""
+        if not self.for_others or exact is None:
+            return exact
+        return shown_log_loss(exact, cohort)
 
     def evaluation(
         self, cohorts: Mapping[Scope, ShownCohort], covariates: Mapping[str, CovariateCounts]

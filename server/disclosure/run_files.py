@@ -21,6 +21,7 @@ from server.run.ledger import RoundRecord, SiteRound
 from shared.limits import MIN_CELL
 from shared.metrics.histogram import Histogram
 from shared.outcome.counts import are_hidden
+from shared.metrics.log_loss import LogLoss
 
 
 def shown_round(exact: RoundRecord, cohort: ShownCohort) -> RoundRecord:
@@ -67,6 +68,15 @@ def shown_site(site: SiteRound, metrics: Mapping[str, Any], *, hidden: bool) -> 
         peak_memory_bytes=rounded_memory(site.peak_memory_bytes),
         update_ratio=site.update_ratio,
     )
+
+
+def shown_log_loss(exact: LogLoss, cohort: ShownCohort) -> LogLoss | None:
+    """A log-loss with its standard error, as `rounded_loss` does it; None with hidden totals."""
+    counts = cohort.counts.pooled
+    if not cohort.shows_totals or counts is None:
+        return None
+    mean, error = (rounded_loss(one, counts.patients) for one in (exact.mean, exact.error))
+    return LogLoss(mean or 0.0, error or 0.0)
 
 
 def shown_calibration(validation: Histogram, *, totals: bool) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from server.results.ending import Ending
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
 from shared.settings.config import RunConfig
@@ -143,6 +144,8 @@ class Report:
     """The folder's."""
     finding: str = ""
     """What is predicted, "" where neither the settings nor the sites say."""
+    ending: Ending | None = None
+    """How the final model came about, None where it is the last round's."""
 
     @property
     def cohort(self) -> CohortResults | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from server.disclosure.page import metrics_of, round_on_page
+from server.disclosure.page import ending_on_page, metrics_of, round_on_page
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
-from server.report.data import Origin, Report, Round, Totals
+from server.report.data import CohortResults, Origin, Report, Round, Totals
+from server.results.ending import Ending, read_ending
 from server.results.shown import Audience, audience_of
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
@@ -93,7 +95,25 @@ def _report(
         min_cell=min_cell,
         name=folder.path.absolute().name,
         finding=finding,
+        ending=_ending(summary, cohorts, min_cell, folder.config),
     )
+
+
+def _ending(
+    summary: Mapping[str, Any] | None,
+    cohorts: Sequence[CohortResults],
+    min_cell: int,
+    config: RunConfig,
+) -> Ending | None:
+    if summary is None or "end" not in summary:
+        return None
+    found = read_ending(summary["end"])
+    validation = next((one.pooled for one in cohorts if one.name == "validation"), None)
+    shown = ending_on_page(found, validation, min_cell)
+    if shown.choice is None:
+        return shown
+    missing = shown_reasons(shown.choice.missing, config)
+    return replace(shown, choice=replace(shown.choice, missing=missing))
 
 
 def _round(record: RoundRecord, config: RunConfig) -> Round:

@@ -15,6 +15,7 @@ from shared.errors import RunError
 from shared.storage.files import write_atomically
 from shared.wire.arrays import Arrays
 
+_PARTS = ("delta", "strategy", "feedback", "mean", "probe")
 _NAME = re.compile(r"round-(\d+)\.safetensors")
 
 
@@ -27,6 +28,10 @@ class Checkpoint:
     strategy: Arrays
     feedback: Arrays = field(default_factory=dict)
     """What the requests so far have lost in the dtype; empty with float32."""
+    mean: Arrays = field(default_factory=dict)
+    """The mean of the rounds so far that the run ends with; empty before the first of them."""
+    probe: Arrays = field(default_factory=dict)
+    """The delta after the probe, where the run may end nearer to it."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -34,9 +39,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
     Raises RunError where the disk does not take it; the checkpoints before it stay.
     """
-    tensors = {f"delta/{key}": value for key, value in checkpoint.delta.items()}
-    tensors |= {f"strategy/{key}": value for key, value in checkpoint.strategy.items()}
-    tensors |= {f"feedback/{key}": value for key, value in checkpoint.feedback.items()}
+    tensors = {
+        f"{part}/{key}": value
+        for part in _PARTS
+        for key, value in getattr(checkpoint, part).items()
+    }
     path = _path(folder, checkpoint.round)
     try:
         write_atomically(path, lambda temporary: save_file(tensors, temporary))
@@ -67,8 +74,7 @@ def load_checkpoint(folder: Path, round_number: int) -> Checkpoint | None:
             f"The checkpoint {path} cannot be read ({error.strerror or error}). It may be "
             "whole, so nothing was changed: check its permissions, and continue with --resume."
         ) from error
-    delta, strategy = _part(tensors, "delta"), _part(tensors, "strategy")
-    return Checkpoint(round_number, delta, strategy, _part(tensors, "feedback"))
+    return Checkpoint(round_number, **{part: _part(tensors, part) for part in _PARTS})
 
 
 def checkpoint_rounds(folder: Path) -> list[int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from server.results.ending import Ending
 from server.results.shown import Shown
 from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
@@ -45,6 +46,8 @@ class FinalEvaluation:
     counts: Shown[EvaluationFile] | None = None
     validation: Histogram = field(default_factory=Histogram.empty)
     """All sites' validation patients exactly, to calibrate on; all else is as it may be shown."""
+    ending: Ending | None = None
+    """How the model came about, where it is not the last round's."""
 
 
 def build_summary(
@@ -68,6 +71,10 @@ def build_summary(
         more["test"] = {"pooled": dict(final.test.pooled), "site": by_site}
     if final.covariates:
         more["covariate"] = {cohort: dict(own) for cohort, own in final.covariates.items()}
+    ending = final.ending or Ending((0, 0))
+    after = final.seconds + ending.seconds
+    if final.ending is not None:
+        more["end"] = final.ending.to_json()
     return {
         "run": run,
         "rounds": len(rounds),
@@ -78,17 +85,20 @@ def build_summary(
         "missing": dict(final.missing),
         **more,
         "bytes": {
-            "down": sum(record.bytes_down for record in rounds) + final.bytes_down,
-            "up": sum(record.bytes_up for record in rounds) + final.bytes_up,
+            "down": sum(record.bytes_down for record in rounds)
+            + final.bytes_down
+            + ending.bytes_down,
+            "up": sum(record.bytes_up for record in rounds) + final.bytes_up + ending.bytes_up,
             "full_exchange": sum(record.bytes_full_exchange for record in rounds)
             + final.bytes_full_exchange,
         },
         "seconds": {
-            "total": sum(record.seconds for record in rounds) + final.seconds,
+            "total": sum(record.seconds for record in rounds) + after,
             "train": sum(site.train_seconds or 0.0 for site in sites),
             "evaluate": sum(site.evaluate_seconds or 0.0 for site in sites)
-            + final.evaluate_seconds,
-            "wait": sum(record.wait_seconds for record in rounds) + final.seconds,
+            + final.evaluate_seconds
+            + ending.evaluate_seconds,
+            "wait": sum(record.wait_seconds for record in rounds) + after,
         },
         "peak_memory_bytes": max((site.peak_memory_bytes or 0 for site in sites), default=0),
     }

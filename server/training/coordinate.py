@@ -31,6 +31,7 @@ from server.run.ledger import RoundRecord
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
+from server.training.ending import conclude, with_ending
 from server.training.estimate import MeasuringGrid, estimate_in_words, expected_bytes
 from server.training.finding import named_by_sites
 from server.training.outcome import FinishedRound
@@ -45,7 +46,7 @@ from shared.run.events import Noted, RoundFinished, RunStarted, Warned, emit, sh
 from shared.settings.config import RunConfig
 from shared.settings.schedule import policy_for, total_rounds
 from shared.storage.files import remove_leftovers
-from shared.wire.arrays import to_record
+from shared.wire.arrays import Arrays, to_record
 from shared.wire.packing import pack
 from shared.wire.size import serialized_size
 
@@ -90,8 +91,8 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     names = tuple(site.name for site in sites.values())
     emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
     federation = _with_estimate(federation, names, start.round)
-    end, records, final = _run_to_the_end(federation, folder, start, records, names)
-    write_model(folder.model, reference, end.delta, config)
+    delta, records, final = _run_to_the_end(federation, folder, start, records, names)
+    write_model(folder.model, reference, delta, config)
     disclosure = federation.disclosure
     if config.predicts == BINARY:
         _write_of_finding(folder, disclosure, final)
@@ -169,17 +170,20 @@ def _run_to_the_end(
     start: Checkpoint,
     records: list[RoundRecord],
     names: Collection[str],
-) -> tuple[Checkpoint, list[RoundRecord], FinalEvaluation]:
-    """The remaining rounds and the final evaluation; a round that most cannot go on from is redone.
+) -> tuple[Arrays, list[RoundRecord], FinalEvaluation]:
+    """The remaining rounds, the final model's delta and its evaluation.
 
-    Each time without one more site, so this ends.
+    A round whose weights most sites cannot use is redone, each time without one
+    more site, so this ends.
     """
     while True:
         expected = set(names) - federation.excluded.keys()
         try:
             end = _run_rounds(federation, folder, start, records, expected)
             took_part = _took_part(records, expected)
-            return end, records, evaluate_final(federation, end.delta, end.round, took_part)
+            delta, ending = conclude(federation, end, took_part)
+            final = evaluate_final(federation, delta, end.round, took_part)
+            return delta, records, replace(final, ending=ending)
         except ReceivedDivergedError as error:
             federation.writer.finish()
             undo_last_round(federation, folder, records, error)
@@ -204,7 +208,8 @@ def _run_rounds(
             warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)
             records.append(finished.exact)
             strategy, feedback = federation.aggregator.state, federation.downlink.residual
-            state = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
+            after = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
+            state = with_ending(config, state, after)
             left = federation.expected.seconds_left([record.seconds for record in records])
             writer.start(partial(_keep, folder, state, finished, kept_rounds(records), left))
         writer.finish()

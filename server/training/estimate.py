@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from server.federation.global_model import Reference
 from server.terminal.rough import megabytes_in_words, time_in_words
 from shared.settings.config import RunConfig
+from shared.settings.ending import probe_parts, probe_round
 from shared.settings.schedule import plan_round, stages_ever_thawed, total_rounds
 from shared.wire.arrays import Manifest
 
@@ -37,7 +38,11 @@ def expected_bytes(
         message += _size(reference.specs(plan.thawed, config.update_dtype))
         message += _size(reference.specs(plan.trainable, config.update_dtype))
     final = stages_ever_thawed(config, total_rounds(config))
-    return sites * (message + _size(reference.specs(final)))
+    message += _size(reference.specs(final))
+    if probe_round(config) is not None:
+        message += _size(reference.specs(probe_parts(config), config.update_dtype))
+        message += _size(reference.specs(final, config.update_dtype))
+    return sites * message
 
 
 def estimate_in_words(seconds: Sequence[float] | None, size: float, rounds: int) -> str:

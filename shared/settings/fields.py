@@ -46,6 +46,22 @@ class Settings:
         "first; or by name (STAGE=SHARE,STAGE=SHARE): a stage that is not named stays frozen",
     )
 
+    # the model at the end
+    end: str = setting(
+        "last",
+        "which model a run ends with. last: that of the last round; average: the mean of the last "
+        "rounds' models (SWA); guarded: a point on the way from the probe's last model to that "
+        "mean (WiSE-FT), which the sites' validation patients choose",
+        choices=("last", "average", "guarded"),
+    )
+    average_share: float = setting(
+        0.25,
+        "share of the fine-tuning rounds, the last ones, whose models are averaged, with "
+        "end=average and end=guarded",
+        minimum=0.0,
+        maximum=1.0,
+    )
+
     # optimisation at the sites
     optimizer: str = setting("adamw", "adamw or plain sgd", choices=("adamw", "sgd"))
     lr_probe: float = setting(

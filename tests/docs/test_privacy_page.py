@@ -17,6 +17,7 @@ from shared.limits import MIN_CELL
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums, PairedSums
+from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
 from shared.protocol.describe import DescribeRequest, SiteDescription
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
@@ -49,6 +50,14 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
         [EvaluateRequest("r1", "b", "test", 1, ("head",), True, DELTA).to_content()],
         [EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content()],
     ),
+    "evaluate.candidates": (
+        [
+            CandidatesRequest(
+                "r1", "b", 1, ("head",), ("head",), (0.0, 1.0), DELTA, DELTA
+            ).to_content()
+        ],
+        [CandidatesReply("north", (HISTOGRAM,) * 2, True, 1.0).to_content()],
+    ),
     "evaluate.compare": (
         [
             CompareRequest("r1", "test", (("r1",),), (), (HISTOGRAM,), GRADES).to_content(),
@@ -79,7 +88,7 @@ def described(title: str) -> tuple[set[str], set[str]]:
     """The fields that the page names under this title: to the site, and from it."""
     section = PAGE.read_text(encoding="utf-8").split(f"\n### {title}\n")[1].split("\n#")[0]
     down, up = section.split("From the site:")
-    records = r"`((?:[a-z]+\.[a-z-]+)|delta)`"
+    records = r"`((?:[a-z]+\.[a-z-]+)|delta|start)`"
     return set(re.findall(records, down)), set(re.findall(records, up))
 
 
@@ -101,7 +110,8 @@ def test_the_page_describes_every_message_that_there_is() -> None:
     written = {n for text in texts for n in re.findall(r"^class (\w+)", text, re.M)}
     assert {n for n in written if n.endswith(("Request", "Reply", "Description"))} == {
         "DescribeRequest", "SiteDescription", "TrainRequest", "TrainReply",
-        "EvaluateRequest", "EvaluateReply", "CompareRequest", "CompareReply", "CountRequest",
+        "EvaluateRequest", "EvaluateReply", "CandidatesRequest", "CandidatesReply",
+        "CompareRequest", "CompareReply", "CountRequest",
     }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ MODES: dict[str, dict[str, Any]] = {
     "fedavg": {},
     "fedadam": {"strategy": "fedadam"},
     "local": {"batch_norm": "local"},
-    "int8": {"update_dtype": "int8"},
+    "int8": {"update_dtype": "int8", "end": "guarded", "average_share": 0.75},
 }
 
 
@@ -114,6 +114,7 @@ def outcome(config: RunConfig) -> tuple[bytes, dict[str, Any], list[dict[str, An
     folder = Path(config.out)
     summary = json.loads((folder / "summary.json").read_text())
     kept = {key: summary[key] for key in ("pooled", "site", "rounds", "sites", "bytes", "base")}
+    kept["end"] = summary.get("end")
     rounds = [
         {
             "round": record.round,
@@ -179,6 +180,26 @@ def test_a_run_stopped_in_its_final_evaluation_is_concluded(
         simulate(replace(stopped, resume=True))
     assert not [event for event in events if isinstance(event, RoundStarted)]
     assert outcome(stopped) == outcome(whole)
+
+
+def test_a_run_stopped_while_its_end_is_chosen_is_concluded(
+    federated: MakeConfig, simulate: Simulate
+) -> None:
+    whole, stopped = federated("whole", end="guarded"), federated("stopped", end="guarded")
+    simulate(whole)
+    answers = 0
+
+    def stop(event: Event) -> None:
+        nonlocal answers
+        answers += isinstance(event, ReplyReceived)
+        if answers == 3 * total_rounds(stopped) + 2:
+            raise Stopped
+
+    with listening(stop), pytest.raises(Stopped):
+        simulate(stopped)
+    simulate(replace(stopped, resume=True))
+    assert outcome(stopped) == outcome(whole)
+    assert outcome(whole)[1]["end"]["sites"] == ["east", "north", "south"]
 
 
 def test_a_finished_run_can_be_resumed_without_harm(

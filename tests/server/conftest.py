@@ -43,6 +43,7 @@ from shared.metrics.summary import summarise, suppressed
 from shared.model.exchanged import batch_norm_statistics
 from shared.model.pretrained import load_base
 from shared.model.resnet import MICRO
+from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.plan import plan_to_values
@@ -144,7 +145,12 @@ class Sites:
     def __call__(self, message: Message, context: Context) -> Message:
         name, kind = self.names[context.node_id - FIRST_NODE_ID], message.metadata.message_type
         self.heard.append((name, kind))
-        reply = {"query": self._describe, "train": self._train, "evaluate": self._evaluate}[kind]
+        reply = {
+            "query": self._describe,
+            "train": self._train,
+            "evaluate": self._evaluate,
+            "evaluate.candidates": self._candidates,
+        }[kind]
         return Message(self.spoil(name, message, reply(name, message)), reply_to=message)
 
     def _describe(self, name: str, _: Message) -> RecordDict:
@@ -189,6 +195,11 @@ class Sites:
 
     def _evaluate(self, name: str, _: Message) -> RecordDict:
         return EvaluateReply(name, self.histogram(name, 99), name == "south", 0.5).to_content()
+
+    def _candidates(self, name: str, message: Message) -> RecordDict:
+        request = CandidatesRequest.from_content(message.content, MICRO)
+        counts = tuple(self.histogram(name, 200 + n) for n in range(len(request.shares)))
+        return CandidatesReply(name, counts, name == "south", 0.25).to_content()
 
 
 MakeSites = Callable[..., tuple[Sites, ScriptedGrid]]

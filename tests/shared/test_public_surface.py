@@ -9,7 +9,7 @@ from flwr.app import RecordDict
 from shared import errors
 from shared.metrics.histogram import SCORE_BINS
 from shared.model.registry import backbone_of
-from shared.protocol import compare, describe, evaluate, train
+from shared.protocol import candidates, compare, describe, evaluate, train
 from shared.protocol.records import PROTOCOL_VERSION
 from shared.settings.config import RunConfig
 from shared.wire.arrays import to_record
@@ -92,20 +92,21 @@ def test_an_error_does_not_travel_unless_it_is_meant_to() -> None:
     assert errors.ProtocolError("a tensor is missing").shareable == "a tensor is missing"
 
 
-def test_the_contract_of_version_6() -> None:
+def test_the_contract_of_version_7() -> None:
     """A change here breaks sites that still run the version before: raise PROTOCOL_VERSION."""
-    assert PROTOCOL_VERSION == 6
+    assert PROTOCOL_VERSION == 7
     assert SCORE_BINS == 514
     assert STAGES == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
-    assert [m.MESSAGE_TYPE for m in (describe, train, evaluate, compare)] == [
+    assert [m.MESSAGE_TYPE for m in (describe, train, evaluate, candidates, compare)] == [
         "query",
         "train",
         "evaluate",
+        "evaluate.candidates",
         "evaluate.compare",
     ]
     request = describe.DescribeRequest("r1").to_content()
     assert request == RecordDict({"describe": request["describe"]})
-    assert dict(request.config_records["describe"]) == {"protocol": 6, "run": "r1"}
+    assert dict(request.config_records["describe"]) == {"protocol": 7, "run": "r1"}
     packed = pack(to_record({"w": np.ones((1, 2), np.float32)}))
     assert list(packed) == ["index", "block"]
     assert packed["index"].data == b'[["w","float32",[1,2],"numpy.ndarray",136]]'

@@ -11,6 +11,7 @@ from server.report.data import Report, Round
 from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, metric, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
+from server.report.sections.ending import ending
 from server.terminal.progress import as_rounded
 from shared.settings.schedule import Plan, plan_round
 
@@ -23,6 +24,7 @@ def thawing_section(report: Report) -> Html:
         "training",
         "Training",
         element("div", _timeline(report), _stages(report), class_="plots"),
+        ending(report.ending) if report.ending else None,
     )
 
 
@@ -83,6 +85,7 @@ def _timeline(report: Report) -> Html:
         + ("" if report.finished else " (outlined: planned)")
         + ". Middle: training loss, the mean over the sites weighted by their images. Bottom: "
         "AUROC in the validation patients after that many rounds; the dotted line is chance."
+        + (" The diamond is the final model." if report.ending else "")
         + (
             ""
             if report.min_cell == 0
@@ -144,12 +147,18 @@ def _draw_auroc(axes: Axes, report: Report) -> None:
     # A round evaluates the model that entered it, which is that after the round before.
     shown = [(r.number - 1, r.auroc) for r in report.rounds if r.auroc is not None]
     validation = next((c for c in report.cohorts if c.name == "validation"), None)
-    if report.finished and validation and validation.pooled and validation.pooled.auroc is not None:
-        shown.append((len(report.rounds), validation.pooled.auroc))
+    final = None
+    if report.finished and validation and validation.pooled:
+        final = validation.pooled.auroc
+    if final is not None and report.ending is None:
+        shown.append((len(report.rounds), final))
     axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=":")
     axes.plot(*_columns(shown), color=GREEN, marker="o", markersize=2.5)
-    axes.set_ylabel("AUROC")
     values = [y for _, y in shown]
+    if final is not None and report.ending is not None:
+        axes.plot(len(report.rounds), final, color=ORANGE, marker="D", markersize=4)
+        values.append(final)
+    axes.set_ylabel("AUROC")
     axes.set_ylim(min([0.45, *(y - 0.04 for y in values)]), max([0.6, *(y + 0.04 for y in values)]))
 
 

@@ -21,6 +21,8 @@ from flwr.app import ArrayRecord
 from server.aggregation.intake import Verdict
 from server.disclosure.register import FILE, Register
 from server.disclosure.run import Disclosure
+from server.evaluation.candidates import shown_candidates
+from server.results.ending import Choice, Ending
 from server.results.shown import Audience, audience_of
 from server.run.calibration import write_calibration
 from server.run.evaluation_file import write_evaluation
@@ -31,9 +33,12 @@ from server.tracking.scalars import final_scalars, scalars
 from server.training.outcome import Collected, record_of
 from shared.limits import MIN_CELL
 from shared.metrics.histogram import Histogram, summed
+from shared.metrics.log_loss import log_loss
+from shared.protocol.candidates import CandidatesReply
 from shared.protocol.train import TrainReply
 from shared.run.events import Event, RoundFinished, listening
 from shared.settings.config import RunConfig
+from shared.settings.ending import SHARES
 from shared.settings.schedule import plan_round
 
 
@@ -102,11 +107,17 @@ def _run(folder: Path, world: World) -> None:
         federation.data_of(world),
     )
     validation = summed(site.histogram for site in world.values())
+    counted = {
+        name: CandidatesReply(name, (site.histogram,) * len(SHARES), site.is_small, 0.1)
+        for name, site in world.items()
+    }
+    candidates = shown_candidates(federation, counted, [log_loss(validation)] * len(SHARES))
     final = FinalEvaluation(
         pooled=cohort.pooled, sites=cohort.sites, missing={}, bytes_down=5, bytes_up=5,
         bytes_full_exchange=5, seconds=0.1,
         evaluate_seconds=sum(site.trains / 1000 for site in world.values()),
         validation=validation,
+        ending=Ending((1, 2), Choice(1, 0.5, candidates, tuple(world), {}), 1, 2, 0.1, 0.1),
     )  # fmt: skip
     summary = rules.summary(build_summary(folder.name, "base", records, final))
     write_summary(folder / "summary.json", summary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
@@ -13,51 +12,21 @@ from typing import Any
 
 import pytest
 import torch
-from flwr.app import Message, RecordDict
 from safetensors.torch import load_file
 
-from server.federation.connected import Registry, nobody_registered
 from server.federation.context import Federation
 from server.federation.quorum import wait_for_sites
 from server.run.checkpoint import checkpoint_rounds
 from server.run.folder import locked, open_run
 from server.run.ledger import read_rounds
-from server.training.coordinate import coordinate
 from shared.errors import RunError, WeightsError
 from shared.model.network import build_network
 from shared.model.pretrained import load_base
-from shared.run.events import Event, RoundFinished, RunStarted, SiteJoined, Warned, listening
+from shared.run.events import Event, RoundFinished, RunStarted, SiteJoined, Warned
 from shared.settings.config import RunConfig
 
 MakeSites = Callable[..., tuple[Any, Any]]
 Run = Callable[..., tuple[dict[str, Any], list[Event]]]
-
-
-@pytest.fixture
-def run(make_sites: MakeSites, config: RunConfig, tmp_path: Path) -> Run:
-    """Coordinate with new sites; `at` is called with (round, site) before each training."""
-
-    def start(
-        folder: str = "run",
-        at: Callable[[int, str], None] = lambda number, site: None,
-        registry: Registry | None = None,
-        **changes: object,
-    ) -> tuple[dict[str, Any], list[Event]]:
-        sites, grid = make_sites()
-
-        def spoil(name: str, asked: Message, reply: RecordDict) -> RecordDict:
-            if asked.metadata.message_type == "train":
-                at(int(asked.metadata.group_id), name)
-            return reply
-
-        sites.spoil = spoil
-        values = {"out": str(tmp_path / folder), **changes}
-        events: list[Event] = []
-        with listening(events.append):
-            chosen = dataclasses.replace(config, **values)  # type: ignore[arg-type]
-            return coordinate(grid, chosen, registry or nobody_registered), events
-
-    return start
 
 
 def interrupt(at_round: int) -> Callable[[int, str], None]:
@@ -121,7 +90,7 @@ def test_whom_each_round_waits_for(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         expected.append(sorted(names))
         return wait_for_sites(federation, names)
 
-    for module in ("training.coordinate", "training.rounds", "evaluation.final"):
+    for module in ("training.coordinate", "training.rounds", "evaluation.everybody"):
         monkeypatch.setattr(f"server.{module}.wait_for_sites", look)
 
     def fail(number: int, site: str) -> None:

@@ -70,8 +70,8 @@ def test_records_by_name_and_kind() -> None:
 
 @pytest.mark.parametrize(
     ("version", "spoken"),
-    [(0, "protocol 0"), (5, "protocol 5"), (8, "protocol 8")]
-    + [(one, "another protocol") for one in ("6", "\x1b[2J" * 100, [5] * 999, 4.0, True, None)],
+    [(0, "protocol 0"), (6, "protocol 6"), (8, "protocol 8")]
+    + [(one, "another protocol") for one in ("7", "\x1b[2J" * 100, [5] * 999, 4.0, True, None)],
 )
 def test_another_protocol(version: Any, spoken: str) -> None:
     """What is no number is not shown: it goes to the coordinator's terminal."""

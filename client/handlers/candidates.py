@@ -1,0 +1,68 @@
+"""Candidates for a run's final model: each evaluated here, and counts of each sent."""
+
+from __future__ import annotations
+
+import time
+
+from client.exchange import place, require_base
+from client.handlers.check import check_run
+from client.handlers.evaluate import evaluate_here, must_suppress
+from client.handlers.features import evaluation_features
+from client.model.frozen import base_units
+from client.workspace import Workspace, shared_model, training_samples
+from shared.errors import ProtocolError
+from shared.metrics.histogram import Histogram
+from shared.model.between import between
+from shared.model.manifest import manifest_of_parts
+from shared.protocol.candidates import CandidatesReply, CandidatesRequest
+from shared.settings.config import RunConfig
+from shared.settings.ending import SHARES, probe_parts, probe_round
+from shared.settings.schedule import stages_ever_thawed, total_rounds
+from shared.wire.arrays import Arrays, from_record
+
+
+def candidates_on_site(
+    workspace: Workspace, config: RunConfig, request: CandidatesRequest
+) -> CandidatesReply:
+    """Evaluate each candidate on the validation patients; no score of a patient is kept.
+
+    PolicyError, before anything is computed, where a rule of the site refuses it; ProtocolError
+    where the run's settings do not imply these candidates.
+    """
+    check_run(workspace, config)
+    _require_implied(config, request)
+    require_base(workspace, request.base)
+    started = time.monotonic()
+    model = shared_model(config.backbone, config.dropout, workspace.device)
+    start, end = (
+        from_record(record, manifest_of_parts(model, parts, config.batch_norm, config.update_dtype))
+        for record, parts in ((request.start, request.probed), (request.delta, request.thawed))
+    )
+    found = tuple(
+        _counted(workspace, config, between(start, end, share), request.after_round)
+        for share in request.shares
+    )
+    return CandidatesReply(
+        site=workspace.name,
+        counts=found,
+        suppress=must_suppress(found[0], workspace.min_cell),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _counted(workspace: Workspace, config: RunConfig, delta: Arrays, after_round: int) -> Histogram:
+    model = shared_model(config.backbone, config.dropout, workspace.device)
+    samples = training_samples(workspace, config).validation
+    place(workspace, model, delta)
+    untouched = base_units(model, workspace.base)
+    kept = evaluation_features(workspace, config, model, untouched, after_round, samples)
+    return workspace.outcome.count(evaluate_here(workspace, model, samples, config, kept))
+
+
+def _require_implied(config: RunConfig, request: CandidatesRequest) -> None:
+    """ProtocolError unless the settings, which the owner approved, imply just this question."""
+    last = total_rounds(config)
+    implied = (last, probe_parts(config), stages_ever_thawed(config, last), SHARES)
+    asked = (request.after_round, request.probed, request.thawed, request.shares)
+    if probe_round(config) is None or asked != implied:
+        raise ProtocolError("the candidates asked about are not those of the run's settings")

@@ -1,0 +1,128 @@
+"""Candidates for the final model at the sites' validation patients, and the choice of one.
+
+The candidates lie on the straight line between two models, so these two are sent once, in the
+dtype of the rounds; counts come back. Which is chosen depends on the sums over all sites alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from flwr.app import RecordDict
+
+from server.evaluation.everybody import Ask, ask_everybody
+from server.federation.context import Federation
+from server.federation.global_model import select
+from server.federation.plausible import require_plausible_evaluation
+from server.federation.replies import require_name
+from server.results.ending import CandidateResult, Choice, Ending
+from shared.metrics.histogram import Histogram, summed
+from shared.metrics.log_loss import LogLoss, log_loss
+from shared.protocol.candidates import MESSAGE_TYPE, CandidatesReply, CandidatesRequest
+from shared.protocol.describe import SiteDescription
+from shared.settings.ending import SHARES, averaged_rounds, probe_parts
+from shared.settings.schedule import stages_ever_thawed
+from shared.wire.arrays import Arrays, encode
+
+
+def choose_candidate(
+    federation: Federation,
+    start: Arrays,
+    end: Arrays,
+    rounds: int,
+    probe_round: int,
+    expected: Collection[str] = (),
+) -> Ending:
+    """Which point between the probe's last model and the end the sites' patients choose.
+
+    Those that answer decide; raises as `ask_everybody`.
+    """
+    started = time.monotonic()
+    content = _request(federation, start, end, rounds).to_content()
+
+    def read(site: SiteDescription, content: RecordDict) -> CandidatesReply:
+        reply = CandidatesReply.from_content(content, len(SHARES))
+        require_name(reply.site, site.name)
+        require_plausible_evaluation(reply.counts[0], site, federation.config, "validation")
+        return reply
+
+    done, without = "evaluated the candidates", "the choice of the final model"
+    ask = Ask(content, MESSAGE_TYPE, "candidates", rounds, read, done, without)
+    answers = ask_everybody(federation, ask, expected)
+    averaged = averaged_rounds(federation.config)
+    replies = dict(sorted(answers.replies.items()))
+    pooled = [summed(r.counts[n] for r in replies.values()) for n in range(len(SHARES))]
+    losses = [log_loss(one) for one in pooled]
+    choice = Choice(
+        probe_round=probe_round,
+        share=chosen(losses),
+        candidates=shown_candidates(federation, replies, losses),
+        sites=tuple(replies),
+        missing=answers.missing,
+    )
+    return Ending(
+        averaged=(averaged[0], averaged[-1]),
+        choice=choice,
+        bytes_down=answers.bytes_down,
+        bytes_up=answers.bytes_up,
+        seconds=time.monotonic() - started,
+        evaluate_seconds=sum(reply.seconds for reply in replies.values()),
+    )
+
+
+HALF_WAY = 0.5
+"""What is best, or close to it, over many data sets (Wortsman et al., CVPR 2022, section 4)."""
+
+
+def chosen(losses: Sequence[LogLoss | None], shares: Sequence[float] = SHARES) -> float:
+    """The share nearest to half-way of those whose log-loss is within one standard error of the
+    smallest; of two as near the farther one, and half-way where there are no patients.
+
+    A few dozen validation patients cannot tell most candidates apart, so that the smallest loss is
+    chance: half-way is what holds unless their counts speak against it.
+    """
+    known = [(loss, share) for loss, share in zip(losses, shares, strict=True) if loss is not None]
+    if not known:
+        return HALF_WAY
+    best, _ = min(known, key=lambda one: one[0].mean)
+    within = [share for loss, share in known if loss.mean <= best.mean + best.error]
+    return min(within, key=lambda share: (abs(share - HALF_WAY), -share))
+
+
+def _request(federation: Federation, start: Arrays, end: Arrays, rounds: int) -> CandidatesRequest:
+    config, reference = federation.config, federation.reference
+    probed, thawed = probe_parts(config), stages_ever_thawed(config, rounds)
+    first, last = (
+        encode(select(reference, delta, parts), reference.specs(parts, config.update_dtype)).record
+        for delta, parts in ((start, probed), (end, thawed))
+    )
+    return CandidatesRequest(
+        run=federation.run,
+        base=reference.base.digest,
+        after_round=rounds,
+        probed=probed,
+        thawed=thawed,
+        shares=SHARES,
+        start=first,
+        delta=last,
+    )
+
+
+def shown_candidates(
+    federation: Federation,
+    replies: Mapping[str, CandidatesReply],
+    losses: Sequence[LogLoss | None],
+) -> tuple[CandidateResult, ...]:
+    """Sums over all sites as far as they may be shown; no site's own, to nobody."""
+    own = {name for name, reply in replies.items() if reply.suppress}
+    found = []
+    for number, share in enumerate(SHARES):
+        counts: dict[str, Histogram] = {n: reply.counts[number] for n, reply in replies.items()}
+        cohort = federation.disclosure.cohort(
+            "validation", counts, own, federation.data_of(replies)
+        )
+        loss = federation.disclosure.log_loss(losses[number], cohort)
+        mean, error = (loss.mean, loss.error) if loss else (None, None)
+        found.append(CandidateResult(share, mean, error, cohort.pooled["auroc"]))
+    return tuple(found)

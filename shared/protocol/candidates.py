@@ -1,0 +1,119 @@
+"""Candidates for a run's final model, on the straight line between two models: counts of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from shared.errors import ProtocolError
+from shared.metrics.histogram import Histogram
+from shared.model.backbone import Backbone, Part
+from shared.protocol.histogram import (
+    MOST_OF_A_SITE,
+    histograms_from_metrics,
+    histograms_to_values,
+)
+from shared.protocol.plan import read_parts
+from shared.protocol.records import (
+    PROTOCOL_VERSION,
+    arrays_in,
+    flag,
+    metrics_in,
+    name,
+    real,
+    reals,
+    settings_in,
+    text,
+    whole,
+)
+from shared.wire.packing import pack
+
+MESSAGE_TYPE = "evaluate.candidates"
+_REQUEST, _START, _DELTA, _REPORT, _METRICS = "candidates", "start", "delta", "report", "metrics"
+
+
+@dataclass(frozen=True)
+class CandidatesRequest:
+    """Two models as what has changed since the base, and which points between them to evaluate."""
+
+    run: str
+    base: str
+    after_round: int
+    probed: tuple[Part, ...]
+    """What `start` may change."""
+    thawed: tuple[Part, ...]
+    """What `delta` may change."""
+    shares: tuple[float, ...]
+    """Of the way from `start` to `delta`, ascending from 0 to 1."""
+    start: ArrayRecord
+    delta: ArrayRecord
+
+    def to_content(self) -> RecordDict:
+        """Flower's records of this request."""
+        record = ConfigRecord(
+            {
+                "protocol": PROTOCOL_VERSION,
+                "run": self.run,
+                "base": self.base,
+                "after-round": self.after_round,
+                "probed": list(self.probed),
+                "thawed": list(self.thawed),
+                "shares": list(self.shares),
+            }
+        )
+        return RecordDict({_REQUEST: record, _START: pack(self.start), _DELTA: pack(self.delta)})
+
+    @classmethod
+    def from_content(cls, content: RecordDict, backbone: Backbone) -> CandidatesRequest:
+        """Read a request for this backbone; ProtocolError where it breaks the contract."""
+        record = settings_in(content, _REQUEST)
+        shares = tuple(reals(record, "shares"))
+        if len(shares) < 2 or shares[0] != 0 or shares[-1] != 1 or list(shares) != sorted(shares):
+            raise ProtocolError("'shares' do not ascend from 0 to 1")
+        return cls(
+            run=name(record, "run"),
+            base=text(record, "base"),
+            after_round=whole(record, "after-round", minimum=1),
+            probed=read_parts(record, "probed", backbone),
+            thawed=read_parts(record, "thawed", backbone),
+            shares=shares,
+            start=arrays_in(content, _START),
+            delta=arrays_in(content, _DELTA),
+        )
+
+
+@dataclass(frozen=True)
+class CandidatesReply:
+    """Validation patients by score under each candidate, in the order of the request's shares."""
+
+    site: str
+    counts: tuple[Histogram, ...]
+    suppress: bool
+    seconds: float
+
+    def to_content(self) -> RecordDict:
+        """Flower's records of this reply."""
+        report = ConfigRecord(
+            {"protocol": PROTOCOL_VERSION, "site": self.site, "suppress": self.suppress}
+        )
+        values: dict[str, float | list[int]] = {"seconds": self.seconds}
+        metrics = MetricRecord({**values, **histograms_to_values(self.counts)})
+        return RecordDict({_REPORT: report, _METRICS: metrics})
+
+    @classmethod
+    def from_content(cls, content: RecordDict, number: int) -> CandidatesReply:
+        """Read a reply of so many candidates; ProtocolError where it breaks the contract.
+
+        The same patients are counted under each, so each must have as many of each class.
+        """
+        report, metrics = settings_in(content, _REPORT), metrics_in(content, _METRICS)
+        found = histograms_from_metrics(metrics, number, most=MOST_OF_A_SITE)
+        if len({one.totals for one in found}) > 1:
+            raise ProtocolError("its candidates are not counted on the same patients")
+        return cls(
+            site=name(report, "site"),
+            counts=found,
+            suppress=flag(report, "suppress"),
+            seconds=real(metrics, "seconds"),
+        )

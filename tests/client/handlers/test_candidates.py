@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from client.evaluate import evaluate_samples
+from client.exchange import place
+from client.handlers.candidates import candidates_on_site
+from client.workspace import Workspace, shared_model, training_samples
+from shared.errors import FedThawError, ProtocolError
+from shared.metrics.histogram import Histogram
+from shared.model.manifest import manifest_of_parts
+from shared.protocol.candidates import CandidatesRequest
+from shared.settings.config import RunConfig
+from shared.settings.ending import SHARES
+from shared.settings.schedule import total_rounds
+from shared.wire.arrays import Arrays, encode
+
+OpenSite = Callable[..., tuple[Workspace, RunConfig]]
+THAWED = ("layer2", "layer3", "layer4", "head")
+
+
+def drawn(workspace: Workspace, config: RunConfig, parts: tuple[str, ...], seed: int) -> Arrays:
+    """What a training might have changed; variances grow."""
+    network = shared_model(config.backbone, config.dropout, workspace.device)
+    rng = np.random.default_rng(seed)
+    return {
+        spec.name: np.abs(rng.normal(0, 0.3, spec.shape)).astype(np.float32)
+        for spec in manifest_of_parts(network, parts, config.batch_norm)
+    }
+
+
+def asked(workspace: Workspace, config: RunConfig, start: Arrays, end: Arrays) -> CandidatesRequest:
+    network = shared_model(config.backbone, config.dropout, workspace.device)
+
+    def sent(delta: Arrays, parts: tuple[str, ...]) -> object:
+        specs = manifest_of_parts(network, parts, config.batch_norm, config.update_dtype)
+        return encode(delta, specs).record
+
+    return CandidatesRequest(
+        run="run-1", base=workspace.base.digest, after_round=total_rounds(config),
+        probed=("head",), thawed=THAWED, shares=SHARES,
+        start=sent(start, ("head",)), delta=sent(end, THAWED),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("feature_cache", ["auto", "off"])
+def test_each_candidate_is_counted_as_if_it_were_the_model(
+    open_site: OpenSite, feature_cache: str
+) -> None:
+    workspace, config = open_site(end="guarded", feature_cache=feature_cache)
+    start, end = drawn(workspace, config, ("head",), 1), drawn(workspace, config, THAWED, 2)
+    reply = candidates_on_site(workspace, config, asked(workspace, config, start, end))
+    model = shared_model(config.backbone, config.dropout, workspace.device)
+    samples = training_samples(workspace, config).validation
+    found: list[Histogram] = []
+    for share in SHARES:
+        zero = {name: np.zeros_like(array) for name, array in end.items()} | start
+        place(workspace, model, {n: zero[n] + np.float32(share) * (end[n] - zero[n]) for n in end})
+        found.append(evaluate_samples(model, samples, config.batch_size))
+    assert list(reply.counts) == found
+    assert len(set(found)) > 1
+    assert not list(workspace.state_folder("run-1").glob("scores-*"))
+
+
+def test_nothing_but_what_the_settings_imply_is_answered(open_site: OpenSite) -> None:
+    workspace, config = open_site(end="guarded")
+    start, end = drawn(workspace, config, ("head",), 1), drawn(workspace, config, THAWED, 2)
+    request = asked(workspace, config, start, end)
+    shares = (0.0, 0.1, 1.0)
+    for wrong in (
+        dataclasses.replace(request, after_round=1),
+        dataclasses.replace(request, shares=shares),
+        dataclasses.replace(request, probed=THAWED, start=request.delta),
+    ):
+        with pytest.raises(ProtocolError, match="not those of the run's settings"):
+            candidates_on_site(workspace, config, wrong)
+    with pytest.raises(ProtocolError, match="not those of the run's settings"):
+        candidates_on_site(workspace, dataclasses.replace(config, end="last"), request)
+    with pytest.raises(ProtocolError, match="pretrained base"):
+        candidates_on_site(workspace, config, dataclasses.replace(request, base="sha256:00"))
+
+
+def test_a_model_that_gives_no_numbers_is_said_to_have_diverged(open_site: OpenSite) -> None:
+    workspace, config = open_site(end="guarded")
+    start, end = drawn(workspace, config, ("head",), 1), drawn(workspace, config, THAWED, 2)
+    sign = np.float32(-1) ** np.arange(end["fc.weight"].size, dtype=np.float32)
+    end = {n: np.full_like(a, 1e14) if "running" not in n else a for n, a in end.items()}
+    end["fc.weight"] *= sign.reshape(end["fc.weight"].shape)
+    with pytest.raises(FedThawError, match="diverged") as raised:
+        candidates_on_site(workspace, config, asked(workspace, config, start, end))
+    assert raised.value.diverged
