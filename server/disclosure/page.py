@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from server.disclosure.rounding import rounded, rounded_loss
-from server.disclosure.run_files import shown_site
+from server.disclosure.run_files import shown_signals, shown_site
 from server.disclosure.suppression import Suppression, below_limit, suppress
 from server.run.ledger import RoundRecord
 from shared.metrics.summary import BinaryMetrics
@@ -73,4 +73,5 @@ def round_on_page(record: RoundRecord, min_cell: int) -> RoundRecord:
         },
         loss=rounded_loss(record.loss, patients) if decision.shows_totals and patients else None,
         validation=(rounded(pooled) if decision.shows_totals else BinaryMetrics()).to_json(),
+        signals=shown_signals(record.signals, record.validation, totals=decision.shows_totals),
     )

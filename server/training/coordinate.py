@@ -31,6 +31,7 @@ from server.run.ledger import RoundRecord
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
+from server.schedule.policy import check_budget, policy_for
 from server.training.estimate import MeasuringGrid, estimate_in_words, expected_bytes
 from server.training.finding import named_by_sites
 from server.training.outcome import FinishedRound
@@ -42,7 +43,7 @@ from shared.model.pretrained import load_base
 from shared.outcome.counts import are_hidden
 from shared.run.events import Noted, RoundFinished, RunStarted, Warned, emit, show_download
 from shared.settings.config import RunConfig
-from shared.settings.schedule import policy_for, total_rounds
+from shared.settings.schedule import total_rounds
 from shared.storage.files import remove_leftovers
 from shared.wire.arrays import to_record
 from shared.wire.packing import pack
@@ -74,6 +75,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
             f"{base.digest}; put the original file back."
         )
     reference = build_reference(config, base)
+    check_budget(config, reference)
     federation = _federation(grid, folder, reference, registry)
     sites = wait_for_sites(federation, set(registry().values()))
     if begun_with is None:
@@ -181,10 +183,10 @@ def _run_rounds(
 ) -> Checkpoint:
     """The remaining rounds; each is written while the next is under way, and before that ends."""
     config, state = federation.config, start
-    policy = policy_for(config)
+    policy = policy_for(config, federation.reference)
     with federation.writer as writer:
         for round_number in range(start.round + 1, total_rounds(config) + 1):
-            plan = policy(round_number, [record.auroc for record in records])
+            plan = policy(round_number, records)
             expected = names if round_number == start.round + 1 else _took_part(records, names)
             delta, finished = run_round(federation, plan, state.delta, expected)
             warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)
