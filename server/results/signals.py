@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UnitSignals:
-    """Of one unit that trained; of its weights alone, the tensors with more than one dimension.
+    """Of one unit that trained, by its matrices and convolutions.
 
-    Biases, scales and BatchNorm's statistics are of other sizes, and scales may begin at zero.
+    Biases, scales and BatchNorm's statistics are of other sizes, and scales may begin at zero; only
+    a unit that is a norm alone is judged by scales and biases.
     """
 
     distance: float

@@ -10,6 +10,7 @@ from server.federation.global_model import Reference
 from server.results.signals import UnitSignals
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.log_loss import log_loss
+from shared.model.exchanged import batch_norm_statistics
 from shared.update.norm import sum_of_squares
 from shared.wire.arrays import Arrays
 
@@ -17,7 +18,7 @@ _DIGITS = 3
 
 
 def agreement_of(reference: Reference, current: Arrays) -> Agreement:
-    """What is to be told of the updates of a round that trains these tensors."""
+    """To be shown the updates of a round that trains these tensors."""
     units = _weights_by_unit(reference, current)
     shapes = {key: current[key].shape for key in units}
     return Agreement(shapes, units)
@@ -47,9 +48,15 @@ def pooled_log_loss(histograms: Iterable[Histogram]) -> float | None:
 
 
 def _weights_by_unit(reference: Reference, arrays: Arrays) -> Mapping[str, str]:
-    """The unit of each weight; every unit has one that is no vector."""
+    """The unit of each tensor by which it is judged.
+
+    Its matrices and convolutions; of a unit that is a norm alone its scales and biases.
+    """
     backbone = reference.network.backbone
-    return {key: backbone.unit_of(key).name for key, a in arrays.items() if a.ndim > 1}
+    parameters = arrays.keys() - batch_norm_statistics(reference.network)
+    units = {key: backbone.unit_of(key).name for key in arrays if key in parameters}
+    having = {unit for key, unit in units.items() if arrays[key].ndim > 1}
+    return {k: unit for k, unit in units.items() if arrays[k].ndim > 1 or unit not in having}
 
 
 def _relative(moved: float, size: float) -> float:

@@ -18,12 +18,12 @@ from server.results.signals import UnitSignals
 _LEVELS = 5
 """Shades of a colour; more could not be told apart."""
 _RULES = {
-    "distance": "Each round trains the head and the units whose weights changed most when they "
-    "last trained (SlimFit); units that have not trained yet come first.",
-    "coherence": "Each round trains the head and the units on whose updates the sites agreed most "
-    "when they last trained; units that have not trained for long come first.",
-    "round-robin": "Each round trains the head and the units that have waited longest.",
-    "random": "Each round trains the head and units that are drawn by the run's seed.",
+    "distance": "the units whose weights changed most when they last trained (SlimFit); those that "
+    "have not trained yet come first.",
+    "coherence": "the units on whose updates the sites agreed most when they last trained; those "
+    "that have not trained for long come first.",
+    "round-robin": "the units that have waited longest.",
+    "random": "units that are drawn by the run's seed.",
 }
 
 Cells = Mapping[str, Mapping[int, UnitSignals | None]]
@@ -40,10 +40,11 @@ def units_drawn(report: Report) -> Html:
     if config.round_budget < 1:
         share = f"{100 * config.round_budget:g}\u00a0%"
         budget += f"; what trains holds at most {share} of the network's weights"
+    rule = f"After the probe each round trains the head and {_RULES[config.select]}"
     return element(
         "div",
         _figure(report),
-        element("div", paragraph(f"{_RULES[config.select]}{budget}.")),
+        element("div", paragraph(f"{rule}{budget}.")),
         class_="plots",
     )
 
@@ -75,10 +76,9 @@ def _figure(report: Report) -> Html:
             canvas, "units", "Units by rounds", f"Rounds in which each unit trained: {trained}."
         )
     caption = (
-        "Units by rounds; what is empty was frozen. Top: how far a unit's weights moved, beside "
-        "the unit's largest and smallest move. Middle: how far the sites' updates of it pointed "
-        "the same way; pale is what chance gives. Bottom: log-loss in the validation patients "
-        "after that many rounds."
+        "Units by rounds; what is empty was frozen. Top: how far a unit's weights moved in the "
+        "round. Middle: how far the sites' updates of it pointed the same way; pale is what chance "
+        "gives. Bottom: log-loss in the validation patients after that many rounds."
     )
     return figure(svg, caption, _numbers(names, cells))
 
