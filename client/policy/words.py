@@ -68,9 +68,11 @@ def _phases(config: RunConfig) -> Iterator[tuple[int, int, tuple[Part, ...]]]:
 def _chosen(config: RunConfig) -> str:
     """What a site can hold the coordinator to in rounds that it decides as the run goes."""
     units = candidates(config)
-    most = "" if config.round_budget == 1 else (
-        f", which with the head hold at most {100 * config.round_budget:g} % of the weights"
-    )  # fmt: skip
+    most = (
+        f" and which with the head hold at most {100 * config.round_budget:g} % of the weights"
+        if config.round_budget < 1
+        else ""
+    )
     return (
         f"the head and at most {most_units(config)} of the {len(units)} units from {units[0]} to "
         f"{units[-1]}, which the coordinator chooses for each round (select={config.select}){most}"

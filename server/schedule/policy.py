@@ -41,10 +41,12 @@ def check_budget(config: RunConfig, reference: Reference) -> None:
         if _own_settings(config) != _own_settings(RunConfig()):
             emit(Warned("select, freeze-rate and round-budget need schedule=dynamics."))
         return
+    if config.rounds == 0:
+        return
     sizes = sizes_of_units(reference.network, config.batch_norm)
     budget = Budget.of(config, sizes)
     outside = [unit for unit in candidates(config) if not budget.admits([unit], sizes)]
-    if len(outside) == len(candidates(config)) and config.rounds > 0:
+    if len(outside) == len(candidates(config)):
         least = budget.head + min(sizes[unit] for unit in outside)
         raise ConfigError(
             f"round-budget is {config.round_budget:g}, in which no unit of {config.backbone} fits "

@@ -1,4 +1,4 @@
-"""schedule=dynamics in whole federations: units freeze, thaw and freeze again, and all stays sound."""
+"""schedule=dynamics in whole federations: units freeze, thaw, freeze again, and stay sound."""
 
 from __future__ import annotations
 
