@@ -11,7 +11,7 @@ from client.handlers.features import evaluation_features
 from client.model.frozen import base_units
 from client.workspace import Workspace, shared_model, training_samples
 from shared.errors import ProtocolError
-from shared.metrics.histogram import Histogram
+from shared.metrics.classes.kinds import Counts
 from shared.model.between import between
 from shared.model.manifest import manifest_of_parts
 from shared.protocol.candidates import CandidatesReply, CandidatesRequest
@@ -33,7 +33,7 @@ def candidates_on_site(
     _require_implied(config, request)
     require_base(workspace, request.base)
     started = time.monotonic()
-    model = shared_model(config.backbone, config.dropout, workspace.device)
+    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
     start, end = (
         from_record(record, manifest_of_parts(model, parts, config.batch_norm, config.update_dtype))
         for record, parts in ((request.start, request.probed), (request.delta, request.thawed))
@@ -50,8 +50,8 @@ def candidates_on_site(
     )
 
 
-def _counted(workspace: Workspace, config: RunConfig, delta: Arrays, after_round: int) -> Histogram:
-    model = shared_model(config.backbone, config.dropout, workspace.device)
+def _counted(workspace: Workspace, config: RunConfig, delta: Arrays, after_round: int) -> Counts:
+    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
     samples = training_samples(workspace, config).validation
     place(workspace, model, delta)
     untouched = base_units(model, workspace.base)

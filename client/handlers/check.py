@@ -9,11 +9,12 @@ from client.part import Part, TrainingSamples, tell_owner
 from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
 from client.policy.settings import refused_settings
-from client.workspace import Workspace, training_samples
+from client.workspace import Workspace, shared_model, training_samples
 from shared.errors import ProtocolError
+from shared.model.manifest import sizes_of_units
 from shared.protocol.evaluate import Scope
 from shared.settings.config import RunConfig
-from shared.settings.schedule import Plan, plan_round, total_rounds
+from shared.settings.schedule import Plan, allows
 
 
 def check_run(workspace: Workspace, config: RunConfig, *, report: bool = False) -> None:
@@ -79,11 +80,13 @@ def check_held_out(workspace: Workspace, patients: int, scope: Scope) -> None:
 def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None:
     """ProtocolError where a deployed site is asked for another round than its settings imply.
 
-    What its owner approved are settings; a plan that departs from them was approved by nobody.
+    What its owner approved are settings; a plan that departs from them was approved by nobody. Of a
+    round that is decided as the run goes, these are its limits.
     """
     if not workspace.deployed:
         return
-    if plan.round > total_rounds(config) or plan != plan_round(config, plan.round):
+    network = shared_model(config.backbone, config.dropout, workspace.device)
+    if not allows(config, plan, sizes_of_units(network, config.batch_norm)):
         raise ProtocolError(f"the plan of round {plan.round} is not that of the run's settings")
 
 

@@ -10,9 +10,15 @@ from shared.metrics.histogram import SCORE_BINS
 from shared.model.backbone import Part
 from shared.plain import shown
 from shared.settings.config import RunConfig
+from shared.settings.dynamics import candidates, most_units
 from shared.settings.ending import SHARES, probe_round
 from shared.settings.run_plan import approved_settings
-from shared.settings.schedule import plan_round, statistics_stay_at_sites, total_rounds
+from shared.settings.schedule import (
+    decides_as_it_goes,
+    plan_round,
+    statistics_stay_at_sites,
+    total_rounds,
+)
 from shared.update.registry import in_words
 
 
@@ -41,7 +47,11 @@ def _predicts(config: RunConfig) -> Iterator[str]:
 
 
 def _trains(config: RunConfig) -> str:
-    parts = [f"{_rounds(first, last)} {_named(s, config)}" for first, last, s in _phases(config)]
+    parts = [
+        f"{_rounds(first, last)} "
+        + (_chosen(config) if decides_as_it_goes(config, first) else _named(stages, config))
+        for first, last, stages in _phases(config)
+    ]
     return f"Trains in {total_rounds(config)} rounds of {config.backbone}: {'; '.join(parts)}."
 
 
@@ -54,6 +64,20 @@ def _phases(config: RunConfig) -> Iterator[tuple[int, int, tuple[Part, ...]]]:
         if number == total or plan_round(config, number + 1).trainable != stages:
             yield first, number, stages
             first = number + 1
+
+
+def _chosen(config: RunConfig) -> str:
+    """What a site can hold the coordinator to in rounds that it decides as the run goes."""
+    units = candidates(config)
+    most = (
+        f" and which with the head hold at most {100 * config.round_budget:g} % of the weights"
+        if config.round_budget < 1
+        else ""
+    )
+    return (
+        f"the head and at most {most_units(config)} of the {len(units)} units from {units[0]} to "
+        f"{units[-1]}, which the coordinator chooses for each round (select={config.select}){most}"
+    )
 
 
 def _rounds(first: int, last: int) -> str:

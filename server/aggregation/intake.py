@@ -19,6 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from server.aggregation.agreement import Agreement
 from server.aggregation.collector import Collector
 from server.aggregation.mean import capped
 from server.aggregation.screen import Screen, Sizes, TensorGroup, named
@@ -71,10 +72,15 @@ class Intake:
         screen: Screen,
         rules: Rules,
         folder: Path | None,
+        agreement: Agreement | None = None,
     ) -> None:
-        """`current` are the tensors of the round, as weights minus base; files go to `folder`."""
+        """`current` are the tensors of the round, as weights minus base; files go to `folder`.
+
+        `agreement` is shown all updates that are used, as they are used.
+        """
         self._aggregator, self._round, self._current = aggregator, round_number, current
         self._screen, self._rules, self._folder = screen, rules, folder
+        self._agreement = agreement
         self._images: dict[str, int] = {}
         self._steps: dict[str, int] = {}
         self._sizes: dict[str, Sizes] = {}
@@ -166,9 +172,13 @@ class Intake:
 
     def _begin(self) -> Collector:
         folder = self._folder if self._copies is None else self._copies.folder
+        if self._agreement is not None:
+            self._agreement.begin()
         return self._aggregator.begin(self._round, self._current, folder)
 
     def _collect(self, collector: Collector, site: str, update: Arrays, weight: int) -> None:
+        if self._agreement is not None:
+            self._agreement.add(site, update, weight)
         for key, array in update.items():
             np.add(array, self._current[key], out=array)
         collector.add(site, update, weight)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from server.disclosure.rounding import rounded, rounded_loss, rounded_value
-from server.disclosure.run_files import shown_site
+from server.disclosure.run_files import shown_signals, shown_site
 from server.disclosure.suppression import Suppression, below_limit, suppress
 from server.results.ending import CandidateResult, Ending
 from server.run.ledger import RoundRecord
@@ -74,6 +74,7 @@ def round_on_page(record: RoundRecord, min_cell: int) -> RoundRecord:
         },
         loss=rounded_loss(record.loss, patients) if decision.shows_totals and patients else None,
         validation=(rounded(pooled) if decision.shows_totals else BinaryMetrics()).to_json(),
+        signals=shown_signals(record.signals, record.validation, totals=decision.shows_totals),
     )
 
 

@@ -25,9 +25,9 @@ from server.run.evaluation_file import CovariateCounts, EvaluationFile
 from server.run.ledger import RoundRecord
 from shared.metrics.classes.kinds import Counts
 from shared.metrics.histogram import Histogram
+from shared.metrics.log_loss import LogLoss
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
-from shared.metrics.log_loss import LogLoss
 from shared.protocol.evaluate import Scope
 from shared.settings.config import RunConfig
 

@@ -16,12 +16,13 @@ from server.disclosure.rounding import (
     rounded_seconds,
     significant,
 )
+from server.results.signals import Signals
 from server.run.calibration import calibrate
 from server.run.ledger import RoundRecord, SiteRound
 from shared.limits import MIN_CELL
 from shared.metrics.histogram import Histogram
-from shared.outcome.counts import are_hidden
 from shared.metrics.log_loss import LogLoss
+from shared.outcome.counts import are_hidden
 
 
 def shown_round(exact: RoundRecord, cohort: ShownCohort) -> RoundRecord:
@@ -35,12 +36,27 @@ def shown_round(exact: RoundRecord, cohort: ShownCohort) -> RoundRecord:
         },
         loss=rounded_loss(exact.loss, patients) if cohort.shows_totals else None,
         validation=cohort.pooled,
+        signals=shown_signals(exact.signals, cohort.pooled, totals=cohort.shows_totals),
         bytes_down=rounded_bytes(exact.bytes_down),
         bytes_up=rounded_bytes(exact.bytes_up),
         bytes_full_exchange=rounded_bytes(exact.bytes_full_exchange),
         seconds=float(round(exact.seconds)),
         wait_seconds=float(round(exact.wait_seconds)),
     )
+
+
+def shown_signals(
+    signals: Signals | None, pooled: Mapping[str, Any], *, totals: bool
+) -> Signals | None:
+    """Those of a round whose validation patients are `pooled`, with their log-loss if `totals`.
+
+    What is of units is of the model that all sites are sent, and of all updates together.
+    """
+    if signals is None:
+        return None
+    patients = (pooled.get("positives") or 0) + (pooled.get("negatives") or 0)
+    shown = totals and patients > 0
+    return replace(signals, log_loss=rounded_loss(signals.log_loss, patients) if shown else None)
 
 
 def shown_site(site: SiteRound, metrics: Mapping[str, Any], *, hidden: bool) -> SiteRound:

@@ -17,8 +17,9 @@ from server.federation.global_model import select
 from server.federation.plausible import require_plausible_evaluation
 from server.federation.replies import require_name
 from server.results.ending import CandidateResult, Choice, Ending
-from shared.metrics.histogram import Histogram, summed
+from shared.metrics.classes.kinds import Counts
 from shared.metrics.log_loss import LogLoss, log_loss
+from shared.outcome.counts import summed_counts
 from shared.protocol.candidates import MESSAGE_TYPE, CandidatesReply, CandidatesRequest
 from shared.protocol.describe import SiteDescription
 from shared.settings.ending import SHARES, averaged_rounds, probe_parts
@@ -42,7 +43,7 @@ def choose_candidate(
     content = _request(federation, start, end, rounds).to_content()
 
     def read(site: SiteDescription, content: RecordDict) -> CandidatesReply:
-        reply = CandidatesReply.from_content(content, len(SHARES))
+        reply = CandidatesReply.from_content(content, len(SHARES), federation.config.predicts)
         require_name(reply.site, site.name)
         require_plausible_evaluation(reply.counts[0], site, federation.config, "validation")
         return reply
@@ -52,7 +53,10 @@ def choose_candidate(
     answers = ask_everybody(federation, ask, expected)
     averaged = averaged_rounds(federation.config)
     replies = dict(sorted(answers.replies.items()))
-    pooled = [summed(r.counts[n] for r in replies.values()) for n in range(len(SHARES))]
+    outcome = federation.config.predicts
+    pooled = [
+        summed_counts(outcome, (r.counts[n] for r in replies.values())) for n in range(len(SHARES))
+    ]
     losses = [log_loss(one) for one in pooled]
     choice = Choice(
         probe_round=probe_round,
@@ -118,7 +122,7 @@ def shown_candidates(
     own = {name for name, reply in replies.items() if reply.suppress}
     found = []
     for number, share in enumerate(SHARES):
-        counts: dict[str, Histogram] = {n: reply.counts[number] for n, reply in replies.items()}
+        counts: dict[str, Counts] = {n: reply.counts[number] for n, reply in replies.items()}
         cohort = federation.disclosure.cohort(
             "validation", counts, own, federation.data_of(replies)
         )

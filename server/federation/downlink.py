@@ -7,6 +7,9 @@ rounded as these are, and that difference is added to the coordinator's own floa
 rounding of requests shifts only the point at which sites compute their updates, by at most one step
 in any round and by nothing on average; that of replies comes back as the sites' own feedback. So
 the sum over the rounds stays within half a step of each site's last update, however many they are.
+
+A unit that pauses is sent in the same bytes in each of the rounds in which it does: frozen means
+frozen at the sites too. So its residual goes on only where it trains.
 """
 
 from __future__ import annotations
@@ -41,4 +44,6 @@ class Downlink:
             expects=tuple(spec.to_line() for spec in expects),
             delta=encoded.record,
         )
-        return request.to_content(), encoded.residual
+        trains = {spec.name for spec in expects}
+        lost = {name: left for name, left in encoded.residual.items() if name in trains}
+        return request.to_content(), {**self.residual, **lost}

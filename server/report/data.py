@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.results.ending import Ending
+from server.results.signals import Signals
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
 from shared.settings.config import RunConfig
@@ -61,6 +62,7 @@ class Round:
     bytes_full_exchange: int
     seconds: float
     wait_seconds: float
+    signals: Signals | None = None
 
 
 @dataclass(frozen=True)

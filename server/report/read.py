@@ -132,6 +132,7 @@ def _round(record: RoundRecord, config: RunConfig) -> Round:
         bytes_full_exchange=record.bytes_full_exchange,
         seconds=record.seconds,
         wait_seconds=record.wait_seconds,
+        signals=record.signals,
     )
 
 

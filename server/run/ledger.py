@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from server.results.shown import Shown
+from server.results.signals import Signals
 from shared.errors import RunError
 from shared.storage.files import write_text_atomically
 from shared.storage.json_file import DamagedFile, parse_json, typed
@@ -69,6 +70,8 @@ class RoundRecord:
     undone_for: str = ""
     """Of a round that was undone: the site whose update is held responsible, without which the run
     goes on."""
+    signals: Signals | None = None
+    """With schedule=dynamics: what later rounds are decided by."""
 
     @property
     def auroc(self) -> float | None:
@@ -87,6 +90,8 @@ def as_line(record: RoundRecord) -> str:
     fields = dataclasses.asdict(record)
     if not record.undone_for:
         del fields["undone_for"]
+    if record.signals is None:
+        del fields["signals"]
     return json.dumps(fields) + "\n"
 
 

@@ -29,6 +29,13 @@ def scalars(record: RoundRecord) -> dict[str, float]:
     }
     stages, rates = record.plan["trainable"], record.plan["rates"]
     values |= {f"maximum_rate/{stage}": rate for stage, rate in zip(stages, rates, strict=True)}
+    if record.signals is not None:
+        for unit, signals in record.signals.units.items():
+            values[f"distance/{unit}"] = signals.distance
+            if signals.agreement is not None:
+                values[f"agreement/{unit}"] = signals.agreement
+        if record.signals.log_loss is not None:
+            values["validation/log_loss"] = record.signals.log_loss
     values |= _defined("validation", record.validation, _VALIDATION)
     for name, site in record.sites.items():
         if are_hidden(site.metrics):

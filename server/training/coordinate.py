@@ -31,6 +31,7 @@ from server.run.ledger import RoundRecord
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
+from server.schedule.policy import check_budget, policy_for
 from server.training.ending import conclude, with_ending
 from server.training.estimate import MeasuringGrid, estimate_in_words, expected_bytes
 from server.training.finding import named_by_sites
@@ -44,7 +45,7 @@ from shared.outcome.binary import BINARY
 from shared.outcome.counts import are_hidden
 from shared.run.events import Noted, RoundFinished, RunStarted, Warned, emit, show_download
 from shared.settings.config import RunConfig
-from shared.settings.schedule import policy_for, total_rounds
+from shared.settings.schedule import total_rounds
 from shared.storage.files import remove_leftovers
 from shared.wire.arrays import Arrays, to_record
 from shared.wire.packing import pack
@@ -83,6 +84,7 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
             )
         )
     reference = build_reference(config, base)
+    check_budget(config, reference)
     federation = _federation(grid, folder, reference, registry)
     sites = wait_for_sites(federation, set(registry().values()))
     if begun_with is None:
@@ -199,10 +201,10 @@ def _run_rounds(
 ) -> Checkpoint:
     """The remaining rounds; each is written while the next is under way, and before that ends."""
     config, state = federation.config, start
-    policy = policy_for(config)
+    policy = policy_for(config, federation.reference)
     with federation.writer as writer:
         for round_number in range(start.round + 1, total_rounds(config) + 1):
-            plan = policy(round_number, [record.auroc for record in records])
+            plan = policy(round_number, records)
             expected = names if round_number == start.round + 1 else _took_part(records, names)
             delta, finished = run_round(federation, plan, state.delta, expected)
             warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from server.aggregation.intake import Verdict
 from server.federation.context import Federation
 from server.results.shown import Shown
+from server.results.signals import Signals, UnitSignals
 from server.run.ledger import RoundRecord, SiteRound
+from server.schedule.measure import pooled_log_loss
 from shared.outcome.counts import metrics_of, summed_counts
 from shared.outcome.outcome import Outcome
 from shared.protocol.plan import plan_to_values
@@ -32,6 +34,8 @@ class Collected:
     bytes_up: int = 0
     messages: int = 0
     wait_seconds: float = 0.0
+    units: dict[str, UnitSignals] = field(default_factory=dict)
+    """What the units that trained showed; empty where no decision needs it."""
     absent: tuple[str, ...] = ()
     """Registered sites that were not connected when the round began; those that were and could not
     take part are among `refused`."""
@@ -62,6 +66,7 @@ def record_of(
         {name for name, reply in replies.items() if reply.suppress},
         federation.data_of(replies),
     )
+    pooled = summed_counts(outcome, histograms.values())
     exact = RoundRecord(
         round=plan.round,
         plan=plan_to_values(plan),
@@ -74,12 +79,13 @@ def record_of(
         attempts=len(asked),
         loss=sum(reply.loss * weights[name] for name, reply in replies.items())
         / sum(weights.values()),
-        validation=metrics_of(outcome, summed_counts(outcome, histograms.values())),
+        validation=metrics_of(outcome, pooled),
         bytes_down=sum(one.bytes_down for one in asked),
         bytes_up=sum(one.bytes_up for one in asked),
         bytes_full_exchange=sum(one.messages for one in asked) * federation.full_model_bytes,
         seconds=seconds,
         wait_seconds=sum(one.wait_seconds for one in asked),
+        signals=Signals(result.units, pooled_log_loss(pooled)) if result.units else None,
     )
     return FinishedRound(exact, federation.disclosure.round(exact, cohort))
 

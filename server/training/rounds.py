@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 
+from server.aggregation.agreement import Agreement
 from server.aggregation.intake import Intake, Rules
 from server.aggregation.screen import Reach, Screen, stage_rates
 from server.federation.asking import Answer, Problem
@@ -18,6 +19,7 @@ from server.federation.global_model import select
 from server.federation.plausible import require_plausible_training, training_weight
 from server.federation.quorum import wait_for_sites
 from server.federation.replies import list_problems, read_train_reply, require_usable_weights
+from server.schedule.measure import agreement_of, unit_signals
 from server.training.frozen import frozen_in_round
 from server.training.outcome import Collected, FinishedRound, record_of
 from shared.errors import RunError
@@ -87,7 +89,9 @@ def _ask(
     result.messages = len(sites)
     result.bytes_down = serialized_size(request) * len(sites)
     current = select(federation.reference, delta, plan.trainable)
-    with _intake(federation, plan, current) as intake:
+    decides = config.schedule == "dynamics"
+    agreement = agreement_of(federation.reference, current) if decides else None
+    with _intake(federation, plan, current, agreement) as intake:
         started = time.monotonic()
         read = partial(_read, federation, sites, plan, frozen, intake)
         for answer in federation.ask(sites, request, MESSAGE_TYPE, str(plan.round), read):
@@ -100,10 +104,15 @@ def _ask(
         require_usable_weights(diverged, len(sites), plan.round - 1)
         if len(result.replies) < config.min_sites:
             return None
-        return _checked(federation, plan, intake.result())
+        aggregate = _checked(federation, plan, intake.result())
+    if agreement is not None:
+        result.units = unit_signals(federation.reference, current, aggregate, agreement)
+    return aggregate
 
 
-def _intake(federation: Federation, plan: Plan, current: Arrays) -> Intake:
+def _intake(
+    federation: Federation, plan: Plan, current: Arrays, agreement: Agreement | None
+) -> Intake:
     """Where a round's updates go, screened against the weights that the sites receive."""
     config = federation.config
     base = federation.reference.base.state
@@ -111,7 +120,9 @@ def _intake(federation: Federation, plan: Plan, current: Arrays) -> Intake:
     reach = Reach(stage_rates(config.network, plan.rates), config.optimizer == "adamw")
     screen = Screen.of(received, reach, config.update_screen_factor, config.network)
     rules = Rules(config.update_screen, config.max_weight_share)
-    return Intake(federation.aggregator, plan.round, current, screen, rules, federation.folder)
+    return Intake(
+        federation.aggregator, plan.round, current, screen, rules, federation.folder, agreement
+    )
 
 
 def _apply(federation: Federation, intake: Intake, result: Collected) -> None:

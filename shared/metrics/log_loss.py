@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.kinds import Counts
 from shared.metrics.histogram import Histogram, bin_logits
 from shared.metrics.scores import require_scores
 
@@ -20,21 +24,49 @@ class LogLoss:
     """Of the mean over these patients; 0 of one patient."""
 
 
-def log_loss(counts: Histogram) -> LogLoss | None:
+def log_loss(counts: Counts) -> LogLoss | None:
     """Log-loss of the patients, each with the middle logit of the bin; None without patients.
 
-    A logit beyond +-8 counts as +-(8 + 1/64), so one patient adds at most 8.02. Raises ValueError
-    for a histogram of ordinal grades.
+    Of a nominal outcome that of each patient's own class; of an ordinal one the mean over its cuts,
+    of labels the mean over those that are known of anybody, as they are trained. The error of such
+    a mean is the mean of the errors, which it cannot exceed. A logit beyond +-8 counts as
+    +-(8 + 1/64), so one patient adds at most 8.02. Raises ValueError for a histogram of ordinal
+    grades.
     """
+    if isinstance(counts, Histogram):
+        return _of_finding(counts)
+    if not isinstance(counts, ClassCounts):
+        return _mean(map(_of_finding, counts.histograms))
+    if counts.ordinal:
+        return _mean(_of_finding(counts.split_by(score)) for score in range(counts.score_count))
+    own_class = np.concatenate([counts.scores[k, k] for k in range(counts.classes)])
+    return _weighted(own_class, np.tile(np.logaddexp(0.0, -bin_logits()), counts.classes))
+
+
+def _of_finding(counts: Histogram) -> LogLoss | None:
     require_scores(counts)
-    patients = counts.patients
-    if not patients:
-        return None
     logits = bin_logits()
     losses = np.concatenate([np.logaddexp(0.0, -logits), np.logaddexp(0.0, logits)])
-    weights = np.concatenate([counts.positives, counts.negatives])
+    return _weighted(np.concatenate([counts.positives, counts.negatives]), losses)
+
+
+def _weighted(weights: NDArray[np.int64], losses: NDArray[np.float64]) -> LogLoss | None:
+    patients = sum(weights.tolist())
+    if not patients:
+        return None
     # Not np.dot: BLAS may add up in another order on another machine, and a choice hangs on it.
     mean = math.fsum(weights * losses) / patients
     squares = math.fsum(weights * (losses - mean) ** 2)
     error = math.sqrt(squares / (patients - 1) / patients) if patients > 1 else 0.0
     return LogLoss(mean, error)
+
+
+def _mean(parts: Iterable[LogLoss | None]) -> LogLoss | None:
+    known = [one for one in parts if one is not None]
+    if not known:
+        return None
+    number = len(known)
+    return LogLoss(
+        math.fsum(one.mean for one in known) / number,
+        math.fsum(one.error for one in known) / number,
+    )

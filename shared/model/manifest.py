@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Collection
 
 from shared.model.backbone import Part
@@ -21,6 +22,16 @@ def manifest_of_parts(
     another `batch_norm`.
     """
     return _manifest(model, tuple(parts), batch_norm, update_dtype)
+
+
+def sizes_of_units(model: Network, batch_norm: str) -> dict[str, int]:
+    """How many values travel of each unit where it trains, in network order."""
+    return {
+        unit.name: sum(
+            math.prod(spec.shape) for spec in manifest_of_parts(model, (unit.name,), batch_norm)
+        )
+        for unit in model.backbone.units
+    }
 
 
 @functools.lru_cache(maxsize=32)

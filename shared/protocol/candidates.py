@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
-from shared.metrics.histogram import Histogram
+from shared.metrics.classes.kinds import Counts, patients_by_class
 from shared.model.backbone import Backbone, Part
-from shared.protocol.histogram import (
-    MOST_OF_A_SITE,
-    histograms_from_metrics,
-    histograms_to_values,
-)
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
+from shared.protocol.counts import counts_from_metrics, counts_to_values
 from shared.protocol.plan import read_parts
 from shared.protocol.records import (
     PROTOCOL_VERSION,
@@ -88,7 +86,7 @@ class CandidatesReply:
     """Validation patients by score under each candidate, in the order of the request's shares."""
 
     site: str
-    counts: tuple[Histogram, ...]
+    counts: tuple[Counts, ...]
     suppress: bool
     seconds: float
 
@@ -97,19 +95,23 @@ class CandidatesReply:
         report = ConfigRecord(
             {"protocol": PROTOCOL_VERSION, "site": self.site, "suppress": self.suppress}
         )
-        values: dict[str, float | list[int]] = {"seconds": self.seconds}
-        metrics = MetricRecord({**values, **histograms_to_values(self.counts)})
+        values: dict[str, int | float | list[int] | list[float]] = {"seconds": self.seconds}
+        for number, counts in enumerate(self.counts):
+            values |= counts_to_values(counts, _prefix(number))
+        metrics = MetricRecord(values)
         return RecordDict({_REPORT: report, _METRICS: metrics})
 
     @classmethod
-    def from_content(cls, content: RecordDict, number: int) -> CandidatesReply:
+    def from_content(
+        cls, content: RecordDict, number: int, outcome: Outcome = BINARY
+    ) -> CandidatesReply:
         """Read a reply of so many candidates; ProtocolError where it breaks the contract.
 
         The same patients are counted under each, so each must have as many of each class.
         """
         report, metrics = settings_in(content, _REPORT), metrics_in(content, _METRICS)
-        found = histograms_from_metrics(metrics, number, most=MOST_OF_A_SITE)
-        if len({one.totals for one in found}) > 1:
+        found = tuple(counts_from_metrics(metrics, outcome, _prefix(n)) for n in range(number))
+        if len({patients_by_class(one) for one in found}) > 1:
             raise ProtocolError("its candidates are not counted on the same patients")
         return cls(
             site=name(report, "site"),
@@ -117,3 +119,8 @@ class CandidatesReply:
             suppress=flag(report, "suppress"),
             seconds=real(metrics, "seconds"),
         )
+
+
+def _prefix(number: int) -> str:
+    """Before the names of one candidate's counts."""
+    return f"{number}-"

@@ -17,20 +17,20 @@ from shared.protocol.classes import (
 from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
 
 
-def counts_to_values(counts: Counts) -> dict[str, list[int]]:
+def counts_to_values(counts: Counts, prefix: str = "") -> dict[str, list[int]]:
     """The counts as values of a MetricRecord."""
     if isinstance(counts, Histogram):
-        return histogram_to_values(counts)
+        return histogram_to_values(counts, prefix)
     if isinstance(counts, ClassCounts):
-        return class_counts_to_values(counts)
-    return label_counts_to_values(counts)
+        return class_counts_to_values(counts, prefix)
+    return label_counts_to_values(counts, prefix)
 
 
-def counts_from_metrics(metrics: MetricRecord, outcome: Outcome) -> Counts:
+def counts_from_metrics(metrics: MetricRecord, outcome: Outcome, prefix: str = "") -> Counts:
     """Read one site's counts of this outcome; ProtocolError where no site can have them."""
     nobody = outcome.empty()
     if isinstance(nobody, Histogram):
-        return histogram_from_metrics(metrics)
+        return histogram_from_metrics(metrics, prefix)
     if isinstance(nobody, ClassCounts):
-        return class_counts_from_metrics(metrics, nobody.score_count, nobody.classes)
-    return label_counts_from_metrics(metrics, nobody.labels)
+        return class_counts_from_metrics(metrics, nobody.score_count, nobody.classes, prefix)
+    return label_counts_from_metrics(metrics, nobody.labels, prefix)

@@ -82,7 +82,7 @@ class RunConfig(Settings):
     def _require_maps_to_normalise(self) -> None:
         """ConfigError where stages train on one image a step, and their maps are single values."""
         network, stage = self.network, self.network.last_maps
-        thaws = self.schedule == "full" or (
+        thaws = self.schedule in ("full", "dynamics") or (
             self.schedule == "progressive" and self.thaws.get(stage, 1.0) < 1
         )
         trains = self.rounds > 0 and thaws and self.batch_norm != "frozen"

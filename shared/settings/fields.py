@@ -32,8 +32,30 @@ class Settings:
     schedule: str = setting(
         "progressive",
         "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
-        "head alone",
-        choices=("progressive", "full", "probe"),
+        "head alone; dynamics: the coordinator chooses the units of each round by what training "
+        "has shown so far",
+        choices=("progressive", "full", "probe", "dynamics"),
+    )
+    select: str = setting(
+        "distance",
+        "schedule=dynamics: which units train beside the head. distance: those whose weights "
+        "changed most when they last trained (SlimFit); coherence: those on whose updates the "
+        "sites agreed most; round-robin: those that have waited longest; random: drawn by the seed",
+        choices=("distance", "coherence", "round-robin", "random"),
+    )
+    freeze_rate: float = setting(
+        0.8,
+        "schedule=dynamics: share of the units between the first one and the head that stay frozen "
+        "in a round",
+        minimum=0.0,
+        maximum=0.99,
+    )
+    round_budget: float = setting(
+        1.0,
+        "schedule=dynamics: largest share of the network's weights, in bytes, that may train in a "
+        "round, and so be sent by a site; the head always trains",
+        minimum=0.0,
+        maximum=1.0,
     )
     rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
     probe_rounds: int = setting(

@@ -1,22 +1,21 @@
-"""From the number of a round to what that round trains.
+"""From the number of a round to what that round trains, as far as the settings say.
 
-A policy is a function of the round and of the history so far; the policies here look at the round
-alone, a later one may decide from the federation's own validation.
+With `schedule=dynamics` they say how much may train and at which rates; which units these are is
+decided as the run goes (`server/schedule`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from shared.model.backbone import Part
 from shared.settings.config import RunConfig
+from shared.settings.dynamics import Budget, Sizes, candidates, typical_units
 
 Phase = Literal["probe", "fine-tune"]
-History = Sequence[float | None]
-"""Pooled validation AUROC of the model that entered each earlier round; None where undefined."""
 
 
 @dataclass(frozen=True)
@@ -40,52 +39,87 @@ class Plan:
     cutmix_probability: float
 
 
-Policy = Callable[[int, History], Plan]
-
-
 def total_rounds(config: RunConfig) -> int:
     """All rounds of a run, probe rounds included."""
     return config.probe_rounds + config.rounds
 
 
-def policy_for(config: RunConfig) -> Policy:
-    """The policy that `schedule` names."""
-
-    def policy(round_number: int, history: History) -> Plan:
-        return plan_round(config, round_number)
-
-    return policy
+def decides_as_it_goes(config: RunConfig, round_number: int) -> bool:
+    """Whether more than the settings decides what this round trains."""
+    return config.schedule == "dynamics" and round_number > config.probe_rounds
 
 
 def plan_round(config: RunConfig, round_number: int) -> Plan:
-    """The plan of round 1 ... total_rounds; ValueError outside."""
+    """The plan of round 1 ... total_rounds; ValueError outside.
+
+    Of a round that is decided as the run goes, a typical plan, for estimates: as many units as may
+    train, spread evenly, after rounds that have trained each of them.
+    """
+    stages = trainable_stages(config, round_number - 1)
+    units = config.network.units_of
+    before = stages_ever_thawed(config, round_number - 1)
+    return plan_of_units(config, round_number, units(stages), units(before))
+
+
+def plan_of_units(
+    config: RunConfig, round_number: int, units: Collection[str], thawed: Collection[str]
+) -> Plan:
+    """The plan of round 1 ... total_rounds in which these units train; ValueError outside.
+
+    `thawed` are those that may differ from the base.
+    """
     if not 1 <= round_number <= total_rounds(config):
         raise ValueError(f"round {round_number} is outside 1 to {total_rounds(config)}")
     index = round_number - 1
     probing = index < config.probe_rounds
-    earlier = trainable_stages(config, index - 1) if index > 0 else ()
-    stages = trainable_stages(config, index)
     network = config.network
+    parts = network.parts_of(units)
     return Plan(
         round=round_number,
         phase="probe" if probing else "fine-tune",
         position=index if probing else index - config.probe_rounds,
         length=config.probe_rounds if probing else config.rounds,
-        trainable=stages,
+        trainable=parts,
         # The initial head is drawn by the coordinator, so it is sent from the first round on.
-        thawed=network.parts_of(network.units_of({*earlier, network.head})),
-        rates={stage: maximum_rate(config, stage, probing=probing) for stage in stages},
+        thawed=network.parts_of({*thawed, network.head}),
+        rates={part: maximum_rate(config, part, probing=probing) for part in parts},
         cutmix_probability=0.0 if probing else config.cutmix_probability,
     )
 
 
+def allows(config: RunConfig, plan: Plan, sizes: Sizes) -> bool:
+    """Whether the settings allow this plan, for a network of these sizes.
+
+    They allow one plan a round; where it is decided as the run goes, each that keeps to the budget.
+    """
+    if not 1 <= plan.round <= total_rounds(config):
+        return False
+    if not decides_as_it_goes(config, plan.round):
+        return plan == plan_round(config, plan.round)
+    network, units = config.network, frozenset(candidates(config))
+    trained, thawed = network.units_of(plan.trainable), network.units_of(plan.thawed)
+    chosen = trained - {network.head}
+    return (
+        network.head in trained
+        and chosen <= units
+        and thawed <= {*units, network.head}
+        and Budget.of(config, sizes).admits(chosen, sizes)
+        and plan == plan_of_units(config, plan.round, trained, thawed)
+    )
+
+
 def trainable_stages(config: RunConfig, index: int) -> tuple[Part, ...]:
-    """The stages that train in the round with this index, counted from 0 over both phases."""
+    """What trains in the round with this index, counted from 0 over both phases.
+
+    Of a round that is decided as the run goes, what is typical (`plan_round`).
+    """
     fine_tuning, network = index - config.probe_rounds, config.network
     if fine_tuning < 0 or config.schedule == "probe":
         return (network.head,)
     if config.schedule == "full":
         return network.stages
+    if config.schedule == "dynamics":
+        return network.parts_of({*typical_units(config), network.head})
     thaws = config.thaws
     return tuple(
         stage
@@ -105,8 +139,10 @@ def thaw_index(share: float, rounds: int) -> int:
 
 def stages_ever_thawed(config: RunConfig, after_round: int) -> tuple[Part, ...]:
     """The units that may differ from the base once `after_round` rounds are done."""
-    trained = trainable_stages(config, after_round - 1) if after_round > 0 else ()
     network = config.network
+    if decides_as_it_goes(config, after_round):
+        return network.parts_of({*candidates(config), network.head})
+    trained = trainable_stages(config, after_round - 1) if after_round > 0 else ()
     return network.parts_of(network.units_of({*trained, network.head}))
 
 
@@ -120,9 +156,10 @@ def statistics_stay_at_sites(config: RunConfig) -> bool:
     return config.batch_norm == "local" and trains_body(config)
 
 
-def maximum_rate(config: RunConfig, stage: str, *, probing: bool) -> float:
-    """The peak learning rate of a stage: its own, else that of the next stage that has one."""
+def maximum_rate(config: RunConfig, part: Part, *, probing: bool) -> float:
+    """The peak learning rate of a part: its stage's, else that of the next stage that has one."""
     network, rates = config.network, config.stage_rates
+    stage = network.units[network.position(part)].stage
     if stage == network.head:
         return config.lr_probe if probing else config.lr_head
     place = network.stages.index(stage)

@@ -24,7 +24,7 @@ from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.protocol.graded import Graded
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.settings.config import RunConfig
-from shared.settings.schedule import policy_for
+from shared.settings.schedule import plan_round
 from shared.wire.arrays import to_record
 
 PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
@@ -39,7 +39,7 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
         [SiteDescription("north", "sha256:ab", 8, 7).to_content()],
     ),
     "train": (
-        [TrainRequest("r1", "b", policy_for(RunConfig())(1, []), ("x",), DELTA).to_content()],
+        [TrainRequest("r1", "b", plan_round(RunConfig(), 1), ("x",), DELTA).to_content()],
         [
             TrainReply(
                 "north", 1, "f", DELTA, 8, 7, 1, 0.5, HISTOGRAM, False, 1.0, 1.0, 0, 0

@@ -11,14 +11,16 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from server.federation.global_model import Reference
 from server.run.ledger import read_rounds
+from server.schedule.policy import History, Policy
 from shared.model.backbone import Part
 from shared.model.manifest import manifest_of_parts
 from shared.model.network import build_network
 from shared.model.resnet import MICRO
 from shared.protocol.train import TrainRequest
 from shared.settings.config import RunConfig
-from shared.settings.schedule import History, Plan, Policy
+from shared.settings.schedule import Plan
 from shared.wire.arrays import from_record
 
 ROUNDS: tuple[tuple[Part, ...], ...] = (
@@ -29,7 +31,7 @@ ROUNDS: tuple[tuple[Part, ...], ...] = (
 )
 
 
-def chosen_units(_: RunConfig) -> Policy:
+def chosen_units(_: RunConfig, __: Reference) -> Policy:
     def policy(number: int, history: History) -> Plan:
         trainable = ROUNDS[number - 1]
         before = {part for parts in ROUNDS[: number - 1] for part in parts} | {"head"}

@@ -34,6 +34,15 @@ MODES: dict[str, dict[str, Any]] = {
     "fedadam": {"strategy": "fedadam"},
     "local": {"batch_norm": "local"},
     "int8": {"update_dtype": "int8", "end": "guarded", "average_share": 0.75},
+    # Units freeze and thaw again by what the rounds before have shown, with every state there is.
+    "dynamics": {
+        "schedule": "dynamics",
+        "select": "coherence",
+        "freeze_rate": 0.5,
+        "strategy": "fedadam",
+        "update_dtype": "int8",
+        "batch_norm": "local",
+    },
 }
 
 
@@ -121,6 +130,8 @@ def outcome(config: RunConfig) -> tuple[bytes, dict[str, Any], list[dict[str, An
             "loss": record.loss,
             "validation": record.validation,
             "bytes": (record.bytes_down, record.bytes_up),
+            "plan": record.plan,
+            "signals": record.signals,
             "sites": {n: (s.loss, s.continued_from, s.metrics) for n, s in record.sites.items()},
         }
         for record in read_rounds(folder / "ledger.jsonl")
@@ -135,15 +146,29 @@ def undisturbed() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "stopping",
-    [stopping_after, stopping_within, stopping_before_the_ledger, stopping_at_the_checkpoint],
+    ("mode", "stopping"),
+    [
+        pytest.param(
+            mode,
+            stopping,
+            marks=pytest.mark.slow
+            if mode == "dynamics" and stopping is not stopping_within
+            else [],
+        )
+        for mode in MODES
+        for stopping in (
+            stopping_after,
+            stopping_within,
+            stopping_before_the_ledger,
+            stopping_at_the_checkpoint,
+        )
+    ],
 )
-@pytest.mark.parametrize("mode", list(MODES))
 def test_a_run_stopped_in_every_round_gives_the_same_bytes(
     three_sites: tuple[Path, ...], federated: MakeConfig, simulate: Simulate, mode: str,
     stopping: Callable[[int], Any], undisturbed: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Stages thaw in rounds 3, 4 and 5 of 6."""
+    """Stages thaw in rounds 3, 4 and 5 of 6; with dynamics units pause and go on."""
     settings: dict[str, Any] = {"probe_rounds": 2, "rounds": 4, "sites": three_sites[:2]}
     settings["augmentation"] = "recipe"
     settings |= MODES[mode]

@@ -12,8 +12,9 @@ from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, duration, listed, megabytes, metric, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.report.sections.ending import ending
+from server.report.sections.units import units_drawn
 from server.terminal.progress import as_rounded
-from shared.settings.schedule import Plan, plan_round
+from shared.settings.schedule import Plan, decides_as_it_goes, maximum_rate, plan_round
 
 
 def thawing_section(report: Report) -> Html:
@@ -25,20 +26,26 @@ def thawing_section(report: Report) -> Html:
         "Training",
         element("div", _timeline(report), _stages(report), class_="plots"),
         ending(report.ending) if report.ending else None,
+        units_drawn(report) if report.config.schedule == "dynamics" else None,
     )
 
 
 def _stages(report: Report) -> Html:
     """What thawing is, and each stage's rounds and rate."""
-    plans = [plan_round(report.config, n) for n in range(1, report.planned_rounds + 1)]
+    config = report.config
+    plans = [plan_round(config, n) for n in range(1, report.planned_rounds + 1)]
     rows = []
-    for stage in reversed(report.config.network.stages):
-        rounds = [plan.round for plan in plans if stage in plan.trainable]
-        rates = [plan.rates[stage] for plan in plans if stage in plan.trainable]
+    for stage in reversed(config.network.stages):
+        rounds = sorted({*_trained(report, stage), *_planned(report, stage)})
+        rates = [
+            maximum_rate(config, stage, probing=number <= config.probe_rounds) for number in rounds
+        ]
         rows.append(
             (stage, ranges(rounds), f"{max(rates):g}") if rates else (stage, "never", "frozen")
         )
     caption = "Stages as planned" if not report.finished else "Stages"
+    if config.schedule == "dynamics":
+        caption = "Stages of which units have trained"
     head = ("stage", "trains in rounds", "maximum learning rate")
     return element(
         "div",
@@ -57,8 +64,16 @@ def _schedule(report: Report, plans: Sequence[Plan]) -> str:
         "marked stages train and are sent.",
         "full": "The head trains alone at first, then all stages train; only what trains is sent.",
         "probe": "Only the head trains and is sent.",
+        "dynamics": "After rounds of the head alone the coordinator chooses the units of each "
+        "round; only what trains is sent back.",
     }[report.config.schedule]
     initial = "random" if report.config.weights == "random" else "pretrained"
+    if report.config.schedule == "dynamics":
+        return (
+            f"{text} Units that have never trained keep their {initial} weights, and a unit that "
+            "freezes again those that the sites have received, exactly; every site proves that "
+            "with a digest in every round."
+        )
     return (
         f"{text} Frozen stages keep their {initial} weights exactly; every site proves that with a "
         "digest in every round."
@@ -102,6 +117,16 @@ def _trained(report: Report, stage: str) -> list[int]:
     return [r.number for r in report.rounds if own & units_of(r.trainable)]
 
 
+def _planned(report: Report, stage: str) -> list[int]:
+    """The rounds to come in which it will train, as far as that is known."""
+    config = report.config
+    return [
+        number
+        for number in range(len(report.rounds) + 1, report.planned_rounds + 1)
+        if not decides_as_it_goes(config, number) and stage in plan_round(config, number).trainable
+    ]
+
+
 def _by_stage(report: Report) -> str:
     return "; ".join(
         f"{stage} {ranges(_trained(report, stage))}" for stage in report.config.network.stages
@@ -113,13 +138,9 @@ def _draw_stages(axes: Axes, report: Report) -> None:
     for stage, row in rows.items():
         trained = _trained(report, stage)
         axes.broken_barh(_bars(trained), (row - 0.34, 0.68), facecolor=BLUE, linewidth=0)
-        planned = [
-            number
-            for number in range(len(report.rounds) + 1, report.planned_rounds + 1)
-            if stage in plan_round(report.config, number).trainable
-        ]
+        planned = _bars(_planned(report, stage))
         axes.broken_barh(
-            _bars(planned), (row - 0.34, 0.68), facecolor="none", edgecolor=BLUE, linewidth=0.6
+            planned, (row - 0.34, 0.68), facecolor="none", edgecolor=BLUE, linewidth=0.6
         )
     axes.set_yticks(list(rows.values()), list(rows))
     axes.set_ylim(-0.6, len(rows) - 0.4)

@@ -15,7 +15,7 @@ from client.workspace import Workspace, open_workspace, training_samples
 from shared.errors import ProtocolError
 from shared.run.events import Event, SiteNote, listening
 from shared.settings.config import RunConfig
-from shared.settings.schedule import plan_round
+from shared.settings.schedule import plan_of_units, plan_round
 
 Open = Callable[..., tuple[Workspace, RunConfig]]
 
@@ -114,6 +114,23 @@ def test_a_deployed_site_trains_as_its_settings_say(open_folder: Open) -> None:
     for number in (2, 5, 9):
         with pytest.raises(ProtocolError, match="not that of the run's settings"):
             require_planned(workspace, config, plan_round(other, number))
+
+
+def test_a_deployed_site_holds_a_chosen_plan_to_the_budget(open_folder: Open) -> None:
+    workspace, config = open_folder(
+        deployed=True, schedule="dynamics", freeze_rate=0.5, round_budget=0.8
+    )
+    for units in ({"layer1.0", "layer4.0"}, {"layer2.0"}, set[str]()):
+        require_planned(workspace, config, plan_of_units(config, 3, {*units, "head"}, units))
+    # More units, the first one, more of the weights than the owner has approved; not even the head.
+    for units in (
+        {"layer1.0", "layer2.0", "layer3.0", "head"},
+        {"stem", "head"},
+        {"layer3.0", "layer4.0", "head"},
+        {"layer1.0"},
+    ):
+        with pytest.raises(ProtocolError, match="not that of the run's settings"):
+            require_planned(workspace, config, plan_of_units(config, 3, units, ()))
 
 
 def test_threads_are_capped(open_folder: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,15 @@ def test_every_round_is_told_with_what_trains_in_it(counts: dict[str, int], sche
     assert all(stages <= set(STAGES) for stages in by_round.values())
 
 
+def test_what_a_coordinator_may_choose_is_told() -> None:
+    config = RunConfig(schedule="dynamics", select="random", round_budget=0.25)
+    assert plan_in_words(config, Policy())[0] == (
+        "Trains in 30 rounds of resnet50: rounds 1 to 10 the head alone; rounds 11 to 30 the head "
+        "and at most 4 of the 16 units from layer1.0 to layer4.2, which the coordinator chooses "
+        "for each round (select=random) and which with the head hold at most 25 % of the weights."
+    )
+
+
 def test_the_finding_is_told_as_the_coordinators_word() -> None:
     words = plan_in_words(RunConfig(finding="viral\npneumonia"), Policy())
     assert words[0] == (

@@ -6,7 +6,13 @@ from dataclasses import asdict
 
 import pytest
 
-from server.disclosure.run_files import shown_calibration, shown_site, shown_summary
+from server.disclosure.run_files import (
+    shown_calibration,
+    shown_signals,
+    shown_site,
+    shown_summary,
+)
+from server.results.signals import Signals, UnitSignals
 from server.run.ledger import SiteRound
 from shared.metrics.histogram import Histogram
 
@@ -42,6 +48,17 @@ def test_times_of_all_sites_would_give_a_hidden_ones(scope: str, hides: bool) ->
     }  # fmt: skip
     seconds = shown_summary(summary)["seconds"]
     assert [seconds[key] is None for key in ("train", "evaluate", "total")] == [hides, hides, False]
+
+
+def test_the_log_loss_is_shown_with_the_totals_alone() -> None:
+    units = {"layer4.0": UnitSignals(0.0123, 0.25)}
+    exact = Signals(units, 0.6931471)
+    pooled = {"positives": 13, "negatives": 19}
+    assert shown_signals(None, pooled, totals=True) is None
+    assert shown_signals(exact, pooled, totals=True) == Signals(units, 0.7)
+    assert shown_signals(exact, pooled, totals=False) == Signals(units, None)
+    # Where the patients are not counted there is nothing to round by.
+    assert shown_signals(exact, {"positives": None}, totals=True) == Signals(units, None)
 
 
 def test_calibration_without_totals_has_keys_alone() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from server.results.signals import Signals, UnitSignals
 from server.run.ledger import RoundRecord
 from server.tracking.scalars import LAST, final_scalars, scalars
 
@@ -40,6 +41,18 @@ def test_each_stage_that_trains_has_its_rate(make_record: MakeRecord) -> None:
         "maximum_rate/layer2": 1e-4, "maximum_rate/layer3": 2.5e-4,
         "maximum_rate/layer4": 5e-4, "maximum_rate/head": 1e-3,
     }  # fmt: skip
+
+
+def test_signals_are_shown_where_there_are_some(make_record: MakeRecord) -> None:
+    units = {"layer4.0": UnitSignals(0.02, None), "head": UnitSignals(0.1, -0.25)}
+    before = scalars(make_record(2))
+    values = scalars(replace(make_record(2), signals=Signals(units, 0.6)))
+    assert {k: v for k, v in values.items() if k not in before} == {
+        "distance/layer4.0": 0.02, "distance/head": 0.1, "agreement/head": -0.25,
+        "validation/log_loss": 0.6,
+    }  # fmt: skip
+    hidden = scalars(replace(make_record(2), signals=Signals(units, None)))
+    assert "validation/log_loss" not in hidden
 
 
 def test_a_site_that_suppresses_its_values_does_not_appear(make_record: MakeRecord) -> None:

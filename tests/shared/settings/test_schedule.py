@@ -12,11 +12,9 @@ from shared.model.registry import backbone_of
 from shared.settings.config import RunConfig
 from shared.settings.schedule import (
     plan_round,
-    policy_for,
     stages_ever_thawed,
     thaw_index,
     total_rounds,
-    trainable_stages,
 )
 
 STAGES = backbone_of("micro").stages
@@ -143,14 +141,6 @@ def test_plans_are_complete(config: RunConfig) -> None:
         seen.append((plan.phase, plan.position, plan.length))
     probe = [("probe", i, config.probe_rounds) for i in range(config.probe_rounds)]
     assert seen == probe + [("fine-tune", i, config.rounds) for i in range(config.rounds)]
-
-
-@given(configs, st.data())
-def test_a_policy_looks_at_the_round_alone(config: RunConfig, data: st.DataObject) -> None:
-    number = data.draw(st.integers(1, total_rounds(config)))
-    history = data.draw(st.lists(st.none() | st.floats(0, 1), max_size=5))
-    assert policy_for(config)(number, history) == plan_round(config, number)
-    assert plan_round(config, number).trainable == trainable_stages(config, number - 1)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 1000))

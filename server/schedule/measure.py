@@ -1,0 +1,71 @@
+"""The signals of a round: what its average changed, and how far the sites agreed on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from server.aggregation.agreement import Agreement
+from server.federation.global_model import Reference
+from server.results.signals import UnitSignals
+from shared.metrics.classes.kinds import Counts
+from shared.metrics.log_loss import log_loss
+from shared.model.exchanged import batch_norm_statistics
+from shared.update.norm import sum_of_squares
+from shared.wire.arrays import Arrays
+
+_DIGITS = 3
+
+
+def agreement_of(reference: Reference, current: Arrays) -> Agreement:
+    """To be shown the updates of a round that trains these tensors."""
+    units = _weights_by_unit(reference, current)
+    shapes = {key: current[key].shape for key in units}
+    return Agreement(shapes, units)
+
+
+def unit_signals(
+    reference: Reference, before: Arrays, after: Arrays, agreement: Agreement
+) -> dict[str, UnitSignals]:
+    """Of each unit that trained; `before` and `after` are its tensors minus the base's."""
+    moved: dict[str, float] = {}
+    size: dict[str, float] = {}
+    for key, unit in _weights_by_unit(reference, before).items():
+        base = reference.base.state[key].numpy()
+        moved[unit] = moved.get(unit, 0.0) + sum_of_squares(after[key] - before[key])
+        size[unit] = size.get(unit, 0.0) + sum_of_squares(base + before[key])
+    agreed = agreement.result()
+    return {
+        unit: UnitSignals(_significant(_relative(moved[unit], size[unit])), _rounded(agreed[unit]))
+        for unit in moved
+    }
+
+
+def pooled_log_loss(counts: Counts) -> float | None:
+    """Of all sites' validation patients; None without any."""
+    found = log_loss(counts)
+    return None if found is None else found.mean
+
+
+def _weights_by_unit(reference: Reference, arrays: Arrays) -> Mapping[str, str]:
+    """The unit of each tensor by which it is judged.
+
+    Its matrices and convolutions; of a unit that is a norm alone its scales and biases.
+    """
+    backbone = reference.network.backbone
+    parameters = arrays.keys() - batch_norm_statistics(reference.network)
+    units = {key: backbone.unit_of(key).name for key in arrays if key in parameters}
+    having = {unit for key, unit in units.items() if arrays[key].ndim > 1}
+    return {k: unit for k, unit in units.items() if arrays[k].ndim > 1 or unit not in having}
+
+
+def _relative(moved: float, size: float) -> float:
+    return math.sqrt(moved / size) if size > 0 else float(moved > 0)
+
+
+def _significant(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)

@@ -1,0 +1,91 @@
+"""The plan of the next round, from the settings and the rounds so far.
+
+A policy is a pure function of the round and of the ledger, so that a run that is continued decides
+as one that was not interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from server.federation.global_model import Reference
+from server.run.ledger import RoundRecord
+from server.schedule.select import Choice, Past, Seen, select_units
+from shared.errors import ConfigError
+from shared.model.manifest import sizes_of_units
+from shared.run.events import Noted, Warned, emit
+from shared.settings.config import RunConfig
+from shared.settings.dynamics import Budget, Sizes, candidates
+from shared.settings.schedule import Plan, decides_as_it_goes, plan_of_units, plan_round
+
+History = Sequence[RoundRecord]
+"""The rounds before, in order."""
+Policy = Callable[[int, History], Plan]
+
+
+def policy_for(config: RunConfig, reference: Reference) -> Policy:
+    """The policy that `schedule` names."""
+    sizes = sizes_of_units(reference.network, config.batch_norm)
+
+    def policy(round_number: int, history: History) -> Plan:
+        if not decides_as_it_goes(config, round_number):
+            return plan_round(config, round_number)
+        return _decide(config, sizes, round_number, history)
+
+    return policy
+
+
+def check_budget(config: RunConfig, reference: Reference) -> None:
+    """Say what the budget leaves out; ConfigError where it leaves no unit but the head."""
+    if config.schedule != "dynamics":
+        if _own_settings(config) != _own_settings(RunConfig()):
+            emit(Warned("select, freeze-rate and round-budget need schedule=dynamics."))
+        return
+    if config.rounds == 0:
+        return
+    sizes = sizes_of_units(reference.network, config.batch_norm)
+    budget = Budget.of(config, sizes)
+    outside = [unit for unit in candidates(config) if not budget.admits([unit], sizes)]
+    if len(outside) == len(candidates(config)):
+        least = budget.head + min(sizes[unit] for unit in outside)
+        raise ConfigError(
+            f"round-budget is {config.round_budget:g}, in which no unit of {config.backbone} fits "
+            f"beside the head; set it to {_above(least / sum(sizes.values()))} or more, or "
+            "schedule=probe."
+        )
+    if outside:
+        emit(
+            Noted(
+                f"Larger than round-budget={config.round_budget:g} allows, so never trained: "
+                f"{', '.join(outside)}."
+            )
+        )
+
+
+def _decide(config: RunConfig, sizes: Sizes, number: int, history: History) -> Plan:
+    head = config.network.head
+    choice = Choice(number, candidates(config), sizes, Budget.of(config, sizes), config.seed)
+    past = past_of(config, history[: number - 1])
+    chosen = select_units(config.select, choice, past)
+    return plan_of_units(config, number, {*chosen, head}, {*past, head})
+
+
+def past_of(config: RunConfig, history: History) -> Past:
+    """What each unit that has trained showed when it last did."""
+    past: dict[str, Seen] = {}
+    for record in history:
+        signals = record.signals.units if record.signals else {}
+        for unit in sorted(config.network.units_of(record.plan["trainable"])):
+            own = signals.get(unit)
+            distance, agreement = (own.distance, own.agreement) if own else (None, None)
+            past[unit] = Seen(record.round, distance, agreement)
+    return past
+
+
+def _own_settings(config: RunConfig) -> tuple[str, float, float]:
+    return config.select, config.freeze_rate, config.round_budget
+
+
+def _above(share: float) -> str:
+    """The share, rounded up to a decimal that allows it."""
+    return f"{int(share * 1000 + 1) / 1000:g}"

@@ -1,0 +1,66 @@
+"""`schedule=dynamics`, as far as its settings say: which units may train, and how many of them.
+
+Which of them a round trains is decided by the coordinator (`server/schedule`). What holds whatever
+it decides follows from the settings alone, so that a site can refuse a plan that its owner has not
+approved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.settings.config import RunConfig
+
+Sizes = Mapping[str, int]
+"""How many values travel of each unit of a network, its head included."""
+
+
+def candidates(config: RunConfig) -> tuple[str, ...]:
+    """The units that a round may train beside the head, in network order.
+
+    All but the first one, which stays frozen: its updates are the largest beside its weights
+    whatever the images show, so that a rule would train hardly anything else.
+    """
+    return tuple(unit.name for unit in config.network.units[1:-1])
+
+
+def most_units(config: RunConfig) -> int:
+    """How many of the candidates a round trains at most; at least one."""
+    units = len(candidates(config))
+    # The share is a decimal that binary floats miss by a hair (0.9 x 10), hence the rounding.
+    return units - math.floor(round(config.freeze_rate * units, 9))
+
+
+def typical_units(config: RunConfig) -> tuple[str, ...]:
+    """As many candidates as a round may train, spread evenly: for estimates of time and bytes."""
+    units, count = candidates(config), most_units(config)
+    return tuple(units[(2 * n + 1) * len(units) // (2 * count)] for n in range(count))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a round may train."""
+
+    units: int
+    """Most units beside the head."""
+    values: int
+    """Most values of all that trains, the head included."""
+    head: int
+    """Values of the head, which always trains."""
+
+    @classmethod
+    def of(cls, config: RunConfig, sizes: Sizes) -> Budget:
+        """The budget of these settings for a network of these sizes."""
+        values = math.floor(round(config.round_budget * sum(sizes.values()), 9))
+        return cls(most_units(config), values, sizes[config.network.head])
+
+    def admits(self, units: Collection[str], sizes: Sizes) -> bool:
+        """Whether these units may train together, beside the head; the head alone always may."""
+        if not units:
+            return True
+        values = self.head + sum(sizes[unit] for unit in units)
+        return len(units) <= self.units and values <= self.values

@@ -1,0 +1,86 @@
+"""The page of a run with schedule=dynamics: units by rounds, and the signals behind them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.report.page import run_page
+from server.report.read import read_report
+from server.results.shown import Shown
+from server.results.signals import Signals, UnitSignals
+from server.run.ledger import append_round, read_rounds
+from shared.protocol.plan import plan_to_values
+from shared.settings.schedule import plan_of_units
+
+Tables = Callable[[Any], dict[str, list[list[str]]]]
+TRAINED = (set(), {"layer1.0", "layer3.0"}, {"layer2.0", "layer4.0"}, {"layer1.0", "layer4.0"})
+
+
+@pytest.fixture
+def run(make_run: Callable[..., Path]) -> Path:
+    """Four rounds; the last has a unit without signals."""
+    folder = make_run(schedule="dynamics", freeze_rate=0.5, select="coherence", round_budget=0.9)
+    config = read_report(folder).config
+    ledger = folder / "ledger.jsonl"
+    records = read_rounds(ledger)
+    ledger.unlink()
+    ever: set[str] = {"head"}
+    for record, units in zip(records, TRAINED, strict=True):
+        plan = plan_of_units(config, record.round, {*units, "head"}, ever)
+        ever |= units
+        signals = {
+            unit: UnitSignals(0.001 * record.round, -0.25 if unit == "layer3.0" else 0.5)
+            for unit in sorted({*units, "head"})
+            if (unit, record.round) != ("layer4.0", 4)
+        }
+        shown = dataclasses.replace(
+            record, plan=plan_to_values(plan), signals=Signals(signals, 0.693147)
+        )
+        append_round(ledger, Shown(shown))
+    return folder
+
+
+def test_the_table_has_each_unit(
+    run: Path, read_page: Callable[[str], Any], tables: Tables
+) -> None:
+    page = read_page(run_page(read_report(run)))
+    rows = tables(page)["Units, and their signals when they last trained"]
+    assert rows[1:] == [
+        ["head", "1 to 4", "0.004", "+0.50"],
+        ["layer4.0", "3 to 4", "", ""],
+        ["layer3.0", "2", "0.002", "-0.25"],
+        ["layer2.0", "3", "0.003", "+0.50"],
+        ["layer1.0", "2, 4", "0.004", "+0.50"],
+        ["stem", "never", "", ""],
+    ]
+    stages = tables(page)["Stages of which units have trained"]
+    assert [row[:2] for row in stages[2:4]] == [["layer4", "3 to 4"], ["layer3", "2"]]
+    text = page.text
+    assert "the units on whose updates the sites agreed most" in text
+    assert "at most 90\u00a0% of the network's weights" in text
+    (drawn,) = [
+        svg for svg in page.all("svg") if "units-title" in svg.attributes.get("aria-labelledby", "")
+    ]
+    assert "layer1.0 2, 4; layer2.0 3" in drawn.text
+
+
+def test_a_page_for_others_shows_no_exact_log_loss(
+    run: Path, read_page: Callable[[str], Any], tables: Tables
+) -> None:
+    shown = [r.signals for r in read_report(run, for_others=True).rounds]
+    assert all(one is not None and one.log_loss in (None, 0.7, 0.69) for one in shown)
+    assert all(one is not None and one.units for one in shown)
+    own = [r.signals for r in read_report(run, 0).rounds]
+    assert [one and one.log_loss for one in own] == [0.693147] * 4
+
+
+def test_other_schedules_have_no_such_section(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    assert "units-title" not in run_page(read_report(folder))
+    assert "signals" not in json.loads((folder / "ledger.jsonl").read_text().splitlines()[0])
