@@ -104,6 +104,8 @@ def refused_training(policy: Policy, config: RunConfig, train: tuple[Sample, ...
     if patients < policy.least_training_patients:
         limit = numbers(policy.least_training_patients)
         found.append(Refusal("least-training-patients", limit, None, f"here are {patients}"))
+    if config.schedule == "logistic":  # it has no steps: `schedules` alone allows it
+        return found
     if steps < policy.least_steps:
         detail = f"a round here has {steps}"
         found.append(Refusal("least-steps", numbers(policy.least_steps), asked, detail))

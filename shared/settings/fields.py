@@ -32,8 +32,9 @@ class Settings:
     schedule: str = setting(
         "progressive",
         "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
-        "head alone",
-        choices=("progressive", "full", "probe"),
+        "head alone; logistic: the baseline, in one round and without training, the mean of the "
+        "sites' logistic regressions on the base's features",
+        choices=("progressive", "full", "probe", "logistic"),
     )
     rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
     probe_rounds: int = setting(
@@ -65,6 +66,13 @@ class Settings:
     )
     weight_decay: float = setting(1e-4, "weight decay of the backbone", minimum=0.0, maximum=1.0)
     weight_decay_head: float = setting(1e-5, "weight decay of the head", minimum=0.0, maximum=1.0)
+    logistic_c: float = setting(
+        1.0,
+        "with schedule=logistic: the inverse of the L2 penalty, scikit-learn's C; smaller is "
+        "stricter",
+        minimum=1e-6,
+        maximum=1e6,
+    )
     batch_size: int = setting(8, "images a step", minimum=1, maximum=100_000)
     sampling: str = setting(
         "balanced",
