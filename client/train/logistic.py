@@ -20,7 +20,7 @@ from shared.outcome.outcome import Outcome
 from shared.settings.config import RunConfig
 from shared.settings.logistic import MOST_ITERATIONS
 
-_TOLERANCE = 1e-6
+_TOLERANCE = 1e-8
 """Largest slope of the mean loss at which a fit has arrived."""
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server.terminal.progress import as_rounded
+from server.terminal.rough import rounds_in_words
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import are_hidden, shown_totals
 
@@ -17,7 +18,8 @@ _COLUMNS = ("AUROC", "95 % CI", "balanced accuracy", "F1", *(one.word for one in
 
 def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> None:
     """Pooled and per-site metrics, megabytes against a full exchange, where the folder is."""
-    table = Table(title=f"Final model after {summary['rounds']} rounds, validation patients")
+    rounds = rounds_in_words(summary["rounds"])
+    table = Table(title=f"Final model after {rounds}, validation patients")
     table.add_column("site")
     for column in _COLUMNS:
         table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)

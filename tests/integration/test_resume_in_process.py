@@ -34,6 +34,7 @@ MODES: dict[str, dict[str, Any]] = {
     "fedadam": {"strategy": "fedadam"},
     "local": {"batch_norm": "local"},
     "int8": {"update_dtype": "int8"},
+    "logistic": {"schedule": "logistic"},
 }
 
 

@@ -33,9 +33,9 @@ def _stages(report: Report) -> Html:
     for stage in reversed(report.config.network.stages):
         rounds = [plan.round for plan in plans if stage in plan.trainable]
         rates = [plan.rates[stage] for plan in plans if stage in plan.trainable]
-        rows.append(
-            (stage, ranges(rounds), f"{max(rates):g}") if rates else (stage, "never", "frozen")
-        )
+        # A fit has no rate.
+        rate = f"{max(rates):g}" if any(rates) else "fitted" if rates else "frozen"
+        rows.append((stage, ranges(rounds) if rates else "never", rate))
     caption = "Stages as planned" if not report.finished else "Stages"
     head = ("stage", "trains in rounds", "maximum learning rate")
     return element(
@@ -55,6 +55,8 @@ def _schedule(report: Report, plans: Sequence[Plan]) -> str:
         "marked stages train and are sent.",
         "full": "The head trains alone at first, then all stages train; only what trains is sent.",
         "probe": "Only the head trains and is sent.",
+        "logistic": "The head is the mean of the sites' logistic regressions on the features of "
+        "the network before it; only the head is sent.",
     }[report.config.schedule]
     initial = "random" if report.config.weights == "random" else "pretrained"
     return (
