@@ -96,7 +96,11 @@ def _of_site(costs: _Costs, workspace: Workspace, config: RunConfig) -> list[flo
     samples = training_samples(workspace, config)
     rounds = range(1, total_rounds(config) + 1)
     plans = [plan_round(config, number) for number in rounds]
-    training = _training(costs, samples.train, plans, config)
+    training = (
+        [len(samples.train) * costs.evaluate]
+        if config.schedule == "logistic"
+        else _training(costs, samples.train, plans, config)
+    )
     evaluated = len(samples.validation) * costs.evaluate
     shares = [_evaluated_share(config, done) for done in (0, *rounds)]
     if config.feature_cache != "off":

@@ -41,7 +41,7 @@ LIGHT = [
     ("site", "key", "north"), ("site", "log", "north"), ("site", "log", "north", "--json"),
 ]  # fmt: skip
 """What a person types and waits for, and what has nothing to compute."""
-HEAVY = {"torch", "flwr", "numpy", "pydicom", "mlflow", "tensorboard"}
+HEAVY = {"torch", "flwr", "numpy", "sklearn", "pydicom", "mlflow", "tensorboard"}
 ESCAPE = "\x1b"
 Here = Callable[..., tuple[int, str, str]]
 

@@ -85,7 +85,7 @@ def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None
     """
     if not workspace.deployed:
         return
-    network = shared_model(config.backbone, config.dropout, workspace.device)
+    network = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
     if not allows(config, plan, sizes_of_units(network, config.batch_norm)):
         raise ProtocolError(f"the plan of round {plan.round} is not that of the run's settings")
 
@@ -107,6 +107,8 @@ def refused_training(policy: Policy, config: RunConfig, train: tuple[Sample, ...
     if patients < policy.least_training_patients:
         limit = numbers(policy.least_training_patients)
         found.append(Refusal("least-training-patients", limit, None, f"here are {patients}"))
+    if config.schedule == "logistic":  # it has no steps: `schedules` alone allows it
+        return found
     if steps < policy.least_steps:
         detail = f"a round here has {steps}"
         found.append(Refusal("least-steps", numbers(policy.least_steps), asked, detail))

@@ -74,6 +74,20 @@ def evaluation_features(
                     boundary, passes)  # fmt: skip
 
 
+def base_features(
+    workspace: Workspace, config: RunConfig, model: Network, samples: Sequence[Sample]
+) -> FeatureSet:
+    """What enters the head for the images as they are, in float32.
+
+    All of `model` before the head must be the base's. Evaluation asks for the same of its images.
+    """
+    head = config.network.head
+    prefix = Prefix(model.eval(), full_precision(workspace.device), torch.float32)
+    # This run goes through them once, but other folds and seeds want the same images again.
+    return _prepare(workspace, config, samples, plain_views(config), prefix,
+                    head, {head: 2})  # fmt: skip
+
+
 def _is_base(config: RunConfig, boundary: Part, untouched: Collection[str]) -> bool:
     """Whether there are units before the boundary and they are the base's, as keys assume."""
     before = config.network.before(boundary)
@@ -107,5 +121,7 @@ def _prepare(
         step=lambda: emit(StepDone(workspace.name)),
         problem=lambda sentence: tell_owner(workspace.name, sentence),
     )
+    if config.feature_cache == "off":
+        return FeatureSet(samples, views, prefix, boundary, keys[boundary], stores, kept=False)
     request = Request(samples, views, prefix, keys, passes, stores)
     return prepare_features(request, boundary, workspace.feature_decisions, watcher)

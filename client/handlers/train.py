@@ -19,9 +19,10 @@ from client.exchange import (
 )
 from client.handlers.check import check_run, require_planned
 from client.handlers.evaluate import evaluate_here, must_suppress
-from client.handlers.features import evaluation_features, training_features
+from client.handlers.features import base_features, evaluation_features, training_features
 from client.model.device import peak_memory
 from client.model.frozen import base_units, digest_of_frozen
+from client.train.logistic import fit_head
 from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, training_samples
@@ -153,6 +154,9 @@ def _train(
     before: SiteState,
     untouched: Collection[str],
 ) -> Trained:
+    if config.schedule == "logistic":
+        emit(SiteBusy(workspace.name, "fitting", 0))
+        return fit_head(model, base_features(workspace, config, model, samples), config)
     set_trainable(model, request.plan.trainable, config.batch_norm)
     features = training_features(workspace, config, model, untouched, request.plan, samples)
     steps = len(batch_positions(len(samples), config.batch_size)) * config.local_epochs

@@ -39,7 +39,10 @@ class Policy:
     # What a round's update may be made of. Plain SGD at a small rate adds up to one gradient of
     # all patients however many steps it takes; AdamW divides each step by its own size.
     optimizers: tuple[str, ...] = _rule(("adamw",), "choices", "optimizer")
-    schedules: tuple[str, ...] = _rule(choices_of("schedule"), "choices", "schedule")
+    # A logistic regression is, too: its weights are a sum over all patients' features.
+    schedules: tuple[str, ...] = _rule(
+        tuple(one for one in choices_of("schedule") if one != "logistic"), "choices", "schedule"
+    )
     batch_norms: tuple[str, ...] = _rule(choices_of("batch_norm"), "choices", "batch_norm")
     samplings: tuple[str, ...] = _rule(choices_of("sampling"), "choices", "sampling")
     augmentations: tuple[str, ...] = _rule(choices_of("augmentation"), "choices", "augmentation")

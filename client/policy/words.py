@@ -18,6 +18,7 @@ from shared.settings.schedule import (
     plan_round,
     statistics_stay_at_sites,
     total_rounds,
+    trains_body,
 )
 from shared.update.registry import in_words
 
@@ -47,6 +48,11 @@ def _predicts(config: RunConfig) -> Iterator[str]:
 
 
 def _trains(config: RunConfig) -> str:
+    if config.schedule == "logistic":
+        return (
+            f"Trains nothing: in one round the head of {config.backbone} becomes a logistic "
+            "regression on what the pretrained network makes of the images."
+        )
     parts = [
         f"{_rounds(first, last)} "
         + (_chosen(config) if decides_as_it_goes(config, first) else _named(stages, config))
@@ -91,6 +97,14 @@ def _named(stages: tuple[Part, ...], config: RunConfig) -> str:
 
 
 def _how(config: RunConfig) -> str:
+    if config.schedule == "logistic":
+        alike = ", both classes weighted alike" if config.sampling == "balanced" else ""
+        return (
+            f"The fit takes all training images at once, as they are, at {config.image_size} px, "
+            f"with an L2 penalty (logistic-c is {config.logistic_c:g}){alike}. What leaves is a "
+            "sum of the network's features of all training images, each weighted by how far the "
+            "fit misses the image's outcome."
+        )
     return (
         f"Each round takes {config.local_epochs} pass{'es' if config.local_epochs > 1 else ''} "
         f"over the training images at {config.image_size} px with {config.optimizer}, "
@@ -104,7 +118,7 @@ def _leaves_each_round(config: RunConfig) -> str:
         "average": ", their BatchNorm means and variances",
         "local": " (BatchNorm statistics stay here)",
         "frozen": "",
-    }[config.batch_norm]
+    }[config.batch_norm if trains_body(config) else "frozen"]
     return (
         "Leaves this site after each round, and again where a round is repeated: the changes of "
         f"the trained weights {in_words(config)}{statistics}; exact numbers of training "

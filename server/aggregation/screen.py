@@ -9,8 +9,9 @@ Three rules, from the plainest to the finest:
 
 - A variance is not negative.
 - A change has a plausible size, whoever else takes part: weights by what AdamW can do in so many
-  steps (after Kingma & Ba, arXiv:1412.6980, section 2.1), everything else by its size before. This
-  is all that can be said with two sites, of which neither is a majority.
+  steps (after Kingma & Ba, arXiv:1412.6980, section 2.1) or, of a logistic regression, by what its
+  penalty allows; everything else by its size before. This is all that can be said with two sites,
+  of which neither is a majority.
 - From three sites on, it is at most `factor` times the median of the others' changes. A site that
   takes more steps may go farther, in proportion. Where the others hardly change a group, the median
   counts as NEGLIGIBLE, so that noise is not compared with noise.
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.model.backbone import Backbone, Part
+from shared.settings.logistic import longest_head
 from shared.settings.rates import MOMENTUM_LOW
 from shared.update.norm import sum_of_squares
 
@@ -72,6 +74,9 @@ class Reach:
     """Maximum learning rate of each stage."""
     adaptive: bool
     """AdamW, whose steps are bounded by the rate; of plain SGD the rate says nothing."""
+    fitted: float = 0.0
+    """`logistic-c` where the head is a logistic regression, whose penalty bounds it; sites are then
+    compared by their images instead of steps. 0: the stages are trained."""
 
 
 def stage_rates(backbone: Backbone, rates: Mapping[Part, float]) -> dict[str, float]:
@@ -142,6 +147,10 @@ class Screen:
         stage, kind = group
         if kind in _STATISTICS:
             return MOST_GROWTH_OF_STATISTICS * self._scale(group)
+        if self.reach.fitted:
+            longest = longest_head(self.reach.fitted, steps)
+            values = self.backbone.features if kind == "weights" else 1
+            return longest / math.sqrt(values) + self.before[group]
         trained: float = self.reach.rates.get(stage, 0.0) * steps
         if self.reach.adaptive:  # weight decay pulls to zero, by less than what is there
             return trained * _ADAM_STEP + self.before[group]

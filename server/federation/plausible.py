@@ -10,6 +10,7 @@ from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import Scope
 from shared.protocol.train import TrainReply
 from shared.settings.config import RunConfig
+from shared.settings.logistic import MOST_ITERATIONS
 
 MOST_IMAGES_OF_A_PATIENT = 1000
 """A child of an intensive care unit may have a hundred radiographs and more."""
@@ -25,6 +26,12 @@ def require_plausible_site(site: SiteDescription) -> None:
 def require_plausible_training(reply: TrainReply, site: SiteDescription, config: RunConfig) -> None:
     """ProtocolError where a round's numbers do not fit each other or what the site said before."""
     _require_images(reply.images, reply.patients)
+    if config.schedule == "logistic":
+        if reply.steps > MOST_ITERATIONS:
+            raise ProtocolError(
+                f"it says that its fit took more than {MOST_ITERATIONS:,} iterations"
+            )
+        return require_plausible_evaluation(reply.histogram, site, config, "validation")
     most = math.ceil(reply.images / config.batch_size) * config.local_epochs
     if reply.steps > most:
         raise ProtocolError(

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server.terminal.progress import as_rounded
+from server.terminal.rough import rounds_in_words
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import KIND
 
@@ -33,7 +34,7 @@ def print_classes(console: Console, summary: Mapping[str, Any]) -> None:
     """A row for each site, and a row for each class, cut or label at all sites together."""
     kind = summary["pooled"][KIND]
     table = Table(
-        title=f"Final model after {summary['rounds']} rounds, validation patients",
+        title=f"Final model after {rounds_in_words(summary['rounds'])}, validation patients",
         caption=_MEANS[kind],
     )
     table.add_column("site")

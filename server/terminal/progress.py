@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from server.terminal.rough import time_in_words
+from server.terminal.rough import rounds_in_words, time_in_words
 from shared.run.events import (
     Downloading,
     Event,
@@ -64,7 +64,7 @@ def describe(event: Event) -> str | None:
         case RunStarted(run, sites, rounds, done, folder):
             begin = f"continues after round {done}" if done else "begins"
             names = ", ".join(sites) if len(sites) <= _NAMED else f"{len(sites)} sites"
-            return f"Run {run} {begin}: {rounds} rounds with {names}. Folder: {folder}"
+            return f"Run {run} {begin}: {rounds_in_words(rounds)} with {names}. Folder: {folder}"
         case RoundFinished(round_number, rounds, loss, auroc, size, seconds, left):
             return (
                 f"Round {round_number}/{rounds}: loss {loss_in_words(loss)}, "

@@ -18,3 +18,8 @@ def time_in_words(seconds: float) -> str:
 def megabytes_in_words(size: float) -> str:
     """So many bytes as megabytes, two significant digits."""
     return f"{float(f'{size / 1e6:.2g}'):,.10g} MB"
+
+
+def rounds_in_words(rounds: int) -> str:
+    """A number of rounds: `1 round`, `30 rounds`."""
+    return f"{rounds} round{'' if rounds == 1 else 's'}"

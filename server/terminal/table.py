@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server.terminal.classes import cells_of_classes, interval, number, print_classes
+from server.terminal.rough import rounds_in_words
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import KIND, are_hidden, shown_totals
 
@@ -41,7 +42,9 @@ def _has_undefined(summary: Mapping[str, Any]) -> bool:
 
 
 def _print_finding(console: Console, summary: Mapping[str, Any]) -> None:
-    table = Table(title=f"Final model after {summary['rounds']} rounds, validation patients")
+    table = Table(
+        title=f"Final model after {rounds_in_words(summary['rounds'])}, validation patients"
+    )
     table.add_column("site")
     for column in _COLUMNS:
         table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from server.federation.global_model import Reference
-from server.terminal.rough import megabytes_in_words, time_in_words
+from server.terminal.rough import megabytes_in_words, rounds_in_words, time_in_words
 from shared.settings.config import RunConfig
 from shared.settings.ending import probe_parts, probe_round
 from shared.settings.schedule import plan_round, stages_ever_thawed, total_rounds
@@ -54,8 +54,9 @@ def estimate_in_words(seconds: Sequence[float] | None, size: float, rounds: int)
             "is estimated from the rounds so far."
         )
     return (
-        f"Estimate: about {time_in_words(sum(seconds))} for {rounds} rounds, and {megabytes}. "
-        "Measured on one batch of the first site's images on this machine, as busy as it is now."
+        f"Estimate: about {time_in_words(sum(seconds))} for {rounds_in_words(rounds)}, and "
+        f"{megabytes}. Measured on one batch of the first site's images on this machine, as busy "
+        "as it is now."
     )
 
 

@@ -117,7 +117,8 @@ def _intake(
     config = federation.config
     base = federation.reference.base.state
     received = ((key, base[key].numpy() + value) for key, value in current.items())
-    reach = Reach(stage_rates(config.network, plan.rates), config.optimizer == "adamw")
+    fitted = config.logistic_c if config.schedule == "logistic" else 0.0
+    reach = Reach(stage_rates(config.network, plan.rates), config.optimizer == "adamw", fitted)
     screen = Screen.of(received, reach, config.update_screen_factor, config.network)
     rules = Rules(config.update_screen, config.max_weight_share)
     return Intake(
@@ -166,7 +167,8 @@ def _read(
             f"{site.name} trains on more images than it had when it joined; in this run it "
             "counts as it did then."
         )
-    intake.add(reply.site, arrays, weight, reply.steps)
+    fitted = federation.config.schedule == "logistic"
+    intake.add(reply.site, arrays, weight, reply.images if fitted else reply.steps)
     return replace(reply, delta=ArrayRecord())
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from shared.errors import ConfigError
 from shared.model.backbone import Backbone
 from shared.model.registry import backbone_of
+from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 from shared.outcome.registry import parse_outcome
 from shared.settings.fields import Settings
@@ -50,8 +51,9 @@ class RunConfig(Settings):
                 f"fold is {self.fold} and folds {self.folds}; folds must be 0 or at least 2, and "
                 "fold less than that."
             )
-        if self.rounds + self.probe_rounds == 0:
+        if self.rounds + self.probe_rounds == 0 and self.schedule != "logistic":
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
+        self._require_one_combination()
         self._require_maps_to_normalise()
         if self.image_size % self.network.patch:
             raise ConfigError(
@@ -91,6 +93,21 @@ class RunConfig(Settings):
                 f"batch-size is 1 and image-size {self.image_size}: {stage}'s feature maps are "
                 "then single values, of which BatchNorm takes no statistics; set batch-size to 2 "
                 f"or more, image-size to {network.single_up_to + 1} or more, or batch-norm=frozen."
+            )
+
+    def _require_one_combination(self) -> None:
+        """ConfigError where a logistic regression cannot be fitted, or not in its only round."""
+        if self.schedule == "logistic" and self.predicts != BINARY:
+            raise ConfigError(
+                "schedule=logistic is for a finding that a patient has or has not; outcome is "
+                f"'{self.outcome}'. Choose another schedule."
+            )
+        once = ("fedavg", "fedmedian", "fedtrimmedavg", "krum")
+        if self.schedule == "logistic" and self.strategy not in once:
+            raise ConfigError(
+                f"strategy is {self.strategy}, which takes a step from the initial head in each "
+                "round; with schedule=logistic the sites' heads are combined once, by "
+                f"{', '.join(once[:-1])} or {once[-1]}."
             )
 
     @property

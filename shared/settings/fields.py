@@ -33,8 +33,9 @@ class Settings:
         "progressive",
         "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
         "head alone; dynamics: the coordinator chooses the units of each round by what training "
-        "has shown so far",
-        choices=("progressive", "full", "probe", "dynamics"),
+        "has shown so far; logistic: the baseline, in one round and without training, the mean of "
+        "the sites' logistic regressions on the base's features",
+        choices=("progressive", "full", "probe", "dynamics", "logistic"),
     )
     select: str = setting(
         "distance",
@@ -103,6 +104,13 @@ class Settings:
     )
     weight_decay: float = setting(1e-4, "weight decay of the backbone", minimum=0.0, maximum=1.0)
     weight_decay_head: float = setting(1e-5, "weight decay of the head", minimum=0.0, maximum=1.0)
+    logistic_c: float = setting(
+        1.0,
+        "with schedule=logistic: the inverse of the L2 penalty, scikit-learn's C; smaller is "
+        "stricter",
+        minimum=1e-6,
+        maximum=1e6,
+    )
     batch_size: int = setting(8, "images a step", minimum=1, maximum=100_000)
     sampling: str = setting(
         "balanced",

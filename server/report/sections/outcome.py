@@ -40,6 +40,7 @@ def outcome(report: Report) -> Html:
         paragraph(f"FedThaw, report of a run{identifier}", class_="kicker"),
         element("h1", title_of(report)),
         paragraph(sentence(report), class_="outcome"),
+        _baseline(report) if report.config.schedule == "logistic" else None,
         None if report.finished else _unfinished(report),
         _few_patients(metrics) if metrics else None,
         paragraph(quick_look(report.config), class_="notice") if report.config.quick else None,
@@ -62,12 +63,14 @@ def sentence(report: Report) -> str:
 
 
 def _who(report: Report, sites: int) -> str:
+    fitted = report.config.schedule == "logistic"
+    model, made = ("logistic regression", "fitted") if fitted else ("model", "trained")
     if report.config.pooled:
         given = in_words(len(report.config.site_folders), "site", "sites")
-        return f"One model was trained on all data of {given} as if in one place,"
+        return f"One {model} was {made} on all data of {given} as if in one place,"
     if sites == 1:
-        return "One site trained a model by itself"
-    return f"{capitalised(in_words(sites, 'site', 'sites'))} trained one model"
+        return f"One site {made} a {model} by itself"
+    return f"{capitalised(in_words(sites, 'site', 'sites'))} {made} one {model}"
 
 
 def _at(report: Report) -> str:
@@ -84,6 +87,15 @@ def _at(report: Report) -> str:
         advice=report.finished,
     )  # fmt: skip
     return f"in {patients:,} {cohort.title} {which} {found}"
+
+
+def _baseline(report: Report) -> Html:
+    network = "a random network" if report.config.weights == "random" else "the pretrained network"
+    return paragraph(
+        f"A baseline: features of {network}, logistic regression. Nothing before the head was "
+        "trained.",
+        class_="notice",
+    )
 
 
 def _unfinished(report: Report) -> Html:

@@ -40,9 +40,11 @@ def _stages(report: Report) -> Html:
         rates = [
             maximum_rate(config, stage, probing=number <= config.probe_rounds) for number in rounds
         ]
-        rows.append(
-            (stage, ranges(rounds), f"{max(rates):g}") if rates else (stage, "never", "frozen")
-        )
+        if config.schedule == "logistic" and rates:
+            rate = "fitted"  # which has no rate
+        else:
+            rate = f"{max(rates):g}" if rates else "frozen"
+        rows.append((stage, ranges(rounds) if rates else "never", rate))
     caption = "Stages as planned" if not report.finished else "Stages"
     if config.schedule == "dynamics":
         caption = "Stages of which units have trained"
@@ -66,6 +68,8 @@ def _schedule(report: Report, plans: Sequence[Plan]) -> str:
         "probe": "Only the head trains and is sent.",
         "dynamics": "After rounds of the head alone the coordinator chooses the units of each "
         "round; only what trains is sent back.",
+        "logistic": "The head is the mean of the sites' logistic regressions on the features of "
+        "the network before it; only the head is sent.",
     }[report.config.schedule]
     initial = "random" if report.config.weights == "random" else "pretrained"
     if report.config.schedule == "dynamics":

@@ -171,6 +171,23 @@ def test_each_rule_refuses_it_alone(open_hospital: Open, kept: str) -> None:
         describe_site(workspace, config, "run-1")
 
 
+def test_a_logistic_regression_is_for_sites_that_allow_it_by_name(open_hospital: Open) -> None:
+    """It takes all images at once, so the rules about steps say nothing of it."""
+    settings = {"schedule": "logistic", "optimizer": "adamw", "batch_size": 8, "folds": 0}
+    workspace, config = open_hospital({}, **settings)
+    with pytest.raises(PolicyError) as caught:
+        describe_site(workspace, config, "run-1")
+    assert caught.value.shareable.endswith(
+        "schedules is progressive, full, probe and the run asks for schedule=logistic"
+    )
+    workspace, config = open_hospital({"schedules": '["logistic"]'}, **settings | {"batch_size": 9})
+    assert describe_site(workspace, config, "run-1").images > 0
+    few = {"schedules": '["logistic"]', "least-training-patients": "100"}
+    workspace, config = open_hospital(few, **settings)
+    with pytest.raises(PolicyError, match="least-training-patients is 100"):
+        describe_site(workspace, config, "run-1")
+
+
 def test_where_all_other_rules_are_off_no_two_runs_differ_by_few_patients(
     open_hospital: Open,
 ) -> None:

@@ -70,6 +70,18 @@ def test_the_finding_is_told_as_the_coordinators_word() -> None:
     assert words[-1] == "Differs from the default: nothing."
 
 
+def test_a_logistic_regression_in_words() -> None:
+    config = RunConfig(schedule="logistic", logistic_c=0.5)
+    words = plan_in_words(config, Policy(schedules=("logistic",)))
+    assert words[0].startswith("Trains nothing: in one round the head of resnet50 becomes a")
+    assert "all training images at once" in words[1]
+    assert "logistic-c is 0.5), both classes weighted alike" in words[1]
+    assert "a sum of the network's features of all training images" in words[1]
+    assert "BatchNorm" not in words[2]
+    assert "REFUSED" not in "".join(words)
+    assert "schedules is progressive, full, probe" in plan_in_words(config, Policy())[-1]
+
+
 def test_what_differs_and_what_is_refused_is_told() -> None:
     config = RunConfig(
         folds=5, fold=2, seed=9, optimizer="sgd", batch_norm="local", activations="recompute"

@@ -13,7 +13,7 @@ from shared.terminal import cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SECONDS = 400.0
-ARMS = '[[arm]]\nname = "first"\n[[arm]]\nname = "faster"\nset = { lr-head = 0.01 }\n'
+ARMS = '[[arm]]\nname = "first"\n[[arm]]\nname = "baseline"\nset = { schedule = "logistic" }\n'
 
 
 def result_in(folder: Path) -> dict[str, Any]:
@@ -30,6 +30,10 @@ def test_a_study_of_two_hospitals(
     deployment = deploy()
     arms, simulated = deployment.folder / "arms.toml", deployment.folder / "simulated"
     arms.write_text(ARMS)
+    for site in deployment.sites:
+        rules = (site / "site.toml").read_text()
+        allowed = '[policy]\nschedules = ["progressive", "logistic"]'
+        (site / "site.toml").write_text(rules.replace("[policy]", allowed))
     # In the order that the coordinator has them in.
     folders = sorted(deployment.sites)
     given = ("--jobs", 2, "--arms", arms, "--out", simulated, "--set", "for-others=true")
@@ -49,7 +53,7 @@ def test_a_study_of_two_hospitals(
     assert cli.run(cli.app, ["report", str(study), "--out", str(study / "again.html")]) == 0
 
     # A run that is lost is run again, and the questions are asked anew.
-    (deployment.run_folder("study-faster-r0-f1") / "summary.json").unlink()
+    (deployment.run_folder("study-baseline-r0-f1") / "summary.json").unlink()
     (study / "study.json").unlink()
     clients["north"].end()
     process = deployment.study(*submitted, rounds=1)

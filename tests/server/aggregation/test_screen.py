@@ -42,6 +42,21 @@ def update(scale: float, seed: int = 1) -> Arrays:
     return {k: (scale * generator.uniform(0.5, 1, s)).astype(np.float32) for k, s in SHAPES.items()}
 
 
+def test_a_fitted_head_is_bounded_by_its_penalty() -> None:
+    """Of 50 images with c = 2: sqrt(2 ln 2 * 2 * 50) = 11.77 is its longest norm, from zero."""
+    fitted = Screen.of(received().items(), Reach({"head": 0.0}, True, fitted=2.0), 10.0, MICRO)
+    before, longest = float(np.abs(received()["fc.bias"][0])), 11.774100
+    still = {key: np.zeros_like(value) for key, value in received().items()}
+    for bias, plausible in ((before + longest - 1e-3, True), (before + longest + 1e-3, False)):
+        sizes = fitted.measure(still | {"fc.bias": np.array([bias], np.float32)}, 50)
+        assert (sizes.problem is None) is plausible
+    spread = longest / math.sqrt(MICRO.features)
+    before = float(np.sqrt(np.mean(received()["fc.weight"] ** 2)))
+    for weight, plausible in ((before + spread - 1e-3, True), (before + spread + 1e-3, False)):
+        sizes = fitted.measure(still | {"fc.weight": np.full((1, 8), weight, np.float32)}, 50)
+        assert (sizes.problem is None) is plausible
+
+
 def test_groups() -> None:
     assert {key: group_of(MICRO, key, shape) for key, shape in SHAPES.items()} == {
         "layer4.0.conv1.weight": ("layer4", "weights"),

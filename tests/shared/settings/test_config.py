@@ -20,6 +20,7 @@ from shared.model.registry import backbone_of
 from shared.settings.config import LONGEST_FINDING, RunConfig
 from shared.settings.overrides import parse_overrides
 from shared.settings.parse import parse_run_config
+from shared.settings.schedule import total_rounds
 from shared.settings.setting import key_of
 
 FIELDS = dataclasses.fields(RunConfig)
@@ -79,6 +80,13 @@ def test_every_setting_says_what_it_means() -> None:
 def test_a_whole_number_is_taken_where_a_real_one_is_asked_for() -> None:
     rate = parse_run_config({"lr-head": 1}).lr_head
     assert (rate, type(rate)) == (1.0, float)
+
+
+def test_a_logistic_regression_is_combined_once() -> None:
+    once = RunConfig(schedule="logistic", strategy="fedmedian", rounds=0, probe_rounds=0)
+    assert total_rounds(once) == 1
+    with pytest.raises(ConfigError, match="strategy is fedadam, which takes a step from"):
+        RunConfig(schedule="logistic", strategy="fedadam")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +195,8 @@ def configs(draw: st.DrawFn) -> RunConfig:
     assume(values["batch_size"] > 1 or values["image_size"] > 64)  # a DenseNet needs 61
     assume(values["image_size"] % backbone_of(values["backbone"]).patch == 0)
     assume(values["rounds"] + values["probe_rounds"] > 0)
+    once = {"fedavg", "fedmedian", "fedtrimmedavg", "krum"}
+    assume(values["schedule"] != "logistic" or values["strategy"] in once)
     assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])
     return RunConfig(**values)
 
