@@ -40,7 +40,11 @@ def _predicts(config: RunConfig) -> Iterator[str]:
 
 
 def _trains(config: RunConfig) -> str:
-    parts = [f"{_rounds(first, last)} {_named(s, config)}" for first, last, s in _phases(config)]
+    parts = [
+        f"{_rounds(first, last)} {_named(stages, config)}"
+        f"{_paired(config) if last <= config.probe_rounds else ''}"
+        for first, last, stages in _phases(config)
+    ]
     return f"Trains in {total_rounds(config)} rounds of {config.backbone}: {'; '.join(parts)}."
 
 
@@ -63,6 +67,10 @@ def _named(stages: tuple[Part, ...], config: RunConfig) -> str:
     if stages == (config.network.head,):
         return "the head alone"
     return ", ".join(reversed(stages))
+
+
+def _paired(config: RunConfig) -> str:
+    return ", each image beside its augmented version" if config.schedule == "dual" else ""
 
 
 def _how(config: RunConfig) -> str:

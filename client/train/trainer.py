@@ -58,7 +58,8 @@ def train_round(
     draws = drawn_batches(samples, plan, config, stream)
     device = model.device
     if features is None:
-        batches = image_batches(samples, draws, config, device, outcome)
+        dual = plan.phase == "dual"
+        batches = image_batches(samples, draws, config, device, outcome, paired=dual)
     else:
         batches = feature_batches(features, draws, learner.precision, outcome)
     total = torch.zeros((), dtype=torch.float64, device=device)

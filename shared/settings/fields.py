@@ -32,12 +32,16 @@ class Settings:
     schedule: str = setting(
         "progressive",
         "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
-        "head alone",
-        choices=("progressive", "full", "probe"),
+        "head alone; dual, for backbone=tiny: train two branches in the probe rounds, one on the "
+        "images and one on augmented versions, then thaw stage by stage",
+        choices=("progressive", "full", "probe", "dual"),
     )
     rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
     probe_rounds: int = setting(
-        10, "rounds of the head alone before them", minimum=0, maximum=100_000
+        10,
+        "rounds of the head alone before them (schedule=dual: of its branches)",
+        minimum=0,
+        maximum=100_000,
     )
     local_epochs: int = setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
     thaw_at: str = setting(
@@ -74,8 +78,9 @@ class Settings:
     augmentation: str = setting(
         "recipe",
         "recipe: rotation up to 5 degrees, horizontal flip, resized crop, blur, random masking; "
-        "none: images as they are",
-        choices=("recipe", "none"),
+        "affine: rotation up to 10 degrees, zoom, shear, shift and contrast, no flip; shift: "
+        "horizontal flip and shift; none: images as they are",
+        choices=("recipe", "affine", "shift", "none"),
     )
     cutmix_probability: float = setting(
         0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0

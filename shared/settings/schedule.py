@@ -14,7 +14,8 @@ from typing import Literal
 from shared.model.backbone import Part
 from shared.settings.config import RunConfig
 
-Phase = Literal["probe", "fine-tune"]
+Phase = Literal["probe", "dual", "fine-tune"]
+"""Dual: two branches learn from an image and from its augmented version, before they are joined."""
 History = Sequence[float | None]
 """Pooled validation AUROC of the model that entered each earlier round; None where undefined."""
 
@@ -63,17 +64,16 @@ def plan_round(config: RunConfig, round_number: int) -> Plan:
         raise ValueError(f"round {round_number} is outside 1 to {total_rounds(config)}")
     index = round_number - 1
     probing = index < config.probe_rounds
-    earlier = trainable_stages(config, index - 1) if index > 0 else ()
     stages = trainable_stages(config, index)
-    network = config.network
+    first: Phase = "dual" if config.schedule == "dual" else "probe"
     return Plan(
         round=round_number,
-        phase="probe" if probing else "fine-tune",
+        phase=first if probing else "fine-tune",
         position=index if probing else index - config.probe_rounds,
         length=config.probe_rounds if probing else config.rounds,
         trainable=stages,
         # The initial head is drawn by the coordinator, so it is sent from the first round on.
-        thawed=network.parts_of(network.units_of({*earlier, network.head})),
+        thawed=stages_ever_thawed(config, index),
         rates={stage: maximum_rate(config, stage, probing=probing) for stage in stages},
         cutmix_probability=0.0 if probing else config.cutmix_probability,
     )
@@ -82,6 +82,8 @@ def plan_round(config: RunConfig, round_number: int) -> Plan:
 def trainable_stages(config: RunConfig, index: int) -> tuple[Part, ...]:
     """The stages that train in the round with this index, counted from 0 over both phases."""
     fine_tuning, network = index - config.probe_rounds, config.network
+    if fine_tuning < 0 and config.schedule == "dual":
+        return (*network.branches, network.head)
     if fine_tuning < 0 or config.schedule == "probe":
         return (network.head,)
     if config.schedule == "full":
@@ -106,6 +108,8 @@ def thaw_index(share: float, rounds: int) -> int:
 def stages_ever_thawed(config: RunConfig, after_round: int) -> tuple[Part, ...]:
     """The units that may differ from the base once `after_round` rounds are done."""
     trained = trainable_stages(config, after_round - 1) if after_round > 0 else ()
+    if after_round > 0 and config.schedule == "dual" and config.probe_rounds:
+        trained += config.network.branches  # which pause where the layers behind them train
     network = config.network
     return network.parts_of(network.units_of({*trained, network.head}))
 

@@ -177,6 +177,9 @@ def _values(item: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     values = {item.name: draw(_values(item)) for item in FIELDS}
+    if values["schedule"] == "dual":
+        values["backbone"] = "tiny"
+        assume(values["probe_rounds"] > 0 and values["augmentation"] != "none")
     numbers = draw(st.lists(st.floats(0, 1), min_size=1, max_size=5))
     stages = backbone_of(values["backbone"]).stages[-2::-1]
     named = zip(stages, sorted(numbers), strict=False)
