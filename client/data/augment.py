@@ -47,7 +47,8 @@ def _affine(image: Tensor) -> Tensor:
     ]
     grid = F.affine_grid(torch.tensor([matrix]), [1, *image.shape], align_corners=False)
     above_black = F.grid_sample((image - BLACK).unsqueeze(0), grid, align_corners=False)
-    return above_black.squeeze(0).mul_(1 + contrast / 10) + BLACK
+    brighter = above_black.squeeze(0).mul_(1 + contrast / 10)
+    return brighter.clamp_(max=-2 * BLACK).add_(BLACK)
 
 
 def _flip_and_shift(image: Tensor) -> Tensor:

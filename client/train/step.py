@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from client.data.augment import cutmix
 from client.model.device import Precision
+from client.model.teacher import Teacher
 from shared.model.backbone import Part
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
@@ -34,9 +35,13 @@ class Learner:
     received: tuple[Tensor, ...]
     """The trainable weights received, where FedProx pulls to them; else none."""
     outcome: Outcome = BINARY
+    teacher: Teacher | None = None
 
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Train on one batch, in place; returns its mean loss () without the proximal term."""
+        """Train on one batch, in place; returns its mean loss () without the proximal term.
+
+        With a teacher it is the mean of both losses, weighted by `teacher-share`.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(inputs, targets)
         objective = loss
@@ -55,7 +60,21 @@ class Learner:
             with torch.no_grad():
                 features = self.model.between(inputs, self.entry, start)
             logits = self.model.rest(features, start)
-        return self.outcome.loss(logits, targets)
+        loss = self.outcome.loss(logits, targets)
+        if self.teacher is None:
+            return loss
+        share = self.config.teacher_share
+        return (1 - share) * loss + share * self._distance_to_teacher(logits, inputs)
+
+    def _distance_to_teacher(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Cross-entropy of softened probabilities (Hinton et al., arXiv:1503.02531).
+
+        The factor keeps its gradient as large as that of the labels whatever the temperature.
+        """
+        assert self.teacher is not None
+        temperature = self.config.teacher_temperature
+        taught = self.outcome.activation(self.teacher.logits(images) / temperature)
+        return temperature**2 * self.outcome.loss(logits / temperature, taught)
 
     def _distance(self) -> Tensor:
         """Squared distance of the trainable weights to those received (arXiv:1812.06127)."""

@@ -61,11 +61,19 @@ class RunConfig(Settings):
                 f"finding is {self.finding!r}; it must have at most {LONGEST_FINDING} characters, "
                 "such as viral pneumonia."
             )
-        if self.weights_sha256 and not _is_sha256(self.weights_sha256):
+        for key, digits in self._digests():
+            if digits and not _is_sha256(digits):
+                raise ConfigError(
+                    f"{key} is '{digits}'; it must be 64 "
+                    "lower-case hexadecimal digits, as sha256sum prints them."
+                )
+        if self.teacher_sha256 and not self.teacher:
             raise ConfigError(
-                f"weights-sha256 is '{self.weights_sha256}'; it must be 64 "
-                "lower-case hexadecimal digits, as sha256sum prints them."
+                "teacher-sha256 is given without teacher; set teacher to the run's folder."
             )
+
+    def _digests(self) -> tuple[tuple[str, str], ...]:
+        return ("weights-sha256", self.weights_sha256), ("teacher-sha256", self.teacher_sha256)
 
     def _require_thawing_backwards(self) -> None:
         """ConfigError unless stages thaw from the last to the first, none left out."""

@@ -28,6 +28,22 @@ class Settings:
     )
     dropout: float = setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)
 
+    # a teacher
+    teacher: str = setting(
+        "",
+        "folder of a finished run whose model teaches this one at each site, on its own images; "
+        "empty: none",
+    )
+    teacher_sha256: str = setting(
+        "", "SHA-256 of its model.safetensors; empty: taken from that folder"
+    )
+    teacher_share: float = setting(
+        0.5, "share of the loss that is the distance to the teacher", minimum=0.0, maximum=1.0
+    )
+    teacher_temperature: float = setting(
+        2.0, "what both logits are divided by in that distance", minimum=0.1, maximum=100.0
+    )
+
     # schedule
     schedule: str = setting(
         "progressive",
