@@ -21,8 +21,9 @@ def plan_in_words(config: RunConfig, policy: Policy) -> list[str]:
     Fold and seed are those of any run of the plan: an approval covers all of them.
     """
     sentences = [
-        *_predicts(config), _trains(config), _how(config), _leaves_each_round(config),
-        _leaves_at_the_end(config), _patients(config, policy), _average(config), _differs(config),
+        *_predicts(config), _trains(config), _how(config), *_teacher(config),
+        _leaves_each_round(config), _leaves_at_the_end(config), _patients(config, policy),
+        _average(config), _differs(config),
     ]  # fmt: skip
     for refusal in refused_settings(policy, config):
         sentences.append(
@@ -80,6 +81,15 @@ def _how(config: RunConfig) -> str:
         f"{config.batch_size} images a step, {config.sampling} sampling, augmentation "
         f"{config.augmentation}, dropout {config.dropout:g}."
     )
+
+
+def _teacher(config: RunConfig) -> Iterator[str]:
+    if config.teacher:
+        yield (
+            "A finished run's model teaches it on this site's images; its model.safetensors has "
+            f"SHA-256 {config.teacher_sha256 or '(not said)'}. You name your copy of that run in "
+            "site.toml ([compute] teacher). It stays here, and so does what it says of an image."
+        )
 
 
 def _leaves_each_round(config: RunConfig) -> str:
