@@ -1,4 +1,4 @@
-"""Patient-level scores of a cohort, as a histogram."""
+"""Patient-level scores of a cohort, and their counts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 from client.data.dataset import Sample
 from client.features.feature_set import FeatureSet
 from client.features.views import Wanted
-from client.scores import KeptScore, count, score_patients
+from client.scores import KeptScore, Logits, score_patients
 from shared.errors import FedThawError
-from shared.metrics.histogram import Histogram
+from shared.metrics.classes.kinds import Counts
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
@@ -26,22 +26,25 @@ def predict_logits(
     batch_size: int,
     on_step: Callable[[], None] = lambda: None,
     features: FeatureSet | None = None,
-) -> list[float]:
-    """One logit an image, in the order of `samples`; in float32 whatever trained the model.
+) -> Logits:
+    """The logits of each image, in the order of `samples`; in float32 whatever trained the model.
 
     `features`, of these samples, save the frozen stages. Raises FedThawError where the model's
     weights have grown so that a logit is no number.
     """
     model.eval()
-    logits: list[float] = []
+    batches: list[Logits] = []
     for batch in _logits(model, samples, batch_size, features):
-        logits += batch.float().cpu().tolist()
+        batches.append(batch.float().cpu().numpy().astype(np.float64))
         on_step()
+    if not batches:
+        return np.zeros((0, *([] if model.outputs == 1 else [model.outputs])))
+    logits: Logits = np.concatenate(batches)
     require_numbers(logits)
     return logits
 
 
-def require_numbers(logits: Sequence[float]) -> None:
+def require_numbers(logits: Logits) -> None:
     """Raise FedThawError where a logit is NaN."""
     if np.isnan(logits).any():
         raise FedThawError(
@@ -68,11 +71,6 @@ def _logits(
         yield model.rest(inputs, features.boundary)
 
 
-def patient_histogram(samples: Sequence[Sample], logits: Sequence[float]) -> Histogram:
-    """Patients by score and class, each scored by the mean probability of the patient's images."""
-    return count(score_patients(samples, logits))
-
-
 def score_samples(
     model: Network,
     samples: Sequence[Sample],
@@ -86,6 +84,9 @@ def score_samples(
     return score_patients(samples, logits, outcome)
 
 
-def evaluate_samples(model: Network, samples: Sequence[Sample], batch_size: int) -> Histogram:
-    """The histogram of a cohort under the model, which is put into eval mode."""
-    return count(score_samples(model, samples, batch_size))
+def evaluate_samples(
+    model: Network, samples: Sequence[Sample], batch_size: int, outcome: Outcome = BINARY
+) -> Counts:
+    """The counts of a cohort under the model, which is put into eval mode."""
+    scores = score_samples(model, samples, batch_size, outcome=outcome)
+    return outcome.count(scores)

@@ -40,7 +40,7 @@ def rebuild_model(
             f"the coordinator's pretrained base is {_short(base)}, this site's "
             f"{_short(workspace.base.digest)}; all must load the same `weights`"
         )
-    model = shared_model(config.backbone, config.dropout, workspace.device)
+    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
     tensors = model.state_dict()
     for name, value in workspace.base.state.items():
         tensors[name].copy_(value)

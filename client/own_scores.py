@@ -48,7 +48,7 @@ def kept_scores(folder: Path, run: str) -> tuple[ScoreFile, ...]:
     found = []
     for cohort in get_args(Scope):
         scores = load_scores(scores_file(kept, cohort))
-        if scores and all(score.score is not None for score in scores):
+        if scores and all(score.score is not None or score.scores for score in scores):
             patients = tuple(_patient(score, {}) for score in scores)
             found.append(score_file(settings, cohort, patients))
     return tuple(found)
@@ -92,8 +92,9 @@ def leave_scores(wanted: ScoresWanted, parts: Sequence[Part], scores: Sequence[K
 
 
 def _patient(kept: KeptScore, values: Mapping[str, tuple[str, ...]]) -> PatientScore:
-    assert kept.score is not None
-    return PatientScore(kept.site, kept.patient, kept.label, kept.score, kept.images, values)
+    return PatientScore(
+        kept.site, kept.patient, kept.label, kept.score or 0.0, kept.images, values, kept.scores
+    )
 
 
 def score_file(
@@ -101,7 +102,8 @@ def score_file(
 ) -> ScoreFile:
     """The file of a site with these settings."""
     finding = named_finding(settings) or settings.outcome
-    return ScoreFile(settings.name, cohort, finding, settings.min_cell, patients)
+    outcome = str(settings.encoding.outcome)
+    return ScoreFile(settings.name, cohort, finding, settings.min_cell, patients, outcome)
 
 
 def _values(part: Part, columns: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:

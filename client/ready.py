@@ -8,6 +8,7 @@ from pathlib import Path
 
 from client.data.labels import read_labels
 from client.data.matching import classify
+from client.finding import require_outcome
 from client.model.device import choose_device
 from client.settings import load_site
 from shared.errors import FedThawError, SiteError, WeightsError
@@ -31,6 +32,7 @@ def require_ready(folders: Sequence[Path], config: RunConfig) -> None:
 def _problem(folder: Path, config: RunConfig) -> str | None:
     try:
         settings = load_site(folder)
+        require_outcome(settings, config)
         choose_device(settings)
         _require_weights(settings.name, settings.weights, config)
         _require_writable(settings.name, settings.cache)
@@ -50,7 +52,7 @@ def _problem_of_table(folder: Path) -> str | None:
         f"Site '{settings.name}' has no {one.word} patient; check the {one.word} list in [data] of "
         "site.toml."
         for one in settings.encoding.outcome.classes
-        if one.label not in classes
+        if settings.encoding.outcome.every_class and one.label not in classes
     )
 
 

@@ -8,26 +8,33 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logit as logit_of
 
 from client.data.dataset import Sample
 from client.data.kept_file import write_kept
 from shared.metrics.grades import MOST_LEVELS, GradeCounts
-from shared.metrics.histogram import Histogram, bin_of
+from shared.metrics.histogram import bin_of
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 from shared.protocol.evaluate import Scope
 from shared.protocol.graded import Graded
 from shared.storage.json_file import DamagedFile, read_json, typed
 
+Logits = NDArray[np.float64]
+"""(images,) of one output, (images, outputs) of several."""
 _SCORES = "scores-"
 
 
 @dataclass(frozen=True, repr=False)
 class KeptScore:
-    """A patient's score and its bin, label and clinical grade; it never leaves the site."""
+    """A patient's score and its bin, label and clinical grade; it never leaves the site.
+
+    Of an outcome that has several scores `scores` are these, and `bin` and `score` are of none.
+    """
 
     site: str
     patient: str
@@ -37,6 +44,7 @@ class KeptScore:
     score: float | None = None
     """Mean probability of the images; None in a file of an earlier version."""
     images: int = 0
+    scores: tuple[float, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -49,45 +57,55 @@ class KeptScore:
 
 
 def score_patients(
-    samples: Sequence[Sample], logits: Sequence[float], outcome: Outcome = BINARY
+    samples: Sequence[Sample], logits: Logits, outcome: Outcome = BINARY
 ) -> list[KeptScore]:
-    """A patient's score is the mean probability of that patient's images."""
-    images: dict[tuple[str, str], list[tuple[Sample, float]]] = defaultdict(list)
-    for sample, logit in zip(samples, logits, strict=True):
-        images[sample.patient].append((sample, outcome.probability(logit)))
-    scores = []
-    for (site, patient), own in images.items():
-        mean = np.mean([probability for _, probability in own])
-        scores.append(
-            KeptScore(
-                site=site,
-                patient=patient,
-                bin=int(bin_of(logit_of(mean))),
-                label=own[0][0].radiograph.label,
-                grade=own[0][0].radiograph.covariate,
-                score=float(mean),
-                images=len(own),
-            )
-        )
-    return scores
+    """A patient's scores are the mean probabilities of that patient's images."""
+    of_patient: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, sample in enumerate(samples):
+        of_patient[sample.patient].append(place)
+    probabilities = outcome.probabilities(logits).reshape(len(samples), outcome.outputs)
+    return [
+        _kept(samples[places[0]], probabilities[places], outcome) for places in of_patient.values()
+    ]
 
 
-def count(scores: Sequence[KeptScore], outcome: Outcome = BINARY) -> Histogram:
-    """Patients by score bin and class."""
-    return outcome.count([s.bin for s in scores], [s.label for s in scores])
+def _kept(sample: Sample, probabilities: Logits, outcome: Outcome) -> KeptScore:
+    """The score of a patient with this image, and these probabilities (images, scores)."""
+    means = [np.mean(column) for column in probabilities.T]
+    site, patient = sample.patient
+    one = means[0] if outcome == BINARY else None
+    return KeptScore(
+        site=site,
+        patient=patient,
+        bin=0 if one is None else int(bin_of(logit_of(one))),
+        label=sample.radiograph.label,
+        grade=sample.radiograph.covariate,
+        score=None if one is None else float(one),
+        images=len(probabilities),
+        scores=() if one is not None else tuple(map(float, means)),
+    )
 
 
-def count_graded(scores: Sequence[KeptScore], *, is_grade: bool) -> Graded | None:
+def count_graded(
+    scores: Sequence[KeptScore], *, is_grade: bool, outcome: Outcome = BINARY
+) -> Graded | None:
     """The patients who have a grade; None where nobody has, or where grades are measurements.
+
+    A grade is held against a finding alone: of other outcomes None.
 
     `is_grade` is of the site's whole cohort: few patients have few values of anything.
     """
     graded = [(s, s.grade) for s in scores if s.grade is not None]
-    if not is_grade or not graded or len({grade for _, grade in graded}) > MOST_LEVELS:
+    if (
+        outcome != BINARY
+        or not is_grade
+        or not graded
+        or len({grade for _, grade in graded}) > MOST_LEVELS
+    ):
         return None
     return Graded(
         GradeCounts.of((grade, score.label) for score, grade in graded),
-        count([score for score, _ in graded]),
+        BINARY.count([score for score, _ in graded]),
     )
 
 
@@ -103,7 +121,14 @@ def is_scores_file(path: Path) -> bool:
 
 def keep_scores(path: Path, scores: Sequence[KeptScore]) -> None:
     """Write scores for this user alone. Raises OSError."""
-    write_kept(path, json.dumps([asdict(score) for score in scores]).encode())
+    write_kept(path, json.dumps([_document(score) for score in scores]).encode())
+
+
+def _document(score: KeptScore) -> dict[str, Any]:
+    fields = asdict(score)
+    if not score.scores:
+        del fields["scores"]
+    return fields
 
 
 def load_scores(path: Path) -> list[KeptScore] | None:

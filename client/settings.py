@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from client.declared import read_encoding, table_key
 from client.imaging.limits import MAXIMUM_PIXELS
 from client.policy.rules import Policy, parse_policy
 from client.site_file import FILE_NAME, read_site_file
@@ -20,8 +20,7 @@ from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.deployment.notify import Notify, parse_notify
 from shared.errors import ConfigError, SiteError
 from shared.limits import MIN_CELL
-from shared.outcome.binary import BINARY
-from shared.outcome.encoding import Encoding
+from shared.outcome.encoding import AnyEncoding, LabelsEncoding
 from shared.outcome.outcome import Outcome
 
 APPROVAL, FAILED = "approval", "failed"
@@ -34,6 +33,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 class SiteSettings:
     """What a site's owner decided; every path is absolute.
 
+    `outcome` is the column that says it, "" where there is one for each of several labels.
     `encoding` holds outcome values as `normalised_value` writes them. `image` is
     None where DICOM Patient IDs are matched instead of file names. `weights` is the site's own
     location of the base checkpoint and overrides the run's.
@@ -46,7 +46,7 @@ class SiteSettings:
     patient: str
     image: str | None
     outcome: str
-    encoding: Encoding
+    encoding: AnyEncoding
     covariate: str | None
     cache: Path
     device: str = "auto"
@@ -66,6 +66,13 @@ class SiteSettings:
     policy: Policy = field(default_factory=Policy)
     """What a run may do here."""
 
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """The columns that say the outcome: one, or of several labels one each."""
+        if isinstance(self.encoding, LabelsEncoding):
+            return tuple(one.column for one in self.encoding.columns)
+        return (self.outcome,)
+
 
 def load_site(folder: Path) -> SiteSettings:
     """Read `folder/site.toml`; relative paths in it are relative to `folder`.
@@ -76,17 +83,18 @@ def load_site(folder: Path) -> SiteSettings:
     folder, tables = _read_folder(folder)
     file = folder / FILE_NAME
     data, compute = tables["data"], tables.get("compute", {})
+    encoding, table = read_encoding(file, data), table_key(file, data)
     name = _checked_name(file, tables["site"]["name"])
     _notify(file, tables)  # what is wrong there is said now
     return SiteSettings(
         folder=folder,
         name=name,
         images=_existing(file, "images", folder, data["images"], directory=True),
-        labels=_existing(file, "labels", folder, data["labels"], directory=False),
+        labels=_existing(file, table, folder, data[table], directory=False),
         patient=data["patient"].strip(),
         image=_stripped(data.get("image")),
-        outcome=data["outcome"].strip(),
-        encoding=_encoding(file, data, BINARY),
+        outcome=data.get("outcome", "").strip(),
+        encoding=encoding,
         covariate=_stripped(data.get("covariate")),
         cache=_absolute(folder, compute["cache"]) if "cache" in compute else _cache(folder, name),
         policy=parse_policy(tables.get("policy", {})),
@@ -98,6 +106,12 @@ def read_site_name(folder: Path) -> str:
     """The name in `folder/site.toml`; SiteError as `load_site`, but images may be missing."""
     folder, tables = _read_folder(folder)
     return _checked_name(folder / FILE_NAME, tables["site"]["name"])
+
+
+def read_outcome(folder: Path) -> Outcome:
+    """What `folder/site.toml` declares; SiteError as `load_site`, but images may be missing."""
+    folder, tables = _read_folder(folder)
+    return read_encoding(folder / FILE_NAME, tables["data"]).outcome
 
 
 def read_policy(folder: Path) -> Policy:
@@ -117,12 +131,6 @@ def _notify(file: Path, tables: Mapping[str, Mapping[str, Any]]) -> Notify:
         return parse_notify(dict(tables.get("notify", {})), f"{file}: [notify]", EVENTS, EVENTS)
     except ConfigError as error:
         raise SiteError(str(error)) from error
-
-
-def normalised_value(value: object) -> str:
-    """An outcome as it is compared: stripped, case-folded, and `1.0` the same as `1`."""
-    text = str(value).strip().casefold()
-    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", text)
 
 
 def _read_folder(folder: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
@@ -153,21 +161,6 @@ def _given(file: Path, folder: Path, tables: Mapping[str, Mapping[str, Any]]) ->
         for name, section, key, read in readings
         if key in tables.get(section, {})
     }
-
-
-def _encoding(file: Path, data: Mapping[str, Any], outcome: Outcome) -> Encoding:
-    words = [one.word for one in outcome.classes]
-    values = {
-        word: tuple(dict.fromkeys(normalised_value(value) for value in data[word]))
-        for word in words
-    }
-    for one, other in combinations(words, 2):
-        if both := sorted(set(values[one]) & set(values[other])):
-            raise SiteError(
-                f"{file}: {', '.join(map(repr, both))} stands in both {one} and {other} in "
-                "[data]; an outcome belongs to one of them (case does not matter)."
-            )
-    return Encoding(outcome, tuple(values.values()))
 
 
 def _checked_name(file: Path, name: str) -> str:

@@ -14,18 +14,23 @@ from shared.outcome.binary import BINARY
 
 FILE_NAME = "site.toml"
 
-_CLASSES = tuple(one.word for one in BINARY.classes)
+BINARY_KEYS = tuple(one.word for one in BINARY.classes)
+LABEL_KEYS = ("column", *BINARY_KEYS)
+"""What [data.labels] says of each label."""
 
 # Section -> key -> kind of value. A key in REQUIRED has no default.
 _KEYS: Mapping[str, Mapping[str, str]] = {
     "site": {"name": "text"},
     "data": {
         "images": "text",
-        "labels": "text",
+        "labels": "labels",
+        "table": "text",
         "patient": "text",
         "image": "text",
         "outcome": "text",
-        **dict.fromkeys(_CLASSES, "values"),
+        **dict.fromkeys(BINARY_KEYS, "values"),
+        "classes": "classes",
+        "ordinal": "flag",
         "covariate": "text",
         "frontal-chest-only": "flag",
     },
@@ -48,7 +53,8 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
 }
 _REQUIRED = (
     ("site", "name"),
-    *(("data", key) for key in ("images", "labels", "patient", "outcome", *_CLASSES)),
+    ("data", "images"),
+    ("data", "patient"),
 )
 _EXPECTED = {
     "text": "text in quotes that is not empty",
@@ -61,7 +67,19 @@ _EXPECTED = {
     "count": "an integer, 0 or more",
     "hours": "a number of hours, 0 for no limit",
     "flag": "true or false",
+    "classes": "a table [data.classes] with a list of values for each class, such as none = [0]",
+    "labels": (
+        "the name of the table's file, or a table [data.labels] in which each label has column, "
+        "positive and negative, such as "
+        'effusion = { column = "effusion", positive = [1], negative = [0] }'
+    ),
 }
+
+
+def required(file: Path, section: str, key: str) -> SiteError:
+    """The error where a key is missing."""
+    expected = _EXPECTED[_KEYS[section][key]]
+    return SiteError(f"{file}: {key} is missing in [{section}]; add `{key} = ...`, {expected}.")
 
 
 def read_site_file(file: Path) -> dict[str, dict[str, Any]]:
@@ -89,7 +107,18 @@ def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise SiteError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise SiteError(f"{file} is not valid TOML: {error}; correct it there.") from error
+        raise SiteError(
+            f"{file} is not valid TOML: {error}; correct it there{_if_labels_twice(file)}."
+        ) from error
+
+
+def _if_labels_twice(file: Path) -> str:
+    """What else may be wrong: TOML takes one `labels` in [data], a file's name or a table."""
+    if "[data.labels" not in file.read_text(encoding="utf-8-sig"):
+        return ""
+    return (
+        '. Beside [data.labels], the table of outcomes is named as table = "labels.csv" in [data]'
+    )
 
 
 def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
@@ -109,10 +138,7 @@ def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
                 )
     for section, key in _REQUIRED:
         if key not in tables.get(section, {}):
-            raise SiteError(
-                f"{file}: {key} is missing in [{section}]; add `{key} = ...`, "
-                f"{_EXPECTED[_KEYS[section][key]]}."
-            )
+            raise required(file, section, key)
 
 
 def _expected(kind: str, key: str) -> str:
@@ -127,6 +153,12 @@ def _fits(kind: str, key: str, value: object) -> bool:
             return isinstance(value, str) and bool(value.strip())
         case "values":
             return isinstance(value, list) and bool(value) and all(map(_is_outcome, value))
+        case "classes":
+            return isinstance(value, dict) and all(_fits("values", key, v) for v in value.values())
+        case "labels":
+            return _fits("text", key, value) or (
+                isinstance(value, dict) and all(map(_is_label, value.values()))
+            )
         case "sandbox":
             return value in ("auto", "required", "off")
         case "whole":
@@ -142,14 +174,22 @@ def _fits(kind: str, key: str, value: object) -> bool:
             return isinstance(value, list) and bool(value) and all(one in known for one in value)
         case "gigabytes" | "hours":
             return type(value) in (int, float) and 0 <= float(str(value)) < 1e6
-        case "megapixels":
-            return type(value) in (int, float) and 0.01 <= float(str(value)) <= 1000
         case _:
-            return type(value) in (int, float) and 0 <= float(str(value)) <= 1
+            low, high = (0.01, 1000) if kind == "megapixels" else (0, 1)
+            return type(value) in (int, float) and low <= float(str(value)) <= high
 
 
 def _is_outcome(value: object) -> bool:
     return type(value) in (int, float) or (isinstance(value, str) and bool(value.strip()))
+
+
+def _is_label(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == set(LABEL_KEYS)
+        and _fits("text", "column", value["column"])
+        and all(_fits("values", key, value[key]) for key in BINARY_KEYS)
+    )
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

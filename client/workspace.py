@@ -14,6 +14,7 @@ import torch
 from client.data.admission import require_trainable, shareably
 from client.data.dataset import Sample
 from client.features.keep import Decisions
+from client.finding import require_outcome
 from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
 from client.model.teacher import Teacher, require_own_teacher, site_teacher
@@ -146,6 +147,8 @@ def _open(
     # Float32 means float32, or evaluation would differ between GPUs and CPUs.
     torch.backends.cudnn.allow_tf32 = False
     settings = [load_site(folder) for folder in folders]
+    for one in settings:
+        require_outcome(one, config)
     torch.set_num_threads(_threads(config, settings))
     _require_distinct_names([one.name for one in settings])
     # Before the images, which may take an hour: these are known at once.
@@ -209,9 +212,9 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
 
 
 @functools.lru_cache(maxsize=2)
-def shared_model(backbone: str, dropout: float, device: torch.device) -> Network:
+def shared_model(backbone: str, dropout: float, device: torch.device, outputs: int = 1) -> Network:
     """The one network of this process; each message loads its weights into it."""
-    model = build_network(backbone, dropout)
+    model = build_network(backbone, dropout, outputs=outputs)
     model.to(device)
     return model
 

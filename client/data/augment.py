@@ -16,9 +16,6 @@ import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from shared.outcome.binary import BINARY
-from shared.outcome.outcome import Outcome
-
 AUGMENTATION_VERSION = "v1"
 """Raised whenever the same seed would give another picture; kept features are then not used."""
 BLACK = -1024.0
@@ -89,10 +86,7 @@ def recipe_augmentation(image_size: int) -> v2.Transform:
     )
 
 
-def cutmix(
-    images: Tensor, targets: Tensor, alpha: float, outcome: Outcome = BINARY
-) -> tuple[Tensor, Tensor]:
-    """CutMix of a batch: images (N, C, H, W), targets (N,) that are labels -> mixed targets."""
-    mix = v2.CutMix(num_classes=len(outcome.classes), alpha=alpha)
-    mixed, shares = mix(images, targets.long())
-    return mixed, outcome.mixed_target(shares)
+def cutmix(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """CutMix of a batch: images (N, C, H, W), targets (N,) or (N, n), mixed by the same shares."""
+    mixed, shares = v2.CutMix(alpha=alpha)(images, targets.reshape(len(targets), -1))
+    return mixed, shares.reshape(targets.shape)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from client.data.cohort import Cohort
 from client.data.split import Folds, Split
+from client.data.strata import strata_of
 from client.policy.refusal import PolicyError, Refusal
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
@@ -23,14 +24,15 @@ Block = frozenset[str]
 def deal_blocks(
     labels: Mapping[str, int], site: str, size: int, outcome: Outcome = BINARY
 ) -> tuple[Block, ...]:
-    """As many blocks as there can be of `size` patients or more, each with both classes.
+    """As many blocks as there can be of `size` patients or more.
 
-    The order is a hash of site and patient, whatever the run. Both classes are dealt out evenly.
+    The order is a hash of site and patient, whatever the run. All classes are dealt out evenly, and
+    each block has both of a finding: there are no more blocks than patients of either.
     """
-    classes = [
-        sorted(p for p, own in labels.items() if own == one.label) for one in outcome.classes
-    ]
-    count = min(len(labels) // size, *map(len, classes))
+    classes = [sorted(own) for _, _, own in strata_of(labels, outcome)]
+    count = len(labels) // size
+    if outcome.every_class:
+        count = min(count, *map(len, classes))
     blocks: list[set[str]] = [set() for _ in range(count)]
     dealt = [p for patients in classes for p in sorted(patients, key=lambda p: _order(site, p))]
     for number, patient in enumerate(dealt if count else ()):

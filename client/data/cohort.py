@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from shared.outcome.binary import BINARY
-from shared.outcome.outcome import Outcome
+from shared.outcome.outcome import Outcome, OutcomeClass
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,16 +39,9 @@ class ClassCounts:
     """Patients and images of each class, in the outcome's order."""
 
     classes: tuple[ClassCount, ...]
-
-    @property
-    def patients(self) -> int:
-        """Patients of all classes."""
-        return sum(one.patients for one in self.classes)
-
-    @property
-    def images(self) -> int:
-        """Images of all classes."""
-        return sum(one.images for one in self.classes)
+    patients: int
+    """Of all classes; of several labels a patient is in a class of each that is known."""
+    images: int
 
     def to_json(self) -> dict[str, int]:
         """`positive_patients`, ..., `positive_images`, ..."""
@@ -87,10 +80,15 @@ class Cohort:
         images = [radiograph.label for radiograph in self.radiographs]
         return ClassCounts(
             tuple(
-                ClassCount(one.word, patients.count(one.label), images.count(one.label))
+                ClassCount(one.word, self._number(patients, one), self._number(images, one))
                 for one in self.outcome.classes
-            )
+            ),
+            len(patients),
+            len(images),
         )
+
+    def _number(self, labels: Collection[int], one: OutcomeClass) -> int:
+        return sum(self.outcome.holds(label, one) for label in labels)
 
     def covariates(self) -> dict[str, float]:
         """Patient -> covariate, of those who have one."""

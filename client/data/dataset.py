@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from client.data.augment import Augmentation
 from client.data.cache import ImageCache
 from client.data.cohort import Radiograph
+from client.data.strata import drawing_weights
 from shared.errors import SiteError
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
@@ -85,7 +86,7 @@ class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
         return len(self._draws)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        """Image (1 or 2, size, size) and target () as the outcome's loss takes it, both float32."""
+        """Image (1 or 2, size, size); target () or (n,) as the outcome's loss takes it; float32."""
         draw = self._draws[position]
         sample = self._samples[draw.sample]
         image = sample.load()
@@ -106,16 +107,18 @@ def augmented(image: Tensor, augment: Augmentation, seed: int) -> Tensor:
         return augment(image)
 
 
-def draw_epoch(labels: Sequence[int], *, balanced: bool, seed: int) -> list[Draw]:
+def draw_epoch(
+    labels: Sequence[int], *, balanced: bool, seed: int, outcome: Outcome = BINARY
+) -> list[Draw]:
     """As many draws as there are images.
 
     Balanced: with replacement, all classes equally likely, the images of a class too (torch's
-    WeightedRandomSampler). Otherwise each image once, shuffled.
+    WeightedRandomSampler; several labels: see `drawing_weights`). Otherwise each image once,
+    shuffled.
     """
     generator = torch.Generator().manual_seed(seed)
     if balanced:
-        classes = torch.tensor(labels)
-        weights = 1.0 / torch.bincount(classes).double()[classes]
+        weights = drawing_weights(labels, outcome)
         order = torch.multinomial(weights, len(labels), replacement=True, generator=generator)
     else:
         order = torch.randperm(len(labels), generator=generator)

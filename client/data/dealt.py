@@ -127,8 +127,7 @@ def _as_dealt(block: Block, cohort: Cohort) -> DealtBlock:
 def _read(path: Path, outcome: Outcome) -> list[DealtBlock]:
     try:
         blocks = typed(read_json(path), _Document)["blocks"]
-        known = {one.label for one in outcome.classes}
-        if any(patient.label not in known for block in blocks for patient in block):
+        if any(not outcome.is_label(patient.label) for block in blocks for patient in block):
             raise DamagedFile("a patient's class is unknown")
         return blocks
     except FileNotFoundError:

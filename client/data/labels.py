@@ -13,8 +13,9 @@ from client.data.discover import IMAGE_SUFFIXES
 from client.data.table.line import Line, Sheet, clean
 from client.data.table.read import read_sheet
 from client.data.table.workbook import ERROR
+from client.declared import normalised_value
 from client.imaging.patient_id import LOST
-from client.settings import SiteSettings, normalised_value
+from client.settings import SiteSettings
 from shared.errors import SiteError
 
 NO_PATIENT = "no patient"
@@ -37,6 +38,14 @@ class LabelRow:
     covariate: float | None
     line: int = field(default=0, compare=False)
     """Its line in the file, from 1."""
+    more: tuple[str, ...] = ()
+    """Of an outcome of several columns the cell of each; `outcome` then has those that are there,
+    to be shown."""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What each column of the outcome says."""
+        return self.more or (self.outcome,)
 
 
 @dataclass(frozen=True)
@@ -104,9 +113,11 @@ def read_columns(
 def _wanted(settings: SiteSettings) -> list[str]:
     return [
         clean(column)
-        for column in (settings.patient, settings.image, settings.outcome, settings.covariate)
+        for column in (
+            settings.patient, settings.image, *settings.outcome_columns, settings.covariate
+        )
         if column is not None
-    ]
+    ]  # fmt: skip
 
 
 def _read_sheet(settings: SiteSettings) -> Sheet:
@@ -116,12 +127,13 @@ def _read_sheet(settings: SiteSettings) -> Sheet:
 def _row_test(settings: SiteSettings) -> Callable[[Line, Line], bool]:
     """Whether a line has an outcome that counts, or an image's name, where the header says."""
     outcomes = settings.encoding.known
-    outcome, image = clean(settings.outcome), clean(settings.image or "")
+    columns, image = [*map(clean, settings.outcome_columns)], clean(settings.image or "")
 
     def looks_like_row(header: Line, line: Line) -> bool:
         named = line.cell(header.cells.index(image)) if image in header.cells and image else ""
         is_image = PurePosixPath(named).suffix.lower() in IMAGE_SUFFIXES
-        return is_image or normalised_value(line.cell(header.cells.index(outcome))) in outcomes
+        cells = (line.cell(header.cells.index(column)) for column in columns)
+        return is_image or any(normalised_value(cell) in outcomes for cell in cells)
 
     return looks_like_row
 
@@ -133,10 +145,12 @@ def _table(settings: SiteSettings, positions: dict[str, int], sheet: Sheet) -> L
     for line in sheet.lines[1:]:
         if line.is_blank:
             continue
-        patient, image, outcome, text = (
+        patient, image, text = (
             line.cell(positions[clean(column)]) if column else ""
-            for column in (settings.patient, settings.image, settings.outcome, settings.covariate)
+            for column in (settings.patient, settings.image, settings.covariate)
         )
+        said = [line.cell(positions[clean(column)]) for column in settings.outcome_columns]
+        outcome = " | ".join(filter(None, said))
         foreign += not f"{patient}{image}{outcome}".isascii()
         reason = _fault(settings, positions, line)
         if reason is not None:
@@ -145,7 +159,14 @@ def _table(settings: SiteSettings, positions: dict[str, int], sheet: Sheet) -> L
         covariate = _number(text)
         unreadable += bool(text) and covariate is None
         rows.append(
-            LabelRow(patient, image or None, normalised_value(outcome), covariate, line.number)
+            LabelRow(
+                patient,
+                image or None,
+                normalised_value(outcome),
+                covariate,
+                line.number,
+                tuple(map(normalised_value, said)) if len(said) > 1 else (),
+            )
         )
     notes = sheet.notes
     if sheet.assumed_encoding and foreign:
@@ -165,7 +186,7 @@ def _fault(settings: SiteSettings, positions: dict[str, int], line: Line) -> str
     if all(line.cell(position) == column for column, position in positions.items()):
         return HEADER_AGAIN
     columns = [clean(column) for column in (settings.patient, settings.image) if column]
-    for column in (*columns, clean(settings.outcome)):
+    for column in (*columns, *map(clean, settings.outcome_columns)):
         if flaw := line.flaws.get(positions[column]):
             return f"in the column '{column}': {flaw}"
     patient = line.cell(positions[clean(settings.patient)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +16,11 @@ NO_ROW = "no row of the table names it"
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The rows' labels, or None for an outcome that is missing or in no class's list."""
+    """The rows' labels, or None for an outcome that is missing or in no class's list.
+
+    Of several labels a row has the label of its patient, to which other rows may add; `excluded`
+    also counts the values by which a label is as good as missing.
+    """
 
     classes: tuple[int | None, ...]
     missing: int
@@ -52,23 +56,22 @@ class Matching:
 
 def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
     """Class of each row; a patient with rows of two classes is contradictory."""
-    classes: list[int | None] = []
-    excluded: dict[str, int] = defaultdict(int)
+    encoding = settings.encoding
+    classes = [encoding.label_of_row(row.cells) for row in rows]
+    excluded = Counter(value for row in rows for value in encoding.unknown(row.cells))
     of_patient: dict[str, set[int]] = defaultdict(set)
-    for row in rows:
-        label = settings.encoding.label_of(row.outcome)
-        if label is None:
-            classes.append(None)
-            if row.outcome:
-                excluded[row.outcome] += 1
-            continue
-        classes.append(label)
-        of_patient[row.patient].add(label)
+    for row, label in zip(rows, classes, strict=True):
+        if label is not None:
+            of_patient[row.patient].add(label)
+    merged = {patient: encoding.outcome.merged(own) for patient, own in of_patient.items()}
     return Outcomes(
-        classes=tuple(classes),
-        missing=sum(not row.outcome for row in rows),
+        classes=tuple(
+            label if label is None or merged[row.patient] is None else merged[row.patient]
+            for row, label in zip(rows, classes, strict=True)
+        ),
+        missing=sum(not any(row.cells) for row in rows),
         excluded=dict(sorted(excluded.items())),
-        contradictory=frozenset(p for p, labels in of_patient.items() if len(labels) > 1),
+        contradictory=frozenset(p for p, label in merged.items() if label is None),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from client.data.cohort import Cohort
+from client.data.strata import strata_of
 from shared.errors import SiteError
 
 
@@ -30,24 +31,32 @@ class Split:
 def split_patients(cohort: Cohort, fraction: float, seed: int, folds: Folds = Folds()) -> Split:
     """Hold out a fold, then put `fraction` of each class's other patients into validation.
 
-    Each class has at least one patient on either side. Patients are ordered by a hash of seed,
-    site and patient, so a patient who joins later moves the others by no more than the change of
-    the quota. Over the folds of one seed every patient is held out once. Raises SiteError where
-    a class has fewer than two patients left to train and to validate on.
+    Each class of which there are two patients has at least one on either side; a single one is
+    trained on. Patients are ordered by a hash of seed, site and patient, so a patient who joins
+    later moves the others by no more than the change of the quota; of several labels, as long as
+    none becomes rarer than another by it. Over the folds of one seed every patient is held out
+    once. Raises SiteError where a class that the outcome needs at each site has fewer than two
+    patients left to train and to validate on, or where all classes have.
     """
     labels = cohort.patients()
     test = held_out_patients(cohort, seed, folds)
+    rest = {patient: label for patient, label in labels.items() if patient not in test}
+    beside = f" beside those of the test fold (folds={folds.count})" if folds.count else ""
     validation: set[str] = set()
-    for one in cohort.outcome.classes:
-        patients = _ordered(labels, one.label, seed, cohort.site, without=test)
-        if len(patients) < 2:
-            beside = f" beside those of the test fold (folds={folds.count})" if folds.count else ""
+    for one, patients, unsplit in strata_of(rest, cohort.outcome):
+        if len(patients) < 2 and cohort.outcome.every_class:
             raise SiteError(
                 f"Site '{cohort.site}' has {len(patients)} {one.word} patients{beside}; training "
                 "and validation need at least 2 of each class."
             )
         quota = min(max(1, round(fraction * len(patients))), len(patients) - 1)
-        validation.update(patients[:quota])
+        missing = max(0, quota - len(validation.intersection(patients)))
+        validation.update(_ordered(unsplit, seed, cohort.site)[:missing])
+    if not validation:
+        raise SiteError(
+            f"Site '{cohort.site}' has {len(rest)} patients{beside}, and no two of the same class; "
+            "training and validation need at least 2 of one."
+        )
     return Split(
         train=cohort.subset(labels.keys() - validation - test),
         validation=cohort.subset(validation),
@@ -63,18 +72,15 @@ def held_out_patients(cohort: Cohort, seed: int, folds: Folds) -> set[str]:
     """
     held_out: set[str] = set()
     labels, site = cohort.patients(), cohort.site
-    for one in cohort.outcome.classes if folds.count else ():
+    for one, _, patients in strata_of(labels, cohort.outcome) if folds.count else ():
         first = int(_order(seed, site, f"fold of class {one.label}")[:8], 16)
-        for number, patient in enumerate(_ordered(labels, one.label, seed, f"{site}|folds")):
+        for number, patient in enumerate(_ordered(patients, seed, f"{site}|folds")):
             if (first + number) % folds.count == folds.held_out:
                 held_out.add(patient)
     return held_out
 
 
-def _ordered(
-    labels: Mapping[str, int], label: int, seed: int, site: str, without: Collection[str] = ()
-) -> list[str]:
-    patients = [p for p, own in labels.items() if own == label and p not in without]
+def _ordered(patients: Iterable[str], seed: int, site: str) -> list[str]:
     return sorted(patients, key=lambda patient: _order(seed, site, patient))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from client.handlers.check import check_held_out
 from client.handlers.evaluate import must_suppress
-from client.scores import KeptScore, count, count_graded, load_scores, scores_file
+from client.scores import KeptScore, count_graded, load_scores, scores_file
 from client.workspace import Workspace
 from shared.errors import ProtocolError, SiteError
 from shared.limits import DAYS_KEPT
@@ -49,13 +49,17 @@ def count_on_site(workspace: Workspace, request: CountRequest) -> EvaluateReply:
     """Patients by score and class over several runs, each patient in one of them."""
     scores = _scores(workspace, request.runs, request.scope)
     check_held_out(workspace, len(scores), request.scope)
-    histogram = count(list(scores.values()), workspace.outcome)
+    counts = workspace.outcome.count(list(scores.values()))
     return EvaluateReply(
         site=workspace.name,
-        histogram=histogram,
-        suppress=must_suppress(histogram, workspace.min_cell),
+        histogram=counts,
+        suppress=must_suppress(counts, workspace.min_cell),
         seconds=0.0,
-        graded=count_graded(list(scores.values()), is_grade=workspace.covariate_is_grade),
+        graded=count_graded(
+            list(scores.values()),
+            is_grade=workspace.covariate_is_grade,
+            outcome=workspace.outcome,
+        ),
     )
 
 

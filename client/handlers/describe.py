@@ -25,4 +25,5 @@ def describe_site(workspace: Workspace, config: RunConfig, run: str) -> SiteDesc
         images=len(samples.train),
         patients=samples.patients(),
         data=workspace.data_digest(),
+        outcome=str(workspace.outcome),
     )

@@ -14,11 +14,11 @@ from client.handlers.features import evaluation_features
 from client.model.frozen import base_units
 from client.own_scores import leave_scores
 from client.part import tell_owner
-from client.scores import KeptScore, count, count_graded, keep_scores, scores_file
+from client.scores import KeptScore, count_graded, keep_scores, scores_file
 from client.train.state import forget_moments, load_state
 from client.workspace import Workspace, training_samples
 from shared.errors import SiteError
-from shared.metrics.histogram import Histogram
+from shared.metrics.classes.kinds import Counts, patients_by_class
 from shared.model.network import Network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 from shared.run.events import SiteBusy, StepDone, emit
@@ -55,18 +55,18 @@ def evaluate_on_site(
             workspace, config, model, untouched, request.after_round, samples
         )
     scores = evaluate_here(workspace, model, samples, config, kept)
-    graded = count_graded(scores, is_grade=workspace.covariate_is_grade)
+    graded = count_graded(scores, is_grade=workspace.covariate_is_grade, outcome=workspace.outcome)
     if request.scope != "all":
         _keep(workspace, request, scores)
     elif workspace.scores_wanted is not None:
         leave_scores(workspace.scores_wanted, workspace.parts, scores)
     if request.final:
         forget_moments(folder, state)
-    histogram = count(scores, workspace.outcome)
+    counts = workspace.outcome.count(scores)
     return EvaluateReply(
         site=workspace.name,
-        histogram=histogram,
-        suppress=must_suppress(histogram, workspace.min_cell),
+        histogram=counts,
+        suppress=must_suppress(counts, workspace.min_cell),
         seconds=time.monotonic() - started,
         graded=graded,
     )
@@ -91,9 +91,9 @@ def evaluate_here(
     )
 
 
-def must_suppress(histogram: Histogram, min_cell: int) -> bool:
+def must_suppress(counts: Counts, min_cell: int) -> bool:
     """Whether a class is too small for this site's own values to be shown or kept."""
-    return min(histogram.totals) < min_cell
+    return min(patients_by_class(counts)) < min_cell
 
 
 def _samples(workspace: Workspace, config: RunConfig, scope: Scope) -> tuple[Sample, ...]:

@@ -22,7 +22,6 @@ from client.handlers.evaluate import evaluate_here, must_suppress
 from client.handlers.features import evaluation_features, training_features
 from client.model.device import peak_memory
 from client.model.frozen import base_units, digest_of_frozen
-from client.scores import count
 from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, teacher_of, training_samples
@@ -60,7 +59,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         workspace, config, model, untouched, plan.round - 1, samples.validation
     )
     scores = evaluate_here(workspace, model, samples.validation, config, kept)
-    histogram = count(scores, workspace.outcome)
+    counts = workspace.outcome.count(scores)
     evaluated = time.monotonic()
     received = snapshot(model, keys)
     trained = _train(workspace, model, samples.train, config, request, before, untouched)
@@ -81,8 +80,8 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         patients=samples.patients(),
         steps=trained.steps,
         loss=trained.loss,
-        histogram=histogram,
-        suppress=must_suppress(histogram, workspace.min_cell),
+        histogram=counts,
+        suppress=must_suppress(counts, workspace.min_cell),
         train_seconds=done - evaluated,
         evaluate_seconds=evaluated - started,
         peak_memory=peak_memory(workspace.device),

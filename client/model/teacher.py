@@ -51,7 +51,7 @@ def site_teacher(
         return None
     require_own_teacher(config, own, deployed=deployed)
     folder = Path(os.path.expanduser(own or config.teacher))
-    return _teacher(folder, config.teacher_sha256, _stamp(folder), device)
+    return _teacher(folder, config.teacher_sha256, config.outcome, _stamp(folder), device)
 
 
 def require_own_teacher(config: RunConfig, own: str | None, *, deployed: bool) -> None:
@@ -69,11 +69,19 @@ def require_own_teacher(config: RunConfig, own: str | None, *, deployed: bool) -
 
 
 @functools.lru_cache(maxsize=1)
-def _teacher(folder: Path, sha256: str, _stamp: object, device: torch.device) -> Teacher:
+def _teacher(
+    folder: Path, sha256: str, outcome: str, _stamp: object, device: torch.device
+) -> Teacher:
     try:
         finished = read_finished_run(folder)
         require_sha256(finished.model, sha256, str(finished.model))
-        network = load_final_model(finished.model, finished.backbone).to(device)
+        taught = finished.stored.config
+        if taught.outcome != outcome:
+            raise ConfigError(
+                f"it predicts '{taught.outcome}' and this run '{outcome}'; a teacher needs the "
+                "same classes in the same order."
+            )
+        network = load_final_model(finished.model, finished.backbone, taught.outputs).to(device)
     except (ConfigError, FedThawError) as error:
         raise SiteError(
             f"The teacher in {folder} cannot be used: {error}",
@@ -81,7 +89,7 @@ def _teacher(folder: Path, sha256: str, _stamp: object, device: torch.device) ->
         ) from error
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    return Teacher(network, finished.stored.config.image_size)
+    return Teacher(network, taught.image_size)
 
 
 def _stamp(folder: Path) -> object:

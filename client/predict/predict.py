@@ -119,12 +119,12 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
     with torch.no_grad(), measured_divergences(scorer.layers) as measured:
         explained = scorer.model.backbone.explained
         features = scorer.model.prefix(inputs, explained)
-        logits = scorer.model.rest(features, explained).double().cpu().tolist()
+        logits = scorer.model.rest(features, explained).double().cpu().numpy()
     require_numbers(logits)
     distances: list[float | None] = [None] * len(read)
     if measured:
         distances = (torch.stack(measured).mean(dim=0) / scorer.noise).cpu().tolist()
-    probabilities = [BINARY.probability(logit) for logit in logits]
+    probabilities = [float(one) for one in BINARY.probabilities(logits)]
     names: list[str | None] = [None] * len(read)
     if scorer.explain is not None:
         maps = grad_cam(scorer.model, features).cpu().numpy()

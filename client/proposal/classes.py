@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from client.declared import normalised_value
 from client.proposal.columns import Column
 from client.proposal.words import grade_of, is_unknown, meaning_of, plain
-from client.settings import normalised_value
 from shared.errors import SiteError
 
 _LEVEL = re.compile(r"(?:[a-z]+ )?(\d{1,3})(?: 0+)?")

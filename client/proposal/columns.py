@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from client.data.discover import IMAGE_SUFFIXES
 from client.data.table.line import Line, clean
 from client.data.table.read import first_lines_of, read_sheet
+from client.declared import normalised_value
 from client.proposal.words import is_known_name
-from client.settings import normalised_value
 from shared.errors import SiteError
 
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.data.patient_ids import read_patient_ids
+from client.declared import normalised_value
 from client.proposal.classes import Classes, guess_classes
 from client.proposal.columns import Column, column_named, read_columns
 from client.proposal.found import Found, find
 from client.proposal.images import FoundImages, find_image_folder
 from client.proposal.roles import Guess, guess_image, guess_outcome, guess_patient
 from client.proposal.words import EXAMINATION_NAME, plain
-from client.settings import SiteSettings, normalised_value
+from client.settings import SiteSettings
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
 from shared.metrics.grades import MOST_LEVELS

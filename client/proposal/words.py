@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from client.settings import normalised_value
+from client.declared import normalised_value
 
 
 def _words(text: str) -> frozenset[str]:

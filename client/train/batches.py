@@ -27,11 +27,16 @@ from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan
 
 Batches = Iterator[tuple[Tensor, Tensor]]
-"""Inputs (N, C, H, W) of a stage and targets (N,) of the outcome's loss, on the device."""
+"""Inputs (N, C, H, W) of a stage and targets of the outcome's loss, (N,) or (N, n), on the device.
+"""
 
 
 def drawn_batches(
-    samples: Sequence[Sample], plan: Plan, config: RunConfig, stream: str
+    samples: Sequence[Sample],
+    plan: Plan,
+    config: RunConfig,
+    stream: str,
+    outcome: Outcome = BINARY,
 ) -> list[list[Draw]]:
     """What each batch of the round takes: `local_epochs` times each epoch's draws, in order."""
     labels = [sample.radiograph.label for sample in samples]
@@ -39,7 +44,8 @@ def drawn_batches(
     batches: list[list[Draw]] = []
     for epoch in range(config.local_epochs):
         seed = derive_seed(config.seed, stream, plan.round, "epoch", epoch)
-        draws = draw_epoch(labels, balanced=config.sampling == "balanced", seed=seed)
+        balanced = config.sampling == "balanced"
+        draws = draw_epoch(labels, balanced=balanced, seed=seed, outcome=outcome)
         batches += [[draws[position] for position in batch] for batch in positions]
     return batches
 

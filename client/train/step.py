@@ -55,7 +55,7 @@ class Learner:
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         start = self.model.backbone.first_of(self.plan.trainable)
         if self.plan.cutmix_probability > 0 and torch.rand(()) < self.plan.cutmix_probability:
-            inputs, targets = cutmix(inputs, targets, self.config.cutmix_alpha, self.outcome)
+            inputs, targets = cutmix(inputs, targets, self.config.cutmix_alpha)
         with self.precision.autocast():
             with torch.no_grad():
                 features = self.model.between(inputs, self.entry, start)
@@ -73,7 +73,7 @@ class Learner:
         """
         assert self.teacher is not None
         temperature = self.config.teacher_temperature
-        taught = self.outcome.activation(self.teacher.logits(images) / temperature)
+        taught = self.outcome.taught(self.teacher.logits(images) / temperature)
         return temperature**2 * self.outcome.loss(logits / temperature, taught)
 
     def _distance(self) -> Tensor:

@@ -57,7 +57,7 @@ def train_round(
     set_trainable(model, plan.trainable, config.batch_norm)
     model.recompute = config.recompute
     learner = _learner(model, plan, config, moments, features, outcome, teacher)
-    draws = drawn_batches(samples, plan, config, stream)
+    draws = drawn_batches(samples, plan, config, stream, outcome)
     device = model.device
     if features is None:
         dual = plan.phase == "dual"

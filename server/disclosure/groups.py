@@ -17,6 +17,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.metrics.classes.kinds import Counts as AnyCounts
+from shared.metrics.classes.kinds import patients_by_class
 from shared.metrics.histogram import Histogram
 
 Vector = Mapping[Hashable, float]
@@ -55,9 +57,16 @@ MOST_HIDDEN = 12
 """Up to so many hidden sites all groups of them are looked at; beyond, single ones and pairs."""
 
 
-def counts_of(histogram: Histogram) -> Counts:
-    """Its patients by class."""
-    return histogram.total_positives, histogram.total_negatives
+def counts_of(counts: AnyCounts) -> Counts:
+    """Its patients by class; of other outcomes those of the smallest class, and the others.
+
+    Over several sites the smallest classes add up to no more than any class has, so what is
+    decided by them hides rather too much.
+    """
+    if isinstance(counts, Histogram):
+        return counts.total_positives, counts.total_negatives
+    by_class = patients_by_class(counts)
+    return min(by_class), sum(by_class) - min(by_class)
 
 
 def added_up(counts: Mapping[str, Counts], group: Iterable[str]) -> Counts:

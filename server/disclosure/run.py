@@ -16,7 +16,10 @@ from server.results.shown import Audience, Shown, audience_of
 from server.run.calibration import calibrate
 from server.run.evaluation_file import CovariateCounts, EvaluationFile
 from server.run.ledger import RoundRecord
+from shared.metrics.classes.kinds import Counts
 from shared.metrics.histogram import Histogram
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.protocol.evaluate import Scope
 from shared.settings.config import RunConfig
 
@@ -30,6 +33,7 @@ class Disclosure:
     split: str = ""
     """Which patients are held out, as far as their number depends on it."""
     register: Register = field(default_factory=Register)
+    outcome: Outcome = BINARY
     _decisions: CohortDecisions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +45,10 @@ class Disclosure:
         audience = audience_of(config)
         register = Register(None if audience is Audience.OWNER else register_beside(folder))
         folds = f", fold {config.fold} of {config.folds}" if config.folds else ""
-        return cls(audience, run, f"{config.validation_fraction:g} validates{folds}", register)
+        split = f"{config.validation_fraction:g} validates{folds}"
+        if config.predicts != BINARY:  # whose classes cannot be held against those of a finding
+            split += f", {config.outcome}"
+        return cls(audience, run, split, register, config.predicts)
 
     @property
     def for_others(self) -> bool:
@@ -51,7 +58,7 @@ class Disclosure:
     def cohort(
         self,
         scope: str,
-        histograms: Mapping[str, Histogram],
+        histograms: Mapping[str, Counts],
         own: Collection[str],
         data: Mapping[str, str],
     ) -> ShownCohort:
@@ -62,9 +69,10 @@ class Disclosure:
         run and others have shown.
         """
         if not self.for_others:
-            return whole_cohort(histograms)
+            return whole_cohort(histograms, self.outcome)
         counts = {name: counts_of(one) for name, one in histograms.items()}
-        return shown_cohort(histograms, self._decisions.decide(scope, counts, own, data))
+        decision = self._decisions.decide(scope, counts, own, data)
+        return shown_cohort(histograms, decision, self.outcome)
 
     def admits(self, scope: str, group: Collection[str]) -> bool:
         """Whether results of these sites alone may be shown beside the cohort's; then they count.

@@ -20,6 +20,7 @@ from server.run.calibration import calibrate
 from server.run.ledger import RoundRecord, SiteRound
 from shared.limits import MIN_CELL
 from shared.metrics.histogram import Histogram
+from shared.outcome.counts import are_hidden
 
 
 def shown_round(exact: RoundRecord, cohort: ShownCohort) -> RoundRecord:
@@ -89,7 +90,7 @@ def shown_calibration(validation: Histogram, *, totals: bool) -> Mapping[str, An
 def shown_summary(exact: Mapping[str, Any]) -> Mapping[str, Any]:
     """summary.json, whose metrics are of cohorts as they may be shown already."""
     cohorts = [exact["site"], exact.get("test", {}).get("site", {})]
-    hides = any(site["positives"] is None for one in cohorts for site in one.values())
+    hides = any(are_hidden(site) for one in cohorts for site in one.values())
     # Sums over all sites, minus the values of the sites shown, are those of the hidden ones.
     secret = {"train", "evaluate"} if hides else set()
     return {

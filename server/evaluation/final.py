@@ -18,7 +18,7 @@ from server.federation.quorum import wait_for_sites
 from server.federation.replies import list_problems, read_evaluate_reply, require_usable_weights
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
 from shared.errors import RunError
-from shared.metrics.histogram import summed
+from shared.metrics.histogram import Histogram, summed
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
 from shared.run.events import ReplyReceived, Warned, emit
@@ -74,7 +74,7 @@ def evaluate_final(
         counts=disclosure.evaluation(
             cohorts, {scope: compared.counts for scope, compared in covariates.items()}
         ),
-        validation=summed(r.histogram for r in answers["validation"].replies.values()),
+        validation=_summed(federation, answers["validation"].replies),
         missing={name: why for one in answers.values() for name, why in one.missing.items()},
         bytes_down=sum(one.bytes_down for one in answers.values()),
         bytes_up=sum(one.bytes_up for one in answers.values()),
@@ -83,6 +83,12 @@ def evaluate_final(
         seconds=time.monotonic() - started,
         evaluate_seconds=sum(r.seconds for one in answers.values() for r in one.replies.values()),
     )
+
+
+def _summed(federation: Federation, replies: Mapping[str, EvaluateReply]) -> Histogram:
+    """All patients by score, of a finding; nobody of another outcome."""
+    histograms = [reply.histogram for reply in replies.values()]
+    return summed(one for one in histograms if isinstance(one, Histogram))
 
 
 def _shown(
@@ -163,7 +169,7 @@ def _collect(
     received = 0
 
     def read(node: int, content: RecordDict) -> EvaluateReply:
-        reply = read_evaluate_reply(content, sites[node].name)
+        reply = read_evaluate_reply(content, sites[node].name, federation.config.predicts)
         require_plausible_evaluation(reply.histogram, sites[node], federation.config, scope)
         return reply
 

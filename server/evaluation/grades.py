@@ -21,6 +21,7 @@ from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
 from shared.metrics.paired import PairedSums, placements
+from shared.outcome.binary import BINARY
 from shared.outcome.counts import totals
 from shared.protocol.compare import MESSAGE_TYPE, CompareReply, CompareRequest
 from shared.protocol.evaluate import EvaluateReply, Scope
@@ -65,7 +66,7 @@ def compare_with_grades(
     None, too, where it would reveal the counts of a small one: `hidden` sites are not shown.
     """
     graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
-    if not graded:
+    if not graded or federation.config.predicts != BINARY:
         return None
     rules = federation.disclosure
     pooled = pool_graded(graded, hidden) if rules.for_others else added_up(graded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from shared.errors import ProtocolError
-from shared.metrics.histogram import Histogram
+from shared.metrics.classes.kinds import Counts, most_patients
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import Scope
 from shared.protocol.train import TrainReply
@@ -35,7 +35,7 @@ def require_plausible_training(reply: TrainReply, site: SiteDescription, config:
 
 
 def require_plausible_evaluation(
-    counted: Histogram, site: SiteDescription, config: RunConfig, scope: Scope
+    counted: Counts, site: SiteDescription, config: RunConfig, scope: Scope
 ) -> None:
     """ProtocolError where a site counts more patients than its training patients leave room for.
 
@@ -46,7 +46,7 @@ def require_plausible_evaluation(
     training = (1 - held_out) * (1 - config.validation_fraction)
     share = held_out if scope == "test" else (1 - held_out) * config.validation_fraction
     most = math.ceil(site.patients * max(1.0, 2 * share / training)) + _SPARE
-    if counted.patients > most:
+    if most_patients(counted) > most:
         raise ProtocolError(
             f"it counts more {scope} patients than its training patients leave room for"
         )

@@ -65,6 +65,7 @@ def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
         run=federation.run,
         base=federation.reference.base.digest,
         timeout=reply_timeout(federation.config),
+        outcome=federation.config.outcome,
     )
     if federation.config.sites:
         return  # a simulation ends with these sentences

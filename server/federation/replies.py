@@ -8,6 +8,8 @@ from flwr.app import Message, RecordDict
 
 from shared.errors import ProtocolError, RunError
 from shared.metrics.paired import PairedSums
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.plain import one_line
 from shared.protocol.compare import CompareReply
 from shared.protocol.describe import SiteDescription
@@ -26,10 +28,14 @@ def error_reason(reply: Message) -> str:
 
 
 def read_train_reply(
-    content: RecordDict, site: SiteDescription, plan: Plan, frozen: str
+    content: RecordDict,
+    site: SiteDescription,
+    plan: Plan,
+    frozen: str,
+    outcome: Outcome = BINARY,
 ) -> TrainReply:
     """A reply that keeps the contract, its tensors not decoded yet; ProtocolError otherwise."""
-    reply = TrainReply.from_content(content)
+    reply = TrainReply.from_content(content, outcome)
     require_name(reply.site, site.name)
     if reply.round != plan.round:
         raise ProtocolError(f"its reply is of round {reply.round}, not {plan.round}")
@@ -38,9 +44,9 @@ def read_train_reply(
     return reply
 
 
-def read_evaluate_reply(content: RecordDict, name: str) -> EvaluateReply:
+def read_evaluate_reply(content: RecordDict, name: str, outcome: Outcome = BINARY) -> EvaluateReply:
     """A reply that keeps the contract; ProtocolError that says in what it does not."""
-    reply = EvaluateReply.from_content(content)
+    reply = EvaluateReply.from_content(content, outcome)
     require_name(reply.site, name)
     return reply
 

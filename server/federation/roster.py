@@ -14,6 +14,7 @@ from server.federation.plausible import require_plausible_site
 from server.federation.replies import as_sentence, error_reason
 from server.federation.transport import pull
 from shared.errors import ProtocolError
+from shared.outcome.binary import BINARY
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest, SiteDescription
 from shared.protocol.replies import reader_owns_the_site
 
@@ -92,6 +93,7 @@ def admit(
     run: str,
     base: str,
     timeout: float,
+    outcome: str = BINARY.kind,
 ) -> None:
     """Ask nodes that are not on the roster who they are, and enter what has been answered so far.
 
@@ -100,7 +102,7 @@ def admit(
     _ask(grid, roster, nodes, run, timeout)
     # In the order of nodes, not of arrival: of two sites with one name always the same is refused.
     for node, reply in sorted(_answered(grid, roster).items()):
-        _enter(roster, node, reply, base, nodes)
+        _enter(roster, node, reply, base, nodes, outcome)
 
 
 def _answered(grid: Grid, roster: Roster) -> dict[int, Message]:
@@ -144,11 +146,16 @@ def _ask(
 
 
 def _enter(
-    roster: Roster, node: int, reply: Message, base: str, nodes: Mapping[int, Presence]
+    roster: Roster,
+    node: int,
+    reply: Message,
+    base: str,
+    nodes: Mapping[int, Presence],
+    outcome: str,
 ) -> None:
     asked = roster.asked[node]
     asked.identifier = None
-    refusal = _admit(roster, node, reply, base, nodes)
+    refusal = _admit(roster, node, reply, base, nodes, outcome)
     if refusal is None:
         roster.refused.pop(node, None)
         return
@@ -158,7 +165,12 @@ def _enter(
 
 
 def _admit(
-    roster: Roster, node: int, reply: Message, base: str, nodes: Mapping[int, Presence]
+    roster: Roster,
+    node: int,
+    reply: Message,
+    base: str,
+    nodes: Mapping[int, Presence],
+    outcome: str,
 ) -> _Refusal | None:
     """Enter a node on the roster, or say why not."""
     registered = roster.asked[node].presence.name
@@ -179,6 +191,13 @@ def _admit(
             "other name."
         )
         return _Refusal(f"The site that is registered as '{registered}' {why}", f"it {why}")
+    if site.outcome != outcome:
+        why = (
+            f"declares the outcome '{site.outcome}', and the run predicts '{outcome}'; both must "
+            "have the same classes or labels in the same order: correct [data] of its site.toml, "
+            "or `outcome` of the run."
+        )
+        return _Refusal(f"Site {site.name} {why}", f"it {why}")
     if site.base != base:
         why = (
             f"holds another pretrained base ({site.base}) than the coordinator "

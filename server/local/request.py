@@ -10,6 +10,7 @@ from pathlib import Path
 from server.local.small import small_settings
 from server.run.folder import ended_before_it_began, open_run
 from server.run.paths import default_folder, with_absolute_paths
+from server.training.finding import declared_by_sites
 from shared.errors import ConfigError
 from shared.settings.config import RunConfig
 from shared.settings.overrides import OWN_OPTIONS
@@ -62,6 +63,8 @@ def resolve(request: Request) -> RunConfig:
     if not sites:
         sites = tuple(phantoms_beside(folder) / name for name in PHANTOM_HOSPITALS)
     folders = _distinct(sites)
+    if "outcome" not in settings and not request.of_phantoms:
+        settings = {**settings, "outcome": declared_by_sites(folders)}
     given: dict[str, Scalar] = {
         "min-sites": min(2, 1 if request.pooled else len(folders)),
         **settings,

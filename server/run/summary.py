@@ -107,7 +107,7 @@ class _Seconds(TypedDict):
     wait: float | None
 
 
-_Metrics = dict[str, float | list[float] | None]
+_Metrics = dict[str, float | str | list[Any] | dict[str, Any] | None]
 
 
 class _Summary(TypedDict, total=False):

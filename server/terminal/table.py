@@ -8,23 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from server.terminal.progress import as_rounded
+from server.terminal.classes import cells_of_classes, interval, number, print_classes
 from shared.outcome.binary import BINARY
-from shared.outcome.counts import are_hidden, shown_totals
+from shared.outcome.counts import KIND, are_hidden, shown_totals
 
 _COLUMNS = ("AUROC", "95 % CI", "balanced accuracy", "F1", *(one.word for one in BINARY.classes))
 
 
 def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> None:
     """Pooled and per-site metrics, megabytes against a full exchange, where the folder is."""
-    table = Table(title=f"Final model after {summary['rounds']} rounds, validation patients")
-    table.add_column("site")
-    for column in _COLUMNS:
-        table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
-    table.add_row("all sites", *_cells(summary["pooled"]), style="bold")
-    for name, metrics in summary["site"].items():
-        table.add_row(name, *_cells(metrics))
-    console.print(table)
+    if KIND in summary["pooled"]:
+        print_classes(console, summary)
+    else:
+        _print_finding(console, summary)
     if summary.get("quick_look"):
         console.print(
             "A quick look, not a result: small images and few rounds.",
@@ -34,8 +30,28 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
         console.print(
             "-  class smaller than the site's min-cell, a number that would reveal it, or undefined"
         )
-    elif any("-" in _cells(one) for one in (summary["pooled"], *summary["site"].values())):
+    elif _has_undefined(summary):
         console.print("-  not defined: the patients evaluated there are all of one class")
+    _print_cost(console, summary, folder)
+
+
+def _has_undefined(summary: Mapping[str, Any]) -> bool:
+    cells = cells_of_classes if KIND in summary["pooled"] else _cells
+    return any("-" in cells(one) for one in (summary["pooled"], *summary["site"].values()))
+
+
+def _print_finding(console: Console, summary: Mapping[str, Any]) -> None:
+    table = Table(title=f"Final model after {summary['rounds']} rounds, validation patients")
+    table.add_column("site")
+    for column in _COLUMNS:
+        table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
+    table.add_row("all sites", *_cells(summary["pooled"]), style="bold")
+    for name, metrics in summary["site"].items():
+        table.add_row(name, *_cells(metrics))
+    console.print(table)
+
+
+def _print_cost(console: Console, summary: Mapping[str, Any], folder: str) -> None:
     if summary.get("audience") == "owner":
         console.print(
             "For the owner of these folders: nothing is hidden. To hand results on: `fedthaw "
@@ -63,15 +79,10 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: str) -> 
 
 
 def _cells(metrics: Mapping[str, Any]) -> list[str]:
-    interval = metrics["auroc_ci95"]
     return [
-        _number(metrics["auroc"]),
-        "-" if interval is None else f"{_number(interval[0])} to {_number(interval[1])}",
-        _number(metrics["balanced_accuracy"]),
-        _number(metrics["f1"]),
+        number(metrics["auroc"]),
+        interval(metrics["auroc_ci95"]),
+        number(metrics["balanced_accuracy"]),
+        number(metrics["f1"]),
         *("-" if total is None else str(total) for total in shown_totals(metrics).values()),
     ]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else as_rounded(value, 3)

@@ -39,6 +39,7 @@ from server.training.rounds import run_round
 from shared.errors import ConfigError, WeightsError
 from shared.model.exchanged import batch_norm_statistics
 from shared.model.pretrained import load_base
+from shared.outcome.binary import BINARY
 from shared.outcome.counts import are_hidden
 from shared.run.events import Noted, RoundFinished, RunStarted, Warned, emit, show_download
 from shared.settings.config import RunConfig
@@ -73,6 +74,13 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
             f"This run began with the base {begun_with}, but weights={config.weights} now loads "
             f"{base.digest}; put the original file back."
         )
+    if base.unused_head and base.source.startswith("file ") and config.predicts != BINARY:
+        emit(
+            Noted(
+                f"The head of {base.source.removeprefix('file ')} has {base.unused_head} output(s) "
+                f"and the run's outcome needs {config.outputs}: a new head is trained."
+            )
+        )
     reference = build_reference(config, base)
     federation = _federation(grid, folder, reference, registry)
     sites = wait_for_sites(federation, set(registry().values()))
@@ -85,16 +93,22 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     end, records, final = _run_to_the_end(federation, folder, start, records, names)
     write_model(folder.model, reference, end.delta, config)
     disclosure = federation.disclosure
-    if final.counts is not None:
-        write_evaluation(folder.path, final.counts)
-    totals = not are_hidden(final.pooled)
-    write_calibration(folder.path, disclosure.calibration(final.validation, totals=totals))
+    if config.predicts == BINARY:
+        _write_of_finding(folder, disclosure, final)
     summary = disclosure.summary(
         build_summary(folder.run, base.digest, records, final, quick=config.quick)
     )
     write_summary(folder.summary, summary)
     remove_exact(folder.path)
     return dict(summary.value)
+
+
+def _write_of_finding(folder: RunFolder, disclosure: Disclosure, final: FinalEvaluation) -> None:
+    """The files from which curves are drawn and patients decided, which only a finding has."""
+    if final.counts is not None:
+        write_evaluation(folder.path, final.counts)
+    totals = not are_hidden(final.pooled)
+    write_calibration(folder.path, disclosure.calibration(final.validation, totals=totals))
 
 
 def _with_estimate(federation: Federation, names: Sequence[str], done: int) -> Federation:

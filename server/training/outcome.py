@@ -9,8 +9,8 @@ from server.aggregation.intake import Verdict
 from server.federation.context import Federation
 from server.results.shown import Shown
 from server.run.ledger import RoundRecord, SiteRound
-from shared.metrics.histogram import summed
-from shared.metrics.summary import summarise
+from shared.outcome.counts import metrics_of, summed_counts
+from shared.outcome.outcome import Outcome
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainReply
 from shared.settings.schedule import Plan
@@ -54,7 +54,7 @@ def record_of(
     """The round's record: the last asking's replies, everybody's bytes and waiting."""
     result = asked[-1]
     replies = dict(sorted(result.replies.items()))
-    weights = result.verdict.weights
+    weights, outcome = result.verdict.weights, federation.config.predicts
     histograms = {name: reply.histogram for name, reply in replies.items()}
     cohort = federation.disclosure.cohort(
         "validation",
@@ -66,7 +66,7 @@ def record_of(
         round=plan.round,
         plan=plan_to_values(plan),
         sites={
-            name: _site_round(reply, result.verdict.ratios.get(name))
+            name: _site_round(reply, result.verdict.ratios.get(name), outcome)
             for name, reply in replies.items()
         },
         refused=result.refused,
@@ -74,7 +74,7 @@ def record_of(
         attempts=len(asked),
         loss=sum(reply.loss * weights[name] for name, reply in replies.items())
         / sum(weights.values()),
-        validation=summarise(summed(histograms.values())).to_json(),
+        validation=metrics_of(outcome, summed_counts(outcome, histograms.values())),
         bytes_down=sum(one.bytes_down for one in asked),
         bytes_up=sum(one.bytes_up for one in asked),
         bytes_full_exchange=sum(one.messages for one in asked) * federation.full_model_bytes,
@@ -84,7 +84,7 @@ def record_of(
     return FinishedRound(exact, federation.disclosure.round(exact, cohort))
 
 
-def _site_round(reply: TrainReply, ratio: float | None) -> SiteRound:
+def _site_round(reply: TrainReply, ratio: float | None, outcome: Outcome) -> SiteRound:
     return SiteRound(
         images=reply.images,
         patients=reply.patients,
@@ -94,6 +94,6 @@ def _site_round(reply: TrainReply, ratio: float | None) -> SiteRound:
         evaluate_seconds=reply.evaluate_seconds,
         peak_memory_bytes=reply.peak_memory,
         continued_from=reply.continued_from,
-        metrics=summarise(reply.histogram).to_json(),
+        metrics=metrics_of(outcome, reply.histogram),
         update_ratio=None if ratio is None else float(f"{min(ratio, _LARGEST_RATIO):.2g}"),
     )

@@ -141,7 +141,7 @@ def _read(
 ) -> TrainReply:
     """One site's reply, its tensors combined and then let go; ProtocolError where it is refused."""
     site, reference = sites[node], federation.reference
-    reply = read_train_reply(content, site, plan, frozen)
+    reply = read_train_reply(content, site, plan, frozen, federation.config.predicts)
     require_plausible_training(reply, site, federation.config)
     manifest = reference.specs(plan.trainable, federation.config.update_dtype)
     passage = Passage(

@@ -43,7 +43,7 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A network with one grey input channel and one logit; its last unit is the head.
+    """A network with one grey input channel; its last unit is the head, built with one logit.
 
     The head is a linear layer behind dropout. Its stage has no other unit. The first unit begins
     with a convolution. Between units go feature maps (N, C, H, W), whose mean over the positions
@@ -104,7 +104,7 @@ class Backbone:
 
     @property
     def head(self) -> str:
-        """The stage, and unit, that ends in the logit."""
+        """The stage, and unit, that ends in the logits."""
         return self.units[-1].name
 
     @property
@@ -114,7 +114,7 @@ class Backbone:
 
     @property
     def head_keys(self) -> tuple[str, str]:
-        """State-dict keys of its weight (1, features) and its bias (1,)."""
+        """State-dict keys of its weight (outputs, features) and its bias (outputs,)."""
         return f"{self.head_module}.weight", f"{self.head_module}.bias"
 
     @property

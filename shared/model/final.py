@@ -18,6 +18,7 @@ class _File:
 
     backbone: str
     weights: str
+    outputs: int = 1
     weights_sha256: str = ""
     seed: int = 0
 
@@ -27,18 +28,24 @@ class _File:
         return backbone_of(self.backbone)
 
 
-def load_final_model(file: Path, backbone: str) -> Network:
+def load_final_model(file: Path, backbone: str, outputs: int = 1) -> Network:
     """The network with a run's final weights, on the CPU and in eval mode.
 
-    WeightsError where the file (model.safetensors) is damaged or is not of this backbone.
+    WeightsError where the file (model.safetensors) is damaged or is not of this backbone and
+    number of outputs.
     """
-    final = load_base(_File(backbone, str(file)))
+    final = load_base(_File(backbone, str(file), outputs))
+    if final.unused_head:
+        raise WeightsError(
+            f"{file} has a head of {final.unused_head} output(s) and the run's outcome needs "
+            f"{outputs}; put back the file and the config.json that the run wrote."
+        )
     if not final.has_head:
         raise WeightsError(
             f"{file} has no head, so it is no run's final model; put back the file that the run "
             "wrote."
         )
-    network = build_network(backbone, dropout=0.0)
+    network = build_network(backbone, dropout=0.0, outputs=outputs)
     network.load_state_dict(final.state)
     network.eval()
     return network

@@ -25,7 +25,7 @@ HEAD_BIAS = 0.01
 
 
 class Network(nn.Module):
-    """A backbone with one input channel and one logit.
+    """A backbone with one input channel and one logit, or several.
 
     Its submodules, and so its state-dict keys, are those that the backbone builds. `always_eval`
     names the submodules that stay in eval mode whatever `train()` asks for;
@@ -33,13 +33,15 @@ class Network(nn.Module):
     activations again instead of keeping them.
     """
 
-    def __init__(self, backbone: Backbone, dropout: float, seed: int) -> None:
+    def __init__(self, backbone: Backbone, dropout: float, seed: int, outputs: int = 1) -> None:
         """Draw all weights from `seed`; `dropout` is the probability before the head."""
         super().__init__()
         # Without storage, so that the library's own initialisation costs no time and draws
         # nothing from the global generator.
         with torch.device("meta"):
             built = backbone.build()
+            if outputs != 1:
+                built.set_submodule(backbone.head_module, nn.Linear(backbone.features, outputs))
             for name, parameter in built.named_parameters(recurse=False):
                 self.register_parameter(name, parameter)
             for name, module in built.named_children():
@@ -70,8 +72,13 @@ class Network(nn.Module):
 
     @property
     def head_layer(self) -> nn.Linear:
-        """The linear layer that gives the logit."""
+        """The linear layer that gives the logits."""
         return cast(nn.Linear, self.get_submodule(self.backbone.head_module))
+
+    @property
+    def outputs(self) -> int:
+        """Logits of an image."""
+        return self.head_layer.out_features
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +86,10 @@ class Network(nn.Module):
         return self.head_layer.weight.device
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N,) of images (N, 1, H, W) in the backbone's input range."""
+        """Logits of images (N, 1, H, W) in the backbone's input range.
+
+        They are (N,) of one output, (N, outputs) of several.
+        """
         return self.rest(x, self.backbone.stages[0])
 
     def prefix(self, x: Tensor, stop: Part) -> Tensor:
@@ -106,7 +116,7 @@ class Network(nn.Module):
         return x
 
     def rest(self, x: Tensor, start: Part) -> Tensor:
-        """Run `start` and all units after it: what `prefix(_, start)` gave -> logits (N,).
+        """Run `start` and all units after it: what `prefix(_, start)` gave -> logits.
 
         The head takes its input averaged over the positions as well, (N, C, 1, 1). ValueError for
         an unknown part.
@@ -153,7 +163,8 @@ class Network(nn.Module):
     def _classify(self, x: Tensor) -> Tensor:
         features = torch.flatten(self.pool(x), 1)
         features = F.dropout(features, self.dropout, training=self.head_layer.training)
-        return cast(Tensor, self.head_layer(features).squeeze(1))
+        logits = cast(Tensor, self.head_layer(features))
+        return logits.squeeze(1) if logits.shape[1] == 1 else logits
 
     def train(self, mode: bool = True) -> Network:
         """Training mode for all but the submodules of `always_eval`; `train(False)` is eval."""
@@ -175,11 +186,11 @@ class Network(nn.Module):
         return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
-def build_network(name: str, dropout: float = 0.1, seed: int = 0) -> Network:
+def build_network(name: str, dropout: float = 0.1, seed: int = 0, outputs: int = 1) -> Network:
     """The network of the backbone `name`, initialised from `seed` alone.
 
     The global random generators are neither read nor advanced. Convolutions and BatchNorm as
     torchvision initialises them, head Xavier uniform with bias 0.01. `dropout`: probability
-    before the head. ConfigError for another name.
+    before the head, which gives `outputs` logits. ConfigError for another name.
     """
-    return Network(backbone_of(name), dropout, seed)
+    return Network(backbone_of(name), dropout, seed, outputs)

@@ -47,6 +47,10 @@ class WeightsChoice(Protocol):
         """Its description."""
 
     @property
+    def outputs(self) -> int:
+        """Logits of the network."""
+
+    @property
     def seed(self) -> int:
         """Of random weights."""
 
@@ -68,6 +72,8 @@ class Base:
     """SHA-256 of the file, for `weights-sha256`; empty where there is no file."""
     has_head: bool
     backbone: Backbone
+    unused_head: int = 0
+    """Outputs of a head in the file that is left aside, since the run needs another number."""
 
 
 def load_base(
@@ -88,9 +94,13 @@ def load_base(
     state = strip_prefix((backbone.read or read_checkpoint)(path))
     if "imagenet" in (chosen, config.weights):
         state = fold_first_convolution(state, backbone)
-    expected: dict[str, Tensor] = build_network(config.backbone).state_dict()
+    expected: dict[str, Tensor] = build_network(
+        config.backbone, outputs=config.outputs
+    ).state_dict()
     fitted, has_head = fit_to_backbone(state, expected, backbone, str(path))
-    return Base(fitted, state_digest(fitted), source, sha256, has_head, backbone)
+    bias = state.get(backbone.head_keys[1])
+    unused = 0 if has_head or bias is None else bias.numel()
+    return Base(fitted, state_digest(fitted), source, sha256, has_head, backbone, unused)
 
 
 def checkpoint_in_place(config: WeightsChoice, site_weights: str | None = None) -> Path | None:
@@ -103,16 +113,16 @@ def checkpoint_in_place(config: WeightsChoice, site_weights: str | None = None) 
     return Path(os.path.expanduser(chosen))
 
 
-def initial_head(backbone: str, seed: int) -> dict[str, Tensor]:
-    """A new head: Xavier uniform weight (1, features) drawn from `seed`, bias 0.01.
+def initial_head(backbone: str, seed: int, outputs: int = 1) -> dict[str, Tensor]:
+    """A new head: Xavier uniform weight (outputs, features) drawn from `seed`, bias 0.01.
 
     The global random generators are neither read nor advanced. ConfigError for an unknown
     backbone.
     """
     network = backbone_of(backbone)
-    weight = torch.empty(1, network.features)
+    weight = torch.empty(outputs, network.features)
     nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(seed))
-    return dict(zip(network.head_keys, (weight, torch.full((1,), HEAD_BIAS)), strict=True))
+    return dict(zip(network.head_keys, (weight, torch.full((outputs,), HEAD_BIAS)), strict=True))
 
 
 def _locate(chosen: str, config: WeightsChoice, on_progress: Progress | None) -> tuple[Path, str]:
@@ -130,7 +140,7 @@ def _locate(chosen: str, config: WeightsChoice, on_progress: Progress | None) ->
 def _random_base(config: WeightsChoice) -> Base:
     if config.weights_sha256:
         raise ConfigError("weights=random has no file; leave weights-sha256 empty.")
-    network = build_network(config.backbone, seed=config.seed)
+    network = build_network(config.backbone, seed=config.seed, outputs=config.outputs)
     _calm_activations(network)
     state: dict[str, Tensor] = network.state_dict()
     for key in network.backbone.head_keys:

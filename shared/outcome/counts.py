@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from shared.metrics.classes.kinds import Counts
     from shared.metrics.histogram import Histogram
 
+KIND = "outcome"
+"""Key of the outcome's kind in the metrics of all but a binary one."""
 _Written = TypeVar("_Written")
 
 
@@ -46,6 +50,39 @@ def shown_totals(metrics: Mapping[str, Any]) -> dict[str, int | None]:
     return {one.word: metrics.get(one.counted_as) for one in BINARY.classes}
 
 
+def summed_counts(outcome: Outcome, counts: Iterable[Counts]) -> Counts:
+    """All patients of several sites' counts together; none of none."""
+    total: Any = outcome.empty()
+    for one in counts:
+        total = total + one
+    whole: Counts = total
+    return whole
+
+
+def metrics_of(outcome: Outcome, counts: Counts) -> dict[str, Any]:
+    """The metrics of counts, as summary.json has them."""
+    from shared.metrics.classes.summary import summarise_counts
+    from shared.metrics.histogram import Histogram
+    from shared.metrics.summary import summarise
+
+    if isinstance(counts, Histogram):
+        return summarise(counts).to_json()
+    return {KIND: outcome.kind, **summarise_counts(outcome.names, counts).to_json()}
+
+
+def hidden_metrics(outcome: Outcome) -> dict[str, Any]:
+    """The same where nothing may be shown, not even numbers of patients."""
+    from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+    from shared.metrics.summary import suppressed
+
+    if outcome == BINARY:
+        return suppressed().to_json()
+    nothing = ClassMetrics() if outcome.exclusive else LabelMetrics()
+    return {KIND: outcome.kind, **nothing.to_json()}
+
+
 def are_hidden(metrics: Mapping[str, Any]) -> bool:
     """Whether these metrics may not be shown, and so have no numbers of patients."""
+    if KIND in metrics:
+        return not (metrics.get("classes") or metrics.get("labels"))
     return None in shown_totals(metrics).values()

@@ -6,53 +6,135 @@ site's settings alone need the classes' words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from shared.metrics.histogram import Histogram
+    from shared.metrics.classes.kinds import Counts
+
+Target = float | list[float]
+"""A patient's label as the loss takes it: one number, or a fixed number of them."""
 
 
 @dataclass(frozen=True)
 class OutcomeClass:
-    """One class that a patient may be of."""
+    """One group that patients are counted, split and sampled by."""
 
     label: int
-    """What stands for it in cohorts and batches, from 0."""
+    """Its number; of classes that exclude each other what stands for it in cohorts, from 0."""
     word: str
-    """Its key in [data] of site.toml, and its name in tables and sentences."""
+    """Its name in tables and sentences; of the two of a finding its key in [data] of site.toml."""
     counted_as: str
     """Key of its counts in messages, summaries and files."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What is predicted, as the training, the sites' tables, the messages and the files need it."""
+class Scored(Protocol):
+    """A patient under a model, to be counted."""
 
-    name: str
-    classes: tuple[OutcomeClass, ...]
-    """In the order in which tables, messages and files have them, and in which patients are
-    split."""
-    target: Callable[[int], float]
-    """A label as the loss takes it."""
-    mixed_target: Callable[[Tensor], Tensor]
-    """Shares of the classes (N, classes by label), as CutMix makes them, as the loss takes them."""
-    loss: Callable[[Tensor, Tensor], Tensor]
-    """(logits, targets) -> mean loss ()."""
-    probability: Callable[[float], float]
-    """Activation: what one logit says, 0 to 1."""
-    activation: Callable[[Tensor], Tensor]
-    """The same of many, inside a network that is exported."""
-    count: Callable[[Sequence[int], Sequence[int]], Histogram]
-    """(score bin, label) of each patient -> the counts that leave a site."""
-    of_classes: Callable[[Sequence[NDArray[np.int64]]], Histogram]
-    """The same from each class's counts by bin, in the order of `classes`; ValueError where no
-    patients can have them."""
+    @property
+    def label(self) -> int:
+        """As in the cohort."""
+
+    @property
+    def bin(self) -> int:
+        """Of the only score, where there is one."""
+
+    @property
+    def scores(self) -> Sequence[float]:
+        """Mean probabilities of the patient's images, where there are several."""
+
+
+@dataclass(frozen=True)
+class Outcome(ABC):
+    """What is predicted, as the training, the sites' tables, the messages and the files need it.
+
+    A patient's label is one integer, whatever the outcome. `names` are those of the classes or
+    labels in their order, which is part of what all sites must agree on.
+    """
+
+    names: tuple[str, ...]
+
+    kind: ClassVar[str]
+    exclusive: ClassVar[bool] = True
+    """Whether a patient is of one class alone, whose number is then the label."""
+    every_class: ClassVar[bool] = False
+    """Whether a site needs patients of each class to take part."""
+
+    def __str__(self) -> str:
+        """As the setting `outcome` has it: `classes: none | mild | severe`."""
+        return f"{self.kind}: {' | '.join(self.names)}"
+
+    @property
+    def classes(self) -> tuple[OutcomeClass, ...]:
+        """In the order in which tables and files have them."""
+        return tuple(OutcomeClass(n, name, name) for n, name in enumerate(self.names))
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Logits of the network, and scores of a patient."""
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """What each of `probabilities_by_name` is of."""
+        return self.names
+
+    def holds(self, label: int, one: OutcomeClass) -> bool:
+        """Whether a patient with this label is of that class."""
+        return label == one.label
+
+    def is_label(self, label: int) -> bool:
+        """Whether a patient may have this label."""
+        return 0 <= label < len(self.names)
+
+    def merged(self, labels: Collection[int]) -> int | None:
+        """The label of a patient of whom several rows say these; None where they contradict."""
+        return next(iter(labels)) if len(set(labels)) == 1 else None
+
+    @abstractmethod
+    def target(self, label: int) -> Target:
+        """A label as the loss takes it; a share of one target and of another is a target too."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss () in float32.
+
+        Logits (N,) of one output, or (N, outputs); targets (N,), or (N, numbers of a target).
+        """
+
+    @abstractmethod
+    def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores 0 to 1 of logits; both (N,) of one output, or (N, outputs)."""
+
+    @abstractmethod
+    def activation(self, logits: Tensor) -> Tensor:
+        """The same inside a network that is exported, a column for each of `score_names`."""
+
+    @abstractmethod
+    def taught(self, logits: Tensor) -> Tensor:
+        """What a teacher's logits say, as `loss` takes targets."""
+        return self.activation(logits)
+
+    def by_name(self, scores: Sequence[float]) -> tuple[float, ...]:
+        """The probability of each of `score_names` from a patient's scores."""
+
+    @abstractmethod
+    def predicted(self, scores: Sequence[float]) -> int:
+        """The label that a patient's scores say."""
+
+    @abstractmethod
+    def count(self, patients: Sequence[Scored]) -> Counts:
+        """The counts that leave a site."""
+
+    @abstractmethod
+    def empty(self) -> Counts:
+        """The counts of nobody."""
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from flwr.app import ConfigRecord, RecordDict
 
+from shared.outcome.binary import BINARY
+from shared.outcome.registry import LONGEST_OUTCOME
 from shared.protocol.records import PROTOCOL_VERSION, name, settings_in, text, whole
 
 MESSAGE_TYPE = "query"
@@ -38,6 +40,8 @@ class SiteDescription:
     patients: int
     data: str = ""
     """A digest of all its admitted images and outcomes, so that a change of them is noticed."""
+    outcome: str = BINARY.kind
+    """What its table says of a patient, as the setting `outcome` has it."""
 
     def to_content(self) -> RecordDict:
         """Flower's records of this reply."""
@@ -51,6 +55,7 @@ class SiteDescription:
                         "images": self.images,
                         "patients": self.patients,
                         "data": self.data,
+                        "outcome": self.outcome,
                     }
                 )
             }
@@ -66,4 +71,5 @@ class SiteDescription:
             images=whole(record, "images", minimum=1),
             patients=whole(record, "patients", minimum=1),
             data=text(record, "data"),
+            outcome=text(record, "outcome", LONGEST_OUTCOME),
         )

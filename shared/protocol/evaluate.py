@@ -8,10 +8,12 @@ from typing import Literal, cast
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from shared.errors import ProtocolError
-from shared.metrics.histogram import Histogram
+from shared.metrics.classes.kinds import Counts
 from shared.model.backbone import Backbone, Part
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
+from shared.protocol.counts import counts_from_metrics, counts_to_values
 from shared.protocol.graded import Graded, graded_from_metrics, graded_to_values
-from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
 from shared.protocol.plan import read_parts
 from shared.protocol.records import (
     PROTOCOL_VERSION,
@@ -81,7 +83,7 @@ class EvaluateReply:
     """Patients by score, as counts."""
 
     site: str
-    histogram: Histogram
+    histogram: Counts
     suppress: bool
     seconds: float
     graded: Graded | None = None
@@ -94,16 +96,16 @@ class EvaluateReply:
         )
         seconds: dict[str, float | list[int] | list[float]] = {"seconds": self.seconds}
         grades = graded_to_values(self.graded) if self.graded else {}
-        metrics = MetricRecord({**seconds, **histogram_to_values(self.histogram), **grades})
+        metrics = MetricRecord({**seconds, **counts_to_values(self.histogram), **grades})
         return RecordDict({_REPORT: report, _METRICS: metrics})
 
     @classmethod
-    def from_content(cls, content: RecordDict) -> EvaluateReply:
-        """Read a reply; ProtocolError where it breaks the contract."""
+    def from_content(cls, content: RecordDict, outcome: Outcome = BINARY) -> EvaluateReply:
+        """Read a reply of a run with this outcome; ProtocolError where it breaks the contract."""
         report, metrics = settings_in(content, _REPORT), metrics_in(content, _METRICS)
         return cls(
             site=name(report, "site"),
-            histogram=histogram_from_metrics(metrics),
+            histogram=counts_from_metrics(metrics, outcome),
             suppress=flag(report, "suppress"),
             seconds=real(metrics, "seconds"),
             graded=graded_from_metrics(metrics),

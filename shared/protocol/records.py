@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from shared.errors import ProtocolError
 from shared.wire.packing import unpack
 
-PROTOCOL_VERSION = 6
+PROTOCOL_VERSION = 7
 LONGEST_TEXT = 500
 """Characters; digests and words have far fewer."""
 
@@ -54,11 +54,11 @@ def metrics_in(content: RecordDict, record: str) -> MetricRecord:
     return found
 
 
-def text(record: ConfigRecord, key: str) -> str:
-    """A text value that may be shown: printable, and of a sentence's length."""
+def text(record: ConfigRecord, key: str, longest: int = LONGEST_TEXT) -> str:
+    """A text value that may be shown: printable, and by default of a sentence's length."""
     value = _text(record, key)
-    if len(value) > LONGEST_TEXT or not value.isprintable():
-        raise ProtocolError(f"'{key}' is no printable text of at most {LONGEST_TEXT} characters")
+    if len(value) > longest or not value.isprintable():
+        raise ProtocolError(f"'{key}' is no printable text of at most {longest} characters")
     return value
 
 

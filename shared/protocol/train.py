@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from shared.metrics.histogram import Histogram
+from shared.metrics.classes.kinds import Counts
 from shared.model.backbone import Backbone
-from shared.protocol.histogram import histogram_from_metrics, histogram_to_values
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
+from shared.protocol.counts import counts_from_metrics, counts_to_values
 from shared.protocol.plan import plan_from_record, plan_to_values
 from shared.protocol.records import (
     MOST_BYTES,
@@ -78,8 +80,8 @@ class TrainReply:
     patients: int
     steps: int
     loss: float
-    histogram: Histogram
-    """Validation patients by score, of the model received."""
+    histogram: Counts
+    """Validation patients by score, of the model received; of several classes one for each."""
     suppress: bool
     """The site's own values must not be shown or kept: a class is smaller than its min-cell."""
     train_seconds: float
@@ -110,12 +112,15 @@ class TrainReply:
             "peak-memory": self.peak_memory,
             "continued-from": self.continued_from,
         }
-        metrics = MetricRecord({**values, **histogram_to_values(self.histogram)})
+        metrics = MetricRecord({**values, **counts_to_values(self.histogram)})
         return RecordDict({_REPORT: report, _METRICS: metrics, _DELTA: pack(self.delta)})
 
     @classmethod
-    def from_content(cls, content: RecordDict) -> TrainReply:
-        """Read a reply; ProtocolError where it breaks the contract. Its tensors are not decoded."""
+    def from_content(cls, content: RecordDict, outcome: Outcome = BINARY) -> TrainReply:
+        """Read a reply of a run with this outcome; ProtocolError where it breaks the contract.
+
+        Its tensors are not decoded.
+        """
         report, metrics = settings_in(content, _REPORT), metrics_in(content, _METRICS)
         return cls(
             site=name(report, "site"),
@@ -126,7 +131,7 @@ class TrainReply:
             patients=whole(metrics, "patients", minimum=1),
             steps=whole(metrics, "steps", minimum=1),
             loss=real(metrics, "loss"),
-            histogram=histogram_from_metrics(metrics),
+            histogram=counts_from_metrics(metrics, outcome),
             suppress=flag(report, "suppress"),
             train_seconds=real(metrics, "train-seconds"),
             evaluate_seconds=real(metrics, "evaluate-seconds"),

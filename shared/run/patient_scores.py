@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from shared.errors import RunError
+from shared.outcome.binary import BINARY
 from shared.storage.files import write_private
 from shared.storage.json_file import DamagedFile, read_json, said, typed
 
@@ -25,7 +26,9 @@ SUFFIX = ".scores.json"
 class PatientScore:
     """A patient: class (1 positive, 0 negative), mean probability of the images, and their number.
 
-    `values` has what each column says of the patient's images, each different value once.
+    Of an outcome with several scores, `truth` is the label of its kind, `scores` has the mean
+    probabilities, and `score` is 0. `values` has what each column says of the patient's images,
+    each different value once.
     """
 
     site: str
@@ -34,6 +37,7 @@ class PatientScore:
     score: float
     images: int
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scores: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
         """Without identifiers: a repr may end up in a log."""
@@ -53,6 +57,8 @@ class ScoreFile:
     finding: str
     min_cell: int
     patients: tuple[PatientScore, ...]
+    outcome: str = BINARY.kind
+    """As the setting of that name has it."""
 
     def __repr__(self) -> str:
         """Without identifiers: a repr may end up in a log."""

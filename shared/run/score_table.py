@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from scipy.special import expit, logit
 
+from shared.outcome.binary import BINARY
+from shared.outcome.labels import LabelsOutcome
+from shared.outcome.outcome import Outcome
+from shared.outcome.registry import parse_outcome
 from shared.plain import spreadsheet_cell
 from shared.run.patient_scores import PatientScore, ScoreFile
 
@@ -26,9 +30,14 @@ def scores_csv(
 ) -> str:
     """A row a patient, with a column more for each of the `groups` of each file.
 
+    Of several classes or labels the columns are those of `truth_columns` and
+    `probability_columns`, without groups.
+
     `recalibration` is intercept and slope on the logit of a score; without one that column is
     empty. Texts are safe in a spreadsheet (`spreadsheet_cell`).
     """
+    if files and (outcome := parse_outcome(files[0].outcome)) != BINARY:
+        return _several(files, outcome)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     more = list(dict.fromkeys(name for own in groups for name in own))
@@ -46,6 +55,43 @@ def scores_csv(
                     recalibrated(patient, recalibration),
                     patient.images,
                     *(spreadsheet_cell(own[name][row]) for name in more),
+                )
+            )
+    return buffer.getvalue()
+
+
+def truth_columns(outcome: Outcome) -> tuple[str, ...]:
+    """Names of the columns that say what a patient has: one, or one for each label."""
+    return ("truth",) if outcome.exclusive else tuple(f"truth {one}" for one in outcome.names)
+
+
+def probability_columns(outcome: Outcome) -> tuple[str, ...]:
+    """Names of the columns with the probability of each class or label."""
+    return tuple(f"probability {one}" for one in outcome.score_names)
+
+
+def label_in_words(outcome: Outcome, label: int) -> tuple[str, ...]:
+    """What a label says, for `truth_columns`: the class; of labels 1, 0 or nothing for each."""
+    if isinstance(outcome, LabelsOutcome):
+        return tuple(("", "0", "1")[digit] for digit in outcome.digits(label))
+    return (outcome.names[label],)
+
+
+def _several(files: Sequence[ScoreFile], outcome: Outcome) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = (*truth_columns(outcome), *probability_columns(outcome))
+    writer.writerow(("site", "set", "patient", *map(spreadsheet_cell, names), "images"))
+    for file in files:
+        for patient in file.patients:
+            writer.writerow(
+                (
+                    spreadsheet_cell(file.site),
+                    file.cohort,
+                    spreadsheet_cell(patient.patient),
+                    *map(spreadsheet_cell, label_in_words(outcome, patient.truth)),
+                    *outcome.by_name(patient.scores),
+                    patient.images,
                 )
             )
     return buffer.getvalue()

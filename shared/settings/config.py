@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from shared.errors import ConfigError
 from shared.model.backbone import Backbone
 from shared.model.registry import BACKBONES, backbone_of
+from shared.outcome.outcome import Outcome
+from shared.outcome.registry import parse_outcome
 from shared.settings.fields import Settings
 from shared.settings.setting import Scalar, check_setting, key_of
 from shared.settings.stage_values import (
@@ -41,6 +43,7 @@ class RunConfig(Settings):
             # One way to write the same, so that a continued run can be compared with its beginning.
             text = write_stage_values(key, values, backbone_of(self.backbone))
             object.__setattr__(self, name, text)
+        object.__setattr__(self, "outcome", str(parse_outcome(self.outcome)))
         self._require_thawing_backwards()
         self._require_two_branches()
         if self.folds == 1 or 0 < self.folds <= self.fold:
@@ -123,6 +126,16 @@ class RunConfig(Settings):
     def network(self) -> Backbone:
         """The backbone's description."""
         return backbone_of(self.backbone)
+
+    @property
+    def predicts(self) -> Outcome:
+        """What `outcome` says."""
+        return parse_outcome(self.outcome)
+
+    @property
+    def outputs(self) -> int:
+        """Logits of the network."""
+        return self.predicts.outputs
 
     @property
     def thaws(self) -> StageValues:

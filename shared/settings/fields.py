@@ -208,6 +208,12 @@ class Settings:
     )
 
     # data
+    outcome: str = setting(
+        "binary",
+        "what the sites' tables say of a patient: binary (a finding that is there or not), or with "
+        "the names of the classes or labels in order, as in classes: none | mild | severe, "
+        "ordinal: none | mild | severe, or labels: effusion | cardiomegaly",
+    )
     finding: str = setting(
         "",
         "what is predicted, in a few words, such as viral pneumonia: for the sites' owners and the "

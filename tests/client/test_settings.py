@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.settings import SiteSettings, load_site, normalised_value
+from client.declared import normalised_value
+from client.settings import SiteSettings, load_site
 from shared.errors import SiteError
 from shared.outcome.binary import BINARY
 from shared.outcome.encoding import Encoding

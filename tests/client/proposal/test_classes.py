@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.declared import normalised_value
 from client.proposal.classes import guess_classes
 from client.proposal.columns import Column
-from client.settings import normalised_value
 from shared.errors import SiteError
 
 

@@ -1,0 +1,106 @@
+"""A run's result of several classes or labels, as tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from server.terminal.progress import as_rounded
+from shared.outcome.counts import KIND
+
+_OF_SITES: Mapping[str, Mapping[str, str]] = {
+    "classes": {"accuracy": "accuracy", "balanced accuracy": "balanced_accuracy"},
+    "ordinal": {
+        "accuracy": "accuracy",
+        "balanced accuracy": "balanced_accuracy",
+        "weighted kappa": "kappa_quadratic",
+    },
+    "labels": {"balanced accuracy": "balanced_accuracy", "F1": "f1"},
+}
+"""By the outcome's kind: column -> key of the metrics, all means over classes or labels."""
+_MEANS = {
+    "classes": "AUROC: mean over the classes, each against the rest.",
+    "ordinal": "AUROC: mean over the cuts between lower and higher classes.",
+    "labels": "Every column: mean over the labels.",
+}
+
+
+def print_classes(console: Console, summary: Mapping[str, Any]) -> None:
+    """A row for each site, and a row for each class, cut or label at all sites together."""
+    kind = summary["pooled"][KIND]
+    table = Table(
+        title=f"Final model after {summary['rounds']} rounds, validation patients",
+        caption=_MEANS[kind],
+    )
+    table.add_column("site")
+    for column in ("AUROC", "95 % CI", *_OF_SITES[kind]):
+        table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
+    table.add_row("all sites", *cells_of_classes(summary["pooled"]), style="bold")
+    for name, metrics in summary["site"].items():
+        table.add_row(name, *cells_of_classes(metrics))
+    console.print(table)
+    _print_each(console, summary["pooled"])
+
+
+def cells_of_classes(metrics: Mapping[str, Any]) -> list[str]:
+    """The cells of a site's row, behind its name."""
+    return [
+        number(metrics["auroc"]),
+        interval(metrics["auroc_ci95"]),
+        *(number(metrics[key]) for key in _OF_SITES[metrics[KIND]].values()),
+    ]
+
+
+def _print_each(console: Console, pooled: Mapping[str, Any]) -> None:
+    if labels := pooled.get("labels"):
+        rows = [
+            [name, number(one["auroc"]), interval(one["auroc_ci95"]), number(one["sensitivity"]),
+             number(one["specificity"]), count(one["positives"]), count(one["negatives"])]
+            for name, one in labels.items()
+        ]  # fmt: skip
+        columns = ("label", "AUROC", "95 % CI", "sensitivity", "specificity", "with it", "without")
+        _print_table(console, "Each label, all sites", columns, rows)
+        return
+    own = pooled.get("cuts") or {}
+    of_classes = [
+        [name, *_area(own.get(name, one)), number(one["sensitivity"]), count(one["support"])]
+        for name, one in (pooled.get("classes") or {}).items()
+    ]
+    area = "AUROC from it upward" if own else "AUROC"
+    columns = ("class", area, "95 % CI", "sensitivity", "patients")
+    if of_classes:
+        _print_table(console, "Each class, all sites", columns, of_classes)
+
+
+def _area(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    return number(metrics.get("auroc")), interval(metrics.get("auroc_ci95"))
+
+
+def _print_table(
+    console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    table = Table(title=title)
+    table.add_column(columns[0])
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash."""
+    return "-" if value is None else as_rounded(value, 3)
+
+
+def interval(limits: Sequence[float] | None) -> str:
+    """`low to high`, or a dash."""
+    return "-" if limits is None else f"{number(limits[0])} to {number(limits[1])}"
+
+
+def count(value: int | None) -> str:
+    """Patients, or a dash where they are not shown."""
+    return "-" if value is None else str(value)
