@@ -116,11 +116,11 @@ class Outcome(ABC):
     def activation(self, logits: Tensor) -> Tensor:
         """The same inside a network that is exported, a column for each of `score_names`."""
 
-    @abstractmethod
     def taught(self, logits: Tensor) -> Tensor:
         """What a teacher's logits say, as `loss` takes targets."""
         return self.activation(logits)
 
+    @abstractmethod
     def by_name(self, scores: Sequence[float]) -> tuple[float, ...]:
         """The probability of each of `score_names` from a patient's scores."""
 
