@@ -7,6 +7,7 @@ pictures.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -42,10 +43,19 @@ def _affine(image: Tensor) -> Tensor:
         [cosine * wide, 0.15 * shear - sine * high, right * 2 * _MOST_SHIFTED],
         [sine * wide, cosine * high, down * 2 * _MOST_SHIFTED],
     ]
-    grid = F.affine_grid(torch.tensor([matrix]), [1, *image.shape], align_corners=False)
+    rows, columns = image.shape[1:]
+    grid = (_places(rows, columns) @ torch.tensor(matrix).T).reshape(1, rows, columns, 2)
     above_black = F.grid_sample((image - BLACK).unsqueeze(0), grid, align_corners=False)
     brighter = above_black.squeeze(0).mul_(1 + contrast / 10)
     return brighter.clamp_(max=-2 * BLACK).add_(BLACK)
+
+
+@functools.lru_cache(maxsize=4)
+def _places(rows: int, columns: int) -> Tensor:
+    """Each pixel's x and y from -1 to 1, and 1: (rows * columns, 3)."""
+    same = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    grid = F.affine_grid(same, [1, 1, rows, columns], align_corners=False).reshape(-1, 2)
+    return torch.cat([grid, torch.ones(len(grid), 1)], dim=1)
 
 
 def _flip_and_shift(image: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def _build() -> nn.Module:
     network = nn.Module()
     network.conv1 = _convolution(_BRANCHES, _STEM, kernel=5, stride=2, groups=_BRANCHES)
     network.bn1 = nn.BatchNorm2d(_STEM)
-    network.relu = nn.ReLU()
+    network.relu = nn.ReLU(inplace=True)
     network.widen = _separable(_STEM, _BODY, groups=_BRANCHES)
     network.block = _separable(_BODY, _BODY, groups=_BRANCHES)
     network.down = _separable(_BODY, _JOINED, groups=_BRANCHES, stride=2)
@@ -55,18 +55,18 @@ def _separable(channels: int, out: int, *, groups: int = 1, stride: int = 1) -> 
     return nn.Sequential(
         _convolution(channels, channels, kernel=3, stride=stride, groups=channels),
         nn.BatchNorm2d(channels),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         _convolution(channels, out, kernel=1, groups=groups),
         nn.BatchNorm2d(out),
     )
 
 
 def _plain(name: str, network: nn.Module, x: Tensor) -> Tensor:
-    return cast("Tensor", network.get_submodule(name)(x).relu())
+    return cast("Tensor", network.get_submodule(name)(x).relu_())
 
 
 def _residual(name: str, network: nn.Module, x: Tensor) -> Tensor:
-    return cast("Tensor", (x + network.get_submodule(name)(x)).relu())
+    return cast("Tensor", (x + network.get_submodule(name)(x)).relu_())
 
 
 def _unit(name: str, module: str, run: Run) -> Unit:
