@@ -129,7 +129,7 @@ _kept: dict[tuple[Path, ...], tuple[_Wanted, Workspace]] = {}
 def forget() -> None:
     """Let go of what this process keeps of its sites; the next message reads it again."""
     _kept.clear()
-    shared_model.cache_clear()
+    _shared_model.cache_clear()
     forget_bases()
 
 
@@ -211,9 +211,13 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
     )
 
 
-@functools.lru_cache(maxsize=2)
 def shared_model(backbone: str, dropout: float, device: torch.device, outputs: int = 1) -> Network:
     """The one network of this process; each message loads its weights into it."""
+    return _shared_model(backbone, dropout, device, outputs)
+
+
+@functools.lru_cache(maxsize=2)
+def _shared_model(backbone: str, dropout: float, device: torch.device, outputs: int) -> Network:
     model = build_network(backbone, dropout, outputs=outputs)
     model.to(device)
     return model

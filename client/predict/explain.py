@@ -15,11 +15,13 @@ from client.predict.files import ReadImage
 from client.predict.overlay import Legend, side_by_side
 from client.predict.secondary_capture import secondary_capture
 from shared.model.network import Network
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.plain import name_part
 from shared.storage.files import write_atomically
 
 
-def grad_cam(model: Network, features: Tensor) -> Tensor:
+def grad_cam(model: Network, features: Tensor, outcome: Outcome = BINARY) -> Tensor:
     """Maps (N, h, w) in [0, 1] of the features that enter `backbone.explained`.
 
     The features are maps (N, C, h, w), or tokens, whose places in the image make the map.
@@ -28,13 +30,13 @@ def grad_cam(model: Network, features: Tensor) -> Tensor:
     logit's gradient, averaged over the positions, weights the channels. Negative values, evidence
     for the negative class, become 0; a map without evidence for the positive class is 0 everywhere.
     The model is in eval mode, so an image's map does not depend on its batch, and its parameters
-    get no gradient.
+    get no gradient. Of an outcome with several logits the one that `Outcome.explained` chooses is
+    explained.
     """
     features = features.detach().requires_grad_(True)
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(
-            model.rest(features, model.backbone.explained).sum(), features
-        )
+        logits, _ = outcome.explained(model.rest(features, model.backbone.explained))
+        (gradient,) = torch.autograd.grad(logits.sum(), features)
     weights = model.maps(gradient).mean(dim=(2, 3), keepdim=True)
     maps = (weights * model.maps(features.detach())).sum(dim=1).relu()
     peaks = maps.amax(dim=(1, 2), keepdim=True)

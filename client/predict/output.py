@@ -9,15 +9,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from client.predict.classes import (
+    classes_json,
+    classes_meaning,
+    classes_table,
+    image_probability,
+    probability_cells,
+    probability_headings,
+)
 from client.predict.distance import UNLIKE
 from client.predict.files import printable
 from client.predict.scores import ImageScore, PatientScore, Prediction, is_unlike
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.plain import shown
 from shared.run.finished import NOTICE
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
     """Everything, for programs. It names patients."""
+    return {**_of_finding(prediction), **classes_json(prediction)}
+
+
+def _of_finding(prediction: Prediction) -> dict[str, Any]:
     return {
         "notice": NOTICE,
         "run": prediction.run,
@@ -44,7 +58,7 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
                 "file": printable(image.file),
                 "site": image.site or None,
                 "patient": image.patient,
-                "probability": image.probability,
+                **image_probability(prediction, image),
                 "distance": image.distance,
                 "unlike_training": is_unlike(image),
                 "notes": list(image.notes),
@@ -68,8 +82,11 @@ def print_prediction(prediction: Prediction) -> None:
     """Patients, images, what was refused, and what the figures are worth."""
     console = Console()
     if prediction.images:
-        console.print(_patients(prediction.patients))
-        console.print(_images(prediction.images))
+        if prediction.outcome == BINARY:
+            console.print(_patients(prediction.patients))
+        else:
+            console.print(classes_table(prediction))
+        console.print(_images(prediction.images, prediction.outcome))
     for line in _lines(prediction):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -95,22 +112,32 @@ def _patients(patients: tuple[PatientScore, ...]) -> Table:
     return table
 
 
-def _images(images: tuple[ImageScore, ...]) -> Table:
+def _images(images: tuple[ImageScore, ...], outcome: Outcome) -> Table:
     folder = os.path.commonpath([image.file.absolute().parent for image in images])
     table = Table(title=Text(f"Images in {shown(folder)}"))
     table.add_column("file", overflow="fold")
-    for column in ("probability", "distance"):
+    for column in (*_headings(outcome), "distance"):
         table.add_column(column, justify="right")
     table.add_column("notes", overflow="fold")
     for image in images:
         unlike = ("unlike the training images",) if is_unlike(image) else ()
         table.add_row(
             Text(shown(os.path.relpath(image.file.absolute(), folder))),
-            _number(image.probability),
+            *_cells(image, outcome),
             _number(image.distance),
             Text(shown("; ".join((*unlike, *image.notes)))),
         )
     return table
+
+
+def _headings(outcome: Outcome) -> tuple[str, ...]:
+    return ("probability",) if outcome == BINARY else probability_headings(outcome)
+
+
+def _cells(image: ImageScore, outcome: Outcome) -> tuple[str, ...]:
+    if outcome == BINARY:
+        return (_number(image.probability),)
+    return probability_cells(outcome, image.scores)
 
 
 def beside_a_table(prediction: Prediction) -> list[str]:
@@ -134,8 +161,11 @@ def _lines(prediction: Prediction) -> list[str]:
     point = prediction.point
     if prediction.caution:
         lines.append(prediction.caution)
-    lines.append(f"Threshold {point.threshold:.3f} (operating point: {point.name}).")
-    lines.append(_meaning(prediction))
+    if prediction.outcome == BINARY:
+        lines.append(f"Threshold {point.threshold:.3f} (operating point: {point.name}).")
+        lines.append(_meaning(prediction))
+    else:
+        lines.append(classes_meaning(prediction.outcome))
     if all(image.distance is None for image in prediction.images):
         lines.append(
             "No distance: the model's BatchNorm statistics do not describe radiographs (it has "

@@ -29,12 +29,14 @@ from client.predict.scores import (
     notes_on,
     person_of,
     point_of,
+    score_classes,
     score_patients,
     shared_pictures,
 )
 from shared.model.final import load_final_model
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.run.finished import Calibration, FinishedRun
 from shared.storage.files import make_private_folder
 
@@ -51,6 +53,7 @@ class _Scorer:
     finding: str
     explain: Path | None
     owners: Mapping[Path, Owner]
+    outcome: Outcome
 
 
 def predict(
@@ -93,9 +96,12 @@ def predict(
         temperature=calibration.temperature,
         recalibration=calibration.recalibration,
         images=tuple(images),
-        patients=score_patients(images, chosen, calibration.recalibration),
+        patients=score_patients(images, chosen, calibration.recalibration)
+        if config.predicts == BINARY
+        else score_classes(images),
         refused=(*refused, *shared),
         caution=finished.caution,
+        outcome=config.predicts,
     )
 
 
@@ -103,13 +109,15 @@ def _scorer(
     finished: FinishedRun, device: torch.device, explain: Path | None, owners: Mapping[Path, Owner]
 ) -> _Scorer:
     config, stored = finished.stored.config, finished.stored
-    model = load_final_model(finished.model, finished.backbone).to(device)
+    model = load_final_model(finished.model, finished.backbone, config.outputs).to(device)
     model.requires_grad_(False)
     if explain is not None:
         make_private_folder(explain)
     layers = described_layers(model, config)
     noise = divergence_of_noise(model, layers, config.image_size) if layers else 1.0
-    return _Scorer(model, layers, noise, stored.run, stored.finding, explain, owners)
+    return _Scorer(
+        model, layers, noise, stored.run, stored.finding, explain, owners, config.predicts
+    )
 
 
 def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[ImageScore]:
@@ -119,17 +127,24 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
     with torch.no_grad(), measured_divergences(scorer.layers) as measured:
         explained = scorer.model.backbone.explained
         features = scorer.model.prefix(inputs, explained)
-        logits = scorer.model.rest(features, explained).double().cpu().numpy()
+        raw = scorer.model.rest(features, explained)
+    logits = raw.double().cpu().numpy()
     require_numbers(logits)
     distances: list[float | None] = [None] * len(read)
     if measured:
         distances = (torch.stack(measured).mean(dim=0) / scorer.noise).cpu().tolist()
-    probabilities = [float(one) for one in BINARY.probabilities(logits)]
+    outcome = scorer.outcome
+    scores = outcome.probabilities(logits).reshape(len(read), outcome.outputs).tolist()
+    _, which = outcome.explained(raw)
+    probabilities = [
+        outcome.explained_probability(own, one) for own, one in zip(scores, which, strict=True)
+    ]
     names: list[str | None] = [None] * len(read)
     if scorer.explain is not None:
-        maps = grad_cam(scorer.model, features).cpu().numpy()
+        maps = grad_cam(scorer.model, features, outcome).cpu().numpy()
         for place, image in enumerate(read):
-            legend = Legend(scorer.finding, probabilities[place])
+            named = outcome.explained_names[which[place]]
+            legend = Legend(named or scorer.finding, probabilities[place])
             names[place] = write_explanation(
                 scorer.explain, before + place + 1, image, maps[place], legend, scorer.run
             )
@@ -144,6 +159,7 @@ def _score(scorer: _Scorer, read: Sequence[ReadImage], before: int) -> list[Imag
             distance=distances[place],
             notes=notes_on(image.facts, owner),
             explanation=names[place],
+            scores=() if outcome == BINARY else tuple(scores[place]),
         )
         for place, image in enumerate(read)
         for owner in [scorer.owners.get(image.path)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from client.predict.distance import UNLIKE
 from client.predict.files import ReadImage, Refused, printable
 from client.predict.owners import Owner
 from shared.errors import ConfigError
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.plain import shown
 from shared.run.finished import Calibration, FinishedRun, OperatingPoint
 
@@ -50,6 +53,7 @@ class ImageScore:
     fingerprint: str
     """Equal for one picture in differing files."""
     probability: float
+    """Of several classes or labels that of what an explanation is of."""
     distance: float | None
     """From the images of the training, 1 as far as noise; None where the model describes none."""
     notes: tuple[str, ...] = ()
@@ -58,6 +62,8 @@ class ImageScore:
     """False for a further copy of one of its patient's images."""
     site: str = ""
     """The site whose table names the patient; empty where none does."""
+    scores: tuple[float, ...] = ()
+    """Of an outcome with several: `Outcome.probabilities`."""
 
     @property
     def person(self) -> Person:
@@ -67,7 +73,11 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class PatientScore:
-    """All images of a patient. `calibrated` is None where the run has no recalibration."""
+    """All images of a patient. `calibrated` is None where the run has no recalibration.
+
+    Of several classes or labels `scores` are the means, and `probability` and `positive` say
+    nothing.
+    """
 
     person: Person
     """As `ImageScore.person`."""
@@ -75,6 +85,7 @@ class PatientScore:
     probability: float
     calibrated: float | None
     positive: bool
+    scores: tuple[float, ...] = ()
 
     @property
     def patient(self) -> str:
@@ -104,6 +115,7 @@ class Prediction:
     """Which columns of the tables have patients and images, a sentence each."""
     caution: str | None = None
     """Why what the run chose does not hold for its final model, which is not used then."""
+    outcome: Outcome = BINARY
 
 
 def person_of(image: ReadImage, owner: Owner | None) -> Person:
@@ -169,6 +181,21 @@ def score_patients(
         positive = mean >= point.threshold
         scores.append(PatientScore(person, len(values), mean, calibrated, positive))
     return tuple(scores)
+
+
+def score_classes(images: Sequence[ImageScore]) -> tuple[PatientScore, ...]:
+    """As `score_patients`, of several classes or labels: the means of each, without a decision."""
+    of_person: dict[Person, list[tuple[float, ...]]] = defaultdict(list)
+    for image in images:
+        if image.counts:
+            of_person[image.person].append(image.scores)
+    return tuple(
+        PatientScore(
+            person, len(own), math.nan, None, False,
+            tuple(float(np.mean(one)) for one in zip(*own, strict=True)),
+        )
+        for person, own in of_person.items()
+    )  # fmt: skip
 
 
 def shared_pictures(images: Sequence[ImageScore]) -> frozenset[str]:

@@ -46,7 +46,7 @@ def check_safetensors(finished: FinishedRun, file: Path) -> Agreement:
     network.eval()
     images = _images(finished)
     with torch.no_grad():
-        return _compare(finished, images, network(images).flatten())
+        return _compare(finished, images, network(images))
 
 
 def check_onnx(finished: FinishedRun, file: Path) -> Agreement | None:
@@ -61,20 +61,22 @@ def check_onnx(finished: FinishedRun, file: Path) -> Agreement | None:
         logits, probabilities = session.run(["logit", "probability"], {"image": images.numpy()})
     except Exception as error:  # its errors share no base of their own
         raise _different(f"ONNX Runtime does not run it: {error}") from error
-    found = torch.from_numpy(logits).flatten()
+    found, outcome = torch.from_numpy(logits), finished.stored.config.predicts
     agreement = _compare(finished, images, found)
-    if not torch.allclose(torch.from_numpy(probabilities).flatten(), found.sigmoid(), atol=1e-5):
-        raise _different("its probabilities are not the sigmoid of its logits")
+    scores = outcome.probabilities(logits.astype("float64")).reshape(len(images), -1)
+    wanted = torch.tensor([outcome.by_name(own) for own in scores.tolist()])
+    if not torch.allclose(torch.from_numpy(probabilities).reshape(wanted.shape), wanted, atol=1e-5):
+        raise _different("its probabilities are not those of its logits")
     return agreement
 
 
 def _network_of_readme(finished: FinishedRun) -> nn.Module:
-    backbone = finished.stored.config.network
-    ours = build_network(backbone.name, dropout=0.0)
+    backbone, outputs = finished.stored.config.network, finished.stored.config.outputs
+    ours = build_network(backbone.name, dropout=0.0, outputs=outputs)
     function = backbone.torchvision_at(finished.stored.config.image_size)
     if not function:
         return ours
-    network: nn.Module = getattr(torchvision.models, function)(num_classes=1)
+    network: nn.Module = getattr(torchvision.models, function)(num_classes=outputs)
     network.set_submodule(backbone.first_layer, ours.get_submodule(backbone.first_layer))
     return network
 
@@ -87,7 +89,9 @@ def _images(finished: FinishedRun) -> Tensor:
 
 def _compare(finished: FinishedRun, images: Tensor, found: Tensor) -> Agreement:
     with torch.no_grad():
-        wanted = load_final_model(finished.model, finished.backbone)(images).flatten()
+        outputs = finished.stored.config.outputs
+        wanted = load_final_model(finished.model, finished.backbone, outputs)(images)
+    found = found.reshape(wanted.shape)
     difference = float((found - wanted).abs().max())
     if not torch.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
         raise _different(

@@ -12,8 +12,11 @@ from typing import Any
 from shared.errors import ConfigError, RunError
 from shared.limits import ImageFit
 from shared.model.backbone import Backbone
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.run.events import Noted, Warned, emit
 from shared.run.finished import NOTICE, Calibration, FinishedRun
+from shared.settings.config import RunConfig
 from shared.storage.files import write_atomically, write_text_atomically
 
 UNCHECKED = (
@@ -26,9 +29,7 @@ _README = """# The final model of FedThaw's run {run}
 
 {notice}
 
-A torchvision {backbone} with one grey input channel and one logit, the sigmoid of which is the
-image's score for the positive class. `model.json` has these facts and the base's digest for
-programs.
+A torchvision {backbone} with one grey input channel and {logits}. {facts}
 
 ## Preparing an image
 
@@ -38,8 +39,25 @@ programs.
 3. `(2 * x - 1) * 1024`, as TorchXRayVision's networks want it: float32, shape
    (n, 1, {size}, {size}).
 
-A patient's score is the mean score of the patient's images. {decided}
+{patient} {decided}
 """
+_FACTS = "`model.json` has these facts and the base's digest for\nprograms."
+_LOGITS = {
+    "binary": "one logit, the sigmoid of which is the\nimage's score for the positive class",
+    "classes": "a logit for each of {number} classes\n({names}), the softmax of which are their "
+    "probabilities",
+    "ordinal": "an output for each of {number} classes but\nthe last ({names}). The first is the "
+    "logit of the probability of more than the first class, and each\nfurther one lowers it by "
+    "its softplus: `first - cumsum(softplus(others))`. A class's probability is the\ndifference "
+    "of neighbouring ones",
+    "labels": "a logit for each of {number} labels\n({names}), the sigmoid of which is its "
+    "probability",
+}
+_PATIENT = "A patient's score is the mean score of the patient's images."
+_PATIENT_OF_CLASSES = (
+    "A patient's probabilities are the means of those of the patient's images. They are not\n"
+    "calibrated where training drew the classes equally often (`sampling=balanced`)."
+)
 _DECIDED = """The `operating_points` of `model.json` are thresholds
 on it. It is no probability where training drew the classes equally often (`sampling=balanced`): the
 probability among patients like the run's validation patients is
@@ -54,13 +72,19 @@ from safetensors.torch import load_file
 {network}
 network.load_state_dict(load_file("model.safetensors"))
 network.eval()
-# torch.sigmoid(network(images)) is the probability, (n, 1)
+{use}
 ```
 """
+_USE = {
+    "binary": "# torch.sigmoid(network(images)) is the probability, (n, 1)",
+    "classes": "# network(images).softmax(dim=1) are the probabilities, (n, classes)",
+    "ordinal": "# network(images) are the outputs that are described above, (n, classes - 1)",
+    "labels": "# torch.sigmoid(network(images)) are the probabilities, (n, labels)",
+}
 _ONNX = """
 ## model.onnx
 
-Input `image`, as above with any number n of images; outputs `logit` and `probability`, both (n,).
+Input `image`, as above with any number n of images; outputs `logit` and `probability`{shapes}.
 
 ```python
 import onnxruntime
@@ -71,11 +95,11 @@ logit, probability = session.run(["logit", "probability"], {{"image": images}})
 """
 _TORCHVISION = """from torchvision.models import {function}
 
-network = {function}(num_classes=1)
+network = {function}(num_classes={outputs})
 network.{first} = torch.nn.{layer}"""
 _OWN = """from shared.model.network import build_network  # fedthaw's: torchvision has none
 
-network = build_network("{backbone}")"""
+network = build_network("{backbone}"{more})"""
 _FITS = {
     ImageFit.PAD: "black evenly at both sides",
     ImageFit.CROP: "the centre",
@@ -155,6 +179,7 @@ def _facts(finished: FinishedRun) -> dict[str, Any]:
         "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
         "image-fit": config.image_fit,
         "caution": finished.caution,
+        **_names(config),
         "temperature": calibration.temperature if calibration else None,
         "recalibration": _recalibration(calibration),
         "operating_points": [
@@ -162,6 +187,13 @@ def _facts(finished: FinishedRun) -> dict[str, Any]:
             for point in (calibration.points if calibration else ())
         ],
     }
+
+
+def _names(config: RunConfig) -> dict[str, Any]:
+    """What the outputs are of; nothing for a finding, as in earlier versions."""
+    if config.predicts == BINARY:
+        return {}
+    return {"outcome": config.predicts.kind, "names": list(config.predicts.names)}
 
 
 def _recalibration(calibration: Calibration | None) -> dict[str, float] | None:
@@ -175,6 +207,8 @@ def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
     config, backbone = finished.stored.config, finished.stored.config.network
     function = backbone.torchvision_at(config.image_size)
     network = _TORCHVISION if function else _OWN
+    outcome, binary = config.predicts, config.predicts == BINARY
+    logits = _LOGITS[outcome.kind].format(number=len(outcome.names), names=", ".join(outcome.names))
     return "".join(
         [
             _README.format(
@@ -184,7 +218,10 @@ def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
                 fit=config.image_fit,
                 fits=_FITS[ImageFit(config.image_fit)],
                 size=config.image_size,
-                decided=finished.caution or _DECIDED,
+                logits=logits,
+                facts=_FACTS,
+                patient=_PATIENT if binary else _PATIENT_OF_CLASSES,
+                decided=finished.caution or (_DECIDED if binary else ""),
             ),
             _SAFETENSORS.format(
                 network=network.format(
@@ -192,13 +229,27 @@ def _readme(finished: FinishedRun, formats: Collection[str]) -> str:
                     function=function,
                     first=backbone.first_layer,
                     layer=_first_layer(backbone) if function else "",
-                )
+                    outputs=config.outputs,
+                    more="" if config.outputs == 1 else f", outputs={config.outputs}",
+                ),
+                use=_USE[outcome.kind],
             )
             if "safetensors" in formats
             else "",
-            _ONNX.format() if "onnx" in formats else "",
+            _ONNX.format(shapes=", both (n,)" if binary else _shapes(outcome))
+            if "onnx" in formats
+            else "",
         ]
     )
+
+
+def _shapes(outcome: Outcome) -> str:
+    """Of ONNX's outputs."""
+    if outcome == BINARY:
+        return ", both (n,)"
+    logits = "(n,)" if outcome.outputs == 1 else f"(n, {outcome.outputs})"
+    columns = "classes" if outcome.exclusive else "labels"
+    return f", {logits} and (n, {len(outcome.score_names)}), a column for each of the {columns}"
 
 
 def _first_layer(backbone: Backbone) -> str:

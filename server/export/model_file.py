@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from server.federation.global_model import Reference, full_state
 from shared.errors import RunError
+from shared.outcome.binary import BINARY
 from shared.run.events import Warned, emit
 from shared.settings.config import RunConfig
 from shared.settings.schedule import statistics_stay_at_sites
@@ -26,10 +27,12 @@ def write_model(path: Path, reference: Reference, delta: Arrays, config: RunConf
     state = full_state(reference, delta)
     network = {
         "backbone": config.backbone,
-        "classes": 1,
+        "classes": config.outputs,
         "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
         "image-fit": config.image_fit,
     }
+    if config.predicts != BINARY:
+        network |= {"outcome": config.predicts.kind, "names": list(config.predicts.names)}
     # One entry: safetensors writes several in an order that differs from process to process.
     metadata = {"network": json.dumps(network)}
     if statistics_stay_at_sites(config):

@@ -14,31 +14,35 @@ from torch import Tensor, nn
 
 from shared.model.final import load_final_model
 from shared.model.network import Network
-from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.run.finished import NOTICE, FinishedRun
 
 OPSET = 20
 
 
 class _Scored(nn.Module):
-    """The network with its probability as a second output."""
+    """The network with its probabilities as a second output."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, outcome: Outcome) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.outcome = network, outcome
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         logit = self.network(image)
-        return logit, BINARY.activation(logit)
+        return logit, self.outcome.activation(logit)
 
 
 def to_onnx(finished: FinishedRun, facts: Mapping[str, Any]) -> bytes:
     """The final model as the bytes of an ONNX file; `facts` become its metadata.
 
-    `image` (batch, 1, S, S) float32 in [-1024, 1024] -> `logit` and `probability`, both (batch,).
+    `image` (batch, 1, S, S) float32 in [-1024, 1024] -> `logit` and `probability`, both (batch,);
+    of several classes or labels (batch, outputs) and (batch, classes or labels).
     WeightsError where the model is damaged.
     """
-    network = _Scored(load_final_model(finished.model, finished.backbone)).eval()
+    outcome = finished.stored.config.predicts
+    network = _Scored(
+        load_final_model(finished.model, finished.backbone, outcome.outputs), outcome
+    ).eval()
     side = finished.stored.config.image_size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself

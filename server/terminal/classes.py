@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server.terminal.progress import as_rounded
+from shared.outcome.binary import BINARY
 from shared.outcome.counts import KIND
 
 _OF_SITES: Mapping[str, Mapping[str, str]] = {
@@ -58,7 +59,7 @@ def _print_each(console: Console, pooled: Mapping[str, Any]) -> None:
     if labels := pooled.get("labels"):
         rows = [
             [name, number(one["auroc"]), interval(one["auroc_ci95"]), number(one["sensitivity"]),
-             number(one["specificity"]), count(one["positives"]), count(one["negatives"])]
+             number(one["specificity"]), *(count(one[key]) for key in BINARY.keys)]
             for name, one in labels.items()
         ]  # fmt: skip
         columns = ("label", "AUROC", "95 % CI", "sensitivity", "specificity", "with it", "without")

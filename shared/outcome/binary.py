@@ -68,6 +68,15 @@ class BinaryOutcome(Outcome):
         """The sigmoid."""
         return logits.sigmoid()
 
+    def explained(self, logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The only logit."""
+        return logits, (0,) * len(logits)
+
+    @property
+    def explained_names(self) -> tuple[str, ...]:
+        """The finding has its name elsewhere."""
+        return ("",)
+
     def by_name(self, scores: Sequence[float]) -> tuple[float, ...]:
         """The score itself."""
         return tuple(scores)

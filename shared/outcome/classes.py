@@ -48,6 +48,11 @@ class ClassesOutcome(Outcome):
         """The softmax."""
         return logits.softmax(dim=1)
 
+    def explained(self, logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The highest logit."""
+        highest, which = logits.max(dim=1)
+        return highest, tuple(which.tolist())
+
     def by_name(self, scores: Sequence[float]) -> tuple[float, ...]:
         """The scores themselves."""
         return tuple(scores)

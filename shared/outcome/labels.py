@@ -105,6 +105,16 @@ class LabelsOutcome(Outcome):
         present = logits.reshape(len(logits), -1).sigmoid()
         return torch.cat([present, torch.ones_like(present)], dim=1)
 
+    def explained(self, logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The highest logit."""
+        highest, which = logits.reshape(-1, self.outputs).max(dim=1)
+        return highest, tuple(which.tolist())
+
+    def said(self, label: int) -> tuple[str, ...]:
+        """The labels that are present."""
+        digits = self.digits(label)
+        return tuple(n for n, digit in zip(self.names, digits, strict=True) if digit == PRESENT)
+
     def by_name(self, scores: Sequence[float]) -> tuple[float, ...]:
         """The scores themselves."""
         return tuple(scores)

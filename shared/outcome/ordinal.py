@@ -69,6 +69,20 @@ class OrdinalOutcome(Outcome):
         """The probability of being above each class but the last; of one output (N,)."""
         return _cumulative(logits.reshape(-1, self.outputs)).sigmoid().reshape(logits.shape)
 
+    def explained(self, logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The logit of P(Y > lowest class), which all others follow."""
+        first = logits.reshape(-1, self.outputs)[:, 0]
+        return first, (0,) * len(first)
+
+    @property
+    def explained_names(self) -> tuple[str, ...]:
+        """More than the lowest class."""
+        return (f"more than {self.names[0]}",)
+
+    def explained_probability(self, scores: Sequence[float], which: int) -> float:
+        """P(Y > lowest class)."""
+        return scores[which]
+
     def by_name(self, scores: Sequence[float]) -> tuple[float, ...]:
         """The probability of each class, by differences."""
         return tuple(low - high for low, high in pairwise((1.0, *scores, 0.0)))

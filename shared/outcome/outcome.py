@@ -121,12 +121,32 @@ class Outcome(ABC):
         return self.activation(logits)
 
     @abstractmethod
+    def explained(self, logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The logit of each image (N,) that an explanation is of, and whose it is.
+
+        That is a place in `explained_names`, for each image.
+        """
+
+    @property
+    def explained_names(self) -> tuple[str, ...]:
+        """What explanations are of; "" for the finding."""
+        return self.names
+
+    def explained_probability(self, scores: Sequence[float], which: int) -> float:
+        """The probability of what is explained."""
+        return self.by_name(scores)[which]
+
+    @abstractmethod
     def by_name(self, scores: Sequence[float]) -> tuple[float, ...]:
         """The probability of each of `score_names` from a patient's scores."""
 
     @abstractmethod
     def predicted(self, scores: Sequence[float]) -> int:
         """The label that a patient's scores say."""
+
+    def said(self, label: int) -> tuple[str, ...]:
+        """The names of what a patient with this label has: a class, or any number of labels."""
+        return tuple(one.word for one in self.classes if self.holds(label, one))
 
     @abstractmethod
     def count(self, patients: Sequence[Scored]) -> Counts:

@@ -44,8 +44,7 @@ def outcome_of(kind: str, names: Sequence[str]) -> Outcome:
     least, most = (1, MOST_LABELS) if labels else (2, MOST_CLASSES)
     if not least <= len(names) <= most:
         raise ConfigError(
-            f"The outcome has {len(names)} {'label' if labels else 'class'}(es)"
-            f"{least} to {most} {what} are possible."
+            f"An outcome has {least} to {most} {what}; here are {len(names)} ({' | '.join(names)})."
         )
     for name in names:
         if not _NAME.fullmatch(name):

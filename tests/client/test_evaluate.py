@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import numpy as np
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from client.data.cache import ImageCache
 from client.data.cohort import Radiograph
 from client.data.dataset import Sample
-from client.evaluate import evaluate_samples, patient_histogram, predict_logits
+from client.evaluate import evaluate_samples, predict_logits
+from client.scores import score_patients
 from shared.errors import FedThawError
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.model.network import Network
+from shared.outcome.binary import BINARY
 
 MakeSamples = Callable[..., list[Sample]]
 MakeModel = Callable[..., Network]
@@ -35,6 +37,10 @@ def logit_of_mean(logits: list[float]) -> float:
 patients_logits = st.lists(
     st.lists(st.floats(-12, 12), min_size=1, max_size=4), min_size=1, max_size=8
 )
+
+
+def patient_histogram(samples: Sequence[Sample], logits: Sequence[float]) -> Histogram:
+    return BINARY.count(score_patients(samples, np.array(logits)))
 
 
 @given(patients=patients_logits, order=st.randoms())

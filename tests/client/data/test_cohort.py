@@ -22,7 +22,7 @@ def test_patients_are_sorted_and_carry_their_label() -> None:
 def test_counts() -> None:
     counts = COHORT.counts()
     assert counts == ClassCounts(
-        (ClassCount("positive", patients=1, images=2), ClassCount("negative", 2, 2))
+        (ClassCount("positive", patients=1, images=2), ClassCount("negative", 2, 2)), 3, 4
     )
     assert list(counts.to_json().items()) == [
         ("positive_patients", 1), ("negative_patients", 2),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,11 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from shared.metrics.histogram import SCORE_BINS
+from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.summary import summarise, suppressed
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import are_hidden, by_bin, from_named, shown_totals, totals
 from shared.outcome.encoding import Encoding
+
+
+@dataclass(frozen=True)
+class Patient:
+    bin: int
+    label: int
+    scores: tuple[float, ...] = ()
+
+
+def count(bins: Sequence[int], labels: Sequence[int]) -> Histogram:
+    return BINARY.count([Patient(*both) for both in zip(bins, labels, strict=True)])
+
 
 PATIENTS = st.lists(
     st.tuples(st.integers(0, SCORE_BINS - 1), st.integers(0, 1)), min_size=1, max_size=50
@@ -35,7 +49,7 @@ def test_loss_and_activation_are_those_of_scikit_learn_and_torch(
     logits, labels = zip(*pairs, strict=True)
     tensor = torch.tensor(logits, dtype=torch.float64)
     targets = torch.tensor([BINARY.target(label) for label in labels])
-    probabilities = [BINARY.probability(logit) for logit in logits]
+    probabilities = BINARY.probabilities(np.array(logits))
     np.testing.assert_allclose(probabilities, torch.sigmoid(tensor), rtol=1e-12)
     np.testing.assert_array_equal(BINARY.activation(tensor), torch.sigmoid(tensor))
     expected = log_loss(labels, np.clip(probabilities, 1e-300, None), labels=[0, 1])
@@ -50,15 +64,10 @@ def test_the_loss_is_taken_in_float32_whatever_the_logits_are() -> None:
     assert loss.item() == pytest.approx(math.log1p(math.exp(-3)), rel=1e-6)
 
 
-def test_mixed_targets_are_the_share_of_the_positive_class() -> None:
-    shares = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
-    assert BINARY.mixed_target(shares).tolist() == [0.75, 0.0]
-
-
 @given(PATIENTS)
 def test_counts_go_through_their_names_and_back(patients: list[tuple[int, int]]) -> None:
     bins, labels = map(list, zip(*patients, strict=True))
-    counts = BINARY.count(bins, labels)
+    counts = count(bins, labels)
     named = by_bin(counts, "graded-")
     assert {key: sum(own) for key, own in named.items()} == {
         "graded-positives": labels.count(1), "graded-negatives": labels.count(0),
@@ -71,7 +80,7 @@ def test_counts_go_through_their_names_and_back(patients: list[tuple[int, int]])
 
 
 def test_what_is_hidden_has_no_totals() -> None:
-    counts = BINARY.count([3, 4, 5], [1, 1, 0])
+    counts = count([3, 4, 5], [1, 1, 0])
     shown, hidden = summarise(counts).to_json(), suppressed().to_json()
     assert shown_totals(shown) == {"positive": 2, "negative": 1}
     assert not are_hidden(shown)
@@ -84,12 +93,12 @@ def test_moved_counts_are_those_of_moved_patients(
 ) -> None:
     bins, labels = map(list, zip(*patients, strict=True))
     places = np.random.default_rng(seed).integers(0, SCORE_BINS, SCORE_BINS)
-    moved = BINARY.count(bins, labels).moved(places)
-    assert moved == BINARY.count([int(places[own]) for own in bins], labels)
+    moved = count(bins, labels).moved(places)
+    assert moved == count([int(places[own]) for own in bins], labels)
 
 
 def test_bins_that_there_are_not_are_refused() -> None:
-    counts = BINARY.count([3], [1])
+    counts = count([3], [1])
     for wrong in (np.zeros(3, dtype=np.int64), np.full(SCORE_BINS, SCORE_BINS)):
         with pytest.raises(ValueError, match="new bins"):
             counts.moved(wrong)

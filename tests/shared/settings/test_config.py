@@ -171,6 +171,8 @@ def _values(item: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
         return st.integers(low, high)
     if isinstance(item.default, float):
         return st.floats(low, high)
+    if item.name == "outcome":
+        return st.sampled_from(["binary", "ordinal: a | b c", "labels:effusion|naïve"])
     longest = LONGEST_FINDING if item.name == "finding" else None
     return st.text(st.characters(codec="utf-8"), max_size=longest)
 
