@@ -11,7 +11,7 @@ from client.evaluate import predict_logits
 from client.features.boundary import draws_from_views, training_boundary
 from client.features.views import training_views
 from client.train.trainer import train_round
-from client.workspace import Workspace, open_workspace, shared_model, training_samples
+from client.workspace import Workspace, open_workspace, shared_model, teacher_of, training_samples
 from shared.model.freezing import state_digest
 from shared.model.manifest import manifest_of_parts
 from shared.settings.config import RunConfig
@@ -71,8 +71,9 @@ def _measure(workspace: Workspace, config: RunConfig) -> _Costs:
 
     def step(plan: Plan) -> float:
         trained = train_round(
-            model, batch, plan, config, stream="estimate", moments={}, outcome=workspace.outcome
-        )
+            model, batch, plan, config, stream="estimate", moments={}, outcome=workspace.outcome,
+            teacher=teacher_of(workspace, config),
+        )  # fmt: skip
         return trained.steps
 
     head = _seconds(lambda: step(least)) / config.local_epochs

@@ -51,6 +51,8 @@ class SiteSettings:
     cache: Path
     device: str = "auto"
     weights: str | None = None
+    teacher: str | None = None
+    """This site's copy of the folder of a run that teaches."""
     min_cell: int = MIN_CELL
     max_rejected: float = 0.05
     sandbox: str = "auto"
@@ -147,6 +149,7 @@ def _given(file: Path, folder: Path, tables: Mapping[str, Mapping[str, Any]]) ->
         ("frontal_chest_only", "data", "frontal-chest-only", bool),
         ("device", "compute", "device", lambda value: _checked_device(file, value)),
         ("weights", "compute", "weights", lambda value: str(_absolute(folder, value))),
+        ("teacher", "compute", "teacher", lambda value: str(_absolute(folder, value))),
         ("features_limit", "compute", "features", lambda value: int(float(value) * 10**9)),
         ("min_cell", "policy", "min-cell", int),
         ("max_rejected", "policy", "max-rejected", float),

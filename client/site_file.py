@@ -34,7 +34,13 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "covariate": "text",
         "frontal-chest-only": "flag",
     },
-    "compute": {"device": "text", "cache": "text", "weights": "text", "features": "gigabytes"},
+    "compute": {
+        "device": "text",
+        "cache": "text",
+        "weights": "text",
+        "teacher": "text",
+        "features": "gigabytes",
+    },
     "policy": {
         "min-cell": "whole",
         "max-rejected": "share",

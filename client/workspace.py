@@ -17,6 +17,7 @@ from client.features.keep import Decisions
 from client.finding import require_outcome
 from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
+from client.model.teacher import Teacher, require_own_teacher, site_teacher
 from client.own_scores import ScoresWanted, scores_wanted
 from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
@@ -104,11 +105,14 @@ def open_workspace(
     if not refresh and folders in _kept and _kept[folders][0] == wanted:
         return _kept[folders][1]
     _kept.pop(folders, None)
-    require_own_weights(node_config, load_site(folders[0]).weights, config.weights)
+    own = load_site(folders[0])
+    deployed = bool(node_config.get("deployed"))
+    require_own_weights(node_config, own.weights, config.weights)
+    require_own_teacher(config, own.teacher, deployed=deployed)
     workspace = _open(
         folders,
         *wanted,
-        deployed=bool(node_config.get("deployed")),
+        deployed=deployed,
         keep=Path(keep) if isinstance(keep, str) else None,
     )
     if not any(part.admission.report.problems for part in workspace.parts):
@@ -185,6 +189,12 @@ def training_samples(workspace: Workspace, config: RunConfig) -> TrainingSamples
     if config not in workspace.samples_by_config:
         workspace.samples_by_config[config] = _split(workspace, config)
     return workspace.samples_by_config[config]
+
+
+def teacher_of(workspace: Workspace, config: RunConfig) -> Teacher | None:
+    """The model that teaches in this run, None where there is none; raises as `site_teacher`."""
+    own = workspace.parts[0].settings.teacher
+    return site_teacher(config, own, workspace.device, deployed=workspace.deployed)
 
 
 def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:

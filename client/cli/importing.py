@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from client.importing.pictures import Pictures
 
 
 def import_pictures(
@@ -21,6 +25,19 @@ def import_pictures(
     ] = "",
     skip: Annotated[int, typer.Option(min=0, help="Skip this many pictures first.")] = 0,
     most: Annotated[int, typer.Option(min=1, help="Use at most this many pictures.")] = 10_000_000,
+    sites: Annotated[
+        int, typer.Option(min=1, max=1000, help="Deal them to so many sites, a subfolder each.")
+    ] = 1,
+    unequal: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1000,
+            help="With --sites: shares of each class from a Dirichlet distribution of this "
+            "concentration (0.5 is very unequal); default: equal shares.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the dealing.")] = 0,
 ) -> None:
     """Make a site's images and table from MNIST's, Fashion-MNIST's or CIFAR's files.
 
@@ -32,7 +49,8 @@ def import_pictures(
     """
     from client.imaging.facts import MINIMUM_SIDE
     from client.importing.choose import chosen_classes, class_names
-    from client.importing.write import TABLE, read_pictures, write_site_folder
+    from client.importing.deal import deal_pictures
+    from client.importing.write import read_pictures
 
     named = class_names(names)
     wanted = chosen_classes(classes, named)
@@ -40,7 +58,18 @@ def import_pictures(
     if wanted:
         pictures = pictures.of_classes(wanted)
     pictures = pictures.part(skip, most).padded(MINIMUM_SIDE)
-    counts = write_site_folder(folder, pictures, named)
+    if sites == 1:
+        _write(folder, pictures, named)
+        return
+    dealt = deal_pictures(pictures, sites, unequal, seed)
+    for number, own in enumerate(dealt, start=1):
+        _write(folder / f"site{number}", own, named)
+
+
+def _write(folder: Path, pictures: Pictures, names: Mapping[int, str]) -> None:
+    from client.importing.write import TABLE, write_site_folder
+
+    counts = write_site_folder(folder, pictures, names)
     for name, number in counts.items():
         typer.echo(f"class {name}: {number:,}")
     typer.echo(

@@ -1,14 +1,19 @@
-"""The recipe's augmentations, on images in TorchXRayVision's range [-1024, 1024].
+"""Augmentations of images in TorchXRayVision's range [-1024, 1024].
 
-Goedicke-Fritz et al., arXiv:2507.12269: rotation, flip, random resized crop, blur, random masking;
-CutMix (Yun et al., arXiv:1905.04899) on batches.
+The recipe's (Goedicke-Fritz et al., arXiv:2507.12269): rotation, flip, random resized crop, blur,
+random masking; CutMix (Yun et al., arXiv:1905.04899) on batches; two cheaper ones for small
+pictures.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
@@ -16,6 +21,50 @@ AUGMENTATION_VERSION = "v1"
 """Raised whenever the same seed would give another picture; kept features are then not used."""
 BLACK = -1024.0
 MIDDLE_GREY = 0.0
+_MOST_SHIFTED = 1 / 16
+"""Of the side, for small pictures: two pixels of 32."""
+
+Augmentation = Callable[[Tensor], Tensor]
+"""(1, size, size) float32 -> same; what is random is drawn from torch's global generator."""
+
+
+def augmentation_of(name: str, image_size: int) -> Augmentation | None:
+    """What the setting `augmentation` names; None for none of all."""
+    recipe = recipe_augmentation(image_size) if name == "recipe" else None
+    return {"recipe": recipe, "affine": _affine, "shift": _flip_and_shift, "none": None}[name]
+
+
+def _affine(image: Tensor) -> Tensor:
+    """Rotation up to 10 degrees, zoom up to 10 %, shear, shift and contrast; outside is black."""
+    angle, *zoom, shear, right, down, contrast = (torch.rand(7) * 2 - 1).tolist()
+    wide, high = (1 + share / 10 for share in zoom)
+    cosine, sine = math.cos(math.radians(10 * angle)), math.sin(math.radians(10 * angle))
+    matrix = [
+        [cosine * wide, 0.15 * shear - sine * high, right * 2 * _MOST_SHIFTED],
+        [sine * wide, cosine * high, down * 2 * _MOST_SHIFTED],
+    ]
+    rows, columns = image.shape[1:]
+    grid = (_places(rows, columns) @ torch.tensor(matrix).T).reshape(1, rows, columns, 2)
+    above_black = F.grid_sample((image - BLACK).unsqueeze(0), grid, align_corners=False)
+    brighter = above_black.squeeze(0).mul_(1 + contrast / 10)
+    return brighter.clamp_(max=-2 * BLACK).add_(BLACK)
+
+
+@functools.lru_cache(maxsize=4)
+def _places(rows: int, columns: int) -> Tensor:
+    """Each pixel's x and y from -1 to 1, and 1: (rows * columns, 3)."""
+    same = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    grid = F.affine_grid(same, [1, 1, rows, columns], align_corners=False).reshape(-1, 2)
+    return torch.cat([grid, torch.ones(len(grid), 1)], dim=1)
+
+
+def _flip_and_shift(image: Tensor) -> Tensor:
+    """A horizontal flip of every other image, and a shift by whole pixels; outside is black."""
+    most = max(1, round(image.shape[-1] * _MOST_SHIFTED))
+    flip, down, right = (torch.rand(3) * torch.tensor([2, 2 * most + 1, 2 * most + 1])).int()
+    padded = F.pad(image.flip(2) if flip else image, (most,) * 4, value=BLACK)
+    rows, columns = image.shape[1:]
+    return padded[:, down : down + rows, right : right + columns]
 
 
 class RandomMasking(v2.Transform):  # type: ignore[misc]  # torchvision ships no types

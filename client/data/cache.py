@@ -21,6 +21,10 @@ from shared.storage.json_file import DamagedFile, parse_json, typed
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
 VERSION = "v4"
+_SMALL = 2 * 64 * 64
+"""Bytes of an image that is kept in memory: reading its file takes longer than a step on it."""
+_MOST_KEPT = 256 * 2**20
+"""Bytes of all of them."""
 _FACTS = {field.name for field in dataclasses.fields(ImageFacts)}
 
 
@@ -46,6 +50,7 @@ class ImageCache:
         self.preparation = f"{size}-{fit}-{VERSION}"
         """How images were prepared: entries of another preparation are other images."""
         self._images = folder / "images" / self.preparation
+        self._kept: dict[str, NDArray[np.uint16]] = {}
 
     def path(self, digest: str) -> Path:
         """Where the entry of that digest lies."""
@@ -74,8 +79,16 @@ class ImageCache:
 
     def load(self, digest: str) -> NDArray[np.uint16] | None:
         """The size x size image of 0 to 65535, or None where it must be prepared again."""
+        if (kept := self._kept.get(digest)) is not None:
+            return kept
         entry = self.entry(digest)
-        return None if entry is None else entry.pixels
+        if entry is None:
+            return None
+        size = entry.pixels.nbytes
+        if size <= _SMALL and size * len(self._kept) < _MOST_KEPT:
+            entry.pixels.setflags(write=False)
+            self._kept[digest] = entry.pixels
+        return entry.pixels
 
     def facts(self, digest: str) -> ImageFacts | None:
         """The facts of the source file, or None where it must be read again."""
@@ -91,6 +104,7 @@ class ImageCache:
 
         Raises SiteError where the cache cannot be written.
         """
+        self._kept.pop(digest, None)
         text = json.dumps(dataclasses.asdict(facts), sort_keys=True)
         metadata = {"facts": text, "checksum": _checksum(fingerprint_of(pixels), text)}
         try:

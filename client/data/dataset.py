@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms import v2
 
+from client.data.augment import Augmentation
 from client.data.cache import ImageCache
 from client.data.cohort import Radiograph
 from client.data.strata import drawing_weights
@@ -71,28 +70,33 @@ class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
         self,
         samples: Sequence[Sample],
         draws: Sequence[Draw],
-        augment: v2.Transform | None,
+        augment: Augmentation | None,
         outcome: Outcome = BINARY,
+        *,
+        paired: bool = False,
     ) -> None:
+        """With `paired` each image comes before its augmented version, as a second channel."""
         self._samples = samples
         self._draws = draws
         self._augment = augment
         self._outcome = outcome
+        self._paired = paired
 
     def __len__(self) -> int:
         return len(self._draws)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        """Image (1, size, size) and target () or (n,) as the outcome's loss takes it, float32."""
+        """Image (1 or 2, size, size); target () or (n,) as the outcome's loss takes it; float32."""
         draw = self._draws[position]
         sample = self._samples[draw.sample]
         image = sample.load()
         if self._augment is not None:
-            image = augmented(image, self._augment, draw.seed)
+            changed = augmented(image, self._augment, draw.seed)
+            image = torch.cat([image, changed]) if self._paired else changed
         return image, torch.tensor(self._outcome.target(sample.radiograph.label))
 
 
-def augmented(image: Tensor, augment: v2.Transform, seed: int) -> Tensor:
+def augmented(image: Tensor, augment: Augmentation, seed: int) -> Tensor:
     """The image transformed, all that is random drawn from `seed`; the same in any process.
 
     Images are augmented on the CPU; torch.manual_seed would reseed the GPUs as well, for good, and
@@ -100,7 +104,7 @@ def augmented(image: Tensor, augment: v2.Transform, seed: int) -> Tensor:
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return cast(Tensor, augment(image))
+        return augment(image)
 
 
 def draw_epoch(

@@ -33,8 +33,11 @@ def draws_from_views(config: RunConfig, boundary: Part) -> bool:
     """Whether a round from this boundary takes its images from a fixed set of views.
 
     Where little is frozen, features save little time, and images are augmented again at each draw:
-    more pictures to learn from. Without augmentation there is one view anyway.
+    more pictures to learn from. Without augmentation there is one view anyway. With a teacher
+    none are kept.
     """
+    if config.teacher:  # which sees the images themselves
+        return False
     network = config.network
     mostly_frozen = network.position(boundary) >= network.position(network.last_maps)
     return config.augmentation == "none" or mostly_frozen

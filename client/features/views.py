@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from client.data.augment import AUGMENTATION_VERSION, recipe_augmentation
+from client.data.augment import AUGMENTATION_VERSION, augmentation_of
 from client.data.dataset import Draw, Sample, augmented
 from shared.seeds import derive_seed
 from shared.settings.config import RunConfig
@@ -23,20 +23,21 @@ class Views:
     seed: int | None
     """The run's seed; None where the only view is the image itself."""
     image_size: int
+    augmentation: str = "none"
 
     def describe(self) -> str:
         """What distinguishes these views from others."""
         if self.seed is None:
             return "plain"
-        return f"recipe {AUGMENTATION_VERSION}, {self.count} views of seed {self.seed}"
+        return f"{self.augmentation} {AUGMENTATION_VERSION}, {self.count} views of seed {self.seed}"
 
     def of(self, sample: Sample, view: int) -> Tensor:
         """One view of an image, (1, size, size) float32 in [-1024, 1024]; always the same."""
-        image = sample.load()
-        if self.seed is None:
+        image, augment = sample.load(), augmentation_of(self.augmentation, self.image_size)
+        if self.seed is None or augment is None:
             return image
         seed = derive_seed(self.seed, "view", sample.radiograph.digest, view)
-        return augmented(image, recipe_augmentation(self.image_size), seed)
+        return augmented(image, augment, seed)
 
 
 def plain_views(config: RunConfig) -> Views:
@@ -48,7 +49,7 @@ def training_views(config: RunConfig) -> Views:
     """What training draws from with feature-cache=auto."""
     if config.augmentation == "none":
         return plain_views(config)
-    return Views(config.feature_cache_views, config.seed, config.image_size)
+    return Views(config.feature_cache_views, config.seed, config.image_size, config.augmentation)
 
 
 @dataclass(frozen=True)

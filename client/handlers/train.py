@@ -25,7 +25,7 @@ from client.model.frozen import base_units, digest_of_frozen
 from client.train.logistic import fit_head
 from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
-from client.workspace import Workspace, training_samples
+from client.workspace import Workspace, teacher_of, training_samples
 from shared.errors import FedThawError
 from shared.model.backbone import Part
 from shared.model.exchanged import batch_norm_statistics
@@ -170,5 +170,6 @@ def _train(
         moments=before.optimizer if before.phase == request.plan.phase else {},
         features=features,
         outcome=workspace.outcome,
+        teacher=teacher_of(workspace, config),
         on_step=lambda: emit(StepDone(workspace.name)),
     )

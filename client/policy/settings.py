@@ -27,13 +27,15 @@ def _refused_values(policy: Policy, config: RunConfig) -> list[Refusal]:
         if value not in allowed
     ]
     if not policy.unaugmented_statistics and _sends_bare_statistics(config):
-        asked = "batch-norm=average with augmentation=none"
+        cause = "schedule=dual" if config.schedule == "dual" else "augmentation=none"
+        asked = f"batch-norm=average with {cause}"
         found.append(Refusal("unaugmented-statistics", "false", asked))
     return found
 
 
 def _sends_bare_statistics(config: RunConfig) -> bool:
-    return trains_body(config) and config.batch_norm == "average" and config.augmentation == "none"
+    bare = config.augmentation == "none" or config.schedule == "dual"
+    return trains_body(config) and config.batch_norm == "average" and bare
 
 
 def _refused_numbers(policy: Policy, config: RunConfig) -> list[Refusal]:

@@ -29,8 +29,9 @@ def plan_in_words(config: RunConfig, policy: Policy) -> list[str]:
     Fold and seed are those of any run of the plan: an approval covers all of them.
     """
     sentences = [
-        *_predicts(config), _trains(config), _how(config), _leaves_each_round(config),
-        _leaves_at_the_end(config), _patients(config, policy), _average(config), _differs(config),
+        *_predicts(config), _trains(config), _how(config), *_teacher(config),
+        _leaves_each_round(config), _leaves_at_the_end(config), _patients(config, policy),
+        _average(config), _differs(config),
     ]  # fmt: skip
     for refusal in refused_settings(policy, config):
         sentences.append(
@@ -56,6 +57,7 @@ def _trains(config: RunConfig) -> str:
     parts = [
         f"{_rounds(first, last)} "
         + (_chosen(config) if decides_as_it_goes(config, first) else _named(stages, config))
+        + (_paired(config) if last <= config.probe_rounds else "")
         for first, last, stages in _phases(config)
     ]
     return f"Trains in {total_rounds(config)} rounds of {config.backbone}: {'; '.join(parts)}."
@@ -96,6 +98,10 @@ def _named(stages: tuple[Part, ...], config: RunConfig) -> str:
     return ", ".join(reversed(stages))
 
 
+def _paired(config: RunConfig) -> str:
+    return ", each image beside its augmented version" if config.schedule == "dual" else ""
+
+
 def _how(config: RunConfig) -> str:
     if config.schedule == "logistic":
         alike = ", both classes weighted alike" if config.sampling == "balanced" else ""
@@ -111,6 +117,15 @@ def _how(config: RunConfig) -> str:
         f"{config.batch_size} images a step, {config.sampling} sampling, augmentation "
         f"{config.augmentation}, dropout {config.dropout:g}."
     )
+
+
+def _teacher(config: RunConfig) -> Iterator[str]:
+    if config.teacher:
+        yield (
+            "A finished run's model teaches it on this site's images; its model.safetensors has "
+            f"SHA-256 {config.teacher_sha256 or '(not said)'}. You name your copy of that run in "
+            "site.toml ([compute] teacher). It stays here, and so does what it says of an image."
+        )
 
 
 def _leaves_each_round(config: RunConfig) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from client.data.augment import recipe_augmentation
+from client.data.augment import augmentation_of
 from client.data.dataset import (
     Draw,
     RadiographDataset,
@@ -56,15 +56,17 @@ def image_batches(
     config: RunConfig,
     device: torch.device,
     outcome: Outcome = BINARY,
+    *,
+    paired: bool = False,
 ) -> Batches:
-    """Images, each augmented by its draw's own seed."""
-    augment = recipe_augmentation(config.image_size) if config.augmentation == "recipe" else None
+    """Images, each augmented by its draw's own seed; `paired` with the image as it is before it."""
+    augment = augmentation_of(config.augmentation, config.image_size)
     flat = [draw for batch in draws for draw in batch]
     ends = [0]
     for batch in draws:
         ends.append(ends[-1] + len(batch))
     loader = DataLoader(
-        RadiographDataset(samples, flat, augment, outcome),
+        RadiographDataset(samples, flat, augment, outcome, paired=paired),
         batch_sampler=[list(range(*ends[n : n + 2])) for n in range(len(draws))],
         num_workers=loader_workers(device),
         generator=torch.Generator(),  # else it draws from the global one

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from client.data.augment import cutmix
 from client.model.device import Precision
+from client.model.teacher import Teacher
 from client.train.activations.keep import keeping
 from client.train.early_step import stepping_in_backward
 from shared.model.backbone import Part
@@ -36,9 +37,13 @@ class Learner:
     received: tuple[Tensor, ...]
     """The trainable weights received, where FedProx pulls to them; else none."""
     outcome: Outcome = BINARY
+    teacher: Teacher | None = None
 
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Train on one batch, in place; returns its mean loss () without the proximal term."""
+        """Train on one batch, in place; returns its mean loss () without the proximal term.
+
+        With a teacher it is the mean of both losses, weighted by `teacher-share`.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(inputs, targets)
         objective = loss
@@ -66,7 +71,21 @@ class Learner:
                 features = self.model.between(inputs, self.entry, start)
             with keeping(self.config.activations, self.model):
                 logits = self.model.rest(features, start)
-        return self.outcome.loss(logits, targets)
+        loss = self.outcome.loss(logits, targets)
+        if self.teacher is None:
+            return loss
+        share = self.config.teacher_share
+        return (1 - share) * loss + share * self._distance_to_teacher(logits, inputs)
+
+    def _distance_to_teacher(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Cross-entropy of softened probabilities (Hinton et al., arXiv:1503.02531).
+
+        The factor keeps its gradient as large as that of the labels whatever the temperature.
+        """
+        assert self.teacher is not None
+        temperature = self.config.teacher_temperature
+        taught = self.outcome.taught(self.teacher.logits(images) / temperature)
+        return temperature**2 * self.outcome.loss(logits / temperature, taught)
 
     def _distance(self) -> Tensor:
         """Squared distance of the trainable weights to those received (arXiv:1812.06127)."""

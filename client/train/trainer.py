@@ -11,6 +11,7 @@ from torch import Tensor
 from client.data.dataset import Sample
 from client.features.feature_set import FeatureSet
 from client.model.device import choose_precision
+from client.model.teacher import Teacher
 from client.train.batches import drawn_batches, feature_batches, image_batches
 from client.train.optimizer import build_optimizer, read_moments, restore_moments, set_rates
 from client.train.step import Learner
@@ -44,21 +45,23 @@ def train_round(
     moments: Mapping[str, Tensor],
     features: FeatureSet | None = None,
     outcome: Outcome = BINARY,
+    teacher: Teacher | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train `model` in place as planned; all randomness follows from the seed, `stream` and round.
 
     `moments` are the optimiser's from the round before, empty to begin afresh. With `features`, of
-    these samples, images are drawn from their views; without, each is augmented again. Raises
-    FedThawError when the loss is no longer finite.
+    these samples, images are drawn from their views; without, each is augmented again, as with a
+    `teacher`. Raises FedThawError when the loss is no longer finite.
     """
     set_trainable(model, plan.trainable, config.batch_norm)
     model.recompute = config.activations == "recompute"
-    learner = _learner(model, plan, config, moments, features, outcome)
+    learner = _learner(model, plan, config, moments, features, outcome, teacher)
     draws = drawn_batches(samples, plan, config, stream, outcome)
     device = model.device
     if features is None:
-        batches = image_batches(samples, draws, config, device, outcome)
+        dual = plan.phase == "dual"
+        batches = image_batches(samples, draws, config, device, outcome, paired=dual)
     else:
         batches = feature_batches(features, draws, learner.precision, outcome)
     total = torch.zeros((), dtype=torch.float64, device=device)
@@ -94,6 +97,7 @@ def _learner(
     moments: Mapping[str, Tensor],
     features: FeatureSet | None,
     outcome: Outcome,
+    teacher: Teacher | None,
 ) -> Learner:
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = build_optimizer(
@@ -117,6 +121,7 @@ def _learner(
         entry=model.backbone.stages[0] if features is None else features.boundary,
         received=tuple(parameter.detach().clone() for parameter in pulled),
         outcome=outcome,
+        teacher=teacher,
     )
 
 

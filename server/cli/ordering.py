@@ -13,7 +13,7 @@ from server.link.folder.journal import Event, note
 from server.link.folder.registry import read_registry, valid_sites
 from server.link.jobs.orders import Order, settings_for_sites
 from server.link.progress.status import read_status
-from server.run.paths import with_absolute_weights
+from server.run.paths import with_absolute_paths
 from server.terminal.progress import reporting
 from server.training.weights import require_weights
 from shared.errors import ConfigError
@@ -30,7 +30,7 @@ def config_of(settings: Mapping[str, Scalar]) -> RunConfig:
 
     WeightsError where they do not load.
     """
-    config = with_absolute_weights(parse_run_config(settings))
+    config = with_absolute_paths(parse_run_config(settings))
     if config.weights not in NAMED_WEIGHTS and not Path(config.weights).is_file():
         raise ConfigError(
             f"There is no weights file {config.weights}; the coordinator needs the same one as its "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from server.local.small import small_settings
 from server.run.folder import ended_before_it_began, open_run
-from server.run.paths import default_folder, with_absolute_weights
+from server.run.paths import default_folder, with_absolute_paths
 from server.training.finding import declared_by_sites
 from shared.errors import ConfigError
 from shared.settings.config import RunConfig
@@ -74,7 +74,7 @@ def resolve(request: Request) -> RunConfig:
         "pooled": request.pooled,
         "quick": request.quick,
     }
-    return with_absolute_weights(parse_run_config(given))
+    return with_absolute_paths(parse_run_config(given))
 
 
 def phantoms_beside(run: Path) -> Path:
@@ -110,6 +110,6 @@ def _stored(folder: Path, request: Request) -> RunConfig:
     names = list(map(str, _distinct(request.sites)))
     if names and set(names) != set(str(flat["sites"]).split(os.pathsep)):
         given["sites"] = os.pathsep.join(names)
-    return with_absolute_weights(
+    return with_absolute_paths(
         parse_run_config({**replaced(flat, given), "out": str(folder), "resume": True})
     )

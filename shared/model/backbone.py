@@ -79,6 +79,12 @@ class Backbone:
     """What `explained` is where it is not the head."""
     zeroed: tuple[str, ...] = ()
     """BatchNorms whose scales are zero in a random base: the ends of residual branches."""
+    strided_points: bool = True
+    """Whether it may have 1x1 convolutions with a stride, for which some memory formats are
+    unsafe."""
+    branches: tuple[Part, ...] = ()
+    """The first stages, where they are two identical branches: their images have one channel for
+    both or two, one for each, and what they give is as wide as what enters the head."""
     single_up_to: int = 32
     """The largest side of an image whose last feature maps are single values."""
     former: Mapping[str, tuple[str, str]] = field(default_factory=dict)

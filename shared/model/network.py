@@ -19,6 +19,7 @@ from shared.model.backbone import Backbone, Part, Unit
 from shared.model.recompute import recomputed
 from shared.model.registry import backbone_of
 
+BRANCHES = 2
 HEAD_BIAS = 0.01
 """Initial bias of the head (Goedicke-Fritz et al., arXiv:2507.12269)."""
 
@@ -109,7 +110,7 @@ class Network(nn.Module):
         first, last = self.backbone.position(start), self.backbone.position(stop)
         if last < first:
             raise ValueError(f"{stop} comes before {start}; there is nothing to run between them.")
-        x = _arranged(x)
+        x = self._arranged(x)
         for unit in self.backbone.units[first:last]:
             x = self._run(unit, x)
         return x
@@ -145,12 +146,14 @@ class Network(nn.Module):
     def _run(self, unit: Unit, x: Tensor) -> Tensor:
         modules = [self.get_submodule(name) for name in unit.modules]
         first = unit is self.backbone.units[0]
+        if first and self.backbone.branches:
+            x = x.expand(-1, BRANCHES, -1, -1)  # a grey image enters both; two images one each
         steps: list[Callable[[Tensor], Tensor]] = (
             [partial(unit.run, self)] if unit.run else [*modules]
         )
         if first and not unit.run:
             # One grey channel has no order of its own: it is chosen behind the first convolution.
-            x = _arranged(steps.pop(0)(x))
+            x = self._arranged(steps.pop(0)(x))
         for step in steps:
             again = self.recompute and torch.is_grad_enabled() and not first
             own = [step] if isinstance(step, nn.Module) else modules
@@ -170,16 +173,17 @@ class Network(nn.Module):
             self.get_submodule(name).eval()
         return self
 
+    def _arranged(self, x: Tensor) -> Tensor:
+        """In the memory format that is fast for what follows.
 
-def _arranged(x: Tensor) -> Tensor:
-    """In the memory format that is fast for what follows.
-
-    With the channels last convolutions are faster; but on a CPU PyTorch's backward pass (2.15, of a
-    1x1 convolution with stride 2, for a few channels and more than one thread) then writes beyond
-    its memory, so there the format is used only where no backward pass follows.
-    """
-    last = x.is_cuda or not torch.is_grad_enabled()
-    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        With the channels last convolutions are faster; but on a CPU PyTorch's backward pass (2.15,
+        of a 1x1 convolution with stride 2, for a few channels and more than one thread) then writes
+        beyond its memory, so there a network with such ones has it only where no backward pass
+        follows.
+        """
+        safe = x.is_cuda or not self.backbone.strided_points
+        last = safe or not torch.is_grad_enabled()
+        return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def build_network(name: str, dropout: float = 0.1, seed: int = 0, outputs: int = 1) -> Network:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.errors import ConfigError
-from shared.model import densenet, resnet, vit
+from shared.model import densenet, resnet, tiny, vit
 from shared.model.backbone import Backbone
 
 _ALL = (
@@ -15,6 +15,7 @@ _ALL = (
     densenet.DENSENET121,
     vit.VIT_B_16,
     vit.VIT_TINY,
+    tiny.TINY,
 )
 
 BACKBONES: Mapping[str, Backbone] = {backbone.name: backbone for backbone in _ALL}

@@ -65,6 +65,10 @@ class OrdinalOutcome(Outcome):
         one = torch.ones_like(above[:, :1])
         return torch.cat([one, above], dim=1) - torch.cat([above, one - one], dim=1)
 
+    def taught(self, logits: Tensor) -> Tensor:
+        """The probability of being above each class but the last, (N, outputs)."""
+        return _cumulative(logits.reshape(-1, self.outputs)).sigmoid()
+
     def explained(self, logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """The logit of P(Y > lowest class), which all others follow."""
         first = logits.reshape(-1, self.outputs)[:, 0]

@@ -116,6 +116,10 @@ class Outcome(ABC):
     def activation(self, logits: Tensor) -> Tensor:
         """The same inside a network that is exported, a column for each of `score_names`."""
 
+    def taught(self, logits: Tensor) -> Tensor:
+        """What a teacher's logits say, as `loss` takes targets."""
+        return self.activation(logits)
+
     @abstractmethod
     def explained(self, logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """The logit of each image (N,) that an explanation is of, and whose it is.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast, get_args
+
 from flwr.app import ConfigRecord
 
 from shared.errors import ProtocolError
@@ -52,11 +54,10 @@ def plan_from_record(record: ConfigRecord, backbone: Backbone) -> Plan:
 
 
 def _phase(value: str) -> Phase:
-    if value == "probe":
-        return "probe"
-    if value == "fine-tune":
-        return "fine-tune"
-    raise ProtocolError(f"the plan's phase is '{value}', neither probe nor fine-tune")
+    for phase in get_args(Phase):
+        if value == phase:
+            return cast("Phase", phase)
+    raise ProtocolError(f"the plan's phase is '{value}'; it must be {', '.join(get_args(Phase))}")
 
 
 def read_parts(record: ConfigRecord, key: str, backbone: Backbone) -> tuple[Part, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.errors import ConfigError
 from shared.model.backbone import Backbone
-from shared.model.registry import backbone_of
+from shared.model.registry import BACKBONES, backbone_of
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 from shared.outcome.registry import parse_outcome
@@ -46,6 +46,7 @@ class RunConfig(Settings):
             object.__setattr__(self, name, text)
         object.__setattr__(self, "outcome", str(parse_outcome(self.outcome)))
         self._require_thawing_backwards()
+        self._require_two_branches()
         if self.folds == 1 or 0 < self.folds <= self.fold:
             raise ConfigError(
                 f"fold is {self.fold} and folds {self.folds}; folds must be 0 or at least 2, and "
@@ -65,11 +66,19 @@ class RunConfig(Settings):
                 f"finding is {self.finding!r}; it must have at most {LONGEST_FINDING} characters, "
                 "such as viral pneumonia."
             )
-        if self.weights_sha256 and not _is_sha256(self.weights_sha256):
+        for key, digits in self._digests():
+            if digits and not _is_sha256(digits):
+                raise ConfigError(
+                    f"{key} is '{digits}'; it must be 64 "
+                    "lower-case hexadecimal digits, as sha256sum prints them."
+                )
+        if self.teacher_sha256 and not self.teacher:
             raise ConfigError(
-                f"weights-sha256 is '{self.weights_sha256}'; it must be 64 "
-                "lower-case hexadecimal digits, as sha256sum prints them."
+                "teacher-sha256 is given without teacher; set teacher to the run's folder."
             )
+
+    def _digests(self) -> tuple[tuple[str, str], ...]:
+        return ("weights-sha256", self.weights_sha256), ("teacher-sha256", self.teacher_sha256)
 
     def _require_thawing_backwards(self) -> None:
         """ConfigError unless stages thaw from the last to the first, none left out."""
@@ -81,11 +90,31 @@ class RunConfig(Settings):
                 f"thaw a stage before the one behind it; in order these are {', '.join(stages)}."
             )
 
+    def _require_two_branches(self) -> None:
+        """ConfigError where branches are to train apart, and there are none or nothing differs."""
+        if self.schedule != "dual":
+            return
+        if not self.network.branches:
+            having = " or ".join(one.name for one in BACKBONES.values() if one.branches)
+            raise ConfigError(
+                f"schedule is dual, but {self.backbone} has no two branches; set backbone={having}."
+            )
+        if self.probe_rounds == 0:
+            raise ConfigError(
+                "schedule is dual and probe-rounds is 0; the branches train apart in the probe "
+                "rounds, so at least one is needed."
+            )
+        if self.augmentation == "none":
+            raise ConfigError(
+                "schedule is dual and augmentation is none; the second branch learns from "
+                "augmented images, so choose an augmentation."
+            )
+
     def _require_maps_to_normalise(self) -> None:
         """ConfigError where stages train on one image a step, and their maps are single values."""
         network, stage = self.network, self.network.last_maps
         thaws = self.schedule in ("full", "dynamics") or (
-            self.schedule == "progressive" and self.thaws.get(stage, 1.0) < 1
+            self.schedule in ("progressive", "dual") and self.thaws.get(stage, 1.0) < 1
         )
         trains = self.rounds > 0 and thaws and self.batch_norm != "frozen"
         if trains and self.batch_size == 1 and self.image_size <= network.single_up_to:

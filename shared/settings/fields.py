@@ -28,14 +28,32 @@ class Settings:
     )
     dropout: float = setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)
 
+    # a teacher
+    teacher: str = setting(
+        "",
+        "folder of a finished run whose model teaches this one at each site, on its own images; "
+        "empty: none",
+    )
+    teacher_sha256: str = setting(
+        "", "SHA-256 of its model.safetensors; empty: taken from that folder"
+    )
+    teacher_share: float = setting(
+        0.5, "share of the loss that is the distance to the teacher", minimum=0.0, maximum=1.0
+    )
+    teacher_temperature: float = setting(
+        2.0, "what both logits are divided by in that distance", minimum=0.1, maximum=100.0
+    )
+
     # schedule
     schedule: str = setting(
         "progressive",
         "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
-        "head alone; dynamics: the coordinator chooses the units of each round by what training "
-        "has shown so far; logistic: the baseline, in one round and without training, the mean of "
-        "the sites' logistic regressions on the base's features",
-        choices=("progressive", "full", "probe", "dynamics", "logistic"),
+        "head alone; dual, for backbone=tiny: train two branches in the probe rounds, one on the "
+        "images and one on augmented versions, then thaw stage by stage; dynamics: the coordinator "
+        "chooses the units of each round by what training has shown so far; logistic: the "
+        "baseline, in one round and without training, the mean of the sites' logistic regressions "
+        "on the base's features",
+        choices=("progressive", "full", "probe", "dual", "dynamics", "logistic"),
     )
     select: str = setting(
         "distance",
@@ -60,7 +78,10 @@ class Settings:
     )
     rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
     probe_rounds: int = setting(
-        10, "rounds of the head alone before them", minimum=0, maximum=100_000
+        10,
+        "rounds of the head alone before them (schedule=dual: of its branches)",
+        minimum=0,
+        maximum=100_000,
     )
     local_epochs: int = setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
     thaw_at: str = setting(
@@ -120,8 +141,9 @@ class Settings:
     augmentation: str = setting(
         "recipe",
         "recipe: rotation up to 5 degrees, horizontal flip, resized crop, blur, random masking; "
-        "none: images as they are",
-        choices=("recipe", "none"),
+        "affine: rotation up to 10 degrees, zoom, shear, shift and contrast, no flip; shift: "
+        "horizontal flip and shift; none: images as they are",
+        choices=("recipe", "affine", "shift", "none"),
     )
     cutmix_probability: float = setting(
         0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0

@@ -15,6 +15,8 @@ SHOWN_DIGITS = 12
 """Of a plan's number, in sentences and commands."""
 WEIGHTS_FILE = "a file"
 """What stands for the path of a weights file, which is another one at each machine."""
+TEACHER_RUN = "a run"
+"""The same for the folder of a teacher's run; its digest says which."""
 
 _FREE = frozenset(
     {"out", "resume", "sites", "pooled", "quick", "tensorboard", "round-timeout", "retries",
@@ -33,6 +35,8 @@ def approved_settings(config: RunConfig) -> dict[str, Scalar]:
     settings = {k: v for k, v in config.to_flat().items() if k not in without}
     if config.weights not in NAMED_WEIGHTS:
         settings["weights"] = WEIGHTS_FILE
+    if config.teacher:
+        settings["teacher"] = TEACHER_RUN
     return settings
 
 

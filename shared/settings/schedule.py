@@ -15,7 +15,8 @@ from shared.model.backbone import Part
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import Budget, Sizes, candidates, typical_units
 
-Phase = Literal["probe", "fine-tune"]
+Phase = Literal["probe", "dual", "fine-tune"]
+"""Dual: two branches learn from an image and from its augmented version, before they are joined."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,10 @@ def plan_of_units(
     probing = index < config.probe_rounds
     network = config.network
     parts = network.parts_of(units)
+    first: Phase = "dual" if config.schedule == "dual" else "probe"
     return Plan(
         round=round_number,
-        phase="probe" if probing else "fine-tune",
+        phase=first if probing else "fine-tune",
         position=index if probing else index - config.probe_rounds,
         length=config.probe_rounds if probing else config.rounds,
         trainable=parts,
@@ -131,6 +133,8 @@ def trainable_stages(config: RunConfig, index: int) -> tuple[Part, ...]:
     Of a round that is decided as the run goes, what is typical (`plan_round`).
     """
     fine_tuning, network = index - config.probe_rounds, config.network
+    if fine_tuning < 0 and config.schedule == "dual":
+        return (*network.branches, network.head)
     if fine_tuning < 0 or config.schedule in ("probe", "logistic"):
         return (network.head,)
     if config.schedule == "full":
@@ -160,6 +164,8 @@ def stages_ever_thawed(config: RunConfig, after_round: int) -> tuple[Part, ...]:
     if decides_as_it_goes(config, after_round):
         return network.parts_of({*candidates(config), network.head})
     trained = trainable_stages(config, after_round - 1) if after_round > 0 else ()
+    if after_round > 0 and config.schedule == "dual" and config.probe_rounds:
+        trained += config.network.branches  # which pause where the layers behind them train
     return network.parts_of(network.units_of({*trained, network.head}))
 
 

@@ -70,7 +70,14 @@ def _schedule(report: Report, plans: Sequence[Plan]) -> str:
         "round; only what trains is sent back.",
         "logistic": "The head is the mean of the sites' logistic regressions on the features of "
         "the network before it; only the head is sent.",
+        "dual": "Two branches train at first, one on the images, one on augmented versions of "
+        "them. Then they are one network with further layers, which thaws from its last stage to "
+        "its first; only what trains is sent.",
     }[report.config.schedule]
+    if report.config.schedule == "dual":
+        return (
+            f"{text} Every site proves with a digest in every round that no frozen stage changed."
+        )
     initial = "random" if report.config.weights == "random" else "pretrained"
     if report.config.schedule == "dynamics":
         return (
@@ -153,7 +160,9 @@ def _draw_stages(axes: Axes, report: Report) -> None:
     if 0 < report.config.probe_rounds < report.planned_rounds:
         at = report.config.probe_rounds + 0.5
         axes.axvline(at, color=MUTED, linewidth=0.9, linestyle=":")
-        axes.set_title("left of the dotted line: probe rounds of the head alone", loc="left")
+        dual = report.config.schedule == "dual"
+        what = "rounds of two branches apart" if dual else "probe rounds of the head alone"
+        axes.set_title(f"left of the dotted line: {what}", loc="left")
 
 
 def _bars(rounds: list[int]) -> list[tuple[float, float]]:

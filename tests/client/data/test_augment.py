@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from client.data.augment import BLACK, RandomMasking, cutmix, recipe_augmentation
+from client.data.augment import (
+    BLACK,
+    RandomMasking,
+    augmentation_of,
+    cutmix,
+    recipe_augmentation,
+)
 
 SIZE = 33
 
@@ -113,3 +119,48 @@ def test_cutmix_pastes_one_box_of_the_batch_before() -> None:
         pasted.append(foreign.float().mean().item())
     assert min(pasted) < 0.2
     assert max(pasted) > 0.5
+
+
+@given(seed=st.integers(0, 2**31), size=st.sampled_from([32, 33]))
+@settings(max_examples=30, deadline=None)
+def test_small_pictures_keep_size_and_range(seed: int, size: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    image = (torch.rand(1, size, size, generator=generator) * 2 - 1) * 1024
+    for name in ("affine", "shift"):
+        augment = augmentation_of(name, size)
+        assert augment is not None
+        torch.manual_seed(seed)
+        result = augment(image)
+        torch.manual_seed(seed)
+        assert torch.equal(augment(image), result)
+        assert (result.shape, result.dtype) == (image.shape, image.dtype)
+        assert result.min() >= -1024
+        assert result.max() <= 1024 * (1 + 1e-5)
+
+
+def test_a_shift_moves_whole_pixels_and_mirrors_every_other_image() -> None:
+    image = torch.full((1, 32, 32), BLACK)
+    image[0, 16, 10] = 1024
+    places = set()
+    for seed in range(800):
+        torch.manual_seed(seed)
+        augment = augmentation_of("shift", 32)
+        assert augment is not None
+        row, column = (augment(image)[0] > 0).nonzero()[0].tolist()
+        places.add((row - 16, column))
+    straight, mirrored = (
+        {(down, right) for down, right in places if (right < 16) == left} for left in (True, False)
+    )
+    offsets = {(down, right) for down in range(-2, 3) for right in range(-2, 3)}
+    assert {(down, right - 10) for down, right in straight} == offsets
+    assert {(down, right - 21) for down, right in mirrored} == offsets
+
+
+def test_an_affine_change_is_near_the_image_and_never_mirrors() -> None:
+    ramp = torch.linspace(-1024, 1024, 32).expand(1, 32, 32)
+    augment = augmentation_of("affine", 32)
+    assert augment is not None
+    for seed in range(50):
+        torch.manual_seed(seed)
+        result = augment(ramp)[0, 8:24]
+        assert result[:, 8:16].mean() < result[:, 16:24].mean()

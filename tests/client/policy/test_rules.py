@@ -59,6 +59,9 @@ def test_the_arms_of_the_paper_keep_to_the_default_rules() -> None:
         ({}, {"augmentation": "none"},
          "unaugmented-statistics is false and the run asks for batch-norm=average with "
          "augmentation=none"),
+        ({}, {"schedule": "dual", "backbone": "tiny"},
+         "unaugmented-statistics is false and the run asks for batch-norm=average with "
+         "schedule=dual"),
         ({"least_dropout": 0.1}, {"dropout": 0.0},
          "least-dropout is 0.1 and the run asks for dropout=0"),
         ({}, {"folds": 21}, "most-folds is 20 and the run asks for folds=21"),

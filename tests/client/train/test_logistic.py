@@ -117,5 +117,5 @@ def test_the_sites_mean_comes_near_the_regression_in_one_place(micro_config: Mak
 
 
 def test_another_outcome_is_refused_in_a_sentence(micro_config: MakeConfig) -> None:
-    with pytest.raises(ConfigError, match="outcome is .ordinal: none"):
+    with pytest.raises(ConfigError, match="outcome is 'ordinal: none"):
         micro_config(schedule="logistic", outcome="ordinal: none | mild")

@@ -51,6 +51,7 @@ def run_code(readme: str, number: int, folder: Path, names: dict[str, Any]) -> d
     ("backbone", "side"),
     [
         ("micro", 64),
+        pytest.param("tiny", 32, marks=pytest.mark.slow),
         pytest.param("resnet18", 64, marks=pytest.mark.slow),
         pytest.param("vit-tiny", 64, marks=pytest.mark.slow),  # torchvision has none
     ],

@@ -68,7 +68,8 @@ def test_every_number_has_limits(item: dataclasses.Field[Any]) -> None:
 def test_a_choice_is_one_of_those_named(item: dataclasses.Field[Any]) -> None:
     key, choices = key_of(item.name), item.metadata["choices"]
     for choice in choices:
-        assert parse_run_config({key: choice}).to_flat()[key] == choice
+        more = {"backbone": "tiny"} if choice == "dual" else {}
+        assert parse_run_config({key: choice, **more}).to_flat()[key] == choice
     with pytest.raises(ConfigError, match=f"{key} is 'other'; it must be one of {choices[0]}"):
         parse_run_config({key: "other"})
 
@@ -168,7 +169,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 def _values(item: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
     low, high = item.metadata["minimum"], item.metadata["maximum"]
-    if item.name == "weights_sha256":
+    if item.name in ("weights_sha256", "teacher_sha256"):
         return st.just("") | st.text("0123456789abcdef", min_size=64, max_size=64)
     if item.metadata["choices"]:
         return st.sampled_from(item.metadata["choices"])
@@ -187,6 +188,10 @@ def _values(item: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     values = {item.name: draw(_values(item)) for item in FIELDS}
+    if values["schedule"] == "dual":
+        values["backbone"] = "tiny"
+        assume(values["probe_rounds"] > 0 and values["augmentation"] != "none")
+    values["teacher"] = values["teacher"] or ("a run" if values["teacher_sha256"] else "")
     numbers = draw(st.lists(st.floats(0, 1), min_size=1, max_size=5))
     stages = backbone_of(values["backbone"]).stages[-2::-1]
     named = zip(stages, sorted(numbers), strict=False)
@@ -196,7 +201,10 @@ def configs(draw: st.DrawFn) -> RunConfig:
     assume(values["image_size"] % backbone_of(values["backbone"]).patch == 0)
     assume(values["rounds"] + values["probe_rounds"] > 0)
     once = {"fedavg", "fedmedian", "fedtrimmedavg", "krum"}
-    assume(values["schedule"] != "logistic" or values["strategy"] in once)
+    assume(
+        values["schedule"] != "logistic"
+        or (values["strategy"] in once and values["outcome"] == "binary")
+    )
     assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])
     return RunConfig(**values)
 

@@ -1,0 +1,46 @@
+"""Pictures dealt to several sites, in equal or unequal shares of each class."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.importing.pictures import Pictures
+from shared.errors import SiteError
+
+
+def deal_pictures(
+    pictures: Pictures, sites: int, unequal: float | None, seed: int
+) -> tuple[Pictures, ...]:
+    """All pictures, each at one site; the pictures of a class in shares of its own.
+
+    The shares are drawn from a symmetric Dirichlet distribution (Hsu et al., arXiv:1909.06335) of
+    concentration `unequal`: 0.5 is very unequal, 100 nearly equal; equal with None. In their
+    former order at each site. SiteError where a site would get none.
+    """
+    generator = np.random.default_rng(seed)
+    owner = np.empty(len(pictures.labels), dtype=np.int64)
+    for label in np.unique(pictures.labels):
+        places = np.flatnonzero(pictures.labels == label)
+        shares = _shares(sites, unequal, generator)
+        ends = np.rint(np.cumsum(shares)[:-1] * len(places)).astype(np.int64)
+        for site, own in enumerate(np.split(generator.permutation(places), ends)):
+            owner[own] = site
+    dealt = tuple(
+        Pictures(pictures.pixels[owner == site], pictures.labels[owner == site])
+        for site in range(sites)
+    )
+    if not all(len(one.labels) for one in dealt):
+        raise SiteError(
+            f"With {len(owner):,} pictures and these shares one of {sites} sites would have none; "
+            "name more pictures, fewer --sites, a larger --unequal, or another --seed."
+        )
+    return dealt
+
+
+def _shares(
+    sites: int, unequal: float | None, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    if unequal is None:
+        return np.full(sites, 1 / sites)
+    return generator.dirichlet(np.full(sites, unequal))

@@ -1,0 +1,101 @@
+"""A finished run's model that teaches another one on a site's own images; it never leaves."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
+from torch import Tensor
+
+from shared.errors import ConfigError, FedThawError, SiteError
+from shared.model.final import load_final_model
+from shared.model.network import Network
+from shared.model.sources import require_sha256
+from shared.run.finished import read_finished_run
+from shared.settings.config import RunConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained network, and the side of the images that it takes."""
+
+    network: Network
+    image_size: int
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """Its logits of images as the student sees them, (N, 1 or 2, H, W), scaled to its size.
+
+        Of two channels, an image and its augmented version, the last.
+        """
+        side = self.image_size
+        images = images[:, -1:].float()
+        if images.shape[-1] != side:
+            images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+        return self.network(images)  # type: ignore[no-any-return]
+
+
+def site_teacher(
+    config: RunConfig, own: str | None, device: torch.device, *, deployed: bool
+) -> Teacher | None:
+    """The teacher that a run asks for, None where it asks for none.
+
+    `own` is the site's copy of the teacher's run, which a deployed site must have: which files it
+    has is none of a coordinator's business. SiteError where it has none or another one.
+    """
+    if not config.teacher:
+        return None
+    require_own_teacher(config, own, deployed=deployed)
+    folder = Path(os.path.expanduser(own or config.teacher))
+    return _teacher(folder, config.teacher_sha256, config.outcome, _stamp(folder), device)
+
+
+def require_own_teacher(config: RunConfig, own: str | None, *, deployed: bool) -> None:
+    """SiteError where a deployed site has no teacher of its own for a run that asks for one."""
+    if config.teacher and deployed and (own is None or not config.teacher_sha256):
+        raise SiteError(
+            "The run has a teacher, a finished run whose model.safetensors has SHA-256 "
+            f"{config.teacher_sha256 or '(not said)'}; put a copy of that run's folder on this "
+            "machine and name it as teacher in [compute] of site.toml.",
+            shareable=(
+                "it must name its own copy of the teacher's run in its site.toml "
+                "([compute] teacher)"
+            ),
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def _teacher(
+    folder: Path, sha256: str, outcome: str, _stamp: object, device: torch.device
+) -> Teacher:
+    try:
+        finished = read_finished_run(folder)
+        require_sha256(finished.model, sha256, str(finished.model))
+        taught = finished.stored.config
+        if taught.outcome != outcome:
+            raise ConfigError(
+                f"it predicts '{taught.outcome}' and this run '{outcome}'; a teacher needs the "
+                "same classes in the same order."
+            )
+        network = load_final_model(finished.model, finished.backbone, taught.outputs).to(device)
+    except (ConfigError, FedThawError) as error:
+        raise SiteError(
+            f"The teacher in {folder} cannot be used: {error}",
+            shareable="its copy of the teacher's run cannot be used; the site's own log says why",
+        ) from error
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return Teacher(network, taught.image_size)
+
+
+def _stamp(folder: Path) -> object:
+    """What changes when the model's file is replaced."""
+    try:
+        found = (folder / "model.safetensors").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

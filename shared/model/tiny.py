@@ -1,0 +1,94 @@
+"""A network of fewer than 14,862 weights with two branches, after arXiv:2501.15547.
+
+That paper trains two identical small networks, one on images and one on their augmented versions,
+then carries both into one network with further layers. It does not publish its layers; these are
+our own. The branches are the two groups of the same convolutions, so they are computed at once.
+The further layers are residual blocks whose scales start at zero: they begin as the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from shared.model.backbone import Backbone, Unit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    Run = Callable[[str, nn.Module, Tensor], Tensor]
+
+_BRANCHES = 2
+_STEM, _BODY, _JOINED = 24, 40, 60
+"""Channels, of both branches together."""
+
+
+def _build() -> nn.Module:
+    from torch import nn
+
+    network = nn.Module()
+    network.conv1 = _convolution(_BRANCHES, _STEM, kernel=5, stride=2, groups=_BRANCHES)
+    network.bn1 = nn.BatchNorm2d(_STEM)
+    network.relu = nn.ReLU(inplace=True)
+    network.widen = _separable(_STEM, _BODY, groups=_BRANCHES)
+    network.block = _separable(_BODY, _BODY, groups=_BRANCHES)
+    network.down = _separable(_BODY, _JOINED, groups=_BRANCHES, stride=2)
+    network.joined1 = _separable(_JOINED, _JOINED)
+    network.joined2 = _separable(_JOINED, _JOINED)
+    network.fc = nn.Linear(_JOINED, 1)
+    return network
+
+
+def _convolution(
+    channels: int, out: int, *, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    from torch import nn
+
+    return nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+
+
+def _separable(channels: int, out: int, *, groups: int = 1, stride: int = 1) -> nn.Sequential:
+    """A convolution of each channel, then one over the channels of each group."""
+    from torch import nn
+
+    return nn.Sequential(
+        _convolution(channels, channels, kernel=3, stride=stride, groups=channels),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        _convolution(channels, out, kernel=1, groups=groups),
+        nn.BatchNorm2d(out),
+    )
+
+
+def _plain(name: str, network: nn.Module, x: Tensor) -> Tensor:
+    return cast("Tensor", network.get_submodule(name)(x).relu_())
+
+
+def _residual(name: str, network: nn.Module, x: Tensor) -> Tensor:
+    return cast("Tensor", (x + network.get_submodule(name)(x)).relu_())
+
+
+def _unit(name: str, module: str, run: Run) -> Unit:
+    return Unit(name, name.partition(".")[0], (module,), run=partial(run, module))
+
+
+TINY = Backbone(
+    name="tiny",
+    units=(
+        Unit("stem", "stem", ("conv1", "bn1", "relu")),
+        _unit("branches1.0", "widen", _plain),
+        _unit("branches1.1", "block", _residual),
+        _unit("branches2", "down", _plain),
+        _unit("joined.0", "joined1", _residual),
+        _unit("joined.1", "joined2", _residual),
+        Unit("head", "head", ("fc",)),
+    ),
+    features=_JOINED,
+    build=_build,
+    fan="fan_in",
+    zeroed=tuple(f"{name}.4" for name in ("block", "joined1", "joined2")),
+    strided_points=False,
+    single_up_to=4,
+    branches=("stem", "branches1", "branches2"),
+)
