@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
-from shared.outcome.binary import BINARY
 from shared.settings.config import RunConfig
 
 
@@ -144,17 +143,6 @@ class Report:
     """The folder's."""
     finding: str = ""
     """What is predicted, "" where neither the settings nor the sites say."""
-
-    @property
-    def of_finding(self) -> bool:
-        """Whether a finding is predicted, which this page has curves and tables of."""
-        return self.config.predicts == BINARY
-
-    @property
-    def elsewhere(self) -> str:
-        """Where the results of another outcome are."""
-        what = "classes" if self.config.predicts.exclusive else "labels"
-        return f"the metrics of all and of each of its {what} are in summary.json"
 
     @property
     def cohort(self) -> CohortResults | None:

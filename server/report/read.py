@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from server.disclosure.page import round_on_page
+from server.disclosure.page import metrics_of, round_on_page
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
-from server.report.data import CohortResults, Origin, Report, Round, Totals
+from server.report.data import Origin, Report, Round, Totals
 from server.results.shown import Audience, audience_of
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import read_evaluation
@@ -20,8 +20,6 @@ from server.run.ledger import RoundRecord, read_rounds
 from server.run.summary import read_summary
 from shared.errors import RunError
 from shared.limits import MIN_CELL
-from shared.outcome.binary import BINARY
-from shared.outcome.counts import are_hidden
 from shared.settings.config import RunConfig
 from shared.settings.schedule import total_rounds
 from shared.storage.json_file import DamagedFile, fitting, read_json, said
@@ -73,12 +71,12 @@ def _report(
     summary: Mapping[str, Any] | None,
     min_cell: int,
 ) -> Report:
-    cohorts: tuple[CohortResults, ...] = ()
-    if folder.config.predicts == BINARY:
-        cohorts = all_cohorts(summary, read_evaluation(folder.path), records, min_cell)
+    cohorts = all_cohorts(summary, read_evaluation(folder.path), records, min_cell)
     silent = {name for cohort in cohorts for name, shown in cohort.sites.items() if shown is None}
     for record in records:
-        silent |= {name for name, site in record.sites.items() if are_hidden(site.metrics)}
+        silent |= {
+            n for n, site in record.sites.items() if metrics_of(site.metrics).positives is None
+        }
     origin, finding = _origin(folder)
     return Report(
         run=folder.run,

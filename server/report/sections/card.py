@@ -34,7 +34,7 @@ def card_section(report: Report) -> Html:
         ),
         (
             "What it predicts",
-            _predicts(report) + (_sampled(report.config) if report.of_finding else ""),
+            _predicts(report) + _sampled(report.config),
         ),
         ("Training data", _training(report)),
         ("Evaluation", _evaluation(report)),
@@ -53,13 +53,6 @@ def card_section(report: Report) -> Html:
 
 def _predicts(report: Report) -> str:
     named = f": {report.finding}" if report.finding else ""
-    if not report.of_finding:
-        names = ", ".join(report.config.predicts.names)
-        what = "one of the classes" if report.config.predicts.exclusive else "any of the labels"
-        return (
-            f"Which of {names} a patient has{named}: {what}. How a site defines them is not sent "
-            "to the coordinator; ask the sites."
-        )
     return (
         f"The probability of the finding that the sites' site.toml files name as positive{named}. "
         "How a site defines it is not sent to the coordinator; ask the sites."
@@ -79,14 +72,9 @@ def _sampled(config: RunConfig) -> str:
 def _model(config: RunConfig) -> str:
     return (
         f"{config.backbone}. Input: one greyscale image, {_INPUTS[ImageFit(config.image_fit)]} of "
-        f"{config.image_size} x {config.image_size} pixels. Output: {_output(config)}. Base "
-        f"weights: {_weights(config)}. A patient's score is the mean probability of that patient's "
-        "images."
+        f"{config.image_size} x {config.image_size} pixels. Output: one logit. Base weights: "
+        f"{_weights(config)}. A patient's score is the mean probability of that patient's images."
     )
-
-
-def _output(config: RunConfig) -> str:
-    return "one logit" if config.outputs == 1 else f"{config.outputs} logits"
 
 
 def _weights(config: RunConfig) -> str:
@@ -115,8 +103,6 @@ def _training(report: Report) -> str:
 
 def _evaluation(report: Report) -> str:
     names = [cohort.name for cohort in report.cohorts]
-    if not report.of_finding and report.finished:
-        names = ["validation", *(["test"] if report.config.folds else [])]
     if not names:
         return "Nothing has been evaluated yet."
     part = percent(report.config.validation_fraction)
@@ -133,8 +119,6 @@ def _evaluation(report: Report) -> str:
 
 
 def _performance(report: Report) -> str:
-    if not report.of_finding:
-        return f"{report.elsewhere[0].upper()}{report.elsewhere[1:]}."
     return " ".join(_one(cohort) for cohort in report.cohorts) or "Not known yet."
 
 

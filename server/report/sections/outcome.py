@@ -72,8 +72,6 @@ def _who(report: Report, sites: int) -> str:
 
 def _at(report: Report) -> str:
     cohort = report.cohort
-    if not report.of_finding:
-        return report.elsewhere
     if cohort is None or cohort.pooled is None:
         return "its performance is not shown, because it would reveal too few patients of a site"
     metrics = cohort.pooled
@@ -130,8 +128,7 @@ def _figures(report: Report) -> Html:
          f"{percent(moved / full)} of a full exchange" if full else ""),
         ("Time", duration(totals.seconds), "at the coordinator"),
     )  # fmt: skip
-    shown = tiles if report.of_finding else tiles[2:]
-    return element("dl", *(tile(*one) for one in shown), class_="tiles")
+    return element("dl", *(tile(*one) for one in tiles), class_="tiles")
 
 
 def _total(cohort: CohortResults | None) -> str:

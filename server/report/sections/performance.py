@@ -30,9 +30,6 @@ _MEASURES: tuple[tuple[str, Callable[[ThresholdPerformance], Share | None]], ...
 
 def performance_section(report: Report) -> Html:
     """One part for each cohort; a sentence where nothing was evaluated."""
-    if not report.of_finding:
-        text = f"The curves and tables of this page are of a finding. Here {report.elsewhere}."
-        return section("performance", "Performance", paragraph(text))
     if not report.cohorts:
         text = "No round is finished yet, so no model has been evaluated."
         return section("performance", "Performance", paragraph(text))
