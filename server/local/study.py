@@ -10,7 +10,10 @@ from server.local.small_study import small_study
 from server.results.plan import Arm, StudyPlan
 from server.results.quick import quick_study
 from server.study.plan import of_arm, read_arms
+from server.training.finding import declared_by_sites
 from shared.errors import ConfigError
+from shared.outcome.binary import BINARY
+from shared.outcome.registry import parse_outcome
 from shared.run.events import Noted, Warned, emit
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import Scalar
@@ -53,6 +56,7 @@ def plan_simulated(
     name, or an arm does not fit.
     """
     named = _named(sites)
+    require_finding(declared_by_sites(list(named.values())))
     usual = QUICK if quick else USUAL
     arms = read_arms(usual.arms) if arms is None else arms
     folds, repeats = folds or usual.folds, repeats or usual.repeats
@@ -116,6 +120,15 @@ def run_simulated(
         write_study(study_result(plan, out, open_sites(first.config, sites)), out)
 
 
+def require_finding(outcome: str) -> None:
+    """ConfigError for an outcome whose arms cannot be compared: DeLong's test is of a finding."""
+    if parse_outcome(outcome) != BINARY:
+        raise ConfigError(
+            f"The outcome is '{outcome}', and the arms of a study are compared for a finding only "
+            "so far; run `fedthaw simulate` for each arm."
+        )
+
+
 def checked(
     arms: Sequence[Arm], sites: Mapping[str, Path] | None, settings: Mapping[str, Scalar]
 ) -> tuple[Arm, ...]:
@@ -137,7 +150,7 @@ def checked(
                 f"{', '.join(sites)}."
             )
         with of_arm(arm):
-            parse_run_config({**settings, **arm.settings})
+            require_finding(parse_run_config({**settings, **arm.settings}).outcome)
     return tuple(arms)
 
 
