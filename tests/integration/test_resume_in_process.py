@@ -33,7 +33,7 @@ MODES: dict[str, dict[str, Any]] = {
     "fedavg": {},
     "fedadam": {"strategy": "fedadam"},
     "local": {"batch_norm": "local"},
-    "int8": {"update_dtype": "int8"},
+    "int8 and low rank": {"update_dtype": "int8", "update_rank": 2, "update_steps": 1.0},
 }
 
 

@@ -185,6 +185,10 @@ def configs(draw: st.DrawFn) -> RunConfig:
     assume(values["batch_size"] > 1 or values["image_size"] > 64)  # a DenseNet needs 61
     assume(values["image_size"] % backbone_of(values["backbone"]).patch == 0)
     assume(values["rounds"] + values["probe_rounds"] > 0)
+    if values["update_rank"]:
+        values["update_dtype"] = "int8"
+    if values["update_rank"] or values["update_steps"] < 2:
+        values["update_clip"] = 0.0
     assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])
     return RunConfig(**values)
 
