@@ -61,6 +61,7 @@ def main() -> None:
     add("--widths", nargs="*", default=WIDTHS, choices=WIDTHS, help="what trains")
     add("--base", nargs="*", default=BASE, metavar="KEY=VALUE",
         help="settings of every FedThaw row, in place of %(default)s")  # fmt: skip
+    add("--process-alone", action="store_true", help="half the steps: without kept and peak")
     options = parser.parse_args()
     print(f"{name_of_device(options.device)}, Python {platform.python_version()}, torch "
           f"{version('torch')}; {options.backbone}, batch {options.batch_size}\n")  # fmt: skip
@@ -75,14 +76,15 @@ def print_table(task: Task, options: argparse.Namespace) -> None:
     print("| trains from | how | kept for backward, MB | times less | peak, MB | times less | "
           "process, MB | times less | seconds a step |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|")
-    reference = in_own_process(task, None, (), options.steps)
+    quick = options.process_alone
+    reference = in_own_process(task, None, (), options.steps, quick)
     print_row("stem", "plain float32 (reference)", reference, reference)
     arms = {"FedThaw, float32": tuple(options.base)}
     arms |= {f"FedThaw, {one}": (*options.base, *one.split("+")) for one in options.means}
     at_aim: dict[str, Footprint] = {}
     for width in options.widths:
         for name, settings in arms.items():
-            measured = in_own_process(task, width, settings, options.steps)
+            measured = in_own_process(task, width, settings, options.steps, quick)
             print_row(width, name, measured, reference)
             if width == AIM_AT:
                 at_aim[name] = measured
@@ -93,9 +95,9 @@ def print_row(width: str, name: str, measured: Footprint, reference: Footprint) 
     cells = [
         width,
         name,
-        f"{measured.kept / 1e6:,.1f}",
+        f"{measured.kept / 1e6:,.1f}" if measured.kept else "",
         ratio(reference.kept, measured.kept),
-        f"{measured.peak / 1e6:,.0f}",
+        f"{measured.peak / 1e6:,.0f}" if measured.peak else "",
         ratio(reference.peak, measured.peak),
         f"{measured.process / 1e6:,.0f}" if measured.process else "",
         ratio(reference.process, measured.process),
@@ -123,14 +125,16 @@ def ratio(reference: int, measured: int) -> str:
 
 
 def in_own_process(
-    task: Task, width: str | None, settings: Sequence[str], steps: int
+    task: Task, width: str | None, settings: Sequence[str], steps: int, quick: bool
 ) -> Footprint:  # fmt: skip
     """What `measure` gives in a process that has done nothing else."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (task, width, tuple(settings), steps))
+        return pool.apply(measure, (task, width, tuple(settings), steps, quick))
 
 
-def measure(task: Task, width: str | None, settings: tuple[str, ...], steps: int) -> Footprint:
+def measure(
+    task: Task, width: str | None, settings: tuple[str, ...], steps: int, quick: bool
+) -> Footprint:  # fmt: skip
     """One row; without a width the reference."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler tells of each start and stop
     from benchmarks.steps.build import fedthaw_step, plain_step
@@ -140,6 +144,8 @@ def measure(task: Task, width: str | None, settings: tuple[str, ...], steps: int
     step.run()  # moments and kernels are made
     seconds = statistics.median(timed(step.run, task.device) for _ in range(steps))
     process = peak_resident()
+    if quick:
+        return Footprint(0, 0, process, seconds)
     kept = kept_for_backward(step)
     if task.device == "cuda":
         return Footprint(kept, peak_on_gpu(step.run), 0, seconds)

@@ -5,6 +5,10 @@ external cohort. Runs that are finished are not repeated, so it can be interrupt
 
     .venv/bin/python benchmarks/pediatric.py --data ../shared/data/pediatric \
         --weights ../shared/weights/cxr-resnet50-pediatric.safetensors --out runs/pediatric
+
+With `--arms` it compares settings of the federated run instead, such as
+
+    --image-size 64 --arms activations=exact activations=int8 update-dtype=int8+update-rank=4
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ class Arm:
     sites: tuple[str, ...]
     weights: str
     pooled: bool = False
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of all runs")
+    parser.add_argument("--arms", nargs="*", metavar="KEY=VALUE", help="+ joins several settings")
     options = parser.parse_args()
     arms = [
         Arm("federated", SITES, options.weights),
@@ -61,6 +68,8 @@ def main() -> None:
         *(Arm(f"{site} alone", (site,), options.weights) for site in SITES),
         Arm("federated, weights=random", SITES, "random"),
     ]
+    if options.arms:
+        arms = [Arm(a, SITES, options.weights, settings=tuple(a.split("+"))) for a in options.arms]
     with ThreadPoolExecutor(options.jobs) as pool:
         futures = {
             (arm.name, seed): pool.submit(run, arm, seed, options)
@@ -83,6 +92,7 @@ def run(arm: Arm, seed: int, options: argparse.Namespace) -> Result:
         sites = [] if resume else [str(options.data / site) for site in arm.sites]
         settings = [f"weights={arm.weights}", f"image-size={options.image_size}", f"seed={seed}"]
         settings.append(f"threads={max(1, (os.cpu_count() or 1) // options.jobs)}")
+        settings += [*options.set, *arm.settings]
         words = [word for setting in settings for word in ("--set", setting)]
         call("simulate", *sites, *words, "--out", str(folder), *resume,
              *(["--pool"] if arm.pooled and not resume else []))  # fmt: skip

@@ -80,7 +80,7 @@ def _measure(workspace: Workspace, config: RunConfig) -> _Costs:
     further = len(most.trainable) - len(least.trainable)
     whole = _seconds(lambda: step(most)) / config.local_epochs if further else head
     state = model.state_dict()
-    specs = manifest_of_parts(model, most.trainable, config.batch_norm, config.update_dtype)
+    specs = manifest_of_parts(model, most.trainable, config.batch_norm, config.sent_dtype)
     arrays = {spec.name: state[spec.name].cpu().numpy() for spec in specs}
     return _Costs(
         batch=len(batch),

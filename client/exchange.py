@@ -67,7 +67,7 @@ def agreed_manifest(
     model: Network, config: RunConfig, stages: Collection[Part], expects: Sequence[str]
 ) -> tuple[TensorSpec, ...]:
     """What to send back; ProtocolError unless the coordinator expects just this."""
-    manifest = manifest_of_parts(model, stages, config.batch_norm, config.update_dtype)
+    manifest = manifest_of_parts(model, stages, config.batch_norm, config.sent_dtype)
     lines = [spec.to_line() for spec in manifest]
     if lines != list(expects):
         differing = sorted(set(lines) ^ set(expects))

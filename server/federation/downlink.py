@@ -22,6 +22,7 @@ from server.federation.global_model import Reference, select
 from shared.protocol.train import TrainRequest
 from shared.settings.schedule import Plan
 from shared.wire.arrays import Arrays, encode
+from shared.wire.formats.choice import STEPS_PER_RMS
 
 
 @dataclass
@@ -31,12 +32,16 @@ class Downlink:
     residual: Arrays = field(default_factory=dict)
 
     def request(
-        self, run: str, reference: Reference, plan: Plan, delta: Arrays, update_dtype: str
-    ) -> tuple[RecordDict, Arrays]:
-        """A round's request for all sites, and the residual once it has been sent."""
+        self, run: str, reference: Reference, plan: Plan, delta: Arrays, update_dtype: str,
+        sent_dtype: str = "", steps: float = STEPS_PER_RMS,
+    ) -> tuple[RecordDict, Arrays]:  # fmt: skip
+        """A round's request for all sites, and the residual once it has been sent.
+
+        `sent_dtype` is what sites are to answer in, where that is another one.
+        """
         thawed = select(reference, delta, plan.thawed)
-        encoded = encode(thawed, reference.specs(plan.thawed, update_dtype), self.residual)
-        expects = reference.specs(plan.trainable, update_dtype)
+        encoded = encode(thawed, reference.specs(plan.thawed, update_dtype), self.residual, steps)
+        expects = reference.specs(plan.trainable, sent_dtype or update_dtype)
         request = TrainRequest(
             run=run,
             base=reference.base.digest,

@@ -11,7 +11,8 @@ from server.terminal.rough import megabytes_in_words, rounds_in_words, time_in_w
 from shared.settings.config import RunConfig
 from shared.settings.ending import probe_parts, probe_round
 from shared.settings.schedule import plan_round, stages_ever_thawed, total_rounds
-from shared.wire.arrays import Manifest
+from shared.wire.arrays import Manifest, TensorSpec
+from shared.wire.formats.choice import STEPS_PER_RMS, rank_of
 
 
 @runtime_checkable
@@ -22,8 +23,8 @@ class MeasuringGrid(Protocol):
         """Seconds of each round and of the final evaluation; None where a site is not ready."""
 
 
-_BYTES = {"float32": 4.0, "float16": 2.0, "int8": 0.7}
-"""A value on the wire; int8 is entropy-coded (shared/wire/formats/int8.py)."""
+_BYTES = {"float32": 4.0, "float16": 2.0}
+"""A value on the wire."""
 _HEADER = 60
 """Bytes of a tensor's line in the index and the manifest."""
 
@@ -35,8 +36,9 @@ def expected_bytes(
     message = 0.0
     for number in range(after_round + 1, total_rounds(config) + 1):
         plan = plan_round(config, number)
-        message += _size(reference.specs(plan.thawed, config.update_dtype))
-        message += _size(reference.specs(plan.trainable, config.update_dtype))
+        sent = reference.specs(plan.thawed, config.update_dtype)
+        answered = reference.specs(plan.trainable, config.sent_dtype)
+        message += _size(sent, config.update_steps) + _size(answered, config.update_steps)
     final = stages_ever_thawed(config, total_rounds(config))
     message += _size(reference.specs(final))
     if probe_round(config) is not None:
@@ -60,5 +62,15 @@ def estimate_in_words(seconds: Sequence[float] | None, size: float, rounds: int)
     )
 
 
-def _size(specs: Manifest) -> float:
-    return sum(math.prod(spec.shape) * _BYTES[spec.format] + _HEADER for spec in specs)
+def _size(specs: Manifest, steps: float = STEPS_PER_RMS) -> float:
+    return sum(_payload(spec, steps) + _HEADER for spec in specs)
+
+
+def _payload(spec: TensorSpec, steps: float) -> float:
+    values = math.prod(spec.shape)
+    if rank := rank_of(spec.format):
+        return 2.0 * rank * (spec.shape[0] + values / spec.shape[0])
+    if spec.format == "int8":
+        # The entropy of Gaussian values in so many steps, and what Huffman's code is above it.
+        return values * math.log2(1 + 4.13 * steps) / 8
+    return values * _BYTES[spec.format]

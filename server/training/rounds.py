@@ -49,8 +49,9 @@ def run_round(
     config, started = federation.config, time.monotonic()
     # Encoded once: a round that is asked again sends the same bytes.
     request, residual = federation.downlink.request(
-        federation.run, federation.reference, plan, delta, config.update_dtype
-    )
+        federation.run, federation.reference, plan, delta, config.update_dtype,
+        config.sent_dtype, config.update_steps,
+    )  # fmt: skip
     frozen = frozen_in_round(federation.reference, plan, request, config.update_dtype)
     asked: list[Collected] = []
     aggregate: Arrays | None = None
@@ -155,7 +156,7 @@ def _read(
     site, reference = sites[node], federation.reference
     reply = read_train_reply(content, site, plan, frozen, federation.config.predicts)
     require_plausible_training(reply, site, federation.config)
-    manifest = reference.specs(plan.trainable, federation.config.update_dtype)
+    manifest = reference.specs(plan.trainable, federation.config.sent_dtype)
     passage = Passage(
         federation.config, federation.run, plan.round, site.name,
         batch_norm_statistics(reference.network),

@@ -22,6 +22,7 @@ from shared.settings.stage_values import (
     write_stage_values,
 )
 from shared.update.registry import check_update
+from shared.wire.formats.choice import low_rank
 
 LONGEST_FINDING = 80
 """Characters of the name of what is predicted: it stands in titles and sentences."""
@@ -163,6 +164,11 @@ class RunConfig(Settings):
     def stage_rates(self) -> StageValues:
         """The maximum learning rates that `rates` gives, of some stages before the head."""
         return parse_stage_values("rates", self.rates, self.network)
+
+    @property
+    def sent_dtype(self) -> str:
+        """Of what sites send; what they are sent is in `update_dtype`."""
+        return low_rank(self.update_rank) if self.update_rank else self.update_dtype
 
     @property
     def site_folders(self) -> tuple[str, ...]:

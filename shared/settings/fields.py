@@ -9,7 +9,7 @@ from shared.model.published import NAMED_WEIGHTS
 from shared.model.registry import BACKBONES
 from shared.settings.setting import setting
 from shared.settings.stage_values import DEFAULTS
-from shared.wire.formats.choice import NUMBER_FORMATS
+from shared.wire.formats.choice import MOST_RANKS, NUMBER_FORMATS, STEPS_PER_RMS
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,18 @@ class Settings:
         "dtype of transmitted weights: int8 makes messages 5.7 times smaller than float32, float16 "
         "halves them",
         choices=NUMBER_FORMATS,
+    )
+    update_steps: float = setting(
+        STEPS_PER_RMS,
+        "int8: steps a root mean square of a channel's changes; fewer are coarser and fewer bytes",
+        minimum=0.5,
+        maximum=32.0,
+    )
+    update_rank: int = setting(
+        0,
+        "rank of the matrices that sites send in place of large int8 tensors (PowerSGD); 0: none",
+        minimum=0,
+        maximum=MOST_RANKS,
     )
 
     # speed at the sites

@@ -26,7 +26,7 @@ def send(
         update, left = transform.at_site(update, state.get(transform.keeps, {}), passage)
         if transform.keeps:
             kept[transform.keeps] = left
-    record, left = PACKING.pack(update, manifest, state.get(PACKING.keeps, {}))
+    record, left = PACKING.pack(update, manifest, state.get(PACKING.keeps, {}), passage.settings)
     if PACKING.keeps:
         kept[PACKING.keeps] = left
     return record, kept

@@ -1,25 +1,49 @@
-"""`update-dtype`: the number format of the tensors on the wire, with error feedback."""
+"""`update-dtype`, `update-steps`, `update-rank`: how tensors travel, with error feedback."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.errors import ConfigError
 from shared.update.step import Packing, Settings
+from shared.wire.formats.choice import STEPS_PER_RMS
 
 if TYPE_CHECKING:
     from flwr.app import ArrayRecord
 
     from shared.wire.arrays import Arrays, Manifest
 
+_STEPS_WITH_CLIP = 2.0
+
 
 def _words(settings: Settings) -> str:
-    return f"as {settings.update_dtype}"
+    coarse = settings.update_dtype == "int8" and settings.update_steps != STEPS_PER_RMS
+    steps = f" of {settings.update_steps:g} steps a root mean square" if coarse else ""
+    rank = f", large matrices in rank {settings.update_rank}" if settings.update_rank else ""
+    return f"as {settings.update_dtype}{steps}{rank}"
 
 
-def _pack(update: Arrays, manifest: Manifest, state: Arrays) -> tuple[ArrayRecord, Arrays]:
+def _check(settings: Settings) -> None:
+    if settings.update_rank and settings.update_dtype != "int8":
+        raise ConfigError(
+            f"update-rank is {settings.update_rank} and update-dtype {settings.update_dtype}; "
+            "matrices of low rank travel beside int8, so set update-dtype=int8 or update-rank=0."
+        )
+    coarse = settings.update_rank or settings.update_steps < _STEPS_WITH_CLIP
+    if settings.update_clip and coarse:
+        raise ConfigError(
+            f"update-clip is {settings.update_clip:g}, and what so coarse a format loses in one "
+            "round comes back in the next, beyond any such limit; set update-rank=0 and "
+            f"update-steps to {_STEPS_WITH_CLIP:g} or more, or update-clip=0."
+        )
+
+
+def _pack(
+    update: Arrays, manifest: Manifest, state: Arrays, settings: Settings
+) -> tuple[ArrayRecord, Arrays]:
     from shared.wire.arrays import encode
 
-    encoded = encode(update, manifest, state)
+    encoded = encode(update, manifest, state, settings.update_steps)
     return encoded.record, encoded.residual
 
 
@@ -29,4 +53,6 @@ def _unpack(record: ArrayRecord, manifest: Manifest) -> Arrays:
     return from_record(record, manifest)
 
 
-QUANTISE = Packing(name="quantise", words=_words, pack=_pack, unpack=_unpack, keeps="residual")
+QUANTISE = Packing(
+    name="quantise", words=_words, check=_check, pack=_pack, unpack=_unpack, keeps="residual"
+)

@@ -24,6 +24,14 @@ class Settings(Protocol):
         """Number format of the transmitted weights."""
 
     @property
+    def update_steps(self) -> float:
+        """Of int8, steps a root mean square."""
+
+    @property
+    def update_rank(self) -> int:
+        """Rank of the matrices that sites send; 0: all of each."""
+
+    @property
     def update_clip(self) -> float:
         """Largest L2 norm of an update; 0: no limit."""
 
@@ -75,7 +83,7 @@ class Transform(Step):
 class Packing(Step):
     """Tensors to bytes and back, the last step of a chain: a number format, later a mask."""
 
-    pack: Callable[[Arrays, Manifest, Arrays], tuple[ArrayRecord, Arrays]]
-    """(update, manifest, state) -> (what travels, state)."""
+    pack: Callable[[Arrays, Manifest, Arrays, Settings], tuple[ArrayRecord, Arrays]]
+    """(update, manifest, state, settings) -> (what travels, state)."""
     unpack: Callable[[ArrayRecord, Manifest], Arrays]
     """Raises ProtocolError for what does not fit the manifest."""

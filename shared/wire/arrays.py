@@ -15,8 +15,8 @@ from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from shared.errors import ProtocolError
-from shared.wire.codec import CODECS, decode_tensor, encode_tensor
-from shared.wire.formats.choice import NumberFormat
+from shared.wire.codec import codec_of, decode_tensor, encode_tensor
+from shared.wire.formats.choice import STEPS_PER_RMS, NumberFormat
 from shared.wire.parallel import map_tensors
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -73,20 +73,22 @@ def encode(
     arrays: Mapping[str, NDArray[np.float32]],
     manifest: Manifest,
     residual: Mapping[str, NDArray[np.float32]] = _NOTHING,
+    steps: float = STEPS_PER_RMS,
 ) -> Encoded:
     """Pack the arrays of the manifest for a message, with the residual of the message before.
 
     Error feedback (Seide et al., Interspeech 2014; Karimireddy et al., arXiv:1901.09847): what one
     message loses is added to the next, so that over the rounds all of it arrives but the last
-    residual, at most half a step of the dtype. float32 loses nothing and has none.
+    residual, with int8 (of so many `steps` a root mean square) at most half a step. float32 loses
+    nothing and has none.
     KeyError where an array is missing; ProtocolError where a format cannot carry the values.
     """
 
     def pack(spec: TensorSpec) -> tuple[Array, NDArray[np.float32] | None]:
         wanted = arrays[spec.name]
-        if CODECS[spec.format].lossy and spec.name in residual:
+        if codec_of(spec.format).lossy and spec.name in residual:
             wanted = wanted + residual[spec.name]
-        tensor, received = encode_tensor(spec.name, wanted, spec.format)
+        tensor, received = encode_tensor(spec.name, wanted, spec.format, steps)
         return tensor, received if received is None else np.subtract(wanted, received, out=received)
 
     names = [spec.name for spec in manifest]

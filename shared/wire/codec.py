@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from flwr.app import Array
 from numpy.typing import NDArray
 
 from shared.errors import ProtocolError
-from shared.wire.formats import float16, float32, int8
-from shared.wire.formats.choice import LARGEST, NumberFormat
+from shared.wire.formats import float16, float32, int8, low_rank
+from shared.wire.formats.choice import LARGEST, STEPS_PER_RMS, NumberFormat, rank_of
 
 ZERO = "zero"
 _ZERO_FORM = "fedthaw.zero"
@@ -41,23 +42,38 @@ CODECS: dict[NumberFormat, Codec] = {
 """All of `NUMBER_FORMATS`."""
 
 
+def codec_of(number_format: NumberFormat) -> Codec:
+    """The codec of one of `NUMBER_FORMATS`, or of a low-rank format; KeyError for another."""
+    if rank := rank_of(number_format):
+        return Codec(
+            "fedthaw.low-rank",
+            partial(low_rank.encode, rank=rank),
+            partial(low_rank.decode, rank=rank),
+        )
+    return CODECS[number_format]
+
+
 def encode_tensor(
-    name: str, values: NDArray[np.float32], number_format: NumberFormat
+    name: str,
+    values: NDArray[np.float32],
+    number_format: NumberFormat,
+    steps: float = STEPS_PER_RMS,
 ) -> tuple[Array, NDArray[np.float32] | None]:
     """What travels, and what the receiver will see; None where that is just `values`.
 
-    The same values give the same bytes. TypeError where they are not float32; ProtocolError where
-    the dtype cannot carry them.
+    `steps` are int8's a root mean square. The same values give the same bytes. TypeError where they
+    are not float32; ProtocolError where the dtype cannot carry them.
     """
     if values.dtype != np.float32:
         raise TypeError(f"{name} is {values.dtype}; only float32 travels")
     values = np.asarray(values, order="C")
     if not values.view(np.uint32).any():  # a negative zero is none: float32 loses no bit
         return Array(dtype=ZERO, shape=values.shape, stype=_ZERO_FORM, data=b""), None
-    codec = CODECS[number_format]
+    codec = codec_of(number_format)
     if codec.lossy:
         _check_magnitude(name, values, number_format)
-    data, received = codec.encode(values)
+    stepped = partial(int8.encode, per_rms=steps) if number_format == "int8" else codec.encode
+    data, received = stepped(values)
     return Array(dtype=number_format, shape=values.shape, stype=codec.form, data=data), received
 
 
@@ -69,7 +85,7 @@ def decode_tensor(
     Raises ProtocolError unless it is what was asked for; lengths are checked before anything is
     decoded.
     """
-    codec = CODECS[number_format]
+    codec = codec_of(number_format)
     if (array.dtype, array.stype) not in ((ZERO, _ZERO_FORM), (number_format, codec.form)):
         raise ProtocolError(
             f"{name} is {array.dtype} ({array.stype}); {number_format} was asked for"
@@ -83,7 +99,7 @@ def decode_tensor(
     return codec.decode(name, array.data, shape)
 
 
-def _check_magnitude(name: str, values: NDArray[np.float32], number_format: str) -> None:
+def _check_magnitude(name: str, values: NDArray[np.float32], number_format: NumberFormat) -> None:
     peak = np.maximum(values.max(), -values.min())
     if not peak <= LARGEST:
         raise ProtocolError(

@@ -44,6 +44,7 @@ MODES: dict[str, dict[str, Any]] = {
         "batch_norm": "local",
     },
     "logistic": {"schedule": "logistic"},
+    "int8 and low rank": {"update_dtype": "int8", "update_rank": 2, "update_steps": 1.0},
 }
 
 

@@ -17,23 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import ProtocolError
-from shared.wire.formats.choice import LARGEST
+from shared.wire.formats.choice import LARGEST, STEPS_PER_RMS
 
 MOST = 127
-STEPS_PER_RMS = 11.0
-"""5.5 bits a value and 2.6 % noise (1 / (11 * sqrt(12))) where a channel is Gaussian."""
 _SMALLEST_STEP = float(np.finfo(np.float32).tiny)
 _LEVEL = 1  # of no effect on Huffman coding alone
 _SLACK = 64
 
 
-def encode(values: NDArray[np.float32]) -> tuple[bytes, NDArray[np.float32]]:
+def encode(
+    values: NDArray[np.float32], per_rms: float = STEPS_PER_RMS
+) -> tuple[bytes, NDArray[np.float32]]:
     """The bytes, and the values that the receiver will see, each within half a step of its own.
 
-    `values`: (channels, ...), magnitudes up to 2**100.
+    `values`: (channels, ...), magnitudes up to 2**100; `per_rms`: steps a root mean square.
     """
     rows = values.reshape(len(values), -1)
-    steps = _steps(rows)
+    steps = _steps(rows, per_rms)
     divisors = np.where(steps > 0, steps, np.float32(1))
     scaled = np.divide(rows, divisors[:, np.newaxis], out=np.empty_like(rows))
     np.clip(np.rint(scaled, out=scaled), -MOST, MOST, out=scaled)
@@ -62,11 +62,11 @@ def decode(name: str, data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32
     return _values(rows, steps, out=np.empty(rows.shape, np.float32)).reshape(shape)
 
 
-def _steps(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _steps(rows: NDArray[np.float32], per_rms: float) -> NDArray[np.float32]:
     """A step a channel, never subnormal; 0 for a channel of zeros."""
     peaks = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
     squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-    steps = np.maximum(peaks / MOST, np.sqrt(squares / rows.shape[1]) / STEPS_PER_RMS)
+    steps = np.maximum(peaks / MOST, np.sqrt(squares / rows.shape[1]) / per_rms)
     return np.where(peaks > 0, np.maximum(steps, _SMALLEST_STEP), 0).astype(np.float32)
 
 

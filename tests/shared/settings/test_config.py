@@ -205,6 +205,10 @@ def configs(draw: st.DrawFn) -> RunConfig:
         values["schedule"] != "logistic"
         or (values["strategy"] in once and values["outcome"] == "binary")
     )
+    if values["update_rank"]:
+        values["update_dtype"] = "int8"
+    if values["update_rank"] or values["update_steps"] < 2:
+        values["update_clip"] = 0.0
     assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])
     return RunConfig(**values)
 

@@ -102,7 +102,7 @@ def assert_refused(sentence: str, data: bytes, number_format: NumberFormat, **as
 
 def test_the_good_payloads_are_good() -> None:
     for number_format, bound in (("int8", 0.2), ("float16", 0.01)):
-        received = read(GOOD[number_format], number_format)  # type: ignore[arg-type]
+        received = read(GOOD[number_format], number_format)
         assert np.abs(received - VALUES).max() < bound
 
 
