@@ -77,8 +77,11 @@ def past_of(config: RunConfig, history: History) -> Past:
         signals = record.signals.units if record.signals else {}
         for unit in sorted(config.network.units_of(record.plan["trainable"])):
             own = signals.get(unit)
-            distance, agreement = (own.distance, own.agreement) if own else (None, None)
-            past[unit] = Seen(record.round, distance, agreement)
+            past[unit] = (
+                Seen(record.round, own.distance, own.agreement)
+                if own is not None
+                else Seen(record.round, None, None)
+            )
     return past
 
 
