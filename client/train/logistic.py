@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from client.features.feature_set import FeatureSet
 from client.features.views import Wanted
@@ -47,8 +46,7 @@ def fit_head(model: Network, features: FeatureSet, config: RunConfig) -> Trained
     with torch.no_grad():
         weight.copy_(torch.from_numpy(found.weights).unsqueeze(0))
         bias.fill_(found.bias)
-    moments: dict[str, Tensor] = {}
-    return Trained(found.iterations, found.loss, moments)
+    return Trained(found.iterations, found.loss, moments={})
 
 
 def fit(features: NDArray[np.float64], labels: NDArray[np.int64], config: RunConfig) -> Fit:
