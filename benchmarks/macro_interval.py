@@ -27,7 +27,7 @@ from shared.metrics.histogram import bin_of, bin_of_probability
 
 ENDLESS = 200_000
 Interval = tuple[float, float]
-Bins, Labels = NDArray[np.int64], NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,18 @@ def _others(
     yield "- means of the ends", (area, ends)
 
 
-def _nominal(design: Design, rng: np.random.Generator, labels: Labels) -> tuple[Bins, Labels]:
+def _nominal(
+    design: Design, rng: np.random.Generator, labels: Integers
+) -> tuple[Integers, Integers]:
     logits = _noise(design, rng, (len(labels), len(design.shares)))
     logits[np.arange(len(labels)), labels] += design.shift
     shares = softmax(logits, axis=1)
     return bin_of_probability(shares), np.asarray(shares.argmax(axis=1))
 
 
-def _ordinal(design: Design, rng: np.random.Generator, labels: Labels) -> tuple[Bins, Labels]:
+def _ordinal(
+    design: Design, rng: np.random.Generator, labels: Integers
+) -> tuple[Integers, Integers]:
     grade = design.shift * labels + _noise(design, rng, (len(labels),))
     cuts = design.shift * (np.arange(len(design.shares) - 1) + 0.5)
     logits = grade[:, None] - cuts

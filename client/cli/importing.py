@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,11 +44,12 @@ def import_pictures(
     Example: fedthaw site import digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
     --classes 3,5 --most 1000
 
-    Each picture is a patient; one below 32 x 32 pixels gets a black border up to that. `fedthaw
-    site new` then writes a site.toml.
+    Each picture is a patient; one below 32 x 32 pixels gets a black border up to that. Of three
+    classes or more a site.toml is written that declares them; of two `fedthaw site new` proposes
+    one.
     """
     from client.imaging.facts import MINIMUM_SIDE
-    from client.importing.choose import chosen_classes, class_names
+    from client.importing.choose import chosen_classes, class_names, class_order
     from client.importing.deal import deal_pictures
     from client.importing.write import read_pictures
 
@@ -58,21 +59,24 @@ def import_pictures(
     if wanted:
         pictures = pictures.of_classes(wanted)
     pictures = pictures.part(skip, most).padded(MINIMUM_SIDE)
+    order = class_order(pictures.labels.tolist(), named)  # of all sites, as these must agree
     if sites == 1:
-        _write(folder, pictures, named)
+        _write(folder, pictures, named, order)
         return
     dealt = deal_pictures(pictures, sites, unequal, seed)
     for number, own in enumerate(dealt, start=1):
-        _write(folder / f"site{number}", own, named)
+        _write(folder / f"site{number}", own, named, order)
 
 
-def _write(folder: Path, pictures: Pictures, names: Mapping[int, str]) -> None:
-    from client.importing.write import TABLE, write_site_folder
+def _write(
+    folder: Path, pictures: Pictures, names: Mapping[int, str], order: Sequence[str]
+) -> None:
+    from client.importing.write import TABLE, write_site_folder, write_site_toml
 
     counts = write_site_folder(folder, pictures, names)
     for name, number in counts.items():
         typer.echo(f"class {name}: {number:,}")
-    typer.echo(
-        f"{sum(counts.values()):,} images and {TABLE} in {folder}. "
-        f"Next: fedthaw site new {folder} --from {folder / TABLE}"
-    )
+    following = f"fedthaw site new {folder} --from {folder / TABLE}"
+    if write_site_toml(folder, order):
+        following = f"fedthaw site check {folder} --image-size {pictures.pixels.shape[1]}"
+    typer.echo(f"{sum(counts.values()):,} images and {TABLE} in {folder}. Next: {following}")

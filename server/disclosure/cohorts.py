@@ -7,19 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.disclosure.coarse import coarse
-from server.disclosure.groups import Counts as OfClasses
-from server.disclosure.groups import ShownGroups
+from server.disclosure.groups import Counts, ShownGroups
 from server.disclosure.register import Register
-from server.disclosure.rounding import rounded, rounded_metrics
+from server.disclosure.rounding import rounded
 from server.disclosure.suppression import Suppression, suppress_beside
 from server.run.evaluation_file import CohortCounts
 from shared.limits import MIN_CELL
-from shared.metrics.classes.kinds import Counts, patients_by_class
 from shared.metrics.histogram import Histogram, summed
-from shared.metrics.summary import summarise
-from shared.outcome.binary import BINARY
-from shared.outcome.counts import hidden_metrics, metrics_of, summed_counts
-from shared.outcome.outcome import Outcome
+from shared.metrics.summary import summarise, suppressed
 from shared.run.events import Warned, emit
 
 WITHHELD = (
@@ -39,35 +34,27 @@ class ShownCohort:
     shows_totals: bool
 
 
-def whole_cohort(counts: Mapping[str, Counts], outcome: Outcome = BINARY) -> ShownCohort:
+def whole_cohort(histograms: Mapping[str, Histogram]) -> ShownCohort:
     """All of it, exactly, for who owns every site's data."""
-    histograms = _histograms(counts)
+    total = summed(histograms.values())
     return ShownCohort(
-        pooled=metrics_of(outcome, summed_counts(outcome, counts.values())),
-        sites={name: metrics_of(outcome, one) for name, one in counts.items()},
-        counts=CohortCounts(summed(histograms.values()), histograms),
+        pooled=summarise(total).to_json(),
+        sites={name: summarise(one).to_json() for name, one in histograms.items()},
+        counts=CohortCounts(total, dict(histograms)),
         hidden=frozenset(),
         shows_totals=True,
     )
 
 
-def shown_cohort(
-    counts: Mapping[str, Counts], decision: Suppression, outcome: Outcome = BINARY
-) -> ShownCohort:
-    """Rounded metrics and coarse counts of the sites and totals that the decision shows.
-
-    Of other outcomes than a finding there are no coarse counts.
-    """
-    hidden, histograms = decision.hidden, _histograms(counts)
-    everybody = summed_counts(outcome, counts.values()) if decision.shows_totals else None
+def shown_cohort(histograms: Mapping[str, Histogram], decision: Suppression) -> ShownCohort:
+    """Rounded metrics and coarse counts of the sites and totals that the decision shows."""
+    hidden = decision.hidden
     total = summed(histograms.values()) if decision.shows_totals else None
     behind = summed(one for name, one in histograms.items() if name in hidden)
     shown = {name: None if name in hidden else one for name, one in histograms.items()}
     return ShownCohort(
-        pooled=_metrics(outcome, everybody),
-        sites={
-            name: _metrics(outcome, None if name in hidden else one) for name, one in counts.items()
-        },
+        pooled=_metrics(total),
+        sites={name: _metrics(one) for name, one in shown.items()},
         counts=CohortCounts(
             _coarse(total, behind),
             {name: _coarse(one, Histogram.empty()) for name, one in shown.items()},
@@ -77,17 +64,8 @@ def shown_cohort(
     )
 
 
-def _histograms(counts: Mapping[str, Counts]) -> dict[str, Histogram]:
-    """The sites' histograms of a finding; none of another outcome."""
-    return {name: one for name, one in counts.items() if isinstance(one, Histogram)}
-
-
-def _metrics(outcome: Outcome, counts: Counts | None) -> Mapping[str, Any]:
-    if counts is None:
-        return hidden_metrics(outcome)
-    if isinstance(counts, Histogram):
-        return rounded(summarise(counts)).to_json()
-    return rounded_metrics(metrics_of(outcome, counts), min(patients_by_class(counts)))
+def _metrics(histogram: Histogram | None) -> Mapping[str, Any]:
+    return (suppressed() if histogram is None else rounded(summarise(histogram))).to_json()
 
 
 def _coarse(histogram: Histogram | None, behind: Histogram) -> Histogram | None:
@@ -106,7 +84,7 @@ class CohortDecisions:
     def decide(
         self,
         scope: str,
-        counts: Mapping[str, OfClasses],
+        counts: Mapping[str, Counts],
         own: Collection[str],
         data: Mapping[str, str],
     ) -> Suppression:

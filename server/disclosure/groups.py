@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.metrics.classes.kinds import Counts as AnyCounts
 from shared.metrics.classes.kinds import patients_by_class
-from shared.metrics.histogram import Histogram
 
 Vector = Mapping[Hashable, float]
 """A sum over parts of patients: how often each part counts."""
@@ -50,47 +49,43 @@ def _matrix(vectors: Sequence[Vector], parts: Sequence[Hashable]) -> NDArray[np.
     return matrix
 
 
-Counts = tuple[int, int]
-"""Positives and negatives."""
+Counts = tuple[int, ...]
+"""Patients of each class, such as positives and negatives; none where they are unknown."""
 
 MOST_HIDDEN = 12
 """Up to so many hidden sites all groups of them are looked at; beyond, single ones and pairs."""
 
 
 def counts_of(counts: AnyCounts) -> Counts:
-    """Its patients by class; of other outcomes those of the smallest class, and the others.
-
-    Over several sites the smallest classes add up to no more than any class has, so what is
-    decided by them hides rather too much.
-    """
-    if isinstance(counts, Histogram):
-        return counts.total_positives, counts.total_negatives
-    by_class = patients_by_class(counts)
-    return min(by_class), sum(by_class) - min(by_class)
+    """Its patients by class."""
+    return patients_by_class(counts)
 
 
 def added_up(counts: Mapping[str, Counts], group: Iterable[str]) -> Counts:
     """The patients of these sites together."""
-    chosen = [counts[name] for name in group]
-    return sum(both[0] for both in chosen), sum(both[1] for both in chosen)
+    return _added([counts[name] for name in group])
 
 
 def is_few(counts: Sequence[Counts], min_cell: int) -> bool:
     """Whether hidden sites together are a single one, or too few patients of a class.
 
-    Each site may be known to have a patient of either class. Beyond those, `min_cell` are needed,
+    Each site may be known to have a patient of each class. Beyond those, `min_cell` are needed,
     so that the count of each can be any of more than `min_cell` values.
     """
-    smallest = min(sum(both[k] for both in counts) for k in (0, 1))
+    smallest = min(_added(counts), default=0)
     return len(counts) < 2 or smallest < max(min_cell, 1) + len(counts)
+
+
+def _added(counts: Sequence[Counts]) -> Counts:
+    return tuple(map(sum, zip_longest(*counts, fillvalue=0)))
 
 
 @dataclass(frozen=True)
 class Few:
-    """Patients that no sum may leave by themselves; counts of (0, 0) where they are unknown."""
+    """Patients that no sum may leave by themselves; no counts where they are unknown."""
 
     what: Vector
-    counts: Counts = (0, 0)
+    counts: Counts = ()
 
 
 @dataclass(frozen=True)

@@ -127,11 +127,11 @@ def _changes(
     found = []
     for (name, then), shown in changed.items():
         what: dict[Hashable, float] = {(name, data[name]): 1.0, (name, then): -1.0}
-        if shown is None:
+        if shown is None or len(shown) != len(counts[name]):
             found.append(Few(what))
             continue
-        more = abs(counts[name][0] - shown[0]), abs(counts[name][1] - shown[1])
-        if more != (0, 0) and is_few([more, (0, 0)], min_cell):
+        more = tuple(abs(now - own) for now, own in zip(counts[name], shown, strict=True))
+        if any(more) and is_few([more, ()], min_cell):
             found.append(Few(what, more))
     return found
 
@@ -184,7 +184,10 @@ def _parsed(path: Path, text: bytes) -> tuple[Release, ...]:
         if not line.strip():
             continue
         try:
-            found.append(typed(parse_json(line), Release))
+            release = typed(parse_json(line), Release)
+            if len(release.counts) < 2:
+                raise DamagedFile("fewer than two classes are counted")
+            found.append(release)
         except DamagedFile:
             if number < len(lines) and not _is_torn(line):
                 raise RunError(

@@ -8,9 +8,7 @@ at most as many decimals as the number of patients behind it has digits.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from shared.limits import MIN_CELL
 from shared.metrics.proportion import normal_quantile, wilson_interval
@@ -70,23 +68,6 @@ def rounded(metrics: BinaryMetrics) -> BinaryMetrics:
         brier=_to(metrics.brier, plain),
         ece=_to(metrics.ece, plain),
     )
-
-
-def rounded_metrics(metrics: Mapping[str, Any], patients: int) -> dict[str, Any]:
-    """Metrics of several classes or labels, all values to the digits that so many patients support.
-
-    `patients` are those of the smallest class. Counts stay as they are.
-    """
-    places = decimals(patients)
-
-    def to(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: to(own) for key, own in value.items()}
-        if isinstance(value, list):
-            return [to(own) for own in value]
-        return round(value, places) if isinstance(value, float) else value
-
-    return {key: to(value) for key, value in metrics.items()}
 
 
 def rounded_value(value: float | None, patients: float, error: float | None = None) -> float | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from server.disclosure.class_cohorts import shown_classes, whole_classes
+from server.disclosure.classes import ManyCounts
 from server.disclosure.cohorts import CohortDecisions, ShownCohort, shown_cohort, whole_cohort
 from server.disclosure.grades import rounded_grade
 from server.disclosure.groups import counts_of
@@ -58,7 +60,7 @@ class Disclosure:
     def cohort(
         self,
         scope: str,
-        histograms: Mapping[str, Counts],
+        counts: Mapping[str, Counts],
         own: Collection[str],
         data: Mapping[str, str],
     ) -> ShownCohort:
@@ -68,11 +70,24 @@ class Disclosure:
         that is of all sites together where that would reveal a hidden site, beside what this
         run and others have shown.
         """
+        if self.outcome != BINARY:
+            return self._classes(scope, cast(Mapping[str, ManyCounts], counts), own, data)
+        histograms = cast(Mapping[str, Histogram], counts)
         if not self.for_others:
-            return whole_cohort(histograms, self.outcome)
-        counts = {name: counts_of(one) for name, one in histograms.items()}
-        decision = self._decisions.decide(scope, counts, own, data)
-        return shown_cohort(histograms, decision, self.outcome)
+            return whole_cohort(histograms)
+        by_class = {name: counts_of(one) for name, one in histograms.items()}
+        return shown_cohort(histograms, self._decisions.decide(scope, by_class, own, data))
+
+    def _classes(
+        self,
+        scope: str,
+        counts: Mapping[str, ManyCounts],
+        own: Collection[str],
+        data: Mapping[str, str],
+    ) -> ShownCohort:
+        if not self.for_others:
+            return whole_classes(counts, self.outcome)
+        return shown_classes(scope, counts, own, data, self.outcome, self._decisions)
 
     def admits(self, scope: str, group: Collection[str]) -> bool:
         """Whether results of these sites alone may be shown beside the cohort's; then they count.

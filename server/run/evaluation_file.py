@@ -24,23 +24,35 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class CohortCounts:
-    """Patients by score and class, of all sites and of each; None is not to be shown."""
+    """Patients by score and class, of all sites and of each; None is not to be shown.
+
+    Of several classes or labels there are `splits` of all sites instead: by name each class against
+    the rest, each cut (named after the lowest class above it), or each label.
+    """
 
     pooled: Histogram | None
     sites: Mapping[str, Histogram | None] = field(default_factory=dict)
+    splits: Mapping[str, Histogram] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The object as JSON has it; histograms with the bins that hold patients alone."""
-        return {
+        document: dict[str, Any] = {
             "pooled": _sparse(self.pooled),
             "sites": {name: _sparse(counts) for name, counts in sorted(self.sites.items())},
         }
+        if self.splits:
+            document["splits"] = {name: _sparse(split) for name, split in self.splits.items()}
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> CohortCounts:
         """Read the object; an invalid one raises Value-, Key-, Type- or AttributeError."""
         sites = {str(name): _histogram(counts) for name, counts in document["sites"].items()}
-        return cls(_histogram(document["pooled"]), sites)
+        splits = {
+            str(name): from_named(split, _dense)
+            for name, split in document.get("splits", {}).items()
+        }
+        return cls(_histogram(document["pooled"]), sites, splits)
 
 
 @dataclass(frozen=True)

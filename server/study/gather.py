@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-from server.disclosure.groups import ShownGroups, counts_of
+from server.disclosure.groups import Counts, ShownGroups, counts_of
 from server.disclosure.study import StudyDisclosure
 from server.evaluation.grades import added_up, pool_graded
 from server.results.plan import Arm, StudyPlan
@@ -76,7 +76,7 @@ def _shown_groups(
     plan: StudyPlan, sites: Sites, out: Path, asked: StudySites, disclosure: StudyDisclosure
 ) -> ShownGroups:
     """Nothing of this study yet. A site's patients are the same in every arm of its."""
-    counts: dict[str, tuple[int, int]] = {}
+    counts: dict[str, Counts] = {}
     hidden = set()
     for arm in plan.arms:
         new = [name for name in names_of(arm, sites) if name not in counts]

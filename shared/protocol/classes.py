@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shared.errors import ProtocolError
 from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.label_pairs import LabelPairs
 from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.histogram import SCORE_BINS
 from shared.protocol.histogram import (
@@ -25,6 +26,9 @@ from shared.protocol.records import counts
 
 _STEPS, _PATIENTS = "class-score-steps", "class-score-patients"
 _CONFUSION, _PRODUCTS = "class-confusion", "class-products"
+
+_PAIRS, _BOTH = "label-pair-patients", "label-pair-products"
+_FIRST, _SECOND = "label-pair-first", "label-pair-second"
 
 
 def class_counts_to_values(own: ClassCounts, prefix: str = "") -> dict[str, list[int]]:
@@ -66,15 +70,60 @@ def class_counts_from_metrics(
 
 
 def label_counts_to_values(own: LabelCounts, prefix: str = "") -> dict[str, list[int]]:
-    """Counts by label as values of a MetricRecord: the labels' histograms one behind the other."""
-    return histograms_to_values(own.histograms, prefix)
+    """Counts by label as values of a MetricRecord: the labels' histograms one behind the other.
+
+    ValueError for counts without their pairs.
+    """
+    if own.pairs is None:
+        raise ValueError("Counts by label are sent with their pairs alone.")
+    above = np.triu_indices(own.labels, 1)
+    pairs = {
+        _PAIRS: own.pairs.patients[above],
+        _FIRST: own.pairs.bins[above],
+        _SECOND: own.pairs.bins.transpose(1, 0, 3, 2)[above],
+        _BOTH: own.pairs.products[above],
+    }
+    values = histograms_to_values(own.histograms, prefix)
+    return values | {f"{prefix}{key}": array.ravel().tolist() for key, array in pairs.items()}
 
 
 def label_counts_from_metrics(
     metrics: MetricRecord, labels: int, prefix: str = "", most: int = MOST_OF_A_SITE
 ) -> LabelCounts:
     """Read counts of so many labels; ProtocolError where no site can have them."""
-    return LabelCounts(histograms_from_metrics(metrics, labels, prefix, most))
+    histograms = histograms_from_metrics(metrics, labels, prefix, most)
+    shape = labels * (labels - 1) // 2, 2, 2
+    patients, first, second, both = (
+        np.array(
+            counts(metrics, f"{prefix}{key}", 4 * shape[0], SCORE_BINS * most * largest),
+            dtype=np.int64,
+        ).reshape(shape)
+        for key, largest in (
+            (_PAIRS, 1), (_FIRST, SCORE_BINS), (_SECOND, SCORE_BINS), (_BOTH, SCORE_BINS**2),
+        )
+    )  # fmt: skip
+    try:
+        return LabelCounts(
+            histograms,
+            LabelPairs(
+                _both_ways(patients, patients, labels),
+                _both_ways(first, second, labels),
+                _both_ways(both, both, labels),
+            ),
+        )
+    except ValueError as error:
+        raise ProtocolError(f"invalid counts by label: {error}") from error
+
+
+def _both_ways(
+    above: NDArray[np.int64], below: NDArray[np.int64], labels: int
+) -> NDArray[np.int64]:
+    """Sums of all pairs (labels, labels, 2, 2) of those of one order and of the other."""
+    sums = np.zeros((labels, labels, 2, 2), dtype=np.int64)
+    rows, columns = np.triu_indices(labels, 1)
+    sums[rows, columns] = above
+    sums[columns, rows] = below.transpose(0, 2, 1)
+    return sums
 
 
 def _cells(metrics: MetricRecord, number: int, prefix: str, most: int) -> NDArray[np.int64]:

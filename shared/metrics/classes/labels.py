@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from shared.metrics.classes.label_pairs import LabelPairs
 from shared.metrics.histogram import SCORE_BINS, Histogram
 
 MISSING = -1
@@ -19,10 +20,13 @@ MOST_LABELS = 100
 class LabelCounts:
     """A histogram of model scores for each label; a patient without a label is not in its one.
 
-    Raises ValueError without labels, for more than MOST_LABELS, and for histograms of grades.
+    `pairs` say how the scores of two labels go together, for the interval of a mean over labels;
+    counts for others do without. Raises ValueError without labels, for more than MOST_LABELS, for
+    histograms of grades, and for pairs of other patients.
     """
 
     histograms: tuple[Histogram, ...]
+    pairs: LabelPairs | None = None
 
     def __post_init__(self) -> None:
         if not 0 < len(self.histograms) <= MOST_LABELS:
@@ -31,11 +35,13 @@ class LabelCounts:
             )
         if any(one.bins != SCORE_BINS for one in self.histograms):
             raise ValueError(f"The histogram of a label has not {SCORE_BINS} bins.")
+        if self.pairs is not None:
+            self.pairs.require_of(self.histograms)
 
     @classmethod
     def empty(cls, labels: int) -> LabelCounts:
         """No patients: the neutral element of `+`."""
-        return cls((Histogram.empty(),) * labels)
+        return cls((Histogram.empty(),) * labels, LabelPairs.empty(labels))
 
     @classmethod
     def from_bins(cls, bins: ArrayLike, labels: ArrayLike) -> LabelCounts:
@@ -54,7 +60,8 @@ class LabelCounts:
             tuple(
                 Histogram.from_bins(own[held[:, one], one], known[held[:, one], one])
                 for one in range(own.shape[1])
-            )
+            ),
+            LabelPairs.from_bins(own, known),
         )
 
     def __add__(self, other: LabelCounts) -> LabelCounts:
@@ -65,7 +72,8 @@ class LabelCounts:
                 "added; all sites must have the same labels."
             )
         return LabelCounts(
-            tuple(a + b for a, b in zip(self.histograms, other.histograms, strict=True))
+            tuple(a + b for a, b in zip(self.histograms, other.histograms, strict=True)),
+            self.pairs + other.pairs if self.pairs and other.pairs else None,
         )
 
     @property

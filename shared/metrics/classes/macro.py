@@ -76,7 +76,7 @@ def mean_auroc_variance(
         histogram = one.histogram(counts)
         if min(histogram.totals) < 2:
             return None
-        of_positives, of_negatives = _influences(histogram.positives, histogram.negatives)
+        of_positives, of_negatives = influences(histogram.positives, histogram.negatives)
         influence[list(one.positive), one.score] += one.weight * of_positives
         influence[list(one.negative), one.score] += one.weight * of_negatives
     return sum(
@@ -88,10 +88,14 @@ def mean_auroc_variance(
     )
 
 
-def _influences(
+def influences(
     positives: NDArray[np.int64], negatives: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of a positive, and of a negative, in each bin; their squares add up to DeLong's variance."""
+    """What a positive, and a negative, in each bin adds to an AUROC's error.
+
+    Both (bins,), of counts with two patients or more each; the squares of all patients' influences
+    add up to `delong_variance`.
+    """
     held = positives.sum(), negatives.sum()
     below = (np.cumsum(negatives) - negatives / 2) / held[1]
     above = 1 - (np.cumsum(positives) - positives / 2) / held[0]

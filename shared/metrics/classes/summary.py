@@ -17,6 +17,7 @@ from shared.metrics.classes.contrasts import (
 )
 from shared.metrics.classes.copula import copulas
 from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.label_interval import label_auroc_interval
 from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.classes.macro import mean_auroc_interval, mean_interval
 from shared.metrics.histogram import Histogram
@@ -98,7 +99,8 @@ class ClassMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """The object as JSON has it: pairs are lists, None is null."""
-        return as_json(self)
+        document: dict[str, Any] = as_json(self)
+        return document
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class LabelMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """The object as JSON has it: pairs are lists, None is null."""
-        return as_json(self)
+        document: dict[str, Any] = as_json(self)
+        return document
 
 
 def summarise_counts(
@@ -188,7 +191,7 @@ def summarise_labels(names: Sequence[str], counts: LabelCounts) -> LabelMetrics:
     }  # fmt: skip
     return LabelMetrics(
         **shares,
-        auroc_ci95=_mean_interval([one.auroc_ci95 for one in each]),
+        auroc_ci95=label_auroc_interval(counts),
         auroc_of=sum(one.auroc is not None for one in each),
         auprc_ci95=_mean_interval([auprc_interval(one) for one in counts.histograms]),
         labels=dict(zip(names, each, strict=True)),
@@ -251,11 +254,11 @@ def _mean_interval(intervals: Sequence[Interval | None]) -> Interval | None:
 
 
 def _value(estimate: Estimate | None) -> float | None:
-    return estimate and estimate.value
+    return None if estimate is None else estimate.value
 
 
 def _interval(estimate: Estimate | None) -> Interval | None:
-    return estimate and estimate.ci95
+    return None if estimate is None else estimate.ci95
 
 
 def _require_names(names: Sequence[str], number: int) -> None:

@@ -95,3 +95,18 @@ def test_counts_of_other_classes_are_refused() -> None:
         label_counts_from_metrics(
             MetricRecord(dict(label_counts_to_values(LabelCounts.empty(2)))), 3
         )
+
+
+LABELS = label_counts_to_values(
+    LabelCounts.from_bins([[3, 400], [5, 300], [7, 2]], [[1, 0], [0, 1], [1, -1]])
+)
+
+
+@pytest.mark.parametrize("key", [key for key in LABELS if key.startswith("label-pair")])
+def test_pairs_of_labels_that_no_site_can_have_are_refused(key: str) -> None:
+    for value in ([1] * 3, [-1] * 4, [10**9] * 4, None):
+        changed = {name: own for name, own in LABELS.items() if name != key}
+        if value is not None:
+            changed[key] = value
+        with pytest.raises(ProtocolError):
+            label_counts_from_metrics(MetricRecord(dict(changed)), 2)
