@@ -59,7 +59,7 @@ def import_pictures(
     if wanted:
         pictures = pictures.of_classes(wanted)
     pictures = pictures.part(skip, most).padded(MINIMUM_SIDE)
-    order = class_order(pictures.labels.tolist(), named)
+    order = class_order(pictures.labels.tolist(), named)  # of all sites, as these must agree
     if sites == 1:
         _write(folder, pictures, named, order)
         return

@@ -84,7 +84,9 @@ class Learner:
         """
         assert self.teacher is not None
         temperature = self.config.teacher_temperature
-        taught = self.outcome.taught(self.teacher.logits(images) / temperature)
+        with self.precision.autocast():
+            said = self.teacher.logits(images)
+        taught = self.outcome.taught(said.float() / temperature)
         return temperature**2 * self.outcome.loss(logits / temperature, taught)
 
     def _distance(self) -> Tensor:
