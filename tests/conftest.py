@@ -113,6 +113,28 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _unmeasured() -> Iterator[Any]:
+    """No run measures how long it will take, a fifth of the time of such small ones.
+
+    Those that do name the fixture `measured`. Gives what measures.
+    """
+    from server.simulation.grid import InProcessGrid
+
+    measure = InProcessGrid.expected_seconds
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InProcessGrid, "expected_seconds", lambda *_: None)
+        yield measure
+
+
+@pytest.fixture
+def measured(_unmeasured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs measure how long they will take, as they do for a user."""
+    from server.simulation.grid import InProcessGrid
+
+    monkeypatch.setattr(InProcessGrid, "expected_seconds", _unmeasured)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _quiet_and_single_threaded() -> Iterator[None]:
     """Small networks on a busy machine lose more by sharing the cores than they gain."""
     import torch

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from client.site_file import FILE_NAME
 from shared.errors import SiteError
+
+if TYPE_CHECKING:
+    from client.proposal.folders import Folders
 
 _WRITTEN = """
 Wrote {file}. Correct a wrong guess there, or remove the file and rerun with its option (--help).
@@ -54,6 +60,23 @@ CovariateOption = Annotated[
         help="Column with an ordinal clinical grade, to compare with the scores.",
     ),
 ]
+FoldersOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-folders",
+        metavar="DIR",
+        help="No table: DIR has a folder of images for each class (PyTorch's ImageFolder); a table "
+        "is written into FOLDER.",
+    ),
+]
+PatternOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="With --from-folders: its first group, in an image's path in its class's folder, is "
+        "the patient, e.g. '(P[0-9]+)_'; default: each image is a patient.",
+    ),
+]
 PrintOption = Annotated[
     bool, typer.Option("--print", help="Print the proposed site.toml and write nothing.")
 ]
@@ -71,11 +94,15 @@ def new(
     positive: PositiveOption = None,
     negative: NegativeOption = None,
     covariate: CovariateOption = None,
+    from_folders: FoldersOption = None,
+    patient_pattern: PatternOption = None,
     print_only: PrintOption = False,
 ) -> None:
     """Propose a site.toml from a table of outcomes and a folder of images.
 
     Example: fedthaw site new hospitals/north --from labels.csv
+
+    Example: fedthaw site new north --from-folders chest/train --patient-pattern '(person[0-9]+)_'
 
     It says what it guessed and why; each guess has an option that corrects it, and the file can be
     edited. An existing site.toml is never overwritten.
@@ -88,26 +115,78 @@ def new(
         )
     # Imported here: other commands of this group need none of it.
     from client.cli.proposal_table import print_proposal
+    from client.proposal.folders import IMAGE, OUTCOME, PATIENT, TABLE, write_table
     from client.proposal.propose import Choices, propose
     from client.proposal.tables import find_table
     from client.proposal.text import site_toml
     from client.settings import load_site
 
+    folders = _folders(from_folders, patient_pattern, table, (images, image, patient, outcome))
+    if folders is not None:
+        images, image, outcome = folders.root, IMAGE, OUTCOME
+        patient = IMAGE if folders.patients is None else PATIENT
     choices = Choices(
         name=name, images=None if images is None else _absolute(images), image=image,
         by_patient=no_image, patient=patient, outcome=outcome, positive=tuple(positive or ()),
         negative=tuple(negative or ()), covariate=covariate,
     )  # fmt: skip
-    with Console(stderr=True).status("Reading the table and the names of images"):
+    say = partial(typer.echo, err=print_only)
+    with Console(stderr=True).status("Reading names and outcomes"), TemporaryDirectory() as place:
+        if folders is not None:
+            table = Path(place) / TABLE
+            table.write_text(folders.table(), encoding="utf-8")
+            for sentence in folders.remarks():
+                say(sentence)
+            if len(folders.classes) > 2 and not (positive or negative):
+                raise SiteError(_unclear(folders, site / TABLE, print_only))
         proposal = propose(site, find_table(site, table), choices)
+    if folders is not None:
+        settings = dataclasses.replace(proposal.settings, labels=site / TABLE)
+        why = dict.fromkeys(("images", "patient", "image", "outcome"), "as --from-folders says")
+        why["labels"] = "written from the folders"
+        why = proposal.why | why
+        proposal = dataclasses.replace(proposal, settings=settings, why=why)
     text = site_toml(proposal)
     print_proposal(proposal, Console(stderr=print_only))
     if print_only:
         typer.echo(text, nl=False)
         return
+    if folders is not None:
+        write_table(site / TABLE, folders.table())
     _write(file, text)
     load_site(site)
     typer.echo(_WRITTEN.format(file=file, folder=shlex.quote(str(folder))))
+
+
+def _folders(
+    root: Path | None, pattern: str | None, table: Path | None, others: tuple[object, ...]
+) -> Folders | None:
+    """What --from-folders finds; SiteError where it stands beside options of a table."""
+    if root is None:
+        if pattern is not None:
+            raise SiteError("--patient-pattern is for --from-folders; name the folder with it.")
+        return None
+    if table is not None or any(one is not None for one in others):
+        raise SiteError(
+            "--from-folders takes the place of a table and of the options that name its columns "
+            "(--from, --images, --image, --patient, --outcome); leave those out."
+        )
+    from client.proposal.folders import read_folders
+
+    return read_folders(_absolute(root), pattern)
+
+
+def _unclear(folders: Folders, file: Path, print_only: bool) -> str:
+    """What to decide where there are more classes than two; the table is written all the same."""
+    from client.proposal.folders import write_table
+
+    if not print_only:
+        write_table(file, folders.table())
+    written = "" if print_only else f" The table is written: {file}."
+    return (
+        f"There are {len(folders.classes)} classes; say which are positive with --positive CLASS, "
+        f"which may be repeated; all others are then negative.{written}"
+    )
 
 
 def _absolute(path: Path) -> Path:

@@ -35,7 +35,7 @@ def find_table(site: Path, named: Path | None) -> Path:
         raise SiteError(
             f"There is no table in {site}; name the CSV or XLSX file that has each image's "
             "patient and outcome with --from. Where the images lie in a folder for each outcome, "
-            "write such a table first: patient,image,outcome."
+            "name the folder above these with --from-folders."
         )
     names = ", ".join(path.name for path in found[:10])
     raise SiteError(

@@ -1,0 +1,136 @@
+"""`fedthaw site new --from-folders`: a folder of images for each class, and no table."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from client.proposal.folders import Folders, read_folders
+from client.settings import load_site
+from shared.errors import SiteError
+
+Here = Callable[..., tuple[int, str, str]]
+
+
+def fill(root: Path, *paths: str) -> Path:
+    for number, path in enumerate(paths):
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
+        Image.fromarray(pixels).save(file)
+    return root
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """Three patients of each class, the first of each with two images; one image outside."""
+    names = [f"{k}/{k[0]}{n}_{view}.png" for k in ("positive", "negative") for n in range(3)
+             for view in ("a", "b")[: 2 if n == 0 else 1]]  # fmt: skip
+    return fill(tmp_path / "chest", *names, "outside.png")
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_classes_with_a_pattern_can_be_trained_on(
+    two: Path, tmp_path: Path, here: Here
+) -> None:
+    site = tmp_path / "north"
+    code, out, err = here("site", "new", site, "--from-folders", two,
+                          "--patient-pattern", r"(\w\d)_")  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "positive (4)" in out
+    assert "8 images of 6 patients, by the pattern." in out
+    assert "1 image(s) lie in no folder of a class" in out
+    settings = load_site(site)
+    assert (settings.images, settings.patient, settings.image) == (two, "patient", "image")
+    assert set(settings.encoding.values) == {("negative",), ("positive",)}
+    assert {(r["patient"], r["image"], r["class"]) for r in rows(site / "labels.csv")} == {
+        (path.name.partition("_")[0], f"{path.parent.name}/{path.name}", path.parent.name)
+        for path in two.glob("*/*.png")
+    }
+    code, out, _ = here("site", "check", site, "--image-size", 32)
+    assert (code, "8 of 6 patients" in out) == (0, True)
+
+
+def test_without_a_pattern_each_image_is_a_patient_and_it_is_said_loudly(
+    two: Path, tmp_path: Path, here: Here
+) -> None:
+    site = tmp_path / "north"
+    assert here("site", "new", site, "--from-folders", two, "--print")[0] == 0
+    assert not site.exists()
+    code, out, _ = here("site", "new", site, "--from-folders", two)
+    assert code == 0
+    assert "EACH IMAGE COUNTS AS A PATIENT: 8." in out
+    assert load_site(site).patient == "image"
+    (site / "site.toml").unlink()
+    code, _, err = here("site", "new", site, "--from-folders", two, "--patient-pattern", "(..)_")
+    assert (code, "is there already and is another table" in err) == (2, True)
+
+
+def test_more_classes_give_a_table_and_a_site_toml_where_it_is_said_which_is_positive(
+    tmp_path: Path, here: Here
+) -> None:
+    root = fill(tmp_path / "chest", *(f"{k}/{k}{n}.png" for k in ("viral", "normal", "tb")
+                                      for n in range(2)))  # fmt: skip
+    site = tmp_path / "north"
+    code, _, err = here("site", "new", site, "--from-folders", root)
+    assert (code, "There are 3 classes; say which are positive" in err) == (2, True)
+    assert len(rows(site / "labels.csv")) == 6
+    assert not (site / "site.toml").exists()
+    code, out, _ = here("site", "new", site, "--from-folders", root, "--positive", "tb")
+    assert (code, "All other values count as negative: " in out) == (0, True)
+    assert {("tb",), ("viral", "normal")} == {
+        tuple(sorted(own, reverse=True)) for own in load_site(site).encoding.values
+    }
+
+
+def test_dicom_files_say_their_patients(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.proposal.folders.read_patient_ids",
+                        lambda root, files: {one: one[-7:-5] for one in files})  # fmt: skip
+    found = read_folders(two, None)
+    assert isinstance(found, Folders)
+    assert found.patients is not None
+    assert any("by the DICOM files' Patient IDs" in said for said in found.remarks())
+    monkeypatch.setattr("client.proposal.folders.read_patient_ids",
+                        lambda root, files: dict.fromkeys(files))  # fmt: skip
+    assert read_folders(two, None).patients is None
+
+
+@pytest.mark.parametrize(
+    ("paths", "pattern", "said"),
+    [
+        (("train/a/1.png", "test/a/2.png"), None, "parts of a data set .test, train., not classes"),
+        (("a/1.png", "2.png"), None, "there is only 'a'"),
+        (("1.png",), None, "there is none"),
+        (("a/1.png", "b/2.png"), "(", "no regular expression"),
+        (("a/1.png", "b/x.png"), r"\d+", "no patient in 1 of 2 names, such as 'b/x.png'"),
+        (tuple(f"{k}/IMG{n}.png" for k in "ab" for n in range(3)), "(IMG)",
+         r"1 patient\(s\) in 6 images"),
+        (("a/1\n.png", "b/2.png"), None, "1 image.s. have names with control characters"),
+        (("a/1\udcff.png", "b/2.png"), None, "bytes that are no UTF-8"),
+    ],
+)  # fmt: skip
+def test_what_is_no_folder_of_classes(
+    tmp_path: Path, paths: tuple[str, ...], pattern: str | None, said: str
+) -> None:
+    with pytest.raises(SiteError, match=said):
+        read_folders(fill(tmp_path / "root", *paths), pattern)
+
+
+def test_options_that_contradict_each_other(two: Path, here: Here, tmp_path: Path) -> None:
+    code, _, err = here("site", "new", tmp_path / "n", "--from-folders", two, "--image", "x")
+    assert (code, "takes the place of a table" in err) == (2, True)
+    code, _, err = here("site", "new", tmp_path / "n", "--patient-pattern", "x")
+    assert (code, "--patient-pattern is for --from-folders" in err) == (2, True)
+    code, _, err = here("site", "new", tmp_path / "n", "--from-folders", tmp_path / "none")
+    assert (code, "There is no folder" in err) == (2, True)
+    assert not os.path.lexists(tmp_path / "n")
