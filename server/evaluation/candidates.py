@@ -122,7 +122,6 @@ def shown_candidates(
         cohort = federation.disclosure.cohort(
             "validation", counts, own, federation.data_of(replies)
         )
-        loss = federation.disclosure.log_loss(losses[number], cohort)
-        mean, error = (loss.mean, loss.error) if loss else (None, None)
+        mean, error = federation.disclosure.log_loss(losses[number], cohort)
         found.append(CandidateResult(share, mean, error, cohort.pooled["auroc"]))
     return tuple(found)
