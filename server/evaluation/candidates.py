@@ -72,7 +72,7 @@ def choose_candidate(
 
 
 HALF_WAY = 0.5
-"""What is best, or close to it, over many data sets (Wortsman et al., CVPR 2022, section 4)."""
+"""What Wortsman et al. (WiSE-FT, CVPR 2022) recommend where no further data can tell."""
 
 
 def chosen(losses: Sequence[LogLoss | None], shares: Sequence[float] = SHARES) -> float:
