@@ -93,8 +93,8 @@ def ending_on_page(ending: Ending, pooled: BinaryMetrics | None, min_cell: int) 
     def on_page(one: CandidateResult) -> CandidateResult:
         if not patients:
             return CandidateResult(one.share, None, None, None)
-        loss, error = (rounded_loss(v, patients) for v in (one.log_loss, one.log_loss_error))
-        return CandidateResult(one.share, loss, error, rounded_value(one.auroc, patients))
+        loss = rounded_loss(one.log_loss, patients)
+        return CandidateResult(one.share, loss, None, rounded_value(one.auroc, patients))
 
     shown = tuple(map(on_page, ending.choice.candidates))
     return replace(ending, choice=replace(ending.choice, candidates=shown))

@@ -106,11 +106,18 @@ class Disclosure:
         """A round as the ledger and all who read it have it."""
         return Shown(shown_round(exact, cohort) if self.for_others else exact)
 
-    def log_loss(self, exact: LogLoss | None, cohort: ShownCohort) -> LogLoss | None:
-        """The log-loss of this cohort's patients, all sites together; None is not shown."""
-        if not self.for_others or exact is None:
-            return exact
-        return shown_log_loss(exact, cohort)
+    def log_loss(
+        self, exact: LogLoss | None, cohort: ShownCohort
+    ) -> tuple[float | None, float | None]:
+        """Log-loss of this cohort's patients, all sites together, and its standard error.
+
+        None is not shown; to others the error never is, of which few digits would say nothing.
+        """
+        if exact is None:
+            return None, None
+        return (
+            (shown_log_loss(exact, cohort), None) if self.for_others else (exact.mean, exact.error)
+        )
 
     def evaluation(
         self, cohorts: Mapping[Scope, ShownCohort], covariates: Mapping[str, CovariateCounts]

@@ -86,13 +86,12 @@ def shown_site(site: SiteRound, metrics: Mapping[str, Any], *, hidden: bool) -> 
     )
 
 
-def shown_log_loss(exact: LogLoss, cohort: ShownCohort) -> LogLoss | None:
-    """A log-loss with its standard error, as `rounded_loss` does it; None with hidden totals."""
+def shown_log_loss(exact: LogLoss, cohort: ShownCohort) -> float | None:
+    """A mean log-loss, as `rounded_loss` does it; None with hidden totals."""
     counts = cohort.counts.pooled
     if not cohort.shows_totals or counts is None:
         return None
-    mean, error = (rounded_loss(one, counts.patients) for one in (exact.mean, exact.error))
-    return LogLoss(mean or 0.0, error or 0.0)
+    return rounded_loss(exact.mean, counts.patients)
 
 
 def shown_calibration(validation: Histogram, *, totals: bool) -> Mapping[str, Any]:

@@ -76,7 +76,7 @@ def choose_candidate(
 
 
 HALF_WAY = 0.5
-"""What is best, or close to it, over many data sets (Wortsman et al., CVPR 2022, section 4)."""
+"""What Wortsman et al. (WiSE-FT, CVPR 2022) recommend where no further data can tell."""
 
 
 def chosen(losses: Sequence[LogLoss | None], shares: Sequence[float] = SHARES) -> float:
@@ -126,7 +126,6 @@ def shown_candidates(
         cohort = federation.disclosure.cohort(
             "validation", counts, own, federation.data_of(replies)
         )
-        loss = federation.disclosure.log_loss(losses[number], cohort)
-        mean, error = (loss.mean, loss.error) if loss else (None, None)
+        mean, error = federation.disclosure.log_loss(losses[number], cohort)
         found.append(CandidateResult(share, mean, error, cohort.pooled["auroc"]))
     return tuple(found)

@@ -6,6 +6,7 @@ part in every round, the deployed run's model has its very bytes.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def test_a_killed_site_that_stays_away(deploy: Deploy, moment: str) -> None:
     killed = deployment.client(north, faults=faults)
     for site in (east, west):
         deployment.client(site)
-    submitted = deployment.submit(min_sites=2, reconnect_wait=3)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=3, end="guarded")
     deployment.wait(seen.exists, submitted)
     killed.kill()
     said = deployment.finish(submitted)
@@ -74,6 +75,9 @@ def test_a_killed_site_that_stays_away(deploy: Deploy, moment: str) -> None:
     assert all(one["absent"] == ["north"] for one in without[1:])
     assert "The connection to north is lost" in said
     assert "begins without north" in said
+    summary = json.loads((deployment.run_folder("run") / "summary.json").read_text("utf-8"))
+    assert summary["end"]["sites"] == ["east", "west"]  # they choose the final model
+    assert summary["end"]["missing"] == {"north": "not connected"}
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server.results.ending import Ending
 from server.results.shown import Shown
 from server.run.ledger import RoundRecord
 from server.run.summary import FinalEvaluation, build_summary, write_summary
@@ -75,6 +77,20 @@ def test_the_sums(summary: dict[str, Any]) -> None:
     }
     assert summary["peak_memory_bytes"] == 30_000
     assert set(summary["site"]["north"].values()) == {None}
+
+
+def test_what_finding_the_end_took_is_in_the_sums(
+    make_record: MakeRecord, final: FinalEvaluation, summary: dict[str, Any]
+) -> None:
+    ending = Ending((2, 3), None, 100, 10, 2.0, 1.0)
+    found = build_summary(
+        "r1", "sha256:ab", [make_record(n) for n in (1, 2, 3)], replace(final, ending=ending)
+    )
+    assert found["end"] == {"averaged_rounds": [2, 3]}
+    assert found["bytes"] == {"down": 707, "up": 73, "full_exchange": 3500}
+    for key, more in {"total": 2.0, "train": 0, "evaluate": 1.0, "wait": 2.0}.items():
+        assert found["seconds"][key] == summary["seconds"][key] + more
+    assert found.keys() - summary.keys() == {"end"}
 
 
 def test_a_run_without_rounds(final: FinalEvaluation) -> None:

@@ -35,7 +35,10 @@ def test_a_point_between(seed: int, share: float) -> None:
 
 
 def test_both_ends_are_the_models_themselves_bit_for_bit() -> None:
-    start, end = {"head": np.float32([1e8, 3.0])}, {"head": np.float32([1.0, 0.1])}
+    start, end = (
+        {"head": np.array([1e8, 3.0], np.float32)},
+        {"head": np.array([1.0, 0.1], np.float32)},
+    )
     for share, model in ((0.0, start), (1.0, end)):
         found = between(start, end, share)["head"]
         assert found.tobytes() == model["head"].tobytes()
