@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.report.data import Report
 from server.report.html import Html, element, joined, paragraph, section
 from shared.limits import MIN_CELL
 
-_WORDS = (
+WORDS = (
     ("AUROC", "the probability that a patient with the finding has a higher score than one "
      "without; 0.5 is chance, 1 is perfect. Where its 95 % CI includes 0.5, this page says that "
      "the model did not distinguish the two: it may be no better than chance, or the patients "
@@ -26,7 +28,12 @@ _WORDS = (
 
 def reading_section(report: Report) -> Html:
     """Words in a list, then the rule for small numbers."""
-    items = [joined(element("dt", name), element("dd", text)) for name, text in _WORDS]
+    return reading(report, WORDS)
+
+
+def reading(report: Report, words: Sequence[tuple[str, str]]) -> Html:
+    """The section with these words."""
+    items = [joined(element("dt", name), element("dd", text)) for name, text in words]
     return section(
         "reading",
         "Reading this page",
