@@ -27,12 +27,13 @@ def import_pictures(
     Example: fedthaw site import digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
     --classes 3,5 --most 1000
 
-    Each picture is a patient; one below 32 x 32 pixels gets a black border up to that. `fedthaw
-    site new` then writes a site.toml.
+    Each picture is a patient; one below 32 x 32 pixels gets a black border up to that. Of three
+    classes or more a site.toml is written that declares them; of two `fedthaw site new` proposes
+    one.
     """
     from client.imaging.facts import MINIMUM_SIDE
-    from client.importing.choose import chosen_classes, class_names
-    from client.importing.write import TABLE, read_pictures, write_site_folder
+    from client.importing.choose import chosen_classes, class_names, class_order
+    from client.importing.write import TABLE, read_pictures, write_site_folder, write_site_toml
 
     named = class_names(names)
     wanted = chosen_classes(classes, named)
@@ -43,7 +44,7 @@ def import_pictures(
     counts = write_site_folder(folder, pictures, named)
     for name, number in counts.items():
         typer.echo(f"class {name}: {number:,}")
-    typer.echo(
-        f"{sum(counts.values()):,} images and {TABLE} in {folder}. "
-        f"Next: fedthaw site new {folder} --from {folder / TABLE}"
-    )
+    following = f"fedthaw site new {folder} --from {folder / TABLE}"
+    if write_site_toml(folder, class_order(pictures.labels.tolist(), named)):
+        following = f"fedthaw site check {folder} --image-size {pictures.pixels.shape[1]}"
+    typer.echo(f"{sum(counts.values()):,} images and {TABLE} in {folder}. Next: {following}")

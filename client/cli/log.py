@@ -136,5 +136,7 @@ def _also(content: dict[str, Any]) -> str:
         site = content["site"]
         return f"{site.get('images')} images of {site.get('patients')} patients"
     metrics = content.get("metrics", {})
+    if "class-confusion" in metrics:
+        return f"counts of {sum(metrics['class-confusion'])} patients by class"
     found = [f"{sum(metrics.get(one.counted_as, []))} {one.word}" for one in BINARY.classes]
     return f"histogram of {' and '.join(found)} patients" if metrics else ""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from client.data.cohort import ClassCounts
 from client.data.listing import Listed
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class AdmissionCounts:
     listed: tuple[Listed, ...] = field(repr=False)
     rejected_share: float
     max_rejected: float
+    outcome: Outcome = BINARY
 
     @property
     def rejected_by_reason(self) -> dict[str, int]:

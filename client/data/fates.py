@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from client.data.cohort import Radiograph
 from client.data.image_file import ImageFile
-from client.data.labels import LabelRow, LabelTable
+from client.data.labels import JOINED, LabelRow, LabelTable
 from client.data.matching import Matching, Outcomes
 from client.data.table.delimited import LONGER
 from client.imaging.subject import other_than_frontal_chest
@@ -125,7 +125,8 @@ def count_vanished(
     known = settings.encoding.known
     lost = sum(
         # Where cells have moved, nobody knows which of them is the outcome.
-        row.reason == LONGER or (row.outcome in known and bool(row.image or row.patient))
+        row.reason == LONGER
+        or (not known.isdisjoint(row.outcome.split(JOINED)) and bool(row.image or row.patient))
         for row in table.bad_rows
     )
     if settings.image is None:

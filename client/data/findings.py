@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from client.data.counts import AdmissionCounts
 from shared.metrics.grades import MOST_LEVELS
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.plain import shown
 
 UNKNOWN = "not stated"
@@ -38,7 +40,8 @@ def warnings_of(report: AdmissionCounts) -> list[str]:
             for what, number in report.adapted.items()
         },
         "DICOM Patient ID(s)": _patient_id_findings(report),
-        "value(s)": _covariate_findings(report),
+        "value(s)": {**_covariate_findings(report), **_label_findings(report)},
+        "class(es)" if report.outcome.exclusive else "group(s)": _class_findings(report),
     }
     counted = [
         f"{number} {noun} {text}."
@@ -91,10 +94,37 @@ def _row_findings(report: AdmissionCounts) -> dict[str, int]:
         ),
         f"set aside: {listed(report.bad_rows)}": sum(report.bad_rows.values()),
         "without an outcome": report.missing_outcomes,
-        f"with an outcome in neither list: {outcomes_in_neither(report)}": sum(
-            report.excluded_outcomes.values()
+        f"{_in_no_list(report.outcome)}: {outcomes_in_neither(report)}": (
+            sum(report.excluded_outcomes.values()) if report.outcome.exclusive else 0
         ),
         "with a covariate that is no number": report.unreadable_covariates,
+    }
+
+
+def _in_no_list(outcome: Outcome) -> str:
+    if outcome == BINARY:
+        return "with an outcome in neither list"
+    return "with an outcome in the list of no class"
+
+
+def _label_findings(report: AdmissionCounts) -> dict[str, int]:
+    values = outcomes_in_neither(report)
+    return {
+        f"of labels in neither list, which count as missing: {values}": (
+            0 if report.outcome.exclusive else sum(report.excluded_outcomes.values())
+        )
+    }
+
+
+def _class_findings(report: AdmissionCounts) -> dict[str, int]:
+    """What becomes of classes that a site has few patients of, where it may."""
+    if report.outcome.every_class or not report.counts.patients:
+        return {}
+    absent = [one.word for one in report.counts.classes if one.patients == 0]
+    single = [one.word for one in report.counts.classes if one.patients == 1]
+    return {
+        f"without a patient here, which other sites may have: {', '.join(absent)}": len(absent),
+        f"with one patient, who is trained on and not validated: {', '.join(single)}": len(single),
     }
 
 
@@ -194,6 +224,13 @@ def _too_many_rejected(site: str, report: AdmissionCounts) -> Iterator[str]:
 
 
 def _too_few_patients(site: str, report: AdmissionCounts) -> Iterator[str]:
+    if not report.outcome.every_class:
+        if max(one.patients for one in report.counts.classes) < 2:
+            yield (
+                f"{site} has too few patients: no two of the same class, and training and "
+                "validation need at least 2 of one; add patients, or leave this site out."
+            )
+        return
     for one in report.counts.classes:
         if one.patients == 0:
             yield (

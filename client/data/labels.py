@@ -25,6 +25,8 @@ HEADER_AGAIN = "the header once more"
 _MISSING = frozenset({"nan", "null", "none", "n/a", "<na>", "nat"})
 _IN_TENS = re.compile(r"[+-]?\d([.,]\d+)?E\+\d{2,3}", re.IGNORECASE)
 _EXCEL_ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!)")
+JOINED = " | "
+"""Between the cells of several columns of an outcome, where they are shown."""
 _SHOWN_COLUMNS, _SHOWN_LETTERS = 30, 40
 
 
@@ -150,7 +152,7 @@ def _table(settings: SiteSettings, positions: dict[str, int], sheet: Sheet) -> L
             for column in (settings.patient, settings.image, settings.covariate)
         )
         said = [line.cell(positions[clean(column)]) for column in settings.outcome_columns]
-        outcome = " | ".join(filter(None, said))
+        outcome = JOINED.join(filter(None, said))
         foreign += not f"{patient}{image}{outcome}".isascii()
         reason = _fault(settings, positions, line)
         if reason is not None:

@@ -50,7 +50,7 @@ class AdmissionReport(AdmissionCounts):
         record = {
             key: dict(value) if isinstance(value, Mapping) else value
             for key, value in dataclasses.asdict(self).items()
-            if key not in ("rejected", "ambiguous_images", "ambiguous_files", "listed")
+            if key not in ("rejected", "ambiguous_images", "ambiguous_files", "listed", "outcome")
         }
         if listed:
             record["listed"] = [dataclasses.asdict(item) for item in self.listed]
@@ -125,6 +125,7 @@ def make_report(settings: SiteSettings, found: Found) -> AdmissionReport:
         listed=tuple(_listed(found, contradicting)),
         rejected_share=fates.rejected_share,
         max_rejected=settings.max_rejected,
+        outcome=found.cohort.outcome,
     )
 
 

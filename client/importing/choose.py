@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from shared.errors import SiteError
 
@@ -16,6 +16,15 @@ def class_names(text: str) -> Mapping[int, str]:
     if "" in names or len(set(names)) < len(names):
         raise SiteError(f"--names is '{text}'; give each class a name of its own, as cat,dog.")
     return dict(enumerate(names))
+
+
+def class_order(labels: Collection[int], names: Mapping[int, str]) -> list[str]:
+    """The classes of the pictures as their table has them, in the order of their numbers.
+
+    With names all that are named: a site may have no picture of a class that others have.
+    """
+    numbers = sorted({*labels, *names})
+    return [names.get(number, str(number)) for number in numbers]
 
 
 def chosen_classes(text: str, names: Mapping[int, str]) -> frozenset[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,11 @@ from PIL import Image
 from client.importing.cifar import read_cifar
 from client.importing.idx import is_idx, read_idx_pair
 from client.importing.pictures import Pictures
-from shared.errors import SiteError
-from shared.storage.files import write_atomically
+from client.site_file import FILE_NAME
+from shared.deployment.names import is_site_name
+from shared.errors import ConfigError, SiteError
+from shared.outcome.registry import outcome_of
+from shared.storage.files import write_atomically, write_text_atomically
 
 IMAGES, TABLE = "images", "labels.csv"
 
@@ -34,6 +38,48 @@ def read_pictures(files: Sequence[Path]) -> Pictures:
             "IDX files come in pairs, one of images and one of labels; name these two alone."
         )
     return read_idx_pair(*files)
+
+
+_TEMPLATE = """\
+# Written by `fedthaw site import`. What can be used: `fedthaw site check`.
+
+[site]
+name = {name}
+
+[data]
+images = "{images}"
+labels = "{table}"
+patient = "patient"
+image = "image"
+outcome = "class"
+
+# The classes, all sites' in the same order, and the values that mean them. Of two classes alone:
+# positive = [...] and negative = [...] in [data], without this section.
+[data.classes]
+{classes}
+"""
+
+
+def write_site_toml(folder: Path, classes: Sequence[str]) -> bool:
+    """Write a site.toml that declares three classes or more; False, and nothing, for fewer.
+
+    Also for names that an outcome cannot have, and where there is a site.toml already.
+    """
+    own = folder.absolute().name
+    name = own if is_site_name(own) else "site"
+    try:
+        outcome_of("classes", classes)
+    except ConfigError:
+        return False
+    path = folder / FILE_NAME
+    if len(classes) < 3 or path.exists():
+        return False
+    lines = (f"{json.dumps(one)} = [{json.dumps(one)}]" for one in classes)
+    text = _TEMPLATE.format(
+        name=json.dumps(name), images=IMAGES, table=TABLE, classes="\n".join(lines)
+    )
+    write_text_atomically(path, text)
+    return True
 
 
 def write_site_folder(

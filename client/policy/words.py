@@ -8,6 +8,7 @@ from client.policy.rules import Policy
 from client.policy.settings import refused_settings
 from shared.metrics.histogram import SCORE_BINS
 from shared.model.backbone import Part
+from shared.outcome.binary import BINARY
 from shared.plain import shown
 from shared.settings.config import RunConfig
 from shared.settings.run_plan import approved_settings
@@ -32,6 +33,14 @@ def plan_in_words(config: RunConfig, policy: Policy) -> list[str]:
 
 
 def _predicts(config: RunConfig) -> Iterator[str]:
+    outcome = config.predicts
+    if outcome != BINARY:
+        kind = {
+            "classes": "which of these classes a patient is of",
+            "ordinal": "which of these classes, from lowest to highest, a patient is of",
+            "labels": "which of these findings a patient has",
+        }[outcome.kind]
+        yield f"Predicts {kind}: {', '.join(outcome.names)}. Your site.toml must declare the same."
     if config.finding:
         yield (
             f"Predicts, as the coordinator calls it: {shown(config.finding)}. Which patients have "
@@ -84,7 +93,19 @@ def _leaves_each_round(config: RunConfig) -> str:
         "Leaves this site after each round, and again where a round is repeated: the changes of "
         f"the trained weights {in_words(config)}{statistics}; exact numbers of training "
         "images, patients and steps, the mean loss; the validation patients counted exactly, by "
-        f"outcome, in {SCORE_BINS} bins of their score."
+        f"outcome, {_counted(config)}."
+    )
+
+
+def _counted(config: RunConfig) -> str:
+    """How finely patients are counted."""
+    if config.predicts == BINARY:
+        return f"in {SCORE_BINS} bins of their score"
+    if not config.predicts.exclusive:
+        return f"for each label, in {SCORE_BINS} bins of its score"
+    return (
+        f"in {SCORE_BINS} bins of each of their {config.outputs} scores, and by the class that is "
+        "predicted, with sums of products of two scores' bins"
     )
 
 

@@ -19,6 +19,7 @@ from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid, look_at_cohort
 from shared.errors import ConfigError, RunError, SiteError
 from shared.model.pretrained import load_base
+from shared.outcome.binary import BINARY
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
 from shared.protocol.replies import DIVERGED, FAILED, own_sites
 from shared.run.events import Noted, Warned, emit
@@ -45,6 +46,7 @@ def score_cohorts(
     folder is not a site's, lacks a column, or its data is not valid.
     """
     finished, folder = read_finished_run(run), open_run(run)
+    _require_finding(finished)
     _look_at(sites, columns)
     found = []
     with own_sites(), private_files():
@@ -57,6 +59,15 @@ def score_cohorts(
                 emit(Warned(sentence))
             found.append(ScoredCohort(scores, remarks))
     return tuple(found)
+
+
+def _require_finding(finished: FinishedRun) -> None:
+    if finished.stored.config.predicts != BINARY:
+        raise ConfigError(
+            f"The run predicts '{finished.stored.config.outcome}', and only runs of a finding can "
+            "be evaluated on other cohorts so far. `fedthaw predict --csv` scores a cohort's "
+            "images, a column for each class or label."
+        )
 
 
 def _score(folder: RunFolder, site: Path, columns: Sequence[Column]) -> ScoreFile:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from server.results.plan import Arm, StudyPlan
 from server.study.plan import of_arm
+from server.training.finding import declared_by_sites
 from shared.errors import ConfigError
+from shared.outcome.binary import BINARY
+from shared.outcome.registry import parse_outcome
 from shared.run.events import Noted, Warned, emit
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import Scalar
@@ -37,6 +40,7 @@ def plan_simulated(
     ConfigError where a folder is no site's, two have one name, or an arm does not fit.
     """
     named = _named(sites)
+    require_finding(str(settings.get("outcome") or declared_by_sites(list(named.values()))))
     chosen = (*arms, *(_each_site(list(named)) if each_site else ()))
     return SimulatedStudy(
         StudyPlan(checked(chosen, named, settings), folds, repeats), named, settings
@@ -92,6 +96,15 @@ def run_simulated(
         )  # fmt: skip
         first = open_run(Cell(plan.arms[0], 0, 0).folder(out))
         write_study(study_result(plan, out, open_sites(first.config, sites)), out)
+
+
+def require_finding(outcome: str) -> None:
+    """ConfigError for an outcome whose arms cannot be compared: DeLong's test is of a finding."""
+    if parse_outcome(outcome) != BINARY:
+        raise ConfigError(
+            f"The outcome is '{outcome}', and the arms of a study are compared for a finding only "
+            "so far; run `fedthaw simulate` for each arm."
+        )
 
 
 def checked(

@@ -57,7 +57,8 @@ class StudySites:
 
     def count_all(self, runs: Runs, sites: Sequence[str]) -> Histogram:
         """The patients of all these sites together."""
-        return summed(reply.histogram for reply in self.count(runs, sites).values())
+        counts = (reply.histogram for reply in self.count(runs, sites).values())
+        return summed(one for one in counts if isinstance(one, Histogram))
 
     def compare(
         self, first: Sequence[Runs], second: Sequence[Runs], sites: Sequence[str]

@@ -71,9 +71,9 @@ def _print_each(console: Console, pooled: Mapping[str, Any]) -> None:
         for name, one in (pooled.get("classes") or {}).items()
     ]
     area = "AUROC from it upward" if own else "AUROC"
-    columns = ("class", area, "95 % CI", "sensitivity", "patients")
+    of_class = ("class", area, "95 % CI", "sensitivity", "patients")
     if of_classes:
-        _print_table(console, "Each class, all sites", columns, of_classes)
+        _print_table(console, "Each class, all sites", of_class, of_classes)
 
 
 def _area(metrics: Mapping[str, Any]) -> tuple[str, str]:
