@@ -11,11 +11,9 @@ from server.report.numbers import (
     NOT_SHOWN,
     count,
     in_words,
-    interval,
     listed,
     metric,
     metric_interval,
-    share,
 )
 from server.report.sections.outcome import head, who
 from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
@@ -57,9 +55,9 @@ def _said(report: Report, metrics: ClassMetrics | LabelMetrics) -> str:
         "labels": f"patients with each of {in_words(len(names), 'finding', 'findings')}{which} "
         "from those without it",
     }[kind]
-    area = f"mean AUROC {share(metrics.auroc, 2)}"
+    area = f"mean AUROC {metric(metrics.auroc)}"
     if metrics.auroc_ci95 is not None:
-        area += f", 95 % CI {interval(metrics.auroc_ci95, 2)}"
+        area += f", 95 % CI {metric_interval(metrics.auroc_ci95)}"
     if not distinguishes(metrics.auroc_ci95):
         return f"did not distinguish {task} ({area}; chance is 0.5)"
     return f"distinguished {task} ({area}{_agreed(metrics, kind)})"
@@ -69,7 +67,7 @@ def _agreed(metrics: ClassMetrics | LabelMetrics, kind: str) -> str:
     if not isinstance(metrics, ClassMetrics) or metrics.accuracy is None:
         return ""
     if kind == "ordinal" and metrics.kappa_quadratic is not None:
-        return f"; quadratic weighted kappa {share(metrics.kappa_quadratic, 2)}"
+        return f"; quadratic weighted kappa {metric(metrics.kappa_quadratic)}"
     return f"; it assigned {metrics.accuracy:.0%} to their class".replace("%", "\u00a0%")
 
 

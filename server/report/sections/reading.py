@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from server.report.data import Report
 from server.report.html import Html, element, joined, paragraph, section
 from shared.limits import MIN_CELL
+from shared.outcome.binary import BINARY
 
 WORDS = (
     ("AUROC", "the probability that a patient with the finding has a higher score than one "
@@ -24,6 +25,16 @@ WORDS = (
     ("probe round", "a round at the start that trains the head alone"),
     ("round", "the coordinator sends the model, the sites train it, their changes are averaged"),
 )  # fmt: skip
+
+_OF_CLASSES = (
+    "Small numbers: a site is shown as a whole or not at all, and only where it has at least "
+    f"{MIN_CELL} patients of every class (of every label, with it and without), or more where it "
+    "has set a higher limit. Other sites are hidden too, until it cannot be computed from what is "
+    f"shown. A class of which all sites together have fewer than {MIN_CELL} patients is left out "
+    "of every number, with its patients. Cells of the confusion matrix are down to multiples of "
+    f"{MIN_CELL}, curves and groups joined until each step holds {MIN_CELL} patients, other "
+    "numbers rounded to the digits that their patients support."
+)
 
 
 def reading_section(report: Report) -> Html:
@@ -47,9 +58,21 @@ def _small_numbers(report: Report) -> Html:
         return joined(
             "Small numbers: this page is for the owner of all of these sites' folders. Nothing is "
             "hidden or rounded on it, however few patients that reveals. ",
-            element("code", "fedthaw report --for-others"),
-            " writes a page that may be handed on.",
+            *(
+                (
+                    element("code", "fedthaw report --for-others"),
+                    " writes a page that may be handed on.",
+                )
+                if report.config.predicts == BINARY
+                else (
+                    "A run with ",
+                    element("code", "for-others=true"),
+                    " writes a page that may be handed on.",
+                )
+            ),
         )
+    if report.config.predicts != BINARY:
+        return joined(_OF_CLASSES)
     return joined(
         "Small numbers: what a site keeps to itself is not in the files that this page is made "
         f"from. In addition, no count of a single site below {report.min_cell} is on it, no other "
