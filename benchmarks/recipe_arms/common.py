@@ -22,6 +22,7 @@ from client.part import TrainingSamples
 from client.workspace import open_workspace, training_samples
 from server.federation.global_model import build_reference, full_state, initial_delta
 from shared.metrics.binary import auroc
+from shared.metrics.histogram import Histogram
 from shared.model.network import build_network
 from shared.model.pretrained import load_base
 
@@ -122,4 +123,5 @@ def external_auroc(job: Job, folder: Path) -> float:
     model.load_state_dict(load_file(model_path(folder)))
     model.to(workspace.device)
     histogram = evaluate_samples(model, workspace.all_samples(), config.batch_size)
+    assert isinstance(histogram, Histogram)
     return float(auroc(histogram) or 0.0)

@@ -66,7 +66,7 @@ def compare_with_grades(
     None, too, where it would reveal the counts of a small one: `hidden` sites are not shown.
     """
     graded = {name: reply.graded for name, reply in replies.items() if reply.graded}
-    if not graded or federation.config.predicts != BINARY:
+    if not graded or federation.disclosure.outcome != BINARY:
         return None
     rules = federation.disclosure
     pooled = pool_graded(graded, hidden) if rules.for_others else added_up(graded)

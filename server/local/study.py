@@ -40,7 +40,7 @@ def plan_simulated(
     ConfigError where a folder is no site's, two have one name, or an arm does not fit.
     """
     named = _named(sites)
-    require_finding(str(settings.get("outcome") or declared_by_sites(list(named.values()))))
+    require_finding(declared_by_sites(list(named.values())))
     chosen = (*arms, *(_each_site(list(named)) if each_site else ()))
     return SimulatedStudy(
         StudyPlan(checked(chosen, named, settings), folds, repeats), named, settings
@@ -128,7 +128,7 @@ def checked(
                 f"{', '.join(sites)}."
             )
         with of_arm(arm):
-            parse_run_config({**settings, **arm.settings})
+            require_finding(parse_run_config({**settings, **arm.settings}).outcome)
     return tuple(arms)
 
 

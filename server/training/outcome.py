@@ -54,7 +54,7 @@ def record_of(
     """The round's record: the last asking's replies, everybody's bytes and waiting."""
     result = asked[-1]
     replies = dict(sorted(result.replies.items()))
-    weights, outcome = result.verdict.weights, federation.config.predicts
+    weights, outcome = result.verdict.weights, federation.disclosure.outcome
     histograms = {name: reply.histogram for name, reply in replies.items()}
     cohort = federation.disclosure.cohort(
         "validation",

@@ -91,6 +91,7 @@ def test_every_key_is_read(folder: Path, tmp_path: Path) -> None:
     settings = load_site(write(folder, changes))
     assert settings.images == tmp_path / "films"
     assert (settings.image, settings.covariate) == ("file", "irds")
+    assert isinstance(settings.encoding, Encoding)
     assert settings.encoding.values == (("moderate", "3", "4"), ("1", "none"))
     assert (settings.device, settings.cache) == ("cuda:1", folder / "kept")
     assert settings.weights == "/models/base.safetensors"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from client.settings import load_site
+from shared.outcome.encoding import Encoding
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 
 Here = Callable[..., tuple[int, str, str]]
@@ -40,6 +41,8 @@ def test_what_it_writes_passes_the_check_and_is_what_a_person_would_write(
     wanted = load_site(hospital)
     for name in ("name", "images", "labels", "patient", "image", "outcome", "min_cell"):
         assert getattr(found, name) == getattr(wanted, name)
+    assert isinstance(found.encoding, Encoding)
+    assert isinstance(wanted.encoding, Encoding)
     assert [set(values) for values in found.encoding.values] == [
         set(values) for values in wanted.encoding.values
     ]

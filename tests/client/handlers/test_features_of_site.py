@@ -17,7 +17,7 @@ from client.exchange import rebuild_model
 from client.features.measure import measure_costs
 from client.features.prefix import Prefix
 from client.features.worth import Cost
-from client.scores import KeptScore, score_patients
+from client.scores import KeptScore, Logits, score_patients
 from client.workspace import Workspace, training_samples
 from shared.outcome.outcome import Outcome
 from shared.run.events import Event, SiteBusy, SiteNote, listening
@@ -118,9 +118,7 @@ def test_evaluation_from_features_is_evaluation_from_images(
 ) -> None:  # fmt: skip
     logits: list[list[float]] = []
 
-    def listened(
-        samples: Sequence[Sample], found: Sequence[float], outcome: Outcome
-    ) -> list[KeptScore]:
+    def listened(samples: Sequence[Sample], found: Logits, outcome: Outcome) -> list[KeptScore]:
         logits.append(list(found))
         return score_patients(samples, found, outcome)
 

@@ -9,6 +9,7 @@ import pytest
 from server.disclosure.run_files import shown_calibration, shown_site, shown_summary
 from server.run.ledger import SiteRound
 from shared.metrics.histogram import Histogram
+from shared.metrics.summary import suppressed
 
 EXACT = SiteRound(
     images=163, patients=58, steps=41, loss=0.693147, train_seconds=12.345, evaluate_seconds=1.234,
@@ -32,8 +33,9 @@ def test_counts_are_in_steps_of_five_and_steps_are_not_shown() -> None:
 @pytest.mark.parametrize("scope", ["site", "test"])
 @pytest.mark.parametrize("hides", [True, False])
 def test_times_of_all_sites_would_give_a_hidden_ones(scope: str, hides: bool) -> None:
-    sites = {"north": {"positives": 20}, "east": {"positives": None if hides else 9}}
-    others = {"north": {"positives": 20}, "east": {"positives": 9}}
+    large = {"positives": 20, "negatives": 30}
+    sites = {"north": large, "east": suppressed().to_json() if hides else large}
+    others = {"north": large, "east": large}
     summary = {
         "site": sites if scope == "site" else others,
         "test": {"site": sites if scope == "test" else others},

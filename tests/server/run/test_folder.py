@@ -144,6 +144,8 @@ def test_no_other_setting_may_change(begun: RunFolder, item: dataclasses.Field[o
         other: object = next(c for c in item.metadata["choices"] if c != before)
     elif isinstance(before, bool):
         other = not before
+    elif item.name == "outcome":
+        other = "classes: no | mild | severe"
     elif item.name in ("thaw_at", "rates"):
         other = "layer4=0.2,layer3=0.4,layer2=0.7"
     elif isinstance(before, str):

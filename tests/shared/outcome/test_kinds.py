@@ -103,7 +103,7 @@ def test_labels_that_are_missing_give_no_loss(rows: list[tuple[float, float, flo
             if digit != MISSING:
                 each.append(np.logaddexp(0, -logit if digit == PRESENT else logit))
     assert found.item() == pytest.approx(sum(each) / max(len(each), 1), rel=1e-4, abs=1e-5)
-    found.backward()
+    found.backward()  # type: ignore[no-untyped-call]
     assert own.grad is not None
     for row, label in zip(own.grad, labels, strict=True):
         for gradient, digit in zip(row.tolist(), LABELS.digits(label), strict=True):
