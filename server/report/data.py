@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from server.results.ending import Ending
 from server.results.signals import Signals
+from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
 from shared.settings.config import RunConfig
@@ -41,7 +42,31 @@ class CohortResults:
     @property
     def title(self) -> str:
         """The patients in words."""
-        return "held-out test patients" if self.name == "test" else f"{self.name} patients"
+        return patients_in_words(self.name)
+
+
+@dataclass(frozen=True)
+class ClassCohort:
+    """The model of several classes or labels at a cohort's patients, "test" or "validation".
+
+    None is not to be shown. `splits` are what curves are drawn of, by class, cut (named after the
+    lowest class above it) or label; there are none where the run kept no scores, or all is hidden.
+    """
+
+    name: str
+    pooled: ClassMetrics | LabelMetrics | None
+    sites: Mapping[str, ClassMetrics | LabelMetrics | None]
+    splits: Mapping[str, Histogram]
+
+    @property
+    def title(self) -> str:
+        """The patients in words."""
+        return patients_in_words(self.name)
+
+
+def patients_in_words(cohort: str) -> str:
+    """Those of a cohort, by its name."""
+    return "held-out test patients" if cohort == "test" else f"{cohort} patients"
 
 
 @dataclass(frozen=True)
@@ -148,6 +173,9 @@ class Report:
     """What is predicted, "" where neither the settings nor the sites say."""
     ending: Ending | None = None
     """How the final model came about, None where it is the last round's."""
+    classes: tuple[ClassCohort, ...] = ()
+    """The cohorts of a run with several classes or labels, which has no others; the one to be
+    judged by first."""
 
     @property
     def cohort(self) -> CohortResults | None:

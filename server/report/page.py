@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
+from server.report.classes.outcome import class_outcome
+from server.report.classes.performance import class_performance_section
+from server.report.classes.reading import class_reading_section
+from server.report.classes.sites import class_sites_section
 from server.report.data import Report
 from server.report.html import Html, element, joined, paragraph
 from server.report.sections.card import card_section
@@ -17,6 +21,7 @@ from server.report.sections.setup import setup_section
 from server.report.sections.sites import sites_section
 from server.report.sections.thawing import thawing_section
 from server.report.style import STYLE
+from shared.outcome.binary import BINARY
 
 _SECTIONS: tuple[tuple[str, str, Callable[[Report], Html]], ...] = (
     ("performance", "Performance", performance_section),
@@ -30,10 +35,21 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Report], Html]], ...] = (
 )
 
 
+_OF_CLASSES: Mapping[str, Callable[[Report], Html]] = {
+    "performance": class_performance_section,
+    "sites": class_sites_section,
+    "reading": class_reading_section,
+}
+"""In place of those above, where a run has several classes or labels."""
+
+
 def run_page(report: Report) -> str:
     """The page of a run, complete in itself: no script, and nothing that is fetched."""
-    sections = [(name, title, build(report)) for name, title, build in _SECTIONS]
-    return page(f"{title_of(report)} - FedThaw", outcome(report), sections)
+    many = report.config.predicts != BINARY
+    own = _OF_CLASSES if many else {}
+    sections = [(name, title, own.get(name, build)(report)) for name, title, build in _SECTIONS]
+    top = class_outcome(report) if many else outcome(report)
+    return page(f"{title_of(report)} - FedThaw", top, sections)
 
 
 def page(title: str, head: Html, sections: Sequence[tuple[str, str, Html]]) -> str:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from server.disclosure.page import ending_on_page, metrics_of, round_on_page
+from server.disclosure.page import ending_on_page, require_shown_as_it_is, round_on_page
+from server.report.class_cohorts import class_cohorts
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
 from server.report.data import CohortResults, Origin, Report, Round, Totals
@@ -22,6 +23,8 @@ from server.run.ledger import RoundRecord, read_rounds
 from server.run.summary import read_summary
 from shared.errors import RunError
 from shared.limits import MIN_CELL
+from shared.outcome.binary import BINARY
+from shared.outcome.counts import are_hidden
 from shared.settings.config import RunConfig
 from shared.settings.schedule import total_rounds
 from shared.storage.json_file import DamagedFile, fitting, read_json, said
@@ -54,11 +57,14 @@ def read_report(path: Path, min_cell: int | None = None, *, for_others: bool = F
     folder = open_run(path)
     own = min_cell is None and not for_others and audience_of(folder.config) is Audience.OWNER
     limit = 0 if own else MIN_CELL if min_cell is None else min_cell
+    if folder.config.predicts != BINARY:
+        require_shown_as_it_is(folder, limit)
     records = read_rounds(folder.ledger)
     summary = read_summary(folder.summary) if folder.summary.exists() else None
     try:
         with fitting():
-            shown = [round_on_page(record, limit) for record in records]
+            many = folder.config.predicts != BINARY
+            shown = records if many else [round_on_page(record, limit) for record in records]
             return _report(folder, shown, summary, limit)
     except DamagedFile as error:
         raise RunError(
@@ -73,12 +79,15 @@ def _report(
     summary: Mapping[str, Any] | None,
     min_cell: int,
 ) -> Report:
-    cohorts = all_cohorts(summary, read_evaluation(folder.path), records, min_cell)
-    silent = {name for cohort in cohorts for name, shown in cohort.sites.items() if shown is None}
+    evaluation = read_evaluation(folder.path)
+    many = folder.config.predicts != BINARY
+    cohorts = () if many else all_cohorts(summary, evaluation, records, min_cell)
+    classes = class_cohorts(summary, evaluation, records) if many else ()
+    by_site: list[Mapping[str, object]] = [one.sites for one in cohorts]
+    by_site += [one.sites for one in classes]
+    silent = {name for sites in by_site for name, shown in sites.items() if shown is None}
     for record in records:
-        silent |= {
-            n for n, site in record.sites.items() if metrics_of(site.metrics).positives is None
-        }
+        silent |= {n for n, site in record.sites.items() if are_hidden(site.metrics)}
     origin, finding = _origin(folder)
     return Report(
         run=folder.run,
@@ -96,6 +105,7 @@ def _report(
         name=folder.path.absolute().name,
         finding=finding,
         ending=_ending(summary, cohorts, min_cell, folder.config),
+        classes=classes,
     )
 
 

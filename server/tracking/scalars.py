@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.run.ledger import RoundRecord
-from shared.outcome.counts import are_hidden
+from shared.outcome.counts import KIND, are_hidden
 
 LAST = "sites/trained"
 """Written after all else of a round, so where it is the round is complete."""
 _VALIDATION = ("auroc", "balanced_accuracy", "brier", "ece")
+_OF_CLASSES = ("accuracy", "kappa_quadratic", "auprc")
+"""What is defined of some outcomes with several classes or labels, beside those above."""
+_PARTS = {"classes": "class", "cuts": "from", "labels": "label"}
+"""What such metrics have by name, and its word here; a cut has the lowest class above it."""
+_OF_PART = ("auroc", "sensitivity")
 
 
 def scalars(record: RoundRecord) -> dict[str, float]:
@@ -36,7 +41,7 @@ def scalars(record: RoundRecord) -> dict[str, float]:
                 values[f"agreement/{unit}"] = signals.agreement
         if record.signals.log_loss is not None:
             values["validation/log_loss"] = record.signals.log_loss
-    values |= _defined("validation", record.validation, _VALIDATION)
+    values |= _all("validation", record.validation)
     for name, site in record.sites.items():
         if are_hidden(site.metrics):
             continue
@@ -50,7 +55,20 @@ def scalars(record: RoundRecord) -> dict[str, float]:
 
 def final_scalars(summary: Mapping[str, Any]) -> dict[str, float]:
     """Name -> value of the final model at all sites together."""
-    return _defined("final", summary["pooled"], _VALIDATION)
+    return _all("final", summary["pooled"])
+
+
+def _all(group: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of all sites; of several classes or labels each one's too."""
+    values = _defined(group, metrics, _VALIDATION)
+    if KIND not in metrics:
+        return values
+    values |= _defined(group, metrics, _OF_CLASSES)
+    for key, called in _PARTS.items():
+        for name, own in metrics.get(key, {}).items():
+            # MLflow takes no plus sign, which is all that a class may have and a metric may not.
+            values |= _defined(f"{group}/{called}/{name.replace('+', 'plus')}", own, _OF_PART)
+    return values
 
 
 def _defined(group: str, metrics: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float]:

@@ -96,22 +96,17 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     delta, records, final = _run_to_the_end(federation, folder, start, records, names)
     write_model(folder.model, reference, delta, config)
     disclosure = federation.disclosure
-    if config.predicts == BINARY:
-        _write_of_finding(folder, disclosure, final)
+    if final.counts is not None:
+        write_evaluation(folder.path, final.counts)
+    if config.predicts == BINARY:  # of which alone a threshold is chosen
+        totals = not are_hidden(final.pooled)
+        write_calibration(folder.path, disclosure.calibration(final.validation, totals=totals))
     summary = disclosure.summary(
         build_summary(folder.run, base.digest, records, final, quick=config.quick)
     )
     write_summary(folder.summary, summary)
     remove_exact(folder.path)
     return dict(summary.value)
-
-
-def _write_of_finding(folder: RunFolder, disclosure: Disclosure, final: FinalEvaluation) -> None:
-    """The files from which curves are drawn and patients decided, which only a finding has."""
-    if final.counts is not None:
-        write_evaluation(folder.path, final.counts)
-    totals = not are_hidden(final.pooled)
-    write_calibration(folder.path, disclosure.calibration(final.validation, totals=totals))
 
 
 def _with_estimate(federation: Federation, names: Sequence[str], done: int) -> Federation:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from server.report.data import CohortResults, Report
+from server.report.data import ClassCohort, CohortResults, Report
 from server.report.html import Html, element, joined, section
 from server.report.numbers import NOT_SHOWN, count, interval, metric, percent
 from shared.limits import ImageFit
+from shared.outcome.binary import BINARY
 from shared.settings.config import RunConfig
 from shared.settings.schedule import statistics_stay_at_sites
 
@@ -53,6 +54,18 @@ def card_section(report: Report) -> Html:
 
 def _predicts(report: Report) -> str:
     named = f": {report.finding}" if report.finding else ""
+    predicts = report.config.predicts
+    if predicts != BINARY:
+        what = {
+            "classes": "The probability of each class",
+            "ordinal": "The probability of each class, from the lowest to the highest",
+            "labels": "The probability of each finding, of which a patient may have several",
+        }[predicts.kind]
+        return (
+            f"{what}{named}: {', '.join(predicts.names)}, as the sites' site.toml files define "
+            "them. Which values of a table mean which is not sent to the coordinator; ask the "
+            "sites."
+        )
     return (
         f"The probability of the finding that the sites' site.toml files name as positive{named}. "
         "How a site defines it is not sent to the coordinator; ask the sites."
@@ -60,7 +73,7 @@ def _predicts(report: Report) -> str:
 
 
 def _sampled(config: RunConfig) -> str:
-    if config.sampling != "balanced":
+    if config.sampling != "balanced" or config.predicts != BINARY:
         return ""
     fitted = config.schedule == "logistic"
     how = "weighted both classes alike" if fitted else "drew both classes equally often"
@@ -74,7 +87,8 @@ def _sampled(config: RunConfig) -> str:
 def _model(config: RunConfig) -> str:
     return (
         f"{config.backbone}. Input: one greyscale image, {_INPUTS[ImageFit(config.image_fit)]} of "
-        f"{config.image_size} x {config.image_size} pixels. Output: one logit. Base weights: "
+        f"{config.image_size} x {config.image_size} pixels. Output: "
+        f"{'one logit' if config.outputs == 1 else f'{config.outputs} logits'}. Base weights: "
         f"{_weights(config)}.{_baseline(config)} A patient's score is the mean probability of "
         "that patient's images."
     )
@@ -114,7 +128,7 @@ def _training(report: Report) -> str:
 
 
 def _evaluation(report: Report) -> str:
-    names = [cohort.name for cohort in report.cohorts]
+    names = [one.name for one in report.cohorts] + [one.name for one in report.classes]
     if not names:
         return "Nothing has been evaluated yet."
     part = percent(report.config.validation_fraction)
@@ -131,10 +145,12 @@ def _evaluation(report: Report) -> str:
 
 
 def _performance(report: Report) -> str:
-    return " ".join(_one(cohort) for cohort in report.cohorts) or "Not known yet."
+    said = [_one(cohort) for cohort in report.cohorts]
+    said += [_one(cohort) for cohort in report.classes]
+    return " ".join(said) or "Not known yet."
 
 
-def _one(cohort: CohortResults) -> str:
+def _one(cohort: CohortResults | ClassCohort) -> str:
     def by_name(name: str, value: str) -> str:
         return f"{name} {value}"
 
@@ -145,8 +161,9 @@ def _one(cohort: CohortResults) -> str:
         for name, own in cohort.sites.items()
     ]
     limits = interval(cohort.pooled.auroc_ci95)
+    area = "AUROC" if isinstance(cohort, CohortResults) else "Mean AUROC"
     return (
-        f"AUROC in the {cohort.title} of all sites: {metric(cohort.pooled.auroc)} (95 % CI "
+        f"{area} in the {cohort.title} of all sites: {metric(cohort.pooled.auroc)} (95 % CI "
         f"{limits}); by site: {', '.join(sites)}."
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.report.data import CohortResults, Report
 from server.report.discrimination import discrimination
 from server.report.html import Html, element, paragraph, tile
@@ -21,6 +23,7 @@ from server.results.quick import quick_look
 from shared.metrics.summary import BinaryMetrics
 
 NOTICE = "For research. Not a medical device: no decision about a patient may rest on it."
+NOTHING_YET = "The run has begun; no round is finished yet."
 FEW = 10
 """Patients of a class, below which a few more or less make another result."""
 
@@ -33,33 +36,46 @@ def title_of(report: Report) -> str:
 
 def outcome(report: Report) -> Html:
     """Title, sentence, notices and key figures."""
-    identifier = "" if report.run == report.name else f", {report.run}"
     metrics = report.cohort.pooled if report.cohort else None
+    few = _few_patients(metrics) if metrics else None
+    return head(report, sentence(report), few, _figures(report))
+
+
+def head(
+    report: Report, said: str, few: str | None, figures: Sequence[tuple[str, str, str]]
+) -> Html:
+    """The head with this sentence, a notice of few patients, and these key figures before the
+    others.
+    """
+    identifier = "" if report.run == report.name else f", {report.run}"
     return element(
         "header",
         paragraph(f"FedThaw, report of a run{identifier}", class_="kicker"),
         element("h1", title_of(report)),
-        paragraph(sentence(report), class_="outcome"),
+        paragraph(said or NOTHING_YET, class_="outcome"),
         _baseline(report) if report.config.schedule == "logistic" else None,
         None if report.finished else _unfinished(report),
-        _few_patients(metrics) if metrics else None,
+        paragraph(few, class_="notice unfinished") if few else None,
         paragraph(quick_look(report.config), class_="notice") if report.config.quick else None,
         paragraph(NOTICE, class_="notice"),
-        _figures(report),
+        element("dl", *(tile(*one) for one in (*figures, *_common(report))), class_="tiles"),
     )
 
 
 def sentence(report: Report) -> str:
     """The outcome of the run in a sentence or two."""
+    return f"{who(report)}; {_at(report)}." if report.rounds else NOTHING_YET
+
+
+def who(report: Report) -> str:
+    """Who trained, and for how many rounds; of a run with rounds."""
     done, names = len(report.rounds), {name for r in report.rounds for name in r.sites}
-    if not done:
-        return "The run has begun; no round is finished yet."
     rounds = in_words(done, "round", "rounds")
     if report.finished:
         rounds = f"in {rounds}"
     else:
         rounds = f"for {rounds} of {report.planned_rounds} so far"
-    return f"{_who(report, len(names))} {rounds}; {_at(report)}."
+    return f"{_who(report, len(names))} {rounds}"
 
 
 def _who(report: Report, sites: int) -> str:
@@ -106,41 +122,43 @@ def _unfinished(report: Report) -> Html:
     )
 
 
-def _few_patients(metrics: BinaryMetrics) -> Html | None:
+def _few_patients(metrics: BinaryMetrics) -> str | None:
     positives, negatives = metrics.positives or 0, metrics.negatives or 0
     if min(positives, negatives) >= FEW or metrics.auroc is None:
         return None
-    return paragraph(
+    return (
         f"Few patients: with {positives:,} with the finding and {negatives:,} without it, one "
-        "patient more or less changes these results noticeably.",
-        class_="notice unfinished",
+        "patient more or less changes these results noticeably."
     )
 
 
-def _figures(report: Report) -> Html:
+def _figures(report: Report) -> tuple[tuple[str, str, str], ...]:
     metrics = report.cohort.pooled if report.cohort else None
-    totals = report.totals
-    moved = totals.bytes_moved
-    full = totals.bytes_full_exchange
     patients = None
     if metrics is not None:
         patients = (
             f"{count(metrics.positives)} with the finding, {count(metrics.negatives)} without"
         )
-    names = {name for r in report.rounds for name in r.sites}
     limits = None if metrics is None else metrics.auroc_ci95
-    tiles = (
+    return (
         ("AUROC", NOT_SHOWN if metrics is None else metric(metrics.auroc),
          f"95 % CI {metric_interval(limits)}" if limits else
          f"95 % CI {NOT_DEFINED}" if metrics else ""),
         ("Patients evaluated", _total(report.cohort), patients or ""),
+    )  # fmt: skip
+
+
+def _common(report: Report) -> tuple[tuple[str, str, str], ...]:
+    totals = report.totals
+    moved, full = totals.bytes_moved, totals.bytes_full_exchange
+    names = {name for r in report.rounds for name in r.sites}
+    return (
         ("Sites", str(len(names)), f"at least {report.config.min_sites} a round"),
         ("Rounds", str(len(report.rounds)), f"of {report.planned_rounds} planned"),
         ("Data transferred", megabytes(moved),
          f"{percent(moved / full)} of a full exchange" if full else ""),
         ("Time", duration(totals.seconds), "at the coordinator"),
     )  # fmt: skip
-    return element("dl", *(tile(*one) for one in tiles), class_="tiles")
 
 
 def _total(cohort: CohortResults | None) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.report.data import Report
 from server.report.html import Html, element, joined, paragraph, section
 from shared.limits import MIN_CELL
+from shared.outcome.binary import BINARY
 
-_WORDS = (
+WORDS = (
     ("AUROC", "the probability that a patient with the finding has a higher score than one "
      "without; 0.5 is chance, 1 is perfect. Where its 95 % CI includes 0.5, this page says that "
      "the model did not distinguish the two: it may be no better than chance, or the patients "
@@ -23,10 +26,25 @@ _WORDS = (
     ("round", "the coordinator sends the model, the sites train it, their changes are averaged"),
 )  # fmt: skip
 
+_OF_CLASSES = (
+    "Small numbers: a site is shown as a whole or not at all, and only where it has at least "
+    f"{MIN_CELL} patients of every class (of every label, with it and without), or more where it "
+    "has set a higher limit. Other sites are hidden too, until it cannot be computed from what is "
+    f"shown. A class of which all sites together have fewer than {MIN_CELL} patients is left out "
+    "of every number, with its patients. Cells of the confusion matrix are down to multiples of "
+    f"{MIN_CELL}, curves and groups joined until each step holds {MIN_CELL} patients, other "
+    "numbers rounded to the digits that their patients support."
+)
+
 
 def reading_section(report: Report) -> Html:
     """Words in a list, then the rule for small numbers."""
-    items = [joined(element("dt", name), element("dd", text)) for name, text in _WORDS]
+    return reading(report, WORDS)
+
+
+def reading(report: Report, words: Sequence[tuple[str, str]]) -> Html:
+    """The section with these words."""
+    items = [joined(element("dt", name), element("dd", text)) for name, text in words]
     return section(
         "reading",
         "Reading this page",
@@ -40,9 +58,21 @@ def _small_numbers(report: Report) -> Html:
         return joined(
             "Small numbers: this page is for the owner of all of these sites' folders. Nothing is "
             "hidden or rounded on it, however few patients that reveals. ",
-            element("code", "fedthaw report --for-others"),
-            " writes a page that may be handed on.",
+            *(
+                (
+                    element("code", "fedthaw report --for-others"),
+                    " writes a page that may be handed on.",
+                )
+                if report.config.predicts == BINARY
+                else (
+                    "A run with ",
+                    element("code", "for-others=true"),
+                    " writes a page that may be handed on.",
+                )
+            ),
         )
+    if report.config.predicts != BINARY:
+        return joined(_OF_CLASSES)
     return joined(
         "Small numbers: what a site keeps to itself is not in the files that this page is made "
         f"from. In addition, no count of a single site below {report.min_cell} is on it, no other "

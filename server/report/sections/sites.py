@@ -28,8 +28,8 @@ def sites_section(report: Report) -> Html:
         "sites",
         "Sites",
         *(_performance(cohort) for cohort in report.cohorts),
-        _why_hidden(report),
-        _contributions(report),
+        why_hidden(report) if _hides(report) else None,
+        contributions(report),
     )
 
 
@@ -55,9 +55,12 @@ def _cells(metrics: BinaryMetrics | None) -> tuple[str, ...]:
     )
 
 
-def _why_hidden(report: Report) -> Html | None:
-    if all(None not in (c.pooled, *c.sites.values()) for c in report.cohorts):
-        return None
+def _hides(report: Report) -> bool:
+    return any(None in (c.pooled, *c.sites.values()) for c in report.cohorts)
+
+
+def why_hidden(report: Report) -> Html:
+    """Why numbers are not shown, of a page on which some are not."""
     return paragraph(
         "Not shown: the site has fewer patients of a class than may be shown "
         f"({report.min_cell}, or its own limit), or its numbers could be computed from the totals "
@@ -66,7 +69,8 @@ def _why_hidden(report: Report) -> Html | None:
     )
 
 
-def _contributions(report: Report) -> Html | None:
+def contributions(report: Report) -> Html | None:
+    """What each site gave; None before the first round."""
     if not report.contributions:
         return None
     rows = [_contribution(own, len(report.rounds)) for own in report.contributions]

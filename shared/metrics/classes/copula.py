@@ -24,7 +24,7 @@ _HALVINGS = 25
 
 @dataclass(frozen=True)
 class Copula:
-    """The patients of one class: the `shares` (S, bins) of them in each bin of each score.
+    """The `shares` (S, bins) of the patients in each bin of each score.
 
     `integrals` (S, bins, terms) are those of the normalised Hermite polynomials 1 to _TERMS over
     each bin's part of the normal distribution; `correlations` (S, S) are of the normal variables.
@@ -35,35 +35,52 @@ class Copula:
     correlations: Array
 
     @classmethod
-    def of(cls, counts: ClassCounts, label: int) -> Copula:
-        """That of the patients of a class, of whom there must be one or more."""
+    def of(cls, shares: Array, target: Array) -> Copula:
+        """That of scores with these covariances of their bins (S, S)."""
+        steps = np.arange(shares.shape[1], dtype=np.float64)
+        integrals = _hermite_integrals(shares)
+        return cls(shares, integrals, _correlations(_coefficients(steps, integrals), target))
+
+    @classmethod
+    def of_class(cls, counts: ClassCounts, label: int) -> Copula:
+        """That of the scores of a class's patients, of whom there must be one or more."""
         own = counts.scores[:, label].astype(np.float64)
         shares = own / own[0].sum()
-        steps = np.arange(own.shape[1], dtype=np.float64)
-        means = shares @ steps
-        integrals = _hermite_integrals(shares)
-        coefficients = np.einsum("sb,sbk->sk", steps - means[:, None], integrals)
-        target = counts.products[label] / own[0].sum() - np.outer(means, means)
-        return cls(shares, integrals, _correlations(coefficients, target))
+        means = shares @ np.arange(own.shape[1])
+        return cls.of(shares, counts.products[label] / own[0].sum() - np.outer(means, means))
 
     def covariances(self, values: Array) -> Array:
         """Covariances (S, S) of functions of the scores, (S, bins); the diagonal is exact."""
         centred = values - (self.shares * values).sum(axis=1, keepdims=True)
-        coefficients = np.einsum("sb,sbk->sk", centred, self.integrals)
         variances = (self.shares * centred**2).sum(axis=1)
         # No two go further together than each does with itself.
         most = np.sqrt(np.outer(variances, variances))
+        coefficients = _coefficients(centred, self.integrals)
         found = np.clip(_series(_pairs(coefficients), self.correlations), -most, most)
         np.fill_diagonal(found, variances)
         return np.asarray(found)
+
+    def slopes(self, values: Array) -> Array:
+        """How fast functions of the scores rise with the scores' bins, by the normal variables.
+
+        Shape (S,); zero of a score that is the same for all.
+        """
+        steps = np.arange(values.shape[1], dtype=np.float64)
+        of_values, of_bins = (_coefficients(one, self.integrals)[:, 0] for one in (values, steps))
+        return np.divide(of_values, of_bins, out=np.zeros_like(of_bins), where=of_bins != 0)
 
 
 def copulas(counts: ClassCounts) -> tuple[Copula | None, ...]:
     """That of each class, None of one without patients."""
     return tuple(
-        Copula.of(counts, label) if patients else None
+        Copula.of_class(counts, label) if patients else None
         for label, patients in enumerate(counts.support)
     )
+
+
+def _coefficients(values: Array, integrals: Array) -> Array:
+    """Hermite coefficients (S, terms) of functions of the scores, (S, bins) or the same (bins,)."""
+    return np.asarray((values[..., None] * integrals).sum(axis=1))
 
 
 def _hermite_integrals(shares: Array) -> Array:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from shared.metrics.binary import auroc
+from shared.metrics.classes.copula import Array, Copula
 from shared.metrics.classes.label_pairs import LabelPairs
 from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.classes.macro import influences, mean_interval
@@ -42,9 +42,9 @@ def label_auroc_variance(counts: LabelCounts) -> float | None:
     """Variance of the mean AUROC of the labels that have both classes.
 
     The mean of the covariances of all labels with all (DeLong et al., Biometrics 1988;44:837-845).
-    A label's variance is exact. The placement values of two labels are taken to go together as
-    the scores do within each label's class, of which the sums over pairs say how. None without
-    those sums, and where a class of such a label has fewer than two patients.
+    A label's variance is exact. How the placement values of two labels go together follows from
+    the sums over pairs (`Copula`). None without those sums, and where a class of such a label has
+    fewer than two patients.
     """
     held = [index for index, one in enumerate(counts.histograms) if min(one.totals) > 0]
     chosen = [counts.histograms[index] for index in held]
@@ -60,39 +60,55 @@ def label_auroc_variance(counts: LabelCounts) -> float | None:
     return max(float(found.mean()), 0.0)
 
 
-def _covariances(
-    pairs: LabelPairs, histograms: Sequence[Histogram], held: Sequence[int]
-) -> NDArray[np.float64]:
-    """Covariances of the labels' AUROCs (labels, labels); the diagonal is not in them."""
+def _covariances(pairs: LabelPairs, histograms: Sequence[Histogram], held: Sequence[int]) -> Array:
+    """Covariances of the labels' AUROCs (labels, labels); the diagonal is not in them.
+
+    Of each class of one label and class of the other: the covariance of the placement values among
+    the patients of both, and the product of how far both groups lie from their own classes.
+    """
     chosen = np.ix_(held, held)
     patients, bins, products = (
         one[chosen].astype(np.float64) for one in (pairs.patients, pairs.bins, pairs.products)
     )
-    slopes, means = (np.array(one) for one in zip(*map(_lines, histograms), strict=True))
-    first, second = means[:, None, :, None], means[None, :, None, :]
-    together = (
-        products - second * bins - first * bins.transpose(1, 0, 3, 2) + first * second * patients
+    some = np.maximum(patients, 1)
+    first = bins / some
+    second = _swapped(first)
+    together = np.where(patients > 0, products / some - first * second, 0.0)
+    shares, influence = _by_class(histograms)
+    copula = Copula.of(shares, _flat(together))
+    means = (shares @ np.arange(SCORE_BINS)).reshape(-1, 2)
+    slopes = copula.slopes(influence).reshape(-1, 2)
+    apart = np.where(
+        patients > 0, slopes[:, None, :, None] * (first - means[:, None, :, None]), 0.0
     )
-    return np.asarray(np.einsum("ja,kb,jkab->jk", slopes, slopes, together))
+    found = _unflat(copula.covariances(influence)) + apart * _swapped(apart)
+    return np.asarray((patients * found).sum(axis=(2, 3)))
 
 
-def _lines(histogram: Histogram) -> tuple[list[float], list[float]]:
-    """Of the negatives and of the positives: slope of the influence over the bin, mean bin.
+def _by_class(histograms: Sequence[Histogram]) -> tuple[Array, Array]:
+    """Shares of the patients in each bin, and their influence; negatives and positives of each.
 
-    The slope is that of a line which spreads the influence as much as it is spread.
+    Both (2 labels, bins); the influence is centred.
     """
-    steps = np.arange(SCORE_BINS)
-    slopes, means = [], []
-    of_positives, of_negatives = influences(histogram.positives, histogram.negatives)
-    for own, influence in (
-        (histogram.negatives, of_negatives),
-        (histogram.positives, of_positives),
-    ):
-        shares = own / own.sum()
-        mean = float(shares @ steps)
-        places, values = steps - mean, influence - float(shares @ influence)
-        spread = float(shares @ places**2)
-        size = math.sqrt(float(shares @ values**2) / spread) if spread > 0 else 0.0
-        slopes.append(math.copysign(size, float(shares @ (places * values))))
-        means.append(mean)
-    return slopes, means
+    shares, influence = [], []
+    for one in histograms:
+        of_positives, of_negatives = influences(one.positives, one.negatives)
+        for own, values in (one.negatives, of_negatives), (one.positives, of_positives):
+            shares.append(own / own.sum())
+            influence.append(values - float(shares[-1] @ values))
+    return np.array(shares), np.array(influence)
+
+
+def _swapped(cells: Array) -> Array:
+    return cells.transpose(1, 0, 3, 2)
+
+
+def _flat(cells: Array) -> Array:
+    """(labels, labels, 2, 2) as (2 labels, 2 labels)."""
+    size = 2 * len(cells)
+    return cells.transpose(0, 2, 1, 3).reshape(size, size)
+
+
+def _unflat(matrix: Array) -> Array:
+    labels = len(matrix) // 2
+    return matrix.reshape(labels, 2, labels, 2).transpose(0, 2, 1, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.metrics import binary
 from shared.metrics.classes import agreement
@@ -196,6 +196,30 @@ def summarise_labels(names: Sequence[str], counts: LabelCounts) -> LabelMetrics:
         auprc_ci95=_mean_interval([auprc_interval(one) for one in counts.histograms]),
         labels=dict(zip(names, each, strict=True)),
     )
+
+
+def metrics_from_json(document: Mapping[str, Any]) -> ClassMetrics | LabelMetrics:
+    """Back from the object of summary.json; what it has besides is passed over."""
+    if "labels" in document:
+        labels = {name: _typed(BinaryMetrics, one) for name, one in document["labels"].items()}
+        return dataclasses.replace(_typed(LabelMetrics, document), labels=labels)
+    confusion = document.get("confusion")
+    return dataclasses.replace(
+        _typed(ClassMetrics, document),
+        classes={name: _typed(ClassResult, one) for name, one in document["classes"].items()},
+        cuts={name: _typed(CutResult, one) for name, one in document.get("cuts", {}).items()},
+        confusion=None if confusion is None else tuple(map(tuple, confusion)),
+    )
+
+
+_Result = TypeVar("_Result")
+
+
+def _typed(kind: type[_Result], document: Mapping[str, Any]) -> _Result:
+    names = {item.name for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values = {key: value for key, value in document.items() if key in names}
+    pairs = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return kind(**{**values, **pairs})
 
 
 def as_json(value: Any) -> Any:

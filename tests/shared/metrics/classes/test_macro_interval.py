@@ -97,7 +97,7 @@ def test_covariances_are_exact_where_scores_are_normal_or_the_same() -> None:
         labels = np.zeros(len(bins), dtype=np.int64)
         counts = ClassCounts.from_bins(bins, labels, labels, 2)
         values = np.stack([np.arange(SCORE_BINS) > 300, np.arange(SCORE_BINS) ** 2 / 1e5])
-        found = Copula.of(counts, 0).covariances(values.astype(float))
+        found = Copula.of_class(counts, 0).covariances(values.astype(float))
         expected = np.cov(values[0][bins[:, 0]], values[1][bins[:, 1]], bias=True)
         np.testing.assert_allclose(found, expected, rtol=0.03)
 

@@ -1,0 +1,128 @@
+"""The head of the page of a run with several classes or labels."""
+
+from __future__ import annotations
+
+from server.report.classes.words import first, kind_of, patients_of
+from server.report.data import Report
+from server.report.discrimination import distinguishes
+from server.report.html import Html
+from server.report.numbers import (
+    NOT_DEFINED,
+    NOT_SHOWN,
+    count,
+    in_words,
+    listed,
+    metric,
+    metric_interval,
+)
+from server.report.sections.outcome import head, who
+from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+
+FEW = 10
+"""Patients of a class, below which a few more or less make another result."""
+_NAMED = 6
+"""More classes than that are not listed in a sentence."""
+
+
+def class_outcome(report: Report) -> Html:
+    """Title, sentence, notices and key figures."""
+    return head(
+        report,
+        f"{who(report)}; {_at(report)}." if report.rounds else "",
+        _few(report),
+        _tiles(report),
+    )
+
+
+def _at(report: Report) -> str:
+    cohort = first(report)
+    if cohort is None or cohort.pooled is None:
+        return "its performance is not shown, because it would reveal too few patients of a site"
+    metrics = cohort.pooled
+    which = "it" if report.finished else "before the last of them it"
+    return f"in {patients_of(metrics):,} {cohort.title} {which} {_said(report, metrics)}"
+
+
+def _said(report: Report, metrics: ClassMetrics | LabelMetrics) -> str:
+    if metrics.auroc is None:
+        return "could not be judged: the AUROC is not defined, as all patients are of one class"
+    names = report.config.predicts.names
+    which = f" ({listed(names)})" if len(names) <= _NAMED else ""
+    kind = kind_of(report)
+    task = {
+        "classes": f"{in_words(len(names), 'class', 'classes')}{which}",
+        "ordinal": f"lower from higher grades, from {names[0]} to {names[-1]}",
+        "labels": f"patients with each of {in_words(len(names), 'finding', 'findings')}{which} "
+        "from those without it",
+    }[kind]
+    area = f"mean AUROC {metric(metrics.auroc)}"
+    if metrics.auroc_ci95 is not None:
+        area += f", 95 % CI {metric_interval(metrics.auroc_ci95)}"
+    if not distinguishes(metrics.auroc_ci95):
+        return f"did not distinguish {task} ({area}; chance is 0.5)"
+    return f"distinguished {task} ({area}{_agreed(metrics, kind)})"
+
+
+def _agreed(metrics: ClassMetrics | LabelMetrics, kind: str) -> str:
+    if not isinstance(metrics, ClassMetrics) or metrics.accuracy is None:
+        return ""
+    if kind == "ordinal" and metrics.kappa_quadratic is not None:
+        return f"; quadratic weighted kappa {metric(metrics.kappa_quadratic)}"
+    return f"; it assigned {metrics.accuracy:.0%} to their class".replace("%", "\u00a0%")
+
+
+def _few(report: Report) -> str | None:
+    cohort = first(report)
+    if cohort is None or cohort.pooled is None:
+        return None
+    sizes = smallest(cohort.pooled)
+    few = [f"{name} ({size:,})" for name, size in sizes.items() if size < FEW]
+    if not few:
+        return None
+    return (
+        f"Few patients of {listed(few)}: one patient more or less changes these results noticeably."
+    )
+
+
+def smallest(metrics: ClassMetrics | LabelMetrics) -> dict[str, int]:
+    """Patients of each class that is shown; of a label the fewer of those with and without it."""
+    if isinstance(metrics, ClassMetrics):
+        return {
+            name: one.support for name, one in metrics.classes.items() if one.support is not None
+        }
+    return {
+        name: min(one.positives, one.negatives)
+        for name, one in metrics.labels.items()
+        if one.positives is not None and one.negatives is not None
+    }
+
+
+def _tiles(report: Report) -> tuple[tuple[str, str, str], ...]:
+    cohort = first(report)
+    metrics = cohort.pooled if cohort else None
+    if metrics is None:
+        return (("Mean AUROC", NOT_SHOWN, ""), ("Patients evaluated", NOT_SHOWN, ""))
+    limits = metrics.auroc_ci95
+    own = (
+        ("Mean AUROC", metric(metrics.auroc),
+         f"95 % CI {metric_interval(limits) if limits else NOT_DEFINED}"),
+        ("Patients evaluated", count(patients_of(metrics)), _spread(metrics)),
+    )  # fmt: skip
+    if isinstance(metrics, LabelMetrics):
+        return own
+    if kind_of(report) == "ordinal":
+        named = "Quadratic kappa", metrics.kappa_quadratic, metrics.kappa_quadratic_ci95
+    else:
+        named = "Balanced accuracy", metrics.balanced_accuracy, metrics.balanced_accuracy_ci95
+    name, value, ends = named
+    more = f"95 % CI {metric_interval(ends) if ends else NOT_DEFINED}"
+    return (own[0], (name, metric(value), more), own[1])
+
+
+def _spread(metrics: ClassMetrics | LabelMetrics) -> str:
+    sizes = smallest(metrics).values()
+    if not sizes:
+        return ""
+    if isinstance(metrics, LabelMetrics):
+        return f"{in_words(len(sizes), 'label', 'labels')}"
+    return f"{min(sizes):,} to {max(sizes):,} of each class"

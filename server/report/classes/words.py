@@ -1,0 +1,47 @@
+"""The names of classes, cuts and labels in tables and sentences."""
+
+from __future__ import annotations
+
+from server.report.data import ClassCohort, Report
+from server.report.html import Html, element, joined
+from server.report.numbers import metric, metric_interval
+from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+
+KINDS = {"classes": "class", "ordinal": "cut", "labels": "label"}
+"""By the kind of the outcome, what each curve is of."""
+
+
+def kind_of(report: Report) -> str:
+    """classes, ordinal or labels."""
+    return report.config.predicts.kind
+
+
+def split_name(report: Report, name: str) -> str:
+    """What a curve is of: a class or label, or all classes from one upward."""
+    return (
+        f"{name} or higher" if kind_of(report) == "ordinal" and not _is_last(report, name) else name
+    )
+
+
+def _is_last(report: Report, name: str) -> bool:
+    return name == report.config.predicts.names[-1]
+
+
+def patients_of(metrics: ClassMetrics | LabelMetrics) -> int:
+    """Patients evaluated; of labels those of whom the best known one is known."""
+    if isinstance(metrics, ClassMetrics):
+        return metrics.patients or 0
+    known = [(one.positives or 0) + (one.negatives or 0) for one in metrics.labels.values()]
+    return max(known, default=0)
+
+
+def with_interval(value: float | None, limits: tuple[float, float] | None) -> Html:
+    """A value, and its interval in brackets where it has one."""
+    if value is None or limits is None:
+        return joined(metric(value))
+    return joined(metric(value), " ", element("span", f"({metric_interval(limits)})", class_="ci"))
+
+
+def first(report: Report) -> ClassCohort | None:
+    """The cohort to be judged by, None where nothing was evaluated yet."""
+    return report.classes[0] if report.classes else None
