@@ -76,6 +76,11 @@ def test_steps_that_the_images_do_not_make(config: RunConfig) -> None:
     require_plausible_training(reply, site, dataclasses.replace(config, local_epochs=2))
     with pytest.raises(ProtocolError, match="more steps than its images make with batch-size 8"):
         require_plausible_training(reply, site, config)
+    fitted = dataclasses.replace(config, schedule="logistic")
+    for iterations in (9, 10_000):
+        require_plausible_training(dataclasses.replace(reply, steps=iterations), site, fitted)
+    with pytest.raises(ProtocolError, match="its fit took more than 10,000 iterations"):
+        require_plausible_training(dataclasses.replace(reply, steps=10_001), site, fitted)
 
 
 def lying(sites: Any, **lies: Any) -> None:
