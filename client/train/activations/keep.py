@@ -80,12 +80,12 @@ class Keeper:
             storage._cdata, tensor._version, tensor.storage_offset(), tensor.shape,
             tensor.stride(), tensor.dtype, bits,
         )  # fmt: skip
-        reference, packed = self._packed.get(key, (None, None))
-        # A storage that is gone may have left its address to another one.
-        if packed is None or reference is None or reference.expired():  # type: ignore[no-untyped-call]
-            packed = quantise(tensor, bits)
-            self._packed[key] = StorageWeakRef(storage), packed  # type: ignore[no-untyped-call]
-        return packed
+        if key not in self._packed:
+            # A reference, though weak, keeps the address of a storage that is gone from being used
+            # for another one.
+            weak = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+            self._packed[key] = weak, quantise(tensor, bits)
+        return self._packed[key][1]
 
     def forget(self) -> None:
         """Hold nothing any more; the backward pass lets go of each tensor as it goes on."""
