@@ -27,20 +27,30 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     """The same with the path of a local weights file made absolute, and that of a teacher's run.
 
     The apps may run in another working directory than the command. The digest of the teacher's
-    model is added. ConfigError where that is no finished run, and where it has another.
+    model is added. ConfigError where the teacher cannot be used.
     """
     if config.weights not in NAMED_WEIGHTS:
         config = replace(config, weights=_absolute(config.weights))
-    if not config.teacher:
-        return config
-    model = read_finished_run(Path(_absolute(config.teacher))).model
-    digest = file_sha256(model)
+    return _with_teacher(config) if config.teacher else config
+
+
+def _with_teacher(config: RunConfig) -> RunConfig:
+    """ConfigError where it is no finished run, or has another outcome or digest."""
+    folder = _absolute(config.teacher)
+    finished = read_finished_run(Path(folder))
+    taught = finished.stored.config.outcome
+    if taught != config.outcome:
+        raise ConfigError(
+            f"The teacher in {folder} predicts '{taught}' and this run '{config.outcome}'; a "
+            "teacher needs the same classes in the same order."
+        )
+    digest = file_sha256(finished.model)
     if config.teacher_sha256 not in ("", digest):
         raise ConfigError(
-            f"{model} has SHA-256 {digest}, but teacher-sha256 is {config.teacher_sha256}; name "
-            "the run that has it, or leave teacher-sha256 out."
+            f"{finished.model} has SHA-256 {digest}, but teacher-sha256 is "
+            f"{config.teacher_sha256}; name the run that has it, or leave teacher-sha256 out."
         )
-    return replace(config, teacher=_absolute(config.teacher), teacher_sha256=digest)
+    return replace(config, teacher=folder, teacher_sha256=digest)
 
 
 def _absolute(path: str) -> str:

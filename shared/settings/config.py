@@ -73,10 +73,6 @@ class RunConfig(Settings):
                     f"{key} is '{digits}'; it must be 64 "
                     "lower-case hexadecimal digits, as sha256sum prints them."
                 )
-        if self.teacher_sha256 and not self.teacher:
-            raise ConfigError(
-                "teacher-sha256 is given without teacher; set teacher to the run's folder."
-            )
 
     def _digests(self) -> tuple[tuple[str, str], ...]:
         return ("weights-sha256", self.weights_sha256), ("teacher-sha256", self.teacher_sha256)

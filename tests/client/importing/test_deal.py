@@ -68,5 +68,11 @@ def test_a_folder_for_each_site(tmp_path: Path, here: Callable[..., tuple[int, s
     assert said.count("20 images") == 2
     for site in ("site1", "site2"):
         assert len((tmp_path / "all" / site / "labels.csv").read_text().splitlines()) == 21
+    files[1].write_bytes(_idx(np.array([0, 1, 2] + [3] * 37, dtype=np.uint8)))
+    unequal = ("--sites", "2", "--unequal", "0.05")
+    assert here("site", "import", tmp_path / "four", *files, *unequal)[0] == 0
+    for site in ("site1", "site2"):  # also where a site has no picture of a class
+        text = (tmp_path / "four" / site / "site.toml").read_text()
+        assert all(f'"{one}" = ["{one}"]' in text for one in range(4))
     code, _, error = here("site", "import", tmp_path / "no", *files, "--sites", "50")
     assert (code, "would have none" in error) == (2, True)

@@ -16,7 +16,8 @@ from scipy.special import expit, log_expit
 from client.data.dataset import Sample
 from client.model.teacher import Teacher, site_teacher
 from client.train.trainer import train_round
-from shared.errors import SiteError
+from server.run.paths import with_absolute_paths
+from shared.errors import ConfigError, SiteError
 from shared.model.network import Network, build_network
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round
@@ -86,6 +87,14 @@ def test_another_model_is_refused(finished: Path) -> None:
     with pytest.raises(SiteError, match="has SHA-256") as caught:
         site_teacher(config, None, CPU, deployed=False)
     assert str(finished) not in str(caught.value.shareable)
+
+
+def test_a_teacher_of_other_classes_is_refused(finished: Path) -> None:
+    config = student_of(finished, outcome="classes: a | b | c")
+    with pytest.raises(SiteError, match=r"predicts 'binary' and this run 'classes: a \| b"):
+        site_teacher(config, None, CPU, deployed=False)
+    with pytest.raises(ConfigError, match=r"predicts 'binary' and this run 'classes: a \| b"):
+        with_absolute_paths(config)
 
 
 def test_a_deployed_site_needs_its_own_copy(finished: Path) -> None:

@@ -82,6 +82,21 @@ def test_a_logistic_regression_in_words() -> None:
     assert "schedules is progressive, full, probe" in plan_in_words(config, Policy())[-1]
 
 
+def test_branches_and_a_teacher_are_told() -> None:
+    digest = "c1" * 32
+    config = RunConfig(
+        backbone="tiny", schedule="dual", probe_rounds=2, rounds=1, teacher="/at/the/coordinator",
+        teacher_sha256=digest,
+    )  # fmt: skip
+    words = plan_in_words(config, Policy())
+    branches = "branches2, branches1, stem, each image beside its augmented version; round 3 head"
+    assert f"rounds 1 to 2 head, {branches}" in words[0]
+    assert f"SHA-256 {digest}" in words[2]
+    assert "[compute] teacher" in words[2]
+    assert not any("/at/the/coordinator" in sentence for sentence in words)
+    assert any("REFUSED" in one and "schedule=dual" in one for one in words)
+
+
 def test_what_differs_and_what_is_refused_is_told() -> None:
     config = RunConfig(
         folds=5, fold=2, seed=9, optimizer="sgd", batch_norm="local", activations="recompute"

@@ -191,7 +191,6 @@ def configs(draw: st.DrawFn) -> RunConfig:
     if values["schedule"] == "dual":
         values["backbone"] = "tiny"
         assume(values["probe_rounds"] > 0 and values["augmentation"] != "none")
-    values["teacher"] = values["teacher"] or ("a run" if values["teacher_sha256"] else "")
     numbers = draw(st.lists(st.floats(0, 1), min_size=1, max_size=5))
     stages = backbone_of(values["backbone"]).stages[-2::-1]
     named = zip(stages, sorted(numbers), strict=False)
