@@ -103,7 +103,9 @@ def _runs(runs: list[dict[str, Any]]) -> Table:
             f"{progress.get('round', 0)}/{run['rounds']}",
             _area(progress.get("auroc")),
             f"{len(progress.get('answered', ()))}/{len(progress.get('asked', ()))}",
-            "" if (left := time_left(run, utc_now())) is None else time_in_words(left.total_seconds()),
+            ""
+            if (left := time_left(run, utc_now())) is None
+            else time_in_words(left.total_seconds()),
             ", ".join(sorted(missing)),
         )
     return table
