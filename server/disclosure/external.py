@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from server.disclosure.coarse import coarse
+from server.disclosure.evaluations import ShownEvaluations
 from server.disclosure.groups import Counts
 from server.disclosure.rounding import (
     decimals,
@@ -15,7 +16,7 @@ from server.disclosure.rounding import (
     rounded_value,
     standard_error,
 )
-from server.disclosure.suppression import Suppression, below_limit, suppress
+from server.disclosure.suppression import Suppression, below_limit
 from server.external.performance import point_outcomes, roc_corners
 from server.results.external import (
     Chosen,
@@ -37,18 +38,22 @@ HIDDEN = "other groups"
 
 
 def shown_evaluation(
-    exact: ExternalEvaluation, audience: Audience, limits: Mapping[str, int]
+    exact: ExternalEvaluation,
+    audience: Audience,
+    limits: Mapping[str, int],
+    beside: ShownEvaluations,
 ) -> Shown[ExternalEvaluation]:
     """The evaluation for its audience; `limits` has each cohort's own `min-cell`.
 
     For others, a cohort or subgroup with fewer patients of a class is hidden, and so are others of
-    which it could be computed with the totals. Subgroups of all cohorts together are left out.
+    which it could be computed with the totals or with what was shown before (`beside`). Subgroups
+    of all cohorts together are left out.
     """
     if audience is Audience.OWNER:
         return Shown(exact)
     counts = {one.name: _counts(one.performance) for one in exact.cohorts}
     strictest = {name: max(MIN_CELL, limits[name]) for name in counts}
-    decision = suppress(counts, below_limit(counts, strictest), MIN_CELL)
+    decision = beside.cohorts(counts, below_limit(counts, strictest))
     pooled = exact.pooled
     if pooled is not None:
         hidden = summed(
@@ -63,7 +68,8 @@ def shown_evaluation(
             exact,
             audience=Audience.OTHERS,
             cohorts=tuple(
-                _cohort(one, strictest[one.name], decision, exact.chosen) for one in exact.cohorts
+                _cohort(one, strictest[one.name], decision, exact.chosen, beside)
+                for one in exact.cohorts
             ),
             pooled=pooled,
         )
@@ -71,7 +77,11 @@ def shown_evaluation(
 
 
 def _cohort(
-    exact: CohortOutcome, limit: int, decision: Suppression, chosen: Chosen
+    exact: CohortOutcome,
+    limit: int,
+    decision: Suppression,
+    chosen: Chosen,
+    beside: ShownEvaluations,
 ) -> CohortOutcome:
     shown = None
     if exact.name not in decision.hidden:
@@ -80,23 +90,25 @@ def _cohort(
         exact,
         performance=shown,
         images=_images(exact, shown),
-        subgroups=_subgroups(exact.subgroups, limit, chosen, whole=shown is not None),
+        subgroups=_subgroups(exact, limit, chosen, beside, whole=shown is not None),
     )
 
 
 def _subgroups(
-    exact: Sequence[SubgroupOutcome], limit: int, chosen: Chosen, *, whole: bool
+    cohort: CohortOutcome, limit: int, chosen: Chosen, beside: ShownEvaluations, *, whole: bool
 ) -> tuple[SubgroupOutcome, ...]:
     """Without those that are small, or that could be computed from the others and the whole.
 
     In the place of those of a column there is one, `HIDDEN`.
     """
     found: list[SubgroupOutcome] = []
-    for column in dict.fromkeys(one.column for one in exact):
-        own = [one for one in exact if one.column == column]
+    for column in dict.fromkeys(one.column for one in cohort.subgroups):
+        own = [one for one in cohort.subgroups if one.column == column]
         counts = {one.value: _counts(one.performance) for one in own}
         small = below_limit(counts, dict.fromkeys(counts, limit))
-        hidden = suppress(counts, small, limit).hidden if whole else frozenset(counts)
+        hidden = frozenset(counts)
+        if whole:
+            hidden = beside.subgroups(cohort.name, column, counts, small, limit)
         found += [
             replace(one, performance=_shown(one.performance, Histogram.empty(), chosen))
             for one in own

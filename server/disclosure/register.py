@@ -1,4 +1,4 @@
-"""What runs have shown of their sites: releases.jsonl, beside the runs' folders.
+"""What runs and evaluations have shown: releases.jsonl, beside the runs' folders.
 
 It holds names, digests and counts that were shown, and nothing that was not. A line is added
 before the results it lists are written anywhere, and none is ever changed.
@@ -21,6 +21,8 @@ from shared.storage.json_file import DamagedFile, parse_json, typed
 FILE = "releases.jsonl"
 OF_STUDY = "study"
 """With which the cohorts of studies begin."""
+OF_EVALUATION = "external"
+"""With which those of evaluations do."""
 STUDY = "plan.json"
 """What a study's folder has, whose runs lie two folders below."""
 
@@ -75,14 +77,10 @@ class Releases:
     ) -> Earlier:
         """What of all this a cohort is to be shown beside; `data` and `counts` are of its sites.
 
-        Studies are shown beside studies, whose runs are folds of them, and runs beside runs.
+        Studies are shown beside studies, whose runs are folds of them, runs beside runs, and an
+        evaluation beside those of the same.
         """
-        of_studies = cohort.startswith(OF_STUDY)
-        every = [
-            one
-            for one in (*self.before, *self.new)
-            if one.cohort.startswith(OF_STUDY) == of_studies
-        ]
+        every = [one for one in (*self.before, *self.new) if _kind(one.cohort) == _kind(cohort)]
         same = [one for one in every if one.cohort == cohort]
         changed = {
             (name, then): one.counts if len(one.members) == 1 else None
@@ -107,6 +105,12 @@ def register_beside(folder: Path) -> Path:
     parent = folder.absolute().parent
     within = (parent.parent / STUDY).exists()
     return (parent.parent.parent if within else parent) / FILE
+
+
+def _kind(cohort: str) -> str:
+    if cohort.startswith(OF_EVALUATION):
+        return cohort
+    return OF_STUDY if cohort.startswith(OF_STUDY) else ""
 
 
 def _hidden(same: Sequence[Release], data: Mapping[str, str]) -> list[Few]:
@@ -205,6 +209,6 @@ def _is_torn(line: bytes) -> bool:
 def _unusable(path: Path, error: OSError) -> RunError:
     return RunError(
         f"The register of what was shown, {path}, cannot be read and written "
-        f"({error.strerror}); check its permissions and the room on that disk, then continue with "
-        "--resume."
+        f"({error.strerror}); check its permissions and the room on that disk, then rerun the "
+        "command (a run continues with --resume)."
     )

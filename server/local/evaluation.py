@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.disclosure.evaluations import ShownEvaluations, digests
 from server.disclosure.external import shown_evaluation
+from server.disclosure.register import Register, register_beside
 from server.evaluation.external import score_cohorts
 from server.external.cohorts import ScoredCohort, evaluate_cohorts
 from server.external.document import to_json
@@ -63,7 +65,9 @@ def _shown(
 ) -> Shown[ExternalEvaluation]:
     limits = {one.scores.site: one.scores.min_cell for one in scored}
     exact = evaluate_cohorts(read_finished_run(run), run.absolute().name, scored, columns)
-    return shown_evaluation(exact, audience, limits)
+    register = Register(register_beside(run)) if audience is Audience.OTHERS else Register()
+    beside = ShownEvaluations(exact.run, register, digests(scored, columns))
+    return shown_evaluation(exact, audience, limits, beside)
 
 
 def _documents(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from server.disclosure.evaluations import ShownEvaluations, digests
 from server.disclosure.external import shown_evaluation
+from server.disclosure.register import Register
 from server.external.cohorts import ScoredCohort, evaluate_cohorts
 from server.external.document import to_json
 from server.external.subgroups import Column
@@ -16,10 +18,12 @@ from server.external.tables import metrics_csv, reliability_csv, roc_csv
 from server.report.external.page import evaluation_page
 from server.results.external import ExternalEvaluation
 from server.results.shown import Audience, Shown
+from shared.run.events import listening
 from shared.run.finished import Calibration, FinishedRun, OperatingPoint, StoredRun
 from shared.run.patient_scores import PatientScore, ScoreFile
 from shared.settings.config import RunConfig
 
+SEX = Column("sex")
 CHOSEN = Calibration(None, (OperatingPoint("youden", 0.45),), (0.1, 0.8))
 Group = list[tuple[int, float]]
 """Classes and scores."""
@@ -40,14 +44,17 @@ def made(name: str, min_cell: int = 5, **groups: Group) -> ScoredCohort:
     return ScoredCohort(ScoreFile(name, "all", "x (1)", min_cell, tuple(patients)), ())
 
 
-def evaluated(*cohorts: ScoredCohort) -> ExternalEvaluation:
+def evaluated(*cohorts: ScoredCohort, column: Column = SEX) -> ExternalEvaluation:
     finished = FinishedRun(StoredRun("r", RunConfig(), ""), Path("model"), CHOSEN)
-    return evaluate_cohorts(finished, "first", cohorts, [Column("sex")])
+    return evaluate_cohorts(finished, "first", cohorts, [column])
 
 
-def for_others(*cohorts: ScoredCohort) -> Shown[ExternalEvaluation]:
+def for_others(
+    *cohorts: ScoredCohort, register: Register | None = None, column: Column = SEX
+) -> Shown[ExternalEvaluation]:
     limits = {one.scores.site: one.scores.min_cell for one in cohorts}
-    return shown_evaluation(evaluated(*cohorts), Audience.OTHERS, limits)
+    beside = ShownEvaluations("r", register or Register(), digests(cohorts, [column]))
+    return shown_evaluation(evaluated(*cohorts, column=column), Audience.OTHERS, limits, beside)
 
 
 def files(shown: Shown[ExternalEvaluation]) -> tuple[str, ...]:
@@ -66,7 +73,8 @@ def performances(shown: Shown[ExternalEvaluation]) -> dict[str, bool]:
 
 def test_the_owner_sees_all_of_it() -> None:
     exact = evaluated(made("north", F=group(2, 1), M=group(30, 30)))
-    assert shown_evaluation(exact, Audience.OWNER, {"north": 5}).value is exact
+    beside = ShownEvaluations("r", Register(), {})
+    assert shown_evaluation(exact, Audience.OWNER, {"north": 5}, beside).value is exact
 
 
 def test_a_small_group_is_hidden_with_another_to_which_it_could_be_added() -> None:
@@ -144,7 +152,8 @@ def test_each_step_of_what_is_by_score_holds_five_patients() -> None:
 @pytest.mark.parametrize("audience", list(Audience))
 def test_the_page_says_for_whom_it_is(audience: Audience) -> None:
     cohort = made("north", F=group(30, 40), X=group(2, 1))
-    page = evaluation_page(shown_evaluation(evaluated(cohort), audience, {"north": 5}))
+    beside = ShownEvaluations("r", Register(), digests([cohort], [SEX]))
+    page = evaluation_page(shown_evaluation(evaluated(cohort), audience, {"north": 5}, beside))
     own = audience is Audience.OWNER
     assert ("For the owner of these folders: nothing is hidden" in page) is own
     assert ("For others: what would reveal few patients is hidden" in page) is not own
@@ -166,3 +175,54 @@ def test_hidden_groups_never_leave_one_alone() -> None:
         positives = sum(p.truth for p in patients)
         assert len(hidden) >= 2 or len(hidden) == len(groups)
         assert min(positives, len(patients) - positives) >= 5
+
+
+def test_patients_that_come_later_are_not_revealed_by_the_difference(tmp_path: Path) -> None:
+    men = group(20, 20)
+
+    def shown(women: Group) -> dict[str, bool]:
+        register = Register(tmp_path / "releases.jsonl")  # as another process opens it
+        return performances(for_others(made("north", F=women, M=men), register=register))
+
+    everything = {"north": True, "north/F": True, "north/M": True}
+    assert shown(group(30, 40)) == everything
+    assert shown(group(30, 40)) == everything  # the same patients, again
+    assert not any(shown(group(31, 40)).values())  # and one more
+    assert shown(group(45, 60)) == everything  # many more: each may be any of them
+    assert not any(shown(group(44, 60)).values())
+
+
+def test_a_subgroup_that_grows_by_few_is_hidden_where_the_cohort_grows_by_many() -> None:
+    register = Register()
+    for women, men, seen in ((30, 20, True), (31, 40, False)):
+        cohort = made("north", F=group(women, women), M=group(men, men))
+        found = performances(for_others(cohort, register=register))
+        assert found.pop("north")
+        assert any(found.values()) is seen
+
+
+def test_a_cohort_that_was_hidden_behind_a_total_does_not_follow_from_the_rest() -> None:
+    register = Register()
+    north, east = made("north", F=group(30, 30)), made("east", F=group(40, 40))
+    south, west = made("south", F=group(3, 30)), made("west", F=group(9, 40))
+    first = performances(for_others(north, east, south, west, register=register))
+    assert first["all cohorts"]
+    assert first["north"]
+    assert first["east"]
+    second = performances(for_others(north, east, west, register=register))
+    # Else south were the first less this.
+    assert not second["all cohorts"]
+    assert not second["west"]
+    assert performances(for_others(north, east, register=register))["all cohorts"]
+
+
+def test_another_cut_of_a_column_is_not_shown_beside_the_first() -> None:
+    register, cohort = Register(), made("north", **{str(n): group(10, 10) for n in range(1, 5)})
+    warned: list[str] = []
+    with listening(lambda event: warned.append(getattr(event, "text", ""))):
+        for edge, seen in ((3.0, True), (2.0, False), (3.0, True)):
+            column = Column("sex", (edge,))
+            found = performances(for_others(cohort, register=register, column=column))
+            assert found.pop("north")
+            assert all(found.values()) is seen
+    assert [text.partition(".")[0] for text in warned] == ["Not shown: subgroups of north by sex"]
