@@ -14,6 +14,8 @@ from server.disclosure.register import FILE as REGISTER
 from server.disclosure.rounding import decimals, rounded_count
 from server.run.exact import FILE as EXACT
 from shared.limits import MIN_CELL
+from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums, PairedSums
@@ -28,6 +30,7 @@ from shared.wire.arrays import to_record
 
 PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
 HISTOGRAM = Histogram.from_logits([-1.0, 1.0], [0, 1])
+CLASSES, LABELS = ClassCounts.empty(3, 3), LabelCounts.empty(2)
 GRADES = GradeCounts((1.0, 2.0), (0, 1), (1, 0))
 DELTA = to_record({"fc.bias": np.ones(1, np.float32)})
 SUMS = PairedSums(ClassSums(), ClassSums(), pooled_positives=1, pooled_negatives=1)
@@ -41,13 +44,18 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
         [TrainRequest("r1", "b", policy_for(RunConfig())(1, []), ("x",), DELTA).to_content()],
         [
             TrainReply(
-                "north", 1, "f", DELTA, 8, 7, 1, 0.5, HISTOGRAM, False, 1.0, 1.0, 0, 0
+                "north", 1, "f", DELTA, 8, 7, 1, 0.5, counts, False, 1.0, 1.0, 0, 0
             ).to_content()
+            for counts in (HISTOGRAM, CLASSES, LABELS)
         ],
     ),
     "evaluate": (
         [EvaluateRequest("r1", "b", "test", 1, ("head",), True, DELTA).to_content()],
-        [EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content()],
+        [
+            EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content(),
+            EvaluateReply("north", CLASSES, True, 1.0).to_content(),
+            EvaluateReply("north", LABELS, True, 1.0).to_content(),
+        ],
     ),
     "evaluate.compare": (
         [
