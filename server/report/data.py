@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
 from shared.settings.config import RunConfig
