@@ -22,7 +22,8 @@ from scipy.special import softmax
 
 from shared.metrics.classes.counts import ClassCounts
 from shared.metrics.classes.labels import LabelCounts
-from shared.metrics.classes.summary import ClassMetrics, LabelMetrics, summarise_counts
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
+from shared.metrics.classes.summary import summarise_counts
 from shared.metrics.histogram import bin_of, bin_of_probability
 
 ENDLESS = 200_000

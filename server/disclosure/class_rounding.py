@@ -14,7 +14,7 @@ from server.disclosure.rounding import (
 )
 from shared.limits import MIN_CELL
 from shared.metrics.classes.agreement import macro
-from shared.metrics.classes.summary import ClassMetrics, ClassResult, CutResult, LabelMetrics
+from shared.metrics.classes.results import ClassMetrics, ClassResult, CutResult, LabelMetrics
 from shared.metrics.summary import suppressed
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from server.report.data import ClassCohort
 from server.run.evaluation_file import EvaluationFile
 from server.run.ledger import RoundRecord
-from shared.metrics.classes.summary import ClassMetrics, LabelMetrics, metrics_from_json
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics, metrics_from_json
 from shared.outcome.counts import are_hidden
 
 

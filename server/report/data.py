@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.results.ending import Ending
 from server.results.signals import Signals
-from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
 from shared.settings.config import RunConfig

@@ -72,7 +72,7 @@ def metrics_of(outcome: Outcome, counts: Counts) -> dict[str, Any]:
 
 def hidden_metrics(outcome: Outcome) -> dict[str, Any]:
     """The same where nothing may be shown, not even numbers of patients."""
-    from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+    from shared.metrics.classes.results import ClassMetrics, LabelMetrics
     from shared.metrics.summary import suppressed
 
     if outcome == BINARY:

@@ -14,6 +14,8 @@ from server.disclosure.register import FILE as REGISTER
 from server.disclosure.rounding import decimals, rounded_count
 from server.run.exact import FILE as EXACT
 from shared.limits import MIN_CELL
+from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums, PairedSums
@@ -29,6 +31,7 @@ from shared.wire.arrays import to_record
 
 PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
 HISTOGRAM = Histogram.from_logits([-1.0, 1.0], [0, 1])
+CLASSES, LABELS = ClassCounts.empty(3, 3), LabelCounts.empty(2)
 GRADES = GradeCounts((1.0, 2.0), (0, 1), (1, 0))
 DELTA = to_record({"fc.bias": np.ones(1, np.float32)})
 SUMS = PairedSums(ClassSums(), ClassSums(), pooled_positives=1, pooled_negatives=1)
@@ -42,13 +45,18 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
         [TrainRequest("r1", "b", plan_round(RunConfig(), 1), ("x",), DELTA).to_content()],
         [
             TrainReply(
-                "north", 1, "f", DELTA, 8, 7, 1, 0.5, HISTOGRAM, False, 1.0, 1.0, 0, 0
+                "north", 1, "f", DELTA, 8, 7, 1, 0.5, counts, False, 1.0, 1.0, 0, 0
             ).to_content()
+            for counts in (HISTOGRAM, CLASSES, LABELS)
         ],
     ),
     "evaluate": (
         [EvaluateRequest("r1", "b", "test", 1, ("head",), True, DELTA).to_content()],
-        [EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content()],
+        [
+            EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content(),
+            EvaluateReply("north", CLASSES, True, 1.0).to_content(),
+            EvaluateReply("north", LABELS, True, 1.0).to_content(),
+        ],
     ),
     "evaluate.candidates": (
         [
@@ -56,7 +64,10 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
                 "r1", "b", 1, ("head",), ("head",), (0.0, 1.0), DELTA, DELTA
             ).to_content()
         ],
-        [CandidatesReply("north", (HISTOGRAM,) * 2, True, 1.0).to_content()],
+        [
+            CandidatesReply("north", (counts,) * 2, True, 1.0).to_content()
+            for counts in (HISTOGRAM, CLASSES, LABELS)
+        ],
     ),
     "evaluate.compare": (
         [
@@ -75,9 +86,12 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
 
 
 def sent(contents: list[RecordDict]) -> set[str]:
-    """`record.field` of everything in these messages; tensors by their record alone."""
+    """`record.field` of everything in these messages; tensors by their record alone.
+
+    Without the number of a candidate, of which there are several.
+    """
     return {
-        name if isinstance(record, ArrayRecord) else f"{name}.{key}"
+        name if isinstance(record, ArrayRecord) else f"{name}.{re.sub(r'^[0-9]+-', '', key)}"
         for content in contents
         for name, record in content.items()
         for key in record

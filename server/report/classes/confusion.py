@@ -9,7 +9,7 @@ from server.report.data import ClassCohort, Report
 from server.report.html import Html, figure, table
 from server.report.plot import BLUE, INK, drawing, to_svg
 from shared.limits import MIN_CELL
-from shared.metrics.classes.summary import ClassMetrics
+from shared.metrics.classes.results import ClassMetrics
 
 _LETTERS = 12
 _DEEPEST = 0.75

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -31,11 +32,9 @@ def class_roc_figure(report: Report, cohort: ClassCohort) -> Html | None:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="chance")
         for number, (name, split) in enumerate(chosen.items()):
             points = roc_points(split, report.min_cell)
-            axes.plot(
-                [point.false_positive_rate for point in points],
-                [point.true_positive_rate for point in points],
-                color=SERIES[number], linestyle="-" if not number else LINES[number - 1],
-                label=split_name(report, name)[:_LETTERS],
+            _draw(
+                axes, number, split_name(report, name),
+                [(point.false_positive_rate, point.true_positive_rate) for point in points],
             )  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set_xlabel("false positive rate (1 - specificity)")
@@ -66,12 +65,8 @@ def class_reliability_figure(report: Report, cohort: ClassCohort) -> Html | None
         axes: Axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="ideal")
         for number, (name, groups) in enumerate(curves.items()):
-            axes.plot(
-                [group.mean_probability for group in groups],
-                [group.share_positive for group in groups],
-                color=SERIES[number], linestyle="-" if not number else LINES[number - 1],
-                marker="o", markersize=4, label=split_name(report, name)[:_LETTERS],
-            )  # fmt: skip
+            line = [(group.mean_probability, group.share_positive) for group in groups]
+            _draw(axes, number, split_name(report, name), line, marker="o", markersize=4)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
         axes.set_xlabel("mean probability given by the model")
         axes.set_ylabel("share of patients")
@@ -101,6 +96,15 @@ def class_reliability_figure(report: Report, cohort: ClassCohort) -> Html | None
     )
     numbers = table(f"Groups of the reliability curves, {cohort.title}", head, rows)
     return figure(svg, caption, numbers)
+
+
+def _draw(
+    axes: Axes, number: int, name: str, points: Sequence[tuple[float, float]], **style: Any
+) -> None:
+    axes.plot(
+        [x for x, _ in points], [y for _, y in points], color=SERIES[number],
+        linestyle="-" if not number else LINES[number - 1], label=name[:_LETTERS], **style,
+    )  # fmt: skip
 
 
 def _chosen(cohort: ClassCohort) -> Mapping[str, Histogram]:

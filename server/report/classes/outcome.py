@@ -16,7 +16,7 @@ from server.report.numbers import (
     metric_interval,
 )
 from server.report.sections.outcome import head, who
-from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 
 FEW = 10
 """Patients of a class, below which a few more or less make another result."""

@@ -9,7 +9,7 @@ from server.report.data import ClassCohort, Report
 from server.report.html import Html, element, joined, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, count, in_words, metric
 from shared.limits import MIN_CELL
-from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.summary import BinaryMetrics
 
 

@@ -7,7 +7,7 @@ from server.report.data import ClassCohort, Report
 from server.report.html import Html, section, table
 from server.report.numbers import NOT_SHOWN, count, metric
 from server.report.sections.sites import contributions, why_hidden
-from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 
 
 def class_sites_section(report: Report) -> Html:

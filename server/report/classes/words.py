@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.report.data import ClassCohort, Report
 from server.report.html import Html, element, joined
 from server.report.numbers import metric, metric_interval
-from shared.metrics.classes.summary import ClassMetrics, LabelMetrics
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 
 KINDS = {"classes": "class", "ordinal": "cut", "labels": "label"}
 """By the kind of the outcome, what each curve is of."""

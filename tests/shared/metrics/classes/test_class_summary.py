@@ -22,7 +22,8 @@ from sklearn import metrics as sk
 
 from shared.metrics.binary import ece
 from shared.metrics.classes.counts import ClassCounts
-from shared.metrics.classes.summary import ClassMetrics, summarise_counts
+from shared.metrics.classes.results import ClassMetrics
+from shared.metrics.classes.summary import summarise_counts
 from shared.metrics.histogram import Histogram, bin_of_probability, bin_probabilities
 
 Shares = NDArray[np.float64]

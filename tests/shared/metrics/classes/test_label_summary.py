@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from shared.metrics.classes.labels import MISSING, LabelCounts
-from shared.metrics.classes.summary import LabelMetrics, summarise_counts
+from shared.metrics.classes.results import LabelMetrics
+from shared.metrics.classes.summary import summarise_counts
 from shared.metrics.histogram import bin_of
 from shared.metrics.summary import summarise
 
