@@ -110,6 +110,8 @@ class CandidatesReply:
         The same patients are counted under each, so each must have as many of each class.
         """
         report, metrics = settings_in(content, _REPORT), metrics_in(content, _METRICS)
+        if any(name.startswith(_prefix(number)) for name in metrics):
+            raise ProtocolError(f"it holds counts of more than {number} candidates")
         found = tuple(counts_from_metrics(metrics, outcome, _prefix(n)) for n in range(number))
         if len({patients_by_class(one) for one in found}) > 1:
             raise ProtocolError("its candidates are not counted on the same patients")

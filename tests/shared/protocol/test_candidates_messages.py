@@ -12,6 +12,7 @@ from flwr.app import RecordDict
 from shared.errors import ProtocolError
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.model.resnet import MICRO
+from shared.outcome.registry import parse_outcome
 from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.protocol.histogram import MOST_OF_A_SITE
 from shared.wire.arrays import to_record
@@ -63,8 +64,17 @@ def test_shares_that_lead_nowhere(shares: tuple[float, ...]) -> None:
 
 
 def test_a_reply_of_another_number_of_candidates() -> None:
-    with pytest.raises(ProtocolError, match=f"{2 * SCORE_BINS} counts"):
+    with pytest.raises(ProtocolError, match="more than 2 candidates"):
         CandidatesReply.from_content(REPLY.to_content(), 2)
+    with pytest.raises(ProtocolError, match="'3-positives' is missing"):
+        CandidatesReply.from_content(REPLY.to_content(), 4)
+
+
+@pytest.mark.parametrize("text", ["classes: a | b | c", "ordinal: a | b | c", "labels: a | b"])
+def test_candidates_of_any_outcome(text: str) -> None:
+    outcome = parse_outcome(text)
+    reply = dataclasses.replace(REPLY, counts=(outcome.empty(),) * 3)
+    assert CandidatesReply.from_content(reply.to_content(), 3, outcome) == reply
 
 
 def test_the_same_patients_stand_under_each_candidate() -> None:
