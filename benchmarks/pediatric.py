@@ -100,7 +100,8 @@ def run(arm: Arm, seed: int, options: argparse.Namespace) -> Result:
         text = call("evaluate", str(folder), str(options.data / "external"), "--json")
         external.write_text(text, encoding="utf-8")
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    return Result(summary["pooled"], json.loads(external.read_text(encoding="utf-8")), summary)
+    (cohort,) = json.loads(external.read_text(encoding="utf-8"))["cohorts"]
+    return Result(summary["pooled"], cohort["metrics_at_0.5"], summary)
 
 
 def call(*words: str) -> str:
