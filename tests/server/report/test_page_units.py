@@ -19,7 +19,12 @@ from shared.protocol.plan import plan_to_values
 from shared.settings.schedule import plan_of_units
 
 Tables = Callable[[Any], dict[str, list[list[str]]]]
-TRAINED = (set(), {"layer1.0", "layer3.0"}, {"layer2.0", "layer4.0"}, {"layer1.0", "layer4.0"})
+TRAINED: tuple[set[str], ...] = (
+    set(),
+    {"layer1.0", "layer3.0"},
+    {"layer2.0", "layer4.0"},
+    {"layer1.0", "layer4.0"},
+)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_no_rule_leaves_its_budget_or_wastes_it(
     if len(chosen) < most:  # nothing that is left out would have fitted
         assert all(held + by_unit[unit] > values for unit in units if unit not in chosen)
     # The same past told in another order gives the same.
-    again = dict(reversed(past.items()))
+    again = dict(reversed(list(past.items())))
     assert select_units(rule, choice, again) == chosen
 
 

@@ -35,7 +35,7 @@ def test_every_plan_survives(schedule: str, number: int) -> None:
     ("changed", "sentence"),
     [
         ({"round": 0}, "'round' is missing or not an integer of at least 1"),
-        ({"phase": "warm-up"}, "phase is 'warm-up', neither probe nor fine-tune"),
+        ({"phase": "warm-up"}, "phase is 'warm-up'; it must be probe, dual, fine-tune"),
         ({"position": 20}, "position 20 lies outside 20"),
         ({"position": -1}, "'position' is missing or not an integer"),
         ({"length": 0}, "'length' is missing or not an integer of at least 1"),
