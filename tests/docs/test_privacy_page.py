@@ -14,10 +14,13 @@ from server.disclosure.register import FILE as REGISTER
 from server.disclosure.rounding import decimals, rounded_count
 from server.run.exact import FILE as EXACT
 from shared.limits import MIN_CELL
+from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums, PairedSums
 from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
+from shared.protocol.counts import counts_to_values
 from shared.protocol.describe import DescribeRequest, SiteDescription
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.protocol.graded import Graded
@@ -87,6 +90,16 @@ def described(title: str) -> tuple[set[str], set[str]]:
 def test_the_page_names_every_field_of_a_message_and_no_other(title: str) -> None:
     requests, replies = MESSAGES[title]
     assert described(title) == (sent(requests), sent(replies))
+
+
+def test_the_page_names_what_other_outcomes_send_instead() -> None:
+    instead = {
+        f"metrics.{key}"
+        for counts in (ClassCounts.empty(3, 3), LabelCounts.empty(2))
+        for key in counts_to_values(counts)
+    }
+    text = PAGE.read_text(encoding="utf-8").split("\n### Other outcomes\n")[1].split("\n#")[0]
+    assert set(re.findall(r"`(metrics\.[a-z-]+)`", text)) == instead
 
 
 def test_the_page_describes_every_message_that_there_is() -> None:
