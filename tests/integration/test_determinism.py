@@ -14,6 +14,8 @@ from shared.settings.config import RunConfig
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]
 
+pytestmark = pytest.mark.usefixtures("measured")  # as a user's runs do
+
 
 def model_bytes(config: RunConfig) -> bytes:
     return (Path(config.out) / "model.safetensors").read_bytes()

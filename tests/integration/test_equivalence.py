@@ -27,6 +27,8 @@ MAXIMA = {"layer2": 1e-4, "layer3": 2.5e-4, "layer4": 5e-4, "fc": 1e-3}
 # Of 5 fine-tuning epochs stages thaw at 10, 30 and 60 %; the head trains from the first.
 FIRST_EPOCH = {"fc": 0, "layer4": 0, "layer3": 1, "layer2": 3}
 
+pytestmark = pytest.mark.usefixtures("measured")  # as a user's runs do
+
 
 def training_images(config: RunConfig, site: Path) -> tuple[Tensor, Tensor]:
     """All training images (N, 1, 32, 32) and labels (N,) of a site."""

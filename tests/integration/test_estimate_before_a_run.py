@@ -17,6 +17,8 @@ from shared.settings.config import RunConfig
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 
 def heard(simulate: Simulate, config: RunConfig) -> tuple[dict[str, Any], list[Event]]:
     events: list[Event] = []

@@ -217,7 +217,7 @@ def test_a_cohort_that_was_hidden_behind_a_total_does_not_follow_from_the_rest()
 
 
 def test_another_cut_of_a_column_is_not_shown_beside_the_first() -> None:
-    register, cohort = Register(), made("north", **{str(n): group(10, 10) for n in range(1, 5)})
+    register, cohort = Register(), made("north", 5, **{str(n): group(10, 10) for n in range(1, 5)})
     warned: list[str] = []
     with listening(lambda event: warned.append(getattr(event, "text", ""))):
         for edge, seen in ((3.0, True), (2.0, False), (3.0, True)):

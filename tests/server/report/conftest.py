@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from server.report.study.data import StudyReport
 from server.results.shown import Shown
@@ -238,6 +239,16 @@ def _record(
         wait_seconds=2.5,
         absent=("late",) if number == 1 else (),
     )
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages with empty plots, for tests that read their words and tables."""
+
+    def save(figure: Figure, buffer: Any, **_: Any) -> None:
+        buffer.write('<svg viewBox="0 0 1 1"></svg>')
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,9 @@ Tables = Callable[[Any], dict[str, list[list[str]]]]
 
 @pytest.fixture
 def tables_of(
-    read_page: Callable[[str], Any], tables: Tables
+    read_page: Callable[[str], Any], tables: Tables, undrawn: None
 ) -> Callable[..., dict[str, list[list[str]]]]:
+    """A page's tables; its drawings, which take most of the time, have nothing of them."""
     return lambda run, min_cell=5: tables(read_page(run_page(read_report(run, min_cell))))
 
 
