@@ -111,7 +111,7 @@ def _if_labels_twice(file: Path) -> str:
     if "[data.labels" not in file.read_text(encoding="utf-8-sig"):
         return ""
     return (
-        '. Beside [data.labels], the table of outcomes is named as table = "labels.csv" in [data]'
+        '. Beside [data.labels], [data] names the table of outcomes as table = "labels.csv"'
     )
 
 

@@ -20,6 +20,7 @@ from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums, PairedSums
 from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
+from shared.protocol.counts import counts_to_values
 from shared.protocol.describe import DescribeRequest, SiteDescription
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.protocol.graded import Graded
@@ -30,7 +31,6 @@ from shared.wire.arrays import to_record
 
 PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
 HISTOGRAM = Histogram.from_logits([-1.0, 1.0], [0, 1])
-CLASSES, LABELS = ClassCounts.empty(3, 3), LabelCounts.empty(2)
 GRADES = GradeCounts((1.0, 2.0), (0, 1), (1, 0))
 DELTA = to_record({"fc.bias": np.ones(1, np.float32)})
 SUMS = PairedSums(ClassSums(), ClassSums(), pooled_positives=1, pooled_negatives=1)
@@ -44,18 +44,13 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
         [TrainRequest("r1", "b", policy_for(RunConfig())(1, []), ("x",), DELTA).to_content()],
         [
             TrainReply(
-                "north", 1, "f", DELTA, 8, 7, 1, 0.5, counts, False, 1.0, 1.0, 0, 0
+                "north", 1, "f", DELTA, 8, 7, 1, 0.5, HISTOGRAM, False, 1.0, 1.0, 0, 0
             ).to_content()
-            for counts in (HISTOGRAM, CLASSES, LABELS)
         ],
     ),
     "evaluate": (
         [EvaluateRequest("r1", "b", "test", 1, ("head",), True, DELTA).to_content()],
-        [
-            EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content(),
-            EvaluateReply("north", CLASSES, True, 1.0).to_content(),
-            EvaluateReply("north", LABELS, True, 1.0).to_content(),
-        ],
+        [EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content()],
     ),
     "evaluate.compare": (
         [
@@ -95,6 +90,16 @@ def described(title: str) -> tuple[set[str], set[str]]:
 def test_the_page_names_every_field_of_a_message_and_no_other(title: str) -> None:
     requests, replies = MESSAGES[title]
     assert described(title) == (sent(requests), sent(replies))
+
+
+def test_the_page_names_what_other_outcomes_send_instead() -> None:
+    instead = {
+        f"metrics.{key}"
+        for counts in (ClassCounts.empty(3, 3), LabelCounts.empty(2))
+        for key in counts_to_values(counts)
+    }
+    text = PAGE.read_text(encoding="utf-8").split("\n### Other outcomes\n")[1].split("\n#")[0]
+    assert set(re.findall(r"`(metrics\.[a-z-]+)`", text)) == instead
 
 
 def test_the_page_describes_every_message_that_there_is() -> None:
