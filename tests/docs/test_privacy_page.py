@@ -32,7 +32,6 @@ from shared.wire.arrays import to_record
 
 PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
 HISTOGRAM = Histogram.from_logits([-1.0, 1.0], [0, 1])
-CLASSES, LABELS = ClassCounts.empty(3, 3), LabelCounts.empty(2)
 GRADES = GradeCounts((1.0, 2.0), (0, 1), (1, 0))
 DELTA = to_record({"fc.bias": np.ones(1, np.float32)})
 SUMS = PairedSums(ClassSums(), ClassSums(), pooled_positives=1, pooled_negatives=1)
@@ -46,18 +45,13 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
         [TrainRequest("r1", "b", plan_round(RunConfig(), 1), ("x",), DELTA).to_content()],
         [
             TrainReply(
-                "north", 1, "f", DELTA, 8, 7, 1, 0.5, counts, False, 1.0, 1.0, 0, 0
+                "north", 1, "f", DELTA, 8, 7, 1, 0.5, HISTOGRAM, False, 1.0, 1.0, 0, 0
             ).to_content()
-            for counts in (HISTOGRAM, CLASSES, LABELS)
         ],
     ),
     "evaluate": (
         [EvaluateRequest("r1", "b", "test", 1, ("head",), True, DELTA).to_content()],
-        [
-            EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content(),
-            EvaluateReply("north", CLASSES, True, 1.0).to_content(),
-            EvaluateReply("north", LABELS, True, 1.0).to_content(),
-        ],
+        [EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content()],
     ),
     "evaluate.candidates": (
         [
@@ -65,10 +59,7 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
                 "r1", "b", 1, ("head",), ("head",), (0.0, 1.0), DELTA, DELTA
             ).to_content()
         ],
-        [
-            CandidatesReply("north", (counts,) * 2, True, 1.0).to_content()
-            for counts in (HISTOGRAM, CLASSES, LABELS)
-        ],
+        [CandidatesReply("north", (HISTOGRAM,) * 2, True, 1.0).to_content()],
     ),
     "evaluate.compare": (
         [
