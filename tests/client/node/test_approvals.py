@@ -68,6 +68,8 @@ def test_another_setting_is_another_plan(data: st.DataObject) -> None:
         changed = data.draw(st.sampled_from(choices))
     elif isinstance(value, bool):
         changed = not value
+    elif field.name == "outcome":
+        changed = "labels: effusion"
     elif isinstance(value, str):
         changed = "0.5,0.6" if field.name in ("thaw_at", "rates") else "a" * 64
     elif isinstance(value, int):
