@@ -149,7 +149,8 @@ def test_a_federation(
         assert summary["site"]["north"]["classes"]["severe"]["support"] == 0
     # What only a finding has is not there, and nothing that shows a run stumbles over that.
     assert not (folder / "calibration.json").exists()
-    assert not (folder / "evaluation.json").exists()
+    splits = json.loads((folder / "evaluation.json").read_text())["cohorts"]["validation"]["splits"]
+    assert set(splits) <= {*CLASSES, *LABELS}
     _show(folder, json_output=False)
     printed = capsys.readouterr().out
     assert all(name in printed for name in parse_outcome(config.outcome).names)
