@@ -102,7 +102,10 @@ def _counted(config: RunConfig) -> str:
     if config.predicts == BINARY:
         return f"in {SCORE_BINS} bins of their score"
     if not config.predicts.exclusive:
-        return f"for each label, in {SCORE_BINS} bins of its score"
+        return (
+            f"for each label, in {SCORE_BINS} bins of its score, and for each two labels by what "
+            "they have of both, with sums of the scores' bins and of their products"
+        )
     return (
         f"in {SCORE_BINS} bins of each of their {config.outputs} scores, and by the class that is "
         "predicted, with sums of products of two scores' bins"

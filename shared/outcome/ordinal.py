@@ -101,4 +101,8 @@ def _cumulative(raw: Tensor) -> Tensor:
     import torch
     from torch.nn.functional import softplus
 
-    return torch.cat([raw[:, :1], raw[:, :1] - softplus(raw[:, 1:]).cumsum(dim=1)], dim=1)
+    lowered = [raw[:, 0]]
+    # One by one: a cumulative sum has no fixed order on a GPU.
+    for further in raw.unbind(dim=1)[1:]:
+        lowered.append(lowered[-1] - softplus(further))
+    return torch.stack(lowered, dim=1)

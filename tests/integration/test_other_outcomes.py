@@ -147,8 +147,7 @@ def test_a_federation(
     else:
         _check_classes(pooled, scores, np.array(truths)[:, 0], kind)
         assert summary["site"]["north"]["classes"]["severe"]["support"] == 0
-    # What only a finding has is not there, and nothing that shows a run stumbles over that.
-    assert not (folder / "calibration.json").exists()
+    assert not (folder / "calibration.json").exists()  # only a finding has it
     splits = json.loads((folder / "evaluation.json").read_text())["cohorts"]["validation"]["splits"]
     assert set(splits) <= {*CLASSES, *LABELS}
     _show(folder, json_output=False)
@@ -207,6 +206,7 @@ def stopping_after(round_number: int) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_a_run_of_classes_that_is_continued_has_the_same_bytes(
     other_sites: Callable[[str], list[Path]],
     federated: Callable[..., RunConfig],
