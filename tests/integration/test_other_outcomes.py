@@ -147,6 +147,9 @@ def test_a_federation(
     else:
         _check_classes(pooled, scores, np.array(truths)[:, 0], kind)
         assert summary["site"]["north"]["classes"]["severe"]["support"] == 0
+    assert not (folder / "calibration.json").exists()  # only a finding has it
+    splits = json.loads((folder / "evaluation.json").read_text())["cohorts"]["validation"]["splits"]
+    assert set(splits) <= {*CLASSES, *LABELS}
     _show(folder, json_output=False)
     printed = capsys.readouterr().out
     assert all(name in printed for name in parse_outcome(config.outcome).names)

@@ -14,6 +14,7 @@ from server.report.numbers import (
     listed,
     metric,
     metric_interval,
+    percent,
 )
 from server.report.sections.outcome import head, who
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
@@ -51,24 +52,24 @@ def _said(report: Report, metrics: ClassMetrics | LabelMetrics) -> str:
     kind = kind_of(report)
     task = {
         "classes": f"{in_words(len(names), 'class', 'classes')}{which}",
-        "ordinal": f"lower from higher grades, from {names[0]} to {names[-1]}",
+        "ordinal": f"lower from higher grades ({names[0]} to {names[-1]})",
         "labels": f"patients with each of {in_words(len(names), 'finding', 'findings')}{which} "
         "from those without it",
     }[kind]
-    area = f"mean AUROC {metric(metrics.auroc)}"
-    if metrics.auroc_ci95 is not None:
-        area += f", 95 % CI {metric_interval(metrics.auroc_ci95)}"
-    if not distinguishes(metrics.auroc_ci95):
-        return f"did not distinguish {task} ({area}; chance is 0.5)"
-    return f"distinguished {task} ({area}{_agreed(metrics, kind)})"
+    limits = metrics.auroc_ci95
+    area = metric(metrics.auroc)
+    area += f" (95 % CI {metric_interval(limits)}" if limits else " (no 95 % CI"
+    if not distinguishes(limits):
+        return f"did not distinguish {task}: its mean AUROC was {area}; chance is 0.5)"
+    return f"distinguished {task} with a mean AUROC of {area}){_agreed(metrics, kind)}"
 
 
 def _agreed(metrics: ClassMetrics | LabelMetrics, kind: str) -> str:
     if not isinstance(metrics, ClassMetrics) or metrics.accuracy is None:
         return ""
     if kind == "ordinal" and metrics.kappa_quadratic is not None:
-        return f"; quadratic weighted kappa {metric(metrics.kappa_quadratic)}"
-    return f"; it assigned {metrics.accuracy:.0%} to their class".replace("%", "\u00a0%")
+        return f"; its quadratic weighted kappa was {metric(metrics.kappa_quadratic)}"
+    return f" and assigned {percent(metrics.accuracy)} of the patients to their class"
 
 
 def _few(report: Report) -> str | None:

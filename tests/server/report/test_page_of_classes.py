@@ -110,7 +110,7 @@ def test_the_page_has_what_the_run_found(
     root = read_page(run_page(read_report(run)))
     kind, names = outcome.partition(":")[0], parse_outcome(outcome).names
     sentence = next(one.text for one in root.all("p") if "outcome" in one.attributes.values())
-    area, low = sentence.split("mean AUROC ")[1].split(", 95 % CI ")
+    area, low = sentence.split("mean AUROC of ")[1].split("(95 % CI ")
     assert number(area) == pytest.approx(pooled["auroc"], abs=5e-4)
     assert number(low) == pytest.approx(pooled["auroc_ci95"][0], abs=5e-4)
     assert "distinguished" in sentence
