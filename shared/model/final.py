@@ -35,7 +35,7 @@ def load_final_model(file: Path, backbone: str, outputs: int = 1) -> Network:
     number of outputs.
     """
     final = load_base(_File(backbone, str(file), outputs))
-    if final.unused_head:
+    if final.unused_head not in (0, outputs):
         raise WeightsError(
             f"{file} has a head of {final.unused_head} output(s) and the run's outcome needs "
             f"{outputs}; put back the file and the config.json that the run wrote."

@@ -108,7 +108,7 @@ def test_replies_hold_counts_and_nothing_of_a_patient(
     config = federated(sites=hard_sites, batch_norm="local")
     _, traffic = simulate_watched(config)
     allowed = {
-        "query": {"site": {"protocol", "name", "base", "images", "patients", "data"}},
+        "query": {"site": {"protocol", "name", "base", "images", "patients", "outcome", "data"}},
         "evaluate": {
             "report": {"protocol", "site", "suppress"},
             "metrics": {"positives", "negatives", "seconds"},

@@ -11,7 +11,7 @@ from client.exchange import place
 from client.handlers.candidates import candidates_on_site
 from client.workspace import Workspace, shared_model, training_samples
 from shared.errors import FedThawError, ProtocolError
-from shared.metrics.histogram import Histogram
+from shared.metrics.classes.kinds import Counts
 from shared.model.manifest import manifest_of_parts
 from shared.protocol.candidates import CandidatesRequest
 from shared.settings.config import RunConfig
@@ -56,7 +56,7 @@ def test_each_candidate_is_counted_as_if_it_were_the_model(
     reply = candidates_on_site(workspace, config, asked(workspace, config, start, end))
     model = shared_model(config.backbone, config.dropout, workspace.device)
     samples = training_samples(workspace, config).validation
-    found: list[Histogram] = []
+    found: list[Counts] = []
     for share in SHARES:
         zero = {name: np.zeros_like(array) for name, array in end.items()} | start
         place(workspace, model, {n: zero[n] + np.float32(share) * (end[n] - zero[n]) for n in end})

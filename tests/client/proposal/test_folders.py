@@ -12,10 +12,16 @@ import pytest
 from PIL import Image
 
 from client.proposal.folders import Folders, read_folders
-from client.settings import load_site
+from client.settings import SiteSettings, load_site
 from shared.errors import SiteError
+from shared.outcome.encoding import Encoding
 
 Here = Callable[..., tuple[int, str, str]]
+
+
+def values_of(settings: SiteSettings) -> tuple[tuple[str, ...], ...]:
+    assert isinstance(settings.encoding, Encoding)
+    return settings.encoding.values
 
 
 def fill(root: Path, *paths: str) -> Path:
@@ -52,7 +58,7 @@ def test_two_classes_with_a_pattern_can_be_trained_on(
     assert "1 image(s) lie in no folder of a class" in out
     settings = load_site(site)
     assert (settings.images, settings.patient, settings.image) == (two, "patient", "image")
-    assert set(settings.encoding.values) == {("negative",), ("positive",)}
+    assert set(values_of(settings)) == {("negative",), ("positive",)}
     assert {(r["patient"], r["image"], r["class"]) for r in rows(site / "labels.csv")} == {
         (path.name.partition("_")[0], f"{path.parent.name}/{path.name}", path.parent.name)
         for path in two.glob("*/*.png")
@@ -89,7 +95,7 @@ def test_more_classes_give_a_table_and_a_site_toml_where_it_is_said_which_is_pos
     code, out, _ = here("site", "new", site, "--from-folders", root, "--positive", "tb")
     assert (code, "All other values count as negative: " in out) == (0, True)
     assert {("tb",), ("viral", "normal")} == {
-        tuple(sorted(own, reverse=True)) for own in load_site(site).encoding.values
+        tuple(sorted(own, reverse=True)) for own in values_of(load_site(site))
     }
 
 

@@ -30,7 +30,7 @@ def test_json_has_what_can_be_set(here: Here) -> None:
 
 
 def test_people_read_the_same(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("COLUMNS", "900")
     lines = here("settings")[1].splitlines()
     for key, one in json.loads(here("settings", "--json")[1]).items():
         (line,) = [line for line in lines if line.split()[:1] == [key]]

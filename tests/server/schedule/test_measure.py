@@ -73,9 +73,6 @@ def test_a_unit_that_is_a_norm_alone_is_judged_by_what_it_has(backbone: str) -> 
 
 def test_the_log_loss_is_of_all_sites_patients() -> None:
     logits, labels = [-1.0, 0.5, 2.0, -3.0, 0.1], [0, 0, 1, 0, 1]
-    halves = [
-        Histogram.from_logits(logits[:2], labels[:2]), Histogram.from_logits(logits[2:], labels[2:])
-    ]  # fmt: skip
     exact = log_loss(labels, 1 / (1 + np.exp(-np.array(logits))))
-    assert pooled_log_loss(halves) == pytest.approx(exact, abs=0.01)
-    assert pooled_log_loss([]) is None
+    assert pooled_log_loss(Histogram.from_logits(logits, labels)) == pytest.approx(exact, abs=0.01)
+    assert pooled_log_loss(Histogram.empty()) is None
