@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md: its template, with tables made of shared/settings/fields.py."""
+"""Writes docs/configuration.md: its template, with tables made of the lists of settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.settings.setting import key_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = Path(__file__).with_name("configuration.md")
-SOURCE = ROOT / "shared" / "settings" / "fields.py"
+SOURCES = [ROOT / "shared" / "settings" / name for name in ("training_fields.py", "fields.py")]
 
 
 def page() -> str:
@@ -25,7 +25,8 @@ def page() -> str:
 def _groups() -> dict[str, list[str]]:
     """Title -> names of the settings under it: the comments of the class, in its order."""
     groups: dict[str, list[str]] = {}
-    for line in SOURCE.read_text(encoding="utf-8").splitlines():
+    lines = [line for file in SOURCES for line in file.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
         if title := re.match(r"    # (.+)$", line):
             groups[title[1]] = names = []
         elif name := re.match(r"    (\w+): \w+ = setting\(", line):
@@ -33,7 +34,7 @@ def _groups() -> dict[str, list[str]]:
     known = {item.name for item in dataclasses.fields(Settings)}
     listed = [name for names in groups.values() for name in names]
     if sorted(listed) != sorted(known):
-        raise SystemExit(f"{SOURCE}: not each setting stands under a comment.")
+        raise SystemExit("shared/settings/*fields.py: not each setting stands under a comment.")
     return groups
 
 

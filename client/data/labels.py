@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from client.data.discover import IMAGE_SUFFIXES
+from client.data.table.columns import found_instead, place_of
 from client.data.table.line import Line, Sheet, clean
 from client.data.table.read import read_sheet
 from client.data.table.workbook import ERROR
@@ -27,7 +27,6 @@ _IN_TENS = re.compile(r"[+-]?\d([.,]\d+)?E\+\d{2,3}", re.IGNORECASE)
 _EXCEL_ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!)")
 JOINED = " | "
 """Between the cells of several columns of an outcome, where they are shown."""
-_SHOWN_COLUMNS, _SHOWN_LETTERS = 30, 40
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def read_labels(settings: SiteSettings) -> LabelTable:
     """
     file, wanted, sheet = settings.labels, _wanted(settings), _read_sheet(settings)
     header = sheet.lines[0].cells
-    positions = {column: _position(file, column, header, wanted) for column in wanted}
+    positions = {column: place_of(file, column, header, wanted) for column in wanted}
     return _table(settings, positions, sheet)
 
 
@@ -105,9 +104,10 @@ def read_columns(
             if column in without:
                 continue
             raise SiteError(
-                f"{file} has no column '{column}' for subgroups; {_found(name, header, wanted)}"
+                f"{file} has no column '{column}' for subgroups; "
+                f"{found_instead(name, header, wanted)}"
             )
-        position = _position(file, name, header, wanted)
+        position = place_of(file, name, header, wanted)
         found[column] = {line.number: line.cell(position) for line in sheet.lines[1:]}
     return found
 
@@ -205,43 +205,6 @@ def _fault(settings: SiteSettings, positions: dict[str, int], line: Line) -> str
         if _EXCEL_ERROR.fullmatch(text):
             return f"in the column '{column}': {ERROR}"
     return None
-
-
-def _position(file: Path, column: str, header: Sequence[str], wanted: Sequence[str]) -> int:
-    match header.count(column):
-        case 1:
-            return header.index(column)
-        case 0 if not any(header):
-            raise SiteError(f"{file} is empty; it must have a row with the names of its columns.")
-        case 0:
-            raise SiteError(
-                f"{file} has no column '{column}'; {_found(column, header, wanted)} "
-                "Name the right one in [data] of site.toml."
-            )
-        case number:
-            raise SiteError(
-                f"{file} has {number} columns '{column}'; rename all but the one that counts."
-            )
-
-
-def _found(column: str, header: Sequence[str], wanted: Sequence[str]) -> str:
-    """What the first row has in its place.
-
-    Of a table without column names, that row is a patient's: it is quoted only where it holds a
-    wanted name, or a name so like the wanted one that it is meant for it.
-    """
-    folded = {name.casefold(): name for name in header if name}
-    near = difflib.get_close_matches(column.casefold(), folded, n=1, cutoff=0.75)
-    hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
-    names = [name for name in header if name]
-    if any(name in header for name in wanted):
-        shown = ", ".join(f"'{name[:_SHOWN_LETTERS]}'" for name in names[:_SHOWN_COLUMNS])
-        more = len(names) - _SHOWN_COLUMNS
-        return f"its columns are {shown}{f' and {more} more' if more > 0 else ''}.{hint}"
-    return (
-        "none of the columns that site.toml names is in its first row, which has "
-        f"{len(names)} cell(s) and may not be the row of column names.{hint}"
-    )
 
 
 def _number(text: str) -> float | None:

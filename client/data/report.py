@@ -13,12 +13,13 @@ from client.data.cohort import Cohort
 from client.data.counts import AdmissionCounts
 from client.data.discover import count_left_out
 from client.data.fates import OTHER, Covariates, Fates
-from client.data.findings import UNKNOWN, not_checked_of, problems_of, warnings_of
+from client.data.findings import UNKNOWN, not_checked_of, warnings_of
 from client.data.identity import coinciding, contradictions, differing_in_case, shared_patient_ids
 from client.data.image_file import ImageFile
 from client.data.labels import LabelTable
 from client.data.listing import Listed, listed_images, listed_rows
 from client.data.matching import Matching, Outcomes
+from client.data.problems import problems_of
 from client.imaging.subject import not_stated, other_than_frontal_chest
 from client.settings import SiteSettings
 from shared.metrics.grades import is_grade

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from client.data.split import split_patients
 from client.model.device import choose_device
 from client.settings import load_site
+from client.site_folders import site_folders
 from client.workspace import (
     Workspace,
     open_workspace,
     shared_model,
-    site_folders,
     training_samples,
 )
 from shared.errors import ConfigError, SiteError

@@ -10,7 +10,7 @@ from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from client.workspace import site_folders
+from client.site_folders import site_folders
 from server.simulation.grid import (
     CLIENT_FAILED,
     InProcessGrid,

@@ -1,0 +1,155 @@
+"""The list of the settings that say what a run trains, and how: network, schedule, optimisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.limits import ImageFit
+from shared.model.published import NAMED_WEIGHTS
+from shared.model.registry import BACKBONES
+from shared.settings.setting import setting
+from shared.settings.stage_values import DEFAULTS
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """By default the recipe of Goedicke-Fritz et al., arXiv:2507.12269."""
+
+    # model
+    backbone: str = setting("resnet50", "network", choices=tuple(BACKBONES))
+    weights: str = setting("xrv", f"{', '.join(NAMED_WEIGHTS)}, or a path to .safetensors / .pt")
+    weights_sha256: str = setting("", "SHA-256 that the weights file must have; empty: any")
+    image_size: int = setting(512, "side of the square input, pixels", minimum=32, maximum=4096)
+    image_fit: str = setting(
+        "pad",
+        "how a radiograph becomes square: pad with black, crop the centre, or stretch",
+        choices=tuple(map(str, ImageFit)),
+    )
+    dropout: float = setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)
+
+    # a teacher
+    teacher: str = setting(
+        "",
+        "folder of a finished run whose model teaches this one at each site, on its own images; "
+        "empty: none",
+    )
+    teacher_sha256: str = setting(
+        "", "SHA-256 of its model.safetensors; empty: taken from that folder"
+    )
+    teacher_share: float = setting(
+        0.5, "share of the loss that is the distance to the teacher", minimum=0.0, maximum=1.0
+    )
+    teacher_temperature: float = setting(
+        2.0, "what both logits are divided by in that distance", minimum=0.1, maximum=100.0
+    )
+
+    # schedule
+    schedule: str = setting(
+        "progressive",
+        "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
+        "head alone; dual, for backbone=tiny: train two branches in the probe rounds, one on the "
+        "images and one on augmented versions, then thaw stage by stage; dynamics: the coordinator "
+        "chooses the units of each round by what training has shown so far; logistic: the "
+        "baseline, in one round and without training, the mean of the sites' logistic regressions "
+        "on the base's features",
+        choices=("progressive", "full", "probe", "dual", "dynamics", "logistic"),
+    )
+    select: str = setting(
+        "distance",
+        "schedule=dynamics: which units train beside the head. distance: those whose weights "
+        "changed most when they last trained (SlimFit); coherence: those on whose updates the "
+        "sites agreed most; round-robin: those that have waited longest; random: drawn by the seed",
+        choices=("distance", "coherence", "round-robin", "random"),
+    )
+    freeze_rate: float = setting(
+        0.8,
+        "schedule=dynamics: share of the units between the first one and the head that stay frozen "
+        "in a round",
+        minimum=0.0,
+        maximum=0.99,
+    )
+    round_budget: float = setting(
+        1.0,
+        "schedule=dynamics: largest share of the network's weights, in bytes, that may train in a "
+        "round, and so be sent by a site; the head always trains",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
+    probe_rounds: int = setting(
+        10,
+        "rounds of the head alone before them (schedule=dual: of its branches)",
+        minimum=0,
+        maximum=100_000,
+    )
+    local_epochs: int = setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
+    thaw_at: str = setting(
+        DEFAULTS["thaw-at"],
+        "shares of the fine-tuning rounds after which the stages before the head thaw, the last "
+        "first; or by name (STAGE=SHARE,STAGE=SHARE): a stage that is not named stays frozen",
+    )
+
+    # the model at the end
+    end: str = setting(
+        "last",
+        "which model a run ends with. last: that of the last round; average: the mean of the last "
+        "rounds' models (SWA); guarded: a point on the way from the probe's last model to that "
+        "mean (WiSE-FT), which the sites' validation patients choose",
+        choices=("last", "average", "guarded"),
+    )
+    average_share: float = setting(
+        0.25,
+        "share of the fine-tuning rounds, the last ones, whose models are averaged, with "
+        "end=average and end=guarded",
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+    # optimisation at the sites
+    optimizer: str = setting("adamw", "adamw or plain sgd", choices=("adamw", "sgd"))
+    lr_probe: float = setting(
+        1e-3, "learning rate of the head in probe rounds", minimum=0.0, maximum=10.0
+    )
+    lr_head: float = setting(1e-3, "maximum learning rate of the head", minimum=0.0, maximum=10.0)
+    rates: str = setting(
+        DEFAULTS["rates"],
+        "maximum learning rates of the stages before the head, the last first; or by name "
+        "(STAGE=RATE,STAGE=RATE): a stage without one uses that of the nearest later stage, "
+        "towards the head",
+    )
+    rate_policy: str = setting(
+        "one-cycle",
+        "one-cycle over all fine-tuning rounds, or constant at the maximum",
+        choices=("one-cycle", "constant"),
+    )
+    weight_decay: float = setting(1e-4, "weight decay of the backbone", minimum=0.0, maximum=1.0)
+    weight_decay_head: float = setting(1e-5, "weight decay of the head", minimum=0.0, maximum=1.0)
+    logistic_c: float = setting(
+        1.0,
+        "with schedule=logistic: the inverse of the L2 penalty, scikit-learn's C; smaller is "
+        "stricter",
+        minimum=1e-6,
+        maximum=1e6,
+    )
+    batch_size: int = setting(8, "images a step", minimum=1, maximum=100_000)
+    sampling: str = setting(
+        "balanced",
+        "balanced draws both classes equally often, shuffle takes each image once",
+        choices=("balanced", "shuffle"),
+    )
+    augmentation: str = setting(
+        "recipe",
+        "recipe: rotation up to 5 degrees, horizontal flip, resized crop, blur, random masking; "
+        "affine: rotation up to 10 degrees, zoom, shear, shift and contrast, no flip; shift: "
+        "horizontal flip and shift; none: images as they are",
+        choices=("recipe", "affine", "shift", "none"),
+    )
+    cutmix_probability: float = setting(
+        0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0
+    )
+    cutmix_alpha: float = setting(1.0, "CutMix's Beta(alpha, alpha)", minimum=1e-3, maximum=100.0)
+    batch_norm: str = setting(
+        "average",
+        "BatchNorm statistics of thawed stages: averaged, kept local (FedBN), or frozen",
+        choices=("average", "local", "frozen"),
+    )
