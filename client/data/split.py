@@ -32,11 +32,12 @@ def split_patients(cohort: Cohort, fraction: float, seed: int, folds: Folds = Fo
     """Hold out a fold, then put `fraction` of each class's other patients into validation.
 
     Each class of which there are two patients has at least one on either side; a single one is
-    trained on. Patients are ordered by a hash of seed, site and patient, so a patient who joins
-    later moves the others by no more than the change of the quota; of several labels, as long as
-    none becomes rarer than another by it. Over the folds of one seed every patient is held out
-    once. Raises SiteError where a class that the outcome needs at each site has fewer than two
-    patients left to train and to validate on, or where all classes have.
+    trained on, unless another of the patient's labels puts it into validation. Patients are ordered
+    by a hash of seed, site and patient, so a patient who joins later moves the others by no more
+    than the change of the quota; of several labels, as long as none becomes rarer than another by
+    it. Over the folds of one seed every patient is held out once. Raises SiteError where a class
+    that the outcome needs at each site has fewer than two patients left to train and to validate
+    on, or where all classes have.
     """
     labels = cohort.patients()
     test = held_out_patients(cohort, seed, folds)

@@ -17,7 +17,9 @@ def strata_of(
 
     In the order of the classes where these exclude each other, so that both lists are the same;
     else the rarest first: splitting the few patients with a rare label first leaves enough of them
-    on either side (Sechidis et al., ECML PKDD 2011). Every patient is in one of the second lists.
+    on either side (Sechidis et al., ECML PKDD 2011). A class of one patient, who cannot be split,
+    comes last, so that no other class lacks that patient. Every patient is in one of the second
+    lists.
     """
     members = {
         one: [patient for patient, label in labels.items() if outcome.holds(label, one)]
@@ -25,7 +27,7 @@ def strata_of(
     }
     order = list(members)
     if not outcome.exclusive:
-        order.sort(key=lambda one: len(members[one]))
+        order.sort(key=lambda one: (len(members[one]) < 2, len(members[one])))
     taken: set[str] = set()
     strata = []
     for one in order:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from client.data.blocks import deal_blocks
@@ -58,6 +58,7 @@ def test_a_class_that_a_site_has_once_is_trained_on_and_one_that_it_lacks_is_no_
 
 
 @settings(max_examples=60, deadline=None)
+@example([1, 8, 9, 20], 0.1, 0)  # two have a label in common, and each another one alone
 @given(
     st.lists(st.integers(1, MOST), min_size=4, max_size=40),
     st.sampled_from([0.1, 0.2, 0.5]),
