@@ -348,7 +348,8 @@ def test_helpers_end_with_the_process_that_they_belong_to(
     os.killpg(process.pid, ending)  # as a terminal does with Ctrl-C: to the whole group
     _, err = process.communicate(timeout=120)
     assert all_end(helpers)
-    assert err.count("Traceback") == err.count("KeyboardInterrupt") == (ending == signal.SIGINT)
+    # Its own alone, which may come while it handles another exception: pathlib does so.
+    assert err.count("KeyboardInterrupt") == ("Traceback" in err) == (ending == signal.SIGINT)
 
 
 def test_nothing_of_a_crash_reaches_the_terminal(
