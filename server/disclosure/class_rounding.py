@@ -119,7 +119,7 @@ def _with_interval(
 def _in_steps(
     confusion: tuple[tuple[int, ...], ...] | None,
 ) -> tuple[tuple[int, ...], ...] | None:
-    """Each cell down to a multiple of `MIN_CELL`: few patients are none."""
+    """Each cell down to a multiple of `MIN_CELL`: few patients are shown as none."""
     if confusion is None:
         return None
     return tuple(tuple(cell // MIN_CELL * MIN_CELL for cell in row) for row in confusion)

@@ -184,6 +184,26 @@ def _admit(
         site = SiteDescription.from_content(reply.content)
     except ProtocolError as error:
         return _Refusal(f"{registered or f'Node {node}'} is refused: {error}.", str(error))
+    if (refusal := _disagreement(site, registered, base, outcome)) is not None:
+        return refusal
+    try:
+        require_plausible_site(site)
+    except ProtocolError as error:
+        return _Refusal(f"Site {site.name} is refused: {error}.", f"it is refused: {error}")
+    for namesake in [n for n, other in roster.sites.items() if other.name == site.name]:
+        if namesake in nodes:
+            why = f"'{site.name}'; rename one of them in its site.toml ([site] name)."
+            return _Refusal(f"Two sites are called {why}", f"it is one of two called {why}")
+        # A client that was restarted comes back as another node.
+        del roster.sites[namesake]
+    roster.sites[node] = site
+    return None
+
+
+def _disagreement(
+    site: SiteDescription, registered: str | None, base: str, outcome: str
+) -> _Refusal | None:
+    """Why a site cannot take part that says another name, outcome or base than the run has."""
     if registered is not None and site.name != registered:
         why = (
             f"calls itself '{site.name}'; its "
@@ -205,17 +225,6 @@ def _admit(
             "or correct weights in [compute] of its site.toml."
         )
         return _Refusal(f"Site {site.name} {why}", f"it {why}")
-    try:
-        require_plausible_site(site)
-    except ProtocolError as error:
-        return _Refusal(f"Site {site.name} is refused: {error}.", f"it is refused: {error}")
-    for namesake in [n for n, other in roster.sites.items() if other.name == site.name]:
-        if namesake in nodes:
-            why = f"'{site.name}'; rename one of them in its site.toml ([site] name)."
-            return _Refusal(f"Two sites are called {why}", f"it is one of two called {why}")
-        # A client that was restarted comes back as another node.
-        del roster.sites[namesake]
-    roster.sites[node] = site
     return None
 
 

@@ -64,15 +64,12 @@ def build_summary(
     and evaluate are summed over the sites; wait is what the coordinator waited for replies. With
     `quick` it says that it was a quick look.
     """
-    sites = [site for record in rounds for site in record.sites.values()]
     more: dict[str, Any] = {"quick_look": True} if quick else {}
     if final.test is not None:
         by_site = {name: dict(values) for name, values in sorted(final.test.sites.items())}
         more["test"] = {"pooled": dict(final.test.pooled), "site": by_site}
     if final.covariates:
         more["covariate"] = {cohort: dict(own) for cohort, own in final.covariates.items()}
-    ending = final.ending or Ending((0, 0))
-    after = final.seconds + ending.seconds
     if final.ending is not None:
         more["end"] = final.ending.to_json()
     return {
@@ -84,6 +81,16 @@ def build_summary(
         "site": {name: dict(values) for name, values in sorted(final.sites.items())},
         "missing": dict(final.missing),
         **more,
+        **_cost(rounds, final),
+    }
+
+
+def _cost(rounds: Sequence[RoundRecord], final: FinalEvaluation) -> dict[str, Any]:
+    """Bytes, seconds and memory of the rounds and of what came after them."""
+    sites = [site for record in rounds for site in record.sites.values()]
+    ending = final.ending or Ending((0, 0))
+    after = final.seconds + ending.seconds
+    return {
         "bytes": {
             "down": sum(record.bytes_down for record in rounds)
             + final.bytes_down

@@ -27,7 +27,7 @@ def with_activations(flat: Mapping[str, object]) -> dict[str, object]:
 
 
 def check_recompute(value: object) -> bool:
-    """The value of `recompute`; ConfigError where it is another one than true or false."""
+    """The value of `recompute`; ConfigError where it is neither true nor false."""
     if not isinstance(value, bool):
         raise ConfigError(f"recompute is {value!r}; it must be true or false.")
     return value

@@ -16,7 +16,7 @@ from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.results.signals import UnitSignals
 
 _LEVELS = 5
-"""Shades of a colour; more could not be told apart."""
+"""Shades of a colour; more could not be distinguished."""
 _RULES = {
     "distance": "the units whose weights changed most when they last trained (SlimFit); those that "
     "have not trained yet come first.",
