@@ -108,7 +108,7 @@ def _draw(
 
 
 def _chosen(cohort: ClassCohort) -> Mapping[str, Histogram]:
-    """Those that are drawn: where there are too many to distinguish, those with the most patients."""
+    """Those that are drawn: of too many to distinguish, those with the most patients."""
     held = {name: split for name, split in cohort.splits.items() if min(split.totals) > 0}
     largest = sorted(held, key=lambda name: -held[name].total_positives)[:DRAWN]
     return {name: split for name, split in held.items() if name in largest}

@@ -82,7 +82,7 @@ def test_a_logistic_regression_in_words() -> None:
     assert "schedules is progressive, full, probe" in plan_in_words(config, Policy())[-1]
 
 
-def test_branches_and_a_teacher_are_told() -> None:
+def test_branches_and_a_teacher_in_words() -> None:
     digest = "c1" * 32
     config = RunConfig(
         backbone="tiny", schedule="dual", probe_rounds=2, rounds=1, teacher="/at/the/coordinator",
