@@ -15,7 +15,7 @@ from pathlib import Path
 from server.run.failure import clear_failure, read_failure
 from server.run.folder import open_run
 from server.run.ledger import read_rounds
-from server.simulation.superlink import CONNECTION, flwr, superlink
+from server.simulation.superlink import CONNECTION, LOG, flwr, superlink
 from server.terminal.progress import reporting
 from shared.deployment.proxies import dropped_proxies
 from shared.errors import ConfigError, FedThawError, RunError, UserError
@@ -123,7 +123,7 @@ def _conclude(place: Path, folder: Path, status: str) -> None:
     if status != "finished:completed":
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "flower.log"
-        log.write_bytes((place / "superlink.log").read_bytes())
+        log.write_bytes((place / LOG).read_bytes())
         raise RunError(
             f"Flower's engine ended the run ({status}); its log is {log}. What was done so far is "
             "kept; continue with --resume."

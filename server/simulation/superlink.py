@@ -20,20 +20,39 @@ from shared.plain import one_line
 CONNECTION = "simulation"
 START_SECONDS = 60.0
 END_SECONDS = 30.0
+ATTEMPTS = 5
+LOG = "superlink.log"
+_PORT_TAKEN = "address already in use"
 
 
 @contextmanager
 def superlink(place: Path) -> Iterator[dict[str, str]]:
     """A SuperLink on a free loopback port; yields the environment of its clients."""
-    port = _free_port()
     home = place / "home"
     home.mkdir()
+    for attempt in range(1, ATTEMPTS + 1):
+        port = _free_port()
+        environment = _configure(home, port)
+        with _started(place, environment, port) as process:
+            try:
+                _wait_for_port(process, port, place)
+            except RunError:
+                # Between the look for a free port and its use, another program can take it.
+                if attempt == ATTEMPTS or _PORT_TAKEN not in _log_of(place):
+                    raise
+                continue
+            yield environment
+            return
+
+
+def _configure(home: Path, port: int) -> dict[str, str]:
+    """Write the file of Flower's command for this port; the environment that goes with it."""
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n'
         f'address = "127.0.0.1:{port}"\ninsecure = true\n',
         encoding="utf-8",
     )
-    environment = (
+    return (
         os.environ
         | past_the_proxy("127.0.0.1", os.environ)
         | {
@@ -45,10 +64,17 @@ def superlink(place: Path) -> Iterator[dict[str, str]]:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         }
     )
+
+
+@contextmanager
+def _started(
+    place: Path, environment: dict[str, str], port: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The guard with its SuperLink; both have ended after the block."""
     command = [_program("flower-superlink"), "--simulation", "--insecure", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--disable-runtime-dependency-installation"]
-    guard = [sys.executable, "-m", "server.simulation.guard", str(home)]
-    with (place / "superlink.log").open("wb") as log:
+    guard = [sys.executable, "-m", "server.simulation.guard", environment["FLWR_HOME"]]
+    with (place / LOG).open("wb") as log:
         process = subprocess.Popen(
             guard + command,
             cwd=place / "empty",
@@ -59,8 +85,7 @@ def superlink(place: Path) -> Iterator[dict[str, str]]:
             start_new_session=True,
         )
         try:
-            _wait_for_port(process, port, place)
-            yield environment
+            yield process
         finally:
             _end(process)
 
@@ -102,8 +127,12 @@ def _wait_for_port(process: subprocess.Popen[bytes], port: int, place: Path) -> 
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.2)
-    said = (place / "superlink.log").read_text(encoding="utf-8", errors="replace")
-    raise RunError(f"Flower's SuperLink did not start on port {port} ({_last_line(said)}).")
+    said = _last_line(_log_of(place))
+    raise RunError(f"Flower's SuperLink did not start on port {port} ({said}).")
+
+
+def _log_of(place: Path) -> str:
+    return (place / LOG).read_text(encoding="utf-8", errors="replace")
 
 
 def _last_line(said: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.simulation.superlink import CONNECTION, flwr, superlink
+from server.simulation.superlink import CONNECTION, _free_port, flwr, superlink
 from shared.errors import RunError
 
 
@@ -48,3 +48,17 @@ def test_one_that_does_not_start_is_told_with_its_last_words(
     monkeypatch.setattr("server.simulation.superlink._program", lambda _name: str(program))
     with pytest.raises(RunError, match=r"did not start on port \d+ \(the port is cursed\)"):
         superlink(tmp_path).__enter__()
+
+
+def test_a_port_that_another_program_took_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    # Bound but not listening, as an outgoing connection is: nobody answers there.
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        drawn = [held.getsockname()[1], _free_port()]
+        monkeypatch.setattr("server.simulation.superlink._free_port", lambda: drawn.pop(0))
+        with superlink(tmp_path) as environment:
+            assert flwr(tmp_path, environment, "list", "--format", "json")["runs"] == []
+    assert drawn == []
