@@ -6,22 +6,25 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
-from torch import Tensor
 
 from shared.deployment.proxies import dropped_proxies
 from shared.errors import ConfigError, WeightsError
 from shared.model.backbone import Backbone
-from shared.model.checkpoints import read_torch_checkpoint
 from shared.model.published import Published, cache_folder
 from shared.model.registry import BACKBONES
 from shared.storage.digest import file_sha256
 from shared.storage.files import write_atomically
 
+# PyTorch is imported once a file has come: one that is here is found without it.
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Progress = Callable[[int, int | None], None]
 """Called with the bytes received so far and the size of the file, None where unknown."""
-Reader = Callable[[Path], Mapping[str, Tensor]]
+Reader = Callable[[Path], Mapping[str, "Tensor"]]
 """Reads a checkpoint, or raises WeightsError."""
 
 TIMEOUT = 30.0
@@ -51,13 +54,14 @@ def fetch(
     published: Published,
     sha256: str = "",
     on_progress: Progress | None = None,
-    read: Reader = read_torch_checkpoint,
+    read: Reader | None = None,
 ) -> Path:
     """The path of a published checkpoint on this machine; downloaded once where it is missing.
 
     The publisher's own cache is looked at first, then `cache_folder()`. `sha256` (64 digits, or
     empty for any) and the digits in the file's name are checked; a download that does not pass,
-    or that `read` refuses, is not kept. WeightsError says what to do by hand.
+    or that `read` (by default any file of `torch.save`) refuses, is not kept. WeightsError says
+    what to do by hand.
     """
     path = in_place(published)
     if path is None:
@@ -70,8 +74,7 @@ def fetch_for(
     weights: str, backbone: Backbone, sha256: str = "", on_progress: Progress | None = None
 ) -> Path:
     """`fetch` of the checkpoint that a backbone has under this name; ConfigError without one."""
-    read = backbone.read or read_torch_checkpoint
-    return fetch(published_weights(weights, backbone), sha256, on_progress, read)
+    return fetch(published_weights(weights, backbone), sha256, on_progress, backbone.read)
 
 
 def in_place(published: Published) -> Path | None:
@@ -99,7 +102,7 @@ def require_sha256(path: Path, expected: str, name: str) -> str:
 
 
 def _download(
-    published: Published, sha256: str, on_progress: Progress | None, read: Reader
+    published: Published, sha256: str, on_progress: Progress | None, read: Reader | None
 ) -> Path:
     target = cache_folder() / published.file
     mirror = os.environ.get(MIRROR_VARIABLE)
@@ -110,7 +113,7 @@ def _download(
         expected = sha256 or published.sha256_prefix
         require_sha256(temporary, expected, f"What {url} sent (not kept as {target})")
         try:
-            read(temporary)
+            (read or _torch_reader())(temporary)
         except WeightsError as error:
             raise ValueError("what came is no weights file, perhaps a proxy's notice") from error
 
@@ -127,6 +130,12 @@ def _download(
             f"with --quick does).{''.join(f' {sentence}' for sentence in dropped_proxies())}"
         ) from error
     return target
+
+
+def _torch_reader() -> Reader:
+    from shared.model.checkpoints import read_torch_checkpoint
+
+    return read_torch_checkpoint
 
 
 def _receive(url: str, path: Path, on_progress: Progress | None) -> None:

@@ -92,7 +92,7 @@ def encode(
         return tensor, received if received is None else np.subtract(wanted, received, out=received)
 
     names = [spec.name for spec in manifest]
-    packed = dict(zip(names, map_tensors(pack, manifest), strict=True))
+    packed = dict(zip(names, map_tensors(pack, manifest, _values(manifest)), strict=True))
     lost = {name: left for name, (_, left) in packed.items() if left is not None}
     return Encoded(ArrayRecord({name: tensor for name, (tensor, _) in packed.items()}), lost)
 
@@ -112,7 +112,12 @@ def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
         _check_values(spec.name, array)
         return array
 
-    return dict(zip(expected, map_tensors(unpack, expected.values()), strict=True))
+    values = map_tensors(unpack, expected.values(), _values(manifest))
+    return dict(zip(expected, values, strict=True))
+
+
+def _values(manifest: Manifest) -> int:
+    return sum(math.prod(spec.shape) for spec in manifest)
 
 
 def _check_values(name: str, array: NDArray[np.float32]) -> None:
