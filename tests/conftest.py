@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import json
@@ -68,11 +69,37 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+        # As it was, for libraries that complain at the process's end of what is never freed; not
+        # before, since pytest collects twice in its last moments.
+        atexit.register(gc.unfreeze)
 
 
-def pytest_sessionfinish() -> None:
-    """As it was: libraries that end with the process complain of what is never freed."""
-    gc.unfreeze()
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each of xdist's workers begin with what takes long: none does at the end, alone.
+
+    A worker is given a part of the list, and later takes from the ends of others' parts.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    total, long = len(items), sorted(filter(_is_long, items), key=_limit, reverse=True)
+    rest = [item for item in items if not _is_long(item)]
+    items.clear()
+    for number in range(workers):
+        own = long[number::workers]
+        more = max(0, (total - len(items)) // (workers - number) - len(own))
+        items += own + rest[:more]
+        del rest[:more]
+    items += rest
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None or "processes" in item.path.parts
+
+
+def _limit(item: pytest.Item) -> float:
+    """Seconds; those that may take longest do."""
+    marked = item.get_closest_marker("timeout")
+    return float(marked.args[0]) if marked is not None else 0.0
 
 
 @pytest.fixture
