@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PROGRAMS = sorted(
     path.stem
@@ -35,6 +37,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_each_program_says_what_its_options_do() -> None:
     """All in one process: each of them imports what trains."""
     assert {"recipe", "memory", "gpu", "aggregation"} <= set(PROGRAMS)

@@ -196,21 +196,24 @@ def test_json_is_all_that_is_printed(
     assert set(evaluation["cohorts"][0]["metrics_at_0.5"]) == set(summary["pooled"])
 
 
-def test_piped_output_is_plain_lines(tmp_path: Path, write_site: Callable[..., Path]) -> None:
+@pytest.mark.usefixtures("measured")
+def test_piped_output_is_plain_lines(
+    tmp_path: Path, write_site: Callable[..., Path], here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = write_site(tmp_path, "north", 12, policy="")
-    done = subprocess.run(
-        [FEDTHAW, "simulate", str(site), *TINY, "--set", "probe-rounds=1", "--out", "run"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert ESCAPE not in done.stdout + done.stderr
-    assert "\r" not in done.stdout + done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert not sys.stderr.isatty()
+    code, out, err = here("simulate", site, *TINY, "--set", "probe-rounds=1", "--out", "run")
+    assert code == 0
+    assert ESCAPE not in out + err
+    assert "\r" not in out + err
     # What the rules of a deployed site would refuse is one line a site.
-    note, begun, estimate, *rounds = done.stderr.splitlines()
+    note, begun, estimate, *rounds = err.splitlines()
     assert note.startswith("north: Deployed, this site would refuse the run: least-training-")
     assert re.fullmatch(rf"Run \S+ begins: 2 rounds with north\. Folder: {tmp_path}/run", begun)
     assert estimate.startswith("Estimate: about ")
     assert [line.partition(":")[0] for line in rounds] == ["Round 1/2", "Round 2/2"]
-    assert done.stdout.splitlines()[-1].endswith(f"Run folder: {tmp_path}/run")
+    assert out.splitlines()[-1].endswith(f"Run folder: {tmp_path}/run")
 
 
 def test_a_reader_that_leaves_early_is_no_fault() -> None:

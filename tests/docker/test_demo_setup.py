@@ -48,6 +48,7 @@ def _kept(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in files}
 
 
+@pytest.mark.slow
 def test_the_demo_is_ready_after_it_and_a_second_time_changes_nothing(
     setup: Setup, tmp_path: Path, here: Here
 ) -> None:

@@ -389,7 +389,13 @@ def test_files_of_a_study(
     (root / "arms.toml").write_text(ARMS, encoding="utf-8")
     commands = [with_settings(command) for command in STUDY_COMMANDS]
     words = [str(word).replace("{}", str(root)) for word in commands[1]]
-    assert run_command(cli.app, words) == 0, capsys.readouterr().err
+
+    def in_this_process(_: object, words: Sequence[str]) -> None:
+        assert run_command(cli.app, ["simulate", *words]) == 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr("server.study.cells.simulate_apart", in_this_process)
+        assert run_command(cli.app, words) == 0, capsys.readouterr().err
 
     def not_again(*given: Any) -> None:
         raise RunError("This run would be done again.")

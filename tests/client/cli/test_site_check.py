@@ -33,19 +33,18 @@ def test_a_folder_that_is_none_is_refused_before_anything_heavy_is_loaded(
     assert done.stderr.startswith("fedthaw: ")
 
 
-def test_names_that_are_no_text_on_a_strict_terminal(tmp_path: Path, write_site: WriteSite) -> None:
+def test_names_that_are_no_text_on_a_strict_terminal(
+    tmp_path: Path, write_site: WriteSite, here: Here
+) -> None:
     site = write_site(tmp_path, "north", 12)
     stray = os.path.join(os.fsencode(site), b"images", b"M\xfcll\x1b[31m.png")
     Path(os.fsdecode(stray)).write_bytes(b"garbage")
-    done = subprocess.run(
-        [Path(sys.executable).parent / "fedthaw", "site", "check", site, "--image-size", "32",
-         "--list"],
-        capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
-    )  # fmt: skip
-    said = done.stdout.decode("utf-8")
-    assert "image M\\xfcll\\x1b[31m.png: not a DICOM, PNG or JPEG file" in said
-    assert "\x1b" not in said
-    assert done.stderr == b""
+    assert (sys.stdout.encoding.lower(), sys.stdout.errors) == ("utf-8", "strict")
+    code, out, err = here("site", "check", site, "--image-size", 32, "--list")
+    assert code == 0
+    assert "image M\\xfcll\\x1b[31m.png: not a DICOM, PNG or JPEG file" in out
+    assert "\x1b" not in out
+    assert err == ""
 
 
 def test_what_is_listed_in_json(tmp_path: Path, write_site: WriteSite, here: Here) -> None:

@@ -57,11 +57,11 @@ def reply_bytes(reply: Any) -> Any:
 def test_each_purpose_is_measured_once_and_later_rounds_compute_nothing_frozen(
     requests: SimpleNamespace, open_site: OpenSite, calls: Counter[str]
 ) -> None:
-    workspace, config = open_site(probe_rounds=4, local_epochs=9)
+    workspace, config = open_site(probe_rounds=2, local_epochs=9)
     requests.train(workspace, config, 1)
     assert calls["measured"] == 2
     after_first = calls["prefix"]
-    for number in (2, 3, 4, 5, 6, 7, 8):  # all boundaries' features were computed at once
+    for number in (2, 3, 4, 5, 6):  # all boundaries' features were computed at once
         requests.train(workspace, config, number)
         requests.evaluate(workspace, config, "validation", after=number)
     assert calls == {"measured": 2, "prefix": after_first}
@@ -70,7 +70,7 @@ def test_each_purpose_is_measured_once_and_later_rounds_compute_nothing_frozen(
 def test_rounds_that_augment_anew_keep_nothing_to_train_from(
     requests: SimpleNamespace, open_site: OpenSite, calls: Counter[str]
 ) -> None:
-    workspace, config = open_site(local_epochs=30)
+    workspace, config = open_site(local_epochs=9)
     requests.train(workspace, config, 3)
     decided = {k.boundary for k in workspace.feature_decisions if k.storage == "float16"}
     assert decided == set()
@@ -80,7 +80,7 @@ def test_rounds_that_augment_anew_keep_nothing_to_train_from(
 def test_a_site_that_joins_late_or_is_started_again(
     requests: SimpleNamespace, open_site: OpenSite, calls: Counter[str]
 ) -> None:
-    workspace, config = open_site(local_epochs=30, augmentation="none")
+    workspace, config = open_site(local_epochs=9, augmentation="none")
     late = requests.train(workspace, config, 3)
     assert calls["measured"] == 2
     decided = {k.boundary for k in workspace.feature_decisions if k.storage == "float16"}
@@ -96,7 +96,7 @@ def test_a_round_is_the_same_kept_or_computed(
     requests: SimpleNamespace, open_site: OpenSite, calls: Counter[str], number: int
 ) -> None:
     """With an owner who allows no space, one who does, and with all of it lost in between."""
-    workspace, config = open_site(local_epochs=30)
+    workspace, config = open_site(local_epochs=9)
     store = workspace.parts[0].features
     store.limit = 0
     computed = reply_bytes(requests.train(workspace, config, number))
@@ -163,7 +163,7 @@ def test_a_stage_that_is_not_the_bases_is_no_key_to_features(
 def test_the_owner_sees_how_the_computing_goes(
     requests: SimpleNamespace, open_site: OpenSite, calls: Counter[str]
 ) -> None:
-    workspace, config = open_site(local_epochs=30)
+    workspace, config = open_site(local_epochs=9)
     events: list[Event] = []
     with listening(events.append):
         requests.train(workspace, config, 1)
@@ -180,7 +180,7 @@ def test_a_disk_that_is_full_is_a_note_and_the_round_goes_on(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    workspace, config = open_site(local_epochs=30)
+    workspace, config = open_site(local_epochs=9)
     computed = reply_bytes(requests.train(workspace, config, 1))
     shutil.rmtree(folder_of(workspace))
     monkeypatch.setattr("client.features.store.write_kept", full)

@@ -137,6 +137,7 @@ def test_a_server_that_is_not_there_is_told_once(
     assert said.text.startswith("MLflow is off for the rest of this run: ")
 
 
+@pytest.mark.slow
 def test_the_coordinator_imports_neither_before_it_is_wanted() -> None:
     program = (
         "import sys\nimport server.app, server.cli.simulate, server.cli.submit, server.cli.run\n"

@@ -287,7 +287,10 @@ def test_the_base_of_a_run_does_not_change(
         run(resume=True)
 
 
-def test_two_coordinators_do_not_share_a_folder(run: Run, tmp_path: Path) -> None:
+def test_two_coordinators_do_not_share_a_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.run.folder.PATIENCE_SECONDS", 0.5)
     with pytest.raises(KeyboardInterrupt):
         run(at=interrupt(2))
     with (

@@ -9,7 +9,6 @@ import pytest
 from shared.wire import parallel
 from shared.wire.parallel import FEW_VALUES, map_tensors
 
-
 MANY = FEW_VALUES + 1
 
 
