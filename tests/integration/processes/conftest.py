@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -137,6 +138,31 @@ def two_sites(tmp_path: Path, write_site: Callable[..., Path]) -> tuple[Path, Pa
     """Folders of two sites, `north` and `east`, of this test alone."""
     parent = tmp_path / "sites"
     return write_site(parent, "north", 12, seed=1), write_site(parent, "east", 12, seed=2)
+
+
+@pytest.fixture(scope="session")
+def kept_sites(
+    tmp_path_factory: pytest.TempPathFactory, write_site: Callable[..., Path]
+) -> tuple[Path, Path]:
+    """As `two_sites`, for tests that do not change them."""
+    parent = tmp_path_factory.mktemp("sites")
+    return write_site(parent, "north", 12, seed=1), write_site(parent, "east", 12, seed=2)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, kept_sites: tuple[Path, Path],
+    tiny: Callable[..., list[str]], model_of: Callable[[Path], str],
+) -> Callable[..., str]:  # fmt: skip
+    """The model of a run of these sites, of so many rounds, that nothing has disturbed."""
+
+    @functools.cache
+    def simulate(rounds: int = 3) -> str:
+        run = tmp_path_factory.mktemp("undisturbed") / "run"
+        assert cli.run(cli.app, tiny(*kept_sites, out=run, rounds=rounds)) == 0
+        return model_of(run)
+
+    return simulate
 
 
 @pytest.fixture(scope="session")

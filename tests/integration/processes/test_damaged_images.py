@@ -104,6 +104,7 @@ def make_site(tmp_path: Path, write_site: Callable[..., Path]) -> Callable[..., 
     return make
 
 
+@pytest.mark.slow
 def test_one_complete_report(make_site: Any, fedthaw: Any) -> None:
     site, good, bad = make_site("north")
     outcome = fedthaw.run("site", "check", site, "--image-size", 32, "--json")
