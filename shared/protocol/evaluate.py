@@ -59,7 +59,7 @@ class Nearer:
     @classmethod
     def in_content(cls, content: RecordDict, backbone: Backbone) -> Nearer | None:
         """Read it where it is there; ProtocolError where it breaks the contract."""
-        if _NEARER not in content:
+        if _NEARER not in content and _START not in content:
             return None
         record = settings_in(content, _NEARER)
         if (share := real(record, "share")) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -20,7 +21,7 @@ from shared.protocol.records import (
 from shared.wire.packing import pack
 
 _RECORD, _DELTA, _LACKING = "model", "delta", "lacking"
-_DIGEST = len("sha256:") + 64
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class SentModel:
         changed, entire = (read_parts(record, key, backbone) for key in ("changed", "whole"))
         digests = texts(record, "digests")
         units = backbone.units_of(thawed)
-        if len(digests) != len(units) or any(len(one) != _DIGEST for one in digests):
+        if len(digests) != len(units) or not all(map(_DIGEST.fullmatch, digests)):
             raise ProtocolError("the model has not one digest for each unit that may have changed")
         sent = [*backbone.units_of(changed), *backbone.units_of(entire)]
         if len(set(sent)) != len(sent) or not units.issuperset(sent):

@@ -60,16 +60,15 @@ def test_the_model_is_nearly_that_of_float32_after_few_rounds_and_after_many(
         assert 0 < off < bound * learnt
 
 
-def test_bytes_shrink_and_the_final_model_travels_in_full(
+def test_bytes_shrink_and_the_final_model_travels_as_the_rounds_do(
     federated: MakeConfig, simulate_watched: Callable[..., Any]
 ) -> None:
     moved = []
     for update_dtype in ("float32", *LOSSY):
         config = federated(update_dtype, update_dtype=update_dtype)
         _, traffic = simulate_watched(config)
-        for messages in traffic.of("train"):
+        for messages in (*traffic.of("train"), traffic.of("evaluate")[0]):
             assert formats(messages) == {"float32", update_dtype}
-        assert formats(traffic.of("evaluate")[0]) == {"float32"}
         last = read_rounds(Path(config.out) / "ledger.jsonl")[-1]
         moved.append((last.bytes_down, last.bytes_up))
     # The smallest network is half vectors and small matrices, and a reply has its counts.
@@ -82,7 +81,7 @@ def test_bytes_shrink_and_the_final_model_travels_in_full(
 def test_the_same_seed_gives_the_same_bytes(
     three_sites: tuple[Path, ...], federated: MakeConfig, simulate: Simulate, update_dtype: str
 ) -> None:
-    """Of the model, and of the checkpoint with its feedback."""
+    """Of the model, and of the checkpoint with what the sites have."""
     first = federated("first", update_dtype=update_dtype)
     second = federated("second", sites=three_sites[::-1], update_dtype=update_dtype)
     for config in (first, second):
@@ -92,17 +91,19 @@ def test_the_same_seed_gives_the_same_bytes(
     checkpoint, other = load_checkpoint(one, 4), load_checkpoint(two, 4)
     assert checkpoint is not None
     assert other is not None
-    assert checkpoint.feedback.keys() == other.feedback.keys() != set()
-    for key, value in checkpoint.feedback.items():
-        assert value.tobytes() == other.feedback[key].tobytes()
+    assert checkpoint.received.keys() == other.received.keys() != set()
+    for key, value in checkpoint.received.items():
+        assert value.tobytes() == other.received[key].tobytes()
 
 
-def test_with_float32_no_feedback_is_kept(federated: MakeConfig, simulate: Simulate) -> None:
+def test_with_float32_the_checkpoint_has_the_model_once(
+    federated: MakeConfig, simulate: Simulate
+) -> None:
     config = federated(update_dtype="float32")
     simulate(config)
     checkpoint = load_checkpoint(Path(config.out), 4)
     assert checkpoint is not None
-    assert checkpoint.feedback == {}
+    assert checkpoint.received == {}
 
 
 @pytest.mark.parametrize("update_dtype", LOSSY)

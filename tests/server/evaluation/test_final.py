@@ -115,7 +115,7 @@ def test_a_silent_site_of_the_final_evaluation(
     federation = make_federation(grid, min_sites=2, round_timeout=1)
     wait_for_sites(federation)
     grid.silent = frozenset({1003})
-    final = evaluate_final(federation, delta, 5)
+    final = evaluate_final(federation, FinalModel(delta), 5)
     assert final.missing == {"south": "no reply within 1 s"}
     assert sorted(final.sites) == ["east", "north"]
 

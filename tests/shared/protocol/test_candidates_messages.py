@@ -30,9 +30,9 @@ REQUEST = CandidatesRequest(
     start=to_record({"fc.bias": np.zeros(1, np.float32)}),
     model=SentModel(
         5,
-        ("head",),
-        ("sha256:" + 64 * "a",),
-        (),
+        ("layer4", "head"),
+        ("sha256:" + 64 * "a", "sha256:" + 64 * "b"),
+        ("layer4",),
         ("head",),
         to_record({"fc.bias": np.ones(1, np.float32)}),
     ),

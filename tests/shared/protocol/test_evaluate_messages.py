@@ -34,7 +34,7 @@ MODEL = SentModel(
     thawed=("layer4", "head"),
     digests=("sha256:" + 64 * "a", "sha256:" + 64 * "b"),
     changed=("head",),
-    whole=(),
+    whole=("layer4",),
     delta=to_record({"fc.bias": np.ones(1, np.float32)}),
 )
 REQUEST = EvaluateRequest(
@@ -95,7 +95,11 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
     ("changed", "sentence"),
     [
         ({"scope": "training"}, "the scope is 'training', neither validation, test nor all"),
-        ({"thawed": ("layer9",)}, "thawed names \\['layer9'\\]: Unknown"),
+        (
+            {"model": dataclasses.replace(MODEL, thawed=("layer9",))},
+            "thawed names \\['layer9'\\]: Unknown",
+        ),
+        ({"nearer": Nearer(1.5, ("head",), to_record({}))}, "'share' is 1.5, above 1"),
         ({"run": "../../home"}, "'run' is no plain name"),
     ],
 )
