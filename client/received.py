@@ -37,7 +37,7 @@ def received_delta(model: Network, config: RunConfig, sent: SentModel, before: S
     held = {name: value.numpy() for name, value in before.received.items()}
     manifests = [
         manifest_of_parts(model, parts, config.batch_norm, dtype)
-        for parts, dtype in ((sent.changed, config.sent_dtype), (sent.whole, "float32"))
+        for parts, dtype in ((sent.changed, config.update_dtype), (sent.whole, "float32"))
     ]
     delta = _held(model, config, sent, held) | _arrived(sent, held, *manifests)
     found = delta_digests(model, sent.thawed, config.batch_norm, delta)

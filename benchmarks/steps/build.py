@@ -23,7 +23,6 @@ from shared.settings.overrides import parse_overrides
 from shared.settings.parse import parse_run_config
 from shared.settings.schedule import Plan, maximum_rate
 
-
 _LIFE = ExitStack()
 """Contexts for as long as the process lives: it measures nothing else."""
 

@@ -101,7 +101,7 @@ class Downlink:
         parts = backbone.parts_of(fresh)
         increments, brought = encode_increments(
             select(reference, delta, parts), self.received,
-            reference.specs(parts, config.sent_dtype), config.update_steps,
+            reference.specs(parts, config.update_dtype), config.update_steps,
         )  # fmt: skip
         after = select(reference, {**delta, **self.received}, thawed) | brought
         unknown = fresh | {unit for unit in units if unit not in self.digests}
@@ -123,7 +123,7 @@ class Downlink:
         self, sending: Sending, config: RunConfig, sites: Iterable[str], trained: Collection[Part]
     ) -> None:
         """These sites have answered it; the units that they trained are other ones now."""
-        specs = sending.reference.specs(sending.thawed, config.sent_dtype)
+        specs = sending.reference.specs(sending.thawed, config.update_dtype)
         lossy = {spec.name for spec in specs if codec_of(spec.format).lossy}
         self.received |= {name: sending.after[name] for name in lossy}
         self.digests |= sending.digests

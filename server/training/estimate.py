@@ -38,10 +38,10 @@ def expected_bytes(
     for number in range(after_round + 1, total_rounds(config) + 1):
         # A request brings what the round before has changed.
         trained = plan_round(config, number).trainable
-        for parts in (changed, trained):
-            message += _size(reference.specs(parts, config.sent_dtype), config.update_steps)
+        for parts, dtype in ((changed, config.update_dtype), (trained, config.sent_dtype)):
+            message += _size(reference.specs(parts, dtype), config.update_steps)
         changed = trained
-    message += _size(reference.specs(changed, config.sent_dtype), config.update_steps)
+    message += _size(reference.specs(changed, config.update_dtype), config.update_steps)
     if probe_round(config) is not None:
         probed = reference.specs(probe_parts(config), config.update_dtype)
         message += 2 * _size(probed, config.update_steps)
