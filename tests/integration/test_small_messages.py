@@ -12,11 +12,15 @@ from flwr.app import Message
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from client.train.state import NOTHING, SiteState, load_state
 from client.train.trainer import train_round
 from server.run.checkpoint import load_checkpoint
 from server.run.ledger import read_rounds
+from shared.model.resnet import MICRO
+from shared.protocol.sent_model import LackingReply, SentModel
 from shared.settings.config import RunConfig
 from shared.wire.packing import read_index
+from shared.wire.size import serialized_size
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]
@@ -125,3 +129,31 @@ def test_a_site_joins_in_the_last_round(
     }  # fmt: skip
     # All have evaluated the same model: it is one that they all could rebuild.
     assert last.refused == {}
+
+
+def test_a_site_without_its_memory_trains_from_the_same_model(
+    federated: MakeConfig, simulate_watched: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """East's cache is empty in round 3, once: it says so, and gets all of it in float32."""
+
+    def emptied(folder: Path, before_round: int) -> SiteState:
+        lost = folder.name == "east" and before_round == 3
+        return NOTHING if lost else load_state(folder, before_round)
+
+    monkeypatch.setattr("client.handlers.train.load_state", emptied)
+    config = federated(update_dtype="int8")
+    _, traffic = simulate_watched(config)
+    requests, replies = traffic.of("train")
+    models = [SentModel.from_content(one.content, MICRO) for one in requests]
+    (again,) = [model for model in models if model.whole]
+    assert again.number == 3
+    assert len(requests) == 3 * 4 + 1
+    (lacking,) = [r.content for r in replies if LackingReply.is_in(r.content)]
+    assert LackingReply.from_content(lacking, MICRO) == LackingReply("east", again.whole)
+    records = read_rounds(Path(config.out) / "ledger.jsonl")
+    assert [dict(record.refused) for record in records] == [{}] * 4
+    assert [record.sites["east"].continued_from for record in records] == [0, 1, 0, 3]
+    # A digest that all sites sent proves that they trained from the same.
+    assert all(len(record.sites) == 3 for record in records)
+    sizes = [serialized_size(one.content) for one in requests]
+    assert sum(sizes) == sum(record.bytes_down for record in records)
