@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from client.data.dataset import Sample
 from client.evaluate import score_samples
@@ -66,7 +67,8 @@ def evaluate_on_site(
     elif workspace.scores_wanted is not None:
         leave_scores(workspace.scores_wanted, workspace.parts, scores)
     if request.final:
-        forget_moments(folder, state)
+        # Under the round that it is of: where the evaluation is asked for again, it is that one's.
+        forget_moments(folder, replace(state, round=min(state.round, request.after_round)))
     elif request.scope != "all":
         remember_received(folder, request.model.number, state, federated)
     counts = workspace.outcome.count(scores)

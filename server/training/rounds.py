@@ -63,7 +63,8 @@ def run_round(
             emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
             if len(asked) > config.retries:
                 raise RunError(_too_few(plan, config, asked[-1]))
-    federation.downlink.sent(sending, config, asked[-1].replies, plan.trainable)
+    answered: set[str] = set().union(*(one.answered for one in asked))
+    federation.downlink.sent(sending, config, answered, plan.trainable)
     seconds = time.monotonic() - started
     return delta | aggregate, record_of(federation, plan, asked, seconds)
 
@@ -106,6 +107,7 @@ def _ask(
         result.wait_seconds = time.monotonic() - started
         # The whole model would have come back from the same sites, so replies count as messages.
         result.messages += len(result.replies)
+        result.answered = set(result.replies)
         _apply(federation, intake, result)
         diverged = {name: result.refused[name] for name in result.diverged}
         require_usable_weights(diverged, len(sites), plan.round - 1)
