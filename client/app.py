@@ -19,6 +19,7 @@ from client.handlers.describe import describe_site
 from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
 from client.mods import MODS
+from client.received import LackingError
 from client.workspace import Workspace, open_workspace
 from shared.errors import FedThawError
 from shared.protocol.candidates import CandidatesRequest
@@ -27,6 +28,7 @@ from shared.protocol.describe import MESSAGE_TYPE as DESCRIBE_TYPE
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.replies import DIVERGED, FAILED, UNEXPECTED, reader_owns_the_site
+from shared.protocol.sent_model import LackingReply
 from shared.protocol.train import TrainRequest
 from shared.settings.config import RunConfig
 from shared.settings.parse import parse_run_config
@@ -126,7 +128,7 @@ def _answer(
     try:
         config = parse_run_config(context.run_config)
         workspace = open_workspace(context.node_config, config, refresh=refresh)
-        reply = Message(work(workspace, config), reply_to=message)
+        reply = Message(_content(work, workspace, config), reply_to=message)
         if refresh:
             no_complaint(site)
         return reply
@@ -155,6 +157,15 @@ def _answer(
         )
     except Exception as error:
         return _unexpected(message, site, error)
+
+
+def _content(
+    work: Callable[[Workspace, RunConfig], RecordDict], workspace: Workspace, config: RunConfig
+) -> RecordDict:
+    try:
+        return work(workspace, config)
+    except LackingError as error:
+        return LackingReply(workspace.name, error.units).to_content()
 
 
 def _unexpected(message: Message, site: str, error: Exception) -> Message:

@@ -9,7 +9,7 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor
 
-from client.workspace import Workspace, shared_model
+from client.workspace import Workspace, network_of
 from shared.errors import FedThawError, ProtocolError
 from shared.model.backbone import Part
 from shared.model.exchanged import batch_norm_statistics
@@ -18,7 +18,7 @@ from shared.model.network import Network
 from shared.settings.config import RunConfig
 from shared.update.chain import send
 from shared.update.step import Passage
-from shared.wire.arrays import Arrays, Manifest, TensorSpec, from_record
+from shared.wire.arrays import Arrays, Manifest, TensorSpec
 
 
 def rebuild_model(
@@ -26,19 +26,16 @@ def rebuild_model(
     config: RunConfig,
     *,
     base: str,
-    thawed: Collection[Part],
-    delta: ArrayRecord,
+    delta: Arrays,
     statistics: Mapping[str, Tensor],
-    update_dtype: str = "float32",
 ) -> Network:
     """The coordinator's model: base plus delta, with the BatchNorm statistics that stay here.
 
-    Raises ProtocolError where the coordinator's base is another one or the delta does not fit.
+    Raises ProtocolError where the coordinator's base is another one.
     """
     require_base(workspace, base)
-    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
-    arrays = from_record(delta, manifest_of_parts(model, thawed, config.batch_norm, update_dtype))
-    place(workspace, model, arrays)
+    model = network_of(workspace, config)
+    place(workspace, model, delta)
     tensors = model.state_dict()
     for name, value in statistics.items():
         tensors[name].copy_(value)
@@ -85,6 +82,11 @@ def snapshot(model: Network, keys: Sequence[str]) -> dict[str, Tensor]:
     return {key: state[key].detach().cpu().clone() for key in keys}
 
 
+def as_tensors(arrays: Arrays) -> dict[str, Tensor]:
+    """The same memory as PyTorch's tensors."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
 def difference(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> Arrays:
     """What training changed."""
     return {key: (after[key] - before[key]).numpy() for key in before}
@@ -111,8 +113,7 @@ def update_to_send(
     """The update as it travels, and what its steps keep, as `state` is of the round before."""
     before = {part: {n: v.numpy() for n, v in held.items()} for part, held in state.items()}
     record, kept = send(delta, manifest, before, passage)
-    after = {part: {n: torch.from_numpy(a) for n, a in held.items()} for part, held in kept.items()}
-    return record, after
+    return record, {part: as_tensors(held) for part, held in kept.items()}
 
 
 def local_statistics(

@@ -9,7 +9,9 @@ from client.handlers.check import check_run
 from client.handlers.evaluate import evaluate_here, must_suppress
 from client.handlers.features import evaluation_features
 from client.model.frozen import base_units
-from client.workspace import Workspace, shared_model, training_samples
+from client.received import received_delta, remember_received
+from client.train.state import load_state
+from client.workspace import Workspace, network_of, training_samples
 from shared.errors import ProtocolError
 from shared.metrics.classes.kinds import Counts
 from shared.model.between import between
@@ -18,7 +20,8 @@ from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.settings.config import RunConfig
 from shared.settings.ending import SHARES, probe_parts, probe_round
 from shared.settings.schedule import stages_ever_thawed, total_rounds
-from shared.wire.arrays import Arrays, from_record
+from shared.wire.arrays import Arrays
+from shared.wire.increments import apply_increments
 
 
 def candidates_on_site(
@@ -33,15 +36,16 @@ def candidates_on_site(
     _require_implied(config, request)
     require_base(workspace, request.base)
     started = time.monotonic()
-    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
-    start, end = (
-        from_record(record, manifest_of_parts(model, parts, config.batch_norm, config.update_dtype))
-        for record, parts in ((request.start, request.probed), (request.delta, request.thawed))
-    )
+    network, folder = network_of(workspace, config), workspace.state_folder(request.run)
+    manifest = manifest_of_parts(network, request.probed, config.batch_norm, config.update_dtype)
+    before = load_state(folder, request.model.number)
+    start = apply_increments(request.start, {}, manifest)
+    end = received_delta(network, config, request.model, before)
     found = tuple(
         _counted(workspace, config, between(start, end, share), request.after_round)
         for share in request.shares
     )
+    remember_received(folder, request.model.number, before, end)
     return CandidatesReply(
         site=workspace.name,
         counts=found,
@@ -51,7 +55,7 @@ def candidates_on_site(
 
 
 def _counted(workspace: Workspace, config: RunConfig, delta: Arrays, after_round: int) -> Counts:
-    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
+    model = network_of(workspace, config)
     samples = training_samples(workspace, config).validation
     place(workspace, model, delta)
     untouched = base_units(model, workspace.base)
@@ -63,6 +67,6 @@ def _require_implied(config: RunConfig, request: CandidatesRequest) -> None:
     """ProtocolError unless the settings, which the owner approved, imply just this question."""
     last = total_rounds(config)
     implied = (last, probe_parts(config), stages_ever_thawed(config, last), SHARES)
-    asked = (request.after_round, request.probed, request.thawed, request.shares)
+    asked = (request.after_round, request.probed, request.model.thawed, request.shares)
     if probe_round(config) is None or asked != implied:
         raise ProtocolError("the candidates asked about are not those of the run's settings")

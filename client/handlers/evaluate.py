@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from client.data.dataset import Sample
 from client.evaluate import score_samples
@@ -14,15 +15,20 @@ from client.handlers.features import evaluation_features
 from client.model.frozen import base_units
 from client.own_scores import leave_scores
 from client.part import tell_owner
+from client.received import received_delta, remember_received
 from client.scores import KeptScore, count_graded, keep_scores, scores_file
 from client.train.state import forget_moments, load_state
-from client.workspace import Workspace, training_samples
+from client.workspace import Workspace, network_of, training_samples
 from shared.errors import SiteError
 from shared.metrics.classes.kinds import Counts, patients_by_class
+from shared.model.between import between
+from shared.model.manifest import manifest_of_parts
 from shared.model.network import Network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 from shared.run.events import SiteBusy, StepDone, emit
 from shared.settings.config import RunConfig
+from shared.wire.arrays import Arrays
+from shared.wire.increments import apply_increments
 
 
 def evaluate_on_site(
@@ -39,13 +45,13 @@ def evaluate_on_site(
     started = time.monotonic()
     folder = workspace.state_folder(request.run)
     samples = _samples(workspace, config, request.scope)
-    state = load_state(folder, request.after_round + 1)
+    state = load_state(folder, request.model.number)
+    federated = received_delta(network_of(workspace, config), config, request.model, state)
     model = rebuild_model(
         workspace,
         config,
         base=request.base,
-        thawed=request.thawed,
-        delta=request.delta,
+        delta=evaluated_delta(workspace, config, request, federated),
         statistics=state.statistics,
     )
     kept = None
@@ -61,7 +67,10 @@ def evaluate_on_site(
     elif workspace.scores_wanted is not None:
         leave_scores(workspace.scores_wanted, workspace.parts, scores)
     if request.final:
-        forget_moments(folder, state)
+        # Under the round that it is of: where the evaluation is asked for again, it is that one's.
+        forget_moments(folder, replace(state, round=min(state.round, request.after_round)))
+    elif request.scope != "all":
+        remember_received(folder, request.model.number, state, federated)
     counts = workspace.outcome.count(scores)
     return EvaluateReply(
         site=workspace.name,
@@ -70,6 +79,18 @@ def evaluate_on_site(
         seconds=time.monotonic() - started,
         graded=graded,
     )
+
+
+def evaluated_delta(
+    workspace: Workspace, config: RunConfig, request: EvaluateRequest, federated: Arrays
+) -> Arrays:
+    """What the message asks about: the model received, or one nearer to another model."""
+    if request.nearer is None:
+        return federated
+    network, parts = network_of(workspace, config), request.nearer.probed
+    manifest = manifest_of_parts(network, parts, config.batch_norm, config.update_dtype)
+    start = apply_increments(request.nearer.start, {}, manifest)
+    return between(start, federated, request.nearer.share)
 
 
 def evaluate_here(

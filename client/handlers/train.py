@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from client.data.dataset import Sample, batch_positions
 from client.exchange import (
     agreed_manifest,
+    as_tensors,
     difference,
     local_statistics,
     rebuild_model,
@@ -22,10 +24,11 @@ from client.handlers.evaluate import evaluate_here, must_suppress
 from client.handlers.features import base_features, evaluation_features, training_features
 from client.model.device import peak_memory
 from client.model.frozen import base_units, digest_of_frozen
+from client.received import received_delta
 from client.train.logistic import fit_head
 from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
-from client.workspace import Workspace, teacher_of, training_samples
+from client.workspace import Workspace, network_of, teacher_of, training_samples
 from shared.errors import FedThawError
 from shared.model.backbone import Part
 from shared.model.exchanged import batch_norm_statistics
@@ -48,7 +51,10 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     plan, folder = request.plan, workspace.state_folder(request.run)
     samples = training_samples(workspace, config)
     before = load_state(folder, plan.round)
-    model = _received_model(workspace, config, request, before)
+    federated = received_delta(network_of(workspace, config), config, request.model, before)
+    model = rebuild_model(
+        workspace, config, base=request.base, delta=federated, statistics=before.statistics
+    )
     manifest = agreed_manifest(model, config, plan.trainable, request.expects)
     keys = tuple(spec.name for spec in manifest)
     untouched = base_units(model, workspace.base)
@@ -70,7 +76,8 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     require_finite(delta, plan.round)
     passage = Passage(config, request.run, plan.round, workspace.name, batch_norm_statistics(model))
     sent, update = update_to_send(delta, manifest, before.update, passage)
-    save_state(folder, _state_after(model, config, plan, before, trained, update))
+    after = _state_after(model, config, plan, before, trained, update)
+    save_state(folder, replace(after, received=as_tensors(federated)))
     done = time.monotonic()
     return TrainReply(
         site=workspace.name,
@@ -87,21 +94,6 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         evaluate_seconds=evaluated - started,
         peak_memory=peak_memory(workspace.device),
         continued_from=before.round if before.phase == plan.phase else 0,
-    )
-
-
-def _received_model(
-    workspace: Workspace, config: RunConfig, request: TrainRequest, before: SiteState
-) -> Network:
-    """The federation's model of this round, with this site's own statistics where it keeps them."""
-    return rebuild_model(
-        workspace,
-        config,
-        base=request.base,
-        thawed=request.plan.thawed,
-        delta=request.delta,
-        statistics=before.statistics,
-        update_dtype=config.update_dtype,
     )
 
 

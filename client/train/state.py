@@ -1,4 +1,5 @@
-"""What a site remembers from round to round: moments, local statistics, and what it owes.
+"""What a site remembers from round to round: the model it received, moments, local statistics, and
+what it owes.
 
 One file a round in the site's cache, `rounds/<run>/<site>/0007.safetensors`. A round goes on from
 the newest state before it, so a round that is asked twice, or a coordinator that went back to its
@@ -40,6 +41,8 @@ class SiteState:
     update: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     """What the steps of the updates keep (`shared/update`), by the name of each one's state: as
     `residual`, what the dtype lost of those sent so far, which goes into the next one."""
+    received: Mapping[str, Tensor] = field(default_factory=dict)
+    """The federation's model that the round began with, as weights minus base."""
 
 
 NOTHING = SiteState(round=0, phase="", optimizer={}, statistics={})
@@ -61,7 +64,12 @@ def save_state(folder: Path, state: SiteState) -> None:
 
     Raises SiteError where the cache cannot be written.
     """
-    parts = {"optimizer": state.optimizer, "statistics": state.statistics, **state.update}
+    parts = {
+        "optimizer": state.optimizer,
+        "statistics": state.statistics,
+        "received": state.received,
+        **state.update,
+    }
     tensors = {
         f"{part}/{key}": value.numpy()
         for part, held in parts.items()
@@ -91,7 +99,7 @@ def forget_moments(folder: Path, state: SiteState) -> None:
     """
     if state.statistics:
         try:
-            save_state(folder, replace(state, optimizer={}, update={}))
+            save_state(folder, replace(state, optimizer={}, update={}, received={}))
         except SiteError:
             return
     for round_number, path in _states(folder).items():
@@ -141,12 +149,13 @@ def _read(path: Path, round_number: int) -> SiteState:
             for key in file.keys()  # noqa: SIM118 (no mapping)
         }
         phase = (file.metadata() or {}).get("phase", "")
-    parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "statistics": {}}
+    parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "statistics": {}, "received": {}}
     for key, value in tensors.items():
         part, _, name = key.partition("/")
         parts.setdefault(part, {})[name] = value
     optimizer, statistics = parts.pop("optimizer"), parts.pop("statistics")
-    return SiteState(round_number, phase, optimizer, statistics, parts)
+    received = parts.pop("received")
+    return SiteState(round_number, phase, optimizer, statistics, parts, received)
 
 
 def _prune(folder: Path, coming: int) -> Path | None:

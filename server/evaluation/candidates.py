@@ -1,19 +1,21 @@
 """Candidates for the final model at the sites' validation patients, and the choice of one.
 
 The candidates lie on the straight line between two models, so these two are sent once, in the
-dtype of the rounds; counts come back. Which is chosen depends on the sums over all sites alone.
+dtype of the rounds, and the second only as far as it has changed; counts come back. Which is chosen
+depends on the sums over all sites alone.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from flwr.app import RecordDict
 
 from server.evaluation.everybody import Ask, ask_everybody
+from server.evaluation.final_model import FinalModel, point
 from server.federation.context import Federation
-from server.federation.global_model import select
 from server.federation.plausible import require_plausible_evaluation
 from server.federation.replies import require_name
 from server.results.ending import CandidateResult, Choice, Ending
@@ -22,9 +24,9 @@ from shared.metrics.log_loss import LogLoss, log_loss
 from shared.outcome.counts import summed_counts
 from shared.protocol.candidates import MESSAGE_TYPE, CandidatesReply, CandidatesRequest
 from shared.protocol.describe import SiteDescription
-from shared.settings.ending import SHARES, averaged_rounds, probe_parts
-from shared.settings.schedule import stages_ever_thawed
-from shared.wire.arrays import Arrays, encode
+from shared.protocol.sent_model import SentModel
+from shared.settings.ending import SHARES, averaged_rounds
+from shared.wire.arrays import Arrays
 
 
 def choose_candidate(
@@ -34,13 +36,24 @@ def choose_candidate(
     rounds: int,
     probe_round: int,
     expected: Collection[str] = (),
-) -> Ending:
+) -> tuple[Ending, FinalModel]:
     """Which point between the probe's last model and the end the sites' patients choose.
 
     Those that answer decide; raises as `ask_everybody`.
     """
     started = time.monotonic()
-    content = _request(federation, start, end, rounds).to_content()
+    ends = point(federation, start)
+
+    def question(sent: SentModel) -> RecordDict:
+        return CandidatesRequest(
+            run=federation.run,
+            base=federation.reference.base.digest,
+            after_round=rounds,
+            probed=ends.probed,
+            shares=SHARES,
+            start=ends.start,
+            model=sent,
+        ).to_content()
 
     def read(site: SiteDescription, content: RecordDict) -> CandidatesReply:
         reply = CandidatesReply.from_content(content, len(SHARES), federation.config.predicts)
@@ -49,7 +62,8 @@ def choose_candidate(
         return reply
 
     done, without = "evaluated the candidates", "the choice of the final model"
-    ask = Ask(content, MESSAGE_TYPE, "candidates", rounds, read, done, without)
+    sending = FinalModel(end).sending(federation, rounds)
+    ask = Ask(sending, question, MESSAGE_TYPE, "candidates", rounds, read, done, without)
     answers = ask_everybody(federation, ask, expected)
     averaged = averaged_rounds(federation.config)
     replies = dict(sorted(answers.replies.items()))
@@ -65,7 +79,7 @@ def choose_candidate(
         sites=tuple(replies),
         missing=answers.missing,
     )
-    return Ending(
+    ending = Ending(
         averaged=(averaged[0], averaged[-1]),
         choice=choice,
         bytes_down=answers.bytes_down,
@@ -73,6 +87,7 @@ def choose_candidate(
         seconds=time.monotonic() - started,
         evaluate_seconds=sum(reply.seconds for reply in replies.values()),
     )
+    return ending, FinalModel(end, replace(ends, share=choice.share))
 
 
 HALF_WAY = 0.5
@@ -92,25 +107,6 @@ def chosen(losses: Sequence[LogLoss | None], shares: Sequence[float] = SHARES) -
     best, _ = min(known, key=lambda one: one[0].mean)
     within = [share for loss, share in known if loss.mean <= best.mean + best.error]
     return min(within, key=lambda share: (abs(share - HALF_WAY), -share))
-
-
-def _request(federation: Federation, start: Arrays, end: Arrays, rounds: int) -> CandidatesRequest:
-    config, reference = federation.config, federation.reference
-    probed, thawed = probe_parts(config), stages_ever_thawed(config, rounds)
-    first, last = (
-        encode(select(reference, delta, parts), reference.specs(parts, config.update_dtype)).record
-        for delta, parts in ((start, probed), (end, thawed))
-    )
-    return CandidatesRequest(
-        run=federation.run,
-        base=reference.base.digest,
-        after_round=rounds,
-        probed=probed,
-        thawed=thawed,
-        shares=SHARES,
-        start=first,
-        delta=last,
-    )
 
 
 def shown_candidates(

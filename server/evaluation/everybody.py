@@ -10,12 +10,14 @@ from flwr.app import RecordDict
 
 from server.federation.asking import Problem
 from server.federation.context import Federation
+from server.federation.delivery import Delivery
+from server.federation.downlink import Sending
 from server.federation.quorum import wait_for_sites
 from server.federation.replies import list_problems, require_usable_weights
 from shared.errors import RunError
 from shared.protocol.describe import SiteDescription
+from shared.protocol.sent_model import SentModel
 from shared.run.events import ReplyReceived, Warned, emit
-from shared.wire.size import serialized_size
 
 T = TypeVar("T")
 
@@ -24,7 +26,9 @@ T = TypeVar("T")
 class Ask(Generic[T]):
     """What is asked after the last round."""
 
-    content: RecordDict
+    sending: Sending
+    question: Callable[[SentModel], RecordDict]
+    """The content of a message with this model."""
     message_type: str
     group: str
     after_round: int
@@ -59,7 +63,7 @@ def ask_everybody(
     config = federation.config
     replies: dict[str, T] = {}
     missing: dict[str, str] = {}
-    up = asked = 0
+    up = down = asked = 0
     for _ in range(config.retries + 1):
         here = wait_for_sites(federation, expected)
         missing = federation.excluded_of(here)
@@ -73,7 +77,10 @@ def ask_everybody(
         asked += len(sites)
         missing |= dict.fromkeys((site.name for site in sites.values()), "no reply in time")
         diverged: dict[str, str] = {}
-        up += _collect(federation, ask, sites, replies, missing, diverged)
+        delivery = Delivery(sites, ask.sending, federation.downlink.seen, ask.question)
+        up += _collect(federation, ask, delivery, replies, missing, diverged)
+        down += delivery.bytes_down
+        up += delivery.bytes_up
         require_usable_weights(diverged, len(sites), ask.after_round)
     if len(replies) < config.min_sites:
         raise RunError(
@@ -85,13 +92,14 @@ def ask_everybody(
     missing = {name: unable.get(name, "not connected") for name in absent} | missing
     for name, why in sorted(missing.items()):
         emit(Warned(f"{name} is not in {ask.without}: {why.rstrip('.')}."))
-    return Answers(replies, missing, asked, serialized_size(ask.content) * asked, up)
+    federation.downlink.sent(ask.sending, config, replies, ())
+    return Answers(replies, missing, asked, down, up)
 
 
 def _collect(
     federation: Federation,
     ask: Ask[T],
-    sites: Mapping[int, SiteDescription],
+    delivery: Delivery,
     replies: dict[str, T],
     missing: dict[str, str],
     diverged: dict[str, str],
@@ -100,12 +108,14 @@ def _collect(
 
     `diverged` are those of `missing` that the model is of no use to.
     """
-    received = 0
+    received, sites = 0, delivery.sites
 
     def read(node: int, content: RecordDict) -> T:
         return ask.read(sites[node], content)
 
-    for answer in federation.ask(sites, ask.content, ask.message_type, ask.group, read):
+    for answer in federation.ask(
+        delivery.contents(), ask.message_type, ask.group, read, delivery.further
+    ):
         name = sites[answer.node].name
         received += answer.bytes
         if isinstance(answer.said, Problem):

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flwr.app import ArrayRecord
-
 from server.external.cohorts import ScoredCohort
 from server.external.subgroups import Column, require_few_groups
 from server.federation.asking import Problem, ask
@@ -22,6 +20,7 @@ from shared.model.pretrained import load_base
 from shared.outcome.binary import BINARY
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
 from shared.protocol.replies import DIVERGED, FAILED, own_sites
+from shared.protocol.sent_model import NOTHING_SENT
 from shared.run.events import Noted, Warned, emit
 from shared.run.finished import FinishedRun, read_finished_run
 from shared.run.patient_scores import (
@@ -79,9 +78,8 @@ def _score(folder: RunFolder, site: Path, columns: Sequence[Column]) -> ScoreFil
         base=load_base(config).digest,
         scope="all",
         after_round=0,
-        thawed=(),
         final=False,
-        delta=ArrayRecord(),
+        model=NOTHING_SENT,
     )
     with tempfile.TemporaryDirectory(prefix="fedthaw-") as scores:
         node_config = {

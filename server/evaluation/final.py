@@ -9,26 +9,25 @@ from flwr.app import RecordDict
 
 from server.disclosure.cohorts import ShownCohort
 from server.evaluation.everybody import Answers, Ask, ask_everybody
+from server.evaluation.final_model import FinalModel
 from server.evaluation.grades import compare_with_grades
 from server.federation.context import Federation
-from server.federation.global_model import select
 from server.federation.plausible import require_plausible_evaluation
 from server.federation.replies import read_evaluate_reply
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
 from shared.metrics.histogram import Histogram, summed
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
-from shared.settings.schedule import stages_ever_thawed
-from shared.wire.arrays import Arrays, encode
+from shared.protocol.sent_model import SentModel
 
 
 def evaluate_final(
     federation: Federation,
-    delta: Arrays,
+    model: FinalModel,
     rounds: int,
     expected: Collection[str] = (),
 ) -> FinalEvaluation:
-    """The model after the last round at every site that is there; with folds, of both cohorts.
+    """The final model at every site that is there; with folds, of both cohorts.
 
     A site that fails is asked again `retries` times, then named as
     missing; RunError where fewer than `min-sites` answered.
@@ -38,7 +37,7 @@ def evaluate_final(
         ("validation", "test") if federation.config.folds else ("validation",)
     )
     answers = {
-        scope: _ask(federation, delta, rounds, scope, expected, last=scope == scopes[-1])
+        scope: _ask(federation, model, rounds, scope, expected, last=scope == scopes[-1])
         for scope in scopes
     }
     cohorts = {scope: _shown(federation, scope, one.replies) for scope, one in answers.items()}
@@ -87,24 +86,23 @@ def _shown(
 
 def _ask(
     federation: Federation,
-    delta: Arrays,
+    model: FinalModel,
     rounds: int,
     scope: Scope,
     expected: Collection[str],
     *,
     last: bool,
 ) -> Answers[EvaluateReply]:
-    stages = stages_ever_thawed(federation.config, rounds)
-    specs = federation.reference.specs(stages)  # float32: what is evaluated is model.safetensors
-    content = EvaluateRequest(
-        run=federation.run,
-        base=federation.reference.base.digest,
-        scope=scope,
-        after_round=rounds,
-        thawed=stages,
-        final=last,
-        delta=encode(select(federation.reference, delta, stages), specs).record,
-    ).to_content()
+    def question(sent: SentModel) -> RecordDict:
+        return EvaluateRequest(
+            run=federation.run,
+            base=federation.reference.base.digest,
+            scope=scope,
+            after_round=rounds,
+            final=last,
+            model=sent,
+            nearer=model.nearer,
+        ).to_content()
 
     def read(site: SiteDescription, content: RecordDict) -> EvaluateReply:
         reply = read_evaluate_reply(content, site.name, federation.config.predicts)
@@ -112,5 +110,6 @@ def _ask(
         return reply
 
     done, without = "evaluated the final model", "the final evaluation"
-    ask = Ask(content, MESSAGE_TYPE, "final", rounds, read, done, without)
+    sending = model.sending(federation, rounds)
+    ask = Ask(sending, question, MESSAGE_TYPE, "final", rounds, read, done, without)
     return ask_everybody(federation, ask, expected)

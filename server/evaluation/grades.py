@@ -128,5 +128,7 @@ def ask_for_sums(
         require_name(reply.site, nodes[node])
         return fitting_sums(reply, empty)
 
-    answers = federation.ask(nodes, request.to_content(), MESSAGE_TYPE, "compare", read)
+    answers = federation.ask(
+        dict.fromkeys(nodes, request.to_content()), MESSAGE_TYPE, "compare", read
+    )
     return sum(said_by_all(answers, nodes).values(), start=empty)

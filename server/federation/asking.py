@@ -23,6 +23,10 @@ from shared.wire.size import serialized_size
 T = TypeVar("T")
 Read = Callable[[int, RecordDict], T]
 """From a node and the content of its answer; ProtocolError where that breaks the contract."""
+Further = Callable[[int, RecordDict], RecordDict | None]
+"""From a node and the content of its answer to what it is asked instead; None: that is its answer.
+
+ProtocolError where the answer breaks the contract."""
 
 _VERBS = {
     "missing": "did not answer",
@@ -68,16 +72,30 @@ def ask(
     look: Callable[[], Mapping[int, Presence]] | None = None,
     on_loss: Callable[[int, bool], None] = lambda node, back: None,
     check: Callable[[], None] = lambda: None,
+    further: Further = lambda node, content: None,
 ) -> Iterator[Answer[T]]:
     """Send each node its content and yield what each says, in the order of arrival.
 
     One answer a node, come what may; see `send_and_collect` for who is waited for, how long, and
     for `look`, `on_loss` and `check`. What `read` raises but ProtocolError ends all.
     """
+    broken: dict[int, str] = {}
+
+    def instead(node: int, reply: Message) -> RecordDict | None:
+        try:
+            return None if reply.has_error() else further(node, reply.content)
+        except ProtocolError as error:
+            broken[node] = str(error)
+            return None
+
     for node, message in send_and_collect(
-        grid, contents, question, look=look, on_loss=on_loss, check=check
+        grid, contents, question, look=look, on_loss=on_loss, check=check, further=instead
     ):
-        yield _answer(node, message, read)
+        if node in broken and isinstance(message, Message):
+            size = serialized_size(message.content)
+            yield Answer(node, Problem("refused", broken[node]), size)
+        else:
+            yield _answer(node, message, read)
 
 
 def said_by_all(

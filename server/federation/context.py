@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 
 from server.aggregation.strategy import Aggregator
 from server.disclosure.run import Disclosure
-from server.federation.asking import Answer, Read, T, ask
+from server.federation.asking import Answer, Further, Read, T, ask
 from server.federation.connected import Presence, Registry, connected
 from server.federation.downlink import Downlink
 from server.federation.global_model import Reference
@@ -88,18 +88,17 @@ class Federation:
 
     def ask(
         self,
-        nodes: Iterable[int],
-        content: RecordDict,
+        contents: Mapping[int, RecordDict],
         message_type: str,
         group: str,
         read: Read[T],
+        further: Further = lambda node, content: None,
     ) -> Iterator[Answer[T]]:
-        """Send these nodes one content and read the answers within the run's limits: see `ask`."""
+        """Send each node its content and read the answers within the run's limits: see `ask`."""
         question = Question(message_type, group, reply_timeout(self.config), patience(self.config))
-        contents = dict.fromkeys(nodes, content)
         return ask(
             self.grid, contents, question, read,
-            look=self.look, on_loss=self.lost, check=self.check,
+            look=self.look, on_loss=self.lost, check=self.check, further=further,
         )  # fmt: skip
 
 

@@ -53,6 +53,7 @@ def send_and_collect(
     look: Callable[[], Mapping[int, Presence]] | None = None,
     on_loss: Callable[[int, bool], None] = lambda node, back: None,
     check: Callable[[], None] = lambda: None,
+    further: Callable[[int, Message], RecordDict | None] = lambda node, reply: None,
 ) -> Iterator[tuple[int, Message | Missing]]:
     """Yield (node, reply) as replies arrive, and (node, Missing) for those that will not.
 
@@ -60,9 +61,10 @@ def send_and_collect(
     after the other as they are asked for, that is all of them, so a simulation does not depend on
     how fast the machine is. A node whose process was restarted is asked again: what it was asked
     before is lost. A reply of another node or to another message is never yielded; late ones are
-    dropped. `on_loss` hears of lost and regained connections; `check` may raise to end all.
+    dropped. `on_loss` hears of lost and regained connections; `check` may raise to end all. A reply
+    for which `further` has another content is not yielded: the node is asked that instead.
     """
-    look = look or (lambda: connected(grid))
+    look, contents = look or (lambda: connected(grid)), dict(contents)
     deadline, looked = time.monotonic() + question.timeout, time.monotonic()
     pending = _send(grid, contents, question, look() if contents else {})
     for unreachable in [node for node in contents if node not in pending]:
@@ -76,7 +78,12 @@ def send_and_collect(
                 found = True
                 if pending.pop(node).lost_since is not None:
                     on_loss(node, True)
-                yield node, reply
+                content = further(node, reply)
+                if content is not None:
+                    contents[node] = content
+                    pending |= _send(grid, {node: content}, question, look())
+                if node not in pending:
+                    yield node, reply
         if found:
             continue
         check()

@@ -1,4 +1,4 @@
-"""The state after a round, on disk: the thawed stages' delta, the strategy's state, feedback."""
+"""The state after a round, on disk: the delta, the strategy's state, what the sites have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.errors import RunError
 from shared.storage.files import write_atomically
 from shared.wire.arrays import Arrays
 
-_PARTS = ("delta", "strategy", "feedback", "mean", "probe")
+_PARTS = ("delta", "strategy", "received", "mean", "probe")
 _NAME = re.compile(r"round-(\d+)\.safetensors")
 
 
@@ -26,8 +26,8 @@ class Checkpoint:
     round: int
     delta: Arrays
     strategy: Arrays
-    feedback: Arrays = field(default_factory=dict)
-    """What the requests so far have lost in the dtype; empty with float32."""
+    received: Arrays = field(default_factory=dict)
+    """The delta as sites received it last, of tensors that a dtype rounds; empty with float32."""
     mean: Arrays = field(default_factory=dict)
     """The mean of the rounds so far that the run ends with; empty before the first of them."""
     probe: Arrays = field(default_factory=dict)

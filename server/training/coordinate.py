@@ -157,7 +157,8 @@ def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, lis
         delta = initial_delta(federation.reference, folder.config)
         checkpoint = Checkpoint(round=0, delta=delta, strategy={})
     federation.aggregator.state = dict(checkpoint.strategy)
-    federation.downlink.residual = dict(checkpoint.feedback)
+    took_part = [(record.sites, record.plan["trainable"]) for record in records]
+    federation.downlink.resume(federation.reference, checkpoint.received, took_part)
     return checkpoint, records
 
 
@@ -178,8 +179,9 @@ def _run_to_the_end(
         try:
             end = _run_rounds(federation, folder, start, records, expected)
             took_part = _took_part(records, expected)
-            delta, ending = conclude(federation, end, took_part)
-            final = evaluate_final(federation, delta, end.round, took_part)
+            model, ending = conclude(federation, end, took_part)
+            delta = model.delta(federation, end.round)
+            final = evaluate_final(federation, model, end.round, took_part)
             return delta, records, replace(final, ending=ending)
         except ReceivedDivergedError as error:
             federation.writer.finish()
@@ -204,8 +206,8 @@ def _run_rounds(
             delta, finished = run_round(federation, plan, state.delta, expected)
             warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)
             records.append(finished.exact)
-            strategy, feedback = federation.aggregator.state, federation.downlink.residual
-            after = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
+            strategy, received = federation.aggregator.state, federation.downlink.received
+            after = Checkpoint(round_number, delta, dict(strategy), dict(received))
             state = with_ending(config, state, after)
             left = federation.expected.seconds_left([record.seconds for record in records])
             writer.start(partial(_keep, folder, state, finished, kept_rounds(records), left))

@@ -6,10 +6,11 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from server.evaluation.candidates import choose_candidate
+from server.evaluation.final_model import FinalModel
 from server.federation.context import Federation
 from server.results.ending import Ending, in_words
 from server.run.checkpoint import Checkpoint
-from shared.model.between import between, mean_with
+from shared.model.between import mean_with
 from shared.run.events import Noted, emit
 from shared.settings.config import RunConfig
 from shared.settings.ending import averaged_rounds, probe_round
@@ -34,19 +35,19 @@ def with_ending(config: RunConfig, before: Checkpoint, after: Checkpoint) -> Che
 
 def conclude(
     federation: Federation, last: Checkpoint, expected: Collection[str]
-) -> tuple[Arrays, Ending | None]:
-    """The final model's delta, and how it came about; None with end=last.
+) -> tuple[FinalModel, Ending | None]:
+    """The final model, and how it came about; None with end=last.
 
     Raises as `choose_candidate`.
     """
     config = federation.config
     if config.end == "last":
-        return last.delta, None
+        return FinalModel(last.delta), None
     rounds, head = averaged_rounds(config), probe_round(config)
     end = last.mean if len(rounds) > 1 else last.delta
+    federation.downlink.take_instead(federation.reference, last.delta, end)
     if head is None:
-        return end, Ending((rounds[0], rounds[-1]))
-    ending = choose_candidate(federation, last.probe, end, last.round, head, expected)
-    assert ending.choice
+        return FinalModel(end), Ending((rounds[0], rounds[-1]))
+    ending, model = choose_candidate(federation, last.probe, end, last.round, head, expected)
     emit(Noted(in_words(ending)))
-    return between(last.probe, end, ending.choice.share), ending
+    return model, ending

@@ -10,7 +10,7 @@ from server.federation.global_model import Reference
 from server.terminal.rough import megabytes_in_words, rounds_in_words, time_in_words
 from shared.settings.config import RunConfig
 from shared.settings.ending import probe_parts, probe_round
-from shared.settings.schedule import plan_round, stages_ever_thawed, total_rounds
+from shared.settings.schedule import plan_round, total_rounds
 from shared.wire.arrays import Manifest, TensorSpec
 from shared.wire.formats.choice import STEPS_PER_RMS, rank_of
 
@@ -34,16 +34,17 @@ def expected_bytes(
 ) -> float:
     """Bytes of all messages of weights after this round, both ways, if all sites take part."""
     message = 0.0
+    changed = plan_round(config, after_round).trainable if after_round else (config.network.head,)
     for number in range(after_round + 1, total_rounds(config) + 1):
-        plan = plan_round(config, number)
-        sent = reference.specs(plan.thawed, config.update_dtype)
-        answered = reference.specs(plan.trainable, config.sent_dtype)
-        message += _size(sent, config.update_steps) + _size(answered, config.update_steps)
-    final = stages_ever_thawed(config, total_rounds(config))
-    message += _size(reference.specs(final))
+        # A request brings what the round before has changed.
+        trained = plan_round(config, number).trainable
+        for parts, dtype in ((changed, config.update_dtype), (trained, config.sent_dtype)):
+            message += _size(reference.specs(parts, dtype), config.update_steps)
+        changed = trained
+    message += _size(reference.specs(changed, config.update_dtype), config.update_steps)
     if probe_round(config) is not None:
-        message += _size(reference.specs(probe_parts(config), config.update_dtype))
-        message += _size(reference.specs(final, config.update_dtype))
+        probed = reference.specs(probe_parts(config), config.update_dtype)
+        message += 2 * _size(probed, config.update_steps)
     return sites * message
 
 

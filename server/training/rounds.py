@@ -15,6 +15,8 @@ from server.aggregation.intake import Intake, Rules
 from server.aggregation.screen import Reach, Screen, stage_rates
 from server.federation.asking import Answer, Problem
 from server.federation.context import Federation
+from server.federation.delivery import Delivery
+from server.federation.downlink import Sending
 from server.federation.global_model import select
 from server.federation.plausible import require_plausible_training, training_weight
 from server.federation.quorum import wait_for_sites
@@ -25,14 +27,14 @@ from server.training.outcome import Collected, FinishedRound, record_of
 from shared.errors import RunError
 from shared.model.exchanged import batch_norm_statistics
 from shared.protocol.describe import SiteDescription
-from shared.protocol.train import MESSAGE_TYPE, TrainReply
+from shared.protocol.sent_model import SentModel
+from shared.protocol.train import MESSAGE_TYPE, TrainReply, TrainRequest
 from shared.run.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
 from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan, total_rounds
 from shared.update.chain import receive
 from shared.update.step import Passage
 from shared.wire.arrays import Arrays
-from shared.wire.size import serialized_size
 
 
 def run_round(
@@ -48,21 +50,21 @@ def run_round(
     """
     config, started = federation.config, time.monotonic()
     # Encoded once: a round that is asked again sends the same bytes.
-    request, residual = federation.downlink.request(
-        federation.run, federation.reference, plan, delta, config.update_dtype,
-        config.sent_dtype, config.update_steps,
-    )  # fmt: skip
-    frozen = frozen_in_round(federation.reference, plan, request, config.update_dtype)
+    sending = federation.downlink.sending(
+        federation.reference, config, plan.thawed, delta, plan.round
+    )
+    frozen = frozen_in_round(federation.reference, plan, sending.after)
     asked: list[Collected] = []
     aggregate: Arrays | None = None
     while aggregate is None:
         asked.append(Collected())
-        aggregate = _ask(federation, plan, request, frozen, delta, expected, asked[-1])
+        aggregate = _ask(federation, plan, sending, frozen, delta, expected, asked[-1])
         if aggregate is None:
             emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
             if len(asked) > config.retries:
                 raise RunError(_too_few(plan, config, asked[-1]))
-    federation.downlink.residual = residual
+    answered: set[str] = set().union(*(one.answered for one in asked))
+    federation.downlink.sent(sending, config, answered, plan.trainable)
     seconds = time.monotonic() - started
     return delta | aggregate, record_of(federation, plan, asked, seconds)
 
@@ -70,7 +72,7 @@ def run_round(
 def _ask(
     federation: Federation,
     plan: Plan,
-    request: RecordDict,
+    sending: Sending,
     frozen: str,
     delta: Arrays,
     expected: Collection[str],
@@ -88,18 +90,24 @@ def _ask(
     result.refused = unable | federation.excluded_of(connected)
     emit(RoundStarted(plan, total_rounds(config), names, result.absent, unable))
     result.messages = len(sites)
-    result.bytes_down = serialized_size(request) * len(sites)
+    question = partial(_question, federation, plan)
+    delivery = Delivery(sites, sending, federation.downlink.seen, question)
     current = select(federation.reference, delta, plan.trainable)
     decides = config.schedule == "dynamics"
     agreement = agreement_of(federation.reference, current) if decides else None
     with _intake(federation, plan, current, agreement) as intake:
         started = time.monotonic()
         read = partial(_read, federation, sites, plan, frozen, intake)
-        for answer in federation.ask(sites, request, MESSAGE_TYPE, str(plan.round), read):
+        for answer in federation.ask(
+            delivery.contents(), MESSAGE_TYPE, str(plan.round), read, delivery.further
+        ):
             _enter(sites[answer.node].name, answer, result)
+        result.bytes_down = delivery.bytes_down
+        result.bytes_up += delivery.bytes_up
         result.wait_seconds = time.monotonic() - started
         # The whole model would have come back from the same sites, so replies count as messages.
         result.messages += len(result.replies)
+        result.answered = set(result.replies)
         _apply(federation, intake, result)
         diverged = {name: result.refused[name] for name in result.diverged}
         require_usable_weights(diverged, len(sites), plan.round - 1)
@@ -109,6 +117,17 @@ def _ask(
     if agreement is not None:
         result.units = unit_signals(federation.reference, current, aggregate, agreement)
     return aggregate
+
+
+def _question(federation: Federation, plan: Plan, model: SentModel) -> RecordDict:
+    expects = federation.reference.specs(plan.trainable, federation.config.sent_dtype)
+    return TrainRequest(
+        run=federation.run,
+        base=federation.reference.base.digest,
+        plan=plan,
+        expects=tuple(spec.to_line() for spec in expects),
+        model=model,
+    ).to_content()
 
 
 def _intake(

@@ -25,27 +25,28 @@ from shared.protocol.records import (
     text,
     whole,
 )
+from shared.protocol.sent_model import SentModel
 from shared.wire.packing import pack
 
 MESSAGE_TYPE = "evaluate.candidates"
-_REQUEST, _START, _DELTA, _REPORT, _METRICS = "candidates", "start", "delta", "report", "metrics"
+_REQUEST, _START, _REPORT, _METRICS = "candidates", "start", "report", "metrics"
 
 
 @dataclass(frozen=True)
 class CandidatesRequest:
-    """Two models as what has changed since the base, and which points between them to evaluate."""
+    """Two models, and which points between them to evaluate."""
 
     run: str
     base: str
     after_round: int
     probed: tuple[Part, ...]
     """What `start` may change."""
-    thawed: tuple[Part, ...]
-    """What `delta` may change."""
     shares: tuple[float, ...]
-    """Of the way from `start` to `delta`, ascending from 0 to 1."""
+    """Of the way from `start` to `model`, ascending from 0 to 1."""
     start: ArrayRecord
-    delta: ArrayRecord
+    """One model, as what has changed since the base."""
+    model: SentModel
+    """The other."""
 
     def to_content(self) -> RecordDict:
         """Flower's records of this request."""
@@ -56,11 +57,10 @@ class CandidatesRequest:
                 "base": self.base,
                 "after-round": self.after_round,
                 "probed": list(self.probed),
-                "thawed": list(self.thawed),
                 "shares": list(self.shares),
             }
         )
-        return RecordDict({_REQUEST: record, _START: pack(self.start), _DELTA: pack(self.delta)})
+        return self.model.add_to(RecordDict({_REQUEST: record, _START: pack(self.start)}))
 
     @classmethod
     def from_content(cls, content: RecordDict, backbone: Backbone) -> CandidatesRequest:
@@ -74,10 +74,9 @@ class CandidatesRequest:
             base=text(record, "base"),
             after_round=whole(record, "after-round", minimum=1),
             probed=read_parts(record, "probed", backbone),
-            thawed=read_parts(record, "thawed", backbone),
             shares=shares,
             start=arrays_in(content, _START),
-            delta=arrays_in(content, _DELTA),
+            model=SentModel.from_content(content, backbone),
         )
 
 

@@ -26,27 +26,60 @@ from shared.protocol.records import (
     text,
     whole,
 )
+from shared.protocol.sent_model import SentModel
 from shared.wire.packing import pack
 
 MESSAGE_TYPE = "evaluate"
-_REQUEST, _DELTA, _REPORT, _METRICS = "evaluate", "delta", "report", "metrics"
+_REQUEST, _REPORT, _METRICS = "evaluate", "report", "metrics"
+_NEARER, _START = "nearer", "start"
 
 Scope = Literal["validation", "test", "all"]
 """Whose patients: held out for validation, held out in the run's test fold, or all of the site."""
 
 
 @dataclass(frozen=True)
+class Nearer:
+    """A point on the straight line from another model to the one that is sent."""
+
+    share: float
+    """Of the way to the model that is sent, 0 to 1."""
+    probed: tuple[Part, ...]
+    """What `start` may change."""
+    start: ArrayRecord
+    """The other model as what has changed since the base."""
+
+    def add_to(self, content: RecordDict) -> RecordDict:
+        """The content with the records of this point."""
+        record = ConfigRecord({"protocol": PROTOCOL_VERSION, "share": self.share})
+        record["probed"] = list(self.probed)
+        content[_NEARER] = record
+        content[_START] = pack(self.start)
+        return content
+
+    @classmethod
+    def in_content(cls, content: RecordDict, backbone: Backbone) -> Nearer | None:
+        """Read it where it is there; ProtocolError where it breaks the contract."""
+        if _NEARER not in content and _START not in content:
+            return None
+        record = settings_in(content, _NEARER)
+        if (share := real(record, "share")) > 1:
+            raise ProtocolError(f"'share' is {share}, above 1")
+        return cls(share, read_parts(record, "probed", backbone), arrays_in(content, _START))
+
+
+@dataclass(frozen=True)
 class EvaluateRequest:
-    """Base, what has changed since, and whose patients: validation ones, or all of the site."""
+    """Base, model, and whose patients: validation ones, or all of the site."""
 
     run: str
     base: str
     scope: Scope
     after_round: int
-    thawed: tuple[Part, ...]
     final: bool
     """The run has no further rounds: what a site kept to train on may go."""
-    delta: ArrayRecord
+    model: SentModel
+    nearer: Nearer | None = None
+    """What is evaluated where it is not `model` itself."""
 
     def to_content(self) -> RecordDict:
         """Flower's records of this request."""
@@ -57,11 +90,11 @@ class EvaluateRequest:
                 "base": self.base,
                 "scope": self.scope,
                 "after-round": self.after_round,
-                "thawed": list(self.thawed),
                 "final": self.final,
             }
         )
-        return RecordDict({_REQUEST: record, _DELTA: pack(self.delta)})
+        content = self.model.add_to(RecordDict({_REQUEST: record}))
+        return self.nearer.add_to(content) if self.nearer else content
 
     @classmethod
     def from_content(cls, content: RecordDict, backbone: Backbone) -> EvaluateRequest:
@@ -72,9 +105,9 @@ class EvaluateRequest:
             base=text(record, "base"),
             scope=read_scope(text(record, "scope")),
             after_round=whole(record, "after-round"),
-            thawed=read_parts(record, "thawed", backbone),
             final=flag(record, "final"),
-            delta=arrays_in(content, _DELTA),
+            model=SentModel.from_content(content, backbone),
+            nearer=Nearer.in_content(content, backbone),
         )
 
 

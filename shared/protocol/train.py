@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
+from shared.errors import ProtocolError
 from shared.metrics.classes.kinds import Counts
 from shared.model.backbone import Backbone
 from shared.outcome.binary import BINARY
@@ -25,6 +26,7 @@ from shared.protocol.records import (
     texts,
     whole,
 )
+from shared.protocol.sent_model import SentModel
 from shared.settings.schedule import Plan
 from shared.wire.packing import pack
 
@@ -34,15 +36,14 @@ _REQUEST, _DELTA, _REPORT, _METRICS = "plan", "delta", "report", "metrics"
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """Plan, base and what has changed since the base; nothing else is needed to join late."""
+    """Plan, base and model."""
 
     run: str
     base: str
     plan: Plan
     expects: tuple[str, ...]
     """Manifest lines of the reply's tensors."""
-    delta: ArrayRecord
-    """Weights minus base of every unit that has ever been thawed."""
+    model: SentModel
 
     def to_content(self) -> RecordDict:
         """Flower's records of this request."""
@@ -50,18 +51,21 @@ class TrainRequest:
         record["expects"] = list(self.expects)
         for key, value in plan_to_values(self.plan).items():
             record[key] = value
-        return RecordDict({_REQUEST: record, _DELTA: pack(self.delta)})
+        return self.model.add_to(RecordDict({_REQUEST: record}))
 
     @classmethod
     def from_content(cls, content: RecordDict, backbone: Backbone) -> TrainRequest:
         """Read a request for this backbone; ProtocolError where it breaks the contract."""
         record = settings_in(content, _REQUEST)
+        plan, model = plan_from_record(record, backbone), SentModel.from_content(content, backbone)
+        if (model.number, model.thawed) != (plan.round, plan.thawed):
+            raise ProtocolError("the model is not that of the plan")
         return cls(
             run=name(record, "run"),
             base=text(record, "base"),
-            plan=plan_from_record(record, backbone),
+            plan=plan,
             expects=tuple(texts(record, "expects")),
-            delta=arrays_in(content, _DELTA),
+            model=model,
         )
 
 

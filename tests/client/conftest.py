@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -28,13 +27,15 @@ from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
 from client.imaging.facts import ImageFacts
 from client.workspace import Workspace, open_workspace, shared_model
+from shared.model.delta_digest import delta_digests
 from shared.model.manifest import manifest_of_parts
 from shared.model.network import Network, build_network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
+from shared.protocol.sent_model import SentModel
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round, stages_ever_thawed
-from shared.wire.arrays import Arrays, encode, manifest_of
+from shared.wire.arrays import Arrays, to_record
 
 
 def make_dicom(stored: NDArray[np.integer], bits: int = 12, **attributes: Any) -> Dataset:
@@ -162,14 +163,22 @@ def open_site(
     return make
 
 
-def delta_of(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -> ArrayRecord:
+def delta_of(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -> Arrays:
     """Zero changes but for a head of ones, so that scores differ."""
     network = shared_model(config.backbone, config.dropout, workspace.device)
-    arrays: Arrays = {
+    return {
         spec.name: np.full(spec.shape, 0.1 if spec.name == "fc.weight" else 0.0, np.float32)
         for spec in manifest_of_parts(network, stages, config.batch_norm)
     }
-    return encode(arrays, manifest_of(arrays)).record
+
+
+def sent_whole(
+    workspace: Workspace, config: RunConfig, number: int, stages: tuple[str, ...], delta: Arrays
+) -> SentModel:
+    """All of a model in float32, as to a site that has nothing of it."""
+    network = shared_model(config.backbone, config.dropout, workspace.device)
+    digests = delta_digests(network, stages, config.batch_norm, delta)
+    return SentModel(number, stages, tuple(digests.values()), (), stages, to_record(delta))
 
 
 def train(
@@ -187,7 +196,9 @@ def train(
         "base": workspace.base.digest,
         "plan": plan,
         "expects": tuple(spec.to_line() for spec in manifest),
-        "delta": delta_of(workspace, config, plan.thawed),
+        "model": sent_whole(
+            workspace, config, plan.round, plan.thawed, delta_of(workspace, config, plan.thawed)
+        ),
     }
     return train_on_site(workspace, config, TrainRequest(**(fields | changes)))  # type: ignore[arg-type]
 
@@ -201,16 +212,15 @@ def evaluate(
         base=workspace.base.digest,
         scope=scope,
         after_round=after,
-        thawed=stages,
         final=final,
-        delta=delta_of(workspace, config, stages),
+        model=sent_whole(workspace, config, after + 1, stages, delta_of(workspace, config, stages)),
     )
     return evaluate_on_site(workspace, config, request)
 
 
 def received(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -> Network:
     return rebuild_model(
-        workspace, config, base=workspace.base.digest, thawed=stages,
+        workspace, config, base=workspace.base.digest,
         delta=delta_of(workspace, config, stages), statistics={},
     )  # fmt: skip
 
@@ -218,4 +228,4 @@ def received(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -
 @pytest.fixture
 def requests() -> SimpleNamespace:
     """Ask a workspace as the coordinator would: `train`, `evaluate`, and the model `received`."""
-    return SimpleNamespace(train=train, evaluate=evaluate, received=received)
+    return SimpleNamespace(train=train, evaluate=evaluate, received=received, sent_whole=sent_whole)

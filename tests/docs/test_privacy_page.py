@@ -23,8 +23,9 @@ from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
 from shared.protocol.counts import counts_to_values
 from shared.protocol.describe import DescribeRequest, SiteDescription
-from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
+from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Nearer
 from shared.protocol.graded import Graded
+from shared.protocol.sent_model import LackingReply, SentModel
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round
@@ -34,6 +35,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
 HISTOGRAM = Histogram.from_logits([-1.0, 1.0], [0, 1])
 GRADES = GradeCounts((1.0, 2.0), (0, 1), (1, 0))
 DELTA = to_record({"fc.bias": np.ones(1, np.float32)})
+MODEL = SentModel(1, ("head",), ("sha256:" + 64 * "0",), ("head",), (), DELTA)
+NEARER = Nearer(0.5, ("head",), DELTA)
 SUMS = PairedSums(ClassSums(), ClassSums(), pooled_positives=1, pooled_negatives=1)
 
 MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
@@ -42,23 +45,20 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
         [SiteDescription("north", "sha256:ab", 8, 7).to_content()],
     ),
     "train": (
-        [TrainRequest("r1", "b", plan_round(RunConfig(), 1), ("x",), DELTA).to_content()],
+        [TrainRequest("r1", "b", plan_round(RunConfig(), 1), ("x",), MODEL).to_content()],
         [
+            LackingReply("north", ("head",)).to_content(),
             TrainReply(
                 "north", 1, "f", DELTA, 8, 7, 1, 0.5, HISTOGRAM, False, 1.0, 1.0, 0, 0
-            ).to_content()
+            ).to_content(),
         ],
     ),
     "evaluate": (
-        [EvaluateRequest("r1", "b", "test", 1, ("head",), True, DELTA).to_content()],
+        [EvaluateRequest("r1", "b", "test", 1, True, MODEL, NEARER).to_content()],
         [EvaluateReply("north", HISTOGRAM, True, 1.0, Graded(GRADES, HISTOGRAM)).to_content()],
     ),
     "evaluate.candidates": (
-        [
-            CandidatesRequest(
-                "r1", "b", 1, ("head",), ("head",), (0.0, 1.0), DELTA, DELTA
-            ).to_content()
-        ],
+        [CandidatesRequest("r1", "b", 1, ("head",), (0.0, 1.0), DELTA, MODEL).to_content()],
         [CandidatesReply("north", (HISTOGRAM,) * 2, True, 1.0).to_content()],
     ),
     "evaluate.compare": (
@@ -127,7 +127,7 @@ def test_the_page_describes_every_message_that_there_is() -> None:
     assert {n for n in written if n.endswith(("Request", "Reply", "Description"))} == {
         "DescribeRequest", "SiteDescription", "TrainRequest", "TrainReply",
         "EvaluateRequest", "EvaluateReply", "CandidatesRequest", "CandidatesReply",
-        "CompareRequest", "CompareReply", "CountRequest",
+        "CompareRequest", "CompareReply", "CountRequest", "LackingReply",
     }  # fmt: skip
 
 

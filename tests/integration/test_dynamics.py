@@ -13,19 +13,21 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from client.handlers.train import train_on_site
+from client.received import LackingError
 from client.workspace import open_workspace
-from server.federation.global_model import Reference, build_reference
+from server.federation.global_model import Reference, build_reference, select
 from server.run.ledger import RoundRecord, parse_round, read_rounds
 from server.schedule.policy import policy_for
+from shared.model.delta_digest import delta_digests
 from shared.model.freezing import state_digest
-from shared.model.manifest import manifest_of_parts
 from shared.model.network import build_network
 from shared.model.pretrained import load_base
 from shared.model.resnet import MICRO
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainRequest
 from shared.settings.config import RunConfig
-from shared.wire.arrays import from_record
+from shared.wire.arrays import to_record
+from shared.wire.increments import apply_increments
 
 ROUNDS = 7
 SETTINGS: dict[str, Any] = {
@@ -50,13 +52,20 @@ class Finished:
         return set(MICRO.units_of(self.requests[number - 1].plan.trainable))
 
     def sent(self, number: int) -> dict[str, NDArray[np.float32]]:
-        """What the request of a round makes of the base, as deltas."""
-        request = self.requests[number - 1]
-        specs = manifest_of_parts(
-            self.reference.network, request.plan.thawed, self.config.batch_norm,
-            self.config.update_dtype,
-        )  # fmt: skip
-        return from_record(request.delta, specs)
+        """What the requests up to that of a round make of the base, as deltas."""
+        held: dict[str, NDArray[np.float32]] = {}
+        for request in self.requests[:number]:
+            assert request.model.whole == ()
+            specs = self.reference.specs(request.model.changed, self.config.update_dtype)
+            held |= apply_increments(request.model.delta, held, specs)
+        thawed = self.requests[number - 1].plan.thawed
+        assert (
+            tuple(
+                delta_digests(self.reference.network, thawed, self.config.batch_norm, held).values()
+            )
+            == self.requests[number - 1].model.digests
+        )
+        return select(self.reference, held, thawed)
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +121,13 @@ def test_units_freeze_and_thaw_as_the_ledger_says(finished: Finished) -> None:
 
 
 def test_what_is_frozen_again_stays_as_the_sites_received_it(finished: Finished) -> None:
-    """In int8: while a unit pauses, its message is the same to the last bit."""
+    """In int8: while a unit pauses, it is not sent again, and stays the same to the last bit."""
     kept = changed = 0
     for number in range(2, ROUNDS + 1):
         before, after = finished.sent(number - 1), finished.sent(number)
         # What entered the round before, and what training changed in it.
         trained = finished.trained(number - 1)
+        assert set(MICRO.units_of(finished.requests[number - 1].model.changed)) == trained
         for key, value in before.items():
             same = value.tobytes() == after[key].tobytes()
             assert same == (MICRO.unit_of(key).name not in trained), (number, key)
@@ -167,18 +177,20 @@ def deltas_in(folder: Path, number: int, part: str = "delta") -> dict[str, NDArr
 
 
 def test_the_server_optimisers_state_waits_with_the_unit(finished: Finished) -> None:
-    """FedAdam's moments, and what rounding of the requests owes: as they were, bit for bit."""
+    """FedAdam's moments, and what the sites have of it: as they were, bit for bit."""
     folder, trained = Path(finished.config.out), finished.trained(ROUNDS)
     before, after = (deltas_in(folder, n, "strategy") for n in (ROUNDS - 1, ROUNDS))
-    owed, then = (deltas_in(folder, n, "feedback") for n in (ROUNDS - 1, ROUNDS))
+    held, then = (deltas_in(folder, n, "received") for n in (ROUNDS - 1, ROUNDS))
     paused = {key for key in before if MICRO.unit_of(key.partition("/")[2]).name not in trained}
     assert paused
     for key, value in before.items():
         assert (value.tobytes() == after[key].tobytes()) == (key in paused), key
-    assert {MICRO.unit_of(key).name for key in owed} - trained
-    for key, value in owed.items():
-        if MICRO.unit_of(key).name not in trained:
-            assert value.tobytes() == then[key].tobytes(), key
+    # A request brings what the round before has changed.
+    earlier = finished.trained(ROUNDS - 1)
+    assert {MICRO.unit_of(key).name for key in held} - earlier
+    for key, value in held.items():
+        same = value.tobytes() == then[key].tobytes()
+        assert same == (MICRO.unit_of(key).name not in earlier), key
 
 
 def test_a_sites_optimiser_begins_afresh_and_its_feedback_goes_on(
@@ -197,7 +209,7 @@ def test_a_sites_optimiser_begins_afresh_and_its_feedback_goes_on(
         with safe_open(state / f"{number:04}.safetensors", framework="numpy") as file:
             held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         trained = finished.trained(number)
-        earlier = finished.trained(number - 1) if number > 1 else set()
+        earlier = finished.trained(number - 1) if number > 1 else {"head"}
         for key, value in held.items():
             part, _, name = key.partition("/")
             moment, _, name = name.partition("/") if part == "optimizer" else ("", "", name)
@@ -208,7 +220,7 @@ def test_a_sites_optimiser_begins_afresh_and_its_feedback_goes_on(
                     goes_on = unit in earlier and number > 2  # the probe is another phase
                     steps = before[key] if goes_on else 0
                     assert value == steps + reply.steps, (number, key)
-            elif unit not in trained:
+            elif unit not in (earlier if part == "received" else trained):
                 assert value.tobytes() == before[key].tobytes(), (number, key)
         before = held
     assert any(key.startswith("residual/") for key in before)
@@ -216,7 +228,16 @@ def test_a_sites_optimiser_begins_afresh_and_its_feedback_goes_on(
     late = write_site(tmp_path, "late", 8, seed=4)
     config = replace(config, sites=str(late))
     newcomer = open_workspace({"partition-id": 0, "num-partitions": 1}, config)
-    reply = train_on_site(newcomer, config, finished.requests[-1])
+    last = finished.requests[-1]
+    with pytest.raises(LackingError) as lacking:
+        train_on_site(newcomer, config, last)
+    units = MICRO.units_of(lacking.value.units)
+    once = set().union(*map(finished.trained, range(1, ROUNDS)))
+    assert units == once | {"head"}
+    whole = MICRO.parts_of(units)
+    delta = to_record(select(finished.reference, finished.sent(ROUNDS), whole))
+    model = replace(last.model, changed=(), whole=whole, delta=delta)
+    reply = train_on_site(newcomer, config, replace(last, model=model))
     assert {reply.frozen} == finished.proofs[-1]
     assert reply.continued_from == 0
 

@@ -35,7 +35,7 @@ def test_the_bytes_are_those_of_the_run(
     found = re.search(r"and ([0-9.]+) MB of weights will be transferred", said)
     assert found
     moved = (summary["bytes"]["down"] + summary["bytes"]["up"]) / 1e6
-    # The final evaluation's request is in float32, and each message has a header.
+    # Each message has a header with digests and counts.
     assert float(found[1]) == pytest.approx(moved, rel=0.3)
 
 

@@ -12,11 +12,15 @@ from flwr.app import Message
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from client.train.state import NOTHING, SiteState, load_state
 from client.train.trainer import train_round
 from server.run.checkpoint import load_checkpoint
 from server.run.ledger import read_rounds
+from shared.model.resnet import MICRO
+from shared.protocol.sent_model import LackingReply, SentModel
 from shared.settings.config import RunConfig
 from shared.wire.packing import read_index
+from shared.wire.size import serialized_size
 
 MakeConfig = Callable[..., RunConfig]
 Simulate = Callable[[RunConfig], dict[str, Any]]
@@ -59,16 +63,15 @@ def test_the_model_is_nearly_that_of_float32_after_few_rounds_and_after_many(
         assert 0 < off < bound * learnt, update_dtype
 
 
-def test_bytes_shrink_and_the_final_model_travels_in_full(
+def test_bytes_shrink_and_the_final_model_travels_as_the_rounds_do(
     federated: MakeConfig, simulate_watched: Callable[..., Any]
 ) -> None:
     moved = []
     for update_dtype in ("float32", *LOSSY):
         config = federated(update_dtype, update_dtype=update_dtype)
         _, traffic = simulate_watched(config)
-        for messages in traffic.of("train"):
+        for messages in (*traffic.of("train"), traffic.of("evaluate")[0]):
             assert formats(messages) == {"float32", update_dtype}
-        assert formats(traffic.of("evaluate")[0]) == {"float32"}
         last = read_rounds(Path(config.out) / "ledger.jsonl")[-1]
         moved.append((last.bytes_down, last.bytes_up))
     # The smallest network is half vectors and small matrices, and a reply has its counts.
@@ -81,7 +84,7 @@ def test_bytes_shrink_and_the_final_model_travels_in_full(
 def test_the_same_seed_gives_the_same_bytes(
     three_sites: tuple[Path, ...], federated: MakeConfig, simulate: Simulate, update_dtype: str
 ) -> None:
-    """Of the model, and of the checkpoint with its feedback."""
+    """Of the model, and of the checkpoint with what the sites have."""
     first = federated("first", update_dtype=update_dtype)
     second = federated("second", sites=three_sites[::-1], update_dtype=update_dtype)
     for config in (first, second):
@@ -91,17 +94,19 @@ def test_the_same_seed_gives_the_same_bytes(
     checkpoint, other = load_checkpoint(one, 4), load_checkpoint(two, 4)
     assert checkpoint is not None
     assert other is not None
-    assert checkpoint.feedback.keys() == other.feedback.keys() != set()
-    for key, value in checkpoint.feedback.items():
-        assert value.tobytes() == other.feedback[key].tobytes()
+    assert checkpoint.received.keys() == other.received.keys() != set()
+    for key, value in checkpoint.received.items():
+        assert value.tobytes() == other.received[key].tobytes()
 
 
-def test_with_float32_no_feedback_is_kept(federated: MakeConfig, simulate: Simulate) -> None:
+def test_with_float32_the_checkpoint_has_the_model_once(
+    federated: MakeConfig, simulate: Simulate
+) -> None:
     config = federated(update_dtype="float32")
     simulate(config)
     checkpoint = load_checkpoint(Path(config.out), 4)
     assert checkpoint is not None
-    assert checkpoint.feedback == {}
+    assert checkpoint.received == {}
 
 
 @pytest.mark.parametrize("update_dtype", LOSSY)
@@ -123,3 +128,31 @@ def test_a_site_joins_in_the_last_round(
     }  # fmt: skip
     # All have evaluated the same model: it is one that they all could rebuild.
     assert last.refused == {}
+
+
+def test_a_site_without_its_memory_trains_from_the_same_model(
+    federated: MakeConfig, simulate_watched: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """East's cache is empty in round 3, once: it says so, and gets all of it in float32."""
+
+    def emptied(folder: Path, before_round: int) -> SiteState:
+        lost = folder.name == "east" and before_round == 3
+        return NOTHING if lost else load_state(folder, before_round)
+
+    monkeypatch.setattr("client.handlers.train.load_state", emptied)
+    config = federated(update_dtype="int8")
+    _, traffic = simulate_watched(config)
+    requests, replies = traffic.of("train")
+    models = [SentModel.from_content(one.content, MICRO) for one in requests]
+    (again,) = [model for model in models if model.whole]
+    assert again.number == 3
+    assert len(requests) == 3 * 4 + 1
+    (lacking,) = [r.content for r in replies if LackingReply.is_in(r.content)]
+    assert LackingReply.from_content(lacking, MICRO) == LackingReply("east", again.whole)
+    records = read_rounds(Path(config.out) / "ledger.jsonl")
+    assert [dict(record.refused) for record in records] == [{}] * 4
+    assert [record.sites["east"].continued_from for record in records] == [0, 1, 0, 3]
+    # A digest that all sites sent proves that they trained from the same.
+    assert all(len(record.sites) == 3 for record in records)
+    sizes = [serialized_size(one.content) for one in requests]
+    assert sum(sizes) == sum(record.bytes_down for record in records)

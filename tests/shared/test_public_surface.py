@@ -94,7 +94,7 @@ def test_an_error_does_not_travel_unless_it_is_meant_to() -> None:
 
 def test_the_contract_of_version_7() -> None:
     """A change here breaks sites that still run the version before: raise PROTOCOL_VERSION."""
-    assert PROTOCOL_VERSION == 7
+    assert PROTOCOL_VERSION == 8
     assert SCORE_BINS == 514
     assert STAGES == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
     assert [m.MESSAGE_TYPE for m in (describe, train, evaluate, candidates, compare)] == [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from shared.protocol.candidates import CandidatesRequest
 from shared.settings.config import RunConfig
 from shared.settings.ending import SHARES
 from shared.settings.schedule import total_rounds
-from shared.wire.arrays import Arrays, encode
+from shared.wire.arrays import Arrays, to_record
 
 OpenSite = Callable[..., tuple[Workspace, RunConfig]]
 THAWED = ("layer2", "layer3", "layer4", "head")
@@ -33,23 +34,27 @@ def drawn(workspace: Workspace, config: RunConfig, parts: tuple[str, ...], seed:
     }
 
 
-def asked(workspace: Workspace, config: RunConfig, start: Arrays, end: Arrays) -> CandidatesRequest:
-    network = shared_model(config.backbone, config.dropout, workspace.device)
+Asked = Callable[[Workspace, RunConfig, Arrays, Arrays], CandidatesRequest]
 
-    def sent(delta: Arrays, parts: tuple[str, ...]) -> object:
-        specs = manifest_of_parts(network, parts, config.batch_norm, config.update_dtype)
-        return encode(delta, specs).record
 
-    return CandidatesRequest(
-        run="run-1", base=workspace.base.digest, after_round=total_rounds(config),
-        probed=("head",), thawed=THAWED, shares=SHARES,
-        start=sent(start, ("head",)), delta=sent(end, THAWED),  # type: ignore[arg-type]
-    )  # fmt: skip
+@pytest.fixture
+def asked(requests: SimpleNamespace) -> Asked:
+    def make(
+        workspace: Workspace, config: RunConfig, start: Arrays, end: Arrays
+    ) -> CandidatesRequest:
+        number = total_rounds(config)
+        return CandidatesRequest(
+            run="run-1", base=workspace.base.digest, after_round=number,
+            probed=("head",), shares=SHARES, start=to_record(start),
+            model=requests.sent_whole(workspace, config, number + 1, THAWED, end),
+        )  # fmt: skip
+
+    return make
 
 
 @pytest.mark.parametrize("feature_cache", ["auto", "off"])
 def test_each_candidate_is_counted_as_if_it_were_the_model(
-    open_site: OpenSite, feature_cache: str
+    open_site: OpenSite, asked: Asked, feature_cache: str
 ) -> None:
     workspace, config = open_site(end="guarded", feature_cache=feature_cache)
     start, end = drawn(workspace, config, ("head",), 1), drawn(workspace, config, THAWED, 2)
@@ -66,7 +71,7 @@ def test_each_candidate_is_counted_as_if_it_were_the_model(
     assert not list(workspace.state_folder("run-1").glob("scores-*"))
 
 
-def test_nothing_but_what_the_settings_imply_is_answered(open_site: OpenSite) -> None:
+def test_nothing_but_what_the_settings_imply_is_answered(open_site: OpenSite, asked: Asked) -> None:
     workspace, config = open_site(end="guarded")
     start, end = drawn(workspace, config, ("head",), 1), drawn(workspace, config, THAWED, 2)
     request = asked(workspace, config, start, end)
@@ -74,7 +79,7 @@ def test_nothing_but_what_the_settings_imply_is_answered(open_site: OpenSite) ->
     for wrong in (
         dataclasses.replace(request, after_round=1),
         dataclasses.replace(request, shares=shares),
-        dataclasses.replace(request, probed=THAWED, start=request.delta),
+        dataclasses.replace(request, probed=THAWED, start=request.model.delta),
     ):
         with pytest.raises(ProtocolError, match="not those of the run's settings"):
             candidates_on_site(workspace, config, wrong)
@@ -84,7 +89,9 @@ def test_nothing_but_what_the_settings_imply_is_answered(open_site: OpenSite) ->
         candidates_on_site(workspace, config, dataclasses.replace(request, base="sha256:00"))
 
 
-def test_a_model_that_gives_no_numbers_is_said_to_have_diverged(open_site: OpenSite) -> None:
+def test_a_model_that_gives_no_numbers_is_said_to_have_diverged(
+    open_site: OpenSite, asked: Asked
+) -> None:
     workspace, config = open_site(end="guarded")
     start, end = drawn(workspace, config, ("head",), 1), drawn(workspace, config, THAWED, 2)
     sign = np.float32(-1) ** np.arange(end["fc.weight"].size, dtype=np.float32)

@@ -35,7 +35,7 @@ def choose(delta: Arrays, reference: Reference) -> Callable[[Federation], Ending
     end = {s.name: rng.normal(0, 0.01, s.shape).astype(np.float32) for s in reference.specs(parts)}
 
     def ask(federation: Federation) -> Ending:
-        return choose_candidate(federation, delta, end, 5, 1, ("north", "east", "south"))
+        return choose_candidate(federation, delta, end, 5, 1, ("north", "east", "south"))[0]
 
     return ask
 
@@ -56,9 +56,10 @@ def test_two_models_are_sent_once(
     ending = choose(make_federation(grid, end="guarded", update_dtype="int8"))
     assert len(seen) == 3
     assert seen[0].shares == (0.0, 0.25, 0.5, 0.75, 1.0)
-    assert (seen[0].probed, seen[0].thawed) == (("head",), ("layer2", "layer3", "layer4", "head"))
-    specs = reference.specs(seen[0].thawed, "int8")
-    assert list(seen[0].delta) == [spec.name for spec in specs]
+    sent = seen[0].model
+    assert (seen[0].probed, sent.thawed) == (("head",), ("layer2", "layer3", "layer4", "head"))
+    specs = reference.specs(sent.thawed, "int8")
+    assert list(sent.delta) == [spec.name for spec in specs]
     whole = sum(4 * int(np.prod(spec.shape)) for spec in specs)
     assert ending.bytes_down < 3 * whole / 2
     assert ending.evaluate_seconds == 0.75

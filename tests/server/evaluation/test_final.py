@@ -14,6 +14,7 @@ from flwr.app import Message, RecordDict
 from safetensors.torch import load_file
 
 from server.evaluation.final import evaluate_final
+from server.evaluation.final_model import FinalModel
 from server.export.model_file import write_model
 from server.federation.context import Federation
 from server.federation.global_model import Reference, full_state
@@ -53,7 +54,7 @@ def test_all_sites_evaluate_the_final_model(
         return reply
 
     sites.spoil = look
-    final = evaluate_final(make_federation(grid), delta, 5)
+    final = evaluate_final(make_federation(grid), FinalModel(delta), 5)
     assert sorted(final.sites) == ["east", "north", "south"]
     assert final.pooled["positives"] + final.pooled["negatives"] == 60
     assert set(final.sites["south"].values()) == {None}
@@ -63,8 +64,8 @@ def test_all_sites_evaluate_the_final_model(
     assert final.bytes_up > 0
     request = seen[0]
     assert (request.scope, request.after_round) == ("validation", 5)
-    assert list(request.delta) == [spec.name for spec in reference.specs(request.thawed)]
-    assert request.thawed == ("layer2", "layer3", "layer4", "head")
+    assert list(request.model.delta) == [spec.name for spec in reference.specs(("head",))]
+    assert request.model.thawed == ("layer2", "layer3", "layer4", "head")
 
 
 def test_a_site_that_fails_once_is_asked_again(
@@ -72,7 +73,7 @@ def test_a_site_that_fails_once_is_asked_again(
 ) -> None:
     sites, grid = make_sites()
     sites.spoil = failing("east", 1)
-    final = evaluate_final(make_federation(grid, retries=1), delta, 5)
+    final = evaluate_final(make_federation(grid, retries=1), FinalModel(delta), 5)
     assert final.missing == {}
     assert [kind for _, kind in sites.heard].count("evaluate") == 4
 
@@ -84,7 +85,7 @@ def test_a_site_that_stays_away_is_named(
     sites.spoil = failing("east", 9)
     events: list[Event] = []
     with listening(events.append):
-        final = evaluate_final(make_federation(grid, min_sites=2, retries=1), delta, 5)
+        final = evaluate_final(make_federation(grid, min_sites=2, retries=1), FinalModel(delta), 5)
     assert final.missing == {"east": "MemoryError"}
     assert sorted(final.sites) == ["north", "south"]
     assert Warned("east is not in the final evaluation: MemoryError.") in events
@@ -100,7 +101,9 @@ def test_a_site_that_took_part_and_is_gone_is_named(
     grid.gone = frozenset({1002})
     events: list[Event] = []
     with listening(events.append):
-        final = evaluate_final(federation, delta, 5, expected=("north", "east", "south"))
+        final = evaluate_final(
+            federation, FinalModel(delta), 5, expected=("north", "east", "south")
+        )
     assert final.missing == {"east": "not connected"}
     assert Warned("east is not in the final evaluation: not connected.") in events
 
@@ -112,7 +115,7 @@ def test_a_silent_site_of_the_final_evaluation(
     federation = make_federation(grid, min_sites=2, round_timeout=1)
     wait_for_sites(federation)
     grid.silent = frozenset({1003})
-    final = evaluate_final(federation, delta, 5)
+    final = evaluate_final(federation, FinalModel(delta), 5)
     assert final.missing == {"south": "no reply within 1 s"}
     assert sorted(final.sites) == ["east", "north"]
 
@@ -126,7 +129,7 @@ def test_too_few_evaluations(
         r"^2 of at least 3 sites evaluated the final model\. east: MemoryError\..*--resume\.$"
     )
     with pytest.raises(RunError, match=sentence):
-        evaluate_final(make_federation(grid), delta, 5)
+        evaluate_final(make_federation(grid), FinalModel(delta), 5)
 
 
 def test_the_model_is_base_plus_delta(reference: Reference, delta: Arrays, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_limits_and_watchers_reach_the_messages(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("server.federation.asking.send_and_collect", collect)
     watchers = {"look": look, "on_loss": lost, "check": check}
     assert list(ask(None, {}, QUESTION, read, **watchers)) == []  # type: ignore[arg-type]
-    assert passed == watchers
+    assert watchers.items() <= passed.items()
 
 
 def test_where_all_must_answer_the_first_problem_is_said(answering: Answering) -> None:

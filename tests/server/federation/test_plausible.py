@@ -10,6 +10,7 @@ import pytest
 from flwr.app import Message, RecordDict
 
 from server.evaluation.final import evaluate_final
+from server.evaluation.final_model import FinalModel
 from server.federation.context import Federation
 from server.federation.plausible import (
     require_plausible_evaluation,
@@ -142,7 +143,7 @@ def test_invented_patients_are_in_no_evaluation(
         return EvaluateReply("east", counted(5000), False, 1.0).to_content()
 
     sites.spoil = lie
-    final = evaluate_final(federation, delta, 1)
+    final = evaluate_final(federation, FinalModel(delta), 1)
     assert "it counts more validation patients than" in final.missing["east"]
 
 

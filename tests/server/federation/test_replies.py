@@ -21,10 +21,10 @@ from server.federation.replies import (
 from shared.errors import ProtocolError
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import EvaluateReply
+from shared.protocol.sent_model import NOTHING_SENT
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round
-from shared.wire.arrays import to_record
 
 MakeSites = Callable[..., tuple[Any, Any]]
 PLAN = plan_round(RunConfig(), 1)
@@ -34,7 +34,7 @@ SITE = SiteDescription("north", "sha256:ab", 30, 30)
 @pytest.fixture
 def good(make_sites: MakeSites, reference: Reference) -> TrainReply:
     sites, _ = make_sites()
-    request = TrainRequest("r1", reference.base.digest, PLAN, (), to_record({}))
+    request = TrainRequest("r1", reference.base.digest, PLAN, (), NOTHING_SENT)
     reply: TrainReply = sites.reply("north", request)
     return reply
 

@@ -29,22 +29,22 @@ def state(number: int) -> Checkpoint:
         "layer4.0.conv1.weight": generator.normal(size=(3, 2, 1, 1)).astype(np.float32),
         "fc.bias": generator.normal(size=1).astype(np.float32),
     }
-    feedback = {"layer4.0.conv1.weight": np.full((3, 2, 1, 1), 1e-3 * number, np.float32)}
-    return Checkpoint(number, delta, {"m/fc.bias": np.full(1, number, np.float32)}, feedback)
+    received = {"layer4.0.conv1.weight": np.full((3, 2, 1, 1), 1e-3 * number, np.float32)}
+    return Checkpoint(number, delta, {"m/fc.bias": np.full(1, number, np.float32)}, received)
 
 
 def assert_equal(loaded: Checkpoint | None, expected: Checkpoint) -> None:
     assert loaded is not None
     assert loaded.round == expected.round
-    for received, sent in [
+    for found, sent in [
         (loaded.delta, expected.delta),
         (loaded.strategy, expected.strategy),
-        (loaded.feedback, expected.feedback),
+        (loaded.received, expected.received),
     ]:
-        assert set(received) == set(sent)
+        assert set(found) == set(sent)
         for key, value in sent.items():
-            assert received[key].dtype == np.float32
-            assert np.array_equal(received[key], value)
+            assert found[key].dtype == np.float32
+            assert np.array_equal(found[key], value)
 
 
 def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_any_program_reads_the_stages(tmp_path: Path) -> None:
         names = set(file.keys())
     assert names == {
         "delta/layer4.0.conv1.weight", "delta/fc.bias", "strategy/m/fc.bias",
-        "feedback/layer4.0.conv1.weight",
+        "received/layer4.0.conv1.weight",
     }  # fmt: skip
 
 

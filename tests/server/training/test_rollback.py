@@ -64,7 +64,7 @@ class Federation:
             kind = message.metadata.message_type
             if kind in ("train", "evaluate"):
                 request = TrainRequest if kind == "train" else EvaluateRequest
-                delta = request.from_content(message.content, MICRO).delta
+                delta = request.from_content(message.content, MICRO).model.delta
                 largest = max((np.abs(a.numpy()).max() for a in delta.values()), default=0)
                 own = names[context.node_id - 1001]
                 if largest > 1e6 and own != LIAR:

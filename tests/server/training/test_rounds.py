@@ -79,7 +79,7 @@ def test_what_does_not_train_stays_bit_for_bit(
     assert merged["layer4.0.bn1.weight"].tobytes() == kept["layer4.0.bn1.weight"].tobytes()
 
 
-def test_a_request_has_all_that_a_late_site_needs(
+def test_a_request_has_what_the_sites_have_not(
     make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays, reference: Reference
 ) -> None:
     sites, grid = make_sites()
@@ -96,9 +96,10 @@ def test_a_request_has_all_that_a_late_site_needs(
     run_round(federation, plan, delta)
     request = seen[0]
     assert (request.run, request.base, request.plan) == ("r1", reference.base.digest, plan)
-    assert list(request.delta) == [spec.name for spec in reference.specs(plan.thawed)]
+    assert list(request.model.delta) == [spec.name for spec in reference.specs(("head",))]
+    assert request.model.thawed == plan.thawed
     assert request.expects == tuple(s.to_line() for s in reference.specs(plan.trainable))
-    assert np.array_equal(request.delta["fc.weight"].numpy(), delta["fc.weight"])
+    assert np.array_equal(request.model.delta["fc.weight"].numpy(), delta["fc.weight"])
 
 
 def test_the_record_of_a_round(

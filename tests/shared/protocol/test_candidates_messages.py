@@ -15,6 +15,7 @@ from shared.model.resnet import MICRO
 from shared.outcome.registry import parse_outcome
 from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.protocol.histogram import MOST_OF_A_SITE
+from shared.protocol.sent_model import SentModel
 from shared.wire.arrays import to_record
 
 Content = Callable[[RecordDict], RecordDict]
@@ -25,10 +26,16 @@ REQUEST = CandidatesRequest(
     base="sha256:ab",
     after_round=4,
     probed=("head",),
-    thawed=("layer4", "head"),
     shares=(0.0, 0.5, 1.0),
     start=to_record({"fc.bias": np.zeros(1, np.float32)}),
-    delta=to_record({"fc.bias": np.ones(1, np.float32)}),
+    model=SentModel(
+        5,
+        ("layer4", "head"),
+        ("sha256:" + 64 * "a", "sha256:" + 64 * "b"),
+        ("layer4",),
+        ("head",),
+        to_record({"fc.bias": np.ones(1, np.float32)}),
+    ),
 )
 REPLY = CandidatesReply(
     site="north",

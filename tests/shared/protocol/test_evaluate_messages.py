@@ -15,6 +15,7 @@ from shared.model.resnet import MICRO
 from shared.protocol.evaluate import (
     EvaluateReply,
     EvaluateRequest,
+    Nearer,
     Scope,
 )
 from shared.protocol.histogram import (
@@ -22,19 +23,28 @@ from shared.protocol.histogram import (
     histogram_from_metrics,
     histogram_to_values,
 )
+from shared.protocol.sent_model import NOTHING_SENT, SentModel
 from shared.wire.arrays import to_record
 
 Content = Callable[[RecordDict], RecordDict]
 Damages = Callable[[RecordDict], Iterator[tuple[str, RecordDict]]]
 
+MODEL = SentModel(
+    number=5,
+    thawed=("layer4", "head"),
+    digests=("sha256:" + 64 * "a", "sha256:" + 64 * "b"),
+    changed=("head",),
+    whole=("layer4",),
+    delta=to_record({"fc.bias": np.ones(1, np.float32)}),
+)
 REQUEST = EvaluateRequest(
     run="r1",
     base="sha256:ab",
     scope="validation",
     after_round=4,
-    thawed=("layer4", "head"),
     final=True,
-    delta=to_record({"fc.bias": np.ones(1, np.float32)}),
+    model=MODEL,
+    nearer=Nearer(0.25, ("head",), to_record({"fc.bias": np.zeros(1, np.float32)})),
 )
 HISTOGRAM = Histogram.from_logits([-9, -1, 0.5, 0.5, 9], [0, 0, 1, 0, 1])
 REPLY = EvaluateReply(site="north", histogram=HISTOGRAM, suppress=True, seconds=0.25)
@@ -51,7 +61,7 @@ def test_the_reply_survives_the_wire(on_the_wire: Content) -> None:
 
 
 def test_a_finished_model_needs_neither_thawed_stages_nor_tensors(on_the_wire: Content) -> None:
-    request = dataclasses.replace(REQUEST, after_round=0, thawed=(), delta=to_record({}))
+    request = dataclasses.replace(REQUEST, after_round=0, model=NOTHING_SENT, nearer=None)
     assert EvaluateRequest.from_content(on_the_wire(request.to_content()), MICRO) == request
 
 
@@ -85,7 +95,11 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
     ("changed", "sentence"),
     [
         ({"scope": "training"}, "the scope is 'training', neither validation, test nor all"),
-        ({"thawed": ("layer9",)}, "thawed names \\['layer9'\\]: Unknown"),
+        (
+            {"model": dataclasses.replace(MODEL, thawed=("layer9",))},
+            "thawed names \\['layer9'\\]: Unknown",
+        ),
+        ({"nearer": Nearer(1.5, ("head",), to_record({}))}, "'share' is 1.5, above 1"),
         ({"run": "../../home"}, "'run' is no plain name"),
     ],
 )

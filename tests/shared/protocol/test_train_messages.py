@@ -12,6 +12,7 @@ from flwr.app import RecordDict
 from shared.errors import ProtocolError
 from shared.metrics.histogram import Histogram
 from shared.model.resnet import MICRO
+from shared.protocol.sent_model import LackingReply, SentModel
 from shared.protocol.train import TrainReply, TrainRequest
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round
@@ -25,12 +26,21 @@ DELTA = {
     "fc.bias": np.ones(1, np.float32),
 }
 MANIFEST = manifest_of(DELTA)
+PLAN = plan_round(RunConfig(backbone="micro"), 14)
+MODEL = SentModel(
+    number=14,
+    thawed=PLAN.thawed,
+    digests=("sha256:" + 64 * "a",) * len(MICRO.units_of(PLAN.thawed)),
+    changed=("layer4",),
+    whole=("head",),
+    delta=to_record(DELTA),
+)
 REQUEST = TrainRequest(
     run="r1",
     base="sha256:ab",
-    plan=plan_round(RunConfig(), 14),
+    plan=PLAN,
     expects=tuple(spec.to_line() for spec in MANIFEST),
-    delta=to_record(DELTA),
+    model=MODEL,
 )
 REPLY = TrainReply(
     site="north",
@@ -77,9 +87,13 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
     }
     for field in names:
         assert any(f"without {field}" in what for what in tried)
-    assert {"no record plan", "no record delta", "no record report", "no record metrics"} <= {
-        *tried
-    }
+    assert {
+        "no record plan",
+        "no record model",
+        "no record delta",
+        "no record report",
+        "no record metrics",
+    } <= {*tried}
 
 
 @pytest.mark.parametrize(
@@ -104,3 +118,35 @@ def test_a_request_with_a_name_that_leaves_its_folder() -> None:
     content = dataclasses.replace(REQUEST, run="../../etc").to_content()
     with pytest.raises(ProtocolError, match="'run' is no plain name"):
         TrainRequest.from_content(content, MICRO)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"digests": MODEL.digests[1:]}, "not one digest for each unit"),
+        ({"digests": ("sha256:0",) * len(MODEL.digests)}, "not one digest for each unit"),
+        ({"whole": ("layer4",)}, "sent twice or that cannot change"),
+        ({"changed": ("stem",)}, "sent twice or that cannot change"),
+        ({"number": 13}, "the model is not that of the plan"),
+        (
+            {"thawed": ("head",), "digests": MODEL.digests[:1], "changed": ()},
+            "not that of the plan",
+        ),
+    ],
+)
+def test_a_model_that_is_none(changed: dict[str, object], sentence: str) -> None:
+    model = dataclasses.replace(MODEL, **changed)  # type: ignore[arg-type]
+    content = dataclasses.replace(REQUEST, model=model).to_content()
+    with pytest.raises(ProtocolError, match=sentence):
+        TrainRequest.from_content(content, MICRO)
+
+
+def test_what_a_site_lacks_survives_the_wire(on_the_wire: Content, damaged: Damages) -> None:
+    reply = LackingReply("north", ("layer3", "head"))
+    content = reply.to_content()
+    assert LackingReply.is_in(content)
+    assert not LackingReply.is_in(REPLY.to_content())
+    assert LackingReply.from_content(on_the_wire(content), MICRO) == reply
+    for what, broken in damaged(content):
+        with pytest.raises(ProtocolError):
+            pytest.fail(f"{what}: {LackingReply.from_content(on_the_wire(broken), MICRO)}")

@@ -10,6 +10,7 @@ from flwr.common.serde import recorddict_to_proto
 from shared.model.exchanged import exchanged_keys
 from shared.model.network import build_network
 from shared.model.registry import backbone_of
+from shared.protocol.sent_model import SentModel
 from shared.protocol.train import TrainRequest
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round
@@ -60,7 +61,7 @@ def test_a_whole_request() -> None:
         base="sha256:0",
         plan=plan_round(RunConfig(schedule="full"), 12),
         expects=tuple(spec.to_line() for spec in manifest_of(arrays)),
-        delta=to_record(arrays),
+        model=SentModel(12, STAGES, (64 * "a",) * len(STAGES), (), STAGES, to_record(arrays)),
     ).to_content()
     assert 0 <= real_size(content) - serialized_size(content) < 20 * len(keys)
 

@@ -1,0 +1,54 @@
+"""The model that a run ends with, as the sites receive it: what they evaluate is what is saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.federation.context import Federation
+from server.federation.downlink import Sending
+from server.federation.global_model import select
+from shared.model.between import between
+from shared.protocol.evaluate import Nearer
+from shared.settings.ending import probe_parts
+from shared.settings.schedule import stages_ever_thawed
+from shared.wire.arrays import Arrays
+from shared.wire.increments import apply_increments, encode_increments
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """The end that the rounds lead to, or a point nearer to the probe's last model."""
+
+    end: Arrays
+    """The coordinator's own delta, which sites receive in the dtype of the rounds."""
+    nearer: Nearer | None = None
+
+    def sending(self, federation: Federation, rounds: int) -> Sending:
+        """The next message; it brings the sites the end, as far as they have it not."""
+        thawed = stages_ever_thawed(federation.config, rounds)
+        return federation.downlink.sending(
+            federation.reference, federation.config, thawed, self.end
+        )
+
+    def delta(self, federation: Federation, rounds: int) -> Arrays:
+        """The model that sites make of that message."""
+        after = self.sending(federation, rounds).after
+        end = {name: after[name] for name in self.end}
+        if self.nearer is None:
+            return end
+        return between(_received(federation, self.nearer), end, self.nearer.share)
+
+
+def point(federation: Federation, probe: Arrays, share: float = 1.0) -> Nearer:
+    """The point at this share of the way from the probe's last model to the end."""
+    config, reference = federation.config, federation.reference
+    probed = probe_parts(config)
+    specs = reference.specs(probed, config.update_dtype)
+    start, _ = encode_increments(select(reference, probe, probed), {}, specs, config.update_steps)
+    return Nearer(share, probed, start)
+
+
+def _received(federation: Federation, nearer: Nearer) -> Arrays:
+    """What sites make of a point's start."""
+    specs = federation.reference.specs(nearer.probed, federation.config.update_dtype)
+    return apply_increments(nearer.start, {}, specs)
