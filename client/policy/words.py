@@ -12,7 +12,7 @@ from shared.outcome.binary import BINARY
 from shared.plain import shown
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import candidates, most_units
-from shared.settings.ending import SHARES, probe_round
+from shared.settings.ending import SHARES, stays_near_probe
 from shared.settings.run_plan import approved_settings
 from shared.settings.schedule import (
     decides_as_it_goes,
@@ -177,7 +177,7 @@ def _leaves_at_the_end(config: RunConfig) -> str:
     )
     candidates = (
         f"the validation patients, counted so under {len(SHARES)} candidates for the final model; "
-        if probe_round(config) is not None
+        if stays_near_probe(config)
         else ""
     )
     return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from flwr.app import RecordDict
 
@@ -19,28 +20,41 @@ from server.federation.replies import require_name
 from server.results.ending import CandidateResult, Choice, Ending
 from shared.metrics.classes.kinds import Counts
 from shared.metrics.log_loss import LogLoss, log_loss
+from shared.model.backbone import Part
 from shared.outcome.counts import summed_counts
 from shared.protocol.candidates import MESSAGE_TYPE, CandidatesReply, CandidatesRequest
 from shared.protocol.describe import SiteDescription
-from shared.settings.ending import SHARES, averaged_rounds, probe_parts
-from shared.settings.schedule import stages_ever_thawed
+from shared.settings.ending import SHARES, probe_parts
 from shared.wire.arrays import Arrays, encode
+
+
+@dataclass(frozen=True)
+class Between:
+    """The two models between which the final one lies, as deltas to the base."""
+
+    start: Arrays
+    """The probe's last model."""
+    end: Arrays
+    """The mean of the last rounds' models."""
+    rounds: int
+    probe_round: int
+    averaged: tuple[int, int]
+    """First and last of the rounds whose mean the end is."""
+    thawed: tuple[Part, ...]
+    """What may differ from the base at the end."""
 
 
 def choose_candidate(
     federation: Federation,
-    start: Arrays,
-    end: Arrays,
-    rounds: int,
-    probe_round: int,
+    models: Between,
     expected: Collection[str] = (),
 ) -> Ending:
-    """Which point between the probe's last model and the end the sites' patients choose.
+    """Which point between these two models the sites' patients choose.
 
     Those that answer decide; raises as `ask_everybody`.
     """
     started = time.monotonic()
-    content = _request(federation, start, end, rounds).to_content()
+    content = _request(federation, models).to_content()
 
     def read(site: SiteDescription, content: RecordDict) -> CandidatesReply:
         reply = CandidatesReply.from_content(content, len(SHARES), federation.config.predicts)
@@ -49,9 +63,8 @@ def choose_candidate(
         return reply
 
     done, without = "evaluated the candidates", "the choice of the final model"
-    ask = Ask(content, MESSAGE_TYPE, "candidates", rounds, read, done, without)
+    ask = Ask(content, MESSAGE_TYPE, "candidates", models.rounds, read, done, without)
     answers = ask_everybody(federation, ask, expected)
-    averaged = averaged_rounds(federation.config)
     replies = dict(sorted(answers.replies.items()))
     outcome = federation.config.predicts
     pooled = [
@@ -59,14 +72,14 @@ def choose_candidate(
     ]
     losses = [log_loss(one) for one in pooled]
     choice = Choice(
-        probe_round=probe_round,
+        probe_round=models.probe_round,
         share=chosen(losses),
         candidates=shown_candidates(federation, replies, losses),
         sites=tuple(replies),
         missing=answers.missing,
     )
     return Ending(
-        averaged=(averaged[0], averaged[-1]),
+        averaged=models.averaged,
         choice=choice,
         bytes_down=answers.bytes_down,
         bytes_up=answers.bytes_up,
@@ -94,17 +107,17 @@ def chosen(losses: Sequence[LogLoss | None], shares: Sequence[float] = SHARES) -
     return min(within, key=lambda share: (abs(share - HALF_WAY), -share))
 
 
-def _request(federation: Federation, start: Arrays, end: Arrays, rounds: int) -> CandidatesRequest:
+def _request(federation: Federation, models: Between) -> CandidatesRequest:
     config, reference = federation.config, federation.reference
-    probed, thawed = probe_parts(config), stages_ever_thawed(config, rounds)
+    probed, thawed = probe_parts(config), models.thawed
     first, last = (
         encode(select(reference, delta, parts), reference.specs(parts, config.update_dtype)).record
-        for delta, parts in ((start, probed), (end, thawed))
+        for delta, parts in ((models.start, probed), (models.end, thawed))
     )
     return CandidatesRequest(
         run=federation.run,
         base=reference.base.digest,
-        after_round=rounds,
+        after_round=models.rounds,
         probed=probed,
         thawed=thawed,
         shares=SHARES,

@@ -16,9 +16,9 @@ from server.federation.plausible import require_plausible_evaluation
 from server.federation.replies import read_evaluate_reply
 from server.run.summary import FinalEvaluation, HeldOutEvaluation
 from shared.metrics.histogram import Histogram, summed
+from shared.model.backbone import Part
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
-from shared.settings.schedule import stages_ever_thawed
 from shared.wire.arrays import Arrays, encode
 
 
@@ -26,9 +26,10 @@ def evaluate_final(
     federation: Federation,
     delta: Arrays,
     rounds: int,
+    thawed: tuple[Part, ...],
     expected: Collection[str] = (),
 ) -> FinalEvaluation:
-    """The model after the last round at every site that is there; with folds, of both cohorts.
+    """The model after the last round, which differs from the base in `thawed` alone, at every site that is there; with folds, of both cohorts.
 
     A site that fails is asked again `retries` times, then named as
     missing; RunError where fewer than `min-sites` answered.
@@ -38,7 +39,7 @@ def evaluate_final(
         ("validation", "test") if federation.config.folds else ("validation",)
     )
     answers = {
-        scope: _ask(federation, delta, rounds, scope, expected, last=scope == scopes[-1])
+        scope: _ask(federation, delta, rounds, thawed, scope, expected, last=scope == scopes[-1])
         for scope in scopes
     }
     cohorts = {scope: _shown(federation, scope, one.replies) for scope, one in answers.items()}
@@ -89,12 +90,12 @@ def _ask(
     federation: Federation,
     delta: Arrays,
     rounds: int,
+    stages: tuple[Part, ...],
     scope: Scope,
     expected: Collection[str],
     *,
     last: bool,
 ) -> Answers[EvaluateReply]:
-    stages = stages_ever_thawed(federation.config, rounds)
     specs = federation.reference.specs(stages)  # float32: what is evaluated is model.safetensors
     content = EvaluateRequest(
         run=federation.run,

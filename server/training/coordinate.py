@@ -31,7 +31,7 @@ from server.run.ledger import RoundRecord
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
-from server.schedule.policy import check_budget, policy_for
+from server.schedule.policy import changed_parts, check_budget, policy_for
 from server.training.ending import conclude, with_ending
 from server.training.estimate import MeasuringGrid, estimate_in_words, expected_bytes
 from server.training.finding import named_by_sites
@@ -178,8 +178,9 @@ def _run_to_the_end(
         try:
             end = _run_rounds(federation, folder, start, records, expected)
             took_part = _took_part(records, expected)
-            delta, ending = conclude(federation, end, took_part)
-            final = evaluate_final(federation, delta, end.round, took_part)
+            delta, ending = conclude(federation, records, end, took_part)
+            thawed = changed_parts(federation.config, records)
+            final = evaluate_final(federation, delta, end.round, thawed, took_part)
             return delta, records, replace(final, ending=ending)
         except ReceivedDivergedError as error:
             federation.writer.finish()
@@ -200,13 +201,15 @@ def _run_rounds(
     with federation.writer as writer:
         for round_number in range(start.round + 1, total_rounds(config) + 1):
             plan = policy(round_number, records)
+            if plan is None:
+                break
             expected = names if round_number == start.round + 1 else _took_part(records, names)
             delta, finished = run_round(federation, plan, state.delta, expected)
             warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)
             records.append(finished.exact)
             strategy, feedback = federation.aggregator.state, federation.downlink.residual
             after = Checkpoint(round_number, delta, dict(strategy), dict(feedback))
-            state = with_ending(config, state, after)
+            state = with_ending(config, plan, state, after)
             left = federation.expected.seconds_left([record.seconds for record in records])
             writer.start(partial(_keep, folder, state, finished, kept_rounds(records), left))
         writer.finish()

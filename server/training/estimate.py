@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from server.federation.global_model import Reference
 from server.terminal.rough import megabytes_in_words, rounds_in_words, time_in_words
 from shared.settings.config import RunConfig
-from shared.settings.ending import probe_parts, probe_round
+from shared.settings.ending import probe_parts, stays_near_probe
 from shared.settings.schedule import plan_round, stages_ever_thawed, total_rounds
 from shared.wire.arrays import Manifest, TensorSpec
 from shared.wire.formats.choice import STEPS_PER_RMS, rank_of
@@ -41,7 +41,7 @@ def expected_bytes(
         message += _size(sent, config.update_steps) + _size(answered, config.update_steps)
     final = stages_ever_thawed(config, total_rounds(config))
     message += _size(reference.specs(final))
-    if probe_round(config) is not None:
+    if stays_near_probe(config):
         message += _size(reference.specs(probe_parts(config), config.update_dtype))
         message += _size(reference.specs(final, config.update_dtype))
     return sites * message

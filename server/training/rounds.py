@@ -90,7 +90,7 @@ def _ask(
     result.messages = len(sites)
     result.bytes_down = serialized_size(request) * len(sites)
     current = select(federation.reference, delta, plan.trainable)
-    decides = config.schedule == "dynamics"
+    decides = config.schedule in ("dynamics", "adaptive")
     agreement = agreement_of(federation.reference, current) if decides else None
     with _intake(federation, plan, current, agreement) as intake:
         started = time.monotonic()

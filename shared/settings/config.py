@@ -111,7 +111,7 @@ class RunConfig(Settings):
         """ConfigError where stages train on one image a step, and their maps are single values."""
         network, stage = self.network, self.network.last_maps
         thaws = self.schedule in ("full", "dynamics") or (
-            self.schedule in ("progressive", "dual") and self.thaws.get(stage, 1.0) < 1
+            self.schedule in ("progressive", "dual", "adaptive") and self.thaws.get(stage, 1.0) < 1
         )
         trains = self.rounds > 0 and thaws and self.batch_norm != "frozen"
         if trains and self.batch_size == 1 and self.image_size <= network.single_up_to:

@@ -52,7 +52,7 @@ class TrainingSettings:
         "chooses the units of each round by what training has shown so far; logistic: the "
         "baseline, in one round and without training, the mean of the sites' logistic regressions "
         "on the base's features",
-        choices=("progressive", "full", "probe", "dual", "dynamics", "logistic"),
+        choices=("progressive", "full", "probe", "dual", "dynamics", "adaptive", "logistic"),
     )
     select: str = setting(
         "distance",
@@ -74,6 +74,12 @@ class TrainingSettings:
         "round, and so be sent by a site; the head always trains",
         minimum=0.0,
         maximum=1.0,
+    )
+    patience: int = setting(
+        4,
+        "schedule=adaptive: rounds of a stretch, after each of which it is decided how to go on",
+        minimum=2,
+        maximum=1000,
     )
     rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
     probe_rounds: int = setting(
