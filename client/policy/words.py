@@ -10,6 +10,7 @@ from shared.metrics.histogram import SCORE_BINS
 from shared.model.backbone import Part
 from shared.outcome.binary import BINARY
 from shared.plain import shown
+from shared.settings.adaptive import thawing_stages
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import candidates, most_units
 from shared.settings.ending import SHARES, stays_near_probe
@@ -63,6 +64,8 @@ def _trains(config: RunConfig) -> str:
             f"Trains nothing: in one round the head of {config.backbone} becomes a logistic "
             "regression on what the pretrained network makes of the images."
         )
+    if config.schedule == "adaptive":
+        return _trains_as_it_goes(config)
     parts = [
         f"{_rounds(first, last)} "
         + (_chosen(config) if decides_as_it_goes(config, first) else _named(stages, config))
@@ -70,6 +73,24 @@ def _trains(config: RunConfig) -> str:
         for first, last, stages in _phases(config)
     ]
     return f"Trains in {total_rounds(config)} rounds of {config.backbone}: {'; '.join(parts)}."
+
+
+def _trains_as_it_goes(config: RunConfig) -> str:
+    """What a site can hold the coordinator to where it also decides how long."""
+    probe = f"at most {config.probe_rounds} rounds of the head alone, then " * (
+        config.probe_rounds > 0
+    )
+    stages = thawing_stages(config)
+    sets = ", then ".join(
+        _named((*stages[count - 1 :: -1], config.network.head), config)
+        for count in range(1, len(stages) + 1)
+    )
+    return (
+        f"Trains in at most {total_rounds(config)} rounds of {config.backbone}: {probe}at most "
+        f"{config.rounds} of {sets}. After every {config.patience} rounds (patience) the "
+        "coordinator decides by the validation patients of all sites whether to go on, to thaw "
+        "the next stage or to end the run."
+    )
 
 
 def _phases(config: RunConfig) -> Iterator[tuple[int, int, tuple[Part, ...]]]:

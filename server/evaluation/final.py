@@ -29,7 +29,9 @@ def evaluate_final(
     thawed: tuple[Part, ...],
     expected: Collection[str] = (),
 ) -> FinalEvaluation:
-    """The model after the last round, which differs from the base in `thawed` alone, at every site that is there; with folds, of both cohorts.
+    """The model after the last round at every site that is there; with folds, of both cohorts.
+
+    It differs from the base in `thawed` alone.
 
     A site that fails is asked again `retries` times, then named as
     missing; RunError where fewer than `min-sites` answered.

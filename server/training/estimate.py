@@ -23,6 +23,8 @@ class MeasuringGrid(Protocol):
         """Seconds of each round and of the final evaluation; None where a site is not ready."""
 
 
+UNTIL_IT_ENDS = " It is the most that the run may take: it ends sooner where nothing gains."
+"""Behind the estimate of a run that may end before its last round."""
 _BYTES = {"float32": 4.0, "float16": 2.0}
 """A value on the wire."""
 _HEADER = 60

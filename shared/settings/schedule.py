@@ -52,6 +52,11 @@ def total_rounds(config: RunConfig) -> int:
     return 1 if config.schedule == "logistic" else config.probe_rounds + config.rounds
 
 
+def may_end_early(config: RunConfig) -> bool:
+    """Whether a run may end before its last round, because nothing gains any more."""
+    return config.schedule == "adaptive"
+
+
 def decides_as_it_goes(config: RunConfig, round_number: int) -> bool:
     """Whether more than the settings decides what this round trains."""
     if config.schedule == "adaptive":
