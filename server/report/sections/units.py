@@ -1,4 +1,4 @@
-"""With a schedule that decides as it goes: which units each round trained, and the signals that later ones used."""
+"""Where a schedule decides as it goes: which units trained when, and the signals it used."""
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ def _choice(config: RunConfig) -> str:
 
 def _figure(report: Report) -> Html:
     names, cells = [unit.name for unit in report.config.network.units], _cells(report)
+    refined = report.config.schedule == "adaptive"
+    what = "refined log-loss" if refined else "log-loss"
     height = 0.5 + 0.17 * len(names)
     with drawing(2 * height + 1.6) as canvas:
         ratios = (height, height, 1.0)
@@ -78,7 +80,6 @@ def _figure(report: Report) -> Html:
         distance.set_title("relative change of the weights: the darker, the larger", loc="left")
         _draw(agreement, names, cells, _by_agreement)
         agreement.set_title("agreement of the sites: blue above chance, orange below", loc="left")
-        refined = report.config.schedule == "adaptive"
         shown = [
             (r.number - 1, value)
             for r in report.rounds
@@ -87,7 +88,7 @@ def _figure(report: Report) -> Html:
         ]
         loss.plot(*zip(*shown, strict=True) if shown else ([], []), color=GREEN, marker="o",
                   markersize=2.5)  # fmt: skip
-        loss.set_ylabel("refined log-loss" if refined else "log-loss")
+        loss.set_ylabel(what)
         loss.set_xlabel("round")
         loss.margins(y=0.15)
         loss.set_xlim(-0.3, report.planned_rounds + 0.7)
@@ -99,9 +100,7 @@ def _figure(report: Report) -> Html:
     caption = (
         "Units by rounds; what is empty was frozen. Top: how far a unit's weights moved in the "
         "round. Middle: how far the sites' updates of it pointed the same way; pale is what chance "
-        "gives. Bottom: "
-        + ("refined " if refined else "")
-        + "log-loss in the validation patients after that many rounds."
+        f"gives. Bottom: {what} in the validation patients after that many rounds."
     )
     return figure(svg, caption, _numbers(names, cells))
 
