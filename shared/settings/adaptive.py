@@ -77,7 +77,8 @@ def possible_places(config: RunConfig, number: int) -> Iterator[Place]:
         done = number - end - 1
         if 0 <= done < config.rounds:
             stretch = done // config.patience
-            for stages in range(min(1, most), min(stretch + 1, most) + 1):
-                yield tuning_place(config, done, stages, fresh=True)
+            for stages in range(1, min(stretch + 1, most) + 1):
+                if stretch == 0 or stages > 1:  # the first stretch thaws the first stage
+                    yield tuning_place(config, done, stages, fresh=True)
                 if stretch >= stages:
                     yield tuning_place(config, done, stages, fresh=False)

@@ -131,8 +131,12 @@ def allows(config: RunConfig, plan: Plan, sizes: Sizes) -> bool:
     if not 1 <= plan.round <= total_rounds(config):
         return False
     if config.schedule == "adaptive":
-        places = possible_places(config, plan.round)
-        return any(plan == plan_of_place(config, plan.round, place) for place in places)
+        places = set(possible_places(config, plan.round))
+        return any(
+            plan == plan_of_place(config, plan.round, place)
+            for place in places
+            if place.position == plan.position
+        )
     if not decides_as_it_goes(config, plan.round):
         return plan == plan_round(config, plan.round)
     network, units = config.network, frozenset(candidates(config))
@@ -212,11 +216,12 @@ def may_end(config: RunConfig, after_round: int, thawed: tuple[Part, ...]) -> bo
     if config.schedule != "adaptive":
         last = total_rounds(config)
         return (after_round, thawed) == (last, stages_ever_thawed(config, last))
-    plans = (plan_of_place(config, after_round, p) for p in possible_places(config, after_round))
+    network, stages = config.network, thawing_stages(config)
     return any(
-        plan.position + 1 == plan.length
-        and thawed == config.network.parts_of(config.network.units_of(plan.thawed + plan.trainable))
-        for plan in plans
+        not place.probing
+        and place.position + 1 == place.length
+        and network.units_of(thawed) == network.units_of([*stages[: place.stages], network.head])
+        for place in possible_places(config, after_round)
     )
 
 
