@@ -80,14 +80,11 @@ def _trains_as_it_goes(config: RunConfig) -> str:
     probe = f"at most {config.probe_rounds} rounds of the head alone, then " * (
         config.probe_rounds > 0
     )
-    stages = thawing_stages(config)
-    sets = ", then ".join(
-        _named((*stages[count - 1 :: -1], config.network.head), config)
-        for count in range(1, len(stages) + 1)
-    )
+    first, *others = thawing_stages(config)
+    later = f", later also of {', '.join(others)}" if others else ""
     return (
         f"Trains in at most {total_rounds(config)} rounds of {config.backbone}: {probe}at most "
-        f"{config.rounds} of {sets}. After every {config.patience} rounds (patience) the "
+        f"{config.rounds} of the head and {first}{later}. After every {config.patience} rounds (patience) the "
         "coordinator decides by the validation patients of all sites whether to go on, to thaw "
         "the next stage or to end the run."
     )

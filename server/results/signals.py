@@ -32,4 +32,5 @@ class Signals:
     """Of the validation patients of all sites under the model that entered the round, in nats; None
     is not shown. No rule reads it."""
     refined_loss: float | None = None
-    """The same once the scores are recalibrated on these patients (`refined_log_loss`)."""
+    """The same once the scores are recalibrated on these patients (`refined_log_loss`), by which
+    schedule=adaptive decides."""

@@ -57,7 +57,12 @@ def changed_parts(config: RunConfig, history: History) -> tuple[Part, ...]:
 
 
 def check_budget(config: RunConfig, reference: Reference) -> None:
-    """Say what the budget leaves out; ConfigError where it leaves no unit but the head."""
+    """Say what the budget leaves out, and which settings the schedule does not use.
+
+    ConfigError where the budget leaves no unit but the head.
+    """
+    if config.schedule != "adaptive" and config.patience != RunConfig().patience:
+        emit(Warned("patience needs schedule=adaptive."))
     if config.schedule != "dynamics":
         if _own_settings(config) != _own_settings(RunConfig()):
             emit(Warned("select, freeze-rate and round-budget need schedule=dynamics."))
