@@ -18,8 +18,8 @@ from shared.model.between import between
 from shared.model.manifest import manifest_of_parts
 from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.settings.config import RunConfig
-from shared.settings.ending import SHARES, probe_parts, probe_round
-from shared.settings.schedule import stages_ever_thawed, total_rounds
+from shared.settings.ending import SHARES, probe_parts, stays_near_probe
+from shared.settings.schedule import may_end
 from shared.wire.arrays import Arrays
 from shared.wire.increments import apply_increments
 
@@ -65,8 +65,8 @@ def _counted(workspace: Workspace, config: RunConfig, delta: Arrays, after_round
 
 def _require_implied(config: RunConfig, request: CandidatesRequest) -> None:
     """ProtocolError unless the settings, which the owner approved, imply just this question."""
-    last = total_rounds(config)
-    implied = (last, probe_parts(config), stages_ever_thawed(config, last), SHARES)
-    asked = (request.after_round, request.probed, request.model.thawed, request.shares)
-    if probe_round(config) is None or asked != implied:
+    implied = (probe_parts(config), SHARES)
+    asked = (request.probed, request.shares)
+    ends = may_end(config, request.after_round, request.model.thawed)
+    if not stays_near_probe(config) or asked != implied or not ends:
         raise ProtocolError("the candidates asked about are not those of the run's settings")

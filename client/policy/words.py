@@ -10,9 +10,10 @@ from shared.metrics.histogram import SCORE_BINS
 from shared.model.backbone import Part
 from shared.outcome.binary import BINARY
 from shared.plain import shown
+from shared.settings.adaptive import thawing_stages
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import candidates, most_units
-from shared.settings.ending import SHARES, probe_round
+from shared.settings.ending import SHARES, stays_near_probe
 from shared.settings.run_plan import approved_settings
 from shared.settings.schedule import (
     decides_as_it_goes,
@@ -63,6 +64,8 @@ def _trains(config: RunConfig) -> str:
             f"Trains nothing: in one round the head of {config.backbone} becomes a logistic "
             "regression on what the pretrained network makes of the images."
         )
+    if config.schedule == "adaptive":
+        return _trains_as_it_goes(config)
     parts = [
         f"{_rounds(first, last)} "
         + (_chosen(config) if decides_as_it_goes(config, first) else _named(stages, config))
@@ -70,6 +73,21 @@ def _trains(config: RunConfig) -> str:
         for first, last, stages in _phases(config)
     ]
     return f"Trains in {total_rounds(config)} rounds of {config.backbone}: {'; '.join(parts)}."
+
+
+def _trains_as_it_goes(config: RunConfig) -> str:
+    """What a site can hold the coordinator to where it also decides how long."""
+    probe = f"at most {config.probe_rounds} rounds of the head alone, then " * (
+        config.probe_rounds > 0
+    )
+    first, *others = thawing_stages(config)
+    later = f", later also of {', '.join(others)}" if others else ""
+    return (
+        f"Trains in at most {total_rounds(config)} rounds of {config.backbone}: {probe}at most "
+        f"{config.rounds} of the head and {first}{later}. After every {config.patience} rounds "
+        "(patience) the coordinator decides by the validation patients of all sites whether to go "
+        "on, to thaw the next stage or to end the run."
+    )
 
 
 def _phases(config: RunConfig) -> Iterator[tuple[int, int, tuple[Part, ...]]]:
@@ -177,7 +195,7 @@ def _leaves_at_the_end(config: RunConfig) -> str:
     )
     candidates = (
         f"the validation patients, counted so under {len(SHARES)} candidates for the final model; "
-        if probe_round(config) is not None
+        if stays_near_probe(config)
         else ""
     )
     return (

@@ -56,7 +56,11 @@ def shown_signals(
         return None
     patients = (pooled.get("positives") or 0) + (pooled.get("negatives") or 0)
     shown = totals and patients > 0
-    return replace(signals, log_loss=rounded_loss(signals.log_loss, patients) if shown else None)
+    return replace(
+        signals,
+        log_loss=rounded_loss(signals.log_loss, patients) if shown else None,
+        refined_loss=rounded_loss(signals.refined_loss, patients) if shown else None,
+    )
 
 
 def shown_site(site: SiteRound, metrics: Mapping[str, Any], *, hidden: bool) -> SiteRound:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from flwr.app import RecordDict
 
@@ -21,34 +21,48 @@ from server.federation.replies import require_name
 from server.results.ending import CandidateResult, Choice, Ending
 from shared.metrics.classes.kinds import Counts
 from shared.metrics.log_loss import LogLoss, log_loss
+from shared.model.backbone import Part
 from shared.outcome.counts import summed_counts
 from shared.protocol.candidates import MESSAGE_TYPE, CandidatesReply, CandidatesRequest
 from shared.protocol.describe import SiteDescription
 from shared.protocol.sent_model import SentModel
-from shared.settings.ending import SHARES, averaged_rounds
+from shared.settings.ending import SHARES
 from shared.wire.arrays import Arrays
+
+
+@dataclass(frozen=True)
+class Between:
+    """The two models between which the final one lies, as deltas to the base."""
+
+    start: Arrays
+    """The probe's last model."""
+    end: Arrays
+    """The mean of the last rounds' models."""
+    rounds: int
+    probe_round: int
+    averaged: tuple[int, int]
+    """First and last of the rounds whose mean the end is."""
+    thawed: tuple[Part, ...]
+    """What may differ from the base at the end."""
 
 
 def choose_candidate(
     federation: Federation,
-    start: Arrays,
-    end: Arrays,
-    rounds: int,
-    probe_round: int,
+    models: Between,
     expected: Collection[str] = (),
 ) -> tuple[Ending, FinalModel]:
-    """Which point between the probe's last model and the end the sites' patients choose.
+    """Which point between these two models the sites' patients choose.
 
     Those that answer decide; raises as `ask_everybody`.
     """
     started = time.monotonic()
-    ends = point(federation, start)
+    ends = point(federation, models.start)
 
     def question(sent: SentModel) -> RecordDict:
         return CandidatesRequest(
             run=federation.run,
             base=federation.reference.base.digest,
-            after_round=rounds,
+            after_round=models.rounds,
             probed=ends.probed,
             shares=SHARES,
             start=ends.start,
@@ -62,10 +76,10 @@ def choose_candidate(
         return reply
 
     done, without = "evaluated the candidates", "the choice of the final model"
-    sending = FinalModel(end).sending(federation, rounds)
-    ask = Ask(sending, question, MESSAGE_TYPE, "candidates", rounds, read, done, without)
+    end = FinalModel(models.end, models.thawed)
+    sending = end.sending(federation)
+    ask = Ask(sending, question, MESSAGE_TYPE, "candidates", models.rounds, read, done, without)
     answers = ask_everybody(federation, ask, expected)
-    averaged = averaged_rounds(federation.config)
     replies = dict(sorted(answers.replies.items()))
     outcome = federation.config.predicts
     pooled = [
@@ -73,21 +87,21 @@ def choose_candidate(
     ]
     losses = [log_loss(one) for one in pooled]
     choice = Choice(
-        probe_round=probe_round,
+        probe_round=models.probe_round,
         share=chosen(losses),
         candidates=shown_candidates(federation, replies, losses),
         sites=tuple(replies),
         missing=answers.missing,
     )
     ending = Ending(
-        averaged=(averaged[0], averaged[-1]),
+        averaged=models.averaged,
         choice=choice,
         bytes_down=answers.bytes_down,
         bytes_up=answers.bytes_up,
         seconds=time.monotonic() - started,
         evaluate_seconds=sum(reply.seconds for reply in replies.values()),
     )
-    return ending, FinalModel(end, replace(ends, share=choice.share))
+    return ending, replace(end, nearer=replace(ends, share=choice.share))
 
 
 HALF_WAY = 0.5

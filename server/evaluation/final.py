@@ -110,6 +110,6 @@ def _ask(
         return reply
 
     done, without = "evaluated the final model", "the final evaluation"
-    sending = model.sending(federation, rounds)
+    sending = model.sending(federation)
     ask = Ask(sending, question, MESSAGE_TYPE, "final", rounds, read, done, without)
     return ask_everybody(federation, ask, expected)

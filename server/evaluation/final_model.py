@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from server.federation.context import Federation
 from server.federation.downlink import Sending
 from server.federation.global_model import select
+from shared.model.backbone import Part
 from shared.model.between import between
 from shared.protocol.evaluate import Nearer
 from shared.settings.ending import probe_parts
-from shared.settings.schedule import stages_ever_thawed
 from shared.wire.arrays import Arrays
 from shared.wire.increments import apply_increments, encode_increments
 
@@ -21,18 +21,19 @@ class FinalModel:
 
     end: Arrays
     """The coordinator's own delta, which sites receive in the dtype of the rounds."""
+    thawed: tuple[Part, ...]
+    """What may differ from the base."""
     nearer: Nearer | None = None
 
-    def sending(self, federation: Federation, rounds: int) -> Sending:
+    def sending(self, federation: Federation) -> Sending:
         """The next message; it brings the sites the end, as far as they have it not."""
-        thawed = stages_ever_thawed(federation.config, rounds)
         return federation.downlink.sending(
-            federation.reference, federation.config, thawed, self.end
+            federation.reference, federation.config, self.thawed, self.end
         )
 
-    def delta(self, federation: Federation, rounds: int) -> Arrays:
+    def delta(self, federation: Federation) -> Arrays:
         """The model that sites make of that message."""
-        after = self.sending(federation, rounds).after
+        after = self.sending(federation).after
         end = {name: after[name] for name in self.end}
         if self.nearer is None:
             return end

@@ -93,7 +93,7 @@ def _report(
         run=folder.run,
         config=folder.config,
         finished=summary is not None,
-        planned_rounds=total_rounds(folder.config),
+        planned_rounds=len(records) if summary is not None else total_rounds(folder.config),
         rounds=tuple(_round(record, folder.config) for record in records),
         cohorts=cohorts,
         contributions=tuple(contributions_of(records, silent, min_cell)),

@@ -31,3 +31,6 @@ class Signals:
     log_loss: float | None
     """Of the validation patients of all sites under the model that entered the round, in nats; None
     is not shown. No rule reads it."""
+    refined_loss: float | None = None
+    """The same once the scores are recalibrated on these patients (`refined_log_loss`), by which
+    schedule=adaptive decides."""

@@ -9,7 +9,7 @@ from server.aggregation.agreement import Agreement
 from server.federation.global_model import Reference
 from server.results.signals import UnitSignals
 from shared.metrics.classes.kinds import Counts
-from shared.metrics.log_loss import log_loss
+from shared.metrics.log_loss import log_loss, refined_log_loss
 from shared.model.exchanged import batch_norm_statistics
 from shared.update.norm import sum_of_squares
 from shared.wire.arrays import Arrays
@@ -45,6 +45,12 @@ def pooled_log_loss(counts: Counts) -> float | None:
     """Of all sites' validation patients; None without any."""
     found = log_loss(counts)
     return None if found is None else found.mean
+
+
+def pooled_refined_loss(counts: Counts) -> float | None:
+    """As `pooled_log_loss`, without what recalibration would take away."""
+    found = refined_log_loss(counts)
+    return None if found is None else round(found, 4)
 
 
 def _weights_by_unit(reference: Reference, arrays: Arrays) -> Mapping[str, str]:

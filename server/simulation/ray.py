@@ -22,7 +22,7 @@ from shared.errors import ConfigError, FedThawError, RunError, UserError
 from shared.run.bundle import to_toml, write_app_folder
 from shared.run.events import ReplyReceived, RoundFinished, RunStarted, Warned, emit
 from shared.settings.config import RunConfig
-from shared.settings.schedule import total_rounds
+from shared.settings.schedule import may_end_early, total_rounds
 
 CLUSTER_VARIABLE = "RAY_ADDRESS"
 """HOST:PORT of a Ray cluster to use instead of one of our own; Ray itself reads it."""
@@ -95,7 +95,8 @@ def _follow(place: Path, environment: dict[str, str], config: RunConfig, run: st
         time.sleep(POLL_SECONDS)
         if not begun and (folder / "config.json").exists():
             begun = True
-            emit(RunStarted(open_run(folder).run, names, rounds, done, str(folder)))
+            early = may_end_early(config)
+            emit(RunStarted(open_run(folder).run, names, rounds, done, str(folder), early))
         for record in read_rounds(folder / "ledger.jsonl")[done:]:
             for name, why in record.refused.items():
                 emit(ReplyReceived(name, why))

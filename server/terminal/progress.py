@@ -61,10 +61,13 @@ def auroc_in_words(auroc: float | None) -> str:
 def describe(event: Event) -> str | None:
     """The line of an event that is worth one, else None."""
     match event:
-        case RunStarted(run, sites, rounds, done, folder):
+        case RunStarted(run, sites, rounds, done, folder, at_most):
             begin = f"continues after round {done}" if done else "begins"
             names = ", ".join(sites) if len(sites) <= _NAMED else f"{len(sites)} sites"
-            return f"Run {run} {begin}: {rounds_in_words(rounds)} with {names}. Folder: {folder}"
+            most = "at most " if at_most else ""
+            return (
+                f"Run {run} {begin}: {most}{rounds_in_words(rounds)} with {names}. Folder: {folder}"
+            )
         case RoundFinished(round_number, rounds, loss, auroc, size, seconds, left):
             return (
                 f"Round {round_number}/{rounds}: loss {loss_in_words(loss)}, "

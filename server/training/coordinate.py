@@ -33,7 +33,7 @@ from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
 from server.schedule.policy import check_budget, policy_for
 from server.training.ending import conclude, with_ending
-from server.training.estimate import MeasuringGrid, estimate_in_words, expected_bytes
+from server.training.estimate import UNTIL_IT_ENDS, MeasuringGrid, estimate_in_words, expected_bytes
 from server.training.finding import named_by_sites
 from server.training.outcome import FinishedRound
 from server.training.rollback import take_up_exclusions, undo_last_round
@@ -45,7 +45,7 @@ from shared.outcome.binary import BINARY
 from shared.outcome.counts import are_hidden
 from shared.run.events import Noted, RoundFinished, RunStarted, Warned, emit, show_download
 from shared.settings.config import RunConfig
-from shared.settings.schedule import total_rounds
+from shared.settings.schedule import may_end_early, total_rounds
 from shared.storage.files import remove_leftovers
 from shared.wire.arrays import Arrays, to_record
 from shared.wire.packing import pack
@@ -91,7 +91,8 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
         write_config(folder, base.digest, base.source, named_by_sites(config))
     start, records = _restore(federation, folder)
     names = tuple(site.name for site in sites.values())
-    emit(RunStarted(folder.run, names, total_rounds(config), start.round, str(folder.path)))
+    most, at_most = total_rounds(config), may_end_early(config)
+    emit(RunStarted(folder.run, names, most, start.round, str(folder.path), at_most))
     federation = _with_estimate(federation, names, start.round)
     delta, records, final = _run_to_the_end(federation, folder, start, records, names)
     write_model(folder.model, reference, delta, config)
@@ -115,7 +116,8 @@ def _with_estimate(federation: Federation, names: Sequence[str], done: int) -> F
     measured = grid.expected_seconds(config) if isinstance(grid, MeasuringGrid) else None
     size = expected_bytes(config, federation.reference, len(names), done)
     ahead = None if measured is None else measured[done:]
-    emit(Noted(estimate_in_words(ahead, size, total_rounds(config) - done)))
+    words = estimate_in_words(ahead, size, total_rounds(config) - done)
+    emit(Noted(words + (UNTIL_IT_ENDS if may_end_early(config) else "")))
     expected = Expected(measured, measured=True) if measured else unmeasured(config)
     return replace(federation, expected=expected)
 
@@ -179,8 +181,8 @@ def _run_to_the_end(
         try:
             end = _run_rounds(federation, folder, start, records, expected)
             took_part = _took_part(records, expected)
-            model, ending = conclude(federation, end, took_part)
-            delta = model.delta(federation, end.round)
+            model, ending = conclude(federation, records, end, took_part)
+            delta = model.delta(federation)
             final = evaluate_final(federation, model, end.round, took_part)
             return delta, records, replace(final, ending=ending)
         except ReceivedDivergedError as error:
@@ -202,17 +204,27 @@ def _run_rounds(
     with federation.writer as writer:
         for round_number in range(start.round + 1, total_rounds(config) + 1):
             plan = policy(round_number, records)
+            if plan is None:
+                emit(Noted(_ended_early(config, records)))
+                break
             expected = names if round_number == start.round + 1 else _took_part(records, names)
             delta, finished = run_round(federation, plan, state.delta, expected)
             warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)
             records.append(finished.exact)
             strategy, received = federation.aggregator.state, federation.downlink.received
             after = Checkpoint(round_number, delta, dict(strategy), dict(received))
-            state = with_ending(config, state, after)
+            state = with_ending(config, plan, state, after)
             left = federation.expected.seconds_left([record.seconds for record in records])
             writer.start(partial(_keep, folder, state, finished, kept_rounds(records), left))
         writer.finish()
     return state
+
+
+def _ended_early(config: RunConfig, records: Sequence[RoundRecord]) -> str:
+    return (
+        f"The last {config.patience} rounds gained nothing, and no further stage may thaw: the "
+        f"run ends after round {len(records)} of at most {total_rounds(config)}."
+    )
 
 
 def _keep(

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from server.federation.global_model import Reference
 from server.terminal.rough import megabytes_in_words, rounds_in_words, time_in_words
 from shared.settings.config import RunConfig
-from shared.settings.ending import probe_parts, probe_round
+from shared.settings.ending import probe_parts, stays_near_probe
 from shared.settings.schedule import plan_round, total_rounds
 from shared.wire.arrays import Manifest, TensorSpec
 from shared.wire.formats.choice import STEPS_PER_RMS, rank_of
@@ -23,6 +23,8 @@ class MeasuringGrid(Protocol):
         """Seconds of each round and of the final evaluation; None where a site is not ready."""
 
 
+UNTIL_IT_ENDS = " It is the most that the run may take: it ends sooner where nothing gains."
+"""Behind the estimate of a run that may end before its last round."""
 _BYTES = {"float32": 4.0, "float16": 2.0}
 """A value on the wire."""
 _HEADER = 60
@@ -42,7 +44,7 @@ def expected_bytes(
             message += _size(reference.specs(parts, dtype), config.update_steps)
         changed = trained
     message += _size(reference.specs(changed, config.update_dtype), config.update_steps)
-    if probe_round(config) is not None:
+    if stays_near_probe(config):
         probed = reference.specs(probe_parts(config), config.update_dtype)
         message += 2 * _size(probed, config.update_steps)
     return sites * message

@@ -10,7 +10,8 @@ from server.federation.context import Federation
 from server.results.shown import Shown
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import RoundRecord, SiteRound
-from server.schedule.measure import pooled_log_loss
+from server.schedule.measure import pooled_log_loss, pooled_refined_loss
+from shared.metrics.classes.kinds import Counts
 from shared.outcome.counts import metrics_of, summed_counts
 from shared.outcome.outcome import Outcome
 from shared.protocol.plan import plan_to_values
@@ -87,9 +88,15 @@ def record_of(
         bytes_full_exchange=sum(one.messages for one in asked) * federation.full_model_bytes,
         seconds=seconds,
         wait_seconds=sum(one.wait_seconds for one in asked),
-        signals=Signals(result.units, pooled_log_loss(pooled)) if result.units else None,
+        signals=_signals(result, pooled),
     )
     return FinishedRound(exact, federation.disclosure.round(exact, cohort))
+
+
+def _signals(result: Collected, pooled: Counts) -> Signals | None:
+    if not result.units:
+        return None
+    return Signals(result.units, pooled_log_loss(pooled), pooled_refined_loss(pooled))
 
 
 def _site_round(reply: TrainReply, ratio: float | None, outcome: Outcome) -> SiteRound:

@@ -93,7 +93,7 @@ def _ask(
     question = partial(_question, federation, plan)
     delivery = Delivery(sites, sending, federation.downlink.seen, question)
     current = select(federation.reference, delta, plan.trainable)
-    decides = config.schedule == "dynamics"
+    decides = config.schedule in ("dynamics", "adaptive")
     agreement = agreement_of(federation.reference, current) if decides else None
     with _intake(federation, plan, current, agreement) as intake:
         started = time.monotonic()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.metrics.calibration import Recalibration, recalibration
 from shared.metrics.classes.counts import ClassCounts
 from shared.metrics.classes.kinds import Counts
 from shared.metrics.histogram import Histogram, bin_logits
@@ -41,6 +42,45 @@ def log_loss(counts: Counts) -> LogLoss | None:
         return _mean(_of_finding(counts.split_by(score)) for score in range(counts.score_count))
     own_class = np.concatenate([counts.scores[k, k] for k in range(counts.classes)])
     return _weighted(own_class, np.tile(np.logaddexp(0.0, -bin_logits()), counts.classes))
+
+
+def refined_log_loss(counts: Counts) -> float | None:
+    """Mean log-loss once intercept and slope, 0 or more, fit these patients; None without any.
+
+    What is left is how well the scores tell the outcomes apart, not how well they are calibrated
+    (refinement, Berta et al., arXiv:2501.19195). Of a nominal outcome it is the log-loss itself.
+    """
+    if isinstance(counts, Histogram):
+        return _refined(counts)
+    if not isinstance(counts, ClassCounts):
+        return _mean_known(map(_refined, counts.histograms))
+    if counts.ordinal:
+        return _mean_known(_refined(counts.split_by(score)) for score in range(counts.score_count))
+    found = log_loss(counts)
+    return None if found is None else found.mean
+
+
+def _refined(counts: Histogram) -> float | None:
+    positives, negatives = counts.total_positives, counts.total_negatives
+    if not positives + negatives:
+        return None
+    if not positives or not negatives:
+        return 0.0
+    fit = recalibration(counts)
+    if fit is None and np.flatnonzero(counts.positives)[0] >= np.flatnonzero(counts.negatives)[-1]:
+        return 0.0
+    if fit is None or fit.slope <= 0:
+        odds = math.log(positives / negatives)
+        fit = Recalibration(odds, 0.0)
+    logits = fit.intercept + fit.slope * bin_logits()
+    losses = np.concatenate([np.logaddexp(0.0, -logits), np.logaddexp(0.0, logits)])
+    found = _weighted(np.concatenate([counts.positives, counts.negatives]), losses)
+    return None if found is None else found.mean
+
+
+def _mean_known(parts: Iterable[float | None]) -> float | None:
+    known = [one for one in parts if one is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
 def _of_finding(counts: Histogram) -> LogLoss | None:

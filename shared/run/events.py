@@ -23,6 +23,8 @@ class RunStarted:
     rounds: int
     done: int
     folder: str
+    at_most: bool = False
+    """Whether the run may end before these rounds."""
 
 
 @dataclass(frozen=True)

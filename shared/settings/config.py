@@ -48,6 +48,7 @@ class RunConfig(Settings):
         object.__setattr__(self, "outcome", str(parse_outcome(self.outcome)))
         self._require_thawing_backwards()
         self._require_two_branches()
+        self._require_stages_to_thaw()
         if self.folds == 1 or 0 < self.folds <= self.fold:
             raise ConfigError(
                 f"fold is {self.fold} and folds {self.folds}; folds must be 0 or at least 2, and "
@@ -87,6 +88,14 @@ class RunConfig(Settings):
                 f"thaw a stage before the one behind it; in order these are {', '.join(stages)}."
             )
 
+    def _require_stages_to_thaw(self) -> None:
+        """ConfigError where the schedule thaws stages as it goes, and none may thaw."""
+        if self.schedule == "adaptive" and not any(share < 1 for share in self.thaws.values()):
+            raise ConfigError(
+                f"schedule is adaptive and thaw-at '{self.thaw_at}', which thaws no stage; name "
+                f"one, such as {self.network.last_maps}=0, or set schedule=probe."
+            )
+
     def _require_two_branches(self) -> None:
         """ConfigError where branches are to train apart, and there are none or nothing differs."""
         if self.schedule != "dual":
@@ -111,7 +120,7 @@ class RunConfig(Settings):
         """ConfigError where stages train on one image a step, and their maps are single values."""
         network, stage = self.network, self.network.last_maps
         thaws = self.schedule in ("full", "dynamics") or (
-            self.schedule in ("progressive", "dual") and self.thaws.get(stage, 1.0) < 1
+            self.schedule in ("progressive", "dual", "adaptive") and self.thaws.get(stage, 1.0) < 1
         )
         trains = self.rounds > 0 and thaws and self.batch_norm != "frozen"
         if trains and self.batch_size == 1 and self.image_size <= network.single_up_to:

@@ -17,29 +17,28 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the way from the probe's last model to the end: the candidates of end=guarded."""
 
 
-def averaged_rounds(config: RunConfig) -> range:
+def averaged_rounds(config: RunConfig, last: int | None = None, length: int = 0) -> range:
     """The rounds whose models are averaged to the model at the end; the last one alone with `last`.
 
     Statistics that stay at the sites belong to the weights of the last round, so with them nothing
-    is averaged.
+    is averaged. With schedule=adaptive a run may end with each stretch: `last` is the last round of
+    one, `length` its rounds.
     """
-    last = total_rounds(config)
+    last = total_rounds(config) if last is None else last
     if config.end == "last" or statistics_stay_at_sites(config):
         return range(last, last + 1)
-    share = math.ceil(round(config.average_share * config.rounds, 9))
+    share = math.ceil(round(config.average_share * (length or config.rounds), 9))
     return range(last - max(1, share) + 1, last + 1)
 
 
-def probe_round(config: RunConfig) -> int | None:
-    """The round whose model the sites may choose to stay nearer to; None where nothing is chosen.
+def stays_near_probe(config: RunConfig) -> bool:
+    """Whether the sites choose how near to the probe's last model the run ends.
 
-    So it is without a probe, where nothing but the head ever trains, and where statistics stay at
-    the sites.
+    Nothing is chosen without a probe, where nothing but the head ever trains, and where statistics
+    stay at the sites.
     """
     chosen = config.end == "guarded" and trains_body(config)
-    if not chosen or not config.probe_rounds or statistics_stay_at_sites(config):
-        return None
-    return config.probe_rounds
+    return chosen and config.probe_rounds > 0 and not statistics_stay_at_sites(config)
 
 
 def probe_parts(config: RunConfig) -> tuple[Part, ...]:

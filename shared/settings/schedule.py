@@ -12,6 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.model.backbone import Part
+from shared.settings.adaptive import (
+    Place,
+    possible_places,
+    probe_ends,
+    thawing_stages,
+    typical_place,
+)
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import Budget, Sizes, candidates, typical_units
 
@@ -45,8 +52,15 @@ def total_rounds(config: RunConfig) -> int:
     return 1 if config.schedule == "logistic" else config.probe_rounds + config.rounds
 
 
+def may_end_early(config: RunConfig) -> bool:
+    """Whether a run may end before its last round, because nothing gains any more."""
+    return config.schedule == "adaptive"
+
+
 def decides_as_it_goes(config: RunConfig, round_number: int) -> bool:
     """Whether more than the settings decides what this round trains."""
+    if config.schedule == "adaptive":
+        return round_number > min(probe_ends(config))
     return config.schedule == "dynamics" and round_number > config.probe_rounds
 
 
@@ -56,6 +70,8 @@ def plan_round(config: RunConfig, round_number: int) -> Plan:
     Of a round that is decided as the run goes, a typical plan, for estimates: as many units as may
     train, spread evenly, after rounds that have trained each of them.
     """
+    if config.schedule == "adaptive" and 1 <= round_number <= total_rounds(config):
+        return plan_of_place(config, round_number, typical_place(config, round_number))
     stages = trainable_stages(config, round_number - 1)
     units = config.network.units_of
     before = stages_ever_thawed(config, round_number - 1)
@@ -91,6 +107,22 @@ def plan_of_units(
     )
 
 
+def plan_of_place(config: RunConfig, round_number: int, place: Place) -> Plan:
+    """With schedule=adaptive, the plan of the round that lies there."""
+    network, stages = config.network, thawing_stages(config)
+    parts = network.parts_of(network.units_of({*stages[: place.stages], network.head}))
+    return Plan(
+        round=round_number,
+        phase="probe" if place.probing else "fine-tune",
+        position=place.position,
+        length=place.length,
+        trainable=parts,
+        thawed=network.parts_of(network.units_of({*stages[: place.thawed], network.head})),
+        rates={part: maximum_rate(config, part, probing=place.probing) for part in parts},
+        cutmix_probability=0.0 if place.probing else config.cutmix_probability,
+    )
+
+
 def allows(config: RunConfig, plan: Plan, sizes: Sizes) -> bool:
     """Whether the settings allow this plan, for a network of these sizes.
 
@@ -98,6 +130,13 @@ def allows(config: RunConfig, plan: Plan, sizes: Sizes) -> bool:
     """
     if not 1 <= plan.round <= total_rounds(config):
         return False
+    if config.schedule == "adaptive":
+        places = set(possible_places(config, plan.round))
+        return any(
+            plan == plan_of_place(config, plan.round, place)
+            for place in places
+            if place.position == plan.position
+        )
     if not decides_as_it_goes(config, plan.round):
         return plan == plan_round(config, plan.round)
     network, units = config.network, frozenset(candidates(config))
@@ -141,6 +180,9 @@ def trainable_stages(config: RunConfig, index: int) -> tuple[Part, ...]:
         return network.stages
     if config.schedule == "dynamics":
         return network.parts_of({*typical_units(config), network.head})
+    if config.schedule == "adaptive":
+        opened = thawing_stages(config)[: typical_place(config, index + 1).stages]
+        return tuple(stage for stage in network.stages if stage in (*opened, network.head))
     thaws = config.thaws
     return tuple(
         stage
@@ -161,12 +203,26 @@ def thaw_index(share: float, rounds: int) -> int:
 def stages_ever_thawed(config: RunConfig, after_round: int) -> tuple[Part, ...]:
     """The units that may differ from the base once `after_round` rounds are done."""
     network = config.network
-    if decides_as_it_goes(config, after_round):
+    if config.schedule == "dynamics" and decides_as_it_goes(config, after_round):
         return network.parts_of({*candidates(config), network.head})
     trained = trainable_stages(config, after_round - 1) if after_round > 0 else ()
     if after_round > 0 and config.schedule == "dual" and config.probe_rounds:
         trained += config.network.branches  # which pause where the layers behind them train
     return network.parts_of(network.units_of({*trained, network.head}))
+
+
+def may_end(config: RunConfig, after_round: int, thawed: tuple[Part, ...]) -> bool:
+    """Whether a run may end after this round with these units changed, as far as settings say."""
+    if config.schedule != "adaptive":
+        last = total_rounds(config)
+        return (after_round, thawed) == (last, stages_ever_thawed(config, last))
+    network, stages = config.network, thawing_stages(config)
+    return any(
+        not place.probing
+        and place.position + 1 == place.length
+        and network.units_of(thawed) == network.units_of([*stages[: place.stages], network.head])
+        for place in possible_places(config, after_round)
+    )
 
 
 def trains_body(config: RunConfig) -> bool:

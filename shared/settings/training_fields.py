@@ -49,10 +49,12 @@ class TrainingSettings:
         "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
         "head alone; dual, for backbone=tiny: train two branches in the probe rounds, one on the "
         "images and one on augmented versions, then thaw stage by stage; dynamics: the coordinator "
-        "chooses the units of each round by what training has shown so far; logistic: the "
+        "chooses the units of each round by what training has shown so far; adaptive: as "
+        "progressive, but the coordinator decides by what training has shown when each stage "
+        "thaws and when the run ends; logistic: the "
         "baseline, in one round and without training, the mean of the sites' logistic regressions "
         "on the base's features",
-        choices=("progressive", "full", "probe", "dual", "dynamics", "logistic"),
+        choices=("progressive", "full", "probe", "dual", "dynamics", "adaptive", "logistic"),
     )
     select: str = setting(
         "distance",
@@ -75,10 +77,20 @@ class TrainingSettings:
         minimum=0.0,
         maximum=1.0,
     )
-    rounds: int = setting(20, "fine-tuning rounds", minimum=0, maximum=100_000)
+    patience: int = setting(
+        4,
+        "schedule=adaptive: rounds of a stretch, after each of which the coordinator decides how "
+        "to go on",
+        minimum=2,
+        maximum=1000,
+    )
+    rounds: int = setting(
+        20, "fine-tuning rounds; with schedule=adaptive at most so many", minimum=0, maximum=100_000
+    )
     probe_rounds: int = setting(
         10,
-        "rounds of the head alone before them (schedule=dual: of its branches)",
+        "rounds of the head alone before them (schedule=dual: of its branches; "
+        "schedule=adaptive: at most so many)",
         minimum=0,
         maximum=100_000,
     )
@@ -86,7 +98,8 @@ class TrainingSettings:
     thaw_at: str = setting(
         DEFAULTS["thaw-at"],
         "shares of the fine-tuning rounds after which the stages before the head thaw, the last "
-        "first; or by name (STAGE=SHARE,STAGE=SHARE): a stage that is not named stays frozen",
+        "first; or by name (STAGE=SHARE,STAGE=SHARE): a stage that is not named stays frozen; "
+        "schedule=adaptive takes from it only which stages may thaw",
     )
 
     # the model at the end
@@ -99,8 +112,8 @@ class TrainingSettings:
     )
     average_share: float = setting(
         0.25,
-        "share of the fine-tuning rounds, the last ones, whose models are averaged, with "
-        "end=average and end=guarded",
+        "share of the fine-tuning rounds (schedule=adaptive: of the last stretch's), the last "
+        "ones, whose models are averaged, with end=average and end=guarded",
         minimum=0.0,
         maximum=1.0,
     )
@@ -119,7 +132,8 @@ class TrainingSettings:
     )
     rate_policy: str = setting(
         "one-cycle",
-        "one-cycle over all fine-tuning rounds, or constant at the maximum",
+        "one-cycle over all fine-tuning rounds (schedule=adaptive: over each stretch), or constant "
+        "at the maximum",
         choices=("one-cycle", "constant"),
     )
     weight_decay: float = setting(1e-4, "weight decay of the backbone", minimum=0.0, maximum=1.0)

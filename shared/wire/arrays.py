@@ -92,7 +92,7 @@ def encode(
         return tensor, received if received is None else np.subtract(wanted, received, out=received)
 
     names = [spec.name for spec in manifest]
-    packed = dict(zip(names, map_tensors(pack, manifest, _values(manifest)), strict=True))
+    packed = dict(zip(names, map_tensors(pack, manifest, values_of(manifest)), strict=True))
     lost = {name: left for name, (_, left) in packed.items() if left is not None}
     return Encoded(ArrayRecord({name: tensor for name, (tensor, _) in packed.items()}), lost)
 
@@ -112,11 +112,12 @@ def from_record(record: ArrayRecord, manifest: Manifest) -> Arrays:
         _check_values(spec.name, array)
         return array
 
-    values = map_tensors(unpack, expected.values(), _values(manifest))
+    values = map_tensors(unpack, expected.values(), values_of(manifest))
     return dict(zip(expected, values, strict=True))
 
 
-def _values(manifest: Manifest) -> int:
+def values_of(manifest: Manifest) -> int:
+    """How many values its tensors have in all."""
     return sum(math.prod(spec.shape) for spec in manifest)
 
 

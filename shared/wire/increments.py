@@ -14,7 +14,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
-from shared.wire.arrays import Arrays, Manifest, TensorSpec, from_record
+from shared.wire.arrays import Arrays, Manifest, TensorSpec, from_record, values_of
 from shared.wire.codec import codec_of, encode_tensor
 from shared.wire.formats.choice import STEPS_PER_RMS
 from shared.wire.parallel import map_tensors
@@ -40,7 +40,8 @@ def encode_increments(
         arrived = change if seen is None else seen
         return tensor, _added(before, arrived) if lossy else arrived.copy()
 
-    packed = dict(zip([spec.name for spec in manifest], map_tensors(pack, manifest), strict=True))
+    names = [spec.name for spec in manifest]
+    packed = dict(zip(names, map_tensors(pack, manifest, values_of(manifest)), strict=True))
     record = ArrayRecord({name: tensor for name, (tensor, _) in packed.items()})
     return record, {name: after for name, (_, after) in packed.items()}
 

@@ -18,6 +18,7 @@ from server.run.ledger import RoundRecord, append_round, read_rounds
 from shared.errors import ConfigError, SiteError, WeightsError
 from shared.run.events import (
     Event,
+    Noted,
     ReplyReceived,
     RoundFinished,
     RoundStarted,
@@ -42,6 +43,17 @@ MODES: dict[str, dict[str, Any]] = {
         "strategy": "fedadam",
         "update_dtype": "int8",
         "batch_norm": "local",
+    },
+    # Stages thaw, and the run ends, by what the rounds before have shown.
+    "adaptive": {
+        "schedule": "adaptive",
+        "patience": 2,
+        "probe_rounds": 4,
+        "rounds": 12,
+        "end": "guarded",
+        "average_share": 1.0,
+        "strategy": "fedadam",
+        "update_dtype": "int8",
     },
     "logistic": {"schedule": "logistic"},
     "int8 and low rank": {"update_dtype": "int8", "update_rank": 2, "update_steps": 1.0},
@@ -106,6 +118,8 @@ def stopping_at_the_checkpoint(round_number: int) -> Iterator[None]:
             current, rounds = event.plan.round, event.rounds
         if isinstance(event, ReplyReceived) and current == round_number + 1:
             trained_on.set()
+        if isinstance(event, Noted) and f"ends after round {round_number} " in event.text:
+            trained_on.set()
 
     def stop(folder: Path, checkpoint: Checkpoint) -> None:
         if checkpoint.round == round_number:
@@ -154,7 +168,7 @@ def undisturbed() -> dict[str, Any]:
             mode,
             stopping,
             marks=pytest.mark.slow
-            if mode == "dynamics" and stopping is not stopping_within
+            if mode in ("dynamics", "adaptive") and stopping is not stopping_within
             else [],
         )
         for mode in MODES
@@ -179,7 +193,11 @@ def test_a_run_stopped_in_every_round_gives_the_same_bytes(
         whole = federated("whole", **settings)
         simulate(whole)
         undisturbed[mode] = outcome(whole)
-    for round_number in range(1, total_rounds(stopped) + 1):
+    ledger = undisturbed[mode][2]
+    if mode == "adaptive":
+        assert len(ledger) < total_rounds(stopped)
+        assert ledger[-1]["plan"]["trainable"] == ["layer2", "layer3", "layer4", "head"]
+    for round_number in range(1, len(ledger) + 1):
         with stopping(round_number):
             simulate(stopped)
         stopped = replace(stopped, resume=True)

@@ -56,13 +56,16 @@ def _run(order: Order, current: str | None) -> dict[str, Any]:
     progress = read_progress(order.folder)
     state = "running" if order.name == current else order.state
     failure = read_failure(order.folder) if state in ("failed", "stopped") else None
+    last = last_rounds(order.folder / "ledger.jsonl")
+    # A run that decides as it goes may have ended before.
+    ended = last[-1].round if last and state == "complete" else None
     return {
         "run": order.name,
         "state": state,
         "failure": failure.sentence if failure else None,
-        "rounds": total_rounds(order.config),
+        "rounds": ended or total_rounds(order.config),
         "bundle": order.bundle,
-        "last": [asdict(line) for line in last_rounds(order.folder / "ledger.jsonl")],
+        "last": [asdict(line) for line in last],
         "ends_about": _ends_about(order, progress) if state == "running" else None,
     } | ({"progress": asdict(progress)} if progress else {})
 

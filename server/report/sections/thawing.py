@@ -26,7 +26,7 @@ def thawing_section(report: Report) -> Html:
         "Training",
         element("div", _timeline(report), _stages(report), class_="plots"),
         ending(report.ending) if report.ending else None,
-        units_drawn(report) if report.config.schedule == "dynamics" else None,
+        units_drawn(report) if report.config.schedule in ("dynamics", "adaptive") else None,
     )
 
 
@@ -34,12 +34,10 @@ def _stages(report: Report) -> Html:
     """What thawing is, and each stage's rounds and rate."""
     config = report.config
     plans = [plan_round(config, n) for n in range(1, report.planned_rounds + 1)]
-    rows = []
+    probed, rows = _probed(report), []
     for stage in reversed(config.network.stages):
         rounds = sorted({*_trained(report, stage), *_planned(report, stage)})
-        rates = [
-            maximum_rate(config, stage, probing=number <= config.probe_rounds) for number in rounds
-        ]
+        rates = [maximum_rate(config, stage, probing=number <= probed) for number in rounds]
         if config.schedule == "logistic" and rates:
             rate = "fitted"  # which has no rate
         else:
@@ -68,6 +66,9 @@ def _schedule(report: Report, plans: Sequence[Plan]) -> str:
         "probe": "Only the head trains and is sent.",
         "dynamics": "After rounds of the head alone the coordinator chooses the units of each "
         "round; only what trains is sent back.",
+        "adaptive": "The head trains alone at first. Then the network thaws from its last stage to "
+        f"its first: after every {report.config.patience} rounds the coordinator decides whether "
+        "the next stage thaws; only what trains is sent back.",
         "logistic": "The head is the mean of the sites' logistic regressions on the features of "
         "the network before it; only the head is sent.",
         "dual": "Two branches train at first, one on the images, one on augmented versions of "
@@ -128,6 +129,12 @@ def _trained(report: Report, stage: str) -> list[int]:
     return [r.number for r in report.rounds if own & units_of(r.trainable)]
 
 
+def _probed(report: Report) -> int:
+    """Rounds of the probe, as far as that is known."""
+    tuned = next((r.number for r in report.rounds if r.phase == "fine-tune"), None)
+    return report.config.probe_rounds if tuned is None else tuned - 1
+
+
 def _planned(report: Report, stage: str) -> list[int]:
     """The rounds to come in which it will train, as far as that is known."""
     config = report.config
@@ -157,8 +164,8 @@ def _draw_stages(axes: Axes, report: Report) -> None:
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(visible=False)
     axes.tick_params(axis="y", length=0)
-    if 0 < report.config.probe_rounds < report.planned_rounds:
-        at = report.config.probe_rounds + 0.5
+    if 0 < (probed := _probed(report)) < report.planned_rounds:
+        at = probed + 0.5
         axes.axvline(at, color=MUTED, linewidth=0.9, linestyle=":")
         dual = report.config.schedule == "dual"
         what = "rounds of two branches apart" if dual else "probe rounds of the head alone"

@@ -1,4 +1,4 @@
-"""With schedule=dynamics: which units each round trained, and the signals that later ones used."""
+"""Where a schedule decides as it goes: which units trained when, and the signals it used."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from server.report.html import Html, element, figure, paragraph, table
 from server.report.numbers import percent, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.results.signals import UnitSignals
+from shared.settings.config import RunConfig
+from shared.settings.schedule import total_rounds
 
 _LEVELS = 5
 """Shades of a colour; more could not be distinguished."""
@@ -32,7 +34,29 @@ Cells = Mapping[str, Mapping[int, UnitSignals | None]]
 
 def units_drawn(report: Report) -> Html:
     """The rule in words, and units by rounds with their signals."""
+    words = _stretches(report) if report.config.schedule == "adaptive" else _choice(report.config)
+    return element("div", _figure(report), element("div", paragraph(words)), class_="plots")
+
+
+def _stretches(report: Report) -> str:
+    """What decides with schedule=adaptive, and how the run ended."""
     config = report.config
+    rule = (
+        f"Each stretch of {config.patience} rounds is compared with the one before, by the mean of "
+        "the refined log-loss: that of the validation patients once the scores are recalibrated on "
+        "them, so that it says how well patients are told apart. While that falls, the same units "
+        "train on; where it does not, the next stage thaws, or none is left and the run ends."
+    )
+    if not report.finished or len(report.rounds) == total_rounds(config):
+        return rule
+    return (
+        f"{rule} So this run ended after {len(report.rounds)} of at most {total_rounds(config)} "
+        "rounds."
+    )
+
+
+def _choice(config: RunConfig) -> str:
+    """The rule of schedule=dynamics."""
     budget = (
         f" Of the units between the first one and the head, {percent(config.freeze_rate)} stay "
         "frozen in a round"
@@ -41,16 +65,13 @@ def units_drawn(report: Report) -> Html:
         share = f"{100 * config.round_budget:g}\u00a0%"
         budget += f"; what trains holds at most {share} of the network's weights"
     rule = f"After the probe each round trains the head and {_RULES[config.select]}"
-    return element(
-        "div",
-        _figure(report),
-        element("div", paragraph(f"{rule}{budget}.")),
-        class_="plots",
-    )
+    return f"{rule}{budget}."
 
 
 def _figure(report: Report) -> Html:
     names, cells = [unit.name for unit in report.config.network.units], _cells(report)
+    refined = report.config.schedule == "adaptive"
+    what = "refined log-loss" if refined else "log-loss"
     height = 0.5 + 0.17 * len(names)
     with drawing(2 * height + 1.6) as canvas:
         ratios = (height, height, 1.0)
@@ -60,13 +81,14 @@ def _figure(report: Report) -> Html:
         _draw(agreement, names, cells, _by_agreement)
         agreement.set_title("agreement of the sites: blue above chance, orange below", loc="left")
         shown = [
-            (r.number - 1, r.signals.log_loss)
+            (r.number - 1, value)
             for r in report.rounds
-            if r.signals and r.signals.log_loss is not None
+            if r.signals
+            and (value := r.signals.refined_loss if refined else r.signals.log_loss) is not None
         ]
         loss.plot(*zip(*shown, strict=True) if shown else ([], []), color=GREEN, marker="o",
                   markersize=2.5)  # fmt: skip
-        loss.set_ylabel("log-loss")
+        loss.set_ylabel(what)
         loss.set_xlabel("round")
         loss.margins(y=0.15)
         loss.set_xlim(-0.3, report.planned_rounds + 0.7)
@@ -78,7 +100,7 @@ def _figure(report: Report) -> Html:
     caption = (
         "Units by rounds; what is empty was frozen. Top: how far a unit's weights moved in the "
         "round. Middle: how far the sites' updates of it pointed the same way; pale is what chance "
-        "gives. Bottom: log-loss in the validation patients after that many rounds."
+        f"gives. Bottom: {what} in the validation patients after that many rounds."
     )
     return figure(svg, caption, _numbers(names, cells))
 

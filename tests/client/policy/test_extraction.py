@@ -178,8 +178,8 @@ def test_a_logistic_regression_is_for_sites_that_allow_it_by_name(open_hospital:
     with pytest.raises(PolicyError) as caught:
         describe_site(workspace, config, "run-1")
     assert caught.value.shareable.endswith(
-        "schedules is progressive, full, probe, dual, dynamics and the run asks for "
-        "schedule=logistic"
+        "schedules is progressive, full, probe, dual, dynamics, adaptive and the run asks "
+        "for schedule=logistic"
     )
     workspace, config = open_hospital({"schedules": '["logistic"]'}, **settings | {"batch_size": 9})
     assert describe_site(workspace, config, "run-1").images > 0

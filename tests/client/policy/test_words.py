@@ -61,6 +61,16 @@ def test_what_a_coordinator_may_choose_is_told() -> None:
     )
 
 
+def test_a_run_that_decides_as_it_goes_is_told() -> None:
+    config = RunConfig(schedule="adaptive", thaw_at="layer4=0,layer3=0.5")
+    assert plan_in_words(config, Policy())[0] == (
+        "Trains in at most 30 rounds of resnet50: at most 10 rounds of the head alone, then at "
+        "most 20 of the head and layer4, later also of layer3. After every 4 rounds (patience) the "
+        "coordinator decides by the validation patients of all sites whether to go on, to thaw "
+        "the next stage or to end the run."
+    )
+
+
 def test_the_finding_is_told_as_the_coordinators_word() -> None:
     words = plan_in_words(RunConfig(finding="viral\npneumonia"), Policy())
     assert words[0] == (

@@ -28,6 +28,7 @@ from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]
 MakeFederation = Callable[..., Federation]
+PARTS = ("layer2", "layer3", "layer4", "head")
 
 
 def failing(site: str, times: int) -> Callable[[str, Message, RecordDict], RecordDict]:
@@ -54,7 +55,7 @@ def test_all_sites_evaluate_the_final_model(
         return reply
 
     sites.spoil = look
-    final = evaluate_final(make_federation(grid), FinalModel(delta), 5)
+    final = evaluate_final(make_federation(grid), FinalModel(delta, PARTS), 5)
     assert sorted(final.sites) == ["east", "north", "south"]
     assert final.pooled["positives"] + final.pooled["negatives"] == 60
     assert set(final.sites["south"].values()) == {None}
@@ -73,7 +74,7 @@ def test_a_site_that_fails_once_is_asked_again(
 ) -> None:
     sites, grid = make_sites()
     sites.spoil = failing("east", 1)
-    final = evaluate_final(make_federation(grid, retries=1), FinalModel(delta), 5)
+    final = evaluate_final(make_federation(grid, retries=1), FinalModel(delta, PARTS), 5)
     assert final.missing == {}
     assert [kind for _, kind in sites.heard].count("evaluate") == 4
 
@@ -85,7 +86,9 @@ def test_a_site_that_stays_away_is_named(
     sites.spoil = failing("east", 9)
     events: list[Event] = []
     with listening(events.append):
-        final = evaluate_final(make_federation(grid, min_sites=2, retries=1), FinalModel(delta), 5)
+        final = evaluate_final(
+            make_federation(grid, min_sites=2, retries=1), FinalModel(delta, PARTS), 5
+        )
     assert final.missing == {"east": "MemoryError"}
     assert sorted(final.sites) == ["north", "south"]
     assert Warned("east is not in the final evaluation: MemoryError.") in events
@@ -102,7 +105,7 @@ def test_a_site_that_took_part_and_is_gone_is_named(
     events: list[Event] = []
     with listening(events.append):
         final = evaluate_final(
-            federation, FinalModel(delta), 5, expected=("north", "east", "south")
+            federation, FinalModel(delta, PARTS), 5, expected=("north", "east", "south")
         )
     assert final.missing == {"east": "not connected"}
     assert Warned("east is not in the final evaluation: not connected.") in events
@@ -115,7 +118,7 @@ def test_a_silent_site_of_the_final_evaluation(
     federation = make_federation(grid, min_sites=2, round_timeout=1)
     wait_for_sites(federation)
     grid.silent = frozenset({1003})
-    final = evaluate_final(federation, FinalModel(delta), 5)
+    final = evaluate_final(federation, FinalModel(delta, PARTS), 5)
     assert final.missing == {"south": "no reply within 1 s"}
     assert sorted(final.sites) == ["east", "north"]
 
@@ -129,7 +132,7 @@ def test_too_few_evaluations(
         r"^2 of at least 3 sites evaluated the final model\. east: MemoryError\..*--resume\.$"
     )
     with pytest.raises(RunError, match=sentence):
-        evaluate_final(make_federation(grid), FinalModel(delta), 5)
+        evaluate_final(make_federation(grid), FinalModel(delta, PARTS), 5)
 
 
 def test_the_model_is_base_plus_delta(reference: Reference, delta: Arrays, tmp_path: Path) -> None:

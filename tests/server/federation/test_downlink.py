@@ -263,8 +263,8 @@ def test_the_final_model_is_evaluated_as_it_is(
     sites.spoil = look
     parts = ("layer2", "layer3", "layer4", "head")
     delta = select(reference, random_delta(reference, 4), parts)
-    federation, model = make_federation(grid, update_dtype=update_dtype), FinalModel(delta)
-    saved = model.delta(federation, 5)
+    federation, model = make_federation(grid, update_dtype=update_dtype), FinalModel(delta, parts)
+    saved = model.delta(federation)
     evaluate_final(federation, model, 5)
     site = Site(reference, update_dtype)
     site.take(EvaluateRequest.from_content(seen[0], MICRO).model)

@@ -143,7 +143,7 @@ def test_invented_patients_are_in_no_evaluation(
         return EvaluateReply("east", counted(5000), False, 1.0).to_content()
 
     sites.spoil = lie
-    final = evaluate_final(federation, FinalModel(delta), 1)
+    final = evaluate_final(federation, FinalModel(delta, ("head",)), 1)
     assert "it counts more validation patients than" in final.missing["east"]
 
 
