@@ -84,9 +84,9 @@ def _trains_as_it_goes(config: RunConfig) -> str:
     later = f", later also of {', '.join(others)}" if others else ""
     return (
         f"Trains in at most {total_rounds(config)} rounds of {config.backbone}: {probe}at most "
-        f"{config.rounds} of the head and {first}{later}. After every {config.patience} rounds (patience) the "
-        "coordinator decides by the validation patients of all sites whether to go on, to thaw "
-        "the next stage or to end the run."
+        f"{config.rounds} of the head and {first}{later}. After every {config.patience} rounds "
+        "(patience) the coordinator decides by the validation patients of all sites whether to go "
+        "on, to thaw the next stage or to end the run."
     )
 
 

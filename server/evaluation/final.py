@@ -19,6 +19,7 @@ from shared.metrics.histogram import Histogram, summed
 from shared.model.backbone import Part
 from shared.protocol.describe import SiteDescription
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest, Scope
+from shared.settings.schedule import stages_ever_thawed
 from shared.wire.arrays import Arrays, encode
 
 
@@ -26,17 +27,18 @@ def evaluate_final(
     federation: Federation,
     delta: Arrays,
     rounds: int,
-    thawed: tuple[Part, ...],
     expected: Collection[str] = (),
+    thawed: tuple[Part, ...] = (),
 ) -> FinalEvaluation:
     """The model after the last round at every site that is there; with folds, of both cohorts.
 
-    It differs from the base in `thawed` alone.
+    It differs from the base in `thawed` alone, by default in what the settings imply.
 
     A site that fails is asked again `retries` times, then named as
     missing; RunError where fewer than `min-sites` answered.
     """
     started = time.monotonic()
+    thawed = thawed or stages_ever_thawed(federation.config, rounds)
     scopes: tuple[Scope, ...] = (
         ("validation", "test") if federation.config.folds else ("validation",)
     )

@@ -182,7 +182,7 @@ def _run_to_the_end(
             took_part = _took_part(records, expected)
             delta, ending = conclude(federation, records, end, took_part)
             thawed = changed_parts(federation.config, records)
-            final = evaluate_final(federation, delta, end.round, thawed, took_part)
+            final = evaluate_final(federation, delta, end.round, took_part, thawed)
             return delta, records, replace(final, ending=ending)
         except ReceivedDivergedError as error:
             federation.writer.finish()

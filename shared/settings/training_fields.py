@@ -84,7 +84,9 @@ class TrainingSettings:
         minimum=2,
         maximum=1000,
     )
-    rounds: int = setting(20, "fine-tuning rounds; with schedule=adaptive at most so many", minimum=0, maximum=100_000)
+    rounds: int = setting(
+        20, "fine-tuning rounds; with schedule=adaptive at most so many", minimum=0, maximum=100_000
+    )
     probe_rounds: int = setting(
         10,
         "rounds of the head alone before them (schedule=dual: of its branches; "

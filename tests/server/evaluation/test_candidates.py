@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
 
-from server.evaluation.candidates import choose_candidate, chosen
+from server.evaluation.candidates import Between, choose_candidate, chosen
 from server.federation.context import Federation
 from server.federation.global_model import Reference
 from server.federation.quorum import wait_for_sites
@@ -35,7 +35,8 @@ def choose(delta: Arrays, reference: Reference) -> Callable[[Federation], Ending
     end = {s.name: rng.normal(0, 0.01, s.shape).astype(np.float32) for s in reference.specs(parts)}
 
     def ask(federation: Federation) -> Ending:
-        return choose_candidate(federation, delta, end, 5, 1, ("north", "east", "south"))
+        models = Between(delta, end, 5, 1, (5, 5), parts)
+        return choose_candidate(federation, models, ("north", "east", "south"))
 
     return ask
 
