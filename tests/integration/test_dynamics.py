@@ -99,6 +99,7 @@ def test_units_freeze_and_thaw_as_the_ledger_says(finished: Finished) -> None:
     for record in finished.records:
         assert dict(record.refused) == {}
         plan = policy(record.round, finished.records[: record.round - 1])
+        assert plan is not None
         assert plan_to_values(plan) == record.plan
         assert plan == finished.requests[record.round - 1].plan
         trained = finished.trained(record.round)

@@ -37,6 +37,7 @@ def run(config: RunConfig, reference: Reference, make_record: MakeRecord) -> lis
     policy, records = policy_for(config, reference), list[RoundRecord]()
     for number in range(1, total_rounds(config) + 1):
         plan = policy(number, records)
+        assert plan is not None
         units = {
             unit: UnitSignals(0.1 / number * (MICRO.position(unit) + 1), MICRO.position(unit) / 10)
             for unit in MICRO.units_of(plan.trainable)
@@ -76,6 +77,7 @@ def test_a_run_keeps_to_its_settings_and_its_ledger_decides_alike(
     ever = {"head"}
     for number in range(1, len(read) + 1):
         plan = policy(number, read[: number - 1])
+        assert plan is not None
         assert plan_to_values(plan) == records[number - 1].plan
         assert policy(number, read) == plan  # later rounds do not matter
         assert allows(config, plan, sizes)
