@@ -85,24 +85,19 @@ def own_addresses() -> list[str]:
     return sorted(address for address in found if not address.startswith("127."))
 
 
-def test_an_unregistered_key(deploy: Deploy) -> None:
+def test_a_site_that_is_removed_is_out_at_once_and_its_key_unknown(deploy: Deploy) -> None:
     deployment = deploy()
-    deployment.command("server", "remove", "east", "--home", deployment.home)
     server = deployment.serve()
-    stranger = deployment.client(deployment.sites[1])
-    deployment.wait(lambda: "does not know this site's key" in stranger.said, stranger)
-    status = json.loads((deployment.home / "status.json").read_text())
-    assert set(status["sites"]) == {"north"}
-    assert server.popen.poll() is None
-
-
-def test_a_site_that_is_removed_is_out_at_once(deploy: Deploy) -> None:
-    deployment = deploy()
-    deployment.serve()
     site = deployment.client(deployment.sites[1])
     deployment.wait(lambda: "Connected to" in site.said, site)
     deployment.command("server", "remove", "east", "--home", deployment.home)
     deployment.wait(lambda: "does not know this site's key" in site.said, site)
+    site.end()
+    stranger = deployment.client(deployment.sites[1])
+    deployment.wait(lambda: "does not know this site's key" in stranger.said, stranger)
+    assert "Connected to" not in stranger.said
+    status = deployment.home / "status.json"
+    deployment.wait(lambda: set(json.loads(status.read_text())["sites"]) == {"north"}, server)
 
 
 def test_a_key_of_another_federation(deploy: Deploy, tmp_path: Path) -> None:

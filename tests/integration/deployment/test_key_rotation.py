@@ -1,4 +1,4 @@
-"""A site's key is replaced by another one while everything runs."""
+"""A site's key and the coordinator's certificate are replaced while everything runs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ import pytest
 
 from shared.audit.log import read
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_run_goes_on_over_a_change_of_keys(
-    deploy: Callable[..., Any], undisturbed: Callable[..., str], tmp_path: Path
-) -> None:
-    """Once beside the old key, at the start; once in its place, in the middle of a round."""
+    deploy: Callable[..., Any], undisturbed: Callable[..., str], tmp_path: Path,
+    presented: Callable[[int], bytes],
+) -> None:  # fmt: skip
+    """Once beside the old key, at the start; once in its place, in the middle of a round.
+
+    Then the coordinator's certificate is renewed, too.
+    """
     deployment = deploy()
     site = deployment.sites[0]
     home, secret = site / "federation", tmp_path / "secret"
@@ -37,7 +41,7 @@ def test_a_run_goes_on_over_a_change_of_keys(
         status = json.loads((deployment.home / "status.json").read_text(encoding="utf-8"))
         return {name: one["connected"] for name, one in status["sites"].items()}
 
-    deployment.serve()
+    server = deployment.serve()
     beside = renew()
     # Where the confined process may write.
     gate = replace(deployment.gate(site, 2), path=home / "kept" / "gate")
@@ -53,6 +57,10 @@ def test_a_run_goes_on_over_a_change_of_keys(
     submitted = deployment.submit()
     deployment.wait(lambda: gate.holds(2), submitted)
     instead = renew("--overlap-days", 0)
+    before = presented(deployment.port)
+    deployment.command("server", "renew", "--home", deployment.home)
+    deployment.wait(lambda: "renewed certificate" in server.said, server)
+    assert presented(deployment.port) != before
     gate.open(2)
     deployment.finish(submitted)
     assert process.said.count("admits the new key") == 2

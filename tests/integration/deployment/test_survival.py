@@ -10,12 +10,11 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 Deploy = Callable[..., Any]
 Undisturbed = Callable[..., str]
 
@@ -24,26 +23,31 @@ def everybody(rounds: list[dict[str, Any]]) -> list[list[str]]:
     return [sorted(one["sites"]) for one in rounds]
 
 
-@pytest.mark.parametrize("moment", ["training", "uploading"])
-def test_a_killed_site_that_is_started_again(
-    deploy: Deploy, undisturbed: Undisturbed, moment: str
-) -> None:
+def test_a_killed_site_that_is_started_again(deploy: Deploy, undisturbed: Undisturbed) -> None:
+    """While it uploads, while it trains; and its working process alone, as without memory.
+
+    The last time its client stays, and works on the message again.
+    """
     deployment = deploy()
     deployment.serve()
     north, east = deployment.sites
-    seen = deployment.reachable(deployment.sites[0]) / "seen"
-    faults: dict[str, object] = {"seen": seen}
-    if moment == "training":
-        faults |= {"site": "north", "round": 3, "act": "wait"}
-    else:
-        faults |= {"upload": 20}  # of about seven parts a reply: in round 2
-    killed = deployment.client(north, faults=faults)
+    seen = {name: deployment.reachable(north) / name for name in ("uploading", "training", "died")}
+    # A reply has about seven parts: it is killed in round 2.
+    client = deployment.client(north, faults={"upload": 20, "seen": seen["uploading"]})
     deployment.client(east)
     submitted = deployment.submit()
-    deployment.wait(seen.exists, submitted)
-    killed.kill()
-    deployment.client(north)
+    deployment.wait(seen["uploading"].exists, submitted)
+    client.kill()
+    assert len(deployment.rounds()) == 1
+    fault = {"site": "north", "round": 3, "act": "wait", "seen": seen["training"]}
+    client = deployment.client(north, faults=fault)
+    deployment.wait(seen["training"].exists, submitted)
+    client.kill()
+    fault = {"site": "north", "round": 4, "act": "die", "seen": seen["died"]}
+    client = deployment.client(north, faults=fault)
     deployment.finish(submitted)
+    assert seen["died"].exists()
+    assert "killed (signal 9)" in client.said
     assert everybody(deployment.rounds()) == [["east", "north"]] * 5
     assert deployment.model() == undisturbed()
 
@@ -80,26 +84,25 @@ def test_a_killed_site_that_stays_away(deploy: Deploy, moment: str) -> None:
     assert summary["end"]["missing"] == {"north": "not connected"}
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
-def test_a_site_that_is_ended_while_it_trains(
-    deploy: Deploy, undisturbed: Undisturbed, kind: signal.Signals
-) -> None:
+def test_a_site_that_is_ended_while_it_trains(deploy: Deploy, undisturbed: Undisturbed) -> None:
     """At once, and with a good-bye: the run waits for it, and nothing there is a failure."""
     deployment = deploy()
     deployment.serve()
     north, east = deployment.sites
-    seen = deployment.reachable(deployment.sites[0]) / "seen"
-    fault = {"site": "north", "round": 2, "act": "wait", "seen": seen}
-    ended = deployment.client(north, faults=fault)
     deployment.client(east)
     submitted = deployment.submit()
-    deployment.wait(seen.exists, submitted)
-    ended.popen.send_signal(kind)
-    assert ended.popen.wait(30) == 0
-    assert "Ending" in ended.said
-    assert "Traceback" not in ended.said
-    assert "died" not in ended.said
-    deployment.wait(lambda: "The connection to north is lost" in submitted.said, submitted)
+    lost = "The connection to north is lost"
+    for number, kind in ((2, signal.SIGTERM), (3, signal.SIGINT)):
+        seen = deployment.reachable(north) / kind.name
+        fault = {"site": "north", "round": number, "act": "wait", "seen": seen}
+        ended = deployment.client(north, faults=fault)
+        deployment.wait(seen.exists, submitted)
+        ended.popen.send_signal(kind)
+        assert ended.popen.wait(30) == 0
+        assert "Ending" in ended.said
+        assert "Traceback" not in ended.said
+        assert "died" not in ended.said
+        deployment.wait(lambda times=number - 1: submitted.said.count(lost) >= times, submitted)
     deployment.client(north)
     deployment.finish(submitted)
     assert not any(one["refused"] for one in deployment.rounds())
@@ -118,22 +121,6 @@ def test_a_site_that_is_ended_while_nothing_is_asked_of_it(deploy: Deploy) -> No
     assert time.monotonic() - begun < 10
 
 
-def test_a_working_process_that_is_killed(deploy: Deploy, undisturbed: Undisturbed) -> None:
-    """As when memory runs out: the client stays, and works on the message again."""
-    deployment = deploy()
-    deployment.serve()
-    north, east = deployment.sites
-    seen = deployment.reachable(deployment.sites[0]) / "seen"
-    client = deployment.client(
-        north, faults={"site": "north", "round": 2, "act": "die", "seen": seen}
-    )
-    deployment.client(east)
-    deployment.finish(deployment.submit())
-    assert seen.exists()
-    assert "killed (signal 9)" in client.said
-    assert deployment.model() == undisturbed()
-
-
 MOMENTS: dict[str, dict[str, object]] = {
     "waiting for replies": {"site": "north", "round": 2, "act": "wait"},
     "aggregating": {"aggregate": 2},
@@ -142,86 +129,78 @@ MOMENTS: dict[str, dict[str, object]] = {
     "in the final evaluation": {"final": True},
     "writing the model": {"stall": "model.safetensors"},
 }
+"""In the order in which a run comes by."""
+AT_THE_SITE = ("waiting for replies", "in the final evaluation")
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_coordinator(deploy: Deploy, undisturbed: Undisturbed, moment: str) -> None:
+def test_a_killed_coordinator(deploy: Deploy, undisturbed: Undisturbed) -> None:
     """It is started again, as systemd would, and nobody has to submit anything."""
     deployment = deploy()
-    seen = deployment.reachable(deployment.sites[0]) / "seen"
-    at_the_site = moment in ("waiting for replies", "in the final evaluation")
-    faults = MOMENTS[moment] | {"seen": seen}
-    server = deployment.serve(faults=None if at_the_site else faults)
-    clients = [
-        deployment.client(site, faults=faults if at_the_site and site.name == "north" else None)
-        for site in deployment.sites
-    ]
+    north, east = deployment.sites
+    deployment.client(east)
+    client = None
     submitted = deployment.submit()
-    deployment.wait(seen.exists, submitted)
-    server.kill()
-    deployment.wait(lambda: "The server process has ended" in submitted.said, submitted)
-    if at_the_site:
-        # Both are killed: the site's fault would go on waiting.
-        clients[0].kill()
-        deployment.client(deployment.sites[0])
+    ended = "The server process has ended"
+    for number, (moment, fault) in enumerate(MOMENTS.items(), 1):
+        seen = deployment.reachable(north) / f"seen {number}"
+        faults = fault | {"seen": seen}
+        if moment in AT_THE_SITE and client is not None:
+            client.kill()
+        if moment in AT_THE_SITE or client is None:
+            client = deployment.client(north, faults=faults)
+        server = deployment.serve(faults=None if moment in AT_THE_SITE else faults)
+        deployment.wait(seen.exists, submitted)
+        server.kill()
+        deployment.wait(lambda times=number: submitted.said.count(ended) >= times, submitted)
+        if moment in AT_THE_SITE:
+            # Both are killed: the site's fault would go on waiting.
+            client.kill()
+            client = deployment.client(north)
     deployment.serve()
     deployment.finish(submitted)
     assert everybody(deployment.rounds()) == [["east", "north"]] * 5
     assert deployment.model() == undisturbed()
 
 
-def test_a_coordinator_that_is_ended_and_started_again(
-    deploy: Deploy, undisturbed: Undisturbed
-) -> None:
-    """By SIGTERM, as systemd does; the run goes on by itself, and nothing of it was a failure."""
+def test_a_run_that_its_processes_leave(deploy: Deploy, undisturbed: Undisturbed) -> None:
+    """Its own process is killed, the server ended, and its own process ended from outside.
+
+    By SIGTERM the latter two, as systemd does. The server starts the run's process again by itself,
+    and so does the next server; nothing of it was a failure. Where the run is stopped before that,
+    or just stopped, it is resumed by hand.
+    """
     deployment = deploy()
     server = deployment.serve()
-    gate = deployment.gate(deployment.sites[0], 3)
+    gate = deployment.gate(deployment.sites[0], 2, 3, 4, 5)
     deployment.clients(gate)
     submitted = deployment.submit()
+
+    deployment.wait(lambda: gate.holds(2), submitted)
+    deployment.kill_run()
+    gate.open(2)
+
     deployment.wait(lambda: gate.holds(3), submitted)
     assert server.end() == 0
     assert "run run goes on when the server is started again" in server.said
     gate.open(3)
-    deployment.serve()
-    deployment.finish(submitted)
-    assert not (deployment.run_folder() / "failure.json").exists()
-    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
-    assert deployment.model() == undisturbed()
-
-
-def test_a_process_of_a_run_that_is_ended_from_outside_is_continued_by_hand(
-    deploy: Deploy, undisturbed: Undisturbed
-) -> None:
-    """By SIGTERM. The server would start it again; it is stopped before that, and resumed."""
-    deployment = deploy()
     server = deployment.serve()
-    gate = deployment.gate(deployment.sites[0], 3)
-    deployment.clients(gate)
-    submitted = deployment.submit()
-    deployment.wait(lambda: gate.holds(3), submitted)
+    deployment.wait(lambda: gate.holds(4), submitted)
+    assert not (deployment.run_folder() / "failure.json").exists()
+
     deployment.kill_run(signal.SIGTERM)
     deployment.command("stop", "run", "--home", deployment.home)
     assert "The run was stopped" in deployment.finish(submitted, code=1)
     deployment.wait(lambda: "Run run is stopped." in server.said, server)
-    gate.open(3)
-    again = deployment.start("resume", "submit", "--home", deployment.home, "--resume", "run")
-    deployment.finish(again)
-    assert everybody(deployment.rounds()) == [["east", "north"]] * 5
-    assert deployment.model() == undisturbed()
+    gate.open(4)
+    resume = ("submit", "--home", deployment.home, "--resume", "run")
+    again = deployment.start("resume", *resume)
 
-
-def test_a_killed_process_of_a_run(deploy: Deploy, undisturbed: Undisturbed) -> None:
-    """The server starts it again by itself."""
-    deployment = deploy()
-    deployment.serve()
-    gate = deployment.gate(deployment.sites[0], 3)
-    deployment.clients(gate)
-    submitted = deployment.submit()
-    deployment.wait(lambda: gate.holds(3), submitted)
-    deployment.kill_run()
-    gate.open(3)
-    deployment.finish(submitted)
+    deployment.wait(lambda: gate.holds(5), again)
+    deployment.command("stop", "run", "--home", deployment.home)
+    assert "The run was stopped" in deployment.finish(again, code=1)
+    assert len(deployment.rounds()) == 4
+    gate.open(5)
+    deployment.finish(deployment.start("again", *resume))
     assert everybody(deployment.rounds()) == [["east", "north"]] * 5
     assert deployment.model() == undisturbed()
 
@@ -250,72 +229,55 @@ def test_a_network_that_is_cut_for_a_minute(
     assert deployment.model() == undisturbed()
 
 
-def test_a_site_that_joins_in_round_five(deploy: Deploy) -> None:
-    """It is asked who it is when that round begins, and nobody waits for its answer."""
-    deployment = deploy(3)
-    deployment.serve()
-    north, east, west = deployment.sites
-    gate = deployment.gate(north, 4, 5)
-    deployment.client(north, faults=gate.faults)
-    deployment.client(east)
-    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=12)
-    deployment.wait(lambda: gate.holds(4), submitted)
-    joining = deployment.client(west)
-    deployment.wait(lambda: "Connected to" in joining.said, joining)
-    gate.open(4)
-    deployment.wait(lambda: deployment.answered(west) == ["query"], submitted)
-    gate.open(5)
-    deployment.finish(submitted)
-    took_part = ["west" in one["sites"] for one in deployment.rounds()]
-    assert took_part == sorted(took_part)
-    assert took_part[:5] == [False] * 5
-    assert took_part[-1]
+def test_a_site_that_is_registered_in_round_four_and_later_away(deploy: Deploy) -> None:
+    """Nobody restarts the server, and nobody else's certificate or key changes.
 
-
-def test_a_site_that_is_registered_while_the_run_goes_on(deploy: Deploy) -> None:
-    """Nobody restarts the server, and nobody else's certificate or key changes."""
+    A site that joins is asked who it is when the next round begins, and nobody waits for its
+    answer; one that has been away for three rounds is, too.
+    """
     deployment = deploy(3)
     deployment.command("server", "remove", "west", "--home", deployment.home)
     deployment.serve()
     north, east, west = deployment.sites
-    gate = deployment.gate(north, 2, 3)
+    gate = deployment.gate(north, *range(4, 16))
     deployment.client(north, faults=gate.faults)
     deployment.client(east)
-    stranger = deployment.client(west)
-    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=12)
-    deployment.wait(lambda: gate.holds(2), submitted)
-    deployment.wait(lambda: "does not know this site's key" in stranger.said, stranger)
+    joining = deployment.client(west)
+    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=20)
+    deployment.wait(lambda: gate.holds(4), submitted)
+    deployment.wait(lambda: "does not know this site's key" in joining.said, joining)
     key = west / "federation" / "key.pub"
     deployment.command("server", "register", "west", key, "--home", deployment.home)
-    deployment.wait(lambda: "Connected to" in stranger.said, stranger)
-    gate.open(2)
+    deployment.wait(lambda: "Connected to" in joining.said, joining)
+    gate.open(4)
     deployment.wait(lambda: deployment.answered(west) == ["query"], submitted)
-    gate.open(3)
-    deployment.finish(submitted)
-    assert "west" in deployment.rounds()[-1]["sites"]
 
+    def until_after(number: int) -> int:
+        gate.open(number)
+        deployment.wait(lambda: gate.holds(number + 1), submitted)
+        return number + 1
 
-def test_a_site_that_is_away_for_three_rounds(deploy: Deploy) -> None:
-    deployment = deploy(3)
-    deployment.serve()
-    north, _, west = deployment.sites
-    gate = deployment.gate(north, 3, 7, 8)
-    leaving = deployment.clients(gate)["west"]
-    submitted = deployment.submit(min_sites=2, reconnect_wait=1, rounds=14)
-    deployment.wait(lambda: gate.holds(3), submitted)
-    leaving.end()
-    gate.open(3)
-    deployment.wait(lambda: gate.holds(7), submitted)
+    number = 5
+    while "train" not in deployment.answered(west):
+        assert number < 10
+        number = until_after(number)
+    joining.end()
+    left = number
+    while number < left + 4:
+        number = until_after(number)
     before = len(deployment.answered(west))
     returning = deployment.client(west)
     deployment.wait(lambda: "Connected to" in returning.said, returning)
-    gate.open(7)
+    gate.open(number)
     deployment.wait(lambda: len(deployment.answered(west)) > before, submitted)
-    gate.open(8)
+    for rest in range(number + 1, 16):
+        gate.open(rest)
     deployment.finish(submitted)
+
     took_part = ["west" in one["sites"] for one in deployment.rounds()]
-    assert took_part[:2] == [True] * 2
-    assert took_part[3:7] == [False] * 4
+    assert took_part[:5] == [False] * 5
+    assert all(took_part[took_part.index(True) : left - 1])
+    assert took_part[left : left + 4] == [False] * 4
     assert took_part[-1]
 
 
@@ -365,17 +327,3 @@ def test_a_run_that_is_stopped_and_resumed(deploy: Deploy, undisturbed: Undistur
     again = deployment.start("resume", "submit", "--home", deployment.home, "--resume", "run")
     deployment.finish(again)
     assert deployment.model() == undisturbed()
-
-
-def test_a_renewed_certificate_is_taken_up(deploy: Deploy, presented: Callable[..., bytes]) -> None:
-    deployment = deploy()
-    server = deployment.serve()
-    deployment.clients()
-    submitted = deployment.submit()
-    deployment.wait(lambda: len(deployment.rounds()) >= 1, submitted)
-    before = presented(deployment.port)
-    deployment.command("server", "renew", "--home", deployment.home)
-    deployment.wait(lambda: "renewed certificate" in server.said, server)
-    assert presented(deployment.port) != before
-    deployment.finish(submitted)
-    assert Path(deployment.run_folder() / "summary.json").exists()
