@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.metrics.calibration import Recalibration, recalibration
+from shared.metrics.calibration import recalibration
 from shared.metrics.classes.counts import ClassCounts
 from shared.metrics.classes.kinds import Counts
 from shared.metrics.histogram import Histogram, bin_logits
@@ -61,21 +61,26 @@ def refined_log_loss(counts: Counts) -> float | None:
 
 
 def _refined(counts: Histogram) -> float | None:
-    positives, negatives = counts.total_positives, counts.total_negatives
-    if not positives + negatives:
+    positives, negatives = counts.positives, counts.negatives
+    if not (patients := counts.total_positives + counts.total_negatives):
         return None
-    if not positives or not negatives:
-        return 0.0
     fit = recalibration(counts)
-    if fit is None and np.flatnonzero(counts.positives)[0] >= np.flatnonzero(counts.negatives)[-1]:
-        return 0.0
-    if fit is None or fit.slope <= 0:
-        odds = math.log(positives / negatives)
-        fit = Recalibration(odds, 0.0)
-    logits = fit.intercept + fit.slope * bin_logits()
-    losses = np.concatenate([np.logaddexp(0.0, -logits), np.logaddexp(0.0, logits)])
-    found = _weighted(np.concatenate([counts.positives, counts.negatives]), losses)
-    return None if found is None else found.mean
+    if fit is not None and fit.slope > 0:
+        logits = fit.intercept + fit.slope * bin_logits()
+        losses = positives * np.logaddexp(0.0, -logits) + negatives * np.logaddexp(0.0, logits)
+        return math.fsum(losses) / patients
+    in_order = np.flatnonzero(negatives)[-1:].sum() <= np.flatnonzero(positives)[:1].sum()
+    if fit is None and in_order:
+        # Apart in the right order, but for a bin that both may share: ever steeper fits better.
+        both = np.flatnonzero((positives > 0) & (negatives > 0))
+        return sum(_entropy(int(positives[n]), int(negatives[n])) for n in both) / patients
+    return _entropy(counts.total_positives, counts.total_negatives) / patients
+
+
+def _entropy(positives: int, negatives: int) -> float:
+    """The summed loss of patients who all have the same, best, score."""
+    of = positives + negatives
+    return -sum(count * math.log(count / of) for count in (positives, negatives) if count)
 
 
 def _mean_known(parts: Iterable[float | None]) -> float | None:

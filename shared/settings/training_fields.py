@@ -104,7 +104,7 @@ class TrainingSettings:
 
     # the model at the end
     end: str = setting(
-        "last",
+        "guarded",
         "which model a run ends with. last: that of the last round; average: the mean of the last "
         "rounds' models (SWA); guarded: a point on the way from the probe's last model to that "
         "mean (WiSE-FT), which the sites' validation patients choose",

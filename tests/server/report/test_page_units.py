@@ -16,7 +16,8 @@ from server.results.shown import Shown
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import append_round, read_rounds
 from shared.protocol.plan import plan_to_values
-from shared.settings.schedule import plan_of_units
+from shared.settings.adaptive import Place
+from shared.settings.schedule import plan_of_place, plan_of_units
 
 Tables = Callable[[Any], dict[str, list[list[str]]]]
 TRAINED: tuple[set[str], ...] = (
@@ -83,6 +84,34 @@ def test_a_page_for_others_shows_no_exact_log_loss(
     assert all(one is not None and one.units for one in shown)
     own = [r.signals for r in read_report(run, 0).rounds]
     assert [one and one.log_loss for one in own] == [0.693147] * 4
+
+
+def test_a_run_that_ended_early_says_so(
+    make_run: Callable[..., Path], read_page: Callable[[str], Any], tables: Tables
+) -> None:
+    """Two probe rounds and two of a stretch, of at most nine rounds."""
+    folder = make_run(schedule="adaptive", patience=2, thaw_at="layer4=0")
+    document = json.loads((folder / "config.json").read_text())
+    document["config"] |= {"probe-rounds": 3, "rounds": 6}
+    (folder / "config.json").write_text(json.dumps(document))
+    ledger, config = folder / "ledger.jsonl", read_report(folder).config
+    records = read_rounds(ledger)
+    ledger.unlink()
+    places = [Place(True, n, 3, 0, 0) for n in range(2)]
+    places += [Place(False, 0, 2, 1, 0), Place(False, 1, 2, 1, 1)]
+    for record, place in zip(records, places, strict=True):
+        plan = plan_of_place(config, record.round, place)
+        signals = Signals({"head": UnitSignals(0.1, 0.2)}, 0.7, 0.61)
+        append_round(
+            ledger,
+            Shown(dataclasses.replace(record, plan=plan_to_values(plan), signals=signals)),
+        )
+    page = read_page(run_page(read_report(folder)))
+    assert "this run ended after 4 of at most 9 rounds" in page.text
+    assert "refined log-loss" in page.text
+    rows = tables(page)["Stages"]
+    assert rows[1:3] == [["head", "1 to 4", "0.001"], ["layer4", "3 to 4", "0.0005"]]
+    assert "planned" not in rows
 
 
 def test_other_schedules_have_no_such_section(make_run: Callable[..., Path]) -> None:

@@ -97,7 +97,7 @@ def test_whom_each_round_waits_for(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         if (number, site) == (2, "north"):
             raise MemoryError
 
-    run(at=fail, registry=lambda: REGISTERED, reconnect_wait=0, min_sites=2)
+    run(at=fail, registry=lambda: REGISTERED, reconnect_wait=0, min_sites=2, end="last")
     everybody = ["east", "north", "south"]
     assert expected == [
         sorted(REGISTERED.values()),

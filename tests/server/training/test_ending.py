@@ -98,7 +98,7 @@ def test_the_point_that_the_sites_choose(
 
 
 def test_the_model_of_the_last_round_says_nothing_of_it(run: Run, tmp_path: Path) -> None:
-    summary, events = run()
+    summary, events = run(end="last")
     assert "end" not in summary
     assert not any("The final model is" in e.text for e in events if isinstance(e, Noted))
     last = load_checkpoint(tmp_path / "run", 5)

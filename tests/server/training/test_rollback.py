@@ -17,6 +17,7 @@ from server.training import rollback
 from server.training.coordinate import coordinate
 from shared.errors import RunError
 from shared.model.resnet import MICRO
+from shared.protocol.candidates import CandidatesRequest
 from shared.protocol.evaluate import EvaluateRequest
 from shared.protocol.replies import DIVERGED
 from shared.protocol.train import TrainReply, TrainRequest
@@ -28,6 +29,11 @@ from shared.wire.arrays import to_record
 MakeSites = Callable[..., tuple[Any, Any]]
 LIAR = "west"
 NAMES = ("east", "north", "south", LIAR)
+REQUESTS: dict[str, Any] = {
+    "train": TrainRequest,
+    "evaluate": EvaluateRequest,
+    "evaluate.candidates": CandidatesRequest,
+}
 
 
 class Federation:
@@ -62,9 +68,8 @@ class Federation:
 
         def notice(message: Message, context: Any) -> Message:
             kind = message.metadata.message_type
-            if kind in ("train", "evaluate"):
-                request = TrainRequest if kind == "train" else EvaluateRequest
-                delta = request.from_content(message.content, MICRO).model.delta
+            if kind in REQUESTS:
+                delta = REQUESTS[kind].from_content(message.content, MICRO).model.delta
                 largest = max((np.abs(a.numpy()).max() for a in delta.values()), default=0)
                 own = names[context.node_id - 1001]
                 if largest > 1e6 and own != LIAR:

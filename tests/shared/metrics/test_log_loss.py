@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from shared.metrics.classes.counts import ClassCounts
 from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram, bin_logits, bin_of
-from shared.metrics.log_loss import log_loss
+from shared.metrics.log_loss import log_loss, refined_log_loss
 
 patients = st.lists(
     st.tuples(st.integers(0, SCORE_BINS - 1), st.integers(0, 1)), min_size=2, max_size=40
@@ -63,3 +64,64 @@ def test_of_nobody_there_is_none_and_of_one_patient_no_error() -> None:
 def test_of_grades_it_says_nothing() -> None:
     with pytest.raises(ValueError, match="bins"):
         log_loss(Histogram.from_grades([1.0], [1], [1.0, 2.0]))
+
+
+overlapping = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=8, max_size=8
+).filter(lambda cells: sum(p for p, _ in cells) > 0 and sum(n for _, n in cells) > 0)
+
+
+def spread(cells: list[tuple[int, int]], first: int, step: int) -> Histogram:
+    """(positives, negatives) in bins so far apart."""
+    counts = np.zeros((2, SCORE_BINS), dtype=np.int64)
+    for place, pair in enumerate(cells):
+        counts[:, first + step * place] = pair
+    return Histogram(counts[0], counts[1])
+
+
+@settings(max_examples=15, deadline=None, phases=[Phase.generate])
+@given(overlapping)
+def test_the_refined_log_loss_is_that_of_a_logistic_regression_that_cannot_fall(
+    cells: list[tuple[int, int]],
+) -> None:
+    counts = spread(cells, 100, 20)
+    found = refined_log_loss(counts)
+    assert found is not None
+    patients = [(100 + 20 * n, y) for n, pair in enumerate(cells) for y in (1, 0)
+                for _ in range(pair[1 - y])]  # fmt: skip
+    x, y = np.array([bin_logits()[n] for n, _ in patients]), np.array([y for _, y in patients])
+    fit = LogisticRegression(C=1e6, tol=1e-10, max_iter=10_000).fit(x[:, None], y)
+    falls = fit.coef_[0, 0] <= 0
+    probabilities = np.full(len(y), y.mean()) if falls else fit.predict_proba(x[:, None])[:, 1]
+    assert found == pytest.approx(sklearn_log_loss(y, probabilities, labels=[0, 1]), abs=2e-3)
+    # Calibration does not matter: the same order, shifted and with other distances.
+    assert refined_log_loss(spread(cells, 300, 20)) == pytest.approx(found, abs=1e-6)
+    assert refined_log_loss(spread(cells, 450, 3)) == pytest.approx(found, abs=1e-6)
+
+
+def test_the_refined_log_loss_of_what_cannot_be_fitted() -> None:
+    assert refined_log_loss(Histogram.empty()) is None
+    one_class = [(1, 0), (2, 0)]
+    apart = [(0, 3), (0, 1), (2, 0)]
+    assert refined_log_loss(spread(one_class, 10, 1)) == 0.0
+    assert refined_log_loss(spread(apart, 10, 1)) == 0.0
+    assert refined_log_loss(spread(apart[::-1], 10, 1)) == pytest.approx(
+        -(np.log(1 / 3) * 2 + np.log(2 / 3) * 4) / 6
+    )
+
+
+def test_the_refined_log_loss_of_labels_is_their_mean_and_of_classes_the_log_loss() -> None:
+    first, second = spread([(1, 2), (2, 1)], 300, 9), spread([(3, 1), (2, 2)], 400, 9)
+    own = [refined_log_loss(one) for one in (first, second)]
+    assert None not in own
+    assert refined_log_loss(LabelCounts((first, second))) == pytest.approx(
+        sum(one for one in own if one) / 2
+    )
+    bins, classes = bin_of([[2.0, -1.0, 0.0], [-3.0, -5.0, 1.0], [1.0, 0.0, 2.0]]), np.arange(3)
+    nominal = ClassCounts.from_bins(bins, classes, classes, 3)
+    plain = log_loss(nominal)
+    assert plain is not None
+    assert refined_log_loss(nominal) == plain.mean
+    ordinal = ClassCounts.from_bins(bins[:, :2], classes, classes, 3)
+    cuts = [refined_log_loss(Histogram.from_bins(bins[:, cut], classes > cut)) for cut in range(2)]
+    assert refined_log_loss(ordinal) == pytest.approx(sum(one for one in cuts if one) / 2)

@@ -37,9 +37,7 @@ def test_what_a_run_ends_with(
 @pytest.mark.parametrize(
     ("share", "last", "length", "first"), [(0.25, 12, 4, 12), (0.5, 12, 4, 11), (1.0, 30, 2, 29)]
 )
-def test_a_stretch_that_a_run_may_end_with(
-    share: float, last: int, length: int, first: int
-) -> None:
+def test_a_run_may_end_with_each_stretch(share: float, last: int, length: int, first: int) -> None:
     config = RunConfig(schedule="adaptive", end="guarded", average_share=share)
     assert averaged_rounds(config, last, length) == range(first, last + 1)
     assert stays_near_probe(config)
