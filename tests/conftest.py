@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import random
+import signal
 import socket
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -81,8 +82,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     A worker is given a part of the list, and later takes from the ends of others' parts.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    total, long = len(items), sorted(filter(_is_long, items), key=_limit, reverse=True)
-    rest = [item for item in items if not _is_long(item)]
+    total, long, rest = len(items), list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        (long if _is_long(item) else rest).append(item)
+    long.sort(key=_limit, reverse=True)
     items.clear()
     for number in range(workers):
         own = long[number::workers]
@@ -93,7 +96,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_long(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is not None or "processes" in item.path.parts
+    return "slow" in item.keywords or "processes" in item.path.parts
 
 
 def _limit(item: pytest.Item) -> float:
@@ -129,6 +132,17 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("FEDTHAW_CACHE", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C reach the processes: a shell starts what it puts in the background without it.
+
+    A signal that is ignored stays so in a new program; one that has a handler falls to its default.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -30,6 +30,7 @@ SETTINGS = {
     "backbone": "micro", "image-size": 32, "threads": 1, "probe-rounds": 1, "rounds": 4,
     "augmentation": "none", "reconnect-wait": 60,
 }  # fmt: skip
+PATIENTS = {"north": 8, "east": 10, "west": 12, "south": 14}
 SECONDS = 240.0
 
 
@@ -282,12 +283,12 @@ def deployed_base(
 def hospital_folders(
     write_site: Callable[..., Path], deployed_base: Path
 ) -> Callable[[Path], tuple[Path, ...]]:
-    """Write the folders of three small sites, the same ones each time."""
+    """Write the folders of four small sites, the same ones each time."""
 
     def write(parent: Path) -> tuple[Path, ...]:
         return tuple(
             write_site(parent, name, patients, seed=seed, more=f'weights = "{deployed_base}"')
-            for seed, (name, patients) in enumerate({"north": 8, "east": 10, "west": 12}.items())
+            for seed, (name, patients) in enumerate(PATIENTS.items())
         )
 
     return write

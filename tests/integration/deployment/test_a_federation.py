@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.tracking import MlflowClient
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shared.audit.log import AuditLog, read
 from shared.audit.verify import verify
@@ -24,6 +22,10 @@ def test_a_run_of_two_hospitals(
     deploy: Callable[..., Any], undisturbed: Callable[..., str],
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    # Imported here: whoever collects the quick tests waits for neither.
+    from mlflow.tracking import MlflowClient
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     deployment = deploy()
     store = f"sqlite:///{deployment.folder}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)

@@ -7,6 +7,7 @@ part in every round, the deployed run's model has its very bytes.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -52,36 +53,38 @@ def test_a_killed_site_that_is_started_again(deploy: Deploy, undisturbed: Undist
     assert deployment.model() == undisturbed()
 
 
-@pytest.mark.parametrize("moment", ["training", "uploading"])
-def test_a_killed_site_that_stays_away(deploy: Deploy, moment: str) -> None:
-    deployment = deploy(3)
+def test_killed_sites_that_stay_away(deploy: Deploy) -> None:
+    """One while it trains, the other while it uploads."""
+    deployment = deploy(4)
     deployment.serve()
-    north, east, west = deployment.sites
-    seen = deployment.reachable(deployment.sites[0]) / "seen"
-    faults: dict[str, object] = {"seen": seen}
-    if moment == "training":
-        faults |= {"site": "north", "round": 3, "act": "wait"}
-    else:
-        faults |= {"upload": 20}
-    killed = deployment.client(north, faults=faults)
-    for site in (east, west):
+    north, east, west, south = deployment.sites
+    seen = {site: deployment.reachable(site) / "seen" for site in (north, west)}
+    training = {"site": "west", "round": 2, "act": "wait", "seen": seen[west]}
+    dying = {
+        north: deployment.client(north, faults={"upload": 20, "seen": seen[north]}),
+        west: deployment.client(west, faults=training),
+    }
+    for site in (east, south):
         deployment.client(site)
     submitted = deployment.submit(min_sites=2, reconnect_wait=3, end="guarded")
-    deployment.wait(seen.exists, submitted)
-    killed.kill()
+    while dying:
+        deployment.wait(lambda: any(seen[site].exists() for site in dying), submitted)
+        for site in [site for site in dying if seen[site].exists()]:
+            dying.pop(site).kill()
     said = deployment.finish(submitted)
     rounds = deployment.rounds()
-    without = [one for one in rounds if "north" not in one["sites"]]
     assert len(rounds) == 5
-    assert without
-    assert without == rounds[-len(without) :]
-    assert without[0]["refused"] == {"north": "its connection is lost for 3 s"}
-    assert all(one["absent"] == ["north"] for one in without[1:])
-    assert "The connection to north is lost" in said
-    assert "begins without north" in said
+    for name in ("north", "west"):
+        without = [one for one in rounds if name not in one["sites"]]
+        assert without
+        assert without == rounds[-len(without) :]
+        assert without[0]["refused"][name] == "its connection is lost for 3 s"
+        assert all(name in one["absent"] for one in without[1:])
+        assert f"The connection to {name} is lost" in said
+        assert re.search(rf"begins without .*{name}", said)
     summary = json.loads((deployment.run_folder("run") / "summary.json").read_text("utf-8"))
-    assert summary["end"]["sites"] == ["east", "west"]  # they choose the final model
-    assert summary["end"]["missing"] == {"north": "not connected"}
+    assert summary["end"]["sites"] == ["east", "south"]  # they choose the final model
+    assert summary["end"]["missing"] == dict.fromkeys(("north", "west"), "not connected")
 
 
 def test_a_site_that_is_ended_while_it_trains(deploy: Deploy, undisturbed: Undisturbed) -> None:

@@ -25,17 +25,6 @@ TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe
 SECONDS = 150
 
 
-@pytest.fixture(scope="session", autouse=True)
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C reach the processes: a shell starts what it puts in the background without it.
-
-    A signal that is ignored stays so in a new program; one that has a handler falls to its default.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended and what it said."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,6 @@ from safetensors.torch import save_file
 
 from server.run.folder import ended_before_it_began
 from shared.model.network import build_network
-
-
-@pytest.fixture(scope="module")
-def sites(
-    tmp_path_factory: pytest.TempPathFactory, write_site: Callable[..., Path]
-) -> tuple[Path, Path]:
-    """Folders of two sites that no test changes."""
-    parent = tmp_path_factory.mktemp("sites")
-    return write_site(parent, "north", 12, seed=1), write_site(parent, "east", 12, seed=2)
 
 
 @pytest.mark.parametrize(
@@ -54,13 +44,13 @@ def sites(
     ],
 )  # fmt: skip
 def test_a_setting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sites: Any, tiny: Any, here: Any,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_sites: Any, tiny: Any, here: Any,
     setting: str, sentence: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     for name in ("notes.txt", "broken.safetensors", "broken.pt"):
         (tmp_path / name).write_text("hello", encoding="utf-8")
-    outcome = here(*tiny(*sites, out="run"), "--set", setting)
+    outcome = here(*tiny(*kept_sites, out="run"), "--set", setting)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == f"fedthaw: {sentence.replace('{cwd}', str(tmp_path))}\n"
     assert not Path("run").exists() or ended_before_it_began(Path("run"))
@@ -68,13 +58,18 @@ def test_a_setting(
 
 @pytest.mark.parametrize("setting", ["rounds=many", "min-sites=3", "weights=broken.pt"])
 def test_a_corrected_setting_starts_in_the_same_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sites: Any, tiny: Any, here: Any, setting: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept_sites: Any,
+    tiny: Any,
+    here: Any,
+    setting: str,
 ) -> None:
     """Whether it is found before there is a folder, among the sites or at the weights."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.pt").write_text("hello", encoding="utf-8")
-    assert here(*tiny(*sites, out="run"), "--set", setting).code == 2
-    assert here(*tiny(*sites, out="run", rounds=0)).code == 0
+    assert here(*tiny(*kept_sites, out="run"), "--set", setting).code == 2
+    assert here(*tiny(*kept_sites, out="run", rounds=0)).code == 0
 
 
 def test_a_wrong_setting_makes_no_phantoms(
@@ -88,10 +83,12 @@ def test_a_wrong_setting_makes_no_phantoms(
     assert os.listdir(tmp_path) == []
 
 
-def test_weights_of_another_architecture(tmp_path: Path, sites: Any, tiny: Any, here: Any) -> None:
+def test_weights_of_another_architecture(
+    tmp_path: Path, kept_sites: Any, tiny: Any, here: Any
+) -> None:
     file = tmp_path / "resnet18.safetensors"
     save_file(build_network("resnet18", dropout=0.0).state_dict(), file)
-    outcome = here(*tiny(*sites, out=tmp_path / "run", weights=file))
+    outcome = here(*tiny(*kept_sites, out=tmp_path / "run", weights=file))
     assert outcome.code == 2
     assert outcome.err.startswith(
         f"fedthaw: {file} does not fit the backbone: conv1.weight has shape (64, 1, 7, 7) instead "
@@ -103,12 +100,12 @@ def test_weights_of_another_architecture(tmp_path: Path, sites: Any, tiny: Any, 
 
 
 def test_a_relative_path_of_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sites: Any, tiny: Any, here: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_sites: Any, tiny: Any, here: Any
 ) -> None:
     """It is meant from where the command is called, and stays that file when the run goes on."""
     save_file(build_network("micro", dropout=0.0).state_dict(), tmp_path / "base.safetensors")
     monkeypatch.chdir(tmp_path)
-    assert here(*tiny(*sites, out="run", rounds=0, weights="base.safetensors")).code == 0
+    assert here(*tiny(*kept_sites, out="run", rounds=0, weights="base.safetensors")).code == 0
     stored = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
     assert stored["config"]["weights"] == str(tmp_path / "base.safetensors")
     assert stored["base"]["source"] == "file base.safetensors"
@@ -131,15 +128,17 @@ def test_a_relative_path_of_weights(
     ],
 )  # fmt: skip
 def test_site_folders(
-    monkeypatch: pytest.MonkeyPatch, sites: Any, here: Any, words: Any, sentence: str
+    monkeypatch: pytest.MonkeyPatch, kept_sites: Any, here: Any, words: Any, sentence: str
 ) -> None:
-    monkeypatch.chdir(sites[0].parent)
+    monkeypatch.chdir(kept_sites[0].parent)
     outcome = here("simulate", *words, "--set", "backbone=micro", "--set", "weights=random")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == f"fedthaw: {sentence.replace('{cwd}', str(sites[0].parent))}\n"
+    assert outcome.err == f"fedthaw: {sentence.replace('{cwd}', str(kept_sites[0].parent))}\n"
 
 
-def test_a_run_folder_that_cannot_be_used(tmp_path: Path, sites: Any, tiny: Any, here: Any) -> None:
+def test_a_run_folder_that_cannot_be_used(
+    tmp_path: Path, kept_sites: Any, tiny: Any, here: Any
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").touch()
@@ -150,14 +149,14 @@ def test_a_run_folder_that_cannot_be_used(tmp_path: Path, sites: Any, tiny: Any,
         "thesis": "{out} exists and is not empty; name another folder with --out.",
     }.items():
         folder = tmp_path / out
-        outcome = here(*tiny(*sites, out=folder))
+        outcome = here(*tiny(*kept_sites, out=folder))
         expected = f"fedthaw: {sentence.replace('{out}', str(folder))}\n"
         assert (outcome.code, outcome.out, outcome.err) == (2, "", expected)
     assert os.listdir(tmp_path / "thesis") == ["thesis.tex"]
 
 
 def test_a_run_folder_without_permission(
-    tmp_path: Path, sites: Any, tiny: Any, fedthaw: Any, obeying_permissions: tuple[str, ...]
+    tmp_path: Path, kept_sites: Any, tiny: Any, fedthaw: Any, obeying_permissions: tuple[str, ...]
 ) -> None:
     for name, mode, sentence in [
         ("read-only", 0o555, "cannot be written (Permission denied); choose another with --out."),
@@ -167,17 +166,19 @@ def test_a_run_folder_without_permission(
     ]:  # fmt: skip
         parent = tmp_path / name
         parent.mkdir(mode=mode)
-        outcome = fedthaw.run(*tiny(*sites, out=parent / "run"), prefix=obeying_permissions)
+        outcome = fedthaw.run(*tiny(*kept_sites, out=parent / "run"), prefix=obeying_permissions)
         expected = f"fedthaw: The run's folder {parent / 'run'} {sentence}\n"
         assert (outcome.code, outcome.err) == (2, expected)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "thesis"])
-def test_nothing_to_resume(tmp_path: Path, sites: Any, tiny: Any, here: Any, name: str) -> None:
+def test_nothing_to_resume(
+    tmp_path: Path, kept_sites: Any, tiny: Any, here: Any, name: str
+) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").touch()
     folder = tmp_path / name
-    for words in (tiny(*sites, out=folder), ["simulate", "--out", folder]):
+    for words in (tiny(*kept_sites, out=folder), ["simulate", "--out", folder]):
         outcome = here(*words, "--resume")
         assert (outcome.code, outcome.err) == (
             2,
@@ -187,10 +188,12 @@ def test_nothing_to_resume(tmp_path: Path, sites: Any, tiny: Any, here: Any, nam
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_finished_run(tmp_path: Path, sites: Any, tiny: Any, here: Any, model_of: Any) -> None:
+def test_a_finished_run(
+    tmp_path: Path, kept_sites: Any, tiny: Any, here: Any, model_of: Any, undisturbed: Any
+) -> None:
     """It is not run again: not by mistake, and not with --resume, which shows the result."""
-    run, other = tmp_path / "run", tmp_path / "other"
-    words = tiny(*sites, out=run)
+    run = tmp_path / "run"
+    words = tiny(*kept_sites, out=run)
     first = here(*words)
     assert first.code == 0
     before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
@@ -202,7 +205,7 @@ def test_a_finished_run(tmp_path: Path, sites: Any, tiny: Any, here: Any, model_
     )
     for resumed in (
         here(*words, "--resume"),
-        here(*tiny(*reversed(sites), out=run), "--resume"),
+        here(*tiny(*reversed(kept_sites), out=run), "--resume"),
         here("simulate", "--out", run, "--resume"),
     ):
         assert resumed.code == 0
@@ -210,31 +213,30 @@ def test_a_finished_run(tmp_path: Path, sites: Any, tiny: Any, here: Any, model_
         assert resumed.out == first.out
     shown = here("simulate", "--out", run, "--resume", "--json")
     assert json.loads(shown.out) == json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    changed = here(*tiny(*sites, out=run, rounds=9, seed=4), "--resume")
+    changed = here(*tiny(*kept_sites, out=run, rounds=9, seed=4), "--resume")
     assert (changed.code, changed.err) == (
         2,
         "fedthaw: A continued run keeps its settings, but rounds was 3 and is now 9, seed was 0 "
         "and is now 4. Leave them as they were, or start a new run with another --out.\n",
     )
-    fewer = here(*tiny(sites[0], out=run), "--resume")
+    fewer = here(*tiny(kept_sites[0], out=run), "--resume")
     assert fewer.code == 2
     assert "sites was" in fewer.err
     assert {path: path.stat().st_mtime_ns for path in run.iterdir()} == before
-    assert here(*tiny(*sites, out=other)).code == 0
-    assert model_of(run) == model_of(other)
+    assert model_of(run) == undisturbed()
 
 
-def test_evaluating_what_cannot_be(tmp_path: Path, sites: Any, tiny: Any, here: Any) -> None:
+def test_evaluating_what_cannot_be(tmp_path: Path, kept_sites: Any, tiny: Any, here: Any) -> None:
     run = tmp_path / "run"
-    assert here(*tiny(*sites, out=run, rounds=0)).code == 0
+    assert here(*tiny(*kept_sites, out=run, rounds=0)).code == 0
     missing = tmp_path / "west"
     for words, sentence in {
         (run, missing): f"{missing} could not be evaluated: There is no site folder {missing}; "
         "give a folder that holds site.toml.",
-        (missing, sites[0]): f"{missing} is no run's folder: it has no config.json. Name the "
+        (missing, kept_sites[0]): f"{missing} is no run's folder: it has no config.json. Name the "
         "folder that a run was given with --out.",
     }.items():
         outcome = here("evaluate", *words)
         assert (outcome.code, outcome.out, outcome.err) == (2, "", f"fedthaw: {sentence}\n")
-    (cohort,) = json.loads(here("evaluate", run, sites[0], "--json").out)["cohorts"]
+    (cohort,) = json.loads(here("evaluate", run, kept_sites[0], "--json").out)["cohorts"]
     assert (cohort["positives"], cohort["negatives"]) == (6, 6)

@@ -174,10 +174,10 @@ def masters(
     update_dtype: str, rounds: int,
 ) -> list[Arrays]:  # fmt: skip
     """The coordinator's weights after each round."""
-    sites, grid = make_sites()
+    sites, grid = make_sites(("north", "east"))
     sites.spoil = Feedback(reference, update_dtype)
     federation = make_federation(
-        grid, update_dtype=update_dtype, schedule="full", probe_rounds=0, rounds=rounds
+        grid, update_dtype=update_dtype, schedule="full", probe_rounds=0, rounds=rounds, min_sites=2
     )
     history = []
     for number in range(1, rounds + 1):
