@@ -5,7 +5,7 @@ unequal shares of the classes (Dirichlet 1, with a seed that leaves each site tw
 the same sites have the same images, epochs and augmentation. Accuracy is that of the last round's
 model on the test files; nothing is chosen on them. Runs that are finished are not repeated.
 
-    .venv/bin/python benchmarks/tiny.py --files ../shared/data/mnist --out runs/tiny
+    .venv/bin/python -m benchmarks.tiny --files ../shared/data/mnist --out runs/tiny
 """
 
 from __future__ import annotations
