@@ -5,7 +5,7 @@ unequal shares of the classes (Dirichlet 1, with a seed that leaves each site tw
 the same sites have the same images, epochs and augmentation. Accuracy is that of the last round's
 model on the test files; nothing is chosen on them. Runs that are finished are not repeated.
 
-    .venv/bin/python benchmarks/tiny.py --files ../shared/data/mnist --out runs/tiny
+    .venv/bin/python -m benchmarks.tiny --files ../shared/data/mnist --out runs/tiny
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class Arm:
     """Where and how the network is trained."""
 
     name: str
-    sites: int
     settings: tuple[str, ...]
+    sites: int
 
 
 def main() -> None:
     options = _parse()
     out = options.out.absolute()
-    sites = {count: _sites(options, out, count) for count in (1, SITES)}
+    sites = {count: _sites(options, out, count) for count in options.sites}
     test = read_pictures([options.files / f"t10k-{kind}" for kind in KINDS]).padded(SIDE)
     weights = sum(parameter.numel() for parameter in build_network("tiny", outputs=10).parameters())
     images = options.most or "all"
@@ -96,9 +96,12 @@ def _parse() -> argparse.Namespace:
     add("--most", type=int, default=0, help="training images; 0: all")
     add("--dual", type=int, default=3, help="epochs in which the branches learn apart")
     add("--rounds", type=int, default=5, help="epochs after them")
+    add("--sites", type=int, nargs="+", choices=(1, SITES), default=[1, SITES])
+    add("--arms", nargs="+", choices=("dual", "plain"), default=["dual", "plain"])
     add("--seeds", type=int, default=1)
     add("--augmentation", default="affine", help="affine; shift for Fashion-MNIST")
     add("--threads", type=int, default=os.cpu_count() or 1)
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="another setting")
     return parser.parse_args()
 
 
@@ -108,11 +111,8 @@ def _arms(options: argparse.Namespace) -> list[Arm]:
         "thaw-at=0,0,0.2,0.2",
     )  # fmt: skip
     plain = ("schedule=full", "probe-rounds=0", f"rounds={options.dual + options.rounds}")
-    return [
-        Arm(name, count, settings)
-        for count in (1, SITES)
-        for name, settings in (("dual", dual), ("without the dual stage", plain))
-    ]
+    named = {"dual": ("dual", dual), "plain": ("without the dual stage", plain)}
+    return [Arm(*named[arm], count) for count in options.sites for arm in options.arms]
 
 
 def _sites(options: argparse.Namespace, out: Path, count: int) -> list[Path]:
@@ -138,6 +138,7 @@ def _simulate(
         "lr-head=0.01", "rates=joined=0.01", "weight-decay=0.01", "batch-size=64",
         "sampling=shuffle", f"augmentation={options.augmentation}", "cutmix-probability=0",
         "validation-fraction=0.02", f"threads={options.threads}", f"seed={seed}",
+        *options.set,
     )  # fmt: skip
     given = [part for one in settings for part in ("--set", one)]
     more = ["--resume"] if (run / "config.json").is_file() else []

@@ -8,18 +8,27 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+_THRESHOLD = "MALLOC_MMAP_THRESHOLD_"
 _LARGEST = 2**30
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8
+# Each option's number in malloc.h and its value; an int of C holds no more than 2**31 - 1. The last
+# one: in one place for all threads, since each would keep what it freed for itself.
+_OPTIONS = {
+    _THRESHOLD: (-3, _LARGEST),
+    "MALLOC_TRIM_THRESHOLD_": (-1, 2 * _LARGEST - 1),
+    "MALLOC_ARENA_MAX": (-8, 1),
+}
 _SPARING = 10**6
 _USUAL = 2**25
 """The largest threshold that glibc comes to by itself."""
+_of_this_process = [int(os.environ.get(_THRESHOLD) or _USUAL)]
 
-KEEPING: Mapping[str, str] = {
-    "MALLOC_MMAP_THRESHOLD_": str(_LARGEST),
-    "MALLOC_TRIM_THRESHOLD_": str(2 * _LARGEST),
-    "MALLOC_ARENA_MAX": "1",
-}
-"""For the environment of a process: what `keep_freed_memory` does, from its start."""
+
+def keeping(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that does as `keep_freed_memory`, from its start.
+
+    What it says of these options itself stays: its owner may want less memory rather than speed.
+    """
+    return {name: str(value) for name, (_, value) in _OPTIONS.items()} | {**environment}
 
 
 @contextmanager
@@ -27,23 +36,22 @@ def sparing_memory() -> Iterator[None]:
     """Until the context ends, blocks of 1 MB and more go back to the system when they are freed.
 
     Else they leave gaps between those that are kept for longer, which the next ones do not fit
-    into. Fetching pages again takes time. Afterwards it is as at the process's start. Only glibc
+    into. Fetching pages again takes time. Afterwards it is as before. Only glibc
     knows these settings; elsewhere nothing changes.
     """
-    before = int(os.environ.get("MALLOC_MMAP_THRESHOLD_") or _USUAL)
     _set_threshold(_SPARING)
     give_memory_back()  # what is kept already would stay in the way
     try:
         yield
     finally:
-        _set_threshold(before)
+        _set_threshold(_of_this_process[0])
 
 
 def _set_threshold(size: int) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, size)
-        mallopt(_TRIM_THRESHOLD, 2 * size - 1)
+        mallopt(_OPTIONS[_THRESHOLD][0], size)
+        mallopt(_OPTIONS["MALLOC_TRIM_THRESHOLD_"][0], 2 * size - 1)
 
 
 def give_memory_back() -> None:
@@ -55,14 +63,15 @@ def give_memory_back() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for the next message of the same size.
+    """Let this process keep the memory that it frees, for the next step or message.
 
     Fetching fresh pages from the system for every block of 94 MB takes longer than sending it. Only
-    glibc knows these settings; elsewhere nothing changes.
+    glibc knows these settings; elsewhere nothing changes. What the environment says stays.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _LARGEST)
-        mallopt(_TRIM_THRESHOLD, 2 * _LARGEST - 1)
-        # In one place for all threads: each would keep what it freed for itself.
-        mallopt(_ARENA_MAX, 1)
+        for name, (number, value) in _OPTIONS.items():
+            if name not in os.environ:
+                mallopt(number, value)
+        if _THRESHOLD not in os.environ:
+            _of_this_process[0] = _LARGEST

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from client.imaging.helper_process import ANSWER, FORK, REQUEST, WAIT
 from shared.errors import FedThawError
-from shared.memory import KEEPING
+from shared.memory import keeping
 from shared.storage.files import write_private
 
 _SCRIPT = Path(__file__).with_name("helper_process.py")
@@ -98,7 +98,7 @@ def _start() -> Template:
     paths = [packages, *(os.path.abspath(path) for path in sys.path if path)]
     arguments = [str(theirs.fileno()), str(os.getpid()), json.dumps(paths)]
     # One image is as large as the next: memory fetched once from the system is kept for it.
-    environment = os.environ | KEEPING | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = keeping(os.environ) | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with theirs:
         try:
             process = subprocess.Popen(

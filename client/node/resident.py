@@ -30,7 +30,7 @@ from client.node.sandbox.reach import Reach, Stamp
 from client.node.transfer import Received
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError
-from shared.memory import KEEPING
+from shared.memory import keeping
 from shared.terminal.noise import own_stderr
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -102,8 +102,7 @@ def start_worker(
             stdin=subprocess.DEVNULL,
             stderr=own_stderr(),
             env={
-                **without_secrets(os.environ),
-                **KEEPING,
+                **keeping(without_secrets(os.environ)),
                 PIECE_VARIABLE: str(PIECE_BYTES),
                 "TMPDIR": str(room),
             },

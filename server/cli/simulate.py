@@ -13,6 +13,7 @@ from server.local.request import Request
 from server.local.simulation import Backend
 from server.local.simulation import simulate as run_simulation
 from server.terminal.progress import reporting
+from shared.memory import keep_freed_memory
 from shared.settings.file import given_settings
 from shared.terminal.settings import ConfigOption, SetOption
 
@@ -55,6 +56,7 @@ def simulate(
     """
     overrides = given_settings(config, settings) | with_tensorboard(tensorboard)
     request = Request(tuple(sites or ()), overrides, out, resume, pool, quick)
+    keep_freed_memory()  # as the sites' processes do: each step needs what the last one freed
     with reporting():
         folder = run_simulation(request, backend)
     _show(folder, json_output)

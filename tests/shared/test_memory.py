@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.memory import KEEPING, give_memory_back, keep_freed_memory
+from shared.memory import give_memory_back, keep_freed_memory, keeping
 
 TOUCH = """
 import resource, sys
@@ -43,7 +43,9 @@ print(before - resident())
 
 SPARE = """
 import sys
-from shared.memory import sparing_memory
+from shared.memory import keep_freed_memory, sparing_memory
+if sys.argv[1] == "call":
+    keep_freed_memory()
 import os
 import numpy as np
 def resident():
@@ -64,7 +66,7 @@ print(freed())
 
 def faults(how: str) -> int:
     """Pages fetched from the system for ten blocks of 100 MB, one after the other."""
-    environment = os.environ | (KEEPING if how == "environment" else {})
+    environment = keeping(os.environ) if how == "environment" else os.environ
     done = subprocess.run(
         [sys.executable, "-c", TOUCH, how],
         capture_output=True, text=True, check=True, env=environment,
@@ -94,11 +96,13 @@ def test_kept_memory_is_given_back_when_asked_for() -> None:
 @pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc knows these settings"
 )
-def test_memory_is_spared_while_that_is_asked_for() -> None:
+@pytest.mark.parametrize("how", ["environment", "call"])
+def test_memory_is_spared_while_that_is_asked_for(how: str) -> None:
     """In a process that keeps what it frees: gaps between what stays go back to the system."""
+    environment = keeping(os.environ) if how == "environment" else os.environ
     done = subprocess.run(
-        [sys.executable, "-c", SPARE],
-        capture_output=True, text=True, check=True, env=os.environ | KEEPING,
+        [sys.executable, "-c", SPARE, how],
+        capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     spared, kept = map(int, done.stdout.split())
     assert spared > 190
@@ -109,16 +113,32 @@ def test_the_library_is_told_what_the_environment_would_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The numbers of the options are those of glibc's malloc.h."""
+    for name in (said := keeping({})):
+        monkeypatch.delenv(name, raising=False)
     asked: dict[int, int] = {}
     library = SimpleNamespace(mallopt=asked.__setitem__)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     keep_freed_memory()
     assert asked == {
-        -3: int(KEEPING["MALLOC_MMAP_THRESHOLD_"]),
-        -1: int(KEEPING["MALLOC_TRIM_THRESHOLD_"]) - 1,  # an int of C holds no more
-        -8: int(KEEPING["MALLOC_ARENA_MAX"]),
+        -3: int(said["MALLOC_MMAP_THRESHOLD_"]),
+        -1: int(said["MALLOC_TRIM_THRESHOLD_"]),
+        -8: int(said["MALLOC_ARENA_MAX"]),
     }
-    assert max(asked.values()) < 2**31
+    assert max(asked.values()) < 2**31  # an int of C holds no more
+
+
+def test_what_the_owner_s_environment_says_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As performance.md proposes it to those who want a lower peak."""
+    own = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    assert keeping(own)["MALLOC_MMAP_THRESHOLD_"] == "1000000"
+    assert keeping(own).keys() == keeping({}).keys()
+    asked: list[int] = []
+    library = SimpleNamespace(mallopt=lambda number, value: asked.append(number))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")
+    keep_freed_memory()
+    assert -3 not in asked
+    assert -1 in asked
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from shared.deployment.names import LOOPBACK, to_address
 from shared.deployment.proxies import past_the_proxy
 from shared.deployment.wire import PIECE_BYTES, PIECE_VARIABLE
 from shared.errors import FedThawError, RunError
-from shared.memory import KEEPING, give_memory_back
+from shared.memory import give_memory_back, keeping
 from shared.storage.files import write_private
 
 DEATHS_ALLOWED = 3
@@ -160,8 +160,7 @@ def _spawn(runs: Runs, order: Order, token: str) -> subprocess.Popen[bytes]:
     empty = runs.home.flower / "empty"
     empty.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = (
-        os.environ
-        | KEEPING
+        keeping(os.environ)
         | past_the_proxy(LOOPBACK, os.environ)
         | {
             "FLWR_HOME": str(runs.home.flower),
