@@ -16,6 +16,7 @@ from server.disclosure.class_rounding import rounded_classes, rounded_labels
 from server.disclosure.coarse import coarse
 from shared.limits import MIN_CELL
 from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.kinds import contrasts_of
 from shared.metrics.classes.label_pairs import LabelPairs
 from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.classes.summary import summarise_classes, summarise_labels
@@ -85,10 +86,9 @@ def splits_of(outcome: Outcome, counts: ManyCounts) -> dict[str, Histogram]:
 
     A cut has the name of the lowest class above it.
     """
-    if isinstance(counts, LabelCounts):
-        return dict(zip(outcome.names, counts.histograms, strict=True))
-    names = outcome.names[1:] if counts.ordinal else outcome.names
-    return {name: counts.split_by(score) for score, name in enumerate(names)}
+    cuts = isinstance(counts, ClassCounts) and counts.ordinal
+    names = outcome.names[1:] if cuts else outcome.names
+    return dict(zip(names, contrasts_of(counts), strict=True))
 
 
 def _labels_alone(counts: LabelCounts, kept: Collection[int]) -> LabelCounts:
