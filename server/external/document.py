@@ -7,7 +7,11 @@ from importlib.metadata import version
 from typing import Any
 
 from server.results.external import (
+    AnyEvaluation,
     Chosen,
+    ClassCohortOutcome,
+    ClassEvaluation,
+    ClassPerformance,
     CohortOutcome,
     ExternalEvaluation,
     Performance,
@@ -21,10 +25,20 @@ FORMAT = 1
 CHOSEN_ON = "the run's validation patients"
 
 
-def to_json(shown: Shown[ExternalEvaluation]) -> str:
-    """The document; null is undefined or not to be shown."""
+def class_document(shown: Shown[ClassEvaluation]) -> str:
+    """The document of several classes or labels; null is undefined or not to be shown."""
     evaluation = shown.value
     document = {
+        **_head(evaluation),
+        "outcome": evaluation.outcome,
+        "cohorts": [_class_cohort(one) for one in evaluation.cohorts],
+        "pooled": evaluation.pooled and _class_cohort(evaluation.pooled),
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _head(evaluation: AnyEvaluation) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "fedthaw": version("fedthaw"),
         "notice": NOTICE,
@@ -32,6 +46,33 @@ def to_json(shown: Shown[ExternalEvaluation]) -> str:
         "run": evaluation.run,
         "run_folder": evaluation.name,
         "finding": list(evaluation.findings),
+    }
+
+
+def _class_cohort(cohort: ClassCohortOutcome) -> dict[str, Any]:
+    return {
+        "cohort": cohort.name,
+        "finding": cohort.finding,
+        "images": cohort.images,
+        "remarks": list(cohort.remarks),
+        **_class_performance(cohort.performance),
+        "subgroups": [
+            {"column": one.column, "group": one.value, **_class_performance(one.performance)}
+            for one in cohort.subgroups
+        ],
+    }
+
+
+def _class_performance(found: ClassPerformance | None) -> dict[str, Any]:
+    """The object `pooled` of a run's summary.json."""
+    return {"shown": False} if found is None else {"shown": True, **found.metrics.to_json()}
+
+
+def to_json(shown: Shown[ExternalEvaluation]) -> str:
+    """The document; null is undefined or not to be shown."""
+    evaluation = shown.value
+    document = {
+        **_head(evaluation),
         "chosen_before": _chosen(evaluation.chosen),
         "cohorts": [_cohort(one) for one in evaluation.cohorts],
         "pooled": evaluation.pooled and _cohort(evaluation.pooled),

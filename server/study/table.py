@@ -129,8 +129,8 @@ def _grade(first: ArmResult, grade: GradeResult) -> str:
         f"The clinical grade alone has an AUROC of {grade.auroc:.3f} (95 % CI "
         f"{interval_text(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have one; "
         f"{first.arm.name} has {spread_text(grade.model_auroc)} there, a difference of "
-        f"{grade.difference.mean:+.3f} ({interval_text(grade.ci95)}; p {p_text(grade.p)}, from DeLong's "
-        "variance over patients and that between the repeats)."
+        f"{grade.difference.mean:+.3f} ({interval_text(grade.ci95)}; p {p_text(grade.p)}, from "
+        "DeLong's variance over patients and that between the repeats)."
     )
 
 
