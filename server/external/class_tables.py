@@ -9,7 +9,7 @@ from server.external.tables import Row, csv_text
 from server.results.external import ClassCohortOutcome, ClassEvaluation, ClassPerformance
 from server.results.shown import Audience, Shown
 from shared.limits import MIN_CELL
-from shared.metrics.classes.results import ClassMetrics, LabelMetrics
+from shared.metrics.classes.results import ClassMetrics, CutResult, LabelMetrics
 from shared.metrics.curve import roc_points
 from shared.metrics.summary import BinaryMetrics
 from shared.plain import spreadsheet_cell
@@ -74,8 +74,10 @@ def parts_of(metrics: ClassMetrics | LabelMetrics) -> dict[str, Any]:
     return {**metrics.classes, **cuts}
 
 
-def _both(one: BinaryMetrics | Any) -> int | None:
-    return None if one.positives is None else one.positives + one.negatives
+def _both(one: BinaryMetrics | CutResult) -> int | None:
+    if one.positives is None or one.negatives is None:
+        return None
+    return one.positives + one.negatives
 
 
 def _of(name: str, result: Any, patients: int | None) -> Iterator[tuple[str, str, float, Any, Any]]:

@@ -85,7 +85,7 @@ def _documents(
     from server.report.external.page import class_evaluation_page, evaluation_page
 
     if isinstance(shown.value, ClassEvaluation):
-        several = cast(Shown[ClassEvaluation], shown)
+        several = cast("Shown[ClassEvaluation]", shown)
         documents = {
             METRICS: class_metrics_csv(several),
             "roc.csv": class_roc_csv(several),
@@ -93,7 +93,7 @@ def _documents(
         }
         document = class_document(several)
     else:
-        one = cast(Shown[ExternalEvaluation], shown)
+        one = cast("Shown[ExternalEvaluation]", shown)
         documents = {
             METRICS: metrics_csv(one),
             "roc.csv": roc_csv(one),

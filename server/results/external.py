@@ -161,8 +161,10 @@ class Cohort(Generic[P]):
         return self.name
 
 
-SubgroupOutcome, CohortOutcome = Subgroup[Performance], Cohort[Performance]
-ClassSubgroup, ClassCohortOutcome = Subgroup[ClassPerformance], Cohort[ClassPerformance]
+SubgroupOutcome = Subgroup[Performance]
+CohortOutcome = Cohort[Performance]
+ClassSubgroup = Subgroup[ClassPerformance]
+ClassCohortOutcome = Cohort[ClassPerformance]
 ALL = "all cohorts"
 
 

@@ -58,4 +58,4 @@ def megabytes_of(plan: StudyPlan, arm: Arm, out: Path) -> float:
         Cell(arm, repeat, fold) for repeat in range(plan.repeats) for fold in range(plan.folds)
     ]
     moved = [summary_of(cell, out)["bytes"] for cell in cells]
-    return mean(one["down"] + one["up"] for one in moved) / 1e6
+    return mean(float(one["down"] + one["up"]) for one in moved) / 1e6

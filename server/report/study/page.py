@@ -21,7 +21,7 @@ def reading_section(report: StudyReport) -> Html:
     """Terms and what they mean here."""
     plan = report.result.plan
     repeats = in_words(plan.repeats, "repeat", "repeats")
-    terms = (
+    terms: tuple[tuple[str, str], ...] = (
         ("Folds", f"Each site divided its patients into {plan.folds} folds, all images of a "
          "patient in one of them and both classes spread evenly. Each fold was held out once: a "
          "federation was trained on the others, and its thresholds and temperature were chosen on "

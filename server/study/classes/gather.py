@@ -164,8 +164,8 @@ class _Study:
             error = compare_means(of_first[0], of_second[0], sums)
         except ValueError as wrong:
             raise RunError(f"{', '.join(sites)} answered for other patients: {wrong}") from wrong
-        means = (mean(area) for area in zip(*areas, strict=True))
-        return PairedRepeats(tuple(areas), comparison_of(*means, error))
+        a, b = (mean(area) for area in zip(*areas, strict=True))
+        return PairedRepeats(tuple(areas), comparison_of(a, b, error))
 
     def _sums(self, request: ContrastRequest, sites: Sequence[str]) -> ContrastSums:
         empty = ContrastSums(ClassSums(), request.repeats)

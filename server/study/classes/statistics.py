@@ -88,7 +88,7 @@ def _contrasts(outcome: Outcome, repeats: Sequence[ManyCounts]) -> tuple[Contras
 def _contrast(name: str, repeats: Sequence[Histogram]) -> ContrastResult:
     """Each patient stands in the curve once a repeat, so its steps hold as many times more."""
     positives, negatives = repeats[0].totals
-    curve = ()
+    curve: tuple[tuple[float, float], ...] = ()
     if positives and negatives:
         points = roc_points(summed(repeats), MIN_CELL * len(repeats))
         curve = tuple((one.false_positive_rate, one.true_positive_rate) for one in points)
