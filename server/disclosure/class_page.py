@@ -28,6 +28,7 @@ from server.run.folder import RunFolder
 from server.run.ledger import RoundRecord
 from shared.errors import ConfigError, ProtocolError
 from shared.limits import MIN_CELL
+from shared.metrics.classes.kinds import patients_by_class
 from shared.metrics.classes.results import LabelMetrics, metrics_from_json
 from shared.outcome.counts import KIND, hidden_metrics
 from shared.outcome.outcome import Outcome
@@ -81,9 +82,10 @@ def _cohort(name: str, kept: CohortCounts, outcome: Outcome) -> ShownCohort:
         }
     except ProtocolError as error:
         raise DamagedFile(f"counts of {name} patients: {error}") from error
-    # Nothing is entered anywhere: what a page shows, its owner may have shown before.
+    # As sites decide for themselves. Nothing is entered: the owner may have shown all of it before.
+    own = {site for site, one in counts.items() if min(patients_by_class(one)) < MIN_CELL}
     alone = CohortDecisions("", "", Register())
-    return shown_classes(name, counts, (), dict.fromkeys(counts, ""), outcome, alone)
+    return shown_classes(name, counts, own, dict.fromkeys(counts, ""), outcome, alone)
 
 
 def class_round_on_page(record: RoundRecord, outcome: Outcome) -> RoundRecord:

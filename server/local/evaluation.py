@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from server.disclosure.class_external import shown_class_evaluation
 from server.disclosure.evaluations import ShownEvaluations, digests
@@ -85,22 +84,20 @@ def _documents(
     from server.report.external.page import class_evaluation_page, evaluation_page
 
     if isinstance(shown.value, ClassEvaluation):
-        several = cast("Shown[ClassEvaluation]", shown)
         documents = {
-            METRICS: class_metrics_csv(several),
-            "roc.csv": class_roc_csv(several),
-            PAGE: class_evaluation_page(several),
+            METRICS: class_metrics_csv(shown),
+            "roc.csv": class_roc_csv(shown),
+            PAGE: class_evaluation_page(shown),
         }
-        document = class_document(several)
+        document = class_document(shown)
     else:
-        one = cast("Shown[ExternalEvaluation]", shown)
         documents = {
-            METRICS: metrics_csv(one),
-            "roc.csv": roc_csv(one),
-            "reliability.csv": reliability_csv(one),
-            PAGE: evaluation_page(one),
+            METRICS: metrics_csv(shown),
+            "roc.csv": roc_csv(shown),
+            "reliability.csv": reliability_csv(shown),
+            PAGE: evaluation_page(shown),
         }
-        document = to_json(one)
+        document = to_json(shown)
     if shown.value.audience is Audience.OWNER:
         documents[SCORES] = _scores(scored, shown.value.chosen, columns)
     # Last: with it the evaluation is complete.

@@ -65,7 +65,9 @@ def read_report(path: Path, min_cell: int | None = None, *, for_others: bool = F
     many = folder.config.predicts != BINARY
     hides = many and must_be_hidden(folder, limit)
     records = read_rounds(folder.ledger)
-    summary = read_summary(folder.summary) if folder.summary.exists() else None
+    summary: Mapping[str, Any] | None = None
+    if folder.summary.exists():
+        summary = read_summary(folder.summary)
     try:
         with fitting():
             evaluation = read_evaluation(path)
