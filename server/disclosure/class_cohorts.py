@@ -11,12 +11,11 @@ from server.disclosure.classes import (
     kept_of,
     shown_metrics,
     shown_splits,
-    splits_of,
 )
 from server.disclosure.cohorts import CohortDecisions, ShownCohort
 from server.run.evaluation_file import CohortCounts
 from shared.limits import MIN_CELL
-from shared.outcome.counts import hidden_metrics, metrics_of, summed_counts
+from shared.outcome.counts import hidden_metrics, metrics_of, splits_of, summed_counts
 from shared.outcome.outcome import Outcome
 from shared.protocol.counts import counts_to_values
 

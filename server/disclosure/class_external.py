@@ -61,7 +61,8 @@ def shown_class_evaluation(
         found = None
         if decision.shows_totals:
             found = rules.shown(pooled.performance, added_up(outcome, behind))
-        pooled = replace(pooled, performance=found, images=_images(pooled, found), subgroups=())
+        images = rules.images(pooled, found)
+        pooled = replace(pooled, performance=found, images=images, subgroups=())
     cohorts = tuple(_cohort(one, rules, decision, beside) for one in exact.cohorts)
     return Shown(replace(exact, audience=Audience.OTHERS, cohorts=cohorts, pooled=pooled))
 
@@ -77,6 +78,12 @@ class _Rules:
     def patients(self, found: ClassPerformance | None) -> Counts:
         """Of each class that is kept."""
         return kept_counts(_counts_of(found), self.kept)
+
+    def images(self, cohort: ClassCohortOutcome, shown: ClassPerformance | None) -> int | None:
+        """None, too, where some are of patients who are left out."""
+        if shown is None or len(self.kept) < len(self.outcome.names):
+            return None
+        return rounded_count(cohort.images)
 
     def shown(self, exact: ClassPerformance | None, behind: ManyCounts) -> ClassPerformance | None:
         """Rounded metrics, and curves of groups of scores; `behind` are hidden patients."""
@@ -102,7 +109,7 @@ def _cohort(
     return replace(
         exact,
         performance=found,
-        images=_images(exact, found),
+        images=rules.images(exact, found),
         subgroups=_subgroups(exact, rules, beside, whole=found is not None),
     )
 
@@ -132,10 +139,6 @@ def _subgroups(
 
 def _nobody(outcome: Outcome) -> ManyCounts:
     return added_up(outcome, {})
-
-
-def _images(cohort: ClassCohortOutcome, shown: ClassPerformance | None) -> int | None:
-    return None if shown is None else rounded_count(cohort.images)
 
 
 def _counts_of(found: ClassPerformance | None) -> ManyCounts:

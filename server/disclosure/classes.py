@@ -16,12 +16,11 @@ from server.disclosure.class_rounding import rounded_classes, rounded_labels
 from server.disclosure.coarse import coarse
 from shared.limits import MIN_CELL
 from shared.metrics.classes.counts import ClassCounts
-from shared.metrics.classes.kinds import contrasts_of
 from shared.metrics.classes.label_pairs import LabelPairs
 from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.classes.summary import summarise_classes, summarise_labels
 from shared.metrics.histogram import Histogram
-from shared.outcome.counts import KIND
+from shared.outcome.counts import KIND, splits_of
 from shared.outcome.outcome import Outcome
 
 ManyCounts = ClassCounts | LabelCounts
@@ -79,16 +78,6 @@ def shown_splits(
         for name, split in splits_of(outcome, without_others(counts, kept)).items()
         if min(split.totals) > 0
     }
-
-
-def splits_of(outcome: Outcome, counts: ManyCounts) -> dict[str, Histogram]:
-    """Binary counts by name: of each class against the rest, of each cut, or of each label.
-
-    A cut has the name of the lowest class above it.
-    """
-    cuts = isinstance(counts, ClassCounts) and counts.ordinal
-    names = outcome.names[1:] if cuts else outcome.names
-    return dict(zip(names, contrasts_of(counts), strict=True))
 
 
 def _labels_alone(counts: LabelCounts, kept: Collection[int]) -> LabelCounts:

@@ -72,28 +72,34 @@ def _sentence(evaluation: ClassEvaluation) -> str:
 
 def class_comparison_section(evaluation: ClassEvaluation) -> Html:
     """A row for each cohort, and the mean areas of all."""
-    shown = [(one.name, one.performance.metrics) for one in evaluation.all if one.performance]
-    rows = [Row(name, one.auroc, one.auroc_ci95) for name, one in shown if one.auroc is not None]
-    plot = forest(
-        rows, "mean AUROC", 0.5, "areas", "The mean AUROC of each cohort with its 95 % CI."
-    )
-    numbers = [(row.label, metric(row.value), metric_interval(row.interval)) for row in rows]
-    head = ("cohort", "mean AUROC", "95 % CI")
     return section(
         "cohorts",
         "Side by side",
         _table(evaluation, "The model at each cohort", "cohort", evaluation.all),
-        figure(
-            plot,
-            "Mean AUROC of each cohort with its 95 % CI; the dotted line is chance.",
-            table("Mean AUROC by cohort", head, numbers),
-        ),
+        _areas(evaluation),
         paragraph(
             f"{ALL[0].upper()}{ALL[1:]}: the patients of every cohort in one, each with the scores "
             "of the same model. A mean AUROC is over the classes, cuts or labels of which a cohort "
             "has patients on both sides, so cohorts that lack a class have another mean.",
             class_="note",
         ),
+    )
+
+
+def _areas(evaluation: ClassEvaluation) -> Html | None:
+    """None where no cohort is shown."""
+    shown = [(one.name, one.performance.metrics) for one in evaluation.all if one.performance]
+    rows = [Row(name, one.auroc, one.auroc_ci95) for name, one in shown if one.auroc is not None]
+    if not rows:
+        return None
+    plot = forest(
+        rows, "mean AUROC", 0.5, "areas", "The mean AUROC of each cohort with its 95 % CI."
+    )
+    numbers = [(row.label, metric(row.value), metric_interval(row.interval)) for row in rows]
+    return figure(
+        plot,
+        "Mean AUROC of each cohort with its 95 % CI; the dotted line is chance.",
+        table("Mean AUROC by cohort", ("cohort", "mean AUROC", "95 % CI"), numbers),
     )
 
 

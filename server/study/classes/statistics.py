@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from server.disclosure.classes import ManyCounts, splits_of, without_others
+from server.disclosure.classes import ManyCounts, without_others
 from server.results.plan import Arm
 from server.results.study import ClassArm, ContrastResult, Interval, Measure, PredictedClass
 from server.study.statistics import mean_interval
@@ -18,6 +18,7 @@ from shared.metrics.curve import roc_points
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.interval import auroc_interval
 from shared.metrics.repeats import spread
+from shared.outcome.counts import splits_of
 from shared.outcome.outcome import Outcome
 
 _OF_CLASSES = (

@@ -109,7 +109,7 @@ def test_nothing_is_written_where_something_must_be_asked(hospital: Path, here: 
     assert (code, out) == (2, "")
     assert "There is no table in" in err
     for name in ("one.csv", "two.csv"):
-        (hospital / name).write_text("patient,etiology\nE0001,viral\nE0002,bacterial\n" * 3)
+        (hospital / name).write_text("patient,etiology\n" + "E0001,viral\nE0002,bacterial\n" * 3)
     code, _, err = here("site", "new", hospital)
     assert (code, "There are several tables" in err) == (2, True)
     code, _, err = here("site", "new", hospital, "--from", "one.csv", "--outcome", "etiology")
