@@ -46,7 +46,9 @@ def made(name: str, min_cell: int = 5, **groups: Group) -> ScoredCohort:
 
 def evaluated(*cohorts: ScoredCohort, column: Column = SEX) -> ExternalEvaluation:
     finished = FinishedRun(StoredRun("r", RunConfig(), ""), Path("model"), CHOSEN)
-    return evaluate_cohorts(finished, "first", cohorts, [column])
+    found = evaluate_cohorts(finished, "first", cohorts, [column])
+    assert isinstance(found, ExternalEvaluation)
+    return found
 
 
 def for_others(

@@ -15,7 +15,7 @@ import pytest
 from server.federation.connected import Presence
 from server.link.jobs.orders import read_orders
 from server.report.leave import write_study
-from server.results.study import StudyResult
+from server.results.study import AnyStudy, StudyResult
 from server.run.failure import write_failure
 from server.simulation.inprocess import local_grid, simulate_in_process
 from server.study import deployed
@@ -48,8 +48,9 @@ def command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> list
     return ["study", "--arms", "arms.toml", "--folds", 2, "--repeats", 1, *settings]
 
 
-def but_for_bytes(result: StudyResult) -> StudyResult:
+def but_for_bytes(result: AnyStudy) -> StudyResult:
     """Messages name their run, and names differ in length."""
+    assert isinstance(result, StudyResult)
     return replace(result, arms=tuple(replace(arm, megabytes=0.0) for arm in result.arms))
 
 
