@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, recall_score, roc_auc_score
 
 import fedthaw
+from server.results.external import Performance
 
 Row = dict[str, str]
 WriteSite = Callable[..., Path]

@@ -76,7 +76,7 @@ def declare(site: Path, kind: str) -> None:
 
 def kept(out: Path, arm: str, repeat: int) -> list[KeptScore]:
     """Every held-out patient of a repeat, from the sites' own files, by name."""
-    found = []
+    found: list[KeptScore] = []
     for fold in range(2):
         summary = json.loads((out / arm / f"repeat-{repeat}-fold-{fold}/summary.json").read_text())
         files = Path(os.environ["FEDTHAW_CACHE"]).rglob(f"{summary['run']}/*/scores-test.json")
@@ -111,7 +111,8 @@ def added(sides: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np.flo
                       for n in here]  # fmt: skip
             root = math.sqrt(len(here) * (len(here) - 1))
             total[here] += (np.array(places) - np.mean(places)) / root
-    return total / sides.shape[1]
+    shared: NDArray[np.float64] = total / sides.shape[1]
+    return shared
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,9 @@ def test_a_study_from_arms_to_tables(
     assert (same["difference"]["mean"], same["p"], same["ci95"]) == (0.0, 1.0, None)
     values = [[added(sides, one) for one in bins[arm]] for arm in (2, 0)]
     means = [[np.mean(areas_of(sides, one)) for one in bins[arm]] for arm in (2, 0)]
-    differences = np.subtract(*means)
-    variance = (np.subtract(*np.mean(values, axis=1)) ** 2).sum() + np.var(differences, ddof=1) / 2
+    differences = np.array(means[0]) - np.array(means[1])
+    mean_a, mean_b = np.mean(values, axis=1)
+    variance = ((mean_a - mean_b) ** 2).sum() + np.var(differences, ddof=1) / 2
     assert faster["difference"]["mean"] == pytest.approx(differences.mean())
     z = abs(differences.mean()) / math.sqrt(variance)
     assert faster["p"] == pytest.approx(float(2 * stats.norm.sf(z)), rel=1e-5)

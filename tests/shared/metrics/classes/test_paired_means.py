@@ -52,7 +52,7 @@ def slow_error(sides: Integers, a: Integers, b: Integers) -> float:
             for k, places in (1, above.mean(axis=1)), (0, above.mean(axis=0)):
                 n = len(places)
                 total[side == k] += sign * (places - above.mean()) / math.sqrt(n * (n - 1))
-    return math.sqrt((total**2).sum()) / sides.shape[1]
+    return math.sqrt(float((total**2).sum())) / int(sides.shape[1])
 
 
 @settings(max_examples=15, deadline=None)
@@ -82,11 +82,12 @@ def test_of_one_contrast_it_is_delongs_test_of_the_mean_over_repeats() -> None:
     repeats = [[a, c], [b, d]]
     pooled = [[contrasts_of(one, sides) for one in own] for own in repeats]
     sums = sums_of_repeats(repeats[0], repeats[1], sides, pooled[0], pooled[1])
-    means = [np.mean([mean_area(one) for one in own]) for own in pooled]
-    found = comparison_of(*map(float, means), compare_means(pooled[0][0], pooled[1][0], sums))
-    places = [[placements(one[0]) for one in own] for own in pooled]
-    bins = [[one[known, 0] for one in own] for own in repeats]
-    wanted = delong_test(PairedSums.of_repeats(*bins, sides[known, 0], *places))
+    mean_a, mean_b = (float(np.mean([mean_area(one) or 0.0 for one in own])) for own in pooled)
+    error = compare_means(pooled[0][0], pooled[1][0], sums)
+    found = comparison_of(mean_a, mean_b, error)
+    places_a, places_b = ([placements(one[0]) for one in own] for own in pooled)
+    bins_a, bins_b = ([one[known, 0] for one in own] for own in repeats)
+    wanted = delong_test(PairedSums.of_repeats(bins_a, bins_b, sides[known, 0], places_a, places_b))
     assert wanted is not None
     assert found.standard_error == pytest.approx(wanted.standard_error, rel=1e-9)
     assert found.p == pytest.approx(wanted.p, rel=1e-6)
