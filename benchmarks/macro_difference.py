@@ -24,11 +24,10 @@ from shared.metrics.classes.paired import (
     NEITHER,
     Integers,
     compare_means,
-    comparison_of,
     mean_area,
     sums_of_repeats,
 )
-from shared.metrics.delong import PairedComparison
+from shared.metrics.delong import PairedComparison, paired_comparison
 from shared.metrics.histogram import Histogram, bin_of
 
 ENDLESS = 200_000
@@ -98,7 +97,7 @@ def compare(design: Design, rng: np.random.Generator, patients: int) -> PairedCo
     area_a, area_b = mean_area(of_a), mean_area(of_b)
     assert area_a is not None
     assert area_b is not None
-    return comparison_of(area_a, area_b, error)
+    return paired_comparison(area_a, area_b, area_a - area_b, error)
 
 
 def draw(

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from client.declared import normalised_value
 from client.proposal.columns import Column
-from client.proposal.several import several_classes
+from client.proposal.several import LEVEL, several_classes
 from client.proposal.words import grade_of, is_unknown, meaning_of, plain
 from shared.errors import SiteError
 from shared.outcome.binary import BINARY
 from shared.outcome.classes import ClassesOutcome
 from shared.outcome.encoding import Encoding
 
-_LEVEL = re.compile(r"(?:[a-z]+ )?(\d{1,3})(?: 0+)?")
-"""`2`, `2.0` and `Grade 2`, as `plain` writes them."""
 _MODERATE = 2
 _SEVERAL = (
     "all sites must have the same classes in the same order; uncomment `ordinal = true` if they go "
@@ -72,7 +69,7 @@ def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[st
         used = {value for own in several.values() for value in own}
         neither = tuple(value for value in column.values if value not in used)
         return Classes((), (), neither, "each value by itself", _SEVERAL, several)
-    numbers = {value: int(n[1]) for value in known if (n := _LEVEL.fullmatch(plain(value)))}
+    numbers = {value: int(n[1]) for value in known if (n := LEVEL.fullmatch(plain(value)))}
     if len(numbers) == len(known):
         meaning, check = _of_numbers(numbers)
     else:

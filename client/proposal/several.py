@@ -10,7 +10,8 @@ from shared.errors import ConfigError
 from shared.outcome.registry import LONGEST_NAME, outcome_of
 
 _FEWEST = 3
-_LEVEL = re.compile(r"(?:[a-z]+ )?(\d{1,3})(?: 0+)?")
+LEVEL = re.compile(r"(?:[a-z]+ )?(\d{1,3})(?: 0+)?")
+"""`2`, `2.0` and `Grade 2`, as `plain` writes them."""
 _NOT_IN_NAMES = re.compile(r"[^\w .+-]+")
 
 
@@ -36,19 +37,18 @@ def several_classes(values: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def _meaning(value: str) -> str:
     """The same of values that mean the same."""
-    if _LEVEL.fullmatch(plain(value)) or grade_of(value) is not None or is_condition(value):
-        said = None if meaning_of(value, "") is not False else False
-    else:
-        said = meaning_of(value, "")
-    numbered = _LEVEL.fullmatch(plain(value)) is not None
-    if said is None or numbered:
-        return f"= {plain(value) or value}"
-    return "yes" if said else "no"
+    words, said = plain(value), meaning_of(value, "")
+    numbered = LEVEL.fullmatch(words) is not None
+    if said is False and not numbered:
+        return "no"
+    if said is None or numbered or grade_of(value) is not None or is_condition(value):
+        return f"= {words or value}"
+    return "yes"
 
 
 def _place(value: str) -> tuple[int, int, str]:
     words = plain(value)
-    if (level := _LEVEL.fullmatch(words)) is not None:
+    if (level := LEVEL.fullmatch(words)) is not None:
         return 0, int(level[1]), words
     if meaning_of(value, "") is False:
         return 0, 0, words

@@ -64,7 +64,7 @@ def site_toml(proposal: Proposal) -> str:
         image=image,
         outcome=_text(settings.outcome),
         values=_values(classes),
-        neither=_neither(classes.neither),
+        neither=_neither(classes),
         covariate=_covariate(settings, proposal.unused),
         classes=_classes(classes),
         min_cell=settings.min_cell,
@@ -95,12 +95,14 @@ def _classes(classes: Classes) -> str:
     return "\n".join(["", _OF_CLASSES, *lines, ""])
 
 
-def _neither(values: Sequence[str]) -> str:
+def _neither(classes: Classes) -> str:
+    values = classes.neither
     if not values:
         return ""
     shown = ", ".join(map(_text, values[:10]))
     more = f" and {len(values) - 10} more" if len(values) > 10 else ""
-    return f"# In neither list, so excluded: {shown}{more}\n"
+    where = "In no class" if classes.several else "In neither list"
+    return f"# {where}, so excluded: {shown}{more}\n"
 
 
 def _covariate(settings: SiteSettings, unused: Sequence[Column]) -> str:

@@ -29,9 +29,9 @@ from shared.metrics.classes.kinds import contrasts_of
 from shared.metrics.classes.paired import (
     ContrastSums,
     compare_means,
-    comparison_of,
     mean_area,
 )
+from shared.metrics.delong import paired_comparison
 from shared.metrics.histogram import Histogram
 from shared.metrics.paired import ClassSums
 from shared.metrics.repeats import holm
@@ -165,7 +165,7 @@ class _Study:
         except ValueError as wrong:
             raise RunError(f"{', '.join(sites)} answered for other patients: {wrong}") from wrong
         a, b = (mean(area) for area in zip(*areas, strict=True))
-        return PairedRepeats(tuple(areas), comparison_of(a, b, error))
+        return PairedRepeats(tuple(areas), paired_comparison(a, b, a - b, error))
 
     def _sums(self, request: ContrastRequest, sites: Sequence[str]) -> ContrastSums:
         empty = ContrastSums(ClassSums(), request.repeats)

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from shared.metrics.binary import auroc
 from shared.metrics.classes.macro import influences
-from shared.metrics.delong import PairedComparison, normal_inference
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums
 
@@ -114,18 +113,6 @@ def compare_means(
     if any(min(one.totals) == 1 for one in (*pooled_a, *pooled_b) if is_contrast(one)):
         return None
     return math.sqrt(own.aa + own.bb - 2 * own.ab) / (_UNIT * sums.repeats)
-
-
-def comparison_of(a: float, b: float, error: float | None) -> PairedComparison:
-    """Mean areas A and B with the error of their difference, as of `delong_test`."""
-    difference = a - b
-    if error is None:
-        return PairedComparison(a, b, difference)
-    if error == 0:
-        z, p = (0.0, 1.0) if difference == 0 else (None, None)
-        return PairedComparison(a, b, difference, error, z=z, p=p)
-    ci95, z, p = normal_inference(difference, error)
-    return PairedComparison(a, b, difference, error, ci95, z, p)
 
 
 def require_possible_sums(sums: ContrastSums) -> None:

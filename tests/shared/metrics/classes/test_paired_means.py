@@ -15,12 +15,11 @@ from shared.metrics.classes.paired import (
     ContrastSums,
     Integers,
     compare_means,
-    comparison_of,
     mean_area,
     require_possible_sums,
     sums_of_repeats,
 )
-from shared.metrics.delong import delong_test
+from shared.metrics.delong import delong_test, paired_comparison
 from shared.metrics.histogram import Histogram, bin_of
 from shared.metrics.paired import ClassSums, PairedSums, placements
 
@@ -84,7 +83,7 @@ def test_of_one_contrast_it_is_delongs_test_of_the_mean_over_repeats() -> None:
     sums = sums_of_repeats(repeats[0], repeats[1], sides, pooled[0], pooled[1])
     mean_a, mean_b = (float(np.mean([mean_area(one) or 0.0 for one in own])) for own in pooled)
     error = compare_means(pooled[0][0], pooled[1][0], sums)
-    found = comparison_of(mean_a, mean_b, error)
+    found = paired_comparison(mean_a, mean_b, mean_a - mean_b, error)
     places_a, places_b = ([placements(one[0]) for one in own] for own in pooled)
     bins_a, bins_b = ([one[known, 0] for one in own] for own in repeats)
     wanted = delong_test(PairedSums.of_repeats(bins_a, bins_b, sides[known, 0], places_a, places_b))
@@ -98,13 +97,13 @@ def test_equal_scorings_differ_by_nothing_and_one_patient_of_a_class_has_no_erro
     sides, a, _ = scored(3, 40, 3, missing=False)
     of_a = contrasts_of(a, sides)
     sums = sums_of_repeats([a], [a], sides, [of_a], [of_a])
-    same = comparison_of(0.7, 0.7, compare_means(of_a, of_a, sums))
+    same = paired_comparison(0.7, 0.7, 0.0, compare_means(of_a, of_a, sums))
     assert (same.standard_error, same.p, same.ci95) == (0.0, 1.0, None)
     few = np.concatenate([sides[:, :2], np.eye(1, 40, dtype=np.int64).T], axis=1)
     alone = contrasts_of(a, few)
     sums = sums_of_repeats([a], [a], few, [alone], [alone])
     assert compare_means(alone, alone, sums) is None
-    assert comparison_of(0.7, 0.6, None).p is None
+    assert paired_comparison(0.7, 0.6, 0.1, None).p is None
 
 
 def test_sums_of_other_patients_and_impossible_ones_are_refused() -> None:
