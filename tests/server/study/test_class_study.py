@@ -30,6 +30,7 @@ from shared.outcome.registry import parse_outcome
 
 Here = Callable[..., tuple[int, str, str]]
 Words = Callable[..., list[object]]
+Declare = Callable[[Path, str], None]
 ARMS = """
 [[arm]]
 name = "first"
@@ -39,39 +40,11 @@ name = "the same again"
 name = "full, faster"
 set = { schedule = "full", lr-head = 0.01 }
 """
-CLASSES = '[data.classes]\nnone = ["n"]\nmild = ["m"]\nsevere = ["s"]\n'
-LABELS = "".join(
-    f'[data.labels.{name}]\ncolumn = "{name}"\npositive = [1]\nnegative = [0]\n'
-    for name in ("left", "right")
-)
 OUTCOMES = {
     "classes": "classes: none | mild | severe",
     "ordinal": "ordinal: none | mild | severe",
     "labels": "labels: left | right",
 }
-
-
-def declare(site: Path, kind: str) -> None:
-    with (site / "labels.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    with (site / "labels.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["patient", "file", "outcome", "left", "right"])
-        for row in rows:
-            number = int(row["patient"][1:])
-            right = "" if number % 5 == 0 else number % 2
-            writer.writerow(
-                [row["patient"], row["file"], "nms"[number % 3], number // 2 % 2, right]
-            )
-    lines = (site / "site.toml").read_text().splitlines()
-    dropped = ("positive", "negative", *(["outcome"] if kind == "labels" else []))
-    text = [line for line in lines if not line.startswith(dropped)]
-    if kind == "labels":
-        text = [line.replace('labels = "labels.csv"', 'table = "labels.csv"') for line in text]
-    ordinal = ["ordinal = true"] if kind == "ordinal" else []
-    at = text.index("[compute]")
-    text[at:at] = [*ordinal, LABELS if kind == "labels" else CLASSES]
-    (site / "site.toml").write_text("\n".join(text) + "\n")
 
 
 def kept(out: Path, arm: str, repeat: int) -> list[KeptScore]:
@@ -125,6 +98,7 @@ def test_a_study_from_arms_to_tables(
     runs: list[str],
     here: Here,
     words: Words,
+    declare: Declare,
     tmp_path: Path,
 ) -> None:
     for site in two_sites:
@@ -196,7 +170,12 @@ def _check_files(out: Path, outcome: Outcome) -> None:
 
 
 def test_for_others_a_rare_class_is_left_out_and_a_study_of_few_is_not_shown(
-    two_sites: list[Path], runs: list[str], here: Here, words: Words, tmp_path: Path
+    two_sites: list[Path],
+    runs: list[str],
+    here: Here,
+    words: Words,
+    declare: Declare,
+    tmp_path: Path,
 ) -> None:
     """14 patients a site, one of them severe: the two other classes have seven at each."""
     for site in two_sites:
