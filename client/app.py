@@ -14,7 +14,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from client.handlers.candidates import candidates_on_site
 from client.handlers.check import check_settings
-from client.handlers.compare import compare_on_site, count_on_site
+from client.handlers.compare import compare_contrasts_on_site, compare_on_site, count_on_site
 from client.handlers.describe import describe_site
 from client.handlers.evaluate import evaluate_on_site
 from client.handlers.train import train_on_site
@@ -22,8 +22,10 @@ from client.mods import MODS
 from client.received import LackingError
 from client.workspace import Workspace, open_workspace
 from shared.errors import FedThawError
+from shared.outcome.binary import BINARY
 from shared.protocol.candidates import CandidatesRequest
 from shared.protocol.compare import CompareRequest, CountRequest
+from shared.protocol.contrasts import ContrastRequest
 from shared.protocol.describe import MESSAGE_TYPE as DESCRIBE_TYPE
 from shared.protocol.describe import DescribeRequest
 from shared.protocol.evaluate import EvaluateRequest
@@ -109,8 +111,11 @@ def compare(message: Message, context: Context) -> Message:
     """Two scorings of the same patients."""
 
     def work(workspace: Workspace, config: RunConfig) -> RecordDict:
-        request = CompareRequest.from_content(message.content)
         check_settings(workspace, config)
+        if workspace.outcome != BINARY:
+            contrasts = ContrastRequest.from_content(message.content, workspace.outcome)
+            return compare_contrasts_on_site(workspace, contrasts).to_content()
+        request = CompareRequest.from_content(message.content)
         return compare_on_site(workspace, request).to_content()
 
     return _answer(message, context, work)

@@ -18,7 +18,15 @@ from shared.metrics.summary import BinaryMetrics
 if TYPE_CHECKING:
     from client.predict.scores import Prediction
     from server.external.cohorts import ScoredCohort
-    from server.results.external import CohortOutcome, Performance, SubgroupOutcome
+    from server.results.external import (
+        ClassCohortOutcome,
+        ClassPerformance,
+        ClassSubgroup,
+        CohortOutcome,
+        Performance,
+        SubgroupOutcome,
+    )
+    from shared.metrics.classes.results import ClassMetrics, LabelMetrics
     from shared.run.patient_scores import PatientScore
 
 
@@ -29,11 +37,11 @@ class Evaluation:
     site: str
     """The cohort's name, as its site.toml says."""
     folder: Path
-    metrics: BinaryMetrics
-    """At a threshold of 0.5."""
-    performance: Performance = field(repr=False)
+    metrics: BinaryMetrics | ClassMetrics | LabelMetrics
+    """At a threshold of 0.5; of several classes or labels as in summary.json."""
+    performance: Performance | ClassPerformance = field(repr=False)
     """With intervals, at the run's operating points, before and after its recalibration."""
-    subgroups: tuple[SubgroupOutcome, ...] = field(repr=False)
+    subgroups: tuple[SubgroupOutcome, ...] | tuple[ClassSubgroup, ...] = field(repr=False)
     """By the columns of `by`."""
     patients: tuple[PatientScore, ...] = field(repr=False)
     """Each patient's class and score; they name patients."""
@@ -46,8 +54,8 @@ class Evaluations(Sequence[Evaluation]):
     """Those of all cohorts, in their order; `pooled` is of all patients, None of one cohort."""
 
     cohorts: tuple[Evaluation, ...]
-    pooled: Performance | None
-    pooled_subgroups: tuple[SubgroupOutcome, ...] = ()
+    pooled: Performance | ClassPerformance | None
+    pooled_subgroups: tuple[SubgroupOutcome, ...] | tuple[ClassSubgroup, ...] = ()
     folder: Path | None = None
     """The results, where `out` asked for them."""
 
@@ -99,10 +107,10 @@ def evaluate(
         place = None if out is None else path_of(out)
         found = run_evaluation(run_folder, folders, columns, out=place, write=place is not None)
     pooled = found.result.pooled
+    outcomes: Sequence[CohortOutcome | ClassCohortOutcome] = found.result.cohorts
     return Evaluations(
         cohorts=tuple(
-            _evaluation(*one)
-            for one in zip(folders, found.result.cohorts, found.scored, strict=True)
+            _evaluation(*one) for one in zip(folders, outcomes, found.scored, strict=True)
         ),
         pooled=pooled.performance if pooled else None,
         pooled_subgroups=pooled.subgroups if pooled else (),
@@ -110,7 +118,9 @@ def evaluate(
     )
 
 
-def _evaluation(folder: Path, outcome: CohortOutcome, scored: ScoredCohort) -> Evaluation:
+def _evaluation(
+    folder: Path, outcome: CohortOutcome | ClassCohortOutcome, scored: ScoredCohort
+) -> Evaluation:
     performance = outcome.performance
     assert performance is not None  # the owner is shown all
     return Evaluation(

@@ -14,7 +14,7 @@ from fedthaw.progress import Progress
 from fedthaw.session import session
 from server.local.study import plan_simulated, run_simulated
 from server.results.plan import Arm, StudyPlan
-from server.results.study import ArmResult, Comparison, GradeResult
+from server.results.study import ArmResult, ClassArm, Comparison, GradeResult, StudyResult
 from server.study.document import read_study
 from server.study.plan import parse_arm, read_arms, require_free
 from shared.errors import ConfigError
@@ -30,7 +30,8 @@ class Study:
     folder: Path
     plan: StudyPlan = field(repr=False)
     sites: tuple[str, ...]
-    arms: tuple[ArmResult, ...] = field(repr=False)
+    arms: tuple[ArmResult, ...] | tuple[ClassArm, ...] = field(repr=False)
+    """Of several classes or labels ClassArm."""
     comparisons: tuple[Comparison, ...] = field(repr=False)
     """Each arm but the first, with the first as the reference."""
     grade: GradeResult | None = field(repr=False)
@@ -116,10 +117,10 @@ def open_study(folder: PathLike) -> Study:
     """Open the folder of a finished study; ConfigError where there is none."""
     place = path_of(folder).absolute()
     result = read_study(place)
+    grade = result.grade if isinstance(result, StudyResult) else None
     return Study(
-        place, result.plan, result.sites, result.arms, result.comparisons, result.grade,
-        result.not_shown,
-    )  # fmt: skip
+        place, result.plan, result.sites, result.arms, result.comparisons, grade, result.not_shown
+    )
 
 
 def _arms(arms: Arms) -> tuple[Arm, ...]:
@@ -143,24 +144,38 @@ def _arms(arms: Arms) -> tuple[Arm, ...]:
     return found
 
 
-def _row(one: ArmResult, compared: Comparison | None) -> dict[str, Any]:
+def _row(one: ArmResult | ClassArm, compared: Comparison | None) -> dict[str, Any]:
     low, high = one.auroc_ci95 or (None, None)
     difference_low, difference_high = (compared and compared.ci95) or (None, None)
     return {
         "arm": one.arm.name,
-        "positive": one.patients[0],
-        "negative": one.patients[1],
+        **_patients(one),
         "auroc": one.auroc.mean,
         "auroc_sd": one.auroc.standard_deviation,
         "auroc_low": low,
         "auroc_high": high,
-        "balanced_accuracy": one.balanced_accuracy.mean,
-        "f1": one.f1.mean,
-        "brier": one.brier.mean,
+        **_metrics(one),
         "difference": compared and compared.difference.mean,
         "difference_low": difference_low,
         "difference_high": difference_high,
         "p": compared and compared.p,
         "p_holm": compared and compared.p_holm,
         "megabytes": one.megabytes,
+    }
+
+
+def _patients(one: ArmResult | ClassArm) -> dict[str, Any]:
+    if isinstance(one, ClassArm):
+        return {"patients": one.patients}
+    return {"positive": one.patients[0], "negative": one.patients[1]}
+
+
+def _metrics(one: ArmResult | ClassArm) -> dict[str, Any]:
+    if isinstance(one, ClassArm):
+        return {name: own.over_repeats and own.over_repeats.mean
+                for name, own in one.metrics.items()}  # fmt: skip
+    return {
+        "balanced_accuracy": one.balanced_accuracy.mean,
+        "f1": one.f1.mean,
+        "brier": one.brier.mean,
     }

@@ -8,7 +8,7 @@ import shlex
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from shared.errors import SiteError
 
 if TYPE_CHECKING:
     from client.proposal.folders import Folders
+    from client.proposal.propose import Proposal
 
 _WRITTEN = """
 Wrote {file}. Correct a wrong guess there, or remove the file and rerun with its option (--help).
@@ -107,12 +108,23 @@ def new(
     It says what it guessed and why; each guess has an option that corrects it, and the file can be
     edited. An existing site.toml is never overwritten.
     """
-    site = _absolute(folder)
-    file = site / FILE_NAME
-    if os.path.lexists(file) and not print_only:
-        raise SiteError(
-            f"{file} exists and is not overwritten; edit it, or see the proposal with --print."
-        )
+    columns = (images, image, patient, outcome)
+    folders = _folders(from_folders, patient_pattern, table, columns)
+    own = {"name": name, "by_patient": no_image, "covariate": covariate,
+           "positive": tuple(positive or ()), "negative": tuple(negative or ())}  # fmt: skip
+    _propose(folder, table, folders, columns, own, print_only=print_only)
+
+
+def _propose(
+    folder: Path,
+    table: Path | None,
+    folders: Folders | None,
+    columns: tuple[Path | None, str | None, str | None, str | None],
+    own: dict[str, Any],
+    *,
+    print_only: bool,
+) -> None:
+    """Print the proposal, and write it; `columns` are images, image, patient and outcome."""
     # Imported here: other commands of this group need none of it.
     from client.cli.proposal_table import print_proposal
     from client.proposal.folders import IMAGE, OUTCOME, PATIENT, TABLE, write_table
@@ -121,15 +133,15 @@ def new(
     from client.proposal.text import site_toml
     from client.settings import load_site
 
-    folders = _folders(from_folders, patient_pattern, table, (images, image, patient, outcome))
+    site = _absolute(folder)
+    file = site / FILE_NAME
+    _require_new(file, print_only)
+    images, image, patient, outcome = columns
     if folders is not None:
         images, image, outcome = folders.root, IMAGE, OUTCOME
         patient = IMAGE if folders.patients is None else PATIENT
-    choices = Choices(
-        name=name, images=None if images is None else _absolute(images), image=image,
-        by_patient=no_image, patient=patient, outcome=outcome, positive=tuple(positive or ()),
-        negative=tuple(negative or ()), covariate=covariate,
-    )  # fmt: skip
+    images = None if images is None else _absolute(images)
+    choices = Choices(images=images, image=image, patient=patient, outcome=outcome, **own)
     say = partial(typer.echo, err=print_only)
     with Console(stderr=True).status("Reading names and outcomes"), TemporaryDirectory() as place:
         if folders is not None:
@@ -137,15 +149,9 @@ def new(
             table.write_text(folders.table(), encoding="utf-8")
             for sentence in folders.remarks():
                 say(sentence)
-            if len(folders.classes) > 2 and not (positive or negative):
-                raise SiteError(_unclear(folders, site / TABLE, print_only))
         proposal = propose(site, find_table(site, table), choices)
     if folders is not None:
-        settings = dataclasses.replace(proposal.settings, labels=site / TABLE)
-        why = dict.fromkeys(("images", "patient", "image", "outcome"), "as --from-folders says")
-        why["labels"] = "written from the folders"
-        why = proposal.why | why
-        proposal = dataclasses.replace(proposal, settings=settings, why=why)
+        proposal = _of_folders(proposal, site / TABLE)
     text = site_toml(proposal)
     print_proposal(proposal, Console(stderr=print_only))
     if print_only:
@@ -156,6 +162,21 @@ def new(
     _write(file, text)
     load_site(site)
     typer.echo(_WRITTEN.format(file=file, folder=shlex.quote(str(folder))))
+
+
+def _require_new(file: Path, print_only: bool) -> None:
+    if os.path.lexists(file) and not print_only:
+        raise SiteError(
+            f"{file} exists and is not overwritten; edit it, or see the proposal with --print."
+        )
+
+
+def _of_folders(proposal: Proposal, table: Path) -> Proposal:
+    """The proposal with the table that is written from the folders."""
+    why = dict.fromkeys(("images", "patient", "image", "outcome"), "as --from-folders says")
+    why["labels"] = "written from the folders"
+    settings = dataclasses.replace(proposal.settings, labels=table)
+    return dataclasses.replace(proposal, settings=settings, why=proposal.why | why)
 
 
 def _folders(
@@ -174,19 +195,6 @@ def _folders(
     from client.proposal.folders import read_folders
 
     return read_folders(_absolute(root), pattern)
-
-
-def _unclear(folders: Folders, file: Path, print_only: bool) -> str:
-    """What to decide where there are more classes than two; the table is written all the same."""
-    from client.proposal.folders import write_table
-
-    if not print_only:
-        write_table(file, folders.table())
-    written = "" if print_only else f" The table is written: {file}."
-    return (
-        f"There are {len(folders.classes)} classes; say which are positive with --positive CLASS, "
-        f"which may be repeated; all others are then negative.{written}"
-    )
 
 
 def _absolute(path: Path) -> Path:

@@ -36,9 +36,11 @@ def _guesses(proposal: Proposal) -> list[tuple[str, str]]:
         ("patient", settings.patient),
         ("image", settings.image or "none"),
         ("outcome", settings.outcome),
-        ("positive", _few(classes.positive)),
-        ("negative", _few(classes.negative)),
     ]
+    if classes.several:
+        rows.append(("classes", _few(tuple(classes.several))))
+    else:
+        rows += [("positive", _few(classes.positive)), ("negative", _few(classes.negative))]
     return rows + ([("covariate", settings.covariate)] if settings.covariate else [])
 
 
@@ -54,15 +56,16 @@ def _values(proposal: Proposal) -> Table:
     table.add_column("value", overflow="fold")
     table.add_column("rows", justify="right")
     table.add_column("counts as")
-    kinds = dict.fromkeys(proposal.classes.positive, "positive")
-    kinds |= dict.fromkeys(proposal.classes.negative, "negative")
+    classes = proposal.classes
+    kinds = {value: word for word, own in classes.by_word.items() for value in own}
+    other = "no class: excluded" if classes.several else "neither: excluded"
     for value, number in values[:_VALUES]:
-        table.add_row(Text(shown(value)), str(number), kinds.get(value, "neither: excluded"))
+        table.add_row(Text(shown(value)), str(number), Text(shown(kinds.get(value, other))))
     if len(values) > _VALUES:
         rest = sum(number for _, number in values[_VALUES:])
         table.add_row(f"{len(values) - _VALUES} more values", str(rest), "")
     if empty := len(proposal.outcome.cells) - proposal.outcome.filled:
-        table.add_row("(empty)", str(empty), "neither: excluded")
+        table.add_row("(empty)", str(empty), other)
     return table
 
 

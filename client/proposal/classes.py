@@ -1,19 +1,24 @@
-"""Which values of the outcome are positive and which are negative."""
+"""Which values of the outcome are positive and which negative, or of which class each is."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from client.declared import normalised_value
 from client.proposal.columns import Column
+from client.proposal.several import LEVEL, several_classes
 from client.proposal.words import grade_of, is_unknown, meaning_of, plain
 from shared.errors import SiteError
+from shared.outcome.binary import BINARY
+from shared.outcome.classes import ClassesOutcome
+from shared.outcome.encoding import Encoding
 
-_LEVEL = re.compile(r"(?:[a-z]+ )?(\d{1,3})(?: 0+)?")
-"""`2`, `2.0` and `Grade 2`, as `plain` writes them."""
 _MODERATE = 2
+_SEVERAL = (
+    "all sites must have the same classes in the same order; uncomment `ordinal = true` if they go "
+    "from low to high; for a finding instead, rerun with --positive VALUE, which may be repeated"
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Classes:
     """Values of each class, spelled as in the table, those in neither, and the reason.
 
     `check` says what of it is a guess that its owner should look at; empty where it is plain.
+    `several` has the classes by name where there are three or more, and none is positive.
     """
 
     positive: tuple[str, ...]
@@ -28,16 +34,27 @@ class Classes:
     neither: tuple[str, ...]
     why: str
     check: str = ""
+    several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def of(self, word: str) -> tuple[str, ...]:
-        """The values of the class that is called so."""
-        return {"positive": self.positive, "negative": self.negative}[word]
+    @property
+    def by_word(self) -> Mapping[str, tuple[str, ...]]:
+        """The values of each class, by its word, in their order."""
+        return self.several or {"positive": self.positive, "negative": self.negative}
+
+    @property
+    def encoding(self) -> Encoding:
+        """The outcome, with the values as site.toml has them."""
+        outcome = ClassesOutcome(tuple(self.several)) if self.several else BINARY
+        values = (self.by_word[one.word] for one in outcome.classes)
+        return Encoding(outcome, tuple(tuple(map(normalised_value, own)) for own in values))
 
 
 def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[str]) -> Classes:
     """The classes as `positive` and `negative` say, or as the words of the values do.
 
-    With one of them given, all other values whose meaning is not 'unknown' are of the other class.
+    Values of three meanings or more are classes of their own, words for the same one class. With
+    `positive` or `negative` alone, all other values whose meaning is not 'unknown' are of the
+    other class.
     Raises SiteError for values that do not occur and where nothing says which is positive.
     """
     if positive or negative:
@@ -48,7 +65,11 @@ def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[st
             f"'{column.name}' has {_counts(column) or 'no value'}: not two outcomes, and a site "
             "needs patients of both classes. Another column is chosen with --outcome COLUMN."
         )
-    numbers = {value: int(n[1]) for value in known if (n := _LEVEL.fullmatch(plain(value)))}
+    if several := several_classes(known):
+        used = {value for own in several.values() for value in own}
+        neither = tuple(value for value in column.values if value not in used)
+        return Classes((), (), neither, "each value by itself", _SEVERAL, several)
+    numbers = {value: int(n[1]) for value in known if (n := LEVEL.fullmatch(plain(value)))}
     if len(numbers) == len(known):
         meaning, check = _of_numbers(numbers)
     else:

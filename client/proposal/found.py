@@ -11,7 +11,6 @@ from client.data.labels import read_labels
 from client.data.matching import classify, match_by_image
 from client.data.patient_matching import match_by_patient
 from client.settings import SiteSettings
-from shared.outcome.binary import BINARY
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,8 @@ def find(
         rows=len(labels.rows) + len(labels.bad_rows),
         files=len(files),
         patients=tuple(
-            (one.word, len(patients[one.label]), images[one.label]) for one in BINARY.classes
+            (one.word, len(patients[one.label]), images[one.label])
+            for one in settings.encoding.outcome.classes
         ),
         rows_without_image=matching.labels_without_image + len(matching.ambiguous_images),
         nearly_matched=matching.labels_nearly_matched,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.data.patient_ids import read_patient_ids
-from client.declared import normalised_value
 from client.proposal.classes import Classes, guess_classes
 from client.proposal.columns import Column, column_named, read_columns
 from client.proposal.found import Found, find
@@ -21,8 +20,6 @@ from client.settings import SiteSettings
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
 from shared.metrics.grades import MOST_LEVELS
-from shared.outcome.binary import BINARY
-from shared.outcome.encoding import Encoding
 
 _SAMPLE = 200
 """Headers that are read to see which column has their Patient IDs."""
@@ -97,6 +94,7 @@ def propose(site: Path, table: Path, choices: Choices) -> Proposal:
             "outcome": guessed.outcome.why,
             "positive": guessed.classes.why,
             "negative": guessed.classes.why,
+            "classes": guessed.classes.why,
             "covariate": "as --covariate says",
         },
         outcome=guessed.outcome.column,
@@ -158,7 +156,6 @@ def _guess_image(
 def _settings(site: Path, table: Path, name: str, guessed: _Guesses) -> SiteSettings:
     assert guessed.patient.column is not None
     assert guessed.outcome.column is not None
-    values = (guessed.classes.of(one.word) for one in BINARY.classes)
     return SiteSettings(
         folder=site,
         name=name,
@@ -167,7 +164,7 @@ def _settings(site: Path, table: Path, name: str, guessed: _Guesses) -> SiteSett
         patient=guessed.patient.column.name,
         image=None if guessed.image.column is None else guessed.image.column.name,
         outcome=guessed.outcome.column.name,
-        encoding=Encoding(BINARY, tuple(tuple(map(normalised_value, own)) for own in values)),
+        encoding=guessed.classes.encoding,
         covariate=None if guessed.covariate is None else guessed.covariate.name,
         cache=Path(os.devnull),  # nothing is kept
     )
@@ -190,9 +187,11 @@ def _checks(guessed: _Guesses, found: Found) -> Iterator[str]:
             "The patient column may name examinations; if a patient has several, choose the "
             "patients' column with --patient: otherwise training and validation share patients."
         )
+    several = bool(guessed.classes.several)
+    no_list, which = ("no class", "different") if several else ("neither list", "both")
     for number, text in (
-        (found.excluded, "row(s) have an outcome in neither list, or none; they are excluded"),
-        (found.contradictory, "patient(s) have rows of both classes; they are excluded"),
+        (found.excluded, f"row(s) have an outcome in {no_list}, or none; they are excluded"),
+        (found.contradictory, f"patient(s) have rows of {which} classes; they are excluded"),
         (found.bad_rows, "row(s) cannot be used (no patient, or damaged)"),
         (found.rows_without_image, "row(s) have no image"),
         (
@@ -205,7 +204,7 @@ def _checks(guessed: _Guesses, found: Found) -> Iterator[str]:
         if number:
             yield f"{number} {text}."
     for word, patients, _ in found.patients:
-        if patients < _FEWEST:
+        if patients < _FEWEST and not several:
             yield f"{patients} {word} patient(s): training and validation need {_FEWEST} at least."
 
 

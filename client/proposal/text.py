@@ -6,10 +6,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from client.proposal.classes import Classes
 from client.proposal.columns import Column
 from client.proposal.propose import Proposal, may_be_grade
 from client.settings import SiteSettings
 from shared.errors import SiteError
+from shared.outcome.binary import BINARY
 
 _TEMPLATE = """\
 # Proposed by `fedthaw site new` from {table}. Correct what it guessed wrong, then see what is
@@ -24,9 +26,8 @@ labels = {labels}
 patient = {patient}  # column; all rows of a patient stay together
 {image}
 outcome = {outcome}  # column
-positive = {positive}
-negative = {negative}
-{neither}{covariate}
+{values}
+{neither}{covariate}{classes}
 [compute]
 device = "auto"  # a GPU where there is one; or "cpu", "cuda", "cuda:1"
 # cache = "/fast/disk/fedthaw"  # prepared images; default: this user's cache folder
@@ -40,6 +41,10 @@ _NO_IMAGE = """\
 # their name or a folder above them.
 # image = "COLUMN"
 """
+
+
+_OF_CLASSES = """\
+[data.classes]  # the values that mean each; all sites: the same classes in the same order"""
 
 
 def site_toml(proposal: Proposal) -> str:
@@ -58,10 +63,10 @@ def site_toml(proposal: Proposal) -> str:
         patient=_text(settings.patient),
         image=image,
         outcome=_text(settings.outcome),
-        positive=_list(classes.positive),
-        negative=_list(classes.negative),
-        neither=_neither(classes.neither),
+        values=_values(classes),
+        neither=_neither(classes),
         covariate=_covariate(settings, proposal.unused),
+        classes=_classes(classes),
         min_cell=settings.min_cell,
         max_rejected=settings.max_rejected,
     )
@@ -75,12 +80,29 @@ def site_toml(proposal: Proposal) -> str:
     return text
 
 
-def _neither(values: Sequence[str]) -> str:
+def _values(classes: Classes) -> str:
+    """A finding's values; of several classes the line that says that they have an order."""
+    if classes.several:
+        return "# ordinal = true  # the classes below are in order, from the lowest to the highest"
+    return f"positive = {_list(classes.positive)}\nnegative = {_list(classes.negative)}"
+
+
+def _classes(classes: Classes) -> str:
+    """The section of several classes."""
+    if not classes.several:
+        return ""
+    lines = [f"{_text(name)} = {_list(own)}" for name, own in classes.several.items()]
+    return "\n".join(["", _OF_CLASSES, *lines, ""])
+
+
+def _neither(classes: Classes) -> str:
+    values = classes.neither
     if not values:
         return ""
     shown = ", ".join(map(_text, values[:10]))
     more = f" and {len(values) - 10} more" if len(values) > 10 else ""
-    return f"# In neither list, so excluded: {shown}{more}\n"
+    where = "In no class" if classes.several else "In neither list"
+    return f"# {where}, so excluded: {shown}{more}\n"
 
 
 def _covariate(settings: SiteSettings, unused: Sequence[Column]) -> str:
@@ -88,6 +110,8 @@ def _covariate(settings: SiteSettings, unused: Sequence[Column]) -> str:
     comment = "  # clinical grade; its AUROC stands beside the model's"
     if settings.covariate is not None:
         return f"covariate = {_text(settings.covariate)}{comment}\n"
+    if settings.encoding.outcome != BINARY:  # a grade stands beside a finding alone
+        return ""
     grades = [column for column in unused if may_be_grade(column)]
     return "".join(f"# covariate = {_text(grade.name)}{comment}\n" for grade in grades[:1])
 

@@ -109,11 +109,13 @@ def _require_no_simulation(each_site: bool, quick: bool, jobs: int) -> None:
 
 def _show(out: Path, json_output: bool) -> None:
     from server.study.document import read_study
-    from server.study.table import print_study
+    from server.study.table import print_study, tables_of
 
     if json_output:
         typer.echo((out / "study.json").read_text(encoding="utf-8"))
         return
-    print_study(read_study(out), Console())
-    typer.echo(f"Tables: {out}/study.md, arms.csv, comparisons.csv, study.tex", err=True)
+    result = read_study(out)
+    print_study(result, Console())
+    files = ", ".join(one.file for one in tables_of(result))
+    typer.echo(f"Tables: {out}/study.md, {files}, study.tex", err=True)
     typer.echo(f"Report: {out}/report.html", err=True)

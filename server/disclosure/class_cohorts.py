@@ -11,13 +11,13 @@ from server.disclosure.classes import (
     kept_of,
     shown_metrics,
     shown_splits,
-    splits_of,
 )
 from server.disclosure.cohorts import CohortDecisions, ShownCohort
 from server.run.evaluation_file import CohortCounts
 from shared.limits import MIN_CELL
-from shared.outcome.counts import hidden_metrics, metrics_of, summed_counts
+from shared.outcome.counts import hidden_metrics, metrics_of, splits_of, summed_counts
 from shared.outcome.outcome import Outcome
+from shared.protocol.counts import counts_to_values
 
 
 def whole_classes(counts: Mapping[str, ManyCounts], outcome: Outcome) -> ShownCohort:
@@ -26,7 +26,11 @@ def whole_classes(counts: Mapping[str, ManyCounts], outcome: Outcome) -> ShownCo
     return ShownCohort(
         pooled=metrics_of(outcome, total),
         sites={name: metrics_of(outcome, one) for name, one in counts.items()},
-        counts=CohortCounts(None, splits=splits_of(outcome, total)),
+        counts=CohortCounts(
+            None,
+            splits=splits_of(outcome, total),
+            by_site={name: counts_to_values(one) for name, one in counts.items()},
+        ),
         hidden=frozenset(),
         shows_totals=True,
     )

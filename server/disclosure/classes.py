@@ -20,7 +20,7 @@ from shared.metrics.classes.label_pairs import LabelPairs
 from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.classes.summary import summarise_classes, summarise_labels
 from shared.metrics.histogram import Histogram
-from shared.outcome.counts import KIND
+from shared.outcome.counts import KIND, splits_of
 from shared.outcome.outcome import Outcome
 
 ManyCounts = ClassCounts | LabelCounts
@@ -78,17 +78,6 @@ def shown_splits(
         for name, split in splits_of(outcome, without_others(counts, kept)).items()
         if min(split.totals) > 0
     }
-
-
-def splits_of(outcome: Outcome, counts: ManyCounts) -> dict[str, Histogram]:
-    """Binary counts by name: of each class against the rest, of each cut, or of each label.
-
-    A cut has the name of the lowest class above it.
-    """
-    if isinstance(counts, LabelCounts):
-        return dict(zip(outcome.names, counts.histograms, strict=True))
-    names = outcome.names[1:] if counts.ordinal else outcome.names
-    return {name: counts.split_by(score) for score, name in enumerate(names)}
 
 
 def _labels_alone(counts: LabelCounts, kept: Collection[int]) -> LabelCounts:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from server.disclosure.groups import Counts, ShownGroups
-from server.disclosure.register import OF_EVALUATION, Register
+from server.disclosure.register import OF_EVALUATION, Register, kind_of
 from server.disclosure.suppression import Suppression, suppress, suppress_beside
 from server.external.cohorts import ScoredCohort
 from server.external.subgroups import Column, divide
@@ -40,16 +40,22 @@ def _digest(patients: Iterable[PatientScore]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+HIDDEN = "other groups"
+"""The hidden groups of a column, however many they are."""
+
+
 class ShownEvaluations:
     """Decides what an evaluation may show beside all earlier ones, and enters it."""
 
-    def __init__(self, run: str, register: Register, data: Data) -> None:
+    def __init__(self, run: str, register: Register, data: Data, outcome: str = "") -> None:
+        """`outcome` is what the run predicts, where that is no finding."""
         self._run, self._register, self._data = run, register, data
+        self._place = f"{OF_EVALUATION} of {outcome}" if outcome else OF_EVALUATION
 
     def cohorts(self, counts: Mapping[str, Counts], small: Collection[str]) -> Suppression:
         """Which cohorts are hidden, `small` ones among them, and whether all together are shown."""
         data = {name: self._data.get((name,), "") for name in counts}
-        decision = self._decide(OF_EVALUATION, counts, small, data, MIN_CELL)
+        decision = self._decide(self._place, counts, small, data, MIN_CELL)
         alone = suppress(counts, small, MIN_CELL)
         if more := sorted(decision.hidden - alone.hidden):
             emit(Warned(f"Not shown: {', '.join(more)}. {_BESIDE}"))
@@ -66,10 +72,10 @@ class ShownEvaluations:
         All are where an earlier evaluation cut the column otherwise: the difference of two cuts may
         be a single patient.
         """
-        place = f"{OF_EVALUATION}, {cohort} by {column}"
+        place = f"{self._place}, {cohort} by {column}"
         data = {value: self._data.get((cohort, column, value), "") for value in counts}
         with self._register.opened() as releases:
-            before = {name for one in releases.before if one.cohort == place
+            before = {name for one in releases.before if kind_of(one.cohort) == kind_of(place)
                       for name in one.members}  # fmt: skip
         if before <= set(counts):
             hidden = self._decide(place, counts, small, data, limit).hidden

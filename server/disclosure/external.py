@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from server.disclosure.coarse import coarse
-from server.disclosure.evaluations import ShownEvaluations
+from server.disclosure.evaluations import HIDDEN, ShownEvaluations
 from server.disclosure.groups import Counts
 from server.disclosure.rounding import (
     decimals,
@@ -32,9 +32,6 @@ from shared.limits import MIN_CELL
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.reliability import ReliabilityGroup
 from shared.metrics.scored import CalibrationQuality, Estimate, Scored
-
-HIDDEN = "other groups"
-"""The hidden groups of a column, however many they are."""
 
 
 def shown_evaluation(

@@ -11,11 +11,7 @@ from server.disclosure.rounding import rounded, rounded_loss, rounded_value
 from server.disclosure.run_files import shown_signals, shown_site
 from server.disclosure.suppression import Suppression, below_limit, suppress
 from server.results.ending import CandidateResult, Ending
-from server.results.shown import Audience, audience_of
-from server.run.folder import RunFolder
 from server.run.ledger import RoundRecord
-from shared.errors import ConfigError
-from shared.limits import MIN_CELL
 from shared.metrics.summary import BinaryMetrics
 
 
@@ -102,21 +98,3 @@ def ending_on_page(ending: Ending, pooled: BinaryMetrics | None, min_cell: int) 
 
     shown = tuple(map(on_page, ending.choice.candidates))
     return replace(ending, choice=replace(ending.choice, candidates=shown))
-
-
-def require_shown_as_it_is(folder: RunFolder, min_cell: int) -> None:
-    """ConfigError where a page of several classes would have to hide more than the run's files do.
-
-    What its files hold depends on the patients of every class; leaving out those of a rare one
-    takes the sites' counts, which they do not hold. A `min_cell` of 0 hides nothing.
-    """
-    if min_cell and audience_of(folder.config) is Audience.OWNER:
-        raise ConfigError(
-            f"{folder.path} holds exact results of several classes, which cannot be made fit for "
-            "others afterwards; run it with for-others=true, and hand on that run's report."
-        )
-    if min_cell > MIN_CELL:
-        raise ConfigError(
-            f"min-cell is {min_cell}; of a run with several classes it cannot be above {MIN_CELL}, "
-            "the limit by which its files were written."
-        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,8 @@ OF_STUDY = "study"
 """With which the cohorts of studies begin."""
 OF_EVALUATION = "external"
 """With which those of evaluations do."""
+_OF_OUTCOME = re.compile(rf"^{OF_EVALUATION} of [^,]*")
+"""An evaluation of several classes or labels, whose names have no comma."""
 STUDY = "plan.json"
 """What a study's folder has, whose runs lie two folders below."""
 
@@ -80,7 +83,7 @@ class Releases:
         Studies are shown beside studies, whose runs are folds of them, runs beside runs, and an
         evaluation beside those of the same.
         """
-        every = [one for one in (*self.before, *self.new) if _kind(one.cohort) == _kind(cohort)]
+        every = [one for one in (*self.before, *self.new) if kind_of(one.cohort) == kind_of(cohort)]
         same = [one for one in every if one.cohort == cohort]
         changed = {
             (name, then): one.counts if len(one.members) == 1 else None
@@ -107,9 +110,10 @@ def register_beside(folder: Path) -> Path:
     return (parent.parent.parent if within else parent) / FILE
 
 
-def _kind(cohort: str) -> str:
+def kind_of(cohort: str) -> str:
+    """Which releases a cohort's are held to, by its sites at least: of whatever is predicted."""
     if cohort.startswith(OF_EVALUATION):
-        return cohort
+        return _OF_OUTCOME.sub(OF_EVALUATION, cohort)
     return OF_STUDY if cohort.startswith(OF_STUDY) else ""
 
 

@@ -6,20 +6,28 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from server.disclosure.class_arms import rounded_arm, rounded_spread
 from server.disclosure.groups import Counts, ShownGroups
 from server.disclosure.register import OF_STUDY, Register, register_beside
 from server.disclosure.rounding import (
     decimals,
     rounded_interval,
-    rounded_value,
     significant,
     standard_error,
 )
 from server.results.shown import Audience, Shown, audience_of
-from server.results.study import ArmResult, Comparison, GradeResult, PointResult, StudyResult
+from server.results.study import (
+    ArmResult,
+    ClassStudyResult,
+    Comparison,
+    GradeResult,
+    PointResult,
+    StudyResult,
+)
 from shared.limits import MIN_CELL
 from shared.metrics.reliability import ReliabilityGroup
 from shared.metrics.repeats import Spread
+from shared.outcome.binary import BINARY
 from shared.settings.config import RunConfig
 
 
@@ -31,6 +39,8 @@ class StudyDisclosure:
         self._register = Register(register_beside(study) if self.for_others else None)
         self._study, self._first_run = study.name, first_run
         self._cohort = f"{OF_STUDY} of {config.folds} folds"
+        if config.predicts != BINARY:  # whose classes cannot be held against those of a finding
+            self._cohort += f", {config.outcome}"
 
     def groups(self, counts: Mapping[str, Counts], own: set[str]) -> ShownGroups:
         """Groups of sites beside what was shown before; sites in `own` are not shown alone."""
@@ -65,18 +75,31 @@ class StudyDisclosure:
             )
         )
 
+    def classes(self, exact: ClassStudyResult) -> Shown[ClassStudyResult]:
+        """The same of several classes or labels, of which only those that are kept are part."""
+        if not self.for_others:
+            return Shown(exact)
+        patients = min(one.patients for one in exact.arms)
+        return Shown(
+            replace(
+                exact,
+                arms=tuple(map(rounded_arm, exact.arms)),
+                comparisons=tuple(_comparison(one, patients) for one in exact.comparisons),
+            )
+        )
+
 
 def _arm(exact: ArmResult) -> ArmResult:
     patients = sum(exact.patients)
     places = decimals(patients)
     return replace(
         exact,
-        auroc=_spread(exact.auroc, patients, standard_error(exact.auroc_ci95)),
+        auroc=rounded_spread(exact.auroc, patients, standard_error(exact.auroc_ci95)),
         auroc_ci95=rounded_interval(exact.auroc_ci95, patients),
-        balanced_accuracy=_spread(exact.balanced_accuracy, patients),
-        f1=_spread(exact.f1, patients),
-        brier=_spread(exact.brier, patients),
-        brier_calibrated=_spread(exact.brier_calibrated, patients),
+        balanced_accuracy=rounded_spread(exact.balanced_accuracy, patients),
+        f1=rounded_spread(exact.f1, patients),
+        brier=rounded_spread(exact.brier, patients),
+        brier_calibrated=rounded_spread(exact.brier_calibrated, patients),
         points=tuple(_point(point, patients) for point in exact.points),
         curve=tuple((round(x, places), round(y, places)) for x, y in exact.curve),
         reliability=tuple(_group(one, places) for one in exact.reliability),
@@ -88,7 +111,7 @@ def _arm(exact: ArmResult) -> ArmResult:
 def _comparison(exact: Comparison, patients: int) -> Comparison:
     return replace(
         exact,
-        difference=_spread(exact.difference, patients, standard_error(exact.ci95)),
+        difference=rounded_spread(exact.difference, patients, standard_error(exact.ci95)),
         ci95=rounded_interval(exact.ci95, patients),
         p=significant(exact.p),
         p_holm=significant(exact.p_holm),
@@ -101,8 +124,8 @@ def _grade(exact: GradeResult) -> GradeResult:
         exact,
         auroc=round(exact.auroc, decimals(patients, standard_error(exact.auroc_ci95))),
         auroc_ci95=rounded_interval(exact.auroc_ci95, patients),
-        model_auroc=_spread(exact.model_auroc, patients, standard_error(exact.auroc_ci95)),
-        difference=_spread(exact.difference, patients, standard_error(exact.ci95)),
+        model_auroc=rounded_spread(exact.model_auroc, patients, standard_error(exact.auroc_ci95)),
+        difference=rounded_spread(exact.difference, patients, standard_error(exact.ci95)),
         ci95=rounded_interval(exact.ci95, patients),
         p=significant(exact.p),
     )
@@ -110,7 +133,7 @@ def _grade(exact: GradeResult) -> GradeResult:
 
 def _point(exact: PointResult, patients: int) -> PointResult:
     def share(value: Spread | None) -> Spread | None:
-        return value and _spread(value, patients)
+        return value and rounded_spread(value, patients)
 
     return replace(
         exact,
@@ -130,13 +153,4 @@ def _group(exact: ReliabilityGroup, places: int) -> ReliabilityGroup:
         mean_probability=round(exact.mean_probability, places),
         share_positive=round(exact.share_positive, places),
         share_ci95=(round(low, places), round(high, places)),
-    )
-
-
-def _spread(exact: Spread, patients: int, error: float | None = None) -> Spread:
-    mean = rounded_value(exact.mean, patients, error)
-    return replace(
-        exact,
-        mean=exact.mean if mean is None else mean,
-        standard_deviation=significant(exact.standard_deviation),
     )

@@ -17,7 +17,6 @@ from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid, look_at_cohort
 from shared.errors import ConfigError, RunError, SiteError
 from shared.model.pretrained import load_base
-from shared.outcome.binary import BINARY
 from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateRequest
 from shared.protocol.replies import DIVERGED, FAILED, own_sites
 from shared.protocol.sent_model import NOTHING_SENT
@@ -45,7 +44,6 @@ def score_cohorts(
     folder is not a site's, lacks a column, or its data is not valid.
     """
     finished, folder = read_finished_run(run), open_run(run)
-    _require_finding(finished)
     _look_at(sites, columns)
     found = []
     with own_sites(), private_files():
@@ -58,15 +56,6 @@ def score_cohorts(
                 emit(Warned(sentence))
             found.append(ScoredCohort(scores, remarks))
     return tuple(found)
-
-
-def _require_finding(finished: FinishedRun) -> None:
-    if finished.stored.config.predicts != BINARY:
-        raise ConfigError(
-            f"The run predicts '{finished.stored.config.outcome}', and only runs of a finding can "
-            "be evaluated on other cohorts so far. `fedthaw predict --csv` scores a cohort's "
-            "images, a column for each class or label."
-        )
 
 
 def _score(folder: RunFolder, site: Path, columns: Sequence[Column]) -> ScoreFile:
@@ -91,7 +80,10 @@ def _score(folder: RunFolder, site: Path, columns: Sequence[Column]) -> ScoreFil
         grid = local_grid(config, nodes=1, node_config=node_config)
         contents = dict.fromkeys(grid.get_node_ids(), request.to_content())
         question = Question(MESSAGE_TYPE, "external", timeout=float("inf"))
-        (answer,) = ask(grid, contents, question, lambda _, got: EvaluateReply.from_content(got))
+        (answer,) = ask(
+            grid, contents, question,
+            lambda _, got: EvaluateReply.from_content(got, config.predicts),
+        )  # fmt: skip
         said = answer.said
         if isinstance(said, Problem):
             kind = SiteError if said.code in (FAILED, DIVERGED) else RunError

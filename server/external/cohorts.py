@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from server.external.class_performance import class_performance
 from server.external.performance import performance
 from server.external.subgroups import Column, divide
 from server.results.external import (
     ALL,
+    AnyEvaluation,
     Chosen,
-    CohortOutcome,
+    ClassEvaluation,
+    ClassPerformance,
+    Cohort,
     ExternalEvaluation,
-    SubgroupOutcome,
+    P,
+    Performance,
+    Subgroup,
 )
 from server.results.shown import Audience
 from shared.metrics.scored import Scored
+from shared.outcome.binary import BINARY
 from shared.run.finished import FinishedRun
 from shared.run.patient_scores import PatientScore, ScoreFile
+
+Patients = Sequence[PatientScore]
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,24 +46,40 @@ def evaluate_cohorts(
     name: str,
     cohorts: Sequence[ScoredCohort],
     columns: Sequence[Column] = (),
-) -> ExternalEvaluation:
+) -> AnyEvaluation:
     """What the scores say, exactly: for the owner of the cohorts' folders; `name` is the run's."""
-    chosen = chosen_by(finished)
-    outcomes = tuple(
-        _outcome(one.scores.site, one.scores.finding, one.scores.patients, chosen, columns)
+    run, outcome = finished.stored.run, finished.stored.config.predicts
+    if outcome == BINARY:
+        chosen = chosen_by(finished)
+
+        def of_finding(patients: Patients) -> Performance:
+            return performance(scored_of(patients), chosen)
+
+        own, pooled = _outcomes(cohorts, columns, of_finding)
+        return ExternalEvaluation(run, name, Audience.OWNER, chosen, own, pooled)
+
+    def of_classes(patients: Patients) -> ClassPerformance:
+        return class_performance(outcome, patients)
+
+    each, together = _outcomes(cohorts, columns, of_classes)
+    return ClassEvaluation(
+        run, name, Audience.OWNER, Chosen(), each, together, finished.stored.config.outcome
+    )
+
+
+def _outcomes(
+    cohorts: Sequence[ScoredCohort], columns: Sequence[Column], of: Callable[[Patients], P]
+) -> tuple[tuple[Cohort[P], ...], Cohort[P] | None]:
+    """Each cohort, and all together where there are several."""
+    each = tuple(
+        _outcome(one.scores.site, one.scores.finding, one.scores.patients, columns, of, one.remarks)
         for one in cohorts
     )
-    return ExternalEvaluation(
-        run=finished.stored.run,
-        name=name,
-        audience=Audience.OWNER,
-        chosen=chosen,
-        cohorts=tuple(
-            replace(outcome, remarks=one.remarks)
-            for outcome, one in zip(outcomes, cohorts, strict=True)
-        ),
-        pooled=_pooled(cohorts, chosen, columns) if len(cohorts) > 1 else None,
-    )
+    if len(cohorts) == 1:
+        return each, None
+    patients = tuple(patient for one in cohorts for patient in one.scores.patients)
+    findings = dict.fromkeys(one.scores.finding for one in cohorts)
+    return each, _outcome(ALL, " / ".join(findings), patients, columns, of)
 
 
 def chosen_by(finished: FinishedRun) -> Chosen:
@@ -64,31 +89,25 @@ def chosen_by(finished: FinishedRun) -> Chosen:
     return Chosen(finished.calibration.points, finished.calibration.recalibration)
 
 
-def _pooled(
-    cohorts: Sequence[ScoredCohort], chosen: Chosen, columns: Sequence[Column]
-) -> CohortOutcome:
-    patients = tuple(patient for one in cohorts for patient in one.scores.patients)
-    findings = dict.fromkeys(one.scores.finding for one in cohorts)
-    return _outcome(ALL, " / ".join(findings), patients, chosen, columns)
-
-
 def _outcome(
     name: str,
     finding: str,
-    patients: Sequence[PatientScore],
-    chosen: Chosen,
+    patients: Patients,
     columns: Sequence[Column],
-) -> CohortOutcome:
-    return CohortOutcome(
+    of: Callable[[Patients], P],
+    remarks: tuple[str, ...] = (),
+) -> Cohort[P]:
+    return Cohort(
         name=name,
         finding=finding,
         images=sum(patient.images for patient in patients),
-        performance=performance(scored_of(patients), chosen),
+        performance=of(patients),
         subgroups=tuple(
-            SubgroupOutcome(column.name, value, performance(scored_of(own), chosen))
+            Subgroup(column.name, value, of(own))
             for column in columns
             for value, own in divide(column, patients).items()
         ),
+        remarks=remarks,
     )
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 from server.results.external import (
+    AnyEvaluation,
     Chosen,
-    CohortOutcome,
+    ClassEvaluation,
+    ClassPerformance,
+    Cohort,
     ExternalEvaluation,
+    P,
     Performance,
     PointOutcome,
 )
@@ -21,10 +26,20 @@ FORMAT = 1
 CHOSEN_ON = "the run's validation patients"
 
 
-def to_json(shown: Shown[ExternalEvaluation]) -> str:
-    """The document; null is undefined or not to be shown."""
+def class_document(shown: Shown[ClassEvaluation]) -> str:
+    """The document of several classes or labels; null is undefined or not to be shown."""
     evaluation = shown.value
     document = {
+        **_head(evaluation),
+        "outcome": evaluation.outcome,
+        "cohorts": [_cohort(one, _class_performance) for one in evaluation.cohorts],
+        "pooled": evaluation.pooled and _cohort(evaluation.pooled, _class_performance),
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _head(evaluation: AnyEvaluation) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "fedthaw": version("fedthaw"),
         "notice": NOTICE,
@@ -32,9 +47,22 @@ def to_json(shown: Shown[ExternalEvaluation]) -> str:
         "run": evaluation.run,
         "run_folder": evaluation.name,
         "finding": list(evaluation.findings),
+    }
+
+
+def _class_performance(found: ClassPerformance | None) -> dict[str, Any]:
+    """The object `pooled` of a run's summary.json."""
+    return {"shown": False} if found is None else {"shown": True, **found.metrics.to_json()}
+
+
+def to_json(shown: Shown[ExternalEvaluation]) -> str:
+    """The document; null is undefined or not to be shown."""
+    evaluation = shown.value
+    document = {
+        **_head(evaluation),
         "chosen_before": _chosen(evaluation.chosen),
-        "cohorts": [_cohort(one) for one in evaluation.cohorts],
-        "pooled": evaluation.pooled and _cohort(evaluation.pooled),
+        "cohorts": [_cohort(one, _performance) for one in evaluation.cohorts],
+        "pooled": evaluation.pooled and _cohort(evaluation.pooled, _performance),
     }
     return json.dumps(document, indent=1) + "\n"
 
@@ -51,15 +79,15 @@ def _chosen(chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def _cohort(cohort: CohortOutcome) -> dict[str, Any]:
+def _cohort(cohort: Cohort[P], as_json: Callable[[P | None], dict[str, Any]]) -> dict[str, Any]:
     return {
         "cohort": cohort.name,
         "finding": cohort.finding,
         "images": cohort.images,
         "remarks": list(cohort.remarks),
-        **_performance(cohort.performance),
+        **as_json(cohort.performance),
         "subgroups": [
-            {"column": one.column, "group": one.value, **_performance(one.performance)}
+            {"column": one.column, "group": one.value, **as_json(one.performance)}
             for one in cohort.subgroups
         ],
     }

@@ -31,7 +31,9 @@ def metrics_csv(shown: Shown[ExternalEvaluation]) -> str:
     """A row for each cohort, subgroup and metric; without rows for what is not shown."""
     evaluation = shown.value
     audience = evaluation.audience.value
-    return _csv(METRICS, (row for one in evaluation.all for row in _rows_of_cohort(one, audience)))
+    return csv_text(
+        METRICS, (row for one in evaluation.all for row in _rows_of_cohort(one, audience))
+    )
 
 
 def roc_csv(shown: Shown[ExternalEvaluation]) -> str:
@@ -42,7 +44,7 @@ def roc_csv(shown: Shown[ExternalEvaluation]) -> str:
         if one.performance is not None
         for corner in one.performance.roc
     )
-    return _csv(ROC, rows)
+    return csv_text(ROC, rows)
 
 
 def reliability_csv(shown: Shown[ExternalEvaluation]) -> str:
@@ -56,7 +58,7 @@ def reliability_csv(shown: Shown[ExternalEvaluation]) -> str:
         for which, quality in _qualities(one.performance)
         for group in quality.reliability
     )  # fmt: skip
-    return _csv(RELIABILITY, rows)
+    return csv_text(RELIABILITY, rows)
 
 
 def _rows_of_cohort(cohort: CohortOutcome, audience: str) -> Iterator[Row]:
@@ -106,7 +108,8 @@ def _text(text: str) -> str:
     return spreadsheet_cell(text)
 
 
-def _csv(head: Sequence[str], rows: Iterator[Row]) -> str:
+def csv_text(head: Sequence[str], rows: Iterator[Row]) -> str:
+    """A table as CSV."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(head)

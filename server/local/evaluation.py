@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.disclosure.class_external import shown_class_evaluation
 from server.disclosure.evaluations import ShownEvaluations, digests
 from server.disclosure.external import shown_evaluation
 from server.disclosure.register import Register, register_beside
 from server.evaluation.external import score_cohorts
 from server.external.cohorts import ScoredCohort, evaluate_cohorts
-from server.external.document import to_json
+from server.external.document import class_document, to_json
 from server.external.place import place_for, write_documents
 from server.external.subgroups import Column, assign
 from server.external.tables import metrics_csv, reliability_csv, roc_csv
-from server.results.external import Chosen, ExternalEvaluation
+from server.results.external import AnyEvaluation, Chosen, ClassEvaluation, ExternalEvaluation
 from server.results.shown import Audience, Shown
 from shared.run.finished import read_finished_run
 from shared.run.score_table import FILE as SCORES
@@ -30,7 +31,7 @@ DOCUMENT, METRICS, PAGE = (
 class Written:
     """An evaluation, the scores that it is of, and its folder, None where none was asked for."""
 
-    result: ExternalEvaluation
+    result: AnyEvaluation
     scored: tuple[ScoredCohort, ...]
     folder: Path | None
 
@@ -62,30 +63,45 @@ def evaluate(
 
 def _shown(
     run: Path, scored: Sequence[ScoredCohort], columns: Sequence[Column], audience: Audience
-) -> Shown[ExternalEvaluation]:
+) -> Shown[ExternalEvaluation] | Shown[ClassEvaluation]:
     limits = {one.scores.site: one.scores.min_cell for one in scored}
     exact = evaluate_cohorts(read_finished_run(run), run.absolute().name, scored, columns)
     register = Register(register_beside(run)) if audience is Audience.OTHERS else Register()
-    beside = ShownEvaluations(exact.run, register, digests(scored, columns))
-    return shown_evaluation(exact, audience, limits, beside)
+    data = digests(scored, columns)
+    if isinstance(exact, ClassEvaluation):
+        beside = ShownEvaluations(exact.run, register, data, exact.outcome)
+        return shown_class_evaluation(exact, audience, limits, beside)
+    return shown_evaluation(exact, audience, limits, ShownEvaluations(exact.run, register, data))
 
 
 def _documents(
-    shown: Shown[ExternalEvaluation], scored: Sequence[ScoredCohort], columns: Sequence[Column]
+    shown: Shown[ExternalEvaluation] | Shown[ClassEvaluation],
+    scored: Sequence[ScoredCohort],
+    columns: Sequence[Column],
 ) -> dict[str, str]:
     # Imported when the scores are there: the drawing library takes its time.
-    from server.report.external.page import evaluation_page
+    from server.external.class_tables import class_metrics_csv, class_roc_csv
+    from server.report.external.page import class_evaluation_page, evaluation_page
 
-    documents = {
-        METRICS: metrics_csv(shown),
-        "roc.csv": roc_csv(shown),
-        "reliability.csv": reliability_csv(shown),
-        PAGE: evaluation_page(shown),
-    }
+    if isinstance(shown.value, ClassEvaluation):
+        documents = {
+            METRICS: class_metrics_csv(shown),
+            "roc.csv": class_roc_csv(shown),
+            PAGE: class_evaluation_page(shown),
+        }
+        document = class_document(shown)
+    else:
+        documents = {
+            METRICS: metrics_csv(shown),
+            "roc.csv": roc_csv(shown),
+            "reliability.csv": reliability_csv(shown),
+            PAGE: evaluation_page(shown),
+        }
+        document = to_json(shown)
     if shown.value.audience is Audience.OWNER:
         documents[SCORES] = _scores(scored, shown.value.chosen, columns)
     # Last: with it the evaluation is complete.
-    return {**documents, DOCUMENT: to_json(shown)}
+    return {**documents, DOCUMENT: document}
 
 
 def _scores(scored: Sequence[ScoredCohort], chosen: Chosen, columns: Sequence[Column]) -> str:

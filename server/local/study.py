@@ -56,7 +56,7 @@ def plan_simulated(
     name, or an arm does not fit.
     """
     named = _named(sites)
-    require_finding(declared_by_sites(list(named.values())))
+    settings = _with_outcome(settings, declared_by_sites(list(named.values())))
     usual = QUICK if quick else USUAL
     arms = read_arms(usual.arms) if arms is None else arms
     folds, repeats = folds or usual.folds, repeats or usual.repeats
@@ -120,13 +120,10 @@ def run_simulated(
         write_study(study_result(plan, out, open_sites(first.config, sites)), out)
 
 
-def require_finding(outcome: str) -> None:
-    """ConfigError for an outcome whose arms cannot be compared: DeLong's test is of a finding."""
-    if parse_outcome(outcome) != BINARY:
-        raise ConfigError(
-            f"The outcome is '{outcome}', and the arms of a study are compared for a finding only "
-            "so far; run `fedthaw simulate` for each arm."
-        )
+def _with_outcome(settings: Mapping[str, Scalar], declared: str) -> dict[str, Scalar]:
+    """The settings with the outcome that the sites declare, where they do not name it."""
+    own = {} if parse_outcome(declared) == BINARY else {"outcome": declared}
+    return {**own, **settings}
 
 
 def checked(
@@ -149,9 +146,21 @@ def checked(
                 f"Arm '{arm.name}' names the site {min(unknown)}, but the folders given are "
                 f"{', '.join(sites)}."
             )
-        with of_arm(arm):
-            require_finding(parse_run_config({**settings, **arm.settings}).outcome)
+    _require_one_outcome(arms, settings)
     return tuple(arms)
+
+
+def _require_one_outcome(arms: Sequence[Arm], settings: Mapping[str, Scalar]) -> None:
+    outcomes = []
+    for arm in arms:
+        with of_arm(arm):
+            outcomes.append(parse_run_config({**settings, **arm.settings}).outcome)
+        if outcomes[-1] != outcomes[0]:
+            raise ConfigError(
+                f"Arm '{arm.name}' predicts '{outcomes[-1]}' and '{arms[0].name}' "
+                f"'{outcomes[0]}'; arms are compared by what both predict, so give all the same "
+                "outcome."
+            )
 
 
 def _named(sites: Sequence[Path]) -> dict[str, Path]:

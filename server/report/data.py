@@ -57,11 +57,13 @@ class ClassCohort:
     pooled: ClassMetrics | LabelMetrics | None
     sites: Mapping[str, ClassMetrics | LabelMetrics | None]
     splits: Mapping[str, Histogram]
+    words: str = ""
+    """The patients in words, where the name does not say it."""
 
     @property
     def title(self) -> str:
         """The patients in words."""
-        return patients_in_words(self.name)
+        return self.words or patients_in_words(self.name)
 
 
 def patients_in_words(cohort: str) -> str:

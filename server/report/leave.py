@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from server.results.shown import Shown
-from server.results.study import StudyResult
+from server.results.study import AnyStudy, ClassStudyResult, StudyResult
 from server.run.paths import REPORT
 from server.study.document import FILE, to_json
 from shared.run.events import Warned, emit
@@ -28,27 +28,18 @@ def leave_report(run: Path) -> None:
         )
 
 
-def write_study(shown: Shown[StudyResult], out: Path) -> None:
+def write_study(shown: Shown[StudyResult] | Shown[ClassStudyResult], out: Path) -> None:
     """Write the tables and the page, and last study.json: with it the study is complete."""
     from server.report.study.data import report_of
     from server.report.study.page import study_page
-    from server.study.table import (
-        ARMS,
-        COMPARED,
-        arm_rows,
-        comparison_rows,
-        to_csv,
-        to_latex,
-        to_markdown,
-    )
+    from server.study.table import tables_of, to_csv, to_latex, to_markdown
 
-    result = shown.value
+    result: AnyStudy = shown.value
     document = to_json(result)
     documents = {
         "study.md": to_markdown(result),
         "study.tex": to_latex(result),
-        "arms.csv": to_csv(ARMS, arm_rows(result)),
-        "comparisons.csv": to_csv(COMPARED, comparison_rows(result)),
+        **{one.file: to_csv(one.heads, one.rows) for one in tables_of(result)},
         REPORT: study_page(report_of(out, result, document.encode("utf-8"))),
         FILE: document,
     }

@@ -9,7 +9,12 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from server.disclosure.page import ending_on_page, require_shown_as_it_is, round_on_page
+from server.disclosure.class_page import (
+    class_round_on_page,
+    must_be_hidden,
+    shown_evaluation_file,
+)
+from server.disclosure.page import ending_on_page, round_on_page
 from server.report.class_cohorts import class_cohorts
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
@@ -17,7 +22,7 @@ from server.report.data import CohortResults, Origin, Report, Round, Totals
 from server.results.ending import Ending, read_ending
 from server.results.shown import Audience, audience_of
 from server.run.evaluation_file import FILE as EVALUATION
-from server.run.evaluation_file import read_evaluation
+from server.run.evaluation_file import EvaluationFile, read_evaluation
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import RoundRecord, read_rounds
 from server.run.summary import read_summary
@@ -57,15 +62,23 @@ def read_report(path: Path, min_cell: int | None = None, *, for_others: bool = F
     folder = open_run(path)
     own = min_cell is None and not for_others and audience_of(folder.config) is Audience.OWNER
     limit = 0 if own else MIN_CELL if min_cell is None else min_cell
-    if folder.config.predicts != BINARY:
-        require_shown_as_it_is(folder, limit)
+    many = folder.config.predicts != BINARY
+    hides = many and must_be_hidden(folder, limit)
     records = read_rounds(folder.ledger)
-    summary = read_summary(folder.summary) if folder.summary.exists() else None
+    summary: Mapping[str, Any] | None = None
+    if folder.summary.exists():
+        summary = read_summary(folder.summary)
     try:
         with fitting():
-            many = folder.config.predicts != BINARY
-            shown = records if many else [round_on_page(record, limit) for record in records]
-            return _report(folder, shown, summary, limit)
+            evaluation = read_evaluation(path)
+            if hides:
+                predicts = folder.config.predicts
+                records = [class_round_on_page(record, predicts) for record in records]
+                if summary is not None:
+                    evaluation, summary = shown_evaluation_file(evaluation, summary, folder)
+            elif not many:
+                records = [round_on_page(record, limit) for record in records]
+            return _report(folder, records, summary, limit, evaluation)
     except DamagedFile as error:
         raise RunError(
             f"The files of {path} cannot be read together ({said(error)}); restore them as the "
@@ -78,8 +91,8 @@ def _report(
     records: Sequence[RoundRecord],
     summary: Mapping[str, Any] | None,
     min_cell: int,
+    evaluation: EvaluationFile | None,
 ) -> Report:
-    evaluation = read_evaluation(folder.path)
     many = folder.config.predicts != BINARY
     cohorts = () if many else all_cohorts(summary, evaluation, records, min_cell)
     classes = class_cohorts(summary, evaluation, records) if many else ()

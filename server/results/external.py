@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from server.results.shown import Audience
+from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.labels import LabelCounts
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.histogram import Histogram
 from shared.metrics.scored import CalibrationQuality, Estimate
 from shared.metrics.summary import BinaryMetrics
@@ -107,12 +111,28 @@ class Performance:
 
 
 @dataclass(frozen=True)
-class SubgroupOutcome:
+class ClassPerformance:
+    """The model of several classes or labels at some patients.
+
+    `metrics` is the object `pooled` of summary.json for them, `splits` what curves are drawn of, by
+    class, cut or label. `counts` is None for others than the owner.
+    """
+
+    metrics: ClassMetrics | LabelMetrics
+    splits: Mapping[str, Histogram] = field(repr=False)
+    counts: ClassCounts | LabelCounts | None = field(repr=False)
+
+
+P = TypeVar("P", Performance, ClassPerformance)
+
+
+@dataclass(frozen=True)
+class Subgroup(Generic[P]):
     """The patients of whom a column says `value`; `performance` is None where not to be shown."""
 
     column: str
     value: str
-    performance: Performance | None
+    performance: P | None
 
     @property
     def title(self) -> str:
@@ -121,8 +141,8 @@ class SubgroupOutcome:
 
 
 @dataclass(frozen=True)
-class CohortOutcome:
-    """One cohort, or all together under the name of `ALL`; None as of `SubgroupOutcome`.
+class Cohort(Generic[P]):
+    """One cohort, or all together under the name of `ALL`; None as of `Subgroup`.
 
     `finding` is the column of its table that has the outcome. `remarks` are sentences on what
     speaks against the numbers.
@@ -131,8 +151,8 @@ class CohortOutcome:
     name: str
     finding: str
     images: int | None
-    performance: Performance | None
-    subgroups: tuple[SubgroupOutcome, ...] = ()
+    performance: P | None
+    subgroups: tuple[Subgroup[P], ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -141,11 +161,15 @@ class CohortOutcome:
         return self.name
 
 
+SubgroupOutcome = Subgroup[Performance]
+CohortOutcome = Cohort[Performance]
+ClassSubgroup = Subgroup[ClassPerformance]
+ClassCohortOutcome = Cohort[ClassPerformance]
 ALL = "all cohorts"
 
 
 @dataclass(frozen=True)
-class ExternalEvaluation:
+class Evaluation(Generic[P]):
     """A run's final model at cohorts that took no part in it.
 
     `name` is that of the run's folder, `run` its identity. `pooled` is None of one cohort.
@@ -155,8 +179,8 @@ class ExternalEvaluation:
     name: str
     audience: Audience
     chosen: Chosen
-    cohorts: tuple[CohortOutcome, ...]
-    pooled: CohortOutcome | None
+    cohorts: tuple[Cohort[P], ...]
+    pooled: Cohort[P] | None
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -164,6 +188,22 @@ class ExternalEvaluation:
         return tuple(dict.fromkeys(one.finding for one in self.cohorts))
 
     @property
-    def all(self) -> Sequence[CohortOutcome]:
+    def all(self) -> Sequence[Cohort[P]]:
         """The cohorts, and all together where there are several."""
         return (*self.cohorts, *((self.pooled,) if self.pooled else ()))
+
+
+@dataclass(frozen=True)
+class ExternalEvaluation(Evaluation[Performance]):
+    """Of a finding."""
+
+
+@dataclass(frozen=True)
+class ClassEvaluation(Evaluation[ClassPerformance]):
+    """Of several classes or labels."""
+
+    outcome: str = ""
+    """As the setting of that name has it."""
+
+
+AnyEvaluation = ExternalEvaluation | ClassEvaluation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from server.results.plan import Arm, StudyPlan
 from shared.metrics.reliability import ReliabilityGroup
@@ -87,14 +89,89 @@ class GradeResult:
 
 
 @dataclass(frozen=True)
-class StudyResult:
+class Measure:
+    """A metric of all held-out patients of a repeat, over the repeats; None where undefined."""
+
+    over_repeats: Spread | None
+    ci95: Interval | None
+    """The limits averaged over the repeats."""
+
+
+@dataclass(frozen=True)
+class ContrastResult:
+    """A class against the rest, the classes from one upward against those below, or a label.
+
+    `name` is the class, the lowest class above the cut, or the label. None is not to be shown, or
+    undefined.
+    """
+
+    name: str
+    positives: int | None
+    negatives: int | None
+    auroc: Measure
+    curve: tuple[tuple[float, float], ...]
+    """As of `ArmResult`."""
+
+
+@dataclass(frozen=True)
+class PredictedClass:
+    """Of the patients of a class the share that is predicted to be of it; None as above."""
+
+    name: str
+    patients: int | None
+    sensitivity: Measure
+    precision: Measure
+
+
+@dataclass(frozen=True)
+class ClassArm:
+    """One arm of a study of several classes or labels; as `ArmResult`."""
+
+    arm: Arm
+    patients: int
+    """Of labels those of whom the best known one is known."""
+    auroc: Spread
+    """The mean over `contrasts`, of all held-out scores of a repeat together, over the repeats."""
+    auroc_ci95: Interval | None
+    metrics: Mapping[str, Measure]
+    """The others, by their names in summary.json."""
+    contrasts: tuple[ContrastResult, ...]
+    classes: tuple[PredictedClass, ...]
+    """None of labels."""
+    megabytes: float
+
+
+AnArm = TypeVar("AnArm", ArmResult, ClassArm)
+
+
+@dataclass(frozen=True)
+class Study(Generic[AnArm]):
     """All arms that may be shown, and all but the first compared with it."""
 
     plan: StudyPlan
     sites: tuple[str, ...]
-    arms: tuple[ArmResult, ...]
+    arms: tuple[AnArm, ...]
     comparisons: tuple[Comparison, ...]
     not_shown: tuple[str, ...]
     """Arms that would reveal too few patients of a site, alone or beside the others."""
+
+
+@dataclass(frozen=True)
+class StudyResult(Study[ArmResult]):
+    """Of a finding."""
+
     grade: GradeResult | None = None
     """None where no site names a grade, or where it would reveal too few patients."""
+
+
+@dataclass(frozen=True)
+class ClassStudyResult(Study[ClassArm]):
+    """Of several classes or labels; comparisons are of the mean AUROC."""
+
+    outcome: str = ""
+    """As the setting of that name has it."""
+    left_out: tuple[str, ...] = ()
+    """Classes or labels with too few patients to be shown; classes with all their patients."""
+
+
+AnyStudy = StudyResult | ClassStudyResult

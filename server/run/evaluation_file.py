@@ -16,7 +16,7 @@ from shared.errors import RunError
 from shared.metrics.histogram import MAX_COUNT, SCORE_BINS, Histogram
 from shared.outcome.counts import by_bin, from_named, named
 from shared.storage.files import write_text_atomically
-from shared.storage.json_file import DamagedFile, fitting, read_json, said
+from shared.storage.json_file import DamagedFile, fitting, read_json, said, typed
 
 FILE = "evaluation.json"
 FORMAT = 1
@@ -27,12 +27,14 @@ class CohortCounts:
     """Patients by score and class, of all sites and of each; None is not to be shown.
 
     Of several classes or labels there are `splits` of all sites instead: by name each class against
-    the rest, each cut (named after the lowest class above it), or each label.
+    the rest, each cut (named after the lowest class above it), or each label. What only the owner
+    of all sites sees has each site's counts of these, too, as a message has them.
     """
 
     pooled: Histogram | None
     sites: Mapping[str, Histogram | None] = field(default_factory=dict)
     splits: Mapping[str, Histogram] = field(default_factory=dict)
+    by_site: Mapping[str, Mapping[str, list[int]]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The object as JSON has it; histograms with the bins that hold patients alone."""
@@ -42,6 +44,8 @@ class CohortCounts:
         }
         if self.splits:
             document["splits"] = {name: _sparse(split) for name, split in self.splits.items()}
+        if self.by_site:
+            document["by_site"] = {name: dict(one) for name, one in sorted(self.by_site.items())}
         return document
 
     @classmethod
@@ -52,7 +56,8 @@ class CohortCounts:
             str(name): from_named(split, _dense)
             for name, split in document.get("splits", {}).items()
         }
-        return cls(_histogram(document["pooled"]), sites, splits)
+        by_site = typed(document.get("by_site", {}), dict[str, dict[str, list[int]]])
+        return cls(_histogram(document["pooled"]), sites, splits, by_site)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from shared.metrics.delong import delong_test
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram, summed
 from shared.metrics.paired import PairedSums, placements
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 from shared.protocol.compare import (
     COUNT_TYPE,
     MESSAGE_TYPE,
@@ -46,6 +48,8 @@ class StudySites:
     """By the site's name."""
     seconds: float = float("inf")
     """How long an answer may take."""
+    outcome: Outcome = BINARY
+    """That of the study's runs."""
 
     def count(self, runs: Runs, sites: Sequence[str]) -> dict[str, EvaluateReply]:
         """The patients held out in these runs, by site; what is shown of them is up to the asker.
@@ -53,7 +57,7 @@ class StudySites:
         A reply says whether its site must not be shown alone.
         """
         content = CountRequest(runs[0], "test", tuple(runs)).to_content()
-        return self._ask(content, COUNT_TYPE, sites, EvaluateReply.from_content)
+        return self.ask(content, COUNT_TYPE, sites, self._counted)
 
     def count_all(self, runs: Runs, sites: Sequence[str]) -> Histogram:
         """The patients of all these sites together."""
@@ -85,6 +89,9 @@ class StudySites:
         request = CompareRequest(repeats[0][0], "test", _tuples(repeats), (), tuple(models), grades)
         return self._test(request, [grades.histogram()] * len(repeats), sites)
 
+    def _counted(self, content: RecordDict) -> EvaluateReply:
+        return EvaluateReply.from_content(content, self.outcome)
+
     def _test(
         self, request: CompareRequest, pooled_b: Sequence[Histogram], sites: Sequence[str]
     ) -> PairedRepeats | None:
@@ -100,20 +107,21 @@ class StudySites:
         def read(content: RecordDict) -> PairedSums:
             return fitting_sums(CompareReply.from_content(content), empty)
 
-        sums = self._ask(request.to_content(), MESSAGE_TYPE, sites, read)
+        sums = self.ask(request.to_content(), MESSAGE_TYPE, sites, read)
         try:
             means = delong_test(sum(sums.values(), start=empty))
         except ValueError as error:
             raise RunError(f"{', '.join(sums)} answered for other patients: {error}") from error
         return PairedRepeats(tuple(areas), means) if means else None
 
-    def _ask(
+    def ask(
         self,
         content: RecordDict,
         message_type: str,
         sites: Sequence[str],
         read: Callable[[RecordDict], T],
     ) -> dict[str, T]:
+        """What each of these sites answers; RunError where one does not."""
         names = {self.nodes[name]: name for name in sites}
         question = Question(message_type, "study", timeout=self.seconds)
         contents = dict.fromkeys(names, content)
@@ -130,4 +138,5 @@ def open_sites(config: RunConfig, sites: Mapping[str, Path]) -> StudySites:
     """A grid over these folders; `config` is that of any of the study's runs."""
     folders = os.pathsep.join(str(path.absolute()) for path in sites.values())
     grid = local_grid(replace(config, sites=folders, pooled=False), len(sites))
-    return StudySites(grid, dict(zip(sites, sorted(grid.get_node_ids()), strict=True)))
+    nodes = dict(zip(sites, sorted(grid.get_node_ids()), strict=True))
+    return StudySites(grid, nodes, outcome=config.predicts)

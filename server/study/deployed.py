@@ -18,7 +18,7 @@ from server.federation.messaging import POLL_SECONDS
 from server.link.jobs.orders import Order, read_order, write_order
 from server.results.plan import StudyPlan
 from server.results.shown import Shown
-from server.results.study import StudyResult
+from server.results.study import ClassStudyResult, StudyResult
 from server.run.failure import clear_failure, read_failure
 from server.run.process import STOP
 from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of
@@ -88,7 +88,9 @@ def _require_short(name: str, cell: Cell) -> None:
         )
 
 
-def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> Shown[StudyResult]:
+def ask_for_study(
+    grid: Grid, config: RunConfig, registry: Registry
+) -> Shown[StudyResult] | Shown[ClassStudyResult]:
     """What the study's own process does: ask the sites; what may be shown of the result.
 
     RunError where a run is not complete or a site that took part is not there in time.
@@ -110,7 +112,7 @@ def ask_for_study(grid: Grid, config: RunConfig, registry: Registry) -> Shown[St
             )
     sites = _sites(cells, out)
     nodes = _wait_for(sites, grid, config, registry)
-    asked = StudySites(grid, nodes, seconds=config.round_timeout)
+    asked = StudySites(grid, nodes, config.round_timeout, config.predicts)
     return study_result(plan, out, asked)
 
 

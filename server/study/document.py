@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from server.results.study import StudyResult
+from server.results.study import AnyStudy, ClassStudyResult, StudyResult
 from shared.errors import ConfigError, RunError
 from shared.storage.json_file import DamagedFile, read_json, said, typed
 
@@ -18,12 +18,12 @@ def is_study(folder: Path) -> bool:
     return (folder / PLAN).is_file()
 
 
-def to_json(result: StudyResult) -> str:
+def to_json(result: AnyStudy) -> str:
     """The file's text."""
     return json.dumps(asdict(result), indent=1) + "\n"
 
 
-def read_study(folder: Path) -> StudyResult:
+def read_study(folder: Path) -> AnyStudy:
     """The result of a finished study.
 
     Raises ConfigError where there is none, RunError where the file is damaged.
@@ -35,7 +35,9 @@ def read_study(folder: Path) -> StudyResult:
             "which goes on with it and writes its report."
         )
     try:
-        return typed(read_json(path), StudyResult)
+        document = read_json(path)
+        several = isinstance(document, dict) and "outcome" in document
+        return typed(document, ClassStudyResult) if several else typed(document, StudyResult)
     except (OSError, DamagedFile) as error:
         raise RunError(
             f"{path} cannot be read as a study's result ({said(error)}); give "

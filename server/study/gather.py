@@ -5,53 +5,57 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean
 
 from server.disclosure.groups import Counts, ShownGroups, counts_of
 from server.disclosure.study import StudyDisclosure
 from server.evaluation.grades import added_up, pool_graded
 from server.results.plan import Arm, StudyPlan
 from server.results.shown import Shown
-from server.results.study import ArmResult, Comparison, GradeResult, StudyResult
+from server.results.study import (
+    ArmResult,
+    ClassStudyResult,
+    Comparison,
+    GradeResult,
+    StudyResult,
+)
 from server.run.calibration import FILE as CALIBRATION
 from server.run.folder import open_run
+from server.study.admitted import admit_arms, all_runs, common_sites, megabytes_of, runs_of
 from server.study.asking import StudySites
 from server.study.cells import Cell, names_of, summary_of
+from server.study.classes.gather import class_study_result
 from server.study.held_out import Fold
 from server.study.statistics import arm_result, comparison, grade_result
 from shared.errors import RunError
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.repeats import holm
+from shared.outcome.binary import BINARY
 from shared.run.events import Warned, emit
 from shared.run.finished import read_calibration
 
 Sites = Sequence[str]
 
 
-def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> Shown[StudyResult]:
+def study_result(
+    plan: StudyPlan, out: Path, asked: StudySites
+) -> Shown[StudyResult] | Shown[ClassStudyResult]:
     """What may be shown of what the finished runs say; asks the sites for counts and sums.
 
     RunError where the first arm, with which the others are compared, may not be shown.
     """
+    if asked.outcome != BINARY:
+        return class_study_result(plan, out, asked)
+    return _of_finding(plan, out, asked)
+
+
+def _of_finding(plan: StudyPlan, out: Path, asked: StudySites) -> Shown[StudyResult]:
     sites = tuple(asked.nodes)
     started = open_run(Cell(plan.arms[0], 0, 0).folder(out))
     disclosure = StudyDisclosure(started.config, out, started.run)
     shown = _shown_groups(plan, sites, out, asked, disclosure)
-    first, *others = plan.arms
-    if not shown.admit(names_of(first, sites)):
-        raise RunError(
-            f"Arm '{first.name}' is of sites with fewer patients of a class than their min-cell, "
-            "so it is not shown, and nothing can be compared with it; put another arm first and "
-            "give the command again, which keeps the runs."
-        )
-    # Each arm with its comparison, so that arms which are added later hide nothing shown before.
-    arms, to_compare = [first], []
-    for arm in others:
-        if shown.admit(names_of(arm, sites)):
-            arms.append(arm)
-            if shown.admit(_common(plan, arm, sites)):
-                to_compare.append(arm)
+    first = plan.arms[0]
+    arms, to_compare = admit_arms(plan, sites, shown)
     compared = [_compare(plan, arm, sites, out, asked) for arm in to_compare]
     adjusted = holm([one.p for one in compared])
     exact = StudyResult(
@@ -61,7 +65,7 @@ def study_result(plan: StudyPlan, out: Path, asked: StudySites) -> Shown[StudyRe
         tuple(replace(one, p_holm=p) for one, p in zip(compared, adjusted, strict=True)),
         tuple(arm.name for arm in plan.arms if arm not in arms),
         compare_grade(
-            _all_runs(plan, first, out),
+            all_runs(plan, first, out),
             names_of(first, sites),
             shown,
             asked,
@@ -81,7 +85,7 @@ def _shown_groups(
     for arm in plan.arms:
         new = [name for name in names_of(arm, sites) if name not in counts]
         for name in new:
-            reply = asked.count(_runs(plan, arm, 0, out), [name])[name]
+            reply = asked.count(runs_of(plan, arm, 0, out), [name])[name]
             counts[name] = counts_of(reply.histogram)
             if reply.suppress:
                 hidden.add(name)
@@ -94,12 +98,8 @@ def _arm_result(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: Study
         [_fold(Cell(arm, repeat, fold), out, names, asked) for fold in range(plan.folds)]
         for repeat in range(plan.repeats)
     ]
-    cells = [
-        Cell(arm, repeat, fold) for repeat in range(plan.repeats) for fold in range(plan.folds)
-    ]
-    moved = [summary_of(cell, out)["bytes"] for cell in cells]
     try:
-        return arm_result(arm, repeats, mean(one["down"] + one["up"] for one in moved) / 1e6)
+        return arm_result(arm, repeats, megabytes_of(plan, arm, out))
     except ValueError as error:
         raise RunError(
             f"Arm '{arm.name}' has held-out patients of one class only; an AUROC needs both."
@@ -122,8 +122,8 @@ def _fold(cell: Cell, out: Path, names: Sequence[str], asked: StudySites) -> Fol
 
 
 def _compare(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySites) -> Comparison:
-    reference, common = plan.arms[0], _common(plan, arm, sites)
-    runs = _all_runs(plan, arm, out), _all_runs(plan, reference, out)
+    reference, common = plan.arms[0], common_sites(plan, arm, sites)
+    runs = all_runs(plan, arm, out), all_runs(plan, reference, out)
     paired = asked.compare(*runs, common) if common else None
     if paired is None:
         raise RunError(
@@ -131,19 +131,6 @@ def _compare(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: StudySit
             f"({', '.join(common) or 'none'}) hold no patients of both classes."
         )
     return comparison(arm, tuple(common), paired)
-
-
-def _common(plan: StudyPlan, arm: Arm, sites: Sites) -> list[str]:
-    reference = names_of(plan.arms[0], sites)
-    return [name for name in names_of(arm, sites) if name in reference]
-
-
-def _all_runs(plan: StudyPlan, arm: Arm, out: Path) -> list[list[str]]:
-    return [_runs(plan, arm, repeat, out) for repeat in range(plan.repeats)]
-
-
-def _runs(plan: StudyPlan, arm: Arm, repeat: int, out: Path) -> list[str]:
-    return [str(summary_of(Cell(arm, repeat, fold), out)["run"]) for fold in range(plan.folds)]
 
 
 def compare_grade(

@@ -5,15 +5,24 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from server.results.quick import quick_study
-from server.results.study import ArmResult, Comparison, GradeResult, StudyResult
-from server.terminal.progress import as_rounded
-from shared.metrics.repeats import Spread
+from server.results.study import (
+    AnyStudy,
+    ArmResult,
+    ClassArm,
+    Comparison,
+    GradeResult,
+    StudyResult,
+)
+from server.study.classes import table as classes
+from server.study.wording import interval_text, p_text, spread_text
+from shared.limits import MIN_CELL
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % CI", "balanced accuracy",
         "at chosen threshold", "F1", "MB a run")  # fmt: skip
@@ -24,47 +33,76 @@ FEWEST_REPEATS = 3
 """With fewer, single models' chance passes for a difference (`benchmarks/study_statistics.py`)."""
 
 
-def arm_rows(result: StudyResult) -> Rows:
-    """A row for each arm; mean and standard deviation over the repeats."""
-    return [_arm_row(one) for one in result.arms]
+@dataclass(frozen=True)
+class Listed:
+    """A table, the file that has it as CSV, and the columns that a terminal has no room for."""
+
+    file: str
+    heads: Sequence[str]
+    rows: Rows
+    wide: Sequence[str] = ()
 
 
-def comparison_rows(result: StudyResult) -> Rows:
-    """A row for each arm but the first."""
-    return [_comparison_row(result.arms[0], one) for one in result.comparisons]
+def tables_of(result: AnyStudy) -> tuple[Listed, ...]:
+    """The arms, with mean and standard deviation over the repeats; the differences from the first.
+
+    Of several classes or labels a third: the AUROC of each.
+    """
+    compared = [_comparison_row(result.arms[0], one) for one in result.comparisons]
+    differences = Listed(
+        "comparisons.csv", COMPARED, compared, ("reference", "sites", "minimum attainable p")
+    )
+    if isinstance(result, StudyResult):
+        rows = [_arm_row(one) for one in result.arms]
+        return Listed("arms.csv", ARMS, rows, ("at chosen threshold", "F1")), differences
+    return (
+        Listed("arms.csv", classes.arm_heads(result), classes.arm_rows(result), ("F1",)),
+        differences,
+        Listed("classes.csv", classes.contrast_heads(result), classes.contrast_rows(result)),
+    )
 
 
-def print_study(result: StudyResult, console: Console) -> None:
-    """Both tables on the terminal, with the columns that fit; study.md has all."""
+def print_study(result: AnyStudy, console: Console) -> None:
+    """The tables on the terminal, with the columns that fit; study.md has all."""
     plan, first = result.plan, result.arms[0].arm.name
     repeats = "1 repeat" if plan.repeats == 1 else f"{plan.repeats} repeats"
     console.print(f"{repeats} of {plan.folds} folds; mean (deviation) over repeats.")
-    console.print(_narrow(ARMS, arm_rows(result), left_out=("at chosen threshold", "F1")))
+    arms, differences, *parts = tables_of(result)
+    console.print(_narrow(arms))
     if result.comparisons:
-        smallest = _p(result.comparisons[0].signed_rank.smallest_p)
+        smallest = p_text(result.comparisons[0].signed_rank.smallest_p)
         console.print(
             f"Difference from {first} at shared sites. Signed rank over the repeats: minimum "
             f"attainable p {smallest}."
         )
-        left_out = ("reference", "sites", "minimum attainable p")
-        console.print(_narrow(COMPARED, comparison_rows(result), left_out))
+        console.print(_narrow(differences))
+    for one in parts:
+        console.print(_narrow(one))
     for text in remarks(result):
         console.print(text)
 
 
-def _narrow(heads: Sequence[str], rows: Rows, left_out: Sequence[str]) -> Table:
-    kept = [column for column, head in enumerate(heads) if head not in left_out]
+def _narrow(listed: Listed) -> Table:
+    heads = listed.heads
+    kept = [column for column, head in enumerate(heads) if head not in listed.wide]
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for column in kept:
         table.add_column(heads[column], justify="right" if column else "left")
-    for row in rows:
+    for row in listed.rows:
         table.add_row(*(row[column] for column in kept))
     return table
 
 
-def remarks(result: StudyResult) -> list[str]:
+def remarks(result: AnyStudy) -> list[str]:
     """Sentences that belong to the tables: what is left out, and what to be careful with."""
-    found = [_grade(result.arms[0], result.grade)] if result.grade else []
+    found = []
+    if isinstance(result, StudyResult) and result.grade:
+        found.append(_grade(result.arms[0], result.grade))
+    if not isinstance(result, StudyResult) and result.left_out:
+        found.append(
+            f"Left out of every number, of classes with all their patients, as all sites together "
+            f"have fewer than {MIN_CELL}: {', '.join(result.left_out)}."
+        )
     if result.plan.quick:
         found.insert(0, quick_study(result.plan))
     if result.not_shown:
@@ -89,20 +127,16 @@ def remarks(result: StudyResult) -> list[str]:
 def _grade(first: ArmResult, grade: GradeResult) -> str:
     return (
         f"The clinical grade alone has an AUROC of {grade.auroc:.3f} (95 % CI "
-        f"{_interval(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have one; "
-        f"{first.arm.name} has {_spread(grade.model_auroc)} there, a difference of "
-        f"{grade.difference.mean:+.3f} ({_interval(grade.ci95)}; p {_p(grade.p)}, from DeLong's "
-        "variance over patients and that between the repeats)."
+        f"{interval_text(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have one; "
+        f"{first.arm.name} has {spread_text(grade.model_auroc)} there, a difference of "
+        f"{grade.difference.mean:+.3f} ({interval_text(grade.ci95)}; p {p_text(grade.p)}, from "
+        "DeLong's variance over patients and that between the repeats)."
     )
 
 
-def to_markdown(result: StudyResult) -> str:
-    """Both tables as Markdown."""
-    tables = [
-        _markdown(heads, rows)
-        for heads, rows in ((ARMS, arm_rows(result)), (COMPARED, comparison_rows(result)))
-        if rows
-    ]
+def to_markdown(result: AnyStudy) -> str:
+    """The tables as Markdown."""
+    tables = [_markdown(one.heads, one.rows) for one in tables_of(result) if one.rows]
     return "\n".join([*tables, *(f"{text}\n" for text in remarks(result))])
 
 
@@ -113,15 +147,16 @@ def to_csv(heads: Sequence[str], rows: Rows) -> str:
     return buffer.getvalue()
 
 
-def to_latex(result: StudyResult) -> str:
+def to_latex(result: AnyStudy) -> str:
     """The table of arms as a LaTeX tabular."""
-    lines = [r"\begin{tabular}{l" + "r" * (len(ARMS) - 1) + "}", r"\hline"]
-    lines += [" & ".join(map(_escaped, row)) + r" \\" for row in (ARMS, *arm_rows(result))]
+    arms, *_ = tables_of(result)
+    lines = [r"\begin{tabular}{l" + "r" * (len(arms.heads) - 1) + "}", r"\hline"]
+    lines += [" & ".join(map(_escaped, row)) + r" \\" for row in (arms.heads, *arms.rows)]
     lines.insert(3, r"\hline")
     lines.append(r"\hline")
     if result.plan.quick:
         note = _escaped(quick_study(result.plan))
-        lines.append(rf"\multicolumn{{{len(ARMS)}}}{{l}}{{{note}}} \\")
+        lines.append(rf"\multicolumn{{{len(arms.heads)}}}{{l}}{{{note}}} \\")
     return "\n".join([*lines, r"\end{tabular}", ""])
 
 
@@ -129,45 +164,32 @@ def _arm_row(one: ArmResult) -> tuple[str, ...]:
     return (
         one.arm.name,
         f"{one.patients[0]}/{one.patients[1]}",
-        _spread(one.auroc),
-        _interval(one.auroc_ci95),
-        _spread(one.balanced_accuracy),
+        spread_text(one.auroc),
+        interval_text(one.auroc_ci95),
+        spread_text(one.balanced_accuracy),
         _youden(one),
-        _spread(one.f1),
+        spread_text(one.f1),
         f"{one.megabytes:,.0f}",
     )
 
 
-def _comparison_row(first: ArmResult, one: Comparison) -> tuple[str, ...]:
+def _comparison_row(first: ArmResult | ClassArm, one: Comparison) -> tuple[str, ...]:
     return (
         one.arm.name,
         first.arm.name,
         ", ".join(one.sites),
         f"{one.difference.mean:+.3f}",
-        _interval(one.ci95),
-        _p(one.p),
-        _p(one.p_holm),
-        _p(one.signed_rank.p),
-        _p(one.signed_rank.smallest_p),
+        interval_text(one.ci95),
+        p_text(one.p),
+        p_text(one.p_holm),
+        p_text(one.signed_rank.p),
+        p_text(one.signed_rank.smallest_p),
     )
 
 
 def _youden(one: ArmResult) -> str:
     at = next(point.balanced_accuracy for point in one.points if point.name == "youden")
-    return "-" if at is None else _spread(at)
-
-
-def _spread(values: Spread) -> str:
-    deviation = values.standard_deviation
-    return as_rounded(values.mean, 3) + ("" if deviation is None else f" ({deviation:.3f})")
-
-
-def _interval(limits: tuple[float, float] | None) -> str:
-    return "-" if limits is None else " to ".join(as_rounded(one, 3) for one in limits)
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "-" if at is None else spread_text(at)
 
 
 def _markdown(heads: Sequence[str], rows: Rows) -> str:

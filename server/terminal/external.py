@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
@@ -9,9 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.results.external import ExternalEvaluation, Performance
+from server.results.external import (
+    AnyEvaluation,
+    ClassEvaluation,
+    ClassPerformance,
+    ExternalEvaluation,
+    Performance,
+)
 from server.results.shown import Audience
 from server.terminal.progress import as_rounded
+from shared.metrics.classes.results import ClassMetrics
 from shared.metrics.scored import Estimate
 from shared.outcome.binary import BINARY
 from shared.plain import shown
@@ -19,37 +27,43 @@ from shared.plain import shown
 _COLUMNS = (
     "AUROC", "95 % CI", "sens.", "spec.", "Brier", "/".join(one.word for one in BINARY.classes),
 )  # fmt: skip
+_OF_CLASSES = ("mean AUROC", "95 % CI", "accuracy", "balanced acc.", "Brier", "patients")
 
 
-def print_evaluation(evaluation: ExternalEvaluation, folder: Path | None) -> None:
+def print_evaluation(evaluation: AnyEvaluation, folder: Path | None) -> None:
     """A row for each cohort, those of its subgroups, and where all of it was written."""
     console = Console()
-    table = _table(Text(f"All patients of each cohort: {', '.join(evaluation.findings)}"), "cohort")
+    several = isinstance(evaluation, ClassEvaluation)
+    heads = _OF_CLASSES if several else _COLUMNS
+    title = Text(f"All patients of each cohort: {', '.join(evaluation.findings)}")
+    table = _table(title, "cohort", heads)
     for one in evaluation.all:
-        table.add_row(Text(one.name), *_cells(one.performance))
+        table.add_row(Text(one.name), *_cells(one.performance, len(heads)))
     console.print(table)
     for one in evaluation.all:
         for column in dict.fromkeys(group.column for group in one.subgroups):
-            table = _table(Text(shown(f"{one.name} by {column}")), shown(column))
+            table = _table(Text(shown(f"{one.name} by {column}")), shown(column), heads)
             for group in one.subgroups:
                 if group.column == column:
-                    table.add_row(Text(shown(group.value)), *_cells(group.performance))
+                    table.add_row(Text(shown(group.value)), *_cells(group.performance, len(heads)))
             console.print(table)
     for line in _lines(evaluation, folder):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(title: Text, first: str) -> Table:
+def _table(title: Text, first: str, heads: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column(Text(first), overflow="fold")
-    for column in _COLUMNS:
+    for column in heads:
         table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _cells(found: Performance | None) -> list[str]:
+def _cells(found: Performance | ClassPerformance | None, columns: int) -> list[str]:
     if found is None:
-        return ["-"] * len(_COLUMNS)
+        return ["-"] * columns
+    if isinstance(found, ClassPerformance):
+        return _class_cells(found)
     point, limits = found.points[0], found.auroc.ci95
     return [
         _number(found.auroc),
@@ -61,13 +75,34 @@ def _cells(found: Performance | None) -> list[str]:
     ]
 
 
+def _class_cells(found: ClassPerformance) -> list[str]:
+    metrics = found.metrics
+    patients = (
+        metrics.patients
+        if isinstance(metrics, ClassMetrics)
+        else max((o.positives or 0) + (o.negatives or 0) for o in metrics.labels.values())
+    )
+    return [
+        _number(Estimate(metrics.auroc)),
+        "-"
+        if metrics.auroc_ci95 is None
+        else " to ".join(as_rounded(one, 3) for one in metrics.auroc_ci95),
+        _number(Estimate(getattr(metrics, "accuracy", None))),
+        _number(Estimate(metrics.balanced_accuracy)),
+        _number(Estimate(metrics.brier)),
+        str(patients),
+    ]
+
+
 def _number(estimate: Estimate) -> str:
     return "-" if estimate.value is None else as_rounded(estimate.value, 3)
 
 
-def _lines(evaluation: ExternalEvaluation, folder: Path | None) -> list[str]:
-    points = [one.performance.points[0] for one in evaluation.all if one.performance]
+def _lines(evaluation: AnyEvaluation, folder: Path | None) -> list[str]:
     lines = []
+    points = []
+    if isinstance(evaluation, ExternalEvaluation):
+        points = [one.performance.points[0] for one in evaluation.all if one.performance]
     if points:
         where = "chosen on the run's validation patients" if evaluation.chosen.points else "default"
         lines.append(

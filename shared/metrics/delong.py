@@ -48,7 +48,13 @@ def delong_test(sums: PairedSums) -> PairedComparison | None:
     a, b = sums.positives.a / pairs, sums.positives.b / pairs
     # One division of exact integers, so that scorings that agree differ by exactly zero.
     difference = (sums.positives.a - sums.positives.b) / pairs
-    error = _standard_error(sums)
+    return paired_comparison(a, b, difference, _standard_error(sums))
+
+
+def paired_comparison(
+    a: float, b: float, difference: float, error: float | None
+) -> PairedComparison:
+    """What the standard error of a difference of areas says of it."""
     if error is None:
         return PairedComparison(a, b, difference)
     if error == 0:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from shared.metrics.classes.counts import ClassCounts
     from shared.metrics.classes.kinds import Counts
+    from shared.metrics.classes.labels import LabelCounts
     from shared.metrics.histogram import Histogram
 
 KIND = "outcome"
@@ -68,6 +70,19 @@ def metrics_of(outcome: Outcome, counts: Counts) -> dict[str, Any]:
     if isinstance(counts, Histogram):
         return summarise(counts).to_json()
     return {KIND: outcome.kind, **summarise_counts(outcome.names, counts).to_json()}
+
+
+def splits_of(outcome: Outcome, counts: ClassCounts | LabelCounts) -> dict[str, Histogram]:
+    """Binary counts by name: of each class against the rest, of each cut, or of each label.
+
+    A cut has the name of the lowest class above it.
+    """
+    from shared.metrics.classes.counts import ClassCounts
+    from shared.metrics.classes.kinds import contrasts_of
+
+    cuts = isinstance(counts, ClassCounts) and counts.ordinal
+    names = outcome.names[1:] if cuts else outcome.names
+    return dict(zip(names, contrasts_of(counts), strict=True))
 
 
 def hidden_metrics(outcome: Outcome) -> dict[str, Any]:

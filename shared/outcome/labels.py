@@ -73,6 +73,11 @@ class LabelsOutcome(Outcome):
             *(float(digit != MISSING) for digit in digits),
         ]
 
+    def sides(self, label: int) -> tuple[bool | None, ...]:
+        """For each label whether it is present; None where it is missing."""
+        known = {PRESENT: True, ABSENT: False}
+        return tuple(known.get(digit) for digit in self.digits(label))
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy, its mean over the labels that are known; 0 where none is.
 

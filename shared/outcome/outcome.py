@@ -101,6 +101,11 @@ class Outcome(ABC):
     def target(self, label: int) -> Target:
         """A label as the loss takes it; a share of one target and of another is a target too."""
 
+    def sides(self, label: int) -> tuple[bool | None, ...]:
+        """For each score whether it should be high of this patient; None where nobody knows."""
+        target = self.target(label)
+        return tuple(map(bool, target if isinstance(target, list) else [target]))
+
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean loss () in float32.

@@ -81,15 +81,15 @@ class CompareRequest:
     def from_content(cls, content: RecordDict) -> CompareRequest:
         """Read a request; ProtocolError where it breaks the contract."""
         record, pooled = settings_in(content, _REQUEST), metrics_in(content, _POOLED)
-        repeats = _repeats(record)
-        runs_b = _by_repeat(names(record, "runs-b"), repeats)
+        repeats = read_repeats(record)
+        runs_b = runs_by_repeat(names(record, "runs-b"), repeats)
         grades = None if runs_b else grades_from_metrics(pooled)
         if not runs_b and grades is None:
             raise ProtocolError("the message compares with neither runs nor a grade")
         return cls(
             run=name(record, "run"),
             scope=read_scope(text(record, "scope")),
-            runs_a=_by_repeat(names(record, "runs-a"), repeats),
+            runs_a=runs_by_repeat(names(record, "runs-a"), repeats),
             runs_b=runs_b,
             pooled_a=histograms_from_metrics(pooled, repeats, "a-"),
             pooled_b=grades or histograms_from_metrics(pooled, repeats, "b-"),
@@ -151,7 +151,7 @@ class CompareReply:
         report = settings_in(content, _REPORT)
         by_class = [ClassSums(*_integers(report, key, len(_FIELDS))) for key in BINARY.keys]
         pooled = _integers(report, "pooled", len(BINARY.keys))
-        sums = PairedSums.of_classes(by_class, pooled, _repeats(report))
+        sums = PairedSums.of_classes(by_class, pooled, read_repeats(report))
         try:
             require_possible(sums)
         except ValueError as error:
@@ -159,14 +159,15 @@ class CompareReply:
         return cls(name(report, "site"), sums)
 
 
-def _repeats(record: ConfigRecord) -> int:
+def read_repeats(record: ConfigRecord) -> int:
+    """How often patients were scored; ProtocolError for a number that nobody can mean."""
     repeats = whole(record, "repeats", minimum=1)
     if repeats > MOST_REPEATS:
         raise ProtocolError(f"'repeats' is {repeats}; at most {MOST_REPEATS} are compared")
     return repeats
 
 
-def _by_repeat(runs: tuple[str, ...], repeats: int) -> tuple[tuple[str, ...], ...]:
+def runs_by_repeat(runs: tuple[str, ...], repeats: int) -> tuple[tuple[str, ...], ...]:
     """As many runs for each repeat; ProtocolError where they cannot be shared out."""
     folds, left = divmod(len(runs), repeats)
     if left:

@@ -16,11 +16,14 @@ from server.run.exact import FILE as EXACT
 from shared.limits import MIN_CELL
 from shared.metrics.classes.counts import ClassCounts
 from shared.metrics.classes.labels import LabelCounts
+from shared.metrics.classes.paired import ContrastSums
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 from shared.metrics.paired import ClassSums, PairedSums
+from shared.outcome.registry import parse_outcome
 from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.protocol.compare import CompareReply, CompareRequest, CountRequest
+from shared.protocol.contrasts import ContrastReply, ContrastRequest
 from shared.protocol.counts import counts_to_values
 from shared.protocol.describe import DescribeRequest, SiteDescription
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Nearer
@@ -114,6 +117,21 @@ def test_the_page_names_what_other_outcomes_send_instead() -> None:
     assert set(re.findall(r"`(metrics\.[a-z-]+)`", text)) == instead
 
 
+def test_the_page_names_what_a_comparison_of_other_outcomes_has_besides() -> None:
+    outcome = parse_outcome("classes: a | b | c")
+    contrasts = ((HISTOGRAM,) * 3,)
+    request = ContrastRequest("r1", "test", (("r1",),), (("r2",),), (0, 1), contrasts, contrasts)
+    reply = ContrastReply("north", ContrastSums(ClassSums(), 1))
+    requests, replies = MESSAGES["evaluate.compare"]
+    more = sent([request.to_content(outcome)]) - sent(requests)
+    more |= sent([reply.to_content()]) - sent(replies)
+    text = PAGE.read_text(encoding="utf-8").split("\n### Other outcomes\n")[1].split("\n#")[0]
+    named = set(re.findall(r"`((?:compare|pooled|report)\.[a-z-]+)`", text))
+    assert more == {"pooled.kept", "report.sums"} <= named
+    every = sent(requests) | sent(replies) | more
+    assert named <= every
+
+
 def test_the_page_describes_every_message_that_there_is() -> None:
     protocol = PAGE.parents[1] / "shared" / "protocol"
     texts = [path.read_text(encoding="utf-8") for path in protocol.glob("*.py")]
@@ -127,7 +145,8 @@ def test_the_page_describes_every_message_that_there_is() -> None:
     assert {n for n in written if n.endswith(("Request", "Reply", "Description"))} == {
         "DescribeRequest", "SiteDescription", "TrainRequest", "TrainReply",
         "EvaluateRequest", "EvaluateReply", "CandidatesRequest", "CandidatesReply",
-        "CompareRequest", "CompareReply", "CountRequest", "LackingReply",
+        "CompareRequest", "CompareReply", "CountRequest", "ContrastRequest", "ContrastReply",
+        "LackingReply",
     }  # fmt: skip
 
 

@@ -264,6 +264,63 @@ def test_others_see_nothing_where_a_site_has_few_patients_of_a_class(
             assert not any(value for key, value in metrics.items() if key != "outcome")
 
 
+@pytest.mark.parametrize("kind", list(OUTCOMES))
+def test_an_evaluation_on_other_cohorts(
+    kind: str,
+    other_sites: Callable[[str], list[Path]],
+    federated: Callable[..., RunConfig],
+    simulate: Callable[[RunConfig], dict[str, Any]],
+    here: Callable[..., tuple[int, str, str]],
+) -> None:
+    sites = other_sites(kind)
+    config = federated(sites=sites[:2], outcome=OUTCOMES[kind], rounds=0)
+    simulate(config)
+    run = Path(config.out)
+    names = parse_outcome(config.outcome).names
+    code, out, told = here("evaluate", run, *sites[1:], "--json")
+    assert code == 0, told
+    assert "A site called east took part in this run" in told or "east took part" in told
+    document = json.loads(out)
+    assert document["outcome"] == OUTCOMES[kind]
+    everybody = []
+    for site, cohort in zip(sites[1:], document["cohorts"], strict=True):
+        with (site / "labels.csv").open() as file:
+            patients = list(dict.fromkeys(row["patient"] for row in csv.DictReader(file)))
+        known = [(site, one) for one in patients if any(v is not None for v in
+                                                       truth_of(site, one, kind))]  # fmt: skip
+        everybody += known
+        _check(cohort, run, known, kind)
+    _check(document["pooled"], run, everybody, kind)
+    folder = next((run / "external").iterdir())
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    key = "all cohorts", "", "auroc"
+    (area,) = (
+        float(row["estimate"])
+        for row in rows
+        if (row["cohort"], row["class"], row["metric"]) == key
+    )
+    assert area == document["pooled"]["auroc"]
+    page = (folder / "report.html").read_text()
+    assert all(name in page for name in names)
+    assert "mean AUROC" in page
+    with (folder / "private-scores.csv").open() as file:
+        assert {f"probability {name}" for name in names} <= set(next(csv.reader(file)))
+    code, out, told = here("evaluate", run, *sites[1:], "--for-others", "--json")
+    assert code == 0, told
+    shown = json.loads(out)
+    assert not any(one["shown"] for one in (*shown["cohorts"], shown["pooled"]))
+
+
+def _check(found: dict[str, Any], run: Path, everybody: list[tuple[Path, str]], kind: str) -> None:
+    scores = np.array([raw_scores(run / "model.safetensors", *one, kind) for one in everybody])
+    truths = [truth_of(*one, kind) for one in everybody]
+    if kind == "labels":
+        _check_labels(found, scores, truths)
+    else:
+        _check_classes(found, scores, np.array(truths)[:, 0], kind)
+
+
 def test_what_compares_findings_refuses_other_outcomes(
     other_sites: Callable[[str], list[Path]],
     federated: Callable[..., RunConfig],
@@ -275,9 +332,11 @@ def test_what_compares_findings_refuses_other_outcomes(
     config = federated(sites=sites, outcome=OUTCOMES["classes"], rounds=0)
     simulate(config)
     assert open_run(Path(config.out)).config.outcome == OUTCOMES["classes"]
-    code, _, said = here("evaluate", config.out, sites[0])
-    assert (code, "only runs of a finding can be evaluated" in said) == (2, True)
-    code, _, said = here("study", *sites, "--out", tmp_path / "study")
-    assert (code, "the arms of a study are compared for a finding only" in said) == (2, True)
+    arms = tmp_path / "arms.toml"
+    arms.write_text('[[arm]]\nname = "a"\n[[arm]]\nname = "b"\nset = { outcome = "binary" }\n')
+    code, _, said = here("study", *sites, "--arms", arms, "--out", tmp_path / "study")
+    assert (code, "Arm 'b' predicts 'binary' and 'a' 'classes:" in said) == (2, True)
+    code, _, said = here("study", *sites, "--arms", "baseline", "--out", tmp_path / "study")
+    assert (code, "logistic" in said) == (2, True)
     with pytest.raises(ConfigError, match="it must be binary, or such as"):
         federated(outcome="something")

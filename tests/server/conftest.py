@@ -376,7 +376,9 @@ def make_evaluation(
     finished = FinishedRun(
         StoredRun("20260101-000000-abcdef", RunConfig(), ""), Path("model"), calibration
     )
-    return evaluate_cohorts(finished, name, cohorts, [Column("sex")])
+    found = evaluate_cohorts(finished, name, cohorts, [Column("sex")])
+    assert isinstance(found, ExternalEvaluation)
+    return found
 
 
 @pytest.fixture(scope="session")

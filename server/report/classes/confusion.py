@@ -5,7 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from server.report.data import ClassCohort, Report
+from server.report.classes.words import View
+from server.report.data import ClassCohort
 from server.report.html import Html, figure, table
 from server.report.plot import BLUE, INK, drawing, to_svg
 from shared.limits import MIN_CELL
@@ -16,7 +17,7 @@ _DEEPEST = 0.75
 """Opacity of a cell that holds all of its row's patients; text stays readable on it."""
 
 
-def confusion_figure(report: Report, cohort: ClassCohort) -> Html | None:
+def confusion_figure(view: View, cohort: ClassCohort) -> Html | None:
     """Patients by true and predicted class; a cell is as deep as its share of the row."""
     metrics = cohort.pooled
     if not isinstance(metrics, ClassMetrics) or metrics.confusion is None:
@@ -40,7 +41,7 @@ def confusion_figure(report: Report, cohort: ClassCohort) -> Html | None:
         "column those predicted to be of a class; the deeper a cell, the larger its share of the "
         "row."
     )
-    if report.min_cell:
+    if view.min_cell:
         caption += f" Each number is down to a multiple of {MIN_CELL}."
     return figure(svg, caption, numbers)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from server.report.classes.words import KINDS, kind_of, split_name
-from server.report.data import ClassCohort, Report
+from server.report.classes.words import KINDS, View, split_name
+from server.report.data import ClassCohort
 from server.report.html import Html, figure, table
 from server.report.numbers import interval, share
 from server.report.plot import LINES, MUTED, SERIES, drawing, legend, to_svg
@@ -22,7 +22,7 @@ FEWEST = 5
 _LETTERS = 16
 
 
-def class_roc_figure(report: Report, cohort: ClassCohort) -> Html | None:
+def class_roc_figure(view: View, cohort: ClassCohort) -> Html | None:
     """The curve of each class against the rest, of each cut, or of each label."""
     chosen = _chosen(cohort)
     if not chosen:
@@ -31,9 +31,9 @@ def class_roc_figure(report: Report, cohort: ClassCohort) -> Html | None:
         axes: Axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="chance")
         for number, (name, split) in enumerate(chosen.items()):
-            points = roc_points(split, report.min_cell)
+            points = roc_points(split, view.min_cell)
             _draw(
-                axes, number, split_name(report, name),
+                axes, number, split_name(view, name),
                 [(point.false_positive_rate, point.true_positive_rate) for point in points],
             )  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
@@ -44,16 +44,15 @@ def class_roc_figure(report: Report, cohort: ClassCohort) -> Html | None:
             canvas,
             f"roc-{cohort.name}",
             f"ROC curves of {cohort.title}",
-            "True positive rate against false positive rate, one curve a "
-            f"{KINDS[kind_of(report)]}.",
+            f"True positive rate against false positive rate, one curve a {KINDS[view.kind]}.",
         )
-    caption = f"ROC curves of {cohort.title}, {_of_what(report)}.{_left_out(cohort)}"
-    return figure(svg, caption, _corners(report, cohort))
+    caption = f"ROC curves of {cohort.title}, {_of_what(view)}.{_left_out(cohort)}"
+    return figure(svg, caption, _corners(view, cohort))
 
 
-def class_reliability_figure(report: Report, cohort: ClassCohort) -> Html | None:
+def class_reliability_figure(view: View, cohort: ClassCohort) -> Html | None:
     """How often what was given a probability happened, for each class, cut or label."""
-    chosen, least = _chosen(cohort), max(report.min_cell, FEWEST)
+    chosen, least = _chosen(cohort), max(view.min_cell, FEWEST)
     curves = {
         name: groups
         for name, split in chosen.items()
@@ -66,7 +65,7 @@ def class_reliability_figure(report: Report, cohort: ClassCohort) -> Html | None
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="ideal")
         for number, (name, groups) in enumerate(curves.items()):
             line = [(group.mean_probability, group.share_positive) for group in groups]
-            _draw(axes, number, split_name(report, name), line, marker="o", markersize=4)
+            _draw(axes, number, split_name(view, name), line, marker="o", markersize=4)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
         axes.set_xlabel("mean probability given by the model")
         axes.set_ylabel("share of patients")
@@ -79,7 +78,7 @@ def class_reliability_figure(report: Report, cohort: ClassCohort) -> Html | None
         )
     rows = [
         (
-            split_name(report, name),
+            split_name(view, name),
             share(group.mean_probability),
             f"{group.patients:.0f}",
             share(group.share_positive),
@@ -88,9 +87,9 @@ def class_reliability_figure(report: Report, cohort: ClassCohort) -> Html | None
         for name, groups in curves.items()
         for group in groups
     ]
-    head = (KINDS[kind_of(report)], "mean probability", "patients", "share", "95 % CI")
+    head = (KINDS[view.kind], "mean probability", "patients", "share", "95 % CI")
     caption = (
-        f"Reliability in {cohort.title}, {_of_what(report)}: on the dotted line, three in ten "
+        f"Reliability in {cohort.title}, {_of_what(view)}: on the dotted line, three in ten "
         "patients with a probability of 0.3 are of that kind. Patients are in groups of 0.1, "
         f"joined until each has {least} or more.{_left_out(cohort)}"
     )
@@ -119,23 +118,23 @@ def _left_out(cohort: ClassCohort) -> str:
     return f" {left} more, with fewer patients, are not drawn." if left > 0 else ""
 
 
-def _of_what(report: Report) -> str:
+def _of_what(view: View) -> str:
     return {
         "classes": "each class against all others",
         "ordinal": "each grade and those above it against those below",
         "labels": "patients with each label against those without it",
-    }[kind_of(report)]
+    }[view.kind]
 
 
-def _corners(report: Report, cohort: ClassCohort) -> Html:
+def _corners(view: View, cohort: ClassCohort) -> Html:
     rows = [
         (
-            split_name(report, name),
+            split_name(view, name),
             share(point.false_positive_rate),
             share(point.true_positive_rate),
         )
         for name, split in _chosen(cohort).items()
-        for point in roc_points(split, report.min_cell, convex=True)
+        for point in roc_points(split, view.min_cell, convex=True)
     ]
-    head = (KINDS[kind_of(report)], "false positive rate", "true positive rate")
+    head = (KINDS[view.kind], "false positive rate", "true positive rate")
     return table(f"Corners of the ROC curves, {cohort.title}", head, rows)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from server.report.classes.distinguished import distinguished
 from server.report.classes.words import first, kind_of, patients_of
 from server.report.data import Report
-from server.report.discrimination import distinguishes
 from server.report.html import Html
 from server.report.numbers import (
     NOT_DEFINED,
@@ -21,8 +21,6 @@ from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 
 FEW = 10
 """Patients of a class, below which a few more or less make another result."""
-_NAMED = 6
-"""More classes than that are not listed in a sentence."""
 
 
 def class_outcome(report: Report) -> Html:
@@ -45,23 +43,10 @@ def _at(report: Report) -> str:
 
 
 def _said(report: Report, metrics: ClassMetrics | LabelMetrics) -> str:
-    if metrics.auroc is None:
-        return "could not be judged: the AUROC is not defined, as all patients are of one class"
-    names = report.config.predicts.names
-    which = f" ({listed(names)})" if len(names) <= _NAMED else ""
-    kind = kind_of(report)
-    task = {
-        "classes": f"{in_words(len(names), 'class', 'classes')}{which}",
-        "ordinal": f"lower from higher grades ({names[0]} to {names[-1]})",
-        "labels": f"patients with each of {in_words(len(names), 'finding', 'findings')}{which} "
-        "from those without it",
-    }[kind]
-    limits = metrics.auroc_ci95
-    area = metric(metrics.auroc)
-    area += f" (95 % CI {metric_interval(limits)}" if limits else " (no 95 % CI"
-    if not distinguishes(limits):
-        return f"did not distinguish {task}: its mean AUROC was {area}; chance is 0.5)"
-    return f"distinguished {task} with a mean AUROC of {area}){_agreed(metrics, kind)}"
+    text, more_than_chance = distinguished(
+        report.config.predicts, metrics.auroc, metrics.auroc_ci95
+    )
+    return text + _agreed(metrics, kind_of(report)) if more_than_chance else text
 
 
 def _agreed(metrics: ClassMetrics | LabelMetrics, kind: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.report.classes.confusion import confusion_figure
 from server.report.classes.curves import class_reliability_figure, class_roc_figure
-from server.report.classes.words import kind_of, split_name, with_interval
+from server.report.classes.words import View, split_name, view_of, with_interval
 from server.report.data import ClassCohort, Report
 from server.report.html import Html, element, joined, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, count, in_words, metric
@@ -18,30 +18,34 @@ def class_performance_section(report: Report) -> Html:
     if not report.classes:
         text = "No round is finished yet, so no model has been evaluated."
         return section("performance", "Performance", paragraph(text))
-    parts = [_part(report, cohort) for cohort in report.classes]
+    parts = [_part(view_of(report), cohort) for cohort in report.classes]
     return section("performance", "Performance", *parts)
 
 
-def _part(report: Report, cohort: ClassCohort) -> Html:
+def _part(view: View, cohort: ClassCohort) -> Html:
     heading = element("h3", cohort.title[0].upper() + cohort.title[1:])
-    metrics = cohort.pooled
-    if metrics is None:
+    if cohort.pooled is None:
         return joined(heading, paragraph("Not shown: it would reveal too few patients of a site."))
+    return joined(heading, performance_part(view, cohort, cohort.pooled))
+
+
+def performance_part(view: View, cohort: ClassCohort, metrics: ClassMetrics | LabelMetrics) -> Html:
+    """Tables and figures of a cohort that is shown."""
     if isinstance(metrics, LabelMetrics):
         tables = joined(_labels_in_mean(metrics, cohort), _labels(metrics, cohort))
     else:
-        tables = joined(_overall(report, metrics, cohort), _classes(report, metrics, cohort),
-                        _cuts(report, metrics, cohort))  # fmt: skip
+        tables = joined(_overall(view, metrics, cohort), _classes(view, metrics, cohort),
+                        _cuts(view, metrics, cohort))  # fmt: skip
     plots = joined(
-        confusion_figure(report, cohort),
-        class_roc_figure(report, cohort),
-        class_reliability_figure(report, cohort),
+        confusion_figure(view, cohort),
+        class_roc_figure(view, cohort),
+        class_reliability_figure(view, cohort),
     )
-    return joined(heading, tables, _left_out(metrics), element("div", plots, class_="plots"))
+    return joined(tables, _left_out(metrics), element("div", plots, class_="plots"))
 
 
-def _overall(report: Report, metrics: ClassMetrics, cohort: ClassCohort) -> Html:
-    number, ordinal = metrics.auroc_of or 0, kind_of(report) == "ordinal"
+def _overall(view: View, metrics: ClassMetrics, cohort: ClassCohort) -> Html:
+    number, ordinal = metrics.auroc_of or 0, view.kind == "ordinal"
     of = in_words(number, "cut", "cuts") if ordinal else in_words(number, "class", "classes")
     rows = [
         (f"AUROC, mean over {of}", with_interval(metrics.auroc, metrics.auroc_ci95)),
@@ -70,8 +74,8 @@ def _overall(report: Report, metrics: ClassMetrics, cohort: ClassCohort) -> Html
     return table(f"All classes, {cohort.title}", ("measure", "value (95 % CI)"), rows)
 
 
-def _classes(report: Report, metrics: ClassMetrics, cohort: ClassCohort) -> Html:
-    scored = kind_of(report) != "ordinal"
+def _classes(view: View, metrics: ClassMetrics, cohort: ClassCohort) -> Html:
+    scored = view.kind != "ordinal"
     rows = [
         (
             name,
@@ -92,12 +96,12 @@ def _classes(report: Report, metrics: ClassMetrics, cohort: ClassCohort) -> Html
     return table(f"Each class, {cohort.title}, with 95 % CIs", head, rows)
 
 
-def _cuts(report: Report, metrics: ClassMetrics, cohort: ClassCohort) -> Html | None:
+def _cuts(view: View, metrics: ClassMetrics, cohort: ClassCohort) -> Html | None:
     if not metrics.cuts:
         return None
     rows = [
         (
-            split_name(report, name),
+            split_name(view, name),
             count(one.positives),
             count(one.negatives),
             _shown(one.positives, with_interval(one.auroc, one.auroc_ci95)),

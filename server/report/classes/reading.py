@@ -6,7 +6,7 @@ from server.report.data import Report
 from server.report.html import Html
 from server.report.sections.reading import WORDS, reading
 
-_OWN = (
+OWN_WORDS = (
     ("AUROC", "the probability that a patient of a class has a higher score for it than a patient "
      "of another; 0.5 is chance, 1 is perfect. Of ordered classes it is of all patients above a "
      "cut against those below"),
@@ -29,4 +29,4 @@ _OTHERS = ("AUROC", "sensitivity", "specificity", "balanced accuracy")
 def class_reading_section(report: Report) -> Html:
     """Words in a list, then the rule for small numbers."""
     words = [one for one in WORDS if one[0] not in _OTHERS]
-    return reading(report, (*_OWN, *words))
+    return reading(report, (*OWN_WORDS, *words))

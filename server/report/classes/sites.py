@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.report.classes.words import patients_of, with_interval
 from server.report.data import ClassCohort, Report
-from server.report.html import Html, section, table
+from server.report.html import Html, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, count, metric
 from server.report.sections.sites import contributions, why_hidden
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
@@ -12,6 +12,8 @@ from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 
 def class_sites_section(report: Report) -> Html:
     """Performance by site for every cohort, and the contributions."""
+    if not report.rounds and not report.classes:
+        return section("sites", "Sites", paragraph("No round is finished yet."))
     hidden = any(None in (one.pooled, *one.sites.values()) for one in report.classes)
     return section(
         "sites",

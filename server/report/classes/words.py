@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from server.report.data import ClassCohort, Report
 from server.report.html import Html, element, joined
 from server.report.numbers import metric, metric_interval
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
+from shared.outcome.outcome import Outcome
 
 KINDS = {"classes": "class", "ordinal": "cut", "labels": "label"}
 """By the kind of the outcome, what each curve is of."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is predicted, and from how many patients on something is shown; 0 hides nothing."""
+
+    outcome: Outcome
+    min_cell: int
+
+    @property
+    def kind(self) -> str:
+        """classes, ordinal or labels."""
+        return self.outcome.kind
+
+
+def view_of(report: Report) -> View:
+    """That of a run's page."""
+    return View(report.config.predicts, report.min_cell)
 
 
 def kind_of(report: Report) -> str:
@@ -16,15 +37,11 @@ def kind_of(report: Report) -> str:
     return report.config.predicts.kind
 
 
-def split_name(report: Report, name: str) -> str:
+def split_name(view: View, name: str) -> str:
     """What a curve is of: a class or label, or all classes from one upward."""
     return (
-        f"{name} or higher" if kind_of(report) == "ordinal" and not _is_last(report, name) else name
+        f"{name} or higher" if view.kind == "ordinal" and name != view.outcome.names[-1] else name
     )
-
-
-def _is_last(report: Report, name: str) -> bool:
-    return name == report.config.predicts.names[-1]
 
 
 def patients_of(metrics: ClassMetrics | LabelMetrics) -> int:

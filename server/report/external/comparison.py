@@ -29,12 +29,15 @@ def comparison_section(evaluation: ExternalEvaluation) -> Html:
     )
 
 
-def _areas(cohorts: Sequence[CohortOutcome]) -> Html:
+def _areas(cohorts: Sequence[CohortOutcome]) -> Html | None:
+    """None where no cohort is shown."""
     rows = [
         Row(one.name, one.performance.auroc.value, one.performance.auroc.ci95)
         for one in cohorts
         if one.performance is not None and one.performance.auroc.value is not None
     ]
+    if not rows:
+        return None
     plot = forest(
         rows, "AUROC", 0.5, "areas", "The area under the ROC curve of each cohort with its 95 % CI."
     )

@@ -12,7 +12,7 @@ from server.report.numbers import (
     metric_interval,
 )
 from server.report.sections.outcome import NOTICE
-from server.results.external import CohortOutcome, ExternalEvaluation
+from server.results.external import AnyEvaluation, CohortOutcome, ExternalEvaluation
 from server.results.shown import Audience
 
 _OWNER = (
@@ -28,21 +28,28 @@ _OTHERS = (
 
 def evaluation_outcome(evaluation: ExternalEvaluation) -> Html:
     """Title, sentence, notices and key figures."""
-    remarks = {remark: None for one in evaluation.all for remark in one.remarks}
-    own = evaluation.audience is Audience.OWNER
     return element(
         "header",
         paragraph(f"FedThaw, run {evaluation.run}", class_="kicker"),
         element("h1", title_of(evaluation)),
         paragraph(_sentence(evaluation), class_="outcome"),
-        *(paragraph(remark, class_="notice unfinished") for remark in remarks),
-        paragraph(NOTICE, class_="notice"),
-        paragraph(_OWNER if own else _OTHERS, class_="notice"),
+        *notices(evaluation),
         _figures(evaluation),
     )
 
 
-def title_of(evaluation: ExternalEvaluation) -> str:
+def notices(evaluation: AnyEvaluation) -> list[Html]:
+    """What speaks against the numbers, and whom they are for."""
+    remarks = {remark: None for one in evaluation.all for remark in one.remarks}
+    own = evaluation.audience is Audience.OWNER
+    return [
+        *(paragraph(remark, class_="notice unfinished") for remark in remarks),
+        paragraph(NOTICE, class_="notice"),
+        paragraph(_OWNER if own else _OTHERS, class_="notice"),
+    ]
+
+
+def title_of(evaluation: AnyEvaluation) -> str:
     """The finding and the run's name."""
     return f"{', '.join(evaluation.findings)}: external validation of {evaluation.name}"
 

@@ -58,18 +58,8 @@ def _small_numbers(report: Report) -> Html:
         return joined(
             "Small numbers: this page is for the owner of all of these sites' folders. Nothing is "
             "hidden or rounded on it, however few patients that reveals. ",
-            *(
-                (
-                    element("code", "fedthaw report --for-others"),
-                    " writes a page that may be handed on.",
-                )
-                if report.config.predicts == BINARY
-                else (
-                    "A run with ",
-                    element("code", "for-others=true"),
-                    " writes a page that may be handed on.",
-                )
-            ),
+            element("code", "fedthaw report --for-others"),
+            " writes a page that may be handed on.",
         )
     if report.config.predicts != BINARY:
         return joined(_OF_CLASSES)

@@ -24,6 +24,8 @@ _METRICS = (
 
 def sites_section(report: Report) -> Html:
     """Performance by site for every cohort, and the contributions."""
+    if not report.rounds and not report.cohorts:
+        return section("sites", "Sites", paragraph("No round is finished yet."))
     return section(
         "sites",
         "Sites",

@@ -5,21 +5,21 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from server.report.html import Html, element, figure, paragraph, section, table
-from server.report.numbers import megabytes, metric, metric_interval, share
+from server.report.numbers import megabytes, share
 from server.report.plot import (
     LETTERS,
     LINES,
     MUTED,
     SERIES,
-    Row,
     drawing,
-    forest,
     legend,
     to_svg,
 )
+from server.report.study.areas import areas_figure
+from server.report.study.class_arms import class_arms_section
 from server.report.study.data import StudyReport
 from server.report.study.words import spread, with_interval
-from server.results.study import ArmResult
+from server.results.study import ArmResult, StudyResult
 from server.study.table import remarks
 
 CURVES = 6
@@ -27,29 +27,16 @@ CURVES = 6
 
 def arms_section(report: StudyReport) -> Html:
     """Areas under the curve as a forest plot, the curves of the first arms, and the table."""
+    if not isinstance(report.result, StudyResult):
+        return class_arms_section(report.result)
     arms = report.result.arms
     return section(
         "arms",
         "Arms",
-        element("div", _areas(arms), _curves(arms), class_="plots"),
+        element("div", areas_figure(arms), _curves(arms), class_="plots"),
         _table(arms),
         *(paragraph(text, class_="note") for text in remarks(report.result)),
     )
-
-
-def _areas(arms: tuple[ArmResult, ...]) -> Html:
-    rows = [Row(one.arm.name, one.auroc.mean, one.auroc_ci95) for one in arms]
-    plot = forest(
-        rows, "AUROC in held-out patients", 0.5, "areas",
-        "The area under the ROC curve of each arm with its 95 % CI.",
-    )  # fmt: skip
-    caption = (
-        "Area under the ROC curve of each arm, mean over the repeats, with its 95 % CI. "
-        "The dotted line is chance. Arms with other sites have other patients. Whether the CIs of "
-        "two arms overlap does not show whether they differ: see the differences."
-    )
-    numbers = [(r.label, metric(r.value), metric_interval(r.interval)) for r in rows]
-    return figure(plot, caption, table("AUROC by arm", ("arm", "AUROC", "95 % CI"), numbers))
 
 
 def _curves(arms: tuple[ArmResult, ...]) -> Html:

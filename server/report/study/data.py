@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from server.results.study import StudyResult
+from server.results.study import AnyStudy
 from server.study.cells import Cell
 from server.study.document import FILE, PLAN, read_study
 from shared.errors import RunError
@@ -21,7 +21,7 @@ class StudyReport:
     """The result, and how it was made. `settings` are those of all arms that are not defaults."""
 
     name: str
-    result: StudyResult
+    result: AnyStudy
     settings: Mapping[str, Scalar]
     base_digest: str
     """Of the first arm's weights."""
@@ -38,7 +38,7 @@ def read_study_report(folder: Path) -> StudyReport:
     return report_of(folder, result, (folder / FILE).read_bytes())
 
 
-def report_of(folder: Path, result: StudyResult, document: bytes) -> StudyReport:
+def report_of(folder: Path, result: AnyStudy, document: bytes) -> StudyReport:
     """A result of the runs in a folder; `document` is its study.json. Raises RunError."""
     first = Cell(result.plan.arms[0], 0, 0).folder(folder) / "config.json"
     try:

@@ -7,7 +7,7 @@ from server.report.numbers import in_words, listed, metric_interval
 from server.report.plot import Row, forest
 from server.report.study.data import StudyReport
 from server.report.study.words import probability, with_interval
-from server.results.study import Comparison, StudyResult
+from server.results.study import AnyStudy, Comparison, StudyResult
 
 
 def differences_section(report: StudyReport) -> Html:
@@ -26,13 +26,14 @@ def differences_section(report: StudyReport) -> Html:
     )
 
 
-def _plot(result: StudyResult) -> Html:
+def _plot(result: AnyStudy) -> Html:
     first = result.arms[0].arm.name
     rows = [Row(_label(result, one), one.difference.mean, one.ci95) for one in result.comparisons]
-    axis = f"AUROC difference from {first[:24]}"
+    axis = f"{_what(result)} difference from {first[:24]}"
     plot = forest(
         rows, axis, 0.0, "difference-of-areas",
-        "For each arm, how much its AUROC is above or below that of the first, with intervals.",
+        f"For each arm, how much its {_what(result)} is above or below that of the first, with "
+        "intervals.",
     )  # fmt: skip
     caption = (
         f"To the right of the dotted line an arm is better than {first}. Lines are 95 % CIs, which "
@@ -40,23 +41,27 @@ def _plot(result: StudyResult) -> Html:
     )
     numbers = [(row.label, f"{row.value:+.3f}", metric_interval(row.interval)) for row in rows]
     head = ("arm", "difference", "95 % CI")
-    return figure(plot, caption, table("Differences of AUROC", head, numbers))
+    return figure(plot, caption, table(f"Differences of {_what(result)}", head, numbers))
 
 
-def _label(result: StudyResult, one: Comparison) -> str:
+def _what(result: AnyStudy) -> str:
+    return "AUROC" if isinstance(result, StudyResult) else "mean AUROC"
+
+
+def _label(result: AnyStudy, one: Comparison) -> str:
     """An arm that lacks sites is compared at those it has, and says so if its name does not."""
     if len(one.sites) == len(result.sites) or all(site in one.arm.name for site in one.sites):
         return one.arm.name
     return f"{one.arm.name}, at {listed(one.sites)}"
 
 
-def _reading(result: StudyResult) -> tuple[Html, ...]:
+def _reading(result: AnyStudy) -> tuple[Html, ...]:
     smallest = result.comparisons[0].signed_rank
     return (
         paragraph(
             "The first p-value tests whether the mean difference over the repeats is zero, for "
-            "patients and seeds like these: its standard error combines DeLong's variance of each "
-            "patient's mean placement under both arms with the variance between the repeats. "
+            f"patients and seeds like these: its standard error combines {_variance(result)} with "
+            "the variance between the repeats. "
             "Holm's adjustment allows for the number of arms."
         ),
         paragraph(
@@ -72,9 +77,18 @@ def _reading(result: StudyResult) -> tuple[Html, ...]:
     )
 
 
-def _table(result: StudyResult) -> Html:
+def _variance(result: AnyStudy) -> str:
+    if isinstance(result, StudyResult):
+        return "DeLong's variance of each patient's mean placement under both arms"
+    return (
+        "DeLong's variance over patients of what each adds to the difference of the mean AUROCs, "
+        "over all classes, cuts or labels together,"
+    )
+
+
+def _table(result: AnyStudy) -> Html:
     head = (
-        "arm", "sites", "difference of AUROC", "p", "p (Holm)", "p (signed rank)",
+        "arm", "sites", f"difference of {_what(result)}", "p", "p (Holm)", "p (signed rank)",
         "minimum attainable p",
     )  # fmt: skip
     rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.report.classes.distinguished import distinguished
 from server.report.discrimination import discrimination
 from server.report.html import Html, element, paragraph, tile
 from server.report.numbers import (
@@ -15,7 +16,8 @@ from server.report.numbers import (
 from server.report.sections.outcome import NOTICE
 from server.report.study.data import StudyReport
 from server.results.quick import quick_study
-from server.results.study import StudyResult
+from server.results.study import AnyStudy, ArmResult, ClassArm, StudyResult
+from shared.outcome.registry import parse_outcome
 
 
 def study_title(report: StudyReport) -> str:
@@ -38,13 +40,17 @@ def study_outcome(report: StudyReport) -> Html:
     )
 
 
-def study_sentence(result: StudyResult, finding: str = "") -> str:
+def study_sentence(result: AnyStudy, finding: str = "") -> str:
     """The outcome of the study in a sentence or two."""
     first = result.arms[0]
     arms = in_words(len(result.arms), "way of training", "ways of training")
-    found = discrimination(
-        first.auroc.mean, first.auroc_ci95, finding or "the finding", advice=False
-    )
+    if isinstance(result, StudyResult):
+        found = discrimination(
+            first.auroc.mean, first.auroc_ci95, finding or "the finding", advice=False
+        )
+    else:
+        outcome = parse_outcome(result.outcome)
+        found, _ = distinguished(outcome, first.auroc.mean, first.auroc_ci95)
     text = (
         f"{capitalised(arms)} at {in_words(len(result.sites), 'site', 'sites')}, "
         f"{_judged(result)} that it was not trained on. {capitalised(first.arm.name)} {found}"
@@ -61,22 +67,27 @@ def study_sentence(result: StudyResult, finding: str = "") -> str:
     return f"{text}; of the others, significantly {'; '.join(differing)}."
 
 
-def _judged(result: StudyResult) -> str:
+def _judged(result: AnyStudy) -> str:
     """Arms of some of the sites are evaluated on the patients of these."""
     first = result.arms[0]
     alike = all(one.patients == first.patients for one in result.arms)
-    return f"{'each' if alike else 'the first'} evaluated on {sum(first.patients):,} patients"
+    return f"{'each' if alike else 'the first'} evaluated on {patients_of(first):,} patients"
 
 
-def _figures(result: StudyResult) -> Html:
+def patients_of(arm: ArmResult | ClassArm) -> int:
+    """All who were held out."""
+    return arm.patients if isinstance(arm, ClassArm) else sum(arm.patients)
+
+
+def _figures(result: AnyStudy) -> Html:
     first = result.arms[0]
     limits = first.auroc_ci95
     runs = len(result.plan.arms) * result.plan.folds * result.plan.repeats
+    area = "Mean AUROC" if isinstance(first, ClassArm) else "AUROC"
     tiles = (
-        (f"AUROC, {first.arm.name[:24]}", metric(first.auroc.mean),
+        (f"{area}, {first.arm.name[:24]}", metric(first.auroc.mean),
          f"95 % CI {metric_interval(limits)}" if limits else ""),
-        ("Patients", f"{sum(first.patients):,}",
-         f"{first.patients[0]:,} with the finding, {first.patients[1]:,} without"),
+        ("Patients", f"{patients_of(first):,}", _by_class(first)),
         ("Sites", str(len(result.sites)), listed(result.sites)),
         ("Arms", str(len(result.plan.arms)), f"{len(result.arms)} shown"),
         ("Runs", f"{runs:,}", f"{result.plan.repeats} x {result.plan.folds} folds of each arm"),
@@ -84,3 +95,10 @@ def _figures(result: StudyResult) -> Html:
          "first arm, on average"),
     )  # fmt: skip
     return element("dl", *(tile(*one) for one in tiles), class_="tiles")
+
+
+def _by_class(arm: ArmResult | ClassArm) -> str:
+    if isinstance(arm, ArmResult):
+        return f"{arm.patients[0]:,} with the finding, {arm.patients[1]:,} without"
+    held = [one.patients for one in arm.classes if one.patients is not None]
+    return f"{min(held):,} to {max(held):,} of each class" if held else ""

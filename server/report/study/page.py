@@ -13,6 +13,7 @@ from server.report.study.differences import differences_section
 from server.report.study.outcome import study_outcome, study_title
 from server.report.study.setup import setup_section
 from server.report.study.thresholds import thresholds_section
+from server.results.study import StudyResult
 from shared.limits import MIN_CELL
 
 
@@ -20,7 +21,7 @@ def reading_section(report: StudyReport) -> Html:
     """Terms and what they mean here."""
     plan = report.result.plan
     repeats = in_words(plan.repeats, "repeat", "repeats")
-    terms = (
+    terms: tuple[tuple[str, str], ...] = (
         ("Folds", f"Each site divided its patients into {plan.folds} folds, all images of a "
          "patient in one of them and both classes spread evenly. Each fold was held out once: a "
          "federation was trained on the others, and its thresholds and temperature were chosen on "
@@ -46,10 +47,28 @@ def reading_section(report: StudyReport) -> Html:
         ("Intended use", "Research on ways of training. It is not a medical device; no decision "
          "about a patient may rest on any of its models."),
     )  # fmt: skip
+    if not isinstance(report.result, StudyResult):
+        terms = tuple(_OF_CLASSES.get(name, (name, text)) for name, text in terms)
     items = [joined(element("dt", name), element("dd", text)) for name, text in terms]
     return section("reading", "Reading this page", element("dl", *items, class_="card"))
 
 
+_OF_CLASSES = {
+    "Folds": ("Folds", "Each site divided its patients into folds, all images of a patient in one "
+              "of them and all classes or labels spread evenly. Each fold was held out once: a "
+              "federation was trained on the others."),
+    "95 % CI": ("95 % CI", "Confidence interval: the range compatible with the data; 95 % of such "
+                "intervals contain the true value. That of the mean AUROC is DeLong's, its limits "
+                "averaged over the repeats; how scores of one patient go together is estimated "
+                "from sums that the sites send. It does not allow for training on other patients."),
+    "p-values": ("Mean AUROC", "The plain mean over classes against the rest, cuts between ordered "
+                 "classes, or labels, of which patients of both sides were held out. Arms are "
+                 "compared by it, in the same patients: each patient adds something to the "
+                 "difference of two arms' means, and the sum of the squares is its variance "
+                 "(DeLong's test, for a mean of AUROCs). One repeat proves little: single models "
+                 "differ by chance."),
+}  # fmt: skip
+"""In place of those above, where a study has several classes or labels."""
 _SECTIONS: tuple[tuple[str, str, Callable[[StudyReport], Html]], ...] = (
     ("arms", "Arms", arms_section),
     ("differences", "Differences", differences_section),
@@ -61,5 +80,10 @@ _SECTIONS: tuple[tuple[str, str, Callable[[StudyReport], Html]], ...] = (
 
 def study_page(report: StudyReport) -> str:
     """The page of a study, complete in itself: no script, and nothing that is fetched."""
-    sections = [(name, title, build(report)) for name, title, build in _SECTIONS]
+    several = not isinstance(report.result, StudyResult)
+    sections = [
+        (name, title, build(report))
+        for name, title, build in _SECTIONS
+        if not (several and name == "thresholds")  # of which a run of several classes chooses none
+    ]
     return page(f"{study_title(report)} - FedThaw", study_outcome(report), sections)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.report.html import Html, element, figure, joined, paragraph, section, table
 from server.report.numbers import share
 from server.report.reliability import reliability_plot, reliability_table
 from server.report.study.data import StudyReport
 from server.report.study.words import spread
-from server.results.study import ArmResult
+from server.results.study import ArmResult, StudyResult
 
 _POINTS = {
     "youden": "Youden index",
@@ -19,12 +21,13 @@ _POINTS = {
 
 def thresholds_section(report: StudyReport) -> Html:
     """The first arm's reliability curve, and every arm's operating points and Brier scores."""
-    first = report.result.arms[0]
+    assert isinstance(report.result, StudyResult)
+    arms = report.result.arms
     return section(
         "thresholds",
         "Calibration and thresholds",
-        element("div", _reliability(first), _brier(report), class_="plots"),
-        *(_points(one) for one in report.result.arms),
+        element("div", _reliability(arms[0]), _brier(arms), class_="plots"),
+        *map(_points, arms),
         paragraph(
             "A threshold that reaches a sensitivity in a few validation patients need not reach it "
             "in others: the tables show what it reached. Predictive values hold only at this "
@@ -46,15 +49,12 @@ def _reliability(arm: ArmResult) -> Html:
     return figure(svg, caption, reliability_table(curves, "Groups of the reliability curve"))
 
 
-def _brier(report: StudyReport) -> Html:
-    rows = [
-        (one.arm.name, spread(one.brier), spread(one.brier_calibrated))
-        for one in report.result.arms
-    ]
+def _brier(arms: Sequence[ArmResult]) -> Html:
+    rows = [(one.arm.name, spread(one.brier), spread(one.brier_calibrated)) for one in arms]
     head = ("arm", "uncalibrated", "temperature-scaled")
     caption = "Brier score in held-out patients; mean (standard deviation over repeats)"
     note = "0 is perfect; predicting the prevalence for everybody scores"
-    positives, negatives = report.result.arms[0].patients
+    positives, negatives = arms[0].patients
     prevalence = positives / (positives + negatives)
     text = f"{note} {share(prevalence * (1 - prevalence))} in those of the first arm."
     return element("div", joined(table(caption, head, rows), paragraph(text, class_="note")))

@@ -18,6 +18,13 @@ def patients_by_class(counts: Counts) -> tuple[int, ...]:
     return tuple(number for both in counts.support for number in both)
 
 
+def contrasts_of(counts: ClassCounts | LabelCounts) -> tuple[Histogram, ...]:
+    """Binary counts by each score: each class against the rest, each cut, or each label."""
+    if isinstance(counts, LabelCounts):
+        return counts.histograms
+    return tuple(counts.split_by(score) for score in range(counts.score_count))
+
+
 def most_patients(counts: Counts) -> int:
     """Patients counted; of labels those of the label that is known of most."""
     if isinstance(counts, LabelCounts):

@@ -29,12 +29,13 @@ def hospital(tmp_path: Path) -> Path:
 def test_what_it_writes_passes_the_check_and_is_what_a_person_would_write(
     tmp_path: Path, hospital: Path, here: Here
 ) -> None:
-    code, out, err = here("site", "new", hospital, "--from", "labels.xlsx")
+    positive = ("--positive", "moderate,severe")
+    code, out, err = here("site", "new", hospital, "--from", "labels.xlsx", *positive)
     assert (code, err) == (0, "")
     assert "by its name" in out
     assert "neither: excluded" in out
     assert "Not used: 'irds'." in out
-    assert "cut between mild and moderate is a guess" in out
+    assert "All other values count as negative" in out
     found = load_site(hospital)
     (hospital / "site.toml").rename(tmp_path / "found.toml")
     (tmp_path / "expected.toml").rename(hospital / "site.toml")
@@ -54,7 +55,20 @@ def test_what_it_writes_passes_the_check_and_is_what_a_person_would_write(
     for line in counts:
         word, numbers = line.strip("│ ").split("│")
         proposed = f"{word.strip()}  {numbers.strip()}"
-        assert proposed in here("site", "new", hospital, "--print")[2]
+        assert proposed in here("site", "new", hospital, "--print", *positive)[2]
+
+
+def test_grades_are_classes_and_what_is_written_passes_the_check(
+    hospital: Path, here: Here
+) -> None:
+    code, out, err = here("site", "new", hospital, "--from", "labels.xlsx")
+    assert (code, err) == (0, "")
+    assert "no class: excluded" in out
+    found = load_site(hospital)
+    assert str(found.encoding.outcome) == "classes: no | mild | moderate | severe"
+    code, out, err = here("site", "check", hospital, "--image-size", 32)
+    assert (code, err) == (0, "")
+    assert "moderate" in out
 
 
 def test_a_site_toml_that_is_there_is_never_overwritten(hospital: Path, here: Here) -> None:
@@ -95,7 +109,7 @@ def test_nothing_is_written_where_something_must_be_asked(hospital: Path, here: 
     assert (code, out) == (2, "")
     assert "There is no table in" in err
     for name in ("one.csv", "two.csv"):
-        (hospital / name).write_text("patient,etiology\nE0001,viral\nE0002,bacterial\n" * 3)
+        (hospital / name).write_text("patient,etiology\n" + "E0001,viral\nE0002,bacterial\n" * 3)
     code, _, err = here("site", "new", hospital)
     assert (code, "There are several tables" in err) == (2, True)
     code, _, err = here("site", "new", hospital, "--from", "one.csv", "--outcome", "etiology")

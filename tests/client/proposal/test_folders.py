@@ -82,16 +82,23 @@ def test_without_a_pattern_each_image_is_a_patient_and_it_is_said_loudly(
     assert (code, "is there already and is another table" in err) == (2, True)
 
 
-def test_more_classes_give_a_table_and_a_site_toml_where_it_is_said_which_is_positive(
+def test_more_folders_are_classes_unless_it_is_said_which_are_positive(
     tmp_path: Path, here: Here
 ) -> None:
     root = fill(tmp_path / "chest", *(f"{k}/{k}{n}.png" for k in ("viral", "normal", "tb")
                                       for n in range(2)))  # fmt: skip
     site = tmp_path / "north"
-    code, _, err = here("site", "new", site, "--from-folders", root)
-    assert (code, "There are 3 classes; say which are positive" in err) == (2, True)
+    code, out, err = here("site", "new", site, "--from-folders", root)
+    assert (code, err, "uncomment `ordinal = true`" in out) == (0, "", True)
     assert len(rows(site / "labels.csv")) == 6
-    assert not (site / "site.toml").exists()
+    found = load_site(site)
+    assert str(found.encoding.outcome) == "classes: normal | tb | viral"
+    assert values_of(found) == (("normal",), ("tb",), ("viral",))
+    text = (site / "site.toml").read_text()
+    assert "# ordinal = true" in text
+    (site / "site.toml").write_text(text.replace("# ordinal", "ordinal"))
+    assert str(load_site(site).encoding.outcome) == "ordinal: normal | tb | viral"
+    (site / "site.toml").unlink()
     code, out, _ = here("site", "new", site, "--from-folders", root, "--positive", "tb")
     assert (code, "All other values count as negative: " in out) == (0, True)
     assert {("tb",), ("viral", "normal")} == {

@@ -46,7 +46,9 @@ def made(name: str, min_cell: int = 5, **groups: Group) -> ScoredCohort:
 
 def evaluated(*cohorts: ScoredCohort, column: Column = SEX) -> ExternalEvaluation:
     finished = FinishedRun(StoredRun("r", RunConfig(), ""), Path("model"), CHOSEN)
-    return evaluate_cohorts(finished, "first", cohorts, [column])
+    found = evaluate_cohorts(finished, "first", cohorts, [column])
+    assert isinstance(found, ExternalEvaluation)
+    return found
 
 
 def for_others(
@@ -226,3 +228,9 @@ def test_another_cut_of_a_column_is_not_shown_beside_the_first() -> None:
             assert found.pop("north")
             assert all(found.values()) is seen
     assert [text.partition(".")[0] for text in warned] == ["Not shown: subgroups of north by sex"]
+
+
+def test_a_page_of_cohorts_of_which_none_is_shown() -> None:
+    shown = for_others(made("north", F=group(2, 1)), made("east", F=group(1, 2)))
+    assert not any(performances(shown).values())
+    assert "is not shown" in evaluation_page(shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,32 @@ def test_a_rare_class_is_named_and_nothing_of_it_is_on_the_page(
     assert "only where it has at least 5 patients of every class" in root.text
 
 
-def test_exact_results_are_not_made_a_page_for_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda text: text.partition(":")[0])
+@pytest.mark.parametrize("rare", [2, 20])
+def test_a_page_for_others_shows_what_a_run_for_others_has(
+    tmp_path: Path, outcome: str, rare: int
+) -> None:
+    owner = make_run(tmp_path / "owner", outcome, rare=rare)
+    others = read_report(make_run(tmp_path / "others", outcome, others=True, rare=rare))
+    found = read_report(owner, for_others=True)
+    assert found.classes == others.classes
+    assert found.min_cell == others.min_cell == 5
+    assert [one.auroc for one in found.rounds] in ([None], [one.auroc for one in others.rounds])
+    assert read_report(owner).classes != found.classes
+    if rare < 5:  # nothing of a round, whose metrics are of the rare class as well
+        assert (found.rounds[0].auroc, found.rounds[0].loss) == (None, None)
+    run_page(found)
+
+
+def test_a_file_without_counts_by_site_cannot_be_made_a_page_for_others(tmp_path: Path) -> None:
     run = make_run(tmp_path, OUTCOMES[0])
-    with pytest.raises(ConfigError, match="run it with for-others=true"):
+    file = run / "evaluation.json"
+    document = json.loads(file.read_text())
+    del document["cohorts"]["validation"]["by_site"]
+    file.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match="kept no counts by site"):
         read_report(run, for_others=True)
+    assert read_report(run).classes
     others = make_run(tmp_path / "others", OUTCOMES[0], others=True)
     assert read_report(others).min_cell == 5
     with pytest.raises(ConfigError, match="cannot be above 5"):

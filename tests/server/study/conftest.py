@@ -63,3 +63,39 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr("server.study.cells.simulate_apart", simulate)
     monkeypatch.setattr("server.app.leave_report", lambda run: None)
     return begun
+
+
+CLASSES = '[data.classes]\nnone = ["n"]\nmild = ["m"]\nsevere = ["s"]\n'
+LABELS = "".join(
+    f'[data.labels.{name}]\ncolumn = "{name}"\npositive = [1]\nnegative = [0]\n'
+    for name in ("left", "right")
+)
+
+
+@pytest.fixture
+def declare() -> Callable[[Path, str], None]:
+    """Give a site of a finding classes, ordinal classes or labels, by its patients' numbers."""
+    return _declare
+
+
+def _declare(site: Path, kind: str) -> None:
+    with (site / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (site / "labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["patient", "file", "outcome", "left", "right"])
+        for row in rows:
+            number = int(row["patient"][1:])
+            right = "" if number % 5 == 0 else number % 2
+            writer.writerow(
+                [row["patient"], row["file"], "nms"[number % 3], number // 2 % 2, right]
+            )
+    lines = (site / "site.toml").read_text().splitlines()
+    dropped = ("positive", "negative", *(["outcome"] if kind == "labels" else []))
+    text = [line for line in lines if not line.startswith(dropped)]
+    if kind == "labels":
+        text = [line.replace('labels = "labels.csv"', 'table = "labels.csv"') for line in text]
+    ordinal = ["ordinal = true"] if kind == "ordinal" else []
+    at = text.index("[compute]")
+    text[at:at] = [*ordinal, LABELS if kind == "labels" else CLASSES]
+    (site / "site.toml").write_text("\n".join(text) + "\n")

@@ -6,16 +6,17 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from server.federation.connected import Presence
 from server.link.jobs.orders import read_orders
 from server.report.leave import write_study
-from server.results.study import StudyResult
+from server.results.study import AnyStudy
 from server.run.failure import write_failure
 from server.simulation.inprocess import local_grid, simulate_in_process
 from server.study import deployed
@@ -48,9 +49,12 @@ def command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> list
     return ["study", "--arms", "arms.toml", "--folds", 2, "--repeats", 1, *settings]
 
 
-def but_for_bytes(result: StudyResult) -> StudyResult:
+def but_for_bytes(result: AnyStudy) -> dict[str, Any]:
     """Messages name their run, and names differ in length."""
-    return replace(result, arms=tuple(replace(arm, megabytes=0.0) for arm in result.arms))
+    found = asdict(result)
+    for arm in found["arms"]:
+        del arm["megabytes"]
+    return found
 
 
 def play_server(monkeypatch: pytest.MonkeyPatch, take: Callable[[], None]) -> None:
@@ -59,8 +63,13 @@ def play_server(monkeypatch: pytest.MonkeyPatch, take: Callable[[], None]) -> No
     )
 
 
+@pytest.mark.parametrize(
+    "outcome", ["binary", pytest.param("classes: none | mild | severe", marks=pytest.mark.slow)]
+)
 def test_its_runs_and_then_its_questions(
+    outcome: str,
     command: list[object],
+    declare: Callable[[Path, str], None],
     two_sites: list[Path],
     runs: list[str],
     here: Here,
@@ -69,6 +78,10 @@ def test_its_runs_and_then_its_questions(
 ) -> None:
     """The result is that of the same study simulated."""
     home, taken = tmp_path / "coordinator", []
+    if outcome != "binary":
+        for site in two_sites:
+            declare(site, "classes")
+    command = [*command, "--set", f"outcome={outcome}"]
 
     def take() -> None:
         waiting = [one for one in read_orders(home / "runs") if one.state == "waiting"]

@@ -34,6 +34,7 @@ def test_arms_and_differences(make_study_report: MakeReport, page_of: Any) -> No
     assert [row[:3] for row in arms] == [
         ["first", "30", "30"], ["second", "30", "30"], ["a alone", "12", "12"],
     ]  # fmt: skip
+    assert isinstance(report.result, StudyResult)
     for row, one in zip(arms, report.result.arms, strict=True):
         assert one.auroc_ci95 is not None
         low, high = one.auroc_ci95
@@ -53,6 +54,7 @@ def test_thresholds_are_evaluated_on_held_out_patients(
 ) -> None:
     report = make_study_report()
     _, tables = page_of(report)
+    assert isinstance(report.result, StudyResult)
     point = report.result.arms[1].points[0]
     rows = tables["second: thresholds chosen on validation patients, evaluated on held-out ones"]
     assert rows[1][0] == "Youden index"

@@ -1,0 +1,61 @@
+"""Three classes or more, from the values of an outcome."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from client.proposal.words import grade_of, is_condition, meaning_of, plain
+from shared.errors import ConfigError
+from shared.outcome.registry import LONGEST_NAME, outcome_of
+
+_FEWEST = 3
+LEVEL = re.compile(r"(?:[a-z]+ )?(\d{1,3})(?: 0+)?")
+"""`2`, `2.0` and `Grade 2`, as `plain` writes them."""
+_NOT_IN_NAMES = re.compile(r"[^\w .+-]+")
+
+
+def several_classes(values: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The values of each class, by its name; empty where there are fewer than three.
+
+    Words that say no more than yes or no are one class each. The order depends on the values alone,
+    so that sites with the same ones have the same: without the finding, by grade or number, by
+    name. Empty, too, for what cannot be an outcome: too many classes, names without letters.
+    """
+    groups: dict[str, list[str]] = {}
+    for value in sorted(values, key=lambda one: (_place(one), one)):
+        groups.setdefault(_meaning(value), []).append(value)
+    if len(groups) < _FEWEST:
+        return {}
+    named = {_name(own[0]): tuple(own) for own in groups.values()}
+    try:
+        outcome_of("classes", tuple(named))
+    except ConfigError:
+        return {}
+    return named if len(named) == len(groups) else {}
+
+
+def _meaning(value: str) -> str:
+    """The same of values that mean the same."""
+    words, said = plain(value), meaning_of(value, "")
+    numbered = LEVEL.fullmatch(words) is not None
+    if said is False and not numbered:
+        return "no"
+    if said is None or numbered or grade_of(value) is not None or is_condition(value):
+        return f"= {words or value}"
+    return "yes"
+
+
+def _place(value: str) -> tuple[int, int, str]:
+    words = plain(value)
+    if (level := LEVEL.fullmatch(words)) is not None:
+        return 0, int(level[1]), words
+    if meaning_of(value, "") is False:
+        return 0, 0, words
+    return 1, grade_of(value) or 0, words
+
+
+def _name(value: str) -> str:
+    """The value as far as a class can be called so."""
+    text = " ".join(_NOT_IN_NAMES.sub(" ", value).split())
+    return text.lstrip(" .+-")[:LONGEST_NAME].rstrip()

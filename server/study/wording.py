@@ -1,0 +1,24 @@
+"""Numbers of a study's tables as text, with three decimals."""
+
+from __future__ import annotations
+
+from server.terminal.progress import as_rounded
+from shared.metrics.repeats import Spread
+
+Interval = tuple[float, float]
+
+
+def spread_text(values: Spread) -> str:
+    """The mean and, in brackets, the standard deviation over the repeats."""
+    deviation = values.standard_deviation
+    return as_rounded(values.mean, 3) + ("" if deviation is None else f" ({deviation:.3f})")
+
+
+def interval_text(limits: Interval | None) -> str:
+    """Both limits; a dash where there are none."""
+    return "-" if limits is None else " to ".join(as_rounded(one, 3) for one in limits)
+
+
+def p_text(value: float | None) -> str:
+    """A p-value; a dash where there is none."""
+    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
