@@ -59,7 +59,7 @@ def test_a_setting_keeps_its_name_and_default(key: str) -> None:
 
 def test_settings_with_a_choice_keep_their_values() -> None:
     for key, choices in {
-        "schedule": ["progressive", "full", "probe", "dual", "dynamics", "logistic"],
+        "schedule": ["progressive", "full", "probe", "dual", "dynamics", "adaptive", "logistic"],
         "batch-norm": ["average", "local", "frozen"],
         "update-dtype": ["float32", "float16", "int8"],
     }.items():
@@ -92,7 +92,7 @@ def test_an_error_does_not_travel_unless_it_is_meant_to() -> None:
     assert errors.ProtocolError("a tensor is missing").shareable == "a tensor is missing"
 
 
-def test_the_contract_of_version_7() -> None:
+def test_the_contract_of_version_8() -> None:
     """A change here breaks sites that still run the version before: raise PROTOCOL_VERSION."""
     assert PROTOCOL_VERSION == 8
     assert SCORE_BINS == 514
@@ -106,7 +106,7 @@ def test_the_contract_of_version_7() -> None:
     ]
     request = describe.DescribeRequest("r1").to_content()
     assert request == RecordDict({"describe": request["describe"]})
-    assert dict(request.config_records["describe"]) == {"protocol": 7, "run": "r1"}
+    assert dict(request.config_records["describe"]) == {"protocol": 8, "run": "r1"}
     packed = pack(to_record({"w": np.ones((1, 2), np.float32)}))
     assert list(packed) == ["index", "block"]
     assert packed["index"].data == b'[["w","float32",[1,2],"numpy.ndarray",136]]'
