@@ -250,7 +250,7 @@ def test_a_connection_waits_for_the_next_sign_of_life(
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
         with connect(address, None, KEY, threading.Event()) as connection:
             for _ in range(2):
