@@ -59,7 +59,7 @@ def test_a_setting_keeps_its_name_and_default(key: str) -> None:
 
 def test_settings_with_a_choice_keep_their_values() -> None:
     for key, choices in {
-        "schedule": ["progressive", "full", "probe", "dual", "dynamics", "logistic"],
+        "schedule": ["progressive", "full", "probe", "dual", "dynamics", "adaptive", "logistic"],
         "batch-norm": ["average", "local", "frozen"],
         "update-dtype": ["float32", "float16", "int8"],
     }.items():
