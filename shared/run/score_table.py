@@ -31,13 +31,13 @@ def scores_csv(
     """A row a patient, with a column more for each of the `groups` of each file.
 
     Of several classes or labels the columns are those of `truth_columns` and
-    `probability_columns`, without groups.
+    `probability_columns`.
 
     `recalibration` is intercept and slope on the logit of a score; without one that column is
     empty. Texts are safe in a spreadsheet (`spreadsheet_cell`).
     """
     if files and (outcome := parse_outcome(files[0].outcome)) != BINARY:
-        return _several(files, outcome)
+        return _several(files, outcome, groups)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     more = list(dict.fromkeys(name for own in groups for name in own))
@@ -77,13 +77,16 @@ def label_in_words(outcome: Outcome, label: int) -> tuple[str, ...]:
     return (outcome.names[label],)
 
 
-def _several(files: Sequence[ScoreFile], outcome: Outcome) -> str:
+def _several(files: Sequence[ScoreFile], outcome: Outcome, groups: Sequence[Groups]) -> str:
+    more = list(dict.fromkeys(name for own in groups for name in own))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     names = (*truth_columns(outcome), *probability_columns(outcome))
-    writer.writerow(("site", "set", "patient", *map(spreadsheet_cell, names), "images"))
-    for file in files:
-        for patient in file.patients:
+    head = ("site", "set", "patient", *map(spreadsheet_cell, names), "images")
+    writer.writerow((*head, *map(spreadsheet_cell, more)))
+    for number, file in enumerate(files):
+        own = groups[number] if groups else {}
+        for row, patient in enumerate(file.patients):
             writer.writerow(
                 (
                     spreadsheet_cell(file.site),
@@ -92,6 +95,7 @@ def _several(files: Sequence[ScoreFile], outcome: Outcome) -> str:
                     *map(spreadsheet_cell, label_in_words(outcome, patient.truth)),
                     *outcome.by_name(patient.scores),
                     patient.images,
+                    *(spreadsheet_cell(own[name][row]) for name in more),
                 )
             )
     return buffer.getvalue()
