@@ -65,7 +65,7 @@ def test_a_site_says_what_it_lacks(site: tuple[Workspace, RunConfig, Arrays], me
     workspace, config, first = site
     sent, _ = increment(workspace, config, first, {n: a + 1 for n, a in first.items()})
     received = {name: torch.from_numpy(array.copy()) for name, array in first.items()}
-    lacking = THAWED
+    lacking: tuple[str, ...] = THAWED
     if memory == "none":
         received = {}
     elif memory == "another model":

@@ -32,7 +32,7 @@ def test_both_sides_have_the_same_bits(dtype: str, scales: list[float], steps: f
     sender: Arrays = {}
     receiver: Arrays = {}
     for seed, scale in enumerate(scales):
-        wanted = {"w": drawn(seed, scale), "b": np.float32([-0.0, scale, seed])}
+        wanted = {"w": drawn(seed, scale), "b": np.array([-0.0, scale, seed], np.float32)}
         record, after = encode_increments(wanted, sender, manifest, steps)
         sender |= after
         receiver |= apply_increments(record, receiver, manifest)
