@@ -13,6 +13,7 @@ from client.data.dataset import Sample
 from client.features.feature_set import FeatureSet
 from client.model.device import choose_precision
 from client.model.teacher import Teacher
+from client.train.activations.keep import BITS
 from client.train.batches import drawn_batches, feature_batches, image_batches
 from client.train.optimizer import build_optimizer, read_moments, restore_moments, set_rates
 from client.train.step import Learner
@@ -82,8 +83,8 @@ def train_round(
 
 
 def memory_of_steps(config: RunConfig, device: torch.device) -> AbstractContextManager[object]:
-    """The context for a round's steps: where memory counts, none is kept that they have freed."""
-    spares = config.activations != "exact" and device.type == "cpu"
+    """The context for a round's steps: where memory counts most, none is kept that is free."""
+    spares = config.activations in BITS and device.type == "cpu"
     return sparing_memory() if spares else nullcontext()
 
 

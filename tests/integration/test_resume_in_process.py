@@ -206,7 +206,10 @@ def test_a_run_stopped_in_its_final_evaluation_is_concluded(
     with listening(events.append):
         simulate(replace(stopped, resume=True))
     assert not [event for event in events if isinstance(event, RoundStarted)]
-    assert outcome(stopped) == outcome(whole)
+    found, expected = outcome(stopped), outcome(whole)
+    # Sites have forgotten the model after their final evaluation, so they are sent all of it.
+    assert found[1].pop("bytes")["down"] > expected[1].pop("bytes")["down"]
+    assert found == expected
 
 
 def test_a_run_stopped_while_its_end_is_chosen_is_concluded(
