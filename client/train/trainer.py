@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,6 @@ from client.train.batches import drawn_batches, feature_batches, image_batches
 from client.train.optimizer import build_optimizer, read_moments, restore_moments, set_rates
 from client.train.step import Learner
 from shared.errors import FedThawError
-from shared.memory import sparing_memory
 from shared.model.freezing import set_trainable
 from shared.model.network import Network
 from shared.outcome.binary import BINARY
@@ -67,8 +65,7 @@ def train_round(
     else:
         batches = feature_batches(features, draws, learner.precision, outcome)
     total = torch.zeros((), dtype=torch.float64, device=device)
-    generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with generators, memory_of_steps(config, device):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step, (inputs, targets) in enumerate(batches):
             _seed(derive_seed(config.seed, stream, plan.round, "step", step), device)
             set_rates(learner.optimizer, plan, config, step, len(draws))
@@ -79,12 +76,6 @@ def train_round(
     seen = sum(len(batch) for batch in draws)
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     return Trained(len(draws), total.item() / seen, read_moments(learner.optimizer, parameters))
-
-
-def memory_of_steps(config: RunConfig, device: torch.device) -> AbstractContextManager[object]:
-    """The context for a round's steps: where memory counts, none is kept that they have freed."""
-    spares = config.activations != "exact" and device.type == "cpu"
-    return sparing_memory() if spares else nullcontext()
 
 
 def _seed(seed: int, device: torch.device) -> None:

@@ -41,29 +41,6 @@ print(before - resident())
 """
 
 
-SPARE = """
-import sys
-from shared.memory import keep_freed_memory, sparing_memory
-if sys.argv[1] == "call":
-    keep_freed_memory()
-import os
-import numpy as np
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
-def freed():
-    blocks, pins = [], []
-    for _ in range(4):
-        blocks.append(np.ones(50 * 2**20, np.uint8))
-        pins.append(np.ones(2**16, np.uint8))
-    before = resident()
-    blocks.clear()
-    return before - resident()
-with sparing_memory():
-    print(freed())
-print(freed())
-"""
-
-
 def faults(how: str) -> int:
     """Pages fetched from the system for ten blocks of 100 MB, one after the other."""
     environment = keeping(os.environ) if how == "environment" else os.environ
@@ -91,22 +68,6 @@ def test_kept_memory_is_given_back_when_asked_for() -> None:
     """Below what is still used as well."""
     done = subprocess.run([sys.executable, "-c", GIVE], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 190
-
-
-@pytest.mark.skipif(
-    not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc knows these settings"
-)
-@pytest.mark.parametrize("how", ["environment", "call"])
-def test_memory_is_spared_while_that_is_asked_for(how: str) -> None:
-    """In a process that keeps what it frees: gaps between what stays go back to the system."""
-    environment = keeping(os.environ) if how == "environment" else os.environ
-    done = subprocess.run(
-        [sys.executable, "-c", SPARE, how],
-        capture_output=True, text=True, check=True, env=environment,
-    )  # fmt: skip
-    spared, kept = map(int, done.stdout.split())
-    assert spared > 190
-    assert kept < 10
 
 
 def test_the_library_is_told_what_the_environment_would_say(
