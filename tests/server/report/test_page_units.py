@@ -111,7 +111,6 @@ def test_a_run_that_ended_early_says_so(
     assert "refined log-loss" in page.text
     rows = tables(page)["Stages"]
     assert rows[1:3] == [["head", "1 to 4", "0.001"], ["layer4", "3 to 4", "0.0005"]]
-    assert "planned" not in rows
 
 
 def test_other_schedules_have_no_such_section(make_run: Callable[..., Path]) -> None:
