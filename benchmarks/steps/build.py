@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -15,16 +14,12 @@ from benchmarks.torchvision_network import torchvision_network
 from client.model.device import choose_precision
 from client.train.optimizer import build_optimizer
 from client.train.step import Learner
-from client.train.trainer import memory_of_steps
 from shared.model.freezing import set_trainable
 from shared.model.network import Network, build_network
 from shared.settings.config import RunConfig
 from shared.settings.overrides import parse_overrides
 from shared.settings.parse import parse_run_config
 from shared.settings.schedule import Plan, maximum_rate
-
-_LIFE = ExitStack()
-"""Contexts for as long as the process lives: it measures nothing else."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,6 @@ def fedthaw_step(task: Task, width: str, settings: Sequence[str]) -> Step:
         plan=plan, config=config, entry=model.backbone.stages[0], received=(),
     )  # fmt: skip
     images, labels = _batch(task)
-    _LIFE.enter_context(memory_of_steps(config, torch.device(task.device)))
     return Step(lambda: learner.step(images, labels), model, optimizer)
 
 
