@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         ClassPerformance,
         ClassSubgroup,
         CohortOutcome,
+        FindingSubgroup,
         Performance,
-        SubgroupOutcome,
     )
     from shared.metrics.classes.results import ClassMetrics, LabelMetrics
     from shared.run.patient_scores import PatientScore
@@ -41,7 +41,7 @@ class Evaluation:
     """At a threshold of 0.5; of several classes or labels as in summary.json."""
     performance: Performance | ClassPerformance = field(repr=False)
     """With intervals, at the run's operating points, before and after its recalibration."""
-    subgroups: tuple[SubgroupOutcome, ...] | tuple[ClassSubgroup, ...] = field(repr=False)
+    subgroups: tuple[FindingSubgroup, ...] | tuple[ClassSubgroup, ...] = field(repr=False)
     """By the columns of `by`."""
     patients: tuple[PatientScore, ...] = field(repr=False)
     """Each patient's class and score; they name patients."""
@@ -55,7 +55,7 @@ class Evaluations(Sequence[Evaluation]):
 
     cohorts: tuple[Evaluation, ...]
     pooled: Performance | ClassPerformance | None
-    pooled_subgroups: tuple[SubgroupOutcome, ...] | tuple[ClassSubgroup, ...] = ()
+    pooled_subgroups: tuple[FindingSubgroup, ...] | tuple[ClassSubgroup, ...] = ()
     folder: Path | None = None
     """The results, where `out` asked for them."""
 

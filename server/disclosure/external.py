@@ -22,10 +22,10 @@ from server.results.external import (
     Chosen,
     CohortOutcome,
     ExternalEvaluation,
+    FindingSubgroup,
     Performance,
     PointOutcome,
     RocCorner,
-    SubgroupOutcome,
 )
 from server.results.shown import Audience, Shown
 from shared.limits import MIN_CELL
@@ -93,12 +93,12 @@ def _cohort(
 
 def _subgroups(
     cohort: CohortOutcome, limit: int, chosen: Chosen, beside: ShownEvaluations, *, whole: bool
-) -> tuple[SubgroupOutcome, ...]:
+) -> tuple[FindingSubgroup, ...]:
     """Without those that are small, or that could be computed from the others and the whole.
 
     In the place of those of a column there is one, `HIDDEN`.
     """
-    found: list[SubgroupOutcome] = []
+    found: list[FindingSubgroup] = []
     for column in dict.fromkeys(one.column for one in cohort.subgroups):
         own = [one for one in cohort.subgroups if one.column == column]
         counts = {one.value: _counts(one.performance) for one in own}
@@ -112,7 +112,7 @@ def _subgroups(
             if one.value not in hidden
         ]
         if hidden:  # their names would say that such a patient is there
-            found.append(SubgroupOutcome(column, HIDDEN, None))
+            found.append(FindingSubgroup(column, HIDDEN, None))
     return tuple(found)
 
 

@@ -18,7 +18,7 @@ from server.results.external import (
     ExternalEvaluation,
     P,
     Performance,
-    Subgroup,
+    SubgroupOutcome,
 )
 from server.results.shown import Audience
 from shared.metrics.scored import Scored
@@ -103,7 +103,7 @@ def _outcome(
         images=sum(patient.images for patient in patients),
         performance=of(patients),
         subgroups=tuple(
-            Subgroup(column.name, value, of(own))
+            SubgroupOutcome(column.name, value, of(own))
             for column in columns
             for value, own in divide(column, patients).items()
         ),

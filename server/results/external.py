@@ -127,7 +127,7 @@ P = TypeVar("P", Performance, ClassPerformance)
 
 
 @dataclass(frozen=True)
-class Subgroup(Generic[P]):
+class SubgroupOutcome(Generic[P]):
     """The patients of whom a column says `value`; `performance` is None where not to be shown."""
 
     column: str
@@ -142,7 +142,7 @@ class Subgroup(Generic[P]):
 
 @dataclass(frozen=True)
 class Cohort(Generic[P]):
-    """One cohort, or all together under the name of `ALL`; None as of `Subgroup`.
+    """One cohort, or all together under the name of `ALL`; None as of `SubgroupOutcome`.
 
     `finding` is the column of its table that has the outcome. `remarks` are sentences on what
     speaks against the numbers.
@@ -152,7 +152,7 @@ class Cohort(Generic[P]):
     finding: str
     images: int | None
     performance: P | None
-    subgroups: tuple[Subgroup[P], ...] = ()
+    subgroups: tuple[SubgroupOutcome[P], ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -161,9 +161,9 @@ class Cohort(Generic[P]):
         return self.name
 
 
-SubgroupOutcome = Subgroup[Performance]
+FindingSubgroup = SubgroupOutcome[Performance]
 CohortOutcome = Cohort[Performance]
-ClassSubgroup = Subgroup[ClassPerformance]
+ClassSubgroup = SubgroupOutcome[ClassPerformance]
 ClassCohortOutcome = Cohort[ClassPerformance]
 ALL = "all cohorts"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from server.report.html import Html, element, joined, paragraph, table
 from server.report.numbers import NOT_DEFINED, NOT_SHOWN, count, metric, metric_interval
-from server.results.external import CohortOutcome, Performance, SubgroupOutcome
+from server.results.external import CohortOutcome, FindingSubgroup, Performance
 from shared.metrics.scored import Estimate
 
 PERFORMANCE = (
@@ -16,7 +16,7 @@ PERFORMANCE = (
 
 
 def performance_table(
-    caption: str, head: str, parts: Sequence[CohortOutcome | SubgroupOutcome]
+    caption: str, head: str, parts: Sequence[CohortOutcome | FindingSubgroup]
 ) -> Html:
     """A row for each of these patients, and what the columns are."""
     rows = [(one.title, *_cells(one.performance)) for one in parts]

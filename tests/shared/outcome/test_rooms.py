@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[3]
 ROOMS = (
     "shared/outcome", "shared/metrics", "server/disclosure", "server/report",
     "server/external", "server/results/external.py", "server/terminal/external.py",
+    "server/results/study.py", "server/study/classes",
 )  # fmt: skip
 _NAMED = re.compile("positives|negatives")
 
