@@ -203,7 +203,8 @@ def test_piped_output_is_plain_lines(
     site = write_site(tmp_path, "north", 12, policy="")
     monkeypatch.chdir(tmp_path)
     assert not sys.stderr.isatty()
-    code, out, err = here("simulate", site, *TINY, "--set", "probe-rounds=1", "--out", "run")
+    settings = ("--set", "probe-rounds=1", "--set", "end=last")
+    code, out, err = here("simulate", site, *TINY, *settings, "--out", "run")
     assert code == 0
     assert ESCAPE not in out + err
     assert "\r" not in out + err

@@ -47,9 +47,11 @@ def test_bytes_are_those_of_the_serialised_messages(
         came = [m for m in replies if m.content.config_records["report"]["round"] == record.round]
         assert_counted(record.bytes_down, asked)
         assert_counted(record.bytes_up, came)
-    final_requests, final_replies = traffic.of("evaluate")
-    assert_counted(summary["bytes"]["down"], requests + final_requests)
-    assert_counted(summary["bytes"]["up"], replies + final_replies)
+    for kind in ("evaluate.candidates", "evaluate"):
+        asked, came = traffic.of(kind)
+        requests, replies = requests + asked, replies + came
+    assert_counted(summary["bytes"]["down"], requests)
+    assert_counted(summary["bytes"]["up"], replies)
 
 
 def test_a_full_exchange_is_the_whole_model_both_ways(

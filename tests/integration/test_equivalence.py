@@ -112,8 +112,9 @@ def test_one_site_is_plain_local_training(
     steps, where the smallest change of a stage is of 2e-5.
     """
     config = federated(
-        sites=three_sites[:1], min_sites=1, probe_rounds=2, rounds=5, batch_size=batch_size, **plain
-    )
+        sites=three_sites[:1], min_sites=1, probe_rounds=2, rounds=5, batch_size=batch_size,
+        end="last", **plain,
+    )  # fmt: skip
     simulate(config)
     images, labels = training_images(config, three_sites[0])
     batches = drawn_batches(len(labels), batch_size)

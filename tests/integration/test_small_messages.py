@@ -68,7 +68,7 @@ def test_bytes_shrink_and_the_final_model_travels_as_the_rounds_do(
 ) -> None:
     moved = []
     for update_dtype in ("float32", *LOSSY):
-        config = federated(update_dtype, update_dtype=update_dtype)
+        config = federated(update_dtype, update_dtype=update_dtype, end="last")
         _, traffic = simulate_watched(config)
         for messages in (*traffic.of("train"), traffic.of("evaluate")[0]):
             assert formats(messages) == {"float32", update_dtype}
