@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.settings.setting import setting
 from shared.settings.training_fields import TrainingSettings
-from shared.wire.formats.choice import MOST_RANKS, NUMBER_FORMATS, STEPS_PER_RMS
+from shared.wire.formats.choice import DEFAULT_STEPS, MOST_RANKS, NUMBER_FORMATS
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Settings(TrainingSettings):
         choices=NUMBER_FORMATS,
     )
     update_steps: float = setting(
-        STEPS_PER_RMS,
+        DEFAULT_STEPS,
         "int8: steps a root mean square of a channel's changes; fewer are coarser and fewer bytes",
         minimum=0.5,
         maximum=32.0,

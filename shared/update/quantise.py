@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import ConfigError
 from shared.update.step import Packing, Settings
-from shared.wire.formats.choice import STEPS_PER_RMS
+from shared.wire.formats.choice import DEFAULT_STEPS
 
 if TYPE_CHECKING:
     from flwr.app import ArrayRecord
@@ -17,8 +17,8 @@ _STEPS_WITH_CLIP = 2.0
 
 
 def _words(settings: Settings) -> str:
-    coarse = settings.update_dtype == "int8" and settings.update_steps != STEPS_PER_RMS
-    steps = f" of {settings.update_steps:g} steps a root mean square" if coarse else ""
+    other = settings.update_dtype == "int8" and settings.update_steps != DEFAULT_STEPS
+    steps = f" of {settings.update_steps:g} steps a root mean square" if other else ""
     rank = f", large matrices in rank {settings.update_rank}" if settings.update_rank else ""
     return f"as {settings.update_dtype}{steps}{rank}"
 
@@ -29,7 +29,8 @@ def _check(settings: Settings) -> None:
             f"update-rank is {settings.update_rank} and update-dtype {settings.update_dtype}; "
             "matrices of low rank travel beside int8, so set update-dtype=int8 or update-rank=0."
         )
-    coarse = settings.update_rank or settings.update_steps < _STEPS_WITH_CLIP
+    few_steps = settings.update_steps < _STEPS_WITH_CLIP
+    coarse = settings.update_dtype == "int8" and (settings.update_rank or few_steps)
     if settings.update_clip and coarse:
         raise ConfigError(
             f"update-clip is {settings.update_clip:g}, and what so coarse a format loses in one "

@@ -31,6 +31,7 @@ SMALL_STEPS: dict[str, Any] = {
     "optimizer": "sgd", "schedule": "full", "probe_rounds": 0, "rate_policy": "constant",
     "lr_head": 1e-6, "rates": "1e-6,1e-6,1e-6",
     "cutmix_probability": 0.0, "dropout": 0.0, "precision": "float32",
+    "update_steps": 11.0,
 }  # fmt: skip
 
 

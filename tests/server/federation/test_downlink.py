@@ -67,7 +67,8 @@ class Site:
 
 
 def config_of(update_dtype: str, **changes: Any) -> RunConfig:
-    return RunConfig(backbone="micro", update_dtype=update_dtype, **changes)
+    fine = {"update_steps": 11.0} | changes
+    return RunConfig(backbone="micro", update_dtype=update_dtype, **fine)
 
 
 @pytest.mark.parametrize("update_dtype", DTYPES)
@@ -263,7 +264,8 @@ def test_the_final_model_is_evaluated_as_it_is(
     sites.spoil = look
     parts = ("layer2", "layer3", "layer4", "head")
     delta = select(reference, random_delta(reference, 4), parts)
-    federation, model = make_federation(grid, update_dtype=update_dtype), FinalModel(delta, parts)
+    federation = make_federation(grid, update_dtype=update_dtype, update_steps=11.0)
+    model = FinalModel(delta, parts)
     saved = model.delta(federation)
     evaluate_final(federation, model, 5)
     site = Site(reference, update_dtype)

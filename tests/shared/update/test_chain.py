@@ -19,7 +19,8 @@ MANIFEST = manifest_of(UPDATE)
 
 
 def passage(**settings: Any) -> Passage:
-    return Passage(RunConfig(**settings), "run-1", 1, "north", frozenset())
+    config = RunConfig(**({"update_steps": 11.0} | settings))
+    return Passage(config, "run-1", 1, "north", frozenset())
 
 
 def doubling(name: str, add: float, keeps: str = "") -> Transform:

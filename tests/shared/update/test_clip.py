@@ -23,7 +23,8 @@ SHAPES = {"conv.weight": (32, 16, 3, 3), "fc.bias": (1,), "bn.running_mean": (32
 
 
 def passage(**settings: Any) -> Passage:
-    return Passage(RunConfig(**settings), "run-1", 3, "north", STATISTICS)
+    config = RunConfig(**({"update_steps": 11.0} | settings))
+    return Passage(config, "run-1", 3, "north", STATISTICS)
 
 
 def manifest(update_dtype: str) -> Manifest:

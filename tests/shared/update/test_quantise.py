@@ -44,7 +44,7 @@ def _error(update_dtype: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     """An update, and how far each value is from it once received; both (channels, values)."""
     update = {"conv.weight": np.random.default_rng(1).normal(0, 1, SHAPE).astype(np.float32)}
     lines = manifest(update_dtype)
-    record, _ = QUANTISE.pack(update, lines, {}, RunConfig())
+    record, _ = QUANTISE.pack(update, lines, {}, RunConfig(update_steps=11.0))
     sent = update["conv.weight"].astype(np.float64).reshape(SHAPE[0], -1)
     received = QUANTISE.unpack(record, lines)["conv.weight"].astype(np.float64)
     return sent, np.abs(received.reshape(SHAPE[0], -1) - sent)
@@ -116,6 +116,6 @@ def test_what_cannot_work_is_refused(settings: dict[str, Any], said: str) -> Non
 
 
 def test_the_owner_reads_how_coarse_it_is() -> None:
-    assert in_words(RunConfig(update_steps=1.0, update_rank=4)) == (
-        "as int8 of 1 steps a root mean square, large matrices in rank 4"
+    assert in_words(RunConfig(update_steps=2.0, update_rank=4)) == (
+        "as int8 of 2 steps a root mean square, large matrices in rank 4"
     )
