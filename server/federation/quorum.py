@@ -10,9 +10,20 @@ from server.federation.context import Federation, patience, reply_timeout
 from server.federation.messaging import POLL_SECONDS
 from server.federation.replies import list_problems
 from server.federation.roster import READING, admit, describe_refusals
-from shared.errors import RunError, SiteError
+from shared.errors import ConfigError, RunError, SiteError
 from shared.protocol.describe import SiteDescription
 from shared.run.events import SiteJoined, SiteUnable, Warned, emit
+from shared.settings.config import RunConfig
+
+
+def require_enough_sites(config: RunConfig) -> None:
+    """ConfigError where a simulation has fewer sites than a round needs: none will join."""
+    sites = config.simulated_sites
+    if 0 < sites < config.min_sites:
+        raise ConfigError(
+            f"min-sites is {config.min_sites}, but this simulation has only {sites} of them; "
+            "lower min-sites, or name more site folders."
+        )
 
 
 def wait_for_sites(

@@ -17,7 +17,7 @@ from server.export.model_file import write_model
 from server.federation.connected import Registry, nobody_registered
 from server.federation.context import Federation
 from server.federation.global_model import Reference, build_reference, full_state, initial_delta
-from server.federation.quorum import wait_for_sites
+from server.federation.quorum import require_enough_sites, wait_for_sites
 from server.federation.replies import ReceivedDivergedError
 from server.federation.roster import Roster
 from server.federation.site_changes import warn_of_changes
@@ -38,7 +38,7 @@ from server.training.finding import named_by_sites
 from server.training.outcome import FinishedRound
 from server.training.rollback import take_up_exclusions, undo_last_round
 from server.training.rounds import run_round
-from shared.errors import ConfigError, WeightsError
+from shared.errors import WeightsError
 from shared.model.exchanged import batch_norm_statistics
 from shared.model.pretrained import load_base
 from shared.outcome.binary import BINARY
@@ -57,7 +57,7 @@ def coordinate(
 ) -> dict[str, Any]:
     """Run all rounds that are not done yet; returns the summary, which is also on disk."""
     folder = prepare_folder(config)
-    _require_enough_sites(folder.config)
+    require_enough_sites(folder.config)
     if folder.config.strategy == "fedprox" and folder.config.proximal_mu == 0:
         emit(Warned("strategy=fedprox with proximal-mu=0 is plain averaging; 0.01 is usual."))
     with locked(folder):
@@ -120,16 +120,6 @@ def _with_estimate(federation: Federation, names: Sequence[str], done: int) -> F
     emit(Noted(words + (UNTIL_IT_ENDS if may_end_early(config) else "")))
     expected = Expected(measured, measured=True) if measured else unmeasured(config)
     return replace(federation, expected=expected)
-
-
-def _require_enough_sites(config: RunConfig) -> None:
-    """ConfigError where a simulation has fewer sites than a round needs: none will join."""
-    sites = config.simulated_sites
-    if 0 < sites < config.min_sites:
-        raise ConfigError(
-            f"min-sites is {config.min_sites}, but this simulation has only {sites} of them; "
-            "lower min-sites, or name more site folders."
-        )
 
 
 def _federation(
