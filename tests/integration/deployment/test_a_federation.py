@@ -117,13 +117,16 @@ def _check_what_the_site_wrote_down(deployment: Any, capsys: pytest.CaptureFixtu
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["event"] for line in lines if "event" in line] == ["approved"]
     entries = [line for line in lines if "type" in line]
-    assert [entry["type"] for entry in entries] == ["query", *["train"] * 5, "evaluate"]
+    types = ["query", *["train"] * 5, "evaluate.candidates", "evaluate"]
+    assert [entry["type"] for entry in entries] == types
     first, last = entries[1]["content"], entries[5]["content"]
     assert set(first["delta"]) == {"fc.weight", "fc.bias"}
     assert {name.split(".")[0] for name in last["delta"]} == {"fc", "layer4", "layer3", "layer2"}
-    for entry in entries[1:]:
+    for entry in (*entries[1:6], entries[-1]):
         counts = entry["content"]["metrics"]
         assert sum(counts["positives"]) + sum(counts["negatives"]) > 0
+    assert "delta" not in entries[6]["content"]  # counts of the candidates alone
+    for entry in entries[1:]:
         assert entry["to"] == f"127.0.0.1:{deployment.port}"
         assert entry["bytes"] > 0
         assert entry["settings"]["seed"] == entries[0]["settings"]["seed"]
