@@ -54,7 +54,7 @@ def test_a_site_that_does_not_clip_is_refused_by_name(
         return (update, state) if passage.site == "east" else honest(update, state, passage)
 
     monkeypatch.setitem(clip.CLIP.__dict__, "at_site", at_site)
-    config = federated("one-free", update_clip=LIMIT, min_sites=2)
+    config = federated("one-free", update_clip=LIMIT, update_steps=2.0, min_sites=2)
     simulate_watched(config)
     for record in read_rounds(Path(config.out) / "ledger.jsonl"):
         assert list(record.sites) == ["north", "south"]

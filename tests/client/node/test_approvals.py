@@ -58,7 +58,7 @@ def test_another_setting_is_another_plan(data: st.DataObject) -> None:
         "tensorboard": True,
         "round_timeout": 7, "retries": 7, "reconnect_wait": 7, "fold": 1, "seed": 7,
     }  # fmt: skip
-    base = RunConfig(folds=3, weights="random")
+    base = RunConfig(folds=3, weights="random", update_steps=2.0)
     field = data.draw(st.sampled_from(list(dataclasses.fields(RunConfig))))
     value = getattr(base, field.name)
     # Two branches are of one backbone alone, which is not the default.

@@ -32,7 +32,7 @@ BASE = "sha256:" + "a" * 64
 @pytest.fixture
 def begun(tmp_path: Path) -> RunFolder:
     """A run that has written its config.json."""
-    folder = prepare_folder(RunConfig(out=str(tmp_path / "run"), seed=3))
+    folder = prepare_folder(RunConfig(out=str(tmp_path / "run"), seed=3, update_steps=2.0))
     write_config(folder, BASE, "random")
     return folder
 
