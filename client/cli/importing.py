@@ -60,12 +60,9 @@ def import_pictures(
         pictures = pictures.of_classes(wanted)
     pictures = pictures.part(skip, most).padded(MINIMUM_SIDE)
     order = class_order(pictures.labels.tolist(), named)  # of all sites, as these must agree
-    if sites == 1:
-        _write(folder, pictures, named, order)
-        return
-    dealt = deal_pictures(pictures, sites, unequal, seed)
+    dealt = deal_pictures(pictures, sites, unequal, seed) if sites > 1 else [pictures]
     for number, own in enumerate(dealt, start=1):
-        _write(folder / f"site{number}", own, named, order)
+        _write(folder / f"site{number}" if sites > 1 else folder, own, named, order)
 
 
 def _write(

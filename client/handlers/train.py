@@ -30,6 +30,7 @@ from client.train.state import SiteState, load_state, save_state
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, network_of, teacher_of, training_samples
 from shared.errors import FedThawError
+from shared.metrics.classes.kinds import Counts
 from shared.model.backbone import Part
 from shared.model.exchanged import batch_norm_statistics
 from shared.model.freezing import proven_keys, set_trainable, state_digest
@@ -62,11 +63,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     proven = _proven(model, plan, config.batch_norm, frozen)
 
     started = time.monotonic()
-    kept = evaluation_features(
-        workspace, config, model, untouched, plan.round - 1, samples.validation
-    )
-    scores = evaluate_here(workspace, model, samples.validation, config, kept)
-    counts = workspace.outcome.count(scores)
+    counts = _counted(workspace, config, model, plan, samples.validation, untouched)
     evaluated = time.monotonic()
     received = snapshot(model, keys)
     trained = _train(workspace, model, samples.train, config, request, before, untouched)
@@ -95,6 +92,19 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         peak_memory=peak_memory(workspace.device),
         continued_from=before.round if before.phase == plan.phase else 0,
     )
+
+
+def _counted(
+    workspace: Workspace,
+    config: RunConfig,
+    model: Network,
+    plan: Plan,
+    samples: Sequence[Sample],
+    untouched: Collection[str],
+) -> Counts:
+    """The validation patients by their scores under the model received."""
+    kept = evaluation_features(workspace, config, model, untouched, plan.round - 1, samples)
+    return workspace.outcome.count(evaluate_here(workspace, model, samples, config, kept))
 
 
 def _state_after(

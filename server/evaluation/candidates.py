@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from flwr.app import RecordDict
 
-from server.evaluation.everybody import Ask, ask_everybody
+from server.evaluation.everybody import Answers, Ask, ask_everybody
 from server.evaluation.final_model import FinalModel, point
 from server.federation.context import Federation
 from server.federation.plausible import require_plausible_evaluation
@@ -80,28 +80,32 @@ def choose_candidate(
     sending = end.sending(federation)
     ask = Ask(sending, question, MESSAGE_TYPE, "candidates", models.rounds, read, done, without)
     answers = ask_everybody(federation, ask, expected)
-    replies = dict(sorted(answers.replies.items()))
-    outcome = federation.config.predicts
-    pooled = [
-        summed_counts(outcome, (r.counts[n] for r in replies.values())) for n in range(len(SHARES))
-    ]
-    losses = [log_loss(one) for one in pooled]
-    choice = Choice(
-        probe_round=models.probe_round,
-        share=chosen(losses),
-        candidates=shown_candidates(federation, replies, losses),
-        sites=tuple(replies),
-        missing=answers.missing,
-    )
+    choice = _choice(federation, models.probe_round, answers)
     ending = Ending(
         averaged=models.averaged,
         choice=choice,
         bytes_down=answers.bytes_down,
         bytes_up=answers.bytes_up,
         seconds=time.monotonic() - started,
-        evaluate_seconds=sum(reply.seconds for reply in replies.values()),
+        evaluate_seconds=sum(reply.seconds for reply in answers.replies.values()),
     )
     return ending, replace(end, nearer=replace(ends, share=choice.share))
+
+
+def _choice(federation: Federation, probe_round: int, answers: Answers[CandidatesReply]) -> Choice:
+    replies = dict(sorted(answers.replies.items()))
+    outcome = federation.config.predicts
+    pooled = [
+        summed_counts(outcome, (r.counts[n] for r in replies.values())) for n in range(len(SHARES))
+    ]
+    losses = [log_loss(one) for one in pooled]
+    return Choice(
+        probe_round=probe_round,
+        share=chosen(losses),
+        candidates=shown_candidates(federation, replies, losses),
+        sites=tuple(replies),
+        missing=answers.missing,
+    )
 
 
 HALF_WAY = 0.5

@@ -50,6 +50,6 @@ def point(federation: Federation, probe: Arrays, share: float = 1.0) -> Nearer:
 
 
 def _received(federation: Federation, nearer: Nearer) -> Arrays:
-    """What sites make of a point's start."""
+    """A point's start as the sites receive it."""
     specs = federation.reference.specs(nearer.probed, federation.config.update_dtype)
     return apply_increments(nearer.start, {}, specs)

@@ -89,8 +89,8 @@ def send_and_collect(
         check()
         now = time.monotonic()
         if now >= deadline:
-            for node in pending:
-                yield node, Missing(f"no reply within {question.timeout:g} s")
+            late = Missing(f"no reply within {question.timeout:g} s")
+            yield from ((node, late) for node in pending)
             return
         if now - looked >= PRESENCE_SECONDS:
             looked = now

@@ -67,15 +67,11 @@ def plan_simulated(
     return SimulatedStudy(StudyPlan(arms, folds, repeats, quick), named, settings)
 
 
-def run_simulated(
-    study: SimulatedStudy,
-    out: Path,
-    jobs: int,
-) -> None:
+def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
     """Run what is not done yet, `jobs` runs at a time, and write the study's files.
 
-    Raises ConfigError, SiteError or WeightsError before anything is
-    trained, and as `run_cells` afterwards.
+    Raises ConfigError, SiteError or WeightsError before anything is trained, and as `run_cells`
+    afterwards.
     """
     from server.report.leave import write_study
     from server.run.folder import open_run

@@ -1,4 +1,4 @@
-"""Numbers of a study's tables as text, with three decimals."""
+"""Numbers of a study's tables as text, with three decimals at most."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class CompareReply:
         values: dict[str, int | str | list[str]] = {
             "protocol": PROTOCOL_VERSION,
             "site": self.site,
-            **dict(zip(BINARY.keys, map(_digits, self.sums.by_class), strict=True)),
+            **dict(zip(BINARY.keys, map(digits, self.sums.by_class), strict=True)),
             "pooled": [str(patients) for patients in self.sums.pooled],
             "repeats": self.sums.repeats,
         }
@@ -175,7 +175,8 @@ def runs_by_repeat(runs: tuple[str, ...], repeats: int) -> tuple[tuple[str, ...]
     return tuple(runs[n * folds : (n + 1) * folds] for n in range(repeats)) if folds else ()
 
 
-def _digits(sums: ClassSums) -> list[str]:
+def digits(sums: ClassSums) -> list[str]:
+    """As they travel."""
     return [str(getattr(sums, field)) for field in _FIELDS]
 
 

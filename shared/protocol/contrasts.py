@@ -17,7 +17,7 @@ from shared.metrics.classes.paired import ContrastSums, require_possible_sums
 from shared.metrics.histogram import Histogram
 from shared.metrics.paired import ClassSums
 from shared.outcome.outcome import Outcome
-from shared.protocol.compare import read_repeats, runs_by_repeat
+from shared.protocol.compare import digits, read_repeats, runs_by_repeat
 from shared.protocol.evaluate import Scope, read_scope
 from shared.protocol.histogram import histograms_from_metrics, histograms_to_values
 from shared.protocol.records import (
@@ -112,7 +112,7 @@ class ContrastReply:
         values: dict[str, int | str | list[str]] = {
             "protocol": PROTOCOL_VERSION,
             "site": self.site,
-            "sums": [str(getattr(self.sums.patients, field)) for field in _FIELDS],
+            "sums": digits(self.sums.patients),
             "repeats": self.sums.repeats,
         }
         return RecordDict({_REPORT: ConfigRecord(dict(values))})

@@ -142,7 +142,7 @@ def _values(
         if own.size and not 0 <= own.min() <= own.max() < SCORE_BINS:
             raise ValueError(f"A bin lies outside 0 to {SCORE_BINS - 1}.")
         if own.size and not NEITHER <= sides.min() <= sides.max() <= 1:
-            raise ValueError("A side is none of 1, 0 and neither.")
+            raise ValueError("A side must be 1, 0 or neither.")
         table = added_by(contrasts)
         each = table[np.arange(len(contrasts)), np.maximum(sides, 0), own]
         total += np.where(sides == NEITHER, 0, each).sum(axis=1)

@@ -75,7 +75,7 @@ def config_of(update_dtype: str, **changes: Any) -> RunConfig:
 def test_what_sites_hold_comes_near_what_stands_still(
     reference: Reference, update_dtype: str
 ) -> None:
-    """Each message brings a share of what the one before lost; one that rounds anew would not."""
+    """Each message brings a share of what the one before lost; one rounded afresh would not."""
     downlink, delta, config = Downlink(), random_delta(reference, 1), config_of(update_dtype)
     site, off = Site(reference, update_dtype), []
     for _ in range(4):

@@ -1,0 +1,25 @@
+"""Numbers of a study's tables as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.study.wording import interval_text, p_text, spread_text
+from shared.metrics.repeats import Spread
+
+
+def test_a_mean_has_its_deviation_where_there_is_more_than_one_repeat() -> None:
+    assert spread_text(Spread(3, 0.80049, 0.0123)) == "0.800 (0.012)"
+    assert spread_text(Spread(1, 0.5, None)) == "0.50"  # rounded before, so with the digits it has
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    assert (interval_text(None), p_text(None)) == ("-", "-")
+    assert interval_text((-0.0124, 0.5134)) == "-0.012 to 0.513"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")]
+)
+def test_a_small_p_value_is_not_written_as_zero(value: float, text: str) -> None:
+    assert p_text(value) == text
