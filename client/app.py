@@ -22,6 +22,7 @@ from client.mods import MODS
 from client.received import LackingError
 from client.workspace import Workspace, open_workspace
 from shared.errors import FedThawError
+from shared.memory import spare_memory
 from shared.outcome.binary import BINARY
 from shared.protocol.candidates import CandidatesRequest
 from shared.protocol.compare import CompareRequest, CountRequest
@@ -132,6 +133,8 @@ def _answer(
     site = _site(message, context)
     try:
         config = parse_run_config(context.run_config)
+        if config.activations != "exact":
+            spare_memory()
         workspace = open_workspace(context.node_config, config, refresh=refresh)
         reply = Message(_content(work, workspace, config), reply_to=message)
         if refresh:

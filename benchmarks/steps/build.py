@@ -14,6 +14,7 @@ from benchmarks.torchvision_network import torchvision_network
 from client.model.device import choose_precision
 from client.train.optimizer import build_optimizer
 from client.train.step import Learner
+from shared.memory import keep_freed_memory, spare_memory
 from shared.model.freezing import set_trainable
 from shared.model.network import Network, build_network
 from shared.settings.config import RunConfig
@@ -61,6 +62,10 @@ def plain_step(task: Task) -> Step:
 def fedthaw_step(task: Task, width: str, settings: Sequence[str]) -> Step:
     """A site's own step where the network trains from `width` on, under these run settings."""
     config = run_config(task, settings)
+    if config.activations == "exact":
+        keep_freed_memory()
+    else:
+        spare_memory()
     plan = plan_of(width, config)
     model = build_network(task.backbone, config.dropout).to(task.device)
     set_trainable(model, plan.trainable, config.batch_norm)

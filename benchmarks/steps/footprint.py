@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.steps.build import Step
 from client.train.activations.quantised import Quantised
+from client.train.activations.slabs import SIZE as SLAB
 
 CPU_MEMORY = 0
 """The profiler's number of the device type."""
@@ -27,14 +28,22 @@ class _Kept:
     def __init__(self, held: Tensor | Quantised, account: Account) -> None:
         self.held, self._account = held, account
         tensors = (held,) if isinstance(held, Tensor) else (held.codes, held.low, held.step)
-        storages = [tensor.untyped_storage() for tensor in tensors]
-        self._places = [storage.data_ptr() for storage in storages]
-        for storage in storages:
-            account.enter(storage.data_ptr(), storage.nbytes())
+        spans = [_span(tensor) for tensor in tensors]
+        self._places = [place for place, _ in spans]
+        for place, size in spans:
+            account.enter(place, size)
 
     def __del__(self) -> None:
         for place in self._places:
             self._account.leave(place)
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """Where it lies and how many bytes are held for it; of a slab its own part alone."""
+    storage = tensor.untyped_storage()
+    if storage.nbytes() == SLAB:
+        return tensor.data_ptr(), tensor.nbytes
+    return storage.data_ptr(), storage.nbytes()
 
 
 class Account:

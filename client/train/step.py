@@ -21,6 +21,9 @@ from shared.outcome.outcome import Outcome
 from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan
 
+MOST_FROZEN = 2**19
+"""Values that enter frozen units at once, two images at 512 px, where `activations` save memory."""
+
 
 @dataclass(frozen=True, eq=False)
 class Learner:
@@ -66,16 +69,32 @@ class Learner:
         start = self.model.backbone.first_of(self.plan.trainable)
         if self.plan.cutmix_probability > 0 and torch.rand(()) < self.plan.cutmix_probability:
             inputs, targets = cutmix(inputs, targets, self.config.cutmix_alpha)
-        with self.precision.autocast():
-            with torch.no_grad():
-                features = self.model.between(inputs, self.entry, start)
-            with keeping(self.config.activations, self.model):
-                logits = self.model.rest(features, start)
+        with self.precision.autocast(), keeping(self.config.activations, self.model):
+            # Nothing here holds on to what the frozen units give: it can be the largest tensor.
+            logits = self.model.rest(self._frozen(inputs, start), start)
         loss = self.outcome.loss(logits, targets)
         if self.teacher is None:
             return loss
         share = self.config.teacher_share
         return (1 - share) * loss + share * self._distance_to_teacher(logits, inputs)
+
+    @torch.no_grad()
+    def _frozen(self, inputs: Tensor, start: Part) -> Tensor:
+        """What enters the first unit that trains; a few images at a time where memory counts."""
+        images = len(inputs)
+        if self.config.activations != "exact":
+            images = max(1, MOST_FROZEN // inputs[0].numel())
+        parts = torch.split(inputs, images)
+        first = self.model.between(parts[0], self.entry, start)
+        if len(parts) == 1:
+            return first
+        whole = first.new_empty((len(inputs), *first.shape[1:]))
+        whole[: len(parts[0])] = first
+        del first
+        for number, part in enumerate(parts[1:], start=1):
+            features = self.model.between(part, self.entry, start)
+            whole[number * images : number * images + len(part)] = features
+        return whole
 
     def _distance_to_teacher(self, logits: Tensor, images: Tensor) -> Tensor:
         """Cross-entropy of softened probabilities (Hinton et al., arXiv:1503.02531).

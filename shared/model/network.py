@@ -121,7 +121,10 @@ class Network(nn.Module):
         The head takes its input averaged over the positions as well, (N, C, 1, 1). ValueError for
         an unknown part.
         """
-        return self._classify(self.between(x, start, self.backbone.head))
+        x = self._arranged(x)
+        for unit in self.backbone.units[self.backbone.position(start) : -1]:
+            x = self._run(unit, x)  # not in a call that is handed x: this frame would keep it
+        return self._classify(x)
 
     def pool(self, x: Tensor) -> Tensor:
         """Of what enters the head what the head takes, (N, C, 1, 1).

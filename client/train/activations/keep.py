@@ -17,6 +17,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from client.train.activations.frugal import Frugal
 from client.train.activations.quantised import Quantised, quantise
+from client.train.activations.slabs import Slabs
 
 BITS = {"int8": 8, "int4": 4}
 """Of a kept value, by what `activations` may be."""
@@ -49,6 +50,7 @@ class Keeper:
     def __init__(self, model: nn.Module, bits: int) -> None:
         weights = [*model.parameters(), *model.buffers()]
         self._bits = bits
+        self._slabs = Slabs()
         self._storages = {weight.untyped_storage().data_ptr() for weight in weights}
         shapes = {tuple(weight.shape) for weight in weights}
         # Copies of weights in another dtype, or transposed: they are no activations.
@@ -72,9 +74,12 @@ class Keeper:
         return saved_tensors_hooks(pack, unpack)
 
     def pack(self, tensor: Tensor, bits: int) -> Tensor | Quantised:
-        """What is kept of a tensor; itself where it is small, a weight, or no real numbers."""
-        if not self._is_activation(tensor):
+        """What is kept of a tensor; itself where it is a weight, a copy where it is small."""
+        if self._is_weight(tensor):
             return tensor
+        real = tensor.is_floating_point() and tensor.dim() > 1 and tensor.numel() >= SMALLEST
+        if not real:
+            return self._slabs.copy(tensor) if tensor.numel() > 0 else tensor
         storage = tensor.untyped_storage()
         key = (
             storage._cdata, tensor._version, tensor.storage_offset(), tensor.shape,
@@ -84,21 +89,18 @@ class Keeper:
             # A reference, though weak, keeps the address of a storage that is gone from being used
             # for another one.
             weak = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-            self._packed[key] = weak, quantise(tensor, bits)
+            self._packed[key] = weak, quantise(tensor, bits, self._slabs)
         return self._packed[key][1]
 
     def forget(self) -> None:
         """Hold nothing any more; the backward pass lets go of each tensor as it goes on."""
         self._packed.clear()
 
-    def _is_activation(self, tensor: Tensor) -> bool:
-        return (
-            tensor.is_floating_point()
-            and tensor.numel() >= SMALLEST
-            and tensor.dim() > 1
-            and tuple(tensor.shape) not in self._shapes
-            and tensor.untyped_storage().data_ptr() not in self._storages
-        )
+    def _is_weight(self, tensor: Tensor) -> bool:
+        """Whether it is one, or a copy of one."""
+        if tensor.untyped_storage().data_ptr() in self._storages:
+            return True
+        return tensor.dim() > 1 and tuple(tensor.shape) in self._shapes
 
 
 def unpack(kept: Tensor | Quantised) -> Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from client.train.activations.slabs import Slabs, is_dense
+
 VALUES = 64
 """A range, two numbers, is for at least so many values where they are of one sample."""
 
@@ -29,22 +31,28 @@ class Quantised:
     def restore(self) -> Tensor:
         """The tensor, each value off by half a step at most."""
         size = math.prod(self.shape)
-        codes = self.codes if self.bits == 8 else torch.cat([self.codes & 15, self.codes >> 4])
-        codes = codes[:size].as_strided(self.shape, self.stride)
-        return codes.float().mul_(self.step).add_(self.low).to(self.dtype)
+        if self.bits == 8:
+            found = self.codes.float()
+        else:
+            half = len(self.codes)
+            found = self.step.new_empty(2 * half)
+            found[:half].copy_(self.codes & 15)
+            found[half:].copy_(self.codes >> 4)
+        values = found[:size].as_strided(self.shape, self.stride)
+        return values.mul_(self.step).add_(self.low).to(self.dtype)
 
     def nbytes(self) -> int:
         """Bytes that it holds."""
         return sum(tensor.nbytes for tensor in (self.codes, self.low, self.step))
 
 
-def quantise(tensor: Tensor, bits: int) -> Quantised:
+def quantise(tensor: Tensor, bits: int, slabs: Slabs) -> Quantised:
     """A floating-point tensor, feature maps (N, C, H, W) or tokens (..., C), in 8 or 4 bits.
 
     The least and the largest value of each range are kept exactly, so that what ReLU set to zero
     stays zero. Nothing is drawn at random.
     """
-    if not _dense(tensor):
+    if not is_dense(tensor):
         tensor = tensor.contiguous()
     over = _dimensions_of_a_range(tensor.shape)
     low, high = tensor.amin(over, keepdim=True).float(), tensor.amax(over, keepdim=True).float()
@@ -61,9 +69,9 @@ def quantise(tensor: Tensor, bits: int) -> Quantised:
     flat = codes.as_strided((tensor.numel(),), (1,))
     if bits == 4:
         half = (len(flat) + 1) // 2
-        packed = flat[:half].clone()
-        packed[: len(flat) - half] |= flat[half:] << 4
-        flat = packed
+        flat[: len(flat) - half] |= flat[half:].bitwise_left_shift_(4)
+        flat = flat[:half]
+    flat, low, step = slabs.copy(flat), slabs.copy(low), slabs.copy(step)
     return Quantised(flat, low, step, tensor.shape, tensor.stride(), tensor.dtype, bits)
 
 
@@ -75,9 +83,3 @@ def _dimensions_of_a_range(shape: torch.Size) -> tuple[int, ...]:
     if len(shape) == 4:
         return (2, 3) if shape[2] * shape[3] >= VALUES else (0, 2, 3)
     return (-1,) if shape[-1] >= VALUES else tuple(range(len(shape)))
-
-
-def _dense(tensor: Tensor) -> bool:
-    """Whether its values lie in memory without gaps or overlaps."""
-    order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
-    return tensor.permute(order).is_contiguous()

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from client.data.dataset import Sample, batch_positions, draw_epoch
+from client.train import step
 from client.train.trainer import Trained, train_round
 from shared.errors import FedThawError
+from shared.model.backbone import Part
 from shared.model.network import Network
 from shared.seeds import derive_seed
 from shared.settings.config import RunConfig
@@ -188,3 +190,29 @@ def test_a_loss_that_is_not_finite_is_a_sentence(
     with pytest.raises(FedThawError, match=r"The loss became .* in round 2; lower") as caught:
         run(model, make_samples(6), plain_config())
     assert caught.value.shareable == "its loss is no longer finite; lower the run's learning rates"
+
+
+def test_frozen_units_see_a_few_images_at_a_time_where_memory_counts(
+    make_samples: MakeSamples,
+    make_model: MakeModel,
+    micro_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The weights are those of all at once, but for how a convolution of fewer images rounds."""
+    samples, model = make_samples(7), make_model()
+    config = micro_config(activations="recompute", precision="float32")
+    whole, _ = run(model, samples, config)
+    monkeypatch.setattr(step, "MOST_FROZEN", 3 * samples[0].load().numel())
+    seen: list[int] = []
+    between = Network.between
+
+    def noted(network: Network, x: Tensor, start: Part, stop: Part) -> Tensor:
+        seen.append(len(x))
+        return between(network, x, start, stop)
+
+    monkeypatch.setattr(Network, "between", noted)
+    few, _ = run(model, samples, config)
+    for name, weight in whole.items():
+        torch.testing.assert_close(few[name], weight, rtol=1e-3, atol=2e-5)
+    assert max(seen) == 3
+    assert sum(seen) == 7 * config.local_epochs

@@ -36,14 +36,14 @@ class Counter:
         return saved_tensors_hooks(note, unpack)
 
     def bytes_but(self, weights: nn.Module) -> int:
-        """Of distinct storages, those of the weights excepted."""
+        """Of what lies at distinct places, the weights excepted."""
         own = {t.untyped_storage().data_ptr() for t in [*weights.parameters(), *weights.buffers()]}
-        storages = {
-            part.untyped_storage().data_ptr(): part.untyped_storage().nbytes()
+        places = {
+            part.data_ptr(): part.nbytes
             for one in self.held
             for part in ((one,) if isinstance(one, Tensor) else (one.codes, one.low, one.step))
         }
-        return sum(size for place, size in storages.items() if place not in own)
+        return sum(size for place, size in places.items() if place not in own)
 
 
 @pytest.fixture
