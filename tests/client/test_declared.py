@@ -136,7 +136,7 @@ def test_the_check_says_what_becomes_of_classes_with_few_patients(
         "none_images": 9, "mild_images": 0, "severe_images": 1,
     }  # fmt: skip
     assert found["warnings"] == [
-        "1 row(s) with an outcome in the list of no class: ? (1).",
+        "1 row(s) with a value in no class's list: ? (1).",
         "1 class(es) without a patient here, which other sites may have: mild.",
         "1 class(es) with one patient, who is trained on and not validated: severe.",
     ]
