@@ -124,7 +124,7 @@ def _of_words(column: Column, known: Sequence[str]) -> tuple[dict[str, bool], st
         positive = one_sided == {False}
         meaning |= dict.fromkeys(unsure, positive)
         check = (
-            f"{_quoted(unsure)} counts as {'positive' if positive else 'negative'}, as it is not "
+            f"{quoted(unsure)} counts as {'positive' if positive else 'negative'}, as it is not "
             f"among the others; correct this with --{'negative' if positive else 'positive'}"
         )
     return meaning, check
@@ -135,7 +135,7 @@ def _as_given(column: Column, positive: Sequence[str], negative: Sequence[str]) 
              "negative": _in_column(column, negative, "--negative")}  # fmt: skip
     both = set(given["positive"]) & set(given["negative"])
     if both:
-        raise SiteError(f"{_quoted(both)} stands in both --positive and --negative.")
+        raise SiteError(f"{quoted(both)} stands in both --positive and --negative.")
     missing = next((name for name, values in given.items() if not values), None)
     check = ""
     if missing is not None:
@@ -144,7 +144,7 @@ def _as_given(column: Column, positive: Sequence[str], negative: Sequence[str]) 
         if not rest:
             raise SiteError(f"No value of '{column.name}' is left to be {missing}.")
         given[missing] = rest
-        check = f"all other values count as {missing}: {_quoted(rest)}"
+        check = f"all other values count as {missing}: {quoted(rest)}"
     return _classes(column, given["positive"], given["negative"], "as the options say", check)
 
 
@@ -158,7 +158,7 @@ def _in_column(column: Column, wanted: Sequence[str], option: str) -> list[str]:
             if part not in spelled:
                 raise SiteError(
                     f"{option} is '{text}', but '{column.name}' has no such value; it has "
-                    f"{_quoted(list(column.values)[:20])}."
+                    f"{quoted(list(column.values)[:20])}."
                 )
             found.append(spelled[part])
     return list(dict.fromkeys(found))
@@ -184,5 +184,6 @@ def _counts(column: Column) -> str:
     return ", ".join(f"'{value}' ({number})" for value, number in column.values.most_common(20))
 
 
-def _quoted(values: Iterable[str]) -> str:
+def quoted(values: Iterable[str]) -> str:
+    """Values in a sentence."""
     return ", ".join(f"'{value}'" for value in values)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from client.declared import normalised_value
-from client.proposal.classes import Classes
+from client.proposal.classes import Classes, quoted
 from client.proposal.columns import Column
 from client.proposal.words import plain
 from shared.errors import ConfigError, SiteError
@@ -45,7 +43,7 @@ def given_classes(column: Column, text: str, *, ordinal: bool | None) -> Classes
     if not used.keys() & column.values.keys():
         raise SiteError(
             f"--classes: no value of '{column.name}' is one of these names; it has "
-            f"{_quoted(list(column.values)[:20])}. Say which mean a class, as in "
+            f"{quoted(list(column.values)[:20])}. Say which mean a class, as in "
             f"'{names[0]}=VALUE,VALUE | ...'."
         )
     several = {name: own or (name,) for name, own in zip(names, values, strict=True)}
@@ -55,7 +53,7 @@ def given_classes(column: Column, text: str, *, ordinal: bool | None) -> Classes
         negative=(),
         neither=tuple(value for value in column.values if value not in used),
         why="as --classes says",
-        check=f"{_quoted(absent)} does not occur in the table; correct a slip" if absent else "",
+        check=f"{quoted(absent)} does not occur in the table; correct a slip" if absent else "",
         several=several,
         ordinal=is_ordinal,
     )
@@ -74,7 +72,3 @@ def _same(value: str, name: str) -> bool:
     if normalised_value(value) == normalised_value(name):
         return True
     return bool(plain(name)) and plain(value) == plain(name)
-
-
-def _quoted(values: Sequence[str]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
