@@ -8,6 +8,7 @@ from pathlib import Path
 
 from client.settings import SiteSettings, load_site, read_outcome
 from shared.errors import SiteError
+from shared.outcome.agreement import disagreement
 from shared.outcome.binary import BINARY, POSITIVE
 from shared.outcome.encoding import LabelsEncoding
 from shared.settings.config import LONGEST_FINDING, RunConfig
@@ -41,11 +42,11 @@ def require_outcome(settings: SiteSettings, config: RunConfig) -> None:
     own = settings.encoding.outcome
     if own != config.predicts:
         declared = f"declares the outcome '{own}', and the run predicts '{config.outcome}'"
-        remedy = "both must have the same classes or labels in the same order"
+        why = disagreement(str(own), config.outcome)
         raise SiteError(
-            f"site.toml of {settings.name} {declared}: {remedy}. Correct [data] there, or "
-            "`outcome` of the run.",
-            shareable=f"its site.toml {declared}; {remedy}",
+            f"site.toml of {settings.name} {declared}: {why}. Correct [data] there, or `outcome` "
+            "of the run.",
+            shareable=f"its site.toml {declared}: {why}",
         )
 
 

@@ -76,6 +76,14 @@ _EXPECTED = {
 }
 
 
+_EXPECTED_INSIDE = {
+    "classes": f"the values that mean this class, {_EXPECTED['values']}",
+    "labels": (
+        'its column and values, such as { column = "effusion", positive = [1], negative = [0] }'
+    ),
+}
+
+
 def required(file: Path, section: str, key: str) -> SiteError:
     """The error where a key is missing."""
     expected = _EXPECTED[_KEYS[section][key]]
@@ -130,6 +138,8 @@ def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
                 hint = _hint(key, _KEYS[section])
                 raise SiteError(f"{file}: unknown key '{key}' in [{section}]{hint}")
             kind = _KEYS[section][key]
+            if kind in ("classes", "labels") and isinstance(value, dict):
+                _check_inside(file, key, value)
             if not _fits(kind, key, value):
                 raise SiteError(
                     f"{file}: {key} in [{section}] is {value!r}; it must be {_expected(kind, key)}."
@@ -137,6 +147,22 @@ def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:
     for section, key in _REQUIRED:
         if key not in tables.get(section, {}):
             raise required(file, section, key)
+
+
+def _check_inside(file: Path, section: str, table: Mapping[str, object]) -> None:
+    """SiteError for the first class or label that is not declared as it must be."""
+    for name, value in table.items():
+        if _fits(section, section, {name: value}):
+            continue
+        if name in _KEYS["data"] and not isinstance(value, dict):
+            raise SiteError(
+                f"{file}: {name} stands below [data.{section}], where every line is one of the "
+                f"{section}; move it up to [data], above the line [data.{section}]."
+            )
+        raise SiteError(
+            f"{file}: {name} in [data.{section}] is {value!r}; it must be "
+            f"{_EXPECTED_INSIDE[section]}."
+        )
 
 
 def _expected(kind: str, key: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +18,10 @@ from client.node.enrolment import open_site_home
 from client.node.home import SiteHome, site_home
 from client.node.pending import Pending, find_pending, forget_pending, read_pending
 from client.policy.rules import Policy
-from client.settings import read_policy
+from client.settings import read_outcome, read_policy
 from shared.audit.log import append, user
 from shared.errors import SiteError
+from shared.outcome.agreement import disagreement
 from shared.settings.config import RunConfig
 from shared.settings.file import given_settings
 from shared.settings.overrides import OWN_OPTIONS
@@ -74,7 +77,7 @@ def approve(
             raise SiteError(
                 f"Plan {number} has its settings; leave --set, --config and --any-... out."
             )
-        _approve(home, policy, found.bundle, found.config, note)
+        _approve(folder, home, policy, found.bundle, found.config, note)
         forget_pending(home, found.plan)
     else:
         bundle = _own_bundle() if number is None else checked_digest(number)
@@ -83,7 +86,7 @@ def approve(
         if (settings or config) and any_settings:
             raise SiteError("Give either --set and --config or --any-settings-within-policy.")
         chosen = None if any_settings else _config(config, settings)
-        _approve(home, policy, bundle, chosen, note)
+        _approve(folder, home, policy, bundle, chosen, note)
 
 
 def revoke(
@@ -112,7 +115,7 @@ def revoke(
 
 
 def _approve(
-    home: SiteHome, policy: Policy, bundle: str, config: RunConfig | None, note: str
+    folder: Path, home: SiteHome, policy: Policy, bundle: str, config: RunConfig | None, note: str
 ) -> None:
     approved = None if config is None else approved_settings(config)
     new = keep(home, bundle, approved, note)
@@ -122,7 +125,7 @@ def _approve(
         typer.echo(f"{what}: code {bundle}, with any settings within [policy] of site.toml.")
     else:
         typer.echo(f"{what}: plan {plan_number(bundle, approved)[:SHOWN_DIGITS]}, code {bundle}.")
-        _print_plan(config, policy)
+        _print_plan(folder, config, policy)
     _print_whose(bundle)
 
 
@@ -154,16 +157,27 @@ def _show(folder: Path, home: SiteHome, policy: Policy) -> None:
 def _print_pending(folder: Path, policy: Policy, one: Pending) -> None:
     short = one.plan[:SHOWN_DIGITS]
     typer.echo(f"Plan {short} waits since {one.when}, code {one.bundle}:")
-    _print_plan(one.config, policy)
+    _print_plan(folder, one.config, policy)
     _print_whose(one.bundle)
     typer.echo(f"To approve it: fedthaw site approve {shlex.quote(str(folder))} {short}\n")
 
 
-def _print_plan(config: RunConfig, policy: Policy) -> None:
+def _print_plan(folder: Path, config: RunConfig, policy: Policy) -> None:
     from client.policy.words import plan_in_words
 
-    for sentence in plan_in_words(config, policy):
+    for sentence in (*plan_in_words(config, policy), *_other_outcome(folder, config)):
         typer.echo(f"  - {sentence}")
+
+
+def _other_outcome(folder: Path, config: RunConfig) -> Iterator[str]:
+    """What the owner should know before a run is approved that cannot train here."""
+    with suppress(SiteError):  # said when the site is opened
+        own = read_outcome(folder)
+        if own != config.predicts:
+            yield (
+                f"IT CANNOT TRAIN HERE AS IT IS: your site.toml declares the outcome '{own}', and "
+                f"the run predicts '{config.outcome}': {disagreement(str(own), config.outcome)}."
+            )
 
 
 def _print_whose(bundle: str) -> None:

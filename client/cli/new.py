@@ -61,6 +61,18 @@ CovariateOption = Annotated[
         help="Column with an ordinal clinical grade, to compare with the scores.",
     ),
 ]
+ClassesOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help="Several classes in their order, as the run's outcome has them: "
+        "'none | mild | severe'; a class may say its values: 'none=no,0 | mild=1 | severe=2,3'.",
+    ),
+]
+OrdinalOption = Annotated[
+    bool | None,
+    typer.Option("--ordinal/--no-ordinal", help="The classes go from low to high, or do not."),
+]
 FoldersOption = Annotated[
     Path | None,
     typer.Option(
@@ -94,6 +106,8 @@ def new(
     outcome: OutcomeOption = None,
     positive: PositiveOption = None,
     negative: NegativeOption = None,
+    classes: ClassesOption = "",
+    ordinal: OrdinalOption = None,
     covariate: CovariateOption = None,
     from_folders: FoldersOption = None,
     patient_pattern: PatternOption = None,
@@ -111,6 +125,7 @@ def new(
     columns = (images, image, patient, outcome)
     folders = _folders(from_folders, patient_pattern, table, columns)
     own = {"name": name, "by_patient": no_image, "covariate": covariate,
+           "classes": classes, "ordinal": ordinal,
            "positive": tuple(positive or ()), "negative": tuple(negative or ())}  # fmt: skip
     _propose(folder, table, folders, columns, own, print_only=print_only)
 

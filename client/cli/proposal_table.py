@@ -38,7 +38,8 @@ def _guesses(proposal: Proposal) -> list[tuple[str, str]]:
         ("outcome", settings.outcome),
     ]
     if classes.several:
-        rows.append(("classes", _few(tuple(classes.several))))
+        order = ", from low to high" if classes.ordinal else ""
+        rows.append(("classes", f"{_few(tuple(classes.several))}{order}"))
     else:
         rows += [("positive", _few(classes.positive)), ("negative", _few(classes.negative))]
     return rows + ([("covariate", settings.covariate)] if settings.covariate else [])

@@ -104,7 +104,12 @@ def _row_findings(report: AdmissionCounts) -> dict[str, int]:
 def _in_no_list(outcome: Outcome) -> str:
     if outcome == BINARY:
         return "with an outcome in neither list"
-    return "with an outcome in the list of no class"
+    return "with a value in no class's list"
+
+
+def in_no_list(outcome: Outcome) -> str:
+    """Where a value stands that means nothing."""
+    return "in neither list" if outcome == BINARY or not outcome.exclusive else "in no class's list"
 
 
 def _label_findings(report: AdmissionCounts) -> dict[str, int]:
@@ -139,6 +144,11 @@ def _patient_id_findings(report: AdmissionCounts) -> dict[str, int]:
 
 def _covariate_findings(report: AdmissionCounts) -> dict[str, int]:
     measured = 0 if report.covariate_is_grade else report.covariate_values
+    if report.outcome != BINARY:
+        return {
+            "of the covariate, which is not used: a grade is compared with the scores of a finding "
+            "alone; take covariate out of [data]": report.covariate_values
+        }
     return {
         f"of the covariate, too many for a grade (at most {MOST_LEVELS}, and half as many as "
         "patients): it is taken for a measurement, which could identify patients, so nothing of "

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from client.data.counts import AdmissionCounts
 from client.data.findings import (
     LIST,
+    in_no_list,
     listed,
     outcomes_in_neither,
 )
@@ -112,4 +113,4 @@ def _rows_why(report: AdmissionCounts) -> str:
 def _excluded(report: AdmissionCounts) -> str:
     if not report.excluded_outcomes:
         return ""
-    return f" (outcomes in neither list: {outcomes_in_neither(report)})"
+    return f" (outcomes {in_no_list(report.outcome)}: {outcomes_in_neither(report)})"

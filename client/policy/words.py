@@ -198,11 +198,11 @@ def _leaves_at_the_end(config: RunConfig) -> str:
         if stays_near_probe(config)
         else ""
     )
+    # A grade stands beside a finding alone.
+    grade = ", and by clinical grade where site.toml names one" * (config.predicts == BINARY)
     return (
         f"Leaves it after the last round: {candidates}the {sets}, counted so under the final "
-        "model, and by "
-        "clinical grade where site.toml names one; for comparisons with other runs, sums over "
-        f"them.{local}"
+        f"model{grade}; for comparisons with other runs, sums over them.{local}"
     )
 
 

@@ -7,17 +7,30 @@ from dataclasses import dataclass, field
 
 from client.declared import normalised_value
 from client.proposal.columns import Column
-from client.proposal.several import LEVEL, several_classes
+from client.proposal.several import LEVEL, are_graded, several_classes
 from client.proposal.words import grade_of, is_unknown, meaning_of, plain
 from shared.errors import SiteError
 from shared.outcome.binary import BINARY
 from shared.outcome.classes import ClassesOutcome
 from shared.outcome.encoding import Encoding
+from shared.outcome.ordinal import OrdinalOutcome
 
 _MODERATE = 2
+ALL_SITES = (
+    "all sites must have the same classes in the same order, also those that a site has no patient "
+    "of (--classes 'A | B | C' names them); for a finding instead, rerun with --positive VALUE, "
+    "which may be repeated"
+)
 _SEVERAL = (
-    "all sites must have the same classes in the same order; uncomment `ordinal = true` if they go "
-    "from low to high; for a finding instead, rerun with --positive VALUE, which may be repeated"
+    f"if the classes go from low to high, uncomment `ordinal = true` (--ordinal); {ALL_SITES}"
+)
+_GRADED = (
+    "the classes are taken to go from low to high; take `ordinal = true` out if they do not "
+    f"(--no-ordinal); {ALL_SITES}"
+)
+_MORE_GRADES = (
+    "if other sites have more grades, all must name all of them, as in --classes "
+    "'none | mild | moderate | severe'"
 )
 
 
@@ -26,7 +39,8 @@ class Classes:
     """Values of each class, spelled as in the table, those in neither, and the reason.
 
     `check` says what of it is a guess that its owner should look at; empty where it is plain.
-    `several` has the classes by name where there are three or more, and none is positive.
+    `several` has the classes by name where there are three or more, and none is positive;
+    `ordinal` says that they go from low to high.
     """
 
     positive: tuple[str, ...]
@@ -35,6 +49,7 @@ class Classes:
     why: str
     check: str = ""
     several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ordinal: bool = False
 
     @property
     def by_word(self) -> Mapping[str, tuple[str, ...]]:
@@ -44,7 +59,8 @@ class Classes:
     @property
     def encoding(self) -> Encoding:
         """The outcome, with the values as site.toml has them."""
-        outcome = ClassesOutcome(tuple(self.several)) if self.several else BINARY
+        kind = OrdinalOutcome if self.ordinal else ClassesOutcome
+        outcome = kind(tuple(self.several)) if self.several else BINARY
         values = (self.by_word[one.word] for one in outcome.classes)
         return Encoding(outcome, tuple(tuple(map(normalised_value, own)) for own in values))
 
@@ -68,6 +84,8 @@ def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[st
     if several := several_classes(known):
         used = {value for own in several.values() for value in own}
         neither = tuple(value for value in column.values if value not in used)
+        if are_graded(known, column.name):
+            return Classes((), (), neither, "each grade by itself", _GRADED, several, ordinal=True)
         return Classes((), (), neither, "each value by itself", _SEVERAL, several)
     numbers = {value: int(n[1]) for value in known if (n := LEVEL.fullmatch(plain(value)))}
     if len(numbers) == len(known):
@@ -99,13 +117,14 @@ def _of_words(column: Column, known: Sequence[str]) -> tuple[dict[str, bool], st
         meaning |= {v: grade >= (_MODERATE if divided else 1) for v, grade in grades.items()}
         if divided:
             check = "the cut between mild and moderate is a guess; correct it with --positive"
+        check = "; ".join(filter(None, [check, _MORE_GRADES]))
     unsure = [value for value in known if value not in meaning]
     one_sided = set(meaning.values())
     if unsure and (one_sided == {False} or (one_sided == {True} and len(unsure) == 1)):
         positive = one_sided == {False}
         meaning |= dict.fromkeys(unsure, positive)
         check = (
-            f"{_quoted(unsure)} counts as {'positive' if positive else 'negative'}, as it is not "
+            f"{quoted(unsure)} counts as {'positive' if positive else 'negative'}, as it is not "
             f"among the others; correct this with --{'negative' if positive else 'positive'}"
         )
     return meaning, check
@@ -116,7 +135,7 @@ def _as_given(column: Column, positive: Sequence[str], negative: Sequence[str]) 
              "negative": _in_column(column, negative, "--negative")}  # fmt: skip
     both = set(given["positive"]) & set(given["negative"])
     if both:
-        raise SiteError(f"{_quoted(both)} stands in both --positive and --negative.")
+        raise SiteError(f"{quoted(both)} stands in both --positive and --negative.")
     missing = next((name for name, values in given.items() if not values), None)
     check = ""
     if missing is not None:
@@ -125,7 +144,7 @@ def _as_given(column: Column, positive: Sequence[str], negative: Sequence[str]) 
         if not rest:
             raise SiteError(f"No value of '{column.name}' is left to be {missing}.")
         given[missing] = rest
-        check = f"all other values count as {missing}: {_quoted(rest)}"
+        check = f"all other values count as {missing}: {quoted(rest)}"
     return _classes(column, given["positive"], given["negative"], "as the options say", check)
 
 
@@ -139,7 +158,7 @@ def _in_column(column: Column, wanted: Sequence[str], option: str) -> list[str]:
             if part not in spelled:
                 raise SiteError(
                     f"{option} is '{text}', but '{column.name}' has no such value; it has "
-                    f"{_quoted(list(column.values)[:20])}."
+                    f"{quoted(list(column.values)[:20])}."
                 )
             found.append(spelled[part])
     return list(dict.fromkeys(found))
@@ -165,5 +184,6 @@ def _counts(column: Column) -> str:
     return ", ".join(f"'{value}' ({number})" for value, number in column.values.most_common(20))
 
 
-def _quoted(values: Iterable[str]) -> str:
+def quoted(values: Iterable[str]) -> str:
+    """Values in a sentence."""
     return ", ".join(f"'{value}'" for value in values)

@@ -6,13 +6,14 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from client.data.patient_ids import read_patient_ids
-from client.proposal.classes import Classes, guess_classes
+from client.proposal.classes import ALL_SITES, Classes, guess_classes
 from client.proposal.columns import Column, column_named, read_columns
 from client.proposal.found import Found, find
+from client.proposal.given import given_classes
 from client.proposal.images import FoundImages, find_image_folder
 from client.proposal.roles import Guess, guess_image, guess_outcome, guess_patient
 from client.proposal.words import EXAMINATION_NAME, plain
@@ -41,6 +42,8 @@ class Choices:
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     covariate: str | None = None
+    classes: str = ""
+    ordinal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,24 @@ def _guess(site: Path, table: Path, columns: Sequence[Column], choices: Choices)
         by_patient = guess_patient(rest, image.column, table, images, identifiers)
     else:
         by_patient = Guess(patient, "as --patient says")
-    classes = guess_classes(by_outcome.column, choices.positive, choices.negative)
+    classes = _classes(by_outcome.column, choices)
     return _Guesses(images, identifiers, image, by_patient, by_outcome, classes, fixed["covariate"])
+
+
+def _classes(column: Column, choices: Choices) -> Classes:
+    if choices.classes:
+        if choices.positive or choices.negative:
+            raise SiteError("Give either --classes, or --positive and --negative.")
+        return given_classes(column, choices.classes, ordinal=choices.ordinal)
+    found = guess_classes(column, choices.positive, choices.negative)
+    if choices.ordinal is None:
+        return found
+    if not found.several:
+        raise SiteError(
+            "--ordinal is of several classes, and here are positive and negative; name the classes "
+            "with --classes 'A | B | C'."
+        )
+    return replace(found, ordinal=choices.ordinal, check=ALL_SITES)
 
 
 def _guess_image(

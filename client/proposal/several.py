@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from client.proposal.words import grade_of, is_condition, meaning_of, plain
+from client.proposal.words import GRADE_NAME, grade_of, is_condition, meaning_of, plain
 from shared.errors import ConfigError
 from shared.outcome.registry import LONGEST_NAME, outcome_of
 
@@ -33,6 +33,24 @@ def several_classes(values: Sequence[str]) -> dict[str, tuple[str, ...]]:
     except ConfigError:
         return {}
     return named if len(named) == len(groups) else {}
+
+
+def are_graded(values: Sequence[str], column: str) -> bool:
+    """Whether the classes of these values plainly go from low to high.
+
+    They do by words such as mild and severe, and by numbers where a word beside them, or the name
+    of the column, says that they are grades: numbers alone may be codes.
+    """
+    graded = bool(GRADE_NAME.search(plain(column)))
+    for value in values:
+        words = plain(value)
+        numbered = LEVEL.fullmatch(words) is not None
+        named = numbered and bool(GRADE_NAME.search(words))
+        if numbered and not (named or graded):
+            return False
+        if not numbered and grade_of(value) is None and meaning_of(value, "") is not False:
+            return False
+    return True
 
 
 def _meaning(value: str) -> str:

@@ -83,7 +83,8 @@ def site_toml(proposal: Proposal) -> str:
 def _values(classes: Classes) -> str:
     """A finding's values; of several classes the line that says that they have an order."""
     if classes.several:
-        return "# ordinal = true  # the classes below are in order, from the lowest to the highest"
+        line = "ordinal = true  # the classes below go from the lowest to the highest"
+        return line if classes.ordinal else f"# {line}"
     return f"positive = {_list(classes.positive)}\nnegative = {_list(classes.negative)}"
 
 

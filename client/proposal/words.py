@@ -48,6 +48,7 @@ OUTCOME_NAME = re.compile(
     r"label|class|klasse|target|outcome|diagnos|finding|befund|result|ground ?truth|disease|"
     r"ergebnis|etiolog|aetiolog|patholog|condition|status|grade|severity|schweregrad"
 )
+GRADE_NAME = re.compile(r"grade|grading|\bgrad\b|stage|stadium|severity|schweregrad|level|score")
 NOT_OUTCOME_NAME = re.compile(
     r"\b(sex|gender|geschlecht|age|alter|view|position|projection|date|datum|time|year|site|"
     r"hospital|klinik|device|scanner|manufacturer|vendor|modality|split|fold|set|subset|partition|"

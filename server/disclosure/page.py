@@ -12,6 +12,7 @@ from server.disclosure.run_files import shown_signals, shown_site
 from server.disclosure.suppression import Suppression, below_limit, suppress
 from server.results.ending import CandidateResult, Ending
 from server.run.ledger import RoundRecord
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.summary import BinaryMetrics
 
 
@@ -78,23 +79,38 @@ def round_on_page(record: RoundRecord, min_cell: int) -> RoundRecord:
     )
 
 
-def ending_on_page(ending: Ending, pooled: BinaryMetrics | None, min_cell: int) -> Ending:
+def ending_on_page(
+    ending: Ending, pooled: BinaryMetrics | ClassMetrics | LabelMetrics | None, min_cell: int
+) -> Ending:
     """How the final model came about as a page may show it; a `min_cell` of 0 hides nothing.
 
     `pooled` are the validation patients of all sites, None where they are not shown: then the
-    candidates are without numbers.
+    candidates are without numbers. So they are where a class or label is left out, whose patients
+    an exact file counts; of several classes the log-loss never stands in a file for others.
     """
     if min_cell == 0 or ending.choice is None:
         return ending
-    patients = 0
-    if pooled is not None:
-        patients = (pooled.positives or 0) + (pooled.negatives or 0)
+    patients = 0 if pooled is None else _patients(pooled)
 
     def on_page(one: CandidateResult) -> CandidateResult:
         if not patients:
             return CandidateResult(one.share, None, None, None)
-        loss = rounded_loss(one.log_loss, patients)
+        loss = None
+        if isinstance(pooled, BinaryMetrics):
+            loss = rounded_loss(one.log_loss, patients)
         return CandidateResult(one.share, loss, None, rounded_value(one.auroc, patients))
 
     shown = tuple(map(on_page, ending.choice.candidates))
     return replace(ending, choice=replace(ending.choice, candidates=shown))
+
+
+def _patients(pooled: BinaryMetrics | ClassMetrics | LabelMetrics) -> int:
+    """Those evaluated; 0 where a class or label is left out of the metrics."""
+    if isinstance(pooled, BinaryMetrics):
+        return (pooled.positives or 0) + (pooled.negatives or 0)
+    if isinstance(pooled, ClassMetrics):
+        supports = [one.support for one in pooled.classes.values()]
+        return 0 if None in supports else sum(filter(None, supports))
+    sizes = [(one.positives, one.negatives) for one in pooled.labels.values()]
+    known = [one + other for one, other in sizes if one is not None and other is not None]
+    return max(known) if known and len(known) == len(sizes) else 0

@@ -14,6 +14,7 @@ from server.federation.plausible import require_plausible_site
 from server.federation.replies import as_sentence, error_reason
 from server.federation.transport import pull
 from shared.errors import ProtocolError
+from shared.outcome.agreement import disagreement
 from shared.outcome.binary import BINARY
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest, SiteDescription
 from shared.protocol.replies import reader_owns_the_site
@@ -213,9 +214,9 @@ def _disagreement(
         return _Refusal(f"The site that is registered as '{registered}' {why}", f"it {why}")
     if site.outcome != outcome:
         why = (
-            f"declares the outcome '{site.outcome}', and the run predicts '{outcome}'; both must "
-            "have the same classes or labels in the same order: correct [data] of its site.toml, "
-            "or `outcome` of the run."
+            f"declares the outcome '{site.outcome}', and the run predicts '{outcome}': "
+            f"{disagreement(site.outcome, outcome)}; correct [data] of its site.toml, or `outcome` "
+            "of the run."
         )
         return _Refusal(f"Site {site.name} {why}", f"it {why}")
     if site.base != base:

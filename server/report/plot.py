@@ -49,8 +49,14 @@ def forest(rows: Sequence[Row], axis: str, middle: float, name: str, description
         return to_svg(canvas, name, axis, description)
 
 
-def _cut(label: str) -> str:
-    return label if len(label) <= LETTERS else f"{label[: LETTERS - 1]}\u2026"
+def _cut(label: str, most: int = LETTERS) -> str:
+    return label if len(label) <= most else f"{label[: most - 1]}\u2026"
+
+
+_COLUMNS = {3: 16, 2: 26}
+"""Columns of a legend -> the letters that its labels may then have."""
+_LONGEST, _LINE = 52, 0.18
+"""Letters of a legend's label in one column; inches of a line."""
 
 
 INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
@@ -91,9 +97,19 @@ def drawing(height: float) -> Iterator[Figure]:
 
 
 def legend(axes: Axes, columns: int = 2) -> None:
-    """A legend above the axes, where it covers no data."""
+    """A legend above the axes, where it covers no data, in as many columns as its labels allow."""
+    handles, labels = axes.get_legend_handles_labels()
+    longest = max(map(len, labels), default=0)
+    fitting = next((n for n, most in _COLUMNS.items() if longest <= most), 1)
+    used = min(columns, fitting)
+    # A legend of many lines takes its height from the page, not from the plot.
+    lines = -(-len(labels) // used) - -(-len(labels) // columns)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(figure.get_figheight() + _LINE * lines)
     axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.5,
+        handles, [_cut(label, _LONGEST) for label in labels],
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=used, borderaxespad=0.5,
         columnspacing=1.1, handlelength=1.9, handletextpad=0.5,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from server.disclosure.page import ending_on_page, round_on_page
 from server.report.class_cohorts import class_cohorts
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
-from server.report.data import CohortResults, Origin, Report, Round, Totals
+from server.report.data import ClassCohort, CohortResults, Origin, Report, Round, Totals
 from server.results.ending import Ending, read_ending
 from server.results.shown import Audience, audience_of
 from server.run.evaluation_file import FILE as EVALUATION
@@ -117,14 +117,14 @@ def _report(
         min_cell=min_cell,
         name=folder.path.absolute().name,
         finding=finding,
-        ending=_ending(summary, cohorts, min_cell, folder.config),
+        ending=_ending(summary, (*cohorts, *classes), min_cell, folder.config),
         classes=classes,
     )
 
 
 def _ending(
     summary: Mapping[str, Any] | None,
-    cohorts: Sequence[CohortResults],
+    cohorts: Sequence[CohortResults | ClassCohort],
     min_cell: int,
     config: RunConfig,
 ) -> Ending | None:

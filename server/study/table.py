@@ -43,6 +43,10 @@ class Listed:
     wide: Sequence[str] = ()
 
 
+_WIDE = ("accuracy", "F1")
+"""Of the table of arms of several classes or labels."""
+
+
 def tables_of(result: AnyStudy) -> tuple[Listed, ...]:
     """The arms, with mean and standard deviation over the repeats; the differences from the first.
 
@@ -56,7 +60,7 @@ def tables_of(result: AnyStudy) -> tuple[Listed, ...]:
         rows = [_arm_row(one) for one in result.arms]
         return Listed("arms.csv", ARMS, rows, ("at chosen threshold", "F1")), differences
     return (
-        Listed("arms.csv", classes.arm_heads(result), classes.arm_rows(result), ("F1",)),
+        Listed("arms.csv", classes.arm_heads(result), classes.arm_rows(result), _WIDE),
         differences,
         Listed("classes.csv", classes.contrast_heads(result), classes.contrast_rows(result)),
     )
@@ -87,7 +91,8 @@ def _narrow(listed: Listed) -> Table:
     kept = [column for column, head in enumerate(heads) if head not in listed.wide]
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for column in kept:
-        table.add_column(heads[column], justify="right" if column else "left")
+        # Folded where there is no room: a name that is cut may be another arm's.
+        table.add_column(heads[column], justify="right" if column else "left", overflow="fold")
     for row in listed.rows:
         table.add_row(*(row[column] for column in kept))
     return table

@@ -63,7 +63,7 @@ def _print_each(console: Console, pooled: Mapping[str, Any]) -> None:
              number(one["specificity"]), *(count(one[key]) for key in BINARY.keys)]
             for name, one in labels.items()
         ]  # fmt: skip
-        columns = ("label", "AUROC", "95 % CI", "sensitivity", "specificity", "with it", "without")
+        columns = ("label", "AUROC", "95 % CI", "sens.", "spec.", "with it", "without")
         _print_table(console, "Each label, all sites", columns, rows)
         return
     own = pooled.get("cuts") or {}
@@ -85,9 +85,9 @@ def _print_table(
     console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
     table = Table(title=title)
-    table.add_column(columns[0])
+    table.add_column(columns[0], overflow="fold")
     for column in columns[1:]:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap="%" in column)
     for row in rows:
         table.add_row(*row)
     console.print(table)

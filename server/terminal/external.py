@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
@@ -22,30 +22,44 @@ from server.terminal.progress import as_rounded
 from shared.metrics.classes.results import ClassMetrics
 from shared.metrics.scored import Estimate
 from shared.outcome.binary import BINARY
+from shared.outcome.registry import parse_outcome
 from shared.plain import shown
 
 _COLUMNS = (
     "AUROC", "95 % CI", "sens.", "spec.", "Brier", "/".join(one.word for one in BINARY.classes),
 )  # fmt: skip
-_OF_CLASSES = ("mean AUROC", "95 % CI", "accuracy", "balanced acc.", "Brier", "patients")
+_OF_CLASSES = {
+    "classes": {"accuracy": "accuracy", "balanced acc.": "balanced_accuracy", "Brier": "brier"},
+    "ordinal": {
+        "accuracy": "accuracy",
+        "balanced acc.": "balanced_accuracy",
+        "w. kappa": "kappa_quadratic",
+    },
+    "labels": {"AUPRC": "auprc", "balanced acc.": "balanced_accuracy", "Brier": "brier"},
+}
+"""By the outcome's kind: column -> the metric that it has."""
 
 
 def print_evaluation(evaluation: AnyEvaluation, folder: Path | None) -> None:
     """A row for each cohort, those of its subgroups, and where all of it was written."""
     console = Console()
-    several = isinstance(evaluation, ClassEvaluation)
-    heads = _OF_CLASSES if several else _COLUMNS
+    metrics: Mapping[str, str] = {}
+    heads: Sequence[str] = _COLUMNS
+    if isinstance(evaluation, ClassEvaluation):
+        metrics = _OF_CLASSES[parse_outcome(evaluation.outcome).kind]
+        heads = ("mean AUROC", "95 % CI", *metrics, "patients")
     title = Text(f"All patients of each cohort: {', '.join(evaluation.findings)}")
     table = _table(title, "cohort", heads)
     for one in evaluation.all:
-        table.add_row(Text(one.name), *_cells(one.performance, len(heads)))
+        table.add_row(Text(one.name), *_cells(one.performance, heads, metrics))
     console.print(table)
     for one in evaluation.all:
         for column in dict.fromkeys(group.column for group in one.subgroups):
             table = _table(Text(shown(f"{one.name} by {column}")), shown(column), heads)
             for group in one.subgroups:
                 if group.column == column:
-                    table.add_row(Text(shown(group.value)), *_cells(group.performance, len(heads)))
+                    cells = _cells(group.performance, heads, metrics)
+                    table.add_row(Text(shown(group.value)), *cells)
             console.print(table)
     for line in _lines(evaluation, folder):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -59,11 +73,13 @@ def _table(title: Text, first: str, heads: Sequence[str]) -> Table:
     return table
 
 
-def _cells(found: Performance | ClassPerformance | None, columns: int) -> list[str]:
+def _cells(
+    found: Performance | ClassPerformance | None, heads: Sequence[str], metrics: Mapping[str, str]
+) -> list[str]:
     if found is None:
-        return ["-"] * columns
+        return ["-"] * len(heads)
     if isinstance(found, ClassPerformance):
-        return _class_cells(found)
+        return _class_cells(found, metrics)
     point, limits = found.points[0], found.auroc.ci95
     return [
         _number(found.auroc),
@@ -75,7 +91,7 @@ def _cells(found: Performance | ClassPerformance | None, columns: int) -> list[s
     ]
 
 
-def _class_cells(found: ClassPerformance) -> list[str]:
+def _class_cells(found: ClassPerformance, columns: Mapping[str, str]) -> list[str]:
     metrics = found.metrics
     patients = (
         metrics.patients
@@ -87,9 +103,7 @@ def _class_cells(found: ClassPerformance) -> list[str]:
         "-"
         if metrics.auroc_ci95 is None
         else " to ".join(as_rounded(one, 3) for one in metrics.auroc_ci95),
-        _number(Estimate(getattr(metrics, "accuracy", None))),
-        _number(Estimate(metrics.balanced_accuracy)),
-        _number(Estimate(metrics.brier)),
+        *(_number(Estimate(getattr(metrics, name))) for name in columns.values()),
         str(patients),
     ]
 

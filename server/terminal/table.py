@@ -56,11 +56,9 @@ def _print_finding(console: Console, summary: Mapping[str, Any]) -> None:
 
 def _print_cost(console: Console, summary: Mapping[str, Any], folder: str) -> None:
     if summary.get("audience") == "owner":
-        handing_on = "--set for-others=true from the start"
-        if KIND not in summary["pooled"]:
-            handing_on = f"`fedthaw report --for-others`, or {handing_on}"
         console.print(
-            f"For the owner of these folders: nothing is hidden. To hand results on: {handing_on}.",
+            "For the owner of these folders: nothing is hidden. To hand results on: `fedthaw "
+            "report --for-others`, or --set for-others=true from the start.",
             soft_wrap=True,
             highlight=False,
         )

@@ -79,8 +79,12 @@ def test_labels_of_their_columns(folder: Callable[..., Path]) -> None:
         (OF_CLASSES + "[data.classes]\n", r"2 to 20 classes; here are 0"),
         (OF_CLASSES + '[data.classes]\na = [0, "x"]\nb = [1, "X"]\n',
          r"'x' stands in both a and b in \[data.classes\]"),
-        (OF_CLASSES + '[data.classes]\na = []\nb = [1]\n', r"classes in \[data\] is .* a list of"),
-        (OF_CLASSES + '[data.classes]\na = 1\nb = [1]\n', r"it must be a table \[data.classes\]"),
+        (OF_CLASSES + '[data.classes]\na = []\nb = [1]\n',
+         r"a in \[data.classes\] is \[\]; it must be the values that mean this class, a list of"),
+        (OF_CLASSES + '[data.classes]\na = 1\nb = [1]\n',
+         r"a in \[data.classes\] is 1; it must be the values"),
+        (OF_CLASSES + CLASSES + "ordinal = true\n",
+         r"ordinal stands below \[data.classes\], .* move it up to \[data\], above the line"),
         (OF_CLASSES + '[data.classes]\n"a|b" = [0]\nb = [1]\n', r"'a\|b' cannot be one of"),
         (OF_CLASSES + '[data.classes]\nA = [0]\na = [1]\n', r"'A' and 'a' have the same name"),
         (OF_CLASSES + "ordinal = true\npositive = [1]\nnegative = [0]\n",
@@ -95,7 +99,7 @@ def test_labels_of_their_columns(folder: Callable[..., Path]) -> None:
         (HEAD + 'labels = "labels.csv"\n' + LABELS,
          r"not valid TOML.*Beside \[data.labels\], \[data\] names the table of outcomes as"),
         (OF_LABELS + '[data.labels]\na = { column = "x", positive = [1] }\n',
-         r"in which each label has column, positive and negative"),
+         r"a in \[data.labels\] is .* it must be its column and values"),
         (OF_LABELS + '[data.labels]\na = { column = "x", positive = [1], negative = ["1"] }\n',
          r"'1' stands in both positive and negative in a of \[data.labels\]"),
         (OF_LABELS + "[data.labels]\n", r"1 to 32 labels; here are 0"),
@@ -136,7 +140,7 @@ def test_the_check_says_what_becomes_of_classes_with_few_patients(
         "none_images": 9, "mild_images": 0, "severe_images": 1,
     }  # fmt: skip
     assert found["warnings"] == [
-        "1 row(s) with an outcome in the list of no class: ? (1).",
+        "1 row(s) with a value in no class's list: ? (1).",
         "1 class(es) without a patient here, which other sites may have: mild.",
         "1 class(es) with one patient, who is trained on and not validated: severe.",
     ]

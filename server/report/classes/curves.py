@@ -19,7 +19,6 @@ from shared.metrics.reliability import reliability_curve
 DRAWN = len(SERIES)
 FEWEST = 5
 """Patients that a group needs to say anything of a share; the rules of disclosure may ask more."""
-_LETTERS = 16
 
 
 def class_roc_figure(view: View, cohort: ClassCohort) -> Html | None:
@@ -102,7 +101,7 @@ def _draw(
 ) -> None:
     axes.plot(
         [x for x, _ in points], [y for _, y in points], color=SERIES[number],
-        linestyle="-" if not number else LINES[number - 1], label=name[:_LETTERS], **style,
+        linestyle="-" if not number else LINES[number - 1], label=name, **style,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def _candidates(choice: Choice) -> Html:
             f"{percent(one.share)}{', chosen' if one.share == choice.share else ''}",
             NOT_SHOWN if one.log_loss is None else as_rounded(one.log_loss, 3),
             NOT_SHOWN if one.log_loss_error is None else as_rounded(one.log_loss_error, 3),
-            NOT_SHOWN if one.log_loss is None else metric(one.auroc),
+            NOT_SHOWN if one.log_loss is None and one.auroc is None else metric(one.auroc),
         )
         for one in choice.candidates
     ]

@@ -112,7 +112,11 @@ def _timeline(report: Report) -> Html:
         + ("" if report.finished else " (outlined: planned)")
         + ". Middle: training loss, the mean over the sites weighted by their images. Bottom: "
         "AUROC in the validation patients after that many rounds; the dotted line is chance."
-        + (" The diamond is the final model." if report.ending else "")
+        + (
+            " The diamond is the final model."
+            if report.ending and _final(report) is not None
+            else ""
+        )
         + (
             ""
             if report.min_cell == 0
@@ -187,10 +191,7 @@ def _draw_loss(axes: Axes, rounds: tuple[Round, ...]) -> None:
 def _draw_auroc(axes: Axes, report: Report) -> None:
     # A round evaluates the model that entered it, which is that after the round before.
     shown = [(r.number - 1, r.auroc) for r in report.rounds if r.auroc is not None]
-    validation = next((c for c in report.cohorts if c.name == "validation"), None)
-    final = None
-    if report.finished and validation and validation.pooled:
-        final = validation.pooled.auroc
+    final = _final(report)
     if final is not None and report.ending is None:
         shown.append((len(report.rounds), final))
     axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=":")
@@ -201,6 +202,14 @@ def _draw_auroc(axes: Axes, report: Report) -> None:
         values.append(final)
     axes.set_ylabel("AUROC")
     axes.set_ylim(min([0.45, *(y - 0.04 for y in values)]), max([0.6, *(y + 0.04 for y in values)]))
+
+
+def _final(report: Report) -> float | None:
+    """The AUROC of the final model in the validation patients of all sites, where it is shown."""
+    for cohort in (*report.cohorts, *report.classes):
+        if report.finished and cohort.name == "validation" and cohort.pooled:
+            return cohort.pooled.auroc
+    return None
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

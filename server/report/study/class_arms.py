@@ -15,7 +15,6 @@ from server.study.table import remarks
 from shared.outcome.registry import parse_outcome
 
 DRAWN = len(SERIES)
-_LETTERS = 16
 
 
 def class_arms_section(result: ClassStudyResult) -> Html:
@@ -51,7 +50,7 @@ def _curves(result: ClassStudyResult) -> Html:
             axes.plot(
                 *zip(*one.curve, strict=True), color=SERIES[number],
                 linestyle=LINES[number - 1] if number else "-",
-                label=_name(result, first, one)[:_LETTERS],
+                label=_name(result, first, one),
             )  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set_xlabel("false positive rate (1 - specificity)")

@@ -65,7 +65,7 @@ def test_grades_are_classes_and_what_is_written_passes_the_check(
     assert (code, err) == (0, "")
     assert "no class: excluded" in out
     found = load_site(hospital)
-    assert str(found.encoding.outcome) == "classes: no | mild | moderate | severe"
+    assert str(found.encoding.outcome) == "ordinal: no | mild | moderate | severe"
     code, out, err = here("site", "check", hospital, "--image-size", 32)
     assert (code, err) == (0, "")
     assert "moderate" in out

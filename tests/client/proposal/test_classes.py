@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from client.declared import normalised_value
 from client.proposal.classes import guess_classes
 from client.proposal.columns import Column
+from client.proposal.given import given_classes
 from shared.errors import SiteError
 
 
@@ -126,3 +127,66 @@ def test_no_value_is_lost_or_in_two_classes(values: list[str], positive: list[st
     assert all(found.by_word.values())
     assert len(found.by_word) == 2 or (len(found.several) > 2 and not positive)
     assert len({normalised_value(value) for value in named}) == len(named)
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "ordinal"),
+    [
+        (["no", "mild", "severe"], "outcome", True),
+        (["Grade 0", "Grade 1", "Grade 2"], "outcome", True),
+        (["0", "1", "2"], "KL_grade", True),
+        (["0", "1", "2"], "outcome", False),
+        (["normal", "viral", "bacterial"], "severity", False),
+        (["none", "mild", "viral"], "outcome", False),
+    ],
+)
+def test_grades_have_an_order_and_codes_have_none(
+    values: list[str], name: str, ordinal: bool
+) -> None:
+    assert guess_classes(column(*values, name=name), (), ()).ordinal is ordinal
+
+
+def test_a_site_without_a_grade_is_told_that_others_may_have_it() -> None:
+    found = guess_classes(column("none", "mild"), (), ())
+    assert "--classes 'none | mild | moderate | severe'" in found.check
+
+
+@pytest.mark.parametrize(
+    ("text", "ordinal", "outcome", "values", "neither"),
+    [
+        ("none | mild | severe", None, "classes: none | mild | severe",
+         [("None",), ("mild",), ("severe",)], ("?",)),
+        ("ordinal: none | mild | severe", None, "ordinal: none | mild | severe",
+         [("None",), ("mild",), ("severe",)], ("?",)),
+        ("low=NONE, mild|high=severe", True, "ordinal: low | high",
+         [("None", "mild"), ("severe",)], ("?",)),
+        ("none | mild", None, "classes: none | mild", [("None",), ("mild",)], ("severe", "?")),
+        ("none | mild | fatal=9", False, "classes: none | mild | fatal",
+         [("None",), ("mild",), ("9",)], ("severe", "?")),
+    ],
+)  # fmt: skip
+def test_the_owner_names_the_classes(
+    text: str, ordinal: bool | None, outcome: str, values: list[tuple[str, ...]],
+    neither: tuple[str, ...],
+) -> None:  # fmt: skip
+    found = given_classes(column("None", "mild", "severe", "?"), text, ordinal=ordinal)
+    assert str(found.encoding.outcome) == outcome
+    assert list(found.several.values()) == values
+    assert found.neither == neither
+    assert ("'9' does not occur" in found.check) is ("9" in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("none", "2 to 20 classes"),
+        ("none | <b>", "cannot be one of"),
+        ("none | a=None", "means both none and a"),
+        ("x | y", "no value of 'outcome' is one of these names; it has 'None', 'mild'"),
+        ("none | None", "have the same name"),
+        ("", "cannot be one of|2 to 20"),
+    ],
+)
+def test_classes_that_cannot_be_are_refused(text: str, words: str) -> None:
+    with pytest.raises(SiteError, match=words):
+        given_classes(column("None", "mild"), text, ordinal=None)

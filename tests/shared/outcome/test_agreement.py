@@ -1,0 +1,29 @@
+"""What a site's outcome and a run's disagree in, in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.outcome.agreement import disagreement
+
+RUN = "ordinal: none | mild | severe"
+
+
+@pytest.mark.parametrize(
+    ("site", "run", "words"),
+    [
+        ("classes: none | mild | severe", RUN, "add `ordinal = true`"),
+        (RUN, "classes: none | mild | severe", "take `ordinal` out"),
+        ("ordinal: mild | none | severe", RUN, "the same in another order"),
+        ("ordinal: None | mild | severe", RUN, "upper and lower case alone"),
+        ("ordinal: none | mild", RUN, "the site has not 'severe'"),
+        ("ordinal: none | mild | fatal", RUN,
+         "the site has not 'severe' and the run has not 'fatal'"),
+        ("labels: a | b", "labels: b | a", "the labels are the same in another order"),
+        ("binary", RUN, "both must have the same classes or labels in the same order"),
+        ("labels: none | mild | severe", RUN, "both must have the same classes or labels"),
+        ("<b>", RUN, "both must have the same classes or labels"),
+    ],
+)  # fmt: skip
+def test_what_differs(site: str, run: str, words: str) -> None:
+    assert words in disagreement(site, run)
