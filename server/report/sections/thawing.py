@@ -206,10 +206,11 @@ def _draw_auroc(axes: Axes, report: Report) -> None:
 
 def _final(report: Report) -> float | None:
     """The AUROC of the final model in the validation patients of all sites, where it is shown."""
-    for cohort in (*report.cohorts, *report.classes):
-        if report.finished and cohort.name == "validation" and cohort.pooled:
-            return cohort.pooled.auroc
-    return None
+    if not report.finished:
+        return None
+    pooled = [cohort.pooled for cohort in report.cohorts if cohort.name == "validation"]
+    of_classes = [cohort.pooled for cohort in report.classes if cohort.name == "validation"]
+    return next((found.auroc for found in (*pooled, *of_classes) if found), None)
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
