@@ -179,12 +179,12 @@ def measured(_unmeasured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No plot is drawn, most of the time of writing a report, where a test looks at none."""
-    from matplotlib.figure import Figure
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    def save(figure: Figure, file: io.StringIO, **_: object) -> None:
+    def print_svg(canvas: FigureCanvasSVG, file: io.StringIO, **_: object) -> None:
         file.write('<svg viewBox="0 0 1 1"></svg>')
 
-    monkeypatch.setattr(Figure, "savefig", save)
+    monkeypatch.setattr(FigureCanvasSVG, "print_svg", print_svg)
 
 
 @pytest.fixture(scope="session", autouse=True)
