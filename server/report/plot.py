@@ -106,8 +106,8 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> Html:
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        # Not `savefig`, which draws everything once more before.
-        FigureCanvasSVG(figure).print_svg(buffer, metadata=nothing)
+        canvas: Any = FigureCanvasSVG(figure)  # matplotlib says nothing of this method's types
+        canvas.print_svg(buffer, metadata=nothing)  # `savefig` draws everything twice
     text = buffer.getvalue()
     view = re.search(r'viewBox="([^"]+)"', text)
     assert view is not None
