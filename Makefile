@@ -4,9 +4,11 @@ BIN := .venv/bin
 READY := .venv/.ready
 # How many tests run at a time: more than a small machine has cores, since many only wait.
 JOBS ?= 3
+# The slow ones wait a third of their time: for processes that start, for what was cut off.
+SLOW_JOBS ?= 4
 # Two processes that train at once must not spin while they wait for their threads. Bytecode is kept
 # where the environment forbids it, too: asserts are rewritten once, not in each worker of each run.
-PYTEST := OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+PYTEST := OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist worksteal
 
 .PHONY: release demo test test-slow check docs pages format bench bench-pediatric clean
 
@@ -14,10 +16,10 @@ demo: $(READY)  ## four synthetic hospitals, federated; a few minutes
 	$(BIN)/fedthaw simulate
 
 test: $(READY)  ## the quick tests
-	$(PYTEST)
+	$(PYTEST) --numprocesses $(JOBS)
 
 test-slow: $(READY)  ## real processes, kill -9, Flower's engine, the demo
-	$(PYTEST) -m slow
+	$(PYTEST) --numprocesses $(SLOW_JOBS) -m slow
 
 check: $(READY)  ## lint, format, strict types, images
 	$(BIN)/ruff check .

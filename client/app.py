@@ -6,35 +6,39 @@ import logging
 import os
 from collections.abc import Callable
 
-import torch
-import torchvision  # noqa: F401 (see shared/model/network.py)
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
-from client.handlers.candidates import candidates_on_site
-from client.handlers.check import check_settings
-from client.handlers.compare import compare_contrasts_on_site, compare_on_site, count_on_site
-from client.handlers.describe import describe_site
-from client.handlers.evaluate import evaluate_on_site
-from client.handlers.train import train_on_site
-from client.mods import MODS
-from client.received import LackingError
-from client.workspace import Workspace, open_workspace
-from shared.errors import FedThawError
-from shared.memory import spare_memory
-from shared.outcome.binary import BINARY
-from shared.protocol.candidates import CandidatesRequest
-from shared.protocol.compare import CompareRequest, CountRequest
-from shared.protocol.contrasts import ContrastRequest
-from shared.protocol.describe import MESSAGE_TYPE as DESCRIBE_TYPE
-from shared.protocol.describe import DescribeRequest
-from shared.protocol.evaluate import EvaluateRequest
-from shared.protocol.replies import DIVERGED, FAILED, UNEXPECTED, reader_owns_the_site
-from shared.protocol.sent_model import LackingReply
-from shared.protocol.train import TrainRequest
-from shared.settings.config import RunConfig
-from shared.settings.parse import parse_run_config
+from shared.libraries import undisturbed
+
+with undisturbed():
+    import torch
+    import torchvision  # noqa: F401 (see shared/model/network.py)
+
+    from client.handlers.candidates import candidates_on_site
+    from client.handlers.check import check_settings
+    from client.handlers.compare import compare_contrasts_on_site, compare_on_site, count_on_site
+    from client.handlers.describe import describe_site
+    from client.handlers.evaluate import evaluate_on_site
+    from client.handlers.train import train_on_site
+    from client.mods import MODS
+    from client.received import LackingError
+    from client.workspace import Workspace, open_workspace
+    from shared.errors import FedThawError
+    from shared.memory import spare_memory
+    from shared.outcome.binary import BINARY
+    from shared.protocol.candidates import CandidatesRequest
+    from shared.protocol.compare import CompareRequest, CountRequest
+    from shared.protocol.contrasts import ContrastRequest
+    from shared.protocol.describe import MESSAGE_TYPE as DESCRIBE_TYPE
+    from shared.protocol.describe import DescribeRequest
+    from shared.protocol.evaluate import EvaluateRequest
+    from shared.protocol.replies import DIVERGED, FAILED, UNEXPECTED, reader_owns_the_site
+    from shared.protocol.sent_model import LackingReply
+    from shared.protocol.train import TrainRequest
+    from shared.settings.config import RunConfig
+    from shared.settings.parse import parse_run_config
 
 log = logging.getLogger("fedthaw.site")
 

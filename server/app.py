@@ -9,20 +9,23 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from server.federation.connected import registered_sites
-from server.report.leave import leave_report, write_study
-from server.run.failure import clear_failure, write_failure
-from server.run.log import said_in
-from server.run.process import RUN_VARIABLE, end_with_parent
-from server.run.progress import progress_in
-from server.study.deployed import ask_for_study
-from server.study.document import is_study
-from server.terminal.progress import reporting
-from server.tracking.choose import recorded, require_packages
-from server.training.coordinate import coordinate
-from shared.errors import FedThawError
-from shared.settings.config import RunConfig
-from shared.settings.parse import parse_run_config
+from shared.libraries import undisturbed
+
+with undisturbed():
+    from server.federation.connected import registered_sites
+    from server.report.leave import leave_report, write_study
+    from server.run.failure import clear_failure, write_failure
+    from server.run.log import said_in
+    from server.run.process import RUN_VARIABLE, end_with_parent
+    from server.run.progress import progress_in
+    from server.study.deployed import ask_for_study
+    from server.study.document import is_study
+    from server.terminal.progress import reporting
+    from server.tracking.choose import recorded, require_packages
+    from server.training.coordinate import coordinate
+    from shared.errors import FedThawError
+    from shared.settings.config import RunConfig
+    from shared.settings.parse import parse_run_config
 
 app = ServerApp()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import io
 import json
 import logging
 import os
@@ -173,6 +174,17 @@ def measured(_unmeasured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from server.simulation.grid import InProcessGrid
 
     monkeypatch.setattr(InProcessGrid, "expected_seconds", _unmeasured)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No plot is drawn, most of the time of writing a report, where a test looks at none."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    def print_svg(canvas: FigureCanvasSVG, file: io.StringIO, **_: object) -> None:
+        file.write('<svg viewBox="0 0 1 1"></svg>')
+
+    monkeypatch.setattr(FigureCanvasSVG, "print_svg", print_svg)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from server.report.html import Html, element
@@ -121,7 +122,8 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> Html:
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing)
+        canvas: Any = FigureCanvasSVG(figure)  # matplotlib says nothing of this method's types
+        canvas.print_svg(buffer, metadata=nothing)  # `savefig` draws everything twice
     text = buffer.getvalue()
     view = re.search(r'viewBox="([^"]+)"', text)
     assert view is not None

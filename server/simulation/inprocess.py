@@ -6,12 +6,14 @@ import importlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
 from server.simulation.grid import InProcessGrid, coordinator_context, site_contexts
 from server.simulation.interrupt import Check, kept_interrupts, no_check
+from shared.libraries import undisturbed
 from shared.run.patient_scores import ScoreFile
 from shared.settings.config import RunConfig
 from shared.terminal.logs import quieten_flower
@@ -32,7 +34,7 @@ def local_grid(
     `check` is called after each answer, and raises what is to end the run.
     """
     _quieten_flower()
-    site_app: ClientApp = importlib.import_module(SITE_MODULE).app
+    site_app: ClientApp = _imported(SITE_MODULE).app
     contexts = site_contexts(config, nodes)
     for context in contexts:
         context.node_config.update(node_config or {})
@@ -41,14 +43,14 @@ def local_grid(
 
 def simulate_in_process(config: RunConfig, nodes: int) -> None:
     """Run the federation of `config.sites` to its end; the result is in the run's folder."""
-    coordinator_app: ServerApp = importlib.import_module(COORDINATOR_MODULE).app
+    coordinator_app: ServerApp = _imported(COORDINATOR_MODULE).app
     with kept_interrupts() as check:
         coordinator_app(local_grid(config, nodes, check=check), coordinator_context(config))
 
 
 def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
     """SiteError with all that is wrong at these folders as far as no image need be read for it."""
-    importlib.import_module(READY_MODULE).require_ready(folders, config)
+    _imported(READY_MODULE).require_ready(folders, config)
 
 
 def look_at_cohort(folder: Path, columns: Sequence[str]) -> tuple[str, dict[str, set[str]]]:
@@ -56,16 +58,20 @@ def look_at_cohort(folder: Path, columns: Sequence[str]) -> tuple[str, dict[str,
 
     SiteError where it cannot be evaluated by them. No image is read for that.
     """
-    found: tuple[str, dict[str, set[str]]] = importlib.import_module(SCORES_MODULE).look_at(
-        folder, columns
-    )
+    found: tuple[str, dict[str, set[str]]] = _imported(SCORES_MODULE).look_at(folder, columns)
     return found
 
 
 def kept_scores(folder: Path, run: str) -> tuple[ScoreFile, ...]:
     """What the site in this folder kept of its patients' scores under the final model of a run."""
-    found: tuple[ScoreFile, ...] = importlib.import_module(SCORES_MODULE).kept_scores(folder, run)
+    found: tuple[ScoreFile, ...] = _imported(SCORES_MODULE).kept_scores(folder, run)
     return found
+
+
+def _imported(name: str) -> ModuleType:
+    """A module of the sites or of the coordinator."""
+    with undisturbed():
+        return importlib.import_module(name)
 
 
 def _quieten_flower() -> None:

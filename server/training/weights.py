@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from shared.libraries import undisturbed
 from shared.run.events import show_download
 from shared.settings.config import RunConfig
 
@@ -31,7 +32,8 @@ def forget() -> None:
 @functools.lru_cache(maxsize=64)
 def _load(config: RunConfig, fetch: bool) -> None:
     # Imported here: it brings torch, which a wrong setting need not wait for.
-    from shared.model.pretrained import checkpoint_in_place, load_base
+    with undisturbed():
+        from shared.model.pretrained import checkpoint_in_place, load_base
 
     if config.weights != "random" and checkpoint_in_place(config) is None and not fetch:
         return

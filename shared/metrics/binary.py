@@ -8,7 +8,6 @@ A metric is None where it is undefined: with a class missing, or a denominator o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -179,13 +178,14 @@ def ece(
 def _ranked_pairs(histogram: Histogram) -> tuple[int, int]:
     """Pairs of a positive with a negative in a lower bin, and in the same bin.
 
-    Python's integers, so that the result is exact for any number of patients.
+    Python's integers, so that the products are exact for any number of patients; of the bins that
+    hold a positive alone, which are few.
     """
-    positives: list[int] = histogram.positives.tolist()
-    negatives: list[int] = histogram.negatives.tolist()
-    below = accumulate(negatives, initial=0)
-    # `below` has one element more than there are bins: all negatives, below no bin.
-    concordant = sum(p * lower for p, lower in zip(positives, below, strict=False))
+    bins = np.flatnonzero(histogram.positives)
+    lower = np.cumsum(histogram.negatives) - histogram.negatives
+    positives: list[int] = histogram.positives[bins].tolist()
+    negatives: list[int] = histogram.negatives[bins].tolist()
+    concordant = sum(p * below for p, below in zip(positives, lower[bins].tolist(), strict=True))
     tied = sum(p * n for p, n in zip(positives, negatives, strict=True))
     return concordant, tied
 

@@ -26,6 +26,7 @@ from client import workspace
 from shared.metrics.summary import BinaryMetrics
 from shared.run.events import Event, SiteBusy
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 Here = Callable[..., tuple[int, str, str]]
 Settings = dict[str, Any]
 HEAVY = ("torch", "flwr", "numpy", "scipy", "pydicom", "rich", "typer")

@@ -28,6 +28,7 @@ from shared.run.events import Event, RoundFinished, listening
 from shared.run.score_table import scores_csv
 from shared.settings.config import RunConfig
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 CLASSES = {"no": "n", "mild": "m", "severe": "s"}
 LABELS = ("left", "right")
 DECLARED = {

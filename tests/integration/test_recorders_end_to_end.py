@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from shared.run.events import Event, RoundFinished, Warned, listening
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 Here = Callable[..., tuple[int, str, str]]
 TINY = [
     word

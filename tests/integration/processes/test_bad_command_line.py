@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from server.run.folder import ended_before_it_began
 from shared.model.network import build_network
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.mark.parametrize(
     ("setting", "sentence"),

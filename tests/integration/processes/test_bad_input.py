@@ -17,6 +17,7 @@ from server.run.folder import ended_before_it_began
 from shared.model.network import build_network
 from shared.phantoms.hospitals import HOSPITALS, write_hospitals
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 Spoil = Callable[[Path], object]
 
 

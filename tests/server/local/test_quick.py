@@ -16,6 +16,7 @@ from server.run.summary import read_summary
 from shared.errors import ConfigError
 from shared.settings.config import RunConfig
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 Here = Callable[..., tuple[int, str, str]]
 SITES = (Path("north"), Path("east"))
 

@@ -11,6 +11,7 @@ import pytest
 from server.report.page import run_page
 from server.report.read import read_report
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 DIFFERENCE = {"difference": 0.1234, "ci95": [0.0111, 0.2222], "p": 0.0305}
 
 

@@ -13,6 +13,7 @@ from server.report.page import run_page
 from server.report.read import read_report
 from shared.metrics.histogram import Histogram
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 MakeRun = Callable[..., Path]
 ReadPage = Callable[[str], Any]
 

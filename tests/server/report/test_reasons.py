@@ -11,6 +11,7 @@ from server.report.page import run_page
 from server.report.read import LEFT_OUT, read_report, shown_reasons
 from shared.settings.config import RunConfig
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 SIMULATED = RunConfig(sites="/data/study one/north:south")
 
 
