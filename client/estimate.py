@@ -66,7 +66,7 @@ def _measure(workspace: Workspace, config: RunConfig) -> _Costs:
     least = min(plans, key=lambda plan: len(plan.trainable))
     most = max(plans, key=lambda plan: len(plan.trainable))
     batch = training_samples(workspace, config).train[: config.batch_size]
-    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
+    model = shared_model(config, workspace.device)
     model.load_state_dict(dict(workspace.base.state))
 
     def step(plan: Plan) -> float:

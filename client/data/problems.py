@@ -10,6 +10,8 @@ from client.data.findings import (
     listed,
     outcomes_in_neither,
 )
+from client.imaging.raster import IN_COLOUR
+from client.imaging.remarks import WITHOUT_COLOUR
 
 
 def problems_of(report: AdmissionCounts) -> list[str]:
@@ -20,10 +22,37 @@ def problems_of(report: AdmissionCounts) -> list[str]:
             f"{site} has no DICOM, PNG or JPEG image in its images folder; put them there, or "
             "correct images in [data] of site.toml."
         ]
-    problems = [*_ambiguities(site, report), *_too_many_rejected(site, report)]
+    problems = [
+        *_other_colours(site, report),
+        *_ambiguities(site, report),
+        *_too_many_rejected(site, report),
+    ]
     if report.counts.patients == 0:
         return [*problems, f"{site} has no image with a usable outcome: {_why_none(report)}."]
     return [*problems, *_one_under_two_names(site, report), *_too_few_patients(site, report)]
+
+
+def lacks_colour(report: AdmissionCounts) -> bool:
+    """Whether the run wants colours and no image has any."""
+    return 0 < report.images_admitted == report.remarks.get(WITHOUT_COLOUR)
+
+
+def is_in_colour(report: AdmissionCounts) -> bool:
+    """Whether images are set aside for their colours, and more of them than are used."""
+    return report.rejected_by_reason.get(IN_COLOUR, 0) > report.images_admitted
+
+
+def _other_colours(site: str, report: AdmissionCounts) -> Iterator[str]:
+    if lacks_colour(report):
+        yield (
+            f"{site} has grey images alone, and the run reads colours (image-colour=rgb); it is "
+            "for images in colour, or image-colour must be grey."
+        )
+    if is_in_colour(report):
+        yield (
+            f"{site} has images in colour, and the run reads grey ones (image-colour=grey); set "
+            "image-colour=rgb (`fedthaw site check --image-colour rgb`), or name grey images."
+        )
 
 
 def _ambiguities(site: str, report: AdmissionCounts) -> Iterator[str]:

@@ -85,7 +85,7 @@ def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None
     """
     if not workspace.deployed:
         return
-    network = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
+    network = shared_model(config, workspace.device)
     if not allows(config, plan, sizes_of_units(network, config.batch_norm)):
         raise ProtocolError(f"the plan of round {plan.round} is not that of the run's settings")
 

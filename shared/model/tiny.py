@@ -24,11 +24,11 @@ _STEM, _BODY, _JOINED = 24, 40, 60
 """Channels, of both branches together."""
 
 
-def _build() -> nn.Module:
+def _build(channels: int) -> nn.Module:
     from torch import nn
 
     network = nn.Module()
-    network.conv1 = _convolution(_BRANCHES, _STEM, kernel=5, stride=2, groups=_BRANCHES)
+    network.conv1 = _convolution(_BRANCHES * channels, _STEM, kernel=5, stride=2, groups=_BRANCHES)
     network.bn1 = nn.BatchNorm2d(_STEM)
     network.relu = nn.ReLU(inplace=True)
     network.widen = _separable(_STEM, _BODY, groups=_BRANCHES)
@@ -92,3 +92,5 @@ TINY = Backbone(
     single_up_to=4,
     branches=("stem", "branches1", "branches2"),
 )
+
+TINY_IN_COLOUR = TINY
