@@ -213,12 +213,16 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
 
 def network_of(workspace: Workspace, config: RunConfig) -> Network:
     """The one network of this process, whatever weights it holds."""
-    return shared_model(config, workspace.device)
+    return shared_model(
+        config.backbone, config.dropout, workspace.device, config.outputs, config.channels
+    )
 
 
-def shared_model(config: RunConfig, device: torch.device) -> Network:
+def shared_model(
+    backbone: str, dropout: float, device: torch.device, outputs: int = 1, channels: int = 1
+) -> Network:
     """The one network of this process; each message loads its weights into it."""
-    return _shared_model(config.backbone, config.dropout, device, config.outputs, config.channels)
+    return _shared_model(backbone, dropout, device, outputs, channels)
 
 
 @functools.lru_cache(maxsize=2)

@@ -34,7 +34,7 @@ def read_dicom(
         # Decoders and element access of third parties raise nearly anything on a damaged file;
         # whatever it is, it sets one image aside.
         try:
-            check_header(header, maximum_pixels)
+            check_header(header, maximum_pixels, colour=colour)
             facts = facts_of(header)
         except ImageRejected:
             raise

@@ -135,8 +135,8 @@ def _how(config: RunConfig) -> str:
         return (
             f"The fit takes all training images at once, as they are, at {config.image_size} px"
             f"{_in_colour(config)}, with an L2 penalty (logistic-c is {config.logistic_c:g}){alike}"
-            ". What leaves is a sum of the network's features of all training images, each weighted "
-            "by how far the fit misses the image's outcome."
+            ". What leaves is a sum of the network's features of all training images, each "
+            "weighted by how far the fit misses the image's outcome."
         )
     return (
         f"Each round takes {config.local_epochs} pass{'es' if config.local_epochs > 1 else ''} "

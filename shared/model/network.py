@@ -166,7 +166,7 @@ class Network(nn.Module):
             return x
         if self.backbone.channels == 1:
             return x.expand(-1, BRANCHES, -1, -1)
-        return x.repeat(1, BRANCHES, 1, 1)
+        return torch.cat([x] * BRANCHES, dim=1)
 
     def _classify(self, x: Tensor) -> Tensor:
         features = torch.flatten(self.pool(x), 1)
