@@ -1,14 +1,15 @@
-"""A network of fewer than 14,862 weights with two branches, after arXiv:2501.15547.
+"""Small networks with two branches, of fewer than 14,862 weights, in colour of 20,000.
 
-That paper trains two identical small networks, one on images and one on their augmented versions,
-then carries both into one network with further layers. It does not publish its layers; these are
-our own. The branches are the two groups of the same convolutions, so they are computed at once.
+After arXiv:2501.15547. That paper trains two identical small networks, one on images and one on
+their augmented versions, then carries both into one network with further layers. It does not
+publish its layers; these are our own. The branches are the two groups of the same convolutions, so they are computed at once.
 The further layers are residual blocks whose scales start at zero: they begin as the identity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -93,4 +94,42 @@ TINY = Backbone(
     branches=("stem", "branches1", "branches2"),
 )
 
-TINY_IN_COLOUR = TINY
+
+_COLOUR_STEM, _COLOUR_BODY, _COLOUR_JOINED = 16, 56, 64
+"""Channels of the network for colours, which looks at each pixel before it halves the sides."""
+
+
+def _build_in_colour(channels: int) -> nn.Module:
+    from torch import nn
+
+    network = nn.Module()
+    groups, stem, body, joined = _BRANCHES, _COLOUR_STEM, _COLOUR_BODY, _COLOUR_JOINED
+    network.conv1 = _convolution(groups * channels, stem, kernel=3, groups=groups)
+    network.bn1 = nn.BatchNorm2d(stem)
+    network.relu = nn.ReLU(inplace=True)
+    network.early = _separable(stem, stem, groups=groups)
+    network.widen = _separable(stem, body, groups=groups, stride=2)
+    network.block1 = _separable(body, body, groups=groups)
+    network.block2 = _separable(body, body, groups=groups)
+    network.down = _separable(body, joined, groups=groups, stride=2)
+    network.joined1 = _separable(joined, joined)
+    network.joined2 = _separable(joined, joined)
+    network.fc = nn.Linear(joined, 1)
+    return network
+
+
+TINY_IN_COLOUR = replace(
+    TINY,
+    units=(
+        Unit("stem", "stem", ("conv1", "bn1", "relu")),
+        _unit("branches1.0", "early", _residual),
+        _unit("branches1.1", "widen", _plain),
+        _unit("branches1.2", "block1", _residual),
+        _unit("branches1.3", "block2", _residual),
+        *TINY.units[3:],
+    ),
+    features=_COLOUR_JOINED,
+    build=_build_in_colour,
+    zeroed=tuple(f"{name}.4" for name in ("early", "block1", "block2", "joined1", "joined2")),
+)
+"""The same stages for colours: less can be said of a photograph at half its sides."""

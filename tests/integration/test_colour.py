@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 
+from client.data.admission import admit, kind_of_problem
+from client.policy.rules import Policy
+from client.policy.words import plan_in_words
+from client.settings import load_site
 from shared.model.network import build_network
+from shared.settings.config import RunConfig
 
 Here = Callable[..., tuple[int, str, str]]
 
@@ -117,3 +122,26 @@ def test_a_site_of_grey_pictures_is_refused_where_colours_are_read(
     command = ("site", "check", site, "--image-size", "32", "--image-colour", "rgb")
     code, said, error = here(*command)
     assert (code, "without colours" in said + error) == (2, True)
+    assert kind_of_problem(admit(load_site(site), SIDE, "pad", channels=3).report) == (
+        "its images are grey, and the run reads colours (image-colour=rgb); "
+        "`fedthaw site check` there says more"
+    )
+
+
+def test_the_coordinator_hears_that_a_site_has_colours(tmp_path: Path, here: Here) -> None:
+    write_pictures(tmp_path / "train", 6, seed=4)
+    assert here("site", "import", tmp_path / "site", tmp_path / "train")[0] == 0
+    site = load_site(tmp_path / "site")
+    assert kind_of_problem(admit(site, SIDE, "pad").report).startswith(
+        "its images are in colour, and the run reads grey ones (image-colour)"
+    )
+    assert admit(site, SIDE, "pad", channels=3).report.problems == ()
+
+
+def test_the_owner_reads_what_is_read_of_an_image() -> None:
+    """Also what differs from the default; nothing of it for grey images."""
+    grey = " ".join(plan_in_words(RunConfig(weights="random"), Policy()))
+    colour = " ".join(plan_in_words(RunConfig(weights="random", image_colour="rgb"), Policy()))
+    assert "over the training images at 512 px in colour with adamw" in colour
+    assert "image-colour=rgb (default grey)" in colour
+    assert "colour" not in grey

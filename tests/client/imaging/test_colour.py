@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from shared.errors import ImageRejected
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 36, 3), dtype=np.uint8)
 
 
-def written(path: Path, pixels: NDArray[np.uint8], **how: object) -> Path:
+def written(path: Path, pixels: NDArray[np.uint8], **how: Any) -> Path:
     Image.fromarray(pixels).save(path, **how)
     return path
 
@@ -94,7 +95,9 @@ def test_helpers_and_the_cache_give_what_decoding_does(tmp_path: Path) -> None:
     square = fit_square(wanted.pixels, 32, "stretch")
     colour, grey = (ImageCache(tmp_path, 32, "stretch", channels) for channels in (3, 1))
     colour.store("ab" * 32, square, wanted.facts)
-    assert np.array_equal(colour.load("ab" * 32), square)
+    kept = colour.load("ab" * 32)
+    assert kept is not None
+    assert np.array_equal(kept, square)
     assert grey.load("ab" * 32) is None, "another preparation"
     assert colour.preparation != grey.preparation
 
