@@ -2,8 +2,9 @@
 
 After arXiv:2501.15547. That paper trains two identical small networks, one on images and one on
 their augmented versions, then carries both into one network with further layers. It does not
-publish its layers; these are our own. The branches are the two groups of the same convolutions, so they are computed at once.
-The further layers are residual blocks whose scales start at zero: they begin as the identity.
+publish its layers; these are our own. The branches are the two groups of the same convolutions, so
+they are computed at once. The further layers are residual blocks whose scales start at zero: they
+begin as the identity.
 """
 
 from __future__ import annotations
