@@ -96,7 +96,7 @@ def load_base(
     sha256 = require_sha256(path, config.weights_sha256, str(path))
     backbone = config.network
     state = strip_prefix((backbone.read or read_checkpoint)(path))
-    if "imagenet" in (chosen, config.weights):
+    if "imagenet" in (chosen, config.weights) or _is_torchvision_s(sha256, backbone):
         state = fold_first_convolution(state, backbone)
     expected: dict[str, Tensor] = build_network(
         config.backbone, outputs=config.outputs, channels=config.channels
@@ -105,6 +105,13 @@ def load_base(
     bias = state.get(backbone.head_keys[1])
     unused = 0 if has_head or bias is None else bias.numel()
     return Base(fitted, state_digest(fitted), source, sha256, has_head, backbone, unused)
+
+
+def _is_torchvision_s(sha256: str, backbone: Backbone) -> bool:
+    """Whether a file for colours is ImageNet's own, which wants normalised ones, by its digest."""
+    published = backbone.published.get("imagenet")
+    prefix = published.sha256_prefix if published and backbone.channels == 3 else ""
+    return bool(prefix) and sha256.startswith(prefix)
 
 
 def checkpoint_in_place(config: WeightsChoice, site_weights: str | None = None) -> Path | None:

@@ -27,18 +27,26 @@ _STEM, _BODY, _JOINED = 24, 40, 60
 
 
 def _build(channels: int) -> nn.Module:
+    return _assembled(
+        _convolution(_BRANCHES * channels, _STEM, kernel=5, stride=2, groups=_BRANCHES),
+        widen=_separable(_STEM, _BODY, groups=_BRANCHES),
+        block=_separable(_BODY, _BODY, groups=_BRANCHES),
+        down=_separable(_BODY, _JOINED, groups=_BRANCHES, stride=2),
+        joined1=_separable(_JOINED, _JOINED),
+        joined2=_separable(_JOINED, _JOINED),
+    )
+
+
+def _assembled(first: nn.Conv2d, **layers: nn.Sequential) -> nn.Module:
+    """The first convolution, the layers by name, and a head as wide as the last one."""
     from torch import nn
 
     network = nn.Module()
-    network.conv1 = _convolution(_BRANCHES * channels, _STEM, kernel=5, stride=2, groups=_BRANCHES)
-    network.bn1 = nn.BatchNorm2d(_STEM)
+    network.conv1, network.bn1 = first, nn.BatchNorm2d(first.out_channels)
     network.relu = nn.ReLU(inplace=True)
-    network.widen = _separable(_STEM, _BODY, groups=_BRANCHES)
-    network.block = _separable(_BODY, _BODY, groups=_BRANCHES)
-    network.down = _separable(_BODY, _JOINED, groups=_BRANCHES, stride=2)
-    network.joined1 = _separable(_JOINED, _JOINED)
-    network.joined2 = _separable(_JOINED, _JOINED)
-    network.fc = nn.Linear(_JOINED, 1)
+    for name, layer in layers.items():
+        network.add_module(name, layer)
+    network.fc = nn.Linear(layers["joined2"][-1].num_features, 1)
     return network
 
 
@@ -101,22 +109,17 @@ _COLOUR_STEM, _COLOUR_BODY, _COLOUR_JOINED = 16, 56, 64
 
 
 def _build_in_colour(channels: int) -> nn.Module:
-    from torch import nn
-
-    network = nn.Module()
-    groups, stem, body, joined = _BRANCHES, _COLOUR_STEM, _COLOUR_BODY, _COLOUR_JOINED
-    network.conv1 = _convolution(groups * channels, stem, kernel=3, groups=groups)
-    network.bn1 = nn.BatchNorm2d(stem)
-    network.relu = nn.ReLU(inplace=True)
-    network.early = _separable(stem, stem, groups=groups)
-    network.widen = _separable(stem, body, groups=groups, stride=2)
-    network.block1 = _separable(body, body, groups=groups)
-    network.block2 = _separable(body, body, groups=groups)
-    network.down = _separable(body, joined, groups=groups, stride=2)
-    network.joined1 = _separable(joined, joined)
-    network.joined2 = _separable(joined, joined)
-    network.fc = nn.Linear(joined, 1)
-    return network
+    stem, body, joined = _COLOUR_STEM, _COLOUR_BODY, _COLOUR_JOINED
+    return _assembled(
+        _convolution(_BRANCHES * channels, stem, kernel=3, groups=_BRANCHES),
+        early=_separable(stem, stem, groups=_BRANCHES),
+        widen=_separable(stem, body, groups=_BRANCHES, stride=2),
+        block1=_separable(body, body, groups=_BRANCHES),
+        block2=_separable(body, body, groups=_BRANCHES),
+        down=_separable(body, joined, groups=_BRANCHES, stride=2),
+        joined1=_separable(joined, joined),
+        joined2=_separable(joined, joined),
+    )
 
 
 TINY_IN_COLOUR = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from torch import nn
 from torchvision.transforms.v2 import Normalize
 
 from shared.errors import ConfigError, WeightsError
+from shared.model import registry
 from shared.model.final import load_final_model
 from shared.model.network import build_network
 from shared.model.pretrained import load_base
+from shared.model.published import of_torchvision
 from shared.model.registry import BACKBONES, backbone_of
 from shared.settings.config import RunConfig
+from shared.storage.digest import file_sha256
 
 MOST = 20_000
 """Weights of the network of arXiv:2501.15547 for CIFAR-10."""
@@ -59,15 +63,24 @@ def test_each_network_has_one_for_colours(name: str) -> None:
         assert not torch.equal(red, network(images))
 
 
-def test_imagenet_s_weights_see_what_torchvision_s_transforms_give(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", ["imagenet", "the file's path"])
+def test_imagenet_s_weights_see_what_torchvision_s_transforms_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    """A file that is named by its path is known by its digest."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         colour = torchvision.models.resnet18().eval()
         nn.init.normal_(colour.bn1.running_mean)
-    torch.save(colour.state_dict(), tmp_path / "resnet18.pth")
-    config = RunConfig(backbone="resnet18", weights="imagenet", image_colour="rgb")
+    file = tmp_path / "resnet18.pth"
+    torch.save(colour.state_dict(), file)
+    own = of_torchvision(f"resnet18-{file_sha256(file)[:8]}.pth")
+    known = replace(backbone_of("resnet18", 3), published={"imagenet": own})
+    monkeypatch.setitem(registry._IN_COLOUR, "resnet18", known)
+    chosen = weights if weights == "imagenet" else str(file)
+    config = RunConfig(backbone="resnet18", weights=chosen, image_colour="rgb")
     network = build_network("resnet18", channels=3).eval()
-    base = load_base(config, site_weights=str(tmp_path / "resnet18.pth"))
+    base = load_base(config, site_weights=str(file))
     network.load_state_dict(dict(base.state))
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     normal = Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])(images)
