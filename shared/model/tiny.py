@@ -29,6 +29,7 @@ _STEM, _BODY, _JOINED = 24, 40, 60
 def _build(channels: int) -> nn.Module:
     return _assembled(
         _convolution(_BRANCHES * channels, _STEM, kernel=5, stride=2, groups=_BRANCHES),
+        _JOINED,
         widen=_separable(_STEM, _BODY, groups=_BRANCHES),
         block=_separable(_BODY, _BODY, groups=_BRANCHES),
         down=_separable(_BODY, _JOINED, groups=_BRANCHES, stride=2),
@@ -37,8 +38,8 @@ def _build(channels: int) -> nn.Module:
     )
 
 
-def _assembled(first: nn.Conv2d, **layers: nn.Sequential) -> nn.Module:
-    """The first convolution, the layers by name, and a head as wide as the last one."""
+def _assembled(first: nn.Conv2d, width: int, **layers: nn.Sequential) -> nn.Module:
+    """The first convolution, the layers by name, and a head of what is so wide."""
     from torch import nn
 
     network = nn.Module()
@@ -46,7 +47,7 @@ def _assembled(first: nn.Conv2d, **layers: nn.Sequential) -> nn.Module:
     network.relu = nn.ReLU(inplace=True)
     for name, layer in layers.items():
         network.add_module(name, layer)
-    network.fc = nn.Linear(layers["joined2"][-1].num_features, 1)
+    network.fc = nn.Linear(width, 1)
     return network
 
 
@@ -112,6 +113,7 @@ def _build_in_colour(channels: int) -> nn.Module:
     stem, body, joined = _COLOUR_STEM, _COLOUR_BODY, _COLOUR_JOINED
     return _assembled(
         _convolution(_BRANCHES * channels, stem, kernel=3, groups=_BRANCHES),
+        joined,
         early=_separable(stem, stem, groups=_BRANCHES),
         widen=_separable(stem, body, groups=_BRANCHES, stride=2),
         block1=_separable(body, body, groups=_BRANCHES),
