@@ -91,9 +91,11 @@ def kind_of_problem(report: AdmissionReport) -> str:
     if report.images_found == 0:
         return f"there is no image in its images folder; {_WHERE}"
     if lacks_colour(report):
-        return f"its images are grey, and the run reads colours (image-colour=rgb); {_WHERE}"
+        return f"its images are greyscale, but the run reads colour (image-colour=rgb); {_WHERE}"
     if is_in_colour(report):
-        return f"its images are in colour, and the run reads grey ones (image-colour); {_WHERE}"
+        return (
+            f"its images are in colour, but the run reads greyscale (image-colour=grey); {_WHERE}"
+        )
     if report.rejected_share > report.max_rejected:
         return f"more of its images are set aside than its max-rejected allows; {_WHERE}"
     if report.counts.patients == 0:

@@ -33,7 +33,7 @@ def problems_of(report: AdmissionCounts) -> list[str]:
 
 
 def lacks_colour(report: AdmissionCounts) -> bool:
-    """Whether the run wants colours and no image has any."""
+    """Whether the run reads colour and no image has any."""
     return 0 < report.images_admitted == report.remarks.get(WITHOUT_COLOUR)
 
 
@@ -45,13 +45,14 @@ def is_in_colour(report: AdmissionCounts) -> bool:
 def _other_colours(site: str, report: AdmissionCounts) -> Iterator[str]:
     if lacks_colour(report):
         yield (
-            f"{site} has grey images alone, and the run reads colours (image-colour=rgb); it is "
-            "for images in colour, or image-colour must be grey."
+            f"{site} has only greyscale images, but the run reads colour (image-colour=rgb). "
+            "Supply colour images, leave this site out, or set image-colour=grey."
         )
     if is_in_colour(report):
         yield (
-            f"{site} has images in colour, and the run reads grey ones (image-colour=grey); set "
-            "image-colour=rgb (`fedthaw site check --image-colour rgb`), or name grey images."
+            f"{site} has colour images, but the run reads greyscale (image-colour=grey). Set "
+            "image-colour=rgb (check with `fedthaw site check --image-colour rgb`), or supply "
+            "greyscale images."
         )
 
 

@@ -90,8 +90,8 @@ def _teacher(
             )
         if taught.image_colour != image_colour:
             raise ConfigError(
-                f"it reads {taught.image_colour} images (image-colour) and this run "
-                f"{image_colour} ones; a teacher sees what its student sees."
+                f"it was trained with image-colour={taught.image_colour}, but this run has "
+                f"image-colour={image_colour}; teacher and student must read the same."
             )
         network = load_final_model(
             finished.model, finished.backbone, taught.outputs, taught.channels

@@ -87,7 +87,7 @@ def fit_to_backbone(
         raise WeightsError(
             f"The first convolution of {name} takes 3 colour channels; radiographs are grey, so "
             "a 1-channel first convolution is needed. (weights=imagenet folds torchvision's own; "
-            "image-colour=rgb is for images in colour.)"
+            "image-colour=rgb reads colour images.)"
         )
     head = backbone.head_keys
     has_head = all(key in state and state[key].shape == expected[key].shape for key in head)

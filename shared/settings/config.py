@@ -137,9 +137,8 @@ class RunConfig(Settings):
         if self.channels == 3 and self.weights == "xrv":
             imagenet = "weights=imagenet, " if "imagenet" in self.network.published else ""
             raise ConfigError(
-                "image-colour is rgb and weights is xrv, of networks that were trained on grey "
-                f"radiographs; set {imagenet}weights=random or the path of a checkpoint, or "
-                "image-colour=grey."
+                "image-colour is rgb, but the weights xrv were trained on greyscale radiographs; "
+                f"set {imagenet}weights=random or the path of a checkpoint, or image-colour=grey."
             )
 
     def _require_one_combination(self) -> None:

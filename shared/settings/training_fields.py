@@ -27,8 +27,8 @@ class TrainingSettings:
     )
     image_colour: str = setting(
         "grey",
-        "grey: radiographs, one channel, and a picture in colour is set aside; rgb: photographs, "
-        "in red, green and blue",
+        "what is read of an image: grey, one channel, and colour images are set aside; or rgb, "
+        "red, green and blue",
         choices=tuple(map(str, ImageColour)),
     )
     dropout: float = setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)

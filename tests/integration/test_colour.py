@@ -74,7 +74,7 @@ def test_colours_from_the_folder_to_the_exported_model(tmp_path: Path, here: Her
     code, said, _ = here("site", "import", site, tmp_path / "train")
     assert (code, "--image-colour rgb" in said) == (0, True)
     code, _, error = simulate(here, site, "grey", tmp_path / "none")
-    assert (code, "images in colour, and the run reads grey ones" in error) == (2, True)
+    assert (code, "has colour images, but the run reads greyscale" in error) == (2, True)
     code, _, error = simulate(here, site, "rgb", out)
     assert code == 0, error
     code, said, _ = here("predict", out, tmp_path / "test", "--explain", tmp_path / "why", "--json")
@@ -118,12 +118,12 @@ def test_a_site_of_grey_pictures_is_refused_where_colours_are_read(
     site = tmp_path / "site"
     assert here("site", "import", site, tmp_path / "train")[0] == 0
     code, _, error = simulate(here, site, "rgb", tmp_path / "run")
-    assert (code, "has grey images alone, and the run reads colours" in error) == (2, True)
+    assert (code, "has only greyscale images, but the run reads colour" in error) == (2, True)
     command = ("site", "check", site, "--image-size", "32", "--image-colour", "rgb")
     code, said, error = here(*command)
-    assert (code, "without colours" in said + error) == (2, True)
+    assert (code, "without colour" in said + error) == (2, True)
     assert kind_of_problem(admit(load_site(site), SIDE, "pad", channels=3).report) == (
-        "its images are grey, and the run reads colours (image-colour=rgb); "
+        "its images are greyscale, but the run reads colour (image-colour=rgb); "
         "`fedthaw site check` there says more"
     )
 
@@ -133,7 +133,7 @@ def test_the_coordinator_hears_that_a_site_has_colours(tmp_path: Path, here: Her
     assert here("site", "import", tmp_path / "site", tmp_path / "train")[0] == 0
     site = load_site(tmp_path / "site")
     assert kind_of_problem(admit(site, SIDE, "pad").report).startswith(
-        "its images are in colour, and the run reads grey ones (image-colour)"
+        "its images are colour, but the run reads greyscale (image-colour=grey)"
     )
     assert admit(site, SIDE, "pad", channels=3).report.problems == ()
 
