@@ -133,7 +133,7 @@ def test_the_coordinator_hears_that_a_site_has_colours(tmp_path: Path, here: Her
     assert here("site", "import", tmp_path / "site", tmp_path / "train")[0] == 0
     site = load_site(tmp_path / "site")
     assert kind_of_problem(admit(site, SIDE, "pad").report).startswith(
-        "its images are colour, but the run reads greyscale (image-colour=grey)"
+        "its images are in colour, but the run reads greyscale (image-colour=grey)"
     )
     assert admit(site, SIDE, "pad", channels=3).report.problems == ()
 
