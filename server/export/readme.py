@@ -15,7 +15,7 @@ _README = """# The final model of FedThaw's run {run}
 
 {notice}
 
-A torchvision {backbone} with {channels} and {logits}. {facts}
+{network} with {channels} and {logits}. {facts}
 
 ## Preparing an image
 
@@ -30,8 +30,8 @@ _CHANNELS = {1: "one grey input channel", 3: "three input channels (red, green, 
 _VALUES = {
     1: "Grey values in [0, 1], bone bright: of DICOM the modality and VOI transformation and the "
     "polarity\n   applied (MONOCHROME1 inverted); of 8 bits, divided by 255.",
-    3: "Red, green and blue in [0, 1]; of 8 bits, divided by 255. A grey picture three times the "
-    "same.",
+    3: "Red, green and blue in [0, 1]; of 8 bits, divided by 255. A greyscale image "
+    "gets three equal channels.",
 }
 _FACTS = "`model.json` has these facts and the base's digest for\nprograms."
 _LOGITS = {
@@ -111,7 +111,7 @@ def readme(finished: FinishedRun, formats: Collection[str]) -> str:
             _README.format(
                 run=finished.stored.run,
                 notice=NOTICE,
-                backbone=config.backbone,
+                network=("A torchvision " if function else "FedThaw's own ") + config.backbone,
                 fit=config.image_fit,
                 fits=_FITS[ImageFit(config.image_fit)],
                 size=config.image_size,
