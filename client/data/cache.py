@@ -21,10 +21,10 @@ from shared.storage.json_file import DamagedFile, parse_json, typed
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
 VERSION = "v4"
-_SMALL = 2 * 3 * 64 * 64
-"""Bytes of an image that is kept in memory: reading its file takes longer than a step on it."""
-_MOST_KEPT = 512 * 2**20
-"""Bytes of all of them."""
+_SMALL = 2 * 64 * 64
+"""Bytes of a channel of an image that is kept in memory: reading its file takes longer than a step on it."""
+_MOST_KEPT = 256 * 2**20
+"""Bytes of a channel of all of them."""
 _FACTS = {field.name for field in dataclasses.fields(ImageFacts)}
 
 
@@ -87,7 +87,7 @@ class ImageCache:
         entry = self.entry(digest)
         if entry is None:
             return None
-        size = entry.pixels.nbytes
+        size = entry.pixels.nbytes // self.channels
         if size <= _SMALL and size * len(self._kept) < _MOST_KEPT:
             entry.pixels.setflags(write=False)
             self._kept[digest] = entry.pixels
