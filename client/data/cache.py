@@ -22,7 +22,8 @@ from shared.storage.json_file import DamagedFile, parse_json, typed
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
 VERSION = "v4"
 _SMALL = 2 * 64 * 64
-"""Bytes of a channel of an image that is kept in memory: reading its file takes longer than a step on it."""
+"""Bytes of a channel of an image that is kept in memory: reading its file takes longer than a step
+on it."""
 _MOST_KEPT = 256 * 2**20
 """Bytes of a channel of all of them."""
 _FACTS = {field.name for field in dataclasses.fields(ImageFacts)}
