@@ -11,7 +11,7 @@ from client.evaluate import predict_logits
 from client.features.boundary import draws_from_views, training_boundary
 from client.features.views import training_views
 from client.train.trainer import train_round
-from client.workspace import Workspace, open_workspace, shared_model, teacher_of, training_samples
+from client.workspace import Workspace, network_of, open_workspace, teacher_of, training_samples
 from shared.model.freezing import state_digest
 from shared.model.manifest import manifest_of_parts
 from shared.settings.config import RunConfig
@@ -66,7 +66,7 @@ def _measure(workspace: Workspace, config: RunConfig) -> _Costs:
     least = min(plans, key=lambda plan: len(plan.trainable))
     most = max(plans, key=lambda plan: len(plan.trainable))
     batch = training_samples(workspace, config).train[: config.batch_size]
-    model = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
+    model = network_of(workspace, config)
     model.load_state_dict(dict(workspace.base.state))
 
     def step(plan: Plan) -> float:

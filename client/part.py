@@ -91,8 +91,9 @@ def open_part(
     """Read a site's folder; `keep` is where a deployed one keeps its blocks of patients."""
     emit(SiteBusy(settings.name, "reading images", 0))
     admission = admit(
-        settings, config.image_size, config.image_fit, lambda *_: emit(StepDone(settings.name))
-    )
+        settings, config.image_size, config.image_fit, lambda *_: emit(StepDone(settings.name)),
+        channels=config.channels,
+    )  # fmt: skip
     dealing = _dealt(settings, admission, deployed=deployed, keep=keep)
     for sentence in (*admission.report.warnings, *(dealing.notes if dealing else ())):
         tell_owner(settings.name, sentence)
@@ -101,7 +102,7 @@ def open_part(
     return Part(
         settings,
         admission,
-        ImageCache(settings.cache, config.image_size, config.image_fit),
+        ImageCache(settings.cache, config.image_size, config.image_fit, config.channels),
         features,
         dealing,
     )

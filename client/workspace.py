@@ -213,16 +213,22 @@ def _split(workspace: Workspace, config: RunConfig) -> TrainingSamples:
 
 def network_of(workspace: Workspace, config: RunConfig) -> Network:
     """The one network of this process, whatever weights it holds."""
-    return shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
+    return shared_model(
+        config.backbone, config.dropout, workspace.device, config.outputs, config.channels
+    )
 
 
-def shared_model(backbone: str, dropout: float, device: torch.device, outputs: int = 1) -> Network:
+def shared_model(
+    backbone: str, dropout: float, device: torch.device, outputs: int = 1, channels: int = 1
+) -> Network:
     """The one network of this process; each message loads its weights into it."""
-    return _shared_model(backbone, dropout, device, outputs)
+    return _shared_model(backbone, dropout, device, outputs, channels)
 
 
 @functools.lru_cache(maxsize=2)
-def _shared_model(backbone: str, dropout: float, device: torch.device, outputs: int) -> Network:
-    model = build_network(backbone, dropout, outputs=outputs)
+def _shared_model(
+    backbone: str, dropout: float, device: torch.device, outputs: int, channels: int
+) -> Network:
+    model = build_network(backbone, dropout, outputs=outputs, channels=channels)
     model.to(device)
     return model

@@ -13,6 +13,18 @@ class ImageFit(StrEnum):
     STRETCH = "stretch"
 
 
+class ImageColour(StrEnum):
+    """What is read of an image."""
+
+    GREY = "grey"
+    RGB = "rgb"
+
+    @property
+    def channels(self) -> int:
+        """Values of a pixel."""
+        return 1 if self is ImageColour.GREY else 3
+
+
 MIN_CELL = 5
 """Patients of a class below which the coordinator shows no count of a site or of hidden sites."""
 DAYS_KEPT = 30

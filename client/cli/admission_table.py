@@ -17,7 +17,9 @@ from client.settings import load_site
 from shared.plain import shown
 
 
-def admit_with_progress(folder: Path, image_size: int, image_fit: str) -> Admission:
+def admit_with_progress(
+    folder: Path, image_size: int, image_fit: str, channels: int = 1
+) -> Admission:
     """Admit a site's folder, with a bar on a terminal."""
     settings = load_site(folder)
     console = Console(stderr=True)
@@ -28,6 +30,7 @@ def admit_with_progress(folder: Path, image_size: int, image_fit: str) -> Admiss
             image_size,
             image_fit,
             lambda done, total: progress.update(bar, completed=done, total=total),
+            channels=channels,
         )
 
 

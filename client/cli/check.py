@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from shared.limits import ImageFit
+from shared.limits import ImageColour, ImageFit
 from shared.settings.config import RunConfig
 
 DEFAULTS = RunConfig()
 
 
 FIT = ImageFit(DEFAULTS.image_fit)
+COLOUR = ImageColour(DEFAULTS.image_colour)
 
 
 def check(
@@ -26,6 +27,9 @@ def check(
     image_fit: Annotated[
         ImageFit, typer.Option(help="How images become square, as in the run.")
     ] = FIT,
+    image_colour: Annotated[
+        ImageColour, typer.Option(help="What is read of an image, as in the run.")
+    ] = COLOUR,
     listed: Annotated[
         bool,
         typer.Option(
@@ -49,7 +53,7 @@ def check(
     from client.model.device import choose_device
 
     choose_device(settings)  # a GPU that is not there refuses here, not when a run begins
-    report = admit_with_progress(folder, image_size, str(image_fit)).report
+    report = admit_with_progress(folder, image_size, str(image_fit), image_colour.channels).report
     if json_output:
         typer.echo(json.dumps(report.to_json(listed=listed), indent=1))
     else:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 def import_pictures(
     folder: Annotated[Path, typer.Argument(help="The folder to make.")],
     files: Annotated[
-        list[Path], typer.Argument(help="IDX images and IDX labels (.gz too), or CIFAR's .bin.")
+        list[Path],
+        typer.Argument(
+            help="IDX images and IDX labels (.gz too), CIFAR's .bin, or a folder with a "
+            "subfolder of pictures for each class."
+        ),
     ],
     classes: Annotated[
         str, typer.Option(help="Only these classes, by number or name, e.g. 3,5.")
@@ -39,7 +43,7 @@ def import_pictures(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the dealing.")] = 0,
 ) -> None:
-    """Make a site's images and table from MNIST's, Fashion-MNIST's or CIFAR's files.
+    """Make a site's images and table from MNIST's, Fashion-MNIST's or CIFAR's files, or a folder.
 
     Example: fedthaw site import digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
     --classes 3,5 --most 1000
@@ -51,9 +55,10 @@ def import_pictures(
     from client.imaging.facts import MINIMUM_SIDE
     from client.importing.choose import chosen_classes, class_names, class_order
     from client.importing.deal import deal_pictures
+    from client.importing.folders import classes_of
     from client.importing.write import read_pictures
 
-    named = class_names(names)
+    named = class_names(names) or (classes_of(files[0]) if files[0].is_dir() else {})
     wanted = chosen_classes(classes, named)
     pictures = read_pictures(files)
     if wanted:
@@ -76,5 +81,6 @@ def _write(
         typer.echo(f"class {name}: {number:,}")
     following = f"fedthaw site new {folder} --from {folder / TABLE}"
     if write_site_toml(folder, order):
-        following = f"fedthaw site check {folder} --image-size {pictures.pixels.shape[1]}"
+        colour = " --image-colour rgb" if pictures.pixels.ndim == 4 else ""
+        following = f"fedthaw site check {folder} --image-size {pictures.pixels.shape[1]}{colour}"
     typer.echo(f"{sum(counts.values()):,} images and {TABLE} in {folder}. Next: {following}")

@@ -13,6 +13,7 @@ from client.data.image_file import ImageFile
 from client.data.labels import LabelRow, read_labels
 from client.data.matching import Matching, classify, match_by_image
 from client.data.patient_matching import match_by_patient
+from client.data.problems import is_in_colour, lacks_colour
 from client.data.reading import read_images
 from client.data.report import AdmissionReport, Found, make_report
 from client.settings import SiteSettings
@@ -32,15 +33,17 @@ def admit(
     image_size: int,
     image_fit: str,
     on_image: Callable[[int, int], None] | None = None,
+    *,
+    channels: int = 1,
 ) -> Admission:
     """Read labels and images of a site, fill its cache, and decide what can be used.
 
-    `on_image(done, total)` follows the images of differing content. A bad image is set aside
-    and counted. Raises SiteError only for what stops the reading: the table, a folder, the
-    cache; `require_trainable` judges the rest.
+    Images are read grey, or with 3 `channels` in colour. `on_image(done, total)` follows those of
+    differing content. A bad image is set aside and counted. Raises SiteError only for what stops
+    the reading: the table, a folder, the cache; `require_trainable` judges the rest.
     """
     table = read_labels(settings)
-    cache = ImageCache(settings.cache, image_size, image_fit)
+    cache = ImageCache(settings.cache, image_size, image_fit, channels)
     cache.remove_leftovers()
     files = read_images(settings.images, cache, image_fit, settings.maximum_pixels, on_image)
     outcomes = classify(settings, table.rows)
@@ -87,6 +90,12 @@ def kind_of_problem(report: AdmissionReport) -> str:
     """The first that applies, the most fundamental first."""
     if report.images_found == 0:
         return f"there is no image in its images folder; {_WHERE}"
+    if lacks_colour(report):
+        return f"its images are greyscale, but the run reads colour (image-colour=rgb); {_WHERE}"
+    if is_in_colour(report):
+        return (
+            f"its images are in colour, but the run reads greyscale (image-colour=grey); {_WHERE}"
+        )
     if report.rejected_share > report.max_rejected:
         return f"more of its images are set aside than its max-rejected allows; {_WHERE}"
     if report.counts.patients == 0:

@@ -7,9 +7,9 @@ pictures.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -21,17 +21,20 @@ AUGMENTATION_VERSION = "v1"
 """Raised whenever the same seed would give another picture; kept features are then not used."""
 BLACK = -1024.0
 MIDDLE_GREY = 0.0
-_MOST_SHIFTED = 1 / 16
-"""Of the side, for small pictures: two pixels of 32."""
+_SHIFTED, _CROPPED = 1 / 16, 1 / 8
+"""Of the side, for small pictures: two and four pixels of 32 (He et al., arXiv:1512.03385)."""
 
 Augmentation = Callable[[Tensor], Tensor]
-"""(1, size, size) float32 -> same; what is random is drawn from torch's global generator."""
+"""(C, size, size) float32 -> same, all channels alike; what is random is drawn from torch's global
+generator."""
 
 
 def augmentation_of(name: str, image_size: int) -> Augmentation | None:
     """What the setting `augmentation` names; None for none of all."""
     recipe = recipe_augmentation(image_size) if name == "recipe" else None
-    return {"recipe": recipe, "affine": _affine, "shift": _flip_and_shift, "none": None}[name]
+    shift, crop = (partial(_flip_and_shift, share=share) for share in (_SHIFTED, _CROPPED))
+    known = {"recipe": recipe, "affine": _affine, "shift": shift, "crop": crop, "none": None}
+    return known[name]
 
 
 def _affine(image: Tensor) -> Tensor:
@@ -40,8 +43,8 @@ def _affine(image: Tensor) -> Tensor:
     wide, high = (1 + share / 10 for share in zoom)
     cosine, sine = math.cos(math.radians(10 * angle)), math.sin(math.radians(10 * angle))
     matrix = [
-        [cosine * wide, 0.15 * shear - sine * high, right * 2 * _MOST_SHIFTED],
-        [sine * wide, cosine * high, down * 2 * _MOST_SHIFTED],
+        [cosine * wide, 0.15 * shear - sine * high, right * 2 * _SHIFTED],
+        [sine * wide, cosine * high, down * 2 * _SHIFTED],
     ]
     rows, columns = image.shape[1:]
     grid = (_places(rows, columns) @ torch.tensor(matrix).T).reshape(1, rows, columns, 2)
@@ -50,7 +53,7 @@ def _affine(image: Tensor) -> Tensor:
     return brighter.clamp_(max=-2 * BLACK).add_(BLACK)
 
 
-@functools.lru_cache(maxsize=4)
+@lru_cache(maxsize=4)
 def _places(rows: int, columns: int) -> Tensor:
     """Each pixel's x and y from -1 to 1, and 1: (rows * columns, 3)."""
     same = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
@@ -58,9 +61,12 @@ def _places(rows: int, columns: int) -> Tensor:
     return torch.cat([grid, torch.ones(len(grid), 1)], dim=1)
 
 
-def _flip_and_shift(image: Tensor) -> Tensor:
-    """A horizontal flip of every other image, and a shift by whole pixels; outside is black."""
-    most = max(1, round(image.shape[-1] * _MOST_SHIFTED))
+def _flip_and_shift(image: Tensor, share: float) -> Tensor:
+    """A horizontal flip of every other image, and a shift by whole pixels; outside is black.
+
+    By up to a share of the side.
+    """
+    most = max(1, round(image.shape[-1] * share))
     flip, down, right = (torch.rand(3) * torch.tensor([2, 2 * most + 1, 2 * most + 1])).int()
     padded = F.pad(image.flip(2) if flip else image, (most,) * 4, value=BLACK)
     rows, columns = image.shape[1:]
@@ -76,11 +82,11 @@ class RandomMasking(v2.Transform):  # type: ignore[misc]  # torchvision ships no
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Mask one tensor; called by torchvision."""
-        return inpt.masked_fill(torch.rand_like(inpt) < self.share, MIDDLE_GREY)
+        return inpt.masked_fill(torch.rand_like(inpt[:1]) < self.share, MIDDLE_GREY)
 
 
 def recipe_augmentation(image_size: int) -> v2.Transform:
-    """The transform of one training image, (1, size, size) float32 -> same.
+    """The transform of one training image, (C, size, size) float32 -> same.
 
     It draws from torch's global generator, as torchvision does. Corners that a rotation uncovers
     become black, not the middle grey of the recipe's code: radiographs end in black.

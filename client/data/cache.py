@@ -22,15 +22,16 @@ from shared.storage.json_file import DamagedFile, parse_json, typed
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
 VERSION = "v4"
 _SMALL = 2 * 64 * 64
-"""Bytes of an image that is kept in memory: reading its file takes longer than a step on it."""
+"""Bytes of a channel of an image that is kept in memory: reading its file takes longer than a step
+on it."""
 _MOST_KEPT = 256 * 2**20
-"""Bytes of all of them."""
+"""Bytes of a channel of all of them."""
 _FACTS = {field.name for field in dataclasses.fields(ImageFacts)}
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A kept image: its square of 0 to 65535, its facts, the pixels' SHA-256 and its time."""
+    """A kept image: its pixels of 0 to 65535, its facts, the pixels' SHA-256 and its time."""
 
     pixels: NDArray[np.uint16]
     facts: ImageFacts
@@ -44,10 +45,13 @@ class ImageCache:
     An entry holds patients' pixels and identifiers: only this user may read it.
     """
 
-    def __init__(self, folder: Path, size: int, fit: str) -> None:
+    def __init__(self, folder: Path, size: int, fit: str, channels: int = 1) -> None:
         self.folder = folder
         self.size = size
-        self.preparation = f"{size}-{fit}-{VERSION}"
+        self.channels = channels
+        self.shape = (size, size) if channels == 1 else (channels, size, size)
+        colour = "" if channels == 1 else "-rgb"
+        self.preparation = f"{size}-{fit}{colour}-{VERSION}"
         """How images were prepared: entries of another preparation are other images."""
         self._images = folder / "images" / self.preparation
         self._kept: dict[str, NDArray[np.uint16]] = {}
@@ -70,7 +74,7 @@ class ImageCache:
             stored_at = path.stat().st_mtime
         except (OSError, SafetensorError, KeyError, DamagedFile):
             return None
-        if pixels.shape != (self.size, self.size) or pixels.dtype != np.uint16:
+        if pixels.shape != self.shape or pixels.dtype != np.uint16:
             return None
         fingerprint = fingerprint_of(pixels)
         if metadata.get("checksum") != _checksum(fingerprint, metadata["facts"]):
@@ -78,13 +82,13 @@ class ImageCache:
         return CacheEntry(pixels, facts, fingerprint, stored_at)
 
     def load(self, digest: str) -> NDArray[np.uint16] | None:
-        """The size x size image of 0 to 65535, or None where it must be prepared again."""
+        """The image of 0 to 65535, in `shape`, or None where it must be prepared again."""
         if (kept := self._kept.get(digest)) is not None:
             return kept
         entry = self.entry(digest)
         if entry is None:
             return None
-        size = entry.pixels.nbytes
+        size = entry.pixels.nbytes // self.channels
         if size <= _SMALL and size * len(self._kept) < _MOST_KEPT:
             entry.pixels.setflags(write=False)
             self._kept[digest] = entry.pixels

@@ -39,7 +39,7 @@ class Sample:
         return self.site, self.radiograph.patient
 
     def load(self) -> Tensor:
-        """The image, (1, size, size) float32 in [-1024, 1024] (`(2 x / max - 1) * 1024`)."""
+        """The image, (C, size, size) float32 in [-1024, 1024] (`(2 x / max - 1) * 1024`)."""
         pixels = self.cache.load(self.radiograph.digest)
         if pixels is None:
             raise SiteError(
@@ -50,8 +50,8 @@ class Sample:
 
 
 def to_input(pixels: NDArray[np.uint16]) -> Tensor:
-    """What the network sees of a size x size square of 0 to 65535; as `Sample.load`."""
-    image = torch.from_numpy(pixels.astype("float32")).unsqueeze(0)
+    """What the network sees of a square of 0 to 65535, or of three; as `Sample.load`."""
+    image = torch.from_numpy(pixels.astype("float32")).reshape(-1, *pixels.shape[-2:])
     return image.div_(_LEVELS).mul_(2.0).sub_(1.0).mul_(RANGE)
 
 
@@ -75,7 +75,7 @@ class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
         *,
         paired: bool = False,
     ) -> None:
-        """With `paired` each image comes before its augmented version, as a second channel."""
+        """With `paired` each image comes before its augmented version, as further channels."""
         self._samples = samples
         self._draws = draws
         self._augment = augment
@@ -86,7 +86,7 @@ class RadiographDataset(Dataset[tuple[Tensor, Tensor]]):
         return len(self._draws)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        """Image (1 or 2, size, size); target () or (n,) as the outcome's loss takes it; float32."""
+        """Image (C or 2C, size, size); target () or (n,) as the outcome's loss takes it."""
         draw = self._draws[position]
         sample = self._samples[draw.sample]
         image = sample.load()

@@ -11,6 +11,8 @@ from client.data.findings import (
     listed,
     outcomes_in_neither,
 )
+from client.imaging.raster import IN_COLOUR
+from client.imaging.remarks import WITHOUT_COLOUR
 
 
 def problems_of(report: AdmissionCounts) -> list[str]:
@@ -21,10 +23,38 @@ def problems_of(report: AdmissionCounts) -> list[str]:
             f"{site} has no DICOM, PNG or JPEG image in its images folder; put them there, or "
             "correct images in [data] of site.toml."
         ]
-    problems = [*_ambiguities(site, report), *_too_many_rejected(site, report)]
+    problems = [
+        *_other_colours(site, report),
+        *_ambiguities(site, report),
+        *_too_many_rejected(site, report),
+    ]
     if report.counts.patients == 0:
         return [*problems, f"{site} has no image with a usable outcome: {_why_none(report)}."]
     return [*problems, *_one_under_two_names(site, report), *_too_few_patients(site, report)]
+
+
+def lacks_colour(report: AdmissionCounts) -> bool:
+    """Whether the run reads colour and no image has any."""
+    return 0 < report.images_admitted == report.remarks.get(WITHOUT_COLOUR)
+
+
+def is_in_colour(report: AdmissionCounts) -> bool:
+    """Whether images are set aside for their colours, and more of them than are used."""
+    return report.rejected_by_reason.get(IN_COLOUR, 0) > report.images_admitted
+
+
+def _other_colours(site: str, report: AdmissionCounts) -> Iterator[str]:
+    if lacks_colour(report):
+        yield (
+            f"{site} has only greyscale images, but the run reads colour (image-colour=rgb). "
+            "Supply colour images, leave this site out, or set image-colour=grey."
+        )
+    if is_in_colour(report):
+        yield (
+            f"{site} has colour images, but the run reads greyscale (image-colour=grey). Set "
+            "image-colour=rgb (check with `fedthaw site check --image-colour rgb`), or supply "
+            "greyscale images."
+        )
 
 
 def _ambiguities(site: str, report: AdmissionCounts) -> Iterator[str]:

@@ -36,8 +36,8 @@ def read_images(
     paths = find_images(folder)
     read = partial(_picture, cache=cache, fit=fit, maximum_pixels=maximum_pixels)
     with (
-        Decoders(maximum_pixels) as decoders,
-        ThreadPoolExecutor(helper_count(maximum_pixels)) as pool,
+        Decoders(maximum_pixels, channels=cache.channels) as decoders,
+        ThreadPoolExecutor(helper_count(maximum_pixels, cache.channels)) as pool,
     ):
         try:
             digests = list(pool.map(_digest, paths))

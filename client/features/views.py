@@ -32,7 +32,7 @@ class Views:
         return f"{self.augmentation} {AUGMENTATION_VERSION}, {self.count} views of seed {self.seed}"
 
     def of(self, sample: Sample, view: int) -> Tensor:
-        """One view of an image, (1, size, size) float32 in [-1024, 1024]; always the same."""
+        """One view of an image, (C, size, size) float32 in [-1024, 1024]; always the same."""
         image, augment = sample.load(), augmentation_of(self.augmentation, self.image_size)
         if self.seed is None or augment is None:
             return image
@@ -79,7 +79,7 @@ class _ViewDataset(Dataset[Tensor]):
 def load_views(
     samples: Sequence[Sample], views: Views, batches: Sequence[Sequence[Wanted]], workers: int
 ) -> Iterable[Tensor]:
-    """Views as batches (N, 1, size, size), in this order; the same with any number of `workers`."""
+    """Views as batches (N, C, size, size), in this order; the same with any number of `workers`."""
     return DataLoader(
         _ViewDataset(samples, views),
         batch_sampler=batches,  # type: ignore[arg-type]
@@ -89,5 +89,5 @@ def load_views(
 
 
 def stack_views(samples: Sequence[Sample], views: Views, wanted: Sequence[Wanted]) -> Tensor:
-    """Views as one batch, (N, 1, size, size)."""
+    """Views as one batch, (N, C, size, size)."""
     return torch.stack([views.of(samples[one.sample], one.view) for one in wanted])

@@ -9,7 +9,7 @@ from client.part import Part, TrainingSamples, tell_owner
 from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
 from client.policy.settings import refused_settings
-from client.workspace import Workspace, shared_model, training_samples
+from client.workspace import Workspace, network_of, training_samples
 from shared.errors import ProtocolError
 from shared.model.manifest import sizes_of_units
 from shared.protocol.evaluate import Scope
@@ -85,7 +85,7 @@ def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None
     """
     if not workspace.deployed:
         return
-    network = shared_model(config.backbone, config.dropout, workspace.device, config.outputs)
+    network = network_of(workspace, config)
     if not allows(config, plan, sizes_of_units(network, config.batch_norm)):
         raise ProtocolError(f"the plan of round {plan.round} is not that of the run's settings")
 

@@ -1,4 +1,4 @@
-"""One image file, whatever its kind, to a greyscale picture; imports no more than that takes."""
+"""One image file, whatever its kind, to a picture; imports no more than that takes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from client.imaging.raster import read_raster
 from shared.errors import ImageRejected
 
 
-def decode(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage:
+def decode(
+    path: Path, maximum_pixels: int = MAXIMUM_PIXELS, *, colour: bool = False
+) -> DecodedImage:
     """Decode a DICOM, PNG or JPEG file of at most so many pixels, as its content says it is.
+
+    The picture is grey, or with `colour` in red, green and blue.
 
     Raises ImageRejected with a short phrase that names neither file nor patient.
     """
@@ -28,7 +32,7 @@ def decode(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage:
     if kind is None:
         raise ImageRejected("not a DICOM, PNG or JPEG file")
     read = read_dicom if kind == "DICOM" else read_raster
-    return read(path, maximum_pixels)
+    return read(path, maximum_pixels, colour=colour)
 
 
 def load_decoders() -> None:

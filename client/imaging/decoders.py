@@ -12,7 +12,7 @@ from typing import Any
 
 from client.imaging.facts import DecodedImage
 from client.imaging.helper import Helper, HelperEnded
-from client.imaging.helper_process import DECODE, PATIENT
+from client.imaging.helper_process import DECODE, DECODE_COLOUR, PATIENT
 from client.imaging.limits import MAXIMUM_PIXELS
 
 SECONDS = 120.0
@@ -35,8 +35,12 @@ class Decoders:
     however it ends. May be used by several threads at once.
     """
 
-    def __init__(self, maximum_pixels: int = MAXIMUM_PIXELS, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, maximum_pixels: int = MAXIMUM_PIXELS, seconds: float = SECONDS, channels: int = 1
+    ) -> None:
+        """For grey images, or with 3 channels for such in colour."""
         self._maximum_pixels = maximum_pixels
+        self._channels = channels
         self._seconds = seconds
         self._lock = threading.Lock()
         self._idle: list[Helper] = []
@@ -61,7 +65,7 @@ class Decoders:
         Raises FedThawError where no helper can start.
         """
         try:
-            helper, answer = self._ask(DECODE, path)
+            helper, answer = self._ask(DECODE if self._channels == 1 else DECODE_COLOUR, path)
         except HelperEnded as ended:
             yield Refusal(ended.reason)
             return
@@ -119,7 +123,7 @@ class Decoders:
         return self._start()
 
     def _start(self) -> Helper:
-        helper = Helper(self._maximum_pixels)
+        helper = Helper(self._maximum_pixels, self._channels)
         with self._lock:
             self._all.add(helper)
             closed = self._closed

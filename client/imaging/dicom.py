@@ -16,12 +16,16 @@ from client.imaging.greyscale import to_display
 from client.imaging.limits import MAXIMUM_PIXELS
 from client.imaging.patient_id import patient_id_of
 from client.imaging.quiet import quiet_libraries
-from client.imaging.remarks import remarks_on_header, remarks_on_pixels
+from client.imaging.remarks import WITHOUT_COLOUR, remarks_on_header, remarks_on_pixels
 from shared.errors import ImageRejected
 
 
-def read_dicom(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage:
+def read_dicom(
+    path: Path, maximum_pixels: int = MAXIMUM_PIXELS, *, colour: bool = False
+) -> DecodedImage:
     """Decode a single-frame greyscale DICOM image of 8 to 16 bits.
+
+    With `colour` it is three times the same; a DICOM image in colour is refused all the same.
 
     Raises ImageRejected with a short phrase that names neither file nor patient.
     """
@@ -30,7 +34,7 @@ def read_dicom(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage
         # Decoders and element access of third parties raise nearly anything on a damaged file;
         # whatever it is, it sets one image aside.
         try:
-            check_header(header, maximum_pixels)
+            check_header(header, maximum_pixels, colour=colour)
             facts = facts_of(header)
         except ImageRejected:
             raise
@@ -45,6 +49,8 @@ def read_dicom(path: Path, maximum_pixels: int = MAXIMUM_PIXELS) -> DecodedImage
         except Exception as error:
             raise ImageRejected("unreadable greyscale attributes") from error
         remarks = (*remarks_on_header(dataset), *remarks_on_pixels(pixels))
+    if colour:
+        pixels, remarks = pixels[:, :, None].repeat(3, axis=2), (WITHOUT_COLOUR, *remarks)
     return DecodedImage(pixels, replace(facts, remarks=remarks))
 
 

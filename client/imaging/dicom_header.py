@@ -33,8 +33,10 @@ _NATIVE = frozenset(
 )
 
 
-def check_header(header: Dataset, maximum_pixels: int) -> None:
+def check_header(header: Dataset, maximum_pixels: int, *, colour: bool = False) -> None:
     """Raise ImageRejected unless it announces one greyscale picture that can be decoded.
+
+    Where `colour` is asked for, the reason says where colour is read from.
 
     pydicom raises nearly anything where elements are damaged.
     """
@@ -48,7 +50,8 @@ def check_header(header: Dataset, maximum_pixels: int) -> None:
         if photometric is None:
             raise ImageRejected("no photometric interpretation in the header")
         known = photometric if photometric in _PHOTOMETRIC else "undefined"
-        raise ImageRejected(f"photometric interpretation {known}")
+        instead = " (colour is read from PNG and JPEG files only)" if colour else ""
+        raise ImageRejected(f"photometric interpretation {known}{instead}")
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ImageRejected("multi-frame image")
     check_size(int(header.Rows), int(header.Columns), maximum_pixels)

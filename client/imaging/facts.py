@@ -47,7 +47,7 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """One radiograph, bone bright: `pixels` is rows x columns, float32 in [0, 1]."""
+    """One picture, float32 in [0, 1]: rows x columns, bone bright; in colour rows x columns x 3."""
 
     pixels: NDArray[np.float32]
     facts: ImageFacts

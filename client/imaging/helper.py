@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 import signal
@@ -42,13 +43,13 @@ class HelperEnded(Exception):
 class Helper:
     """A process, its pipe, and the memory in which it leaves pixels."""
 
-    def __init__(self, maximum_pixels: int) -> None:
+    def __init__(self, maximum_pixels: int, channels: int = 1) -> None:
         """Raises FedThawError where it cannot start."""
         self._answered = 0
         self._ending = threading.Lock()
         self._ended = False
         self._code: int | None = None
-        size = maximum_pixels * PIXEL_BYTES
+        size = maximum_pixels * channels * PIXEL_BYTES
         try:
             descriptor = _make_memory(size)
             self._pipe, theirs = Pipe()
@@ -57,7 +58,9 @@ class Helper:
         try:
             self._memory = mmap.mmap(descriptor, size)
             self._template, self.process = fork_helper(
-                maximum_pixels, decoding_bytes(maximum_pixels), [theirs.fileno(), descriptor]
+                maximum_pixels,
+                decoding_bytes(maximum_pixels, channels),
+                [theirs.fileno(), descriptor],
             )
         except BaseException:
             self._pipe.close()
@@ -90,10 +93,10 @@ class Helper:
         """
         try:
             facts = typed(answer["facts"], ImageFacts)
-            rows, columns = answer["shape"]
-            pixels = np.frombuffer(self._memory, dtype=np.float32, count=rows * columns)
-            return DecodedImage(pixels.reshape(rows, columns), facts)
-        except (KeyError, TypeError, ValueError) as error:
+            shape = typed(answer["shape"], list[int])
+            pixels = np.frombuffer(self._memory, dtype=np.float32, count=math.prod(shape))
+            return DecodedImage(pixels.reshape(shape), facts)
+        except (KeyError, TypeError, ValueError, DamagedFile) as error:
             raise HelperEnded(CRASHED, certain=True) from error
 
     def end(self) -> None:

@@ -5,8 +5,9 @@ it belongs to asks for a helper, it forks one. A fork takes milliseconds, so tha
 file crashed is replaced at no cost. The template has one thread and no data of any image.
 
 A helper answers one request after the other: `DECODE` and a path with the facts of the image,
-whose pixels it leaves in the shared memory; `PATIENT` and a path with the Patient ID. Answers are
-JSON, not pickles: what a damaged file makes of this process is not to run in the other.
+whose pixels it leaves in the shared memory, `DECODE_COLOUR` with three values a pixel; `PATIENT`
+and a path with the Patient ID. Answers are JSON, not pickles: what a damaged file makes of this
+process is not to run in the other.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ REQUEST = struct.Struct("!cqq")
 ANSWER = struct.Struct("!q")
 """From the template: first the length of an error, then a process id or an exit code."""
 FORK, WAIT = b"F", b"W"
-DECODE, PATIENT = b"D", b"P"
+DECODE, DECODE_COLOUR, PATIENT = b"D", b"C", b"P"
 OUT_OF_MEMORY = 70
 """Exit code of a helper that reached its memory limit."""
 PIXEL_BYTES = 4
@@ -111,7 +112,7 @@ def _watch(template: int) -> None:
 
 
 def _serve(pipe: Connection, memory_fd: int, pixels: int, most: int) -> NoReturn:
-    memory = mmap.mmap(memory_fd, pixels * PIXEL_BYTES)
+    memory = mmap.mmap(memory_fd, os.fstat(memory_fd).st_size)
     _limit_memory(most)
     while True:
         try:
@@ -120,7 +121,8 @@ def _serve(pipe: Connection, memory_fd: int, pixels: int, most: int) -> NoReturn
             os._exit(0)
         kind, path = request[:1], Path(os.fsdecode(request[1:]))
         try:
-            answer = _decode(path, memory, pixels) if kind == DECODE else _patient(path)
+            colour = kind == DECODE_COLOUR
+            answer = _patient(path) if kind == PATIENT else _decode(path, memory, pixels, colour)
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         pipe.send_bytes(json.dumps(answer).encode("ascii"))
@@ -134,7 +136,7 @@ def _limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _decode(path: Path, memory: mmap.mmap, maximum_pixels: int) -> dict[str, Any]:
+def _decode(path: Path, memory: mmap.mmap, maximum_pixels: int, colour: bool) -> dict[str, Any]:
     import dataclasses
 
     import numpy as np
@@ -143,7 +145,7 @@ def _decode(path: Path, memory: mmap.mmap, maximum_pixels: int) -> dict[str, Any
     from shared.errors import ImageRejected
 
     try:
-        image = decode(path, maximum_pixels)
+        image = decode(path, maximum_pixels, colour=colour)
     except ImageRejected as rejection:
         if _for_want_of_memory(rejection):
             raise MemoryError from rejection

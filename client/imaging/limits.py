@@ -9,24 +9,24 @@ from pathlib import Path
 MAXIMUM_PIXELS = 100_000_000
 """Of one image, unless its owner sets another limit."""
 # What the slowest way to a picture takes at its peak, measured in `benchmarks/decoding.py`.
-_BYTES_A_PIXEL = 40
+_BYTES_A_PIXEL = {1: 40, 3: 80}
 # Libraries' own tables, and all of a file that is not its picture, inflated and parsed.
 _BASE_BYTES = 384 * 2**20
 _MAXIMUM_HELPERS = 8
 _CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")
 
 
-def decoding_bytes(maximum_pixels: int) -> int:
-    """Bytes that decoding one image of at most so many pixels may allocate."""
-    return _BASE_BYTES + _BYTES_A_PIXEL * maximum_pixels
+def decoding_bytes(maximum_pixels: int, channels: int = 1) -> int:
+    """Bytes that decoding one image of at most so many pixels, of 1 or 3 values, may allocate."""
+    return _BASE_BYTES + _BYTES_A_PIXEL[channels] * maximum_pixels
 
 
-def helper_count(maximum_pixels: int) -> int:
+def helper_count(maximum_pixels: int, channels: int = 1) -> int:
     """How many images are decoded at a time: one a core, at most 8, and no more than fit.
 
     Half of the machine's memory, or of the container's, is for them.
     """
-    fitting = memory_bytes() // 2 // decoding_bytes(maximum_pixels)
+    fitting = memory_bytes() // 2 // decoding_bytes(maximum_pixels, channels)
     return max(1, min(_cores(), _MAXIMUM_HELPERS, fitting))
 
 

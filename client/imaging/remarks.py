@@ -20,6 +20,8 @@ NEARLY_BLACK = "nearly black (the window or bit depth in the file does not fit i
 NEARLY_WHITE = "nearly white (the window or bit depth in the file does not fit its pixels)"
 TRANSPARENT = "with transparent pixels (taken as black)"
 
+WITHOUT_COLOUR = "without colour (red, green and blue nearly equal)"
+
 # PS3.3 C.8.11.3.1.2.
 _SHAPES = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}
 _SPACINGS = (

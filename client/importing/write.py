@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from client.importing.cifar import read_cifar
+from client.importing.folders import read_folder
 from client.importing.idx import is_idx, read_idx_pair
 from client.importing.pictures import Pictures
 from client.site_file import FILE_NAME
@@ -23,10 +24,14 @@ IMAGES, TABLE = "images", "labels.csv"
 
 
 def read_pictures(files: Sequence[Path]) -> Pictures:
-    """IDX images and IDX labels, in either order, or CIFAR's files.
+    """IDX images and IDX labels, in either order, CIFAR's files, or a folder for each class.
 
     SiteError where a file is missing, damaged, or of another kind.
     """
+    if any(path.is_dir() for path in files):
+        if len(files) > 1:
+            raise SiteError("A folder of pictures is imported alone; name no other.")
+        return read_folder(files[0])
     for path in files:
         if not path.is_file():
             raise SiteError(f"There is no file at {path}; check the name.")

@@ -28,12 +28,12 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Its logits of images as the student sees them, (N, 1 or 2, H, W), scaled to its size.
+        """Its logits of images as the student sees them, (N, C, H, W), scaled to its size.
 
-        Of two channels, an image and its augmented version, the last.
+        Of an image and its augmented version, (N, 2C, H, W), the last.
         """
         side = self.image_size
-        images = images[:, -1:].float()
+        images = images[:, -self.network.backbone.channels :].float()
         if images.shape[-1] != side:
             images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
         return self.network(images)  # type: ignore[no-any-return]
@@ -51,7 +51,9 @@ def site_teacher(
         return None
     require_own_teacher(config, own, deployed=deployed)
     folder = Path(os.path.expanduser(own or config.teacher))
-    return _teacher(folder, config.teacher_sha256, config.outcome, _stamp(folder), device)
+    return _teacher(
+        folder, config.teacher_sha256, config.outcome, config.image_colour, _stamp(folder), device
+    )
 
 
 def require_own_teacher(config: RunConfig, own: str | None, *, deployed: bool) -> None:
@@ -70,7 +72,12 @@ def require_own_teacher(config: RunConfig, own: str | None, *, deployed: bool) -
 
 @functools.lru_cache(maxsize=1)
 def _teacher(
-    folder: Path, sha256: str, outcome: str, _stamp: object, device: torch.device
+    folder: Path,
+    sha256: str,
+    outcome: str,
+    image_colour: str,
+    _stamp: object,
+    device: torch.device,
 ) -> Teacher:
     try:
         finished = read_finished_run(folder)
@@ -81,7 +88,14 @@ def _teacher(
                 f"it predicts '{taught.outcome}' and this run '{outcome}'; a teacher needs the "
                 "same classes in the same order."
             )
-        network = load_final_model(finished.model, finished.backbone, taught.outputs).to(device)
+        if taught.image_colour != image_colour:
+            raise ConfigError(
+                f"it was trained with image-colour={taught.image_colour}, but this run has "
+                f"image-colour={image_colour}; teacher and student must read the same."
+            )
+        network = load_final_model(
+            finished.model, finished.backbone, taught.outputs, taught.channels
+        ).to(device)
     except (ConfigError, FedThawError) as error:
         raise SiteError(
             f"The teacher in {folder} cannot be used: {error}",

@@ -133,17 +133,22 @@ def _how(config: RunConfig) -> str:
     if config.schedule == "logistic":
         alike = ", both classes weighted alike" if config.sampling == "balanced" else ""
         return (
-            f"The fit takes all training images at once, as they are, at {config.image_size} px, "
-            f"with an L2 penalty (logistic-c is {config.logistic_c:g}){alike}. What leaves is a "
-            "sum of the network's features of all training images, each weighted by how far the "
-            "fit misses the image's outcome."
+            f"The fit takes all training images at once, as they are, at {config.image_size} px"
+            f"{_in_colour(config)}, with an L2 penalty (logistic-c is {config.logistic_c:g}){alike}"
+            ". What leaves is a sum of the network's features of all training images, each "
+            "weighted by how far the fit misses the image's outcome."
         )
     return (
         f"Each round takes {config.local_epochs} pass{'es' if config.local_epochs > 1 else ''} "
-        f"over the training images at {config.image_size} px with {config.optimizer}, "
+        f"over the training images at {config.image_size} px{_in_colour(config)} with "
+        f"{config.optimizer}, "
         f"{config.batch_size} images a step, {config.sampling} sampling, augmentation "
         f"{config.augmentation}, dropout {config.dropout:g}."
     )
+
+
+def _in_colour(config: RunConfig) -> str:
+    return " in colour" if config.channels == 3 else ""
 
 
 def _teacher(config: RunConfig) -> Iterator[str]:

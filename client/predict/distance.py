@@ -78,7 +78,9 @@ def divergence_of_noise(model: Network, layers: Sequence[nn.BatchNorm2d], size: 
     Always the same noise for one size; the global random generators are neither read nor advanced.
     """
     generator = torch.Generator().manual_seed(0)
-    fine = torch.rand(_NOISE_IMAGES, 1, 2 * size, 2 * size, generator=generator)
+    fine = torch.rand(
+        _NOISE_IMAGES, model.backbone.channels, 2 * size, 2 * size, generator=generator
+    )
     noise = F.avg_pool2d((2 * fine - 1) * RANGE, 2).to(model.device)
     with measured_divergences(layers) as found:
         model.prefix(noise, model.backbone.head)

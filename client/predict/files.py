@@ -21,7 +21,7 @@ from shared.errors import SiteError
 
 @dataclass(frozen=True)
 class ReadImage:
-    """The square that the network sees, size x size of 0 to 65535, and where it comes from."""
+    """What the network sees and where it comes from: a square of 0 to 65535, three in colour."""
 
     path: Path
     square: NDArray[np.uint16] = field(repr=False)
@@ -61,12 +61,17 @@ def printable(path: Path | str) -> str:
 
 
 def read_in_batches(
-    files: Sequence[Path], size: int, fit: str, batch: int, maximum_pixels: int
+    files: Sequence[Path],
+    size: int,
+    fit: str,
+    batch: int,
+    maximum_pixels: int,
+    channels: int = 1,
 ) -> Iterator[list[ReadImage | Refused]]:
     """The files in their order, `batch` at a time: as few are in memory."""
     with (
-        ThreadPoolExecutor(helper_count(maximum_pixels)) as pool,
-        Decoders(maximum_pixels) as decoders,
+        ThreadPoolExecutor(helper_count(maximum_pixels, channels)) as pool,
+        Decoders(maximum_pixels, channels=channels) as decoders,
     ):
         for start in range(0, len(files), batch):
             some = files[start : start + batch]

@@ -54,17 +54,18 @@ class Legend:
 def side_by_side(square: NDArray[np.uint16], heat: NDArray[np.float32], legend: Legend) -> Picture:
     """Image, overlay and the map's scale, above the legend, as RGB.
 
-    `square` is size x size of 0 to 65535, `heat` (h, w) in [0, 1] covers the same area. Where the
-    map is 0 the overlay is the image itself.
+    `square` is size x size of 0 to 65535, in colour 3 x size x size; `heat` (h, w) in [0, 1] covers
+    the same area. Where the map is 0 the overlay is the image itself.
     """
-    factor = -(-PANEL // len(square))
-    grey = np.rint(square.astype(np.float64) / 65535 * 255).astype(np.uint8)
-    grey = grey.repeat(factor, axis=0).repeat(factor, axis=1)
-    image = np.repeat(grey[:, :, None], 3, axis=2)
-    level = _enlarged(heat, len(grey))[:, :, None]
-    above = np.concatenate([image, _mixed(image, level), _scale(len(grey))], axis=1)
+    factor = -(-PANEL // square.shape[-1])
+    levels = np.rint(square.astype(np.float64) / 65535 * 255).astype(np.uint8)
+    levels = levels.repeat(factor, axis=-2).repeat(factor, axis=-1)
+    side = levels.shape[-1]
+    image = np.broadcast_to(levels, (3, side, side)).transpose(1, 2, 0)
+    level = _enlarged(heat, side)[:, :, None]
+    above = np.concatenate([image, _mixed(image, level), _scale(side)], axis=1)
     lines = legend.lines(found=bool(heat.any()))
-    return np.concatenate([above, _caption(above.shape[1], lines, _letters(len(grey)))])
+    return np.concatenate([above, _caption(above.shape[1], lines, _letters(side))])
 
 
 def _enlarged(heat: NDArray[np.float32], side: int) -> NDArray[np.float64]:

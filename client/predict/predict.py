@@ -80,7 +80,10 @@ def predict(
     images: list[ImageScore] = []
     refused: list[Refused] = []
     done = 0
-    for batch in read_in_batches(files, config.image_size, config.image_fit, BATCH, maximum_pixels):
+    batches = read_in_batches(
+        files, config.image_size, config.image_fit, BATCH, maximum_pixels, config.channels
+    )
+    for batch in batches:
         judged = [_judged(item, scorer.owners) for item in batch]
         refused += [item for item in judged if isinstance(item, Refused)]
         read = [item for item in judged if isinstance(item, ReadImage)]
@@ -109,7 +112,9 @@ def _scorer(
     finished: FinishedRun, device: torch.device, explain: Path | None, owners: Mapping[Path, Owner]
 ) -> _Scorer:
     config, stored = finished.stored.config, finished.stored
-    model = load_final_model(finished.model, finished.backbone, config.outputs).to(device)
+    model = load_final_model(finished.model, finished.backbone, config.outputs, config.channels).to(
+        device
+    )
     model.requires_grad_(False)
     if explain is not None:
         make_private_folder(explain)

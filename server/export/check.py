@@ -72,7 +72,7 @@ def check_onnx(finished: FinishedRun, file: Path) -> Agreement | None:
 
 def _network_of_readme(finished: FinishedRun) -> nn.Module:
     backbone, outputs = finished.stored.config.network, finished.stored.config.outputs
-    ours = build_network(backbone.name, dropout=0.0, outputs=outputs)
+    ours = build_network(backbone.name, 0.0, outputs=outputs, channels=backbone.channels)
     function = backbone.torchvision_at(finished.stored.config.image_size)
     if not function:
         return ours
@@ -82,15 +82,16 @@ def _network_of_readme(finished: FinishedRun) -> nn.Module:
 
 
 def _images(finished: FinishedRun) -> Tensor:
-    side = finished.stored.config.image_size
-    noise = torch.rand(_IMAGES, 1, side, side, generator=torch.Generator().manual_seed(0))
+    side, channels = finished.stored.config.image_size, finished.stored.config.channels
+    noise = torch.rand(_IMAGES, channels, side, side, generator=torch.Generator().manual_seed(0))
     return (2 * noise - 1) * 1024
 
 
 def _compare(finished: FinishedRun, images: Tensor, found: Tensor) -> Agreement:
     with torch.no_grad():
-        outputs = finished.stored.config.outputs
-        wanted = load_final_model(finished.model, finished.backbone, outputs)(images)
+        config = finished.stored.config
+        model = load_final_model(finished.model, finished.backbone, config.outputs, config.channels)
+        wanted = model(images)
     found = found.reshape(wanted.shape)
     difference = float((found - wanted).abs().max())
     if not torch.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):

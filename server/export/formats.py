@@ -93,7 +93,7 @@ def _facts(finished: FinishedRun) -> dict[str, Any]:
         "run": finished.stored.run,
         "base": finished.stored.base,
         "backbone": config.backbone,
-        "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
+        "input": config.input_in_words,
         "image-fit": config.image_fit,
         "caution": finished.caution,
         **_names(config),

@@ -28,7 +28,7 @@ def write_model(path: Path, reference: Reference, delta: Arrays, config: RunConf
     network = {
         "backbone": config.backbone,
         "classes": config.outputs,
-        "input": f"(n, 1, {config.image_size}, {config.image_size}) in [-1024, 1024]",
+        "input": config.input_in_words,
         "image-fit": config.image_fit,
     }
     if config.predicts != BINARY:

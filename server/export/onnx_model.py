@@ -35,20 +35,19 @@ class _Scored(nn.Module):
 def to_onnx(finished: FinishedRun, facts: Mapping[str, Any]) -> bytes:
     """The final model as the bytes of an ONNX file; `facts` become its metadata.
 
-    `image` (batch, 1, S, S) float32 in [-1024, 1024] -> `logit` and `probability`, both (batch,);
-    of several classes or labels (batch, outputs) and (batch, classes or labels).
+    `image` (batch, C, S, S) float32 in [-1024, 1024], C 1 or 3 -> `logit` and `probability`, both
+    (batch,); of several classes or labels (batch, outputs) and (batch, classes or labels).
     WeightsError where the model is damaged.
     """
-    outcome = finished.stored.config.predicts
-    network = _Scored(
-        load_final_model(finished.model, finished.backbone, outcome.outputs), outcome
-    ).eval()
-    side = finished.stored.config.image_size
+    config = finished.stored.config
+    outcome, side = config.predicts, config.image_size
+    model = load_final_model(finished.model, finished.backbone, outcome.outputs, config.channels)
+    network = _Scored(model, outcome).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
         program = torch.onnx.export(
             network,
-            (torch.zeros(2, 1, side, side),),
+            (torch.zeros(2, config.channels, side, side),),
             dynamo=True,
             opset_version=OPSET,
             input_names=["image"],
@@ -57,19 +56,19 @@ def to_onnx(finished: FinishedRun, facts: Mapping[str, Any]) -> bytes:
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
-    _forget_origin(model)
-    model.producer_name = "fedthaw"
-    model.doc_string = NOTICE
+    written = program.model_proto
+    _forget_origin(written)
+    written.producer_name = "fedthaw"
+    written.doc_string = NOTICE
     onnx.helper.set_model_props(
-        model,
+        written,
         {
             key: value if isinstance(value, str) else json.dumps(value)
             for key, value in facts.items()
         },
     )
-    onnx.checker.check_model(model, full_check=True)
-    return cast(bytes, model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(written, full_check=True)
+    return cast(bytes, written.SerializeToString(deterministic=True))
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -9,23 +9,30 @@ from shared.model.backbone import Backbone
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 from shared.run.finished import NOTICE, FinishedRun
+from shared.settings.config import RunConfig
 
 _README = """# The final model of FedThaw's run {run}
 
 {notice}
 
-A torchvision {backbone} with one grey input channel and {logits}. {facts}
+{network} with {channels} and {logits}. {facts}
 
 ## Preparing an image
 
-1. Grey values in [0, 1], bone bright: of DICOM the modality and VOI transformation and the polarity
-   applied (MONOCHROME1 inverted); of 8 bits, divided by 255.
+1. {values}
 2. Square by `{fit}` ({fits}), then resized to {size} x {size} pixels, bilinear with antialiasing.
 3. `(2 * x - 1) * 1024`, as TorchXRayVision's networks want it: float32, shape
-   (n, 1, {size}, {size}).
+   (n, {number}, {size}, {size}).
 
 {patient} {decided}
 """
+_CHANNELS = {1: "one grey input channel", 3: "three input channels (red, green, blue)"}
+_VALUES = {
+    1: "Grey values in [0, 1], bone bright: of DICOM the modality and VOI transformation and the "
+    "polarity\n   applied (MONOCHROME1 inverted); of 8 bits, divided by 255.",
+    3: "Red, green and blue in [0, 1]; of 8 bits, divided by 255. A greyscale image "
+    "gets three equal channels.",
+}
 _FACTS = "`model.json` has these facts and the base's digest for\nprograms."
 _LOGITS = {
     "binary": "one logit, the sigmoid of which is the\nimage's score for the positive class",
@@ -104,10 +111,13 @@ def readme(finished: FinishedRun, formats: Collection[str]) -> str:
             _README.format(
                 run=finished.stored.run,
                 notice=NOTICE,
-                backbone=config.backbone,
+                network=("A torchvision " if function else "FedThaw's own ") + config.backbone,
                 fit=config.image_fit,
                 fits=_FITS[ImageFit(config.image_fit)],
                 size=config.image_size,
+                channels=_CHANNELS[config.channels],
+                values=_VALUES[config.channels],
+                number=config.channels,
                 logits=logits,
                 facts=_FACTS,
                 patient=_PATIENT if binary else _PATIENT_OF_CLASSES,
@@ -120,7 +130,7 @@ def readme(finished: FinishedRun, formats: Collection[str]) -> str:
                     first=backbone.first_layer,
                     layer=_first_layer(backbone) if function else "",
                     outputs=config.outputs,
-                    more="" if config.outputs == 1 else f", outputs={config.outputs}",
+                    more=_more(config),
                 ),
                 use=_USE[outcome.kind],
             )
@@ -142,8 +152,16 @@ def _shapes(outcome: Outcome) -> str:
     return f", {logits} and (n, {len(outcome.score_names)}), a column for each of the {columns}"
 
 
+def _more(config: RunConfig) -> str:
+    """Further arguments of `build_network`."""
+    outputs = "" if config.outputs == 1 else f", outputs={config.outputs}"
+    return outputs + ("" if config.channels == 1 else f", channels={config.channels}")
+
+
 def _first_layer(backbone: Backbone) -> str:
     """The first convolution as PyTorch writes it."""
     from shared.model.network import build_network  # it brings torch
 
-    return repr(build_network(backbone.name).get_submodule(backbone.first_layer))
+    return repr(
+        build_network(backbone.name, channels=backbone.channels).get_submodule(backbone.first_layer)
+    )

@@ -41,7 +41,9 @@ class Reference:
 
 def build_reference(config: RunConfig, base: Base) -> Reference:
     """The network of this configuration on top of this base."""
-    network = build_network(config.backbone, config.dropout, outputs=config.outputs)
+    network = build_network(
+        config.backbone, config.dropout, outputs=config.outputs, channels=config.channels
+    )
     network.load_state_dict(dict(base.state))
     return Reference(base, network, config.batch_norm)
 
@@ -66,7 +68,7 @@ def initial_delta(reference: Reference, config: RunConfig) -> Arrays:
     specs = reference.specs((config.network.head,))
     if reference.base.has_head:
         return {spec.name: np.zeros(spec.shape, dtype=np.float32) for spec in specs}
-    head = initial_head(config.backbone, config.seed, config.outputs)
+    head = initial_head(config.backbone, config.seed, config.outputs, config.channels)
     return {spec.name: head[spec.name].numpy().astype(np.float32) for spec in specs}
 
 

@@ -35,10 +35,15 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
 
 def _with_teacher(config: RunConfig) -> RunConfig:
-    """ConfigError where it is no finished run, or has another outcome or digest."""
+    """ConfigError where it is no finished run, or has another outcome, image-colour or digest."""
     folder = _absolute(config.teacher)
     finished = read_finished_run(Path(folder))
-    taught = finished.stored.config.outcome
+    colour, taught = finished.stored.config.image_colour, finished.stored.config.outcome
+    if colour != config.image_colour:
+        raise ConfigError(
+            f"The teacher in {folder} was trained with image-colour={colour}, but this run has "
+            f"image-colour={config.image_colour}; teacher and student must read the same."
+        )
     if taught != config.outcome:
         raise ConfigError(
             f"The teacher in {folder} predicts '{taught}' and this run '{config.outcome}'; a "

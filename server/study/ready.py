@@ -113,7 +113,8 @@ def _different(checks: list[_Check]) -> Iterator[_Check]:
     for check in checks:
         config = check.config
         key = (
-            config.image_size, config.image_fit, config.folds, config.fold, config.seed,
+            config.image_size, config.image_fit, config.image_colour,
+            config.folds, config.fold, config.seed,
             config.validation_fraction, config.weights, config.weights_sha256, config.backbone,
             tuple(check.sites),
         )  # fmt: skip

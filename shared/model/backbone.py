@@ -9,7 +9,7 @@ settings are checked without it; `shared.model.network` runs what is described h
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -43,7 +43,7 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A network with one grey input channel; its last unit is the head, built with one logit.
+    """A network of grey images, or of such in colour; its last unit, the head, has one logit.
 
     The head is a linear layer behind dropout. Its stage has no other unit. The first unit begins
     with a convolution. Between units go feature maps (N, C, H, W), whose mean over the positions
@@ -54,16 +54,19 @@ class Backbone:
     units: tuple[Unit, ...]
     features: int
     """Width of what enters the head."""
-    build: Callable[[], nn.Module]
-    """A module whose submodules the units name; it is called without storage (device "meta")."""
+    build: Callable[[int], nn.Module]
+    """By the channels of an image a module whose submodules the units name; it is called without
+    storage (device "meta")."""
     published: Mapping[str, Published] = field(default_factory=dict)
     """Its pretrained checkpoints, by what `weights` may be."""
     read: Callable[[Path], dict[str, Tensor]] | None = None
     """Reads files of its publishers that are no plain state dicts, in the network's own keys."""
+    channels: int = 1
+    """Of an image: 1 of a grey one, 3 in red, green and blue."""
     torchvision: str = ""
     """The function of torchvision.models that builds it; empty where torchvision has none."""
     input_range: tuple[float, float] = (-1024.0, 1024.0)
-    """Grey values of black and white, as in TorchXRayVision."""
+    """Values of black and white in each channel, as in TorchXRayVision."""
     fan: Literal["fan_in", "fan_out"] = "fan_out"
     """What the random weights of convolutions are scaled by."""
     initialise: Callable[[nn.Module, Generator], None] | None = None
@@ -83,8 +86,8 @@ class Backbone:
     """Whether it may have 1x1 convolutions with a stride, for which some memory formats are
     unsafe."""
     branches: tuple[Part, ...] = ()
-    """The first stages, where they are two identical branches: their images have one channel for
-    both or two, one for each, and what they give is as wide as what enters the head."""
+    """The first stages, where they are two identical branches: they take one image for both, or the
+    channels of two, one for each, and what they give is as wide as what enters the head."""
     single_up_to: int = 32
     """The largest side of an image whose last feature maps are single values."""
     former: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -96,6 +99,11 @@ class Backbone:
         for unit in self.units:
             if unit.name in stages and (unit.name != unit.stage or stages.count(unit.stage) > 1):
                 raise ValueError(f"Both a stage and a unit of {self.name} are called {unit.name}.")
+
+    def in_colour(self) -> Backbone:
+        """The same for images of 3 channels; of its checkpoints those that know colours."""
+        published = {name: one for name, one in self.published.items() if name == "imagenet"}
+        return replace(self, channels=3, published=published)
 
     @cached_property
     def stages(self) -> tuple[str, ...]:

@@ -83,10 +83,11 @@ def fit_to_backbone(
     WeightsError, in which `name` stands for the file, for any other difference and for values
     that are not finite.
     """
-    if _has_three_channels(state, backbone):
+    if backbone.channels == 1 and _has_three_channels(state, backbone):
         raise WeightsError(
             f"The first convolution of {name} takes 3 colour channels; radiographs are grey, so "
-            "a 1-channel first convolution is needed. (weights=imagenet folds torchvision's own.)"
+            "a 1-channel first convolution is needed. (weights=imagenet folds torchvision's own; "
+            "image-colour=rgb reads colour images.)"
         )
     head = backbone.head_keys
     has_head = all(key in state and state[key].shape == expected[key].shape for key in head)

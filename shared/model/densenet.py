@@ -1,4 +1,4 @@
-"""torchvision's DenseNets (Huang et al., arXiv:1608.06993) for grey radiographs."""
+"""torchvision's DenseNets (Huang et al., arXiv:1608.06993), for grey images or such in colour."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CLASSES = tuple(
 )
 
 
-def _build() -> nn.Module:
+def _build(channels: int) -> nn.Module:
     from torch import nn
     from torchvision.models import DenseNet
 
     network = DenseNet(growth_rate=32, block_config=_BLOCKS, num_init_features=64, num_classes=1)
-    network.features.conv0 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    network.features.conv0 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
     # A function in torchvision's forward; a module, without any state, it is run like the others.
     network.features.add_module("relu5", nn.ReLU())
     built: nn.Module = network  # torchvision ships no types

@@ -1,4 +1,4 @@
-"""ImageNet's colour networks, rewritten for grey radiographs."""
+"""ImageNet's networks, rewritten for the input range, and for grey radiographs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def fold_first_convolution(state: Mapping[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
-    """A network for normalised RGB, rewritten for one grey channel x in [-M, M].
+    """A network for normalised RGB, rewritten for the backbone's channels x in [-M, M].
 
     M is the upper end of the backbone's input range. With x = (2g - 1) * M for a grey g in [0, 1]
     in all three channels, channel c enters as (g - mean_c) / deviation_c = x / (2M deviation_c) +
@@ -24,7 +24,8 @@ def fold_first_convolution(state: Mapping[str, Tensor], backbone: Backbone) -> d
     constant, the same for every pixel, into the running mean of the BatchNorm behind it, or into
     the convolution's bias. So both give what they gave, except along the border where there is
     padding: the original pads with the mean colour (0.485, 0.456, 0.406), the folded one with
-    mid-grey (0.5). A state without a first convolution of 3 channels is returned as it is.
+    mid-grey (0.5). For images in colour each channel's weights take its own factor, and nothing is
+    added up. A state without a first convolution of 3 channels is returned as it is.
     """
     folded = dict(state)
     convolution, norm = backbone.first_layer, backbone.first_norm
@@ -34,15 +35,22 @@ def fold_first_convolution(state: Mapping[str, Tensor], backbone: Backbone) -> d
     if weight is None or before is None or weight.ndim != 4 or weight.shape[1] != 3:
         return folded
     channels = weight.double().unbind(1)
-    scale, constant = torch.zeros_like(channels[0]), torch.zeros_like(channels[0])
+    constant = torch.zeros_like(channels[0])
+    scaled = []
     for channel, centre, deviation in zip(
         channels, _IMAGENET_MEAN, _IMAGENET_DEVIATION, strict=True
     ):
-        scale += channel / (2 * maximum * deviation)
+        scaled.append(channel / (2 * maximum * deviation))
         constant += channel * ((0.5 - centre) / deviation)
     # fsum rounds once, so that all machines arrive at the same base digest.
     offset = [math.fsum(taps) for taps in constant.flatten(1).tolist()]
-    folded[f"{convolution}.weight"] = scale.unsqueeze(1).float()
+    of_grey = backbone.channels == 1
+    own = (
+        sum(scaled, torch.zeros_like(constant)).unsqueeze(1)
+        if of_grey
+        else torch.stack(scaled, dim=1)
+    )
+    folded[f"{convolution}.weight"] = own.float()
     moved = before.double() + sign * torch.tensor(offset, dtype=torch.float64)
     folded[shifted] = moved.float()
     return folded

@@ -25,7 +25,7 @@ HEAD_BIAS = 0.01
 
 
 class Network(nn.Module):
-    """A backbone with one input channel and one logit, or several.
+    """A backbone with one logit, or several.
 
     Its submodules, and so its state-dict keys, are those that the backbone builds. `always_eval`
     names the submodules that stay in eval mode whatever `train()` asks for;
@@ -39,7 +39,7 @@ class Network(nn.Module):
         # Without storage, so that the library's own initialisation costs no time and draws
         # nothing from the global generator.
         with torch.device("meta"):
-            built = backbone.build()
+            built = backbone.build(backbone.channels)
             if outputs != 1:
                 built.set_submodule(backbone.head_module, nn.Linear(backbone.features, outputs))
             for name, parameter in built.named_parameters(recurse=False):
@@ -86,7 +86,7 @@ class Network(nn.Module):
         return self.head_layer.weight.device
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of images (N, 1, H, W) in the backbone's input range.
+        """Logits of images (N, C, H, W) in the backbone's input range.
 
         They are (N,) of one output, (N, outputs) of several.
         """
@@ -150,18 +150,26 @@ class Network(nn.Module):
         modules = [self.get_submodule(name) for name in unit.modules]
         first = unit is self.backbone.units[0]
         if first and self.backbone.branches:
-            x = x.expand(-1, BRANCHES, -1, -1)  # a grey image enters both; two images one each
+            x = self._for_branches(x)
         steps: list[Callable[[Tensor], Tensor]] = (
             [partial(unit.run, self)] if unit.run else [*modules]
         )
         if first and not unit.run:
-            # One grey channel has no order of its own: it is chosen behind the first convolution.
+            # One channel has no order of its own: it is chosen behind the first convolution.
             x = self._arranged(steps.pop(0)(x))
         for step in steps:
             again = self.recompute and torch.is_grad_enabled() and not first
             own = [step] if isinstance(step, nn.Module) else modules
             x = recomputed(step, own, x) if again else step(x)
         return x
+
+    def _for_branches(self, x: Tensor) -> Tensor:
+        """An image enters both branches, (N, C, H, W) -> (N, 2C, H, W); two images one each."""
+        if x.shape[1] != self.backbone.channels:
+            return x
+        if self.backbone.channels == 1:
+            return x.expand(-1, BRANCHES, -1, -1)
+        return torch.cat([x] * BRANCHES, dim=1)
 
     def _classify(self, x: Tensor) -> Tensor:
         features = torch.flatten(self.pool(x), 1)
@@ -189,11 +197,13 @@ class Network(nn.Module):
         return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
-def build_network(name: str, dropout: float = 0.1, seed: int = 0, outputs: int = 1) -> Network:
-    """The network of the backbone `name`, initialised from `seed` alone.
+def build_network(
+    name: str, dropout: float = 0.1, seed: int = 0, outputs: int = 1, channels: int = 1
+) -> Network:
+    """The network of the backbone `name` for images of 1 or 3 channels, drawn from `seed` alone.
 
     The global random generators are neither read nor advanced. Convolutions and BatchNorm as
     torchvision initialises them, head Xavier uniform with bias 0.01. `dropout`: probability
     before the head, which gives `outputs` logits. ConfigError for another name.
     """
-    return Network(backbone_of(name), dropout, seed, outputs)
+    return Network(backbone_of(name, channels), dropout, seed, outputs)

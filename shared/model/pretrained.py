@@ -51,6 +51,10 @@ class WeightsChoice(Protocol):
         """Logits of the network."""
 
     @property
+    def channels(self) -> int:
+        """Of an image."""
+
+    @property
     def seed(self) -> int:
         """Of random weights."""
 
@@ -92,15 +96,22 @@ def load_base(
     sha256 = require_sha256(path, config.weights_sha256, str(path))
     backbone = config.network
     state = strip_prefix((backbone.read or read_checkpoint)(path))
-    if "imagenet" in (chosen, config.weights):
+    if "imagenet" in (chosen, config.weights) or _is_torchvision_s(sha256, backbone):
         state = fold_first_convolution(state, backbone)
     expected: dict[str, Tensor] = build_network(
-        config.backbone, outputs=config.outputs
+        config.backbone, outputs=config.outputs, channels=config.channels
     ).state_dict()
     fitted, has_head = fit_to_backbone(state, expected, backbone, str(path))
     bias = state.get(backbone.head_keys[1])
     unused = 0 if has_head or bias is None else bias.numel()
     return Base(fitted, state_digest(fitted), source, sha256, has_head, backbone, unused)
+
+
+def _is_torchvision_s(sha256: str, backbone: Backbone) -> bool:
+    """Whether a file for colours is ImageNet's own, which wants normalised ones, by its digest."""
+    published = backbone.published.get("imagenet")
+    prefix = published.sha256_prefix if published and backbone.channels == 3 else ""
+    return bool(prefix) and sha256.startswith(prefix)
 
 
 def checkpoint_in_place(config: WeightsChoice, site_weights: str | None = None) -> Path | None:
@@ -113,13 +124,15 @@ def checkpoint_in_place(config: WeightsChoice, site_weights: str | None = None) 
     return Path(os.path.expanduser(chosen))
 
 
-def initial_head(backbone: str, seed: int, outputs: int = 1) -> dict[str, Tensor]:
+def initial_head(
+    backbone: str, seed: int, outputs: int = 1, channels: int = 1
+) -> dict[str, Tensor]:
     """A new head: Xavier uniform weight (outputs, features) drawn from `seed`, bias 0.01.
 
     The global random generators are neither read nor advanced. ConfigError for an unknown
     backbone.
     """
-    network = backbone_of(backbone)
+    network = backbone_of(backbone, channels)
     weight = torch.empty(outputs, network.features)
     nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(seed))
     return dict(zip(network.head_keys, (weight, torch.full((outputs,), HEAD_BIAS)), strict=True))
@@ -140,7 +153,9 @@ def _locate(chosen: str, config: WeightsChoice, on_progress: Progress | None) ->
 def _random_base(config: WeightsChoice) -> Base:
     if config.weights_sha256:
         raise ConfigError("weights=random has no file; leave weights-sha256 empty.")
-    network = build_network(config.backbone, seed=config.seed, outputs=config.outputs)
+    network = build_network(
+        config.backbone, seed=config.seed, outputs=config.outputs, channels=config.channels
+    )
     _calm_activations(network)
     state: dict[str, Tensor] = network.state_dict()
     for key in network.backbone.head_keys:
@@ -154,7 +169,7 @@ def _calm_activations(network: Network) -> None:
 
     Frozen stages use their running statistics, which describe no data yet: inputs of up to 1024
     and sixteen residual sums would reach the head as logits in the hundreds. So the first
-    BatchNorm takes the variance that uniform grey values give behind its convolution, and every
+    BatchNorm takes the variance that uniform values give behind its convolution, and every
     residual branch, where there are any, starts at zero (Goyal et al., arXiv:1706.02677). Without
     a BatchNorm behind it, the first convolution's weights are divided by the deviation of uniform
     grey values instead. No data and no sums over activations are involved, so the digest is the

@@ -21,11 +21,19 @@ _ALL = (
 BACKBONES: Mapping[str, Backbone] = {backbone.name: backbone for backbone in _ALL}
 
 
-def backbone_of(name: str) -> Backbone:
-    """The backbone of this name; ConfigError where there is none."""
+_IN_COLOUR: Mapping[str, Backbone] = {
+    backbone.name: backbone.in_colour() for backbone in (*_ALL, tiny.TINY_IN_COLOUR)
+}
+
+
+def backbone_of(name: str, channels: int = 1) -> Backbone:
+    """The backbone of this name, for grey images or for such of 3 channels.
+
+    ConfigError where there is none.
+    """
     if name not in BACKBONES:
         raise ConfigError(f"backbone is '{name}'; it must be one of {', '.join(BACKBONES)}.")
-    return BACKBONES[name]
+    return BACKBONES[name] if channels == 1 else _IN_COLOUR[name]
 
 
 def former_settings() -> Mapping[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""torchvision's ResNets (He et al., arXiv:1512.03385) for grey radiographs."""
+"""torchvision's ResNets (He et al., arXiv:1512.03385), for grey images or such in colour."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _FORMER = {
 }
 
 
-def _build(block: _Block, blocks: tuple[int, ...], planes: int) -> nn.Module:
+def _build(block: _Block, blocks: tuple[int, ...], planes: int, channels: int) -> nn.Module:
     from torch import nn
     from torchvision.models import resnet
 
     kind = getattr(resnet, block)
     network = resnet.ResNet(kind, list(blocks), num_classes=1)
     network.inplanes = planes
-    network.conv1 = nn.Conv2d(1, planes, kernel_size=7, stride=2, padding=3, bias=False)
+    network.conv1 = nn.Conv2d(channels, planes, kernel_size=7, stride=2, padding=3, bias=False)
     network.bn1 = nn.BatchNorm2d(planes)
     for index, count in enumerate(blocks):
         stride = 1 if index == 0 else 2

@@ -1,14 +1,16 @@
-"""A network of fewer than 14,862 weights with two branches, after arXiv:2501.15547.
+"""Small networks with two branches, of fewer than 14,862 weights, in colour of 20,000.
 
-That paper trains two identical small networks, one on images and one on their augmented versions,
-then carries both into one network with further layers. It does not publish its layers; these are
-our own. The branches are the two groups of the same convolutions, so they are computed at once.
-The further layers are residual blocks whose scales start at zero: they begin as the identity.
+After arXiv:2501.15547. That paper trains two identical small networks, one on images and one on
+their augmented versions, then carries both into one network with further layers. It does not
+publish its layers; these are our own. The branches are the two groups of the same convolutions, so
+they are computed at once. The further layers are residual blocks whose scales start at zero: they
+begin as the identity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -24,19 +26,28 @@ _STEM, _BODY, _JOINED = 24, 40, 60
 """Channels, of both branches together."""
 
 
-def _build() -> nn.Module:
+def _build(channels: int) -> nn.Module:
+    return _assembled(
+        _convolution(_BRANCHES * channels, _STEM, kernel=5, stride=2, groups=_BRANCHES),
+        _JOINED,
+        widen=_separable(_STEM, _BODY, groups=_BRANCHES),
+        block=_separable(_BODY, _BODY, groups=_BRANCHES),
+        down=_separable(_BODY, _JOINED, groups=_BRANCHES, stride=2),
+        joined1=_separable(_JOINED, _JOINED),
+        joined2=_separable(_JOINED, _JOINED),
+    )
+
+
+def _assembled(first: nn.Conv2d, width: int, **layers: nn.Sequential) -> nn.Module:
+    """The first convolution, the layers by name, and a head of what is so wide."""
     from torch import nn
 
     network = nn.Module()
-    network.conv1 = _convolution(_BRANCHES, _STEM, kernel=5, stride=2, groups=_BRANCHES)
-    network.bn1 = nn.BatchNorm2d(_STEM)
+    network.conv1, network.bn1 = first, nn.BatchNorm2d(first.out_channels)
     network.relu = nn.ReLU(inplace=True)
-    network.widen = _separable(_STEM, _BODY, groups=_BRANCHES)
-    network.block = _separable(_BODY, _BODY, groups=_BRANCHES)
-    network.down = _separable(_BODY, _JOINED, groups=_BRANCHES, stride=2)
-    network.joined1 = _separable(_JOINED, _JOINED)
-    network.joined2 = _separable(_JOINED, _JOINED)
-    network.fc = nn.Linear(_JOINED, 1)
+    for name, layer in layers.items():
+        network.add_module(name, layer)
+    network.fc = nn.Linear(width, 1)
     return network
 
 
@@ -92,3 +103,39 @@ TINY = Backbone(
     single_up_to=4,
     branches=("stem", "branches1", "branches2"),
 )
+
+
+_COLOUR_STEM, _COLOUR_BODY, _COLOUR_JOINED = 16, 56, 64
+"""Channels of the network for colours, which looks at each pixel before it halves the sides."""
+
+
+def _build_in_colour(channels: int) -> nn.Module:
+    stem, body, joined = _COLOUR_STEM, _COLOUR_BODY, _COLOUR_JOINED
+    return _assembled(
+        _convolution(_BRANCHES * channels, stem, kernel=3, groups=_BRANCHES),
+        joined,
+        early=_separable(stem, stem, groups=_BRANCHES),
+        widen=_separable(stem, body, groups=_BRANCHES, stride=2),
+        block1=_separable(body, body, groups=_BRANCHES),
+        block2=_separable(body, body, groups=_BRANCHES),
+        down=_separable(body, joined, groups=_BRANCHES, stride=2),
+        joined1=_separable(joined, joined),
+        joined2=_separable(joined, joined),
+    )
+
+
+TINY_IN_COLOUR = replace(
+    TINY,
+    units=(
+        Unit("stem", "stem", ("conv1", "bn1", "relu")),
+        _unit("branches1.0", "early", _residual),
+        _unit("branches1.1", "widen", _plain),
+        _unit("branches1.2", "block1", _residual),
+        _unit("branches1.3", "block2", _residual),
+        *TINY.units[3:],
+    ),
+    features=_COLOUR_JOINED,
+    build=_build_in_colour,
+    zeroed=tuple(f"{name}.4" for name in ("early", "block1", "block2", "joined1", "joined2")),
+)
+"""The same stages for colours: less can be said of a photograph at half its sides."""

@@ -1,4 +1,4 @@
-"""torchvision's vision transformers (Dosovitskiy et al., arXiv:2010.11929) for grey radiographs."""
+"""torchvision's vision transformers (Dosovitskiy et al., arXiv:2010.11929), grey or in colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GRID = _SIDE // _PATCH
 _STAGES = 4
 
 
-def _build(layers: int, heads: int, width: int) -> nn.Module:
+def _build(layers: int, heads: int, width: int, channels: int) -> nn.Module:
     import torch
     from torchvision.models import VisionTransformer
 
@@ -28,7 +28,7 @@ def _build(layers: int, heads: int, width: int) -> nn.Module:
         image_size=_SIDE, patch_size=_PATCH, num_layers=layers, num_heads=heads,
         hidden_dim=width, mlp_dim=4 * width, num_classes=1,
     )  # fmt: skip
-    network.conv_proj = torch.nn.Conv2d(1, width, kernel_size=_PATCH, stride=_PATCH)
+    network.conv_proj = torch.nn.Conv2d(channels, width, kernel_size=_PATCH, stride=_PATCH)
     built: nn.Module = network  # torchvision ships no types
     return built
 
@@ -56,7 +56,7 @@ def _initialise(network: nn.Module, generator: Generator) -> None:
 
 
 def _embed(network: nn.Module, images: Tensor) -> Tensor:
-    """Images (N, 1, H, W) -> tokens (N, C, 1, 1 + patches)."""
+    """Images (N, 1 or 3, H, W) -> tokens (N, C, 1, 1 + patches)."""
     import torch
 
     patches = network.get_submodule("conv_proj")(images)

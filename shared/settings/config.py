@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 from shared.errors import ConfigError
+from shared.limits import ImageColour
 from shared.model.backbone import Backbone
 from shared.model.registry import BACKBONES, backbone_of
 from shared.outcome.binary import BINARY
@@ -56,6 +57,7 @@ class RunConfig(Settings):
             )
         if self.rounds + self.probe_rounds == 0 and self.schedule != "logistic":
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
+        self._require_weights_of_colours()
         self._require_one_combination()
         self._require_maps_to_normalise()
         if self.image_size % self.network.patch:
@@ -130,6 +132,15 @@ class RunConfig(Settings):
                 f"or more, image-size to {network.single_up_to + 1} or more, or batch-norm=frozen."
             )
 
+    def _require_weights_of_colours(self) -> None:
+        """ConfigError where the images are in colour and the weights know radiographs alone."""
+        if self.channels == 3 and self.weights == "xrv":
+            imagenet = "weights=imagenet, " if "imagenet" in self.network.published else ""
+            raise ConfigError(
+                "image-colour is rgb, but the weights xrv were trained on greyscale radiographs; "
+                f"set {imagenet}weights=random or the path of a checkpoint, or image-colour=grey."
+            )
+
     def _require_one_combination(self) -> None:
         """ConfigError where a logistic regression cannot be fitted, or not in its only round."""
         if self.schedule == "logistic" and self.predicts != BINARY:
@@ -148,7 +159,19 @@ class RunConfig(Settings):
     @property
     def network(self) -> Backbone:
         """The backbone's description."""
-        return backbone_of(self.backbone)
+        return backbone_of(self.backbone, self.channels)
+
+    @property
+    def channels(self) -> int:
+        """Of an image: 1 of a grey one, 3 in colour."""
+        return ImageColour(self.image_colour).channels
+
+    @property
+    def input_in_words(self) -> str:
+        """What a batch of the network's input is, as files of the model say it."""
+        side = self.image_size
+        order = ", red, green, blue" if self.channels == 3 else ""
+        return f"(n, {self.channels}, {side}, {side}) in [-1024, 1024]{order}"
 
     @property
     def predicts(self) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.limits import ImageFit
+from shared.limits import ImageColour, ImageFit
 from shared.model.published import NAMED_WEIGHTS
 from shared.model.registry import BACKBONES
 from shared.settings.setting import setting
@@ -24,6 +24,12 @@ class TrainingSettings:
         "pad",
         "how a radiograph becomes square: pad with black, crop the centre, or stretch",
         choices=tuple(map(str, ImageFit)),
+    )
+    image_colour: str = setting(
+        "grey",
+        "what is read of an image: grey, one channel, and colour images are set aside; or rgb, "
+        "red, green and blue",
+        choices=tuple(map(str, ImageColour)),
     )
     dropout: float = setting(0.1, "dropout before the head", minimum=0.0, maximum=0.9)
 
@@ -155,8 +161,9 @@ class TrainingSettings:
         "recipe",
         "recipe: rotation up to 5 degrees, horizontal flip, resized crop, blur, random masking; "
         "affine: rotation up to 10 degrees, zoom, shear, shift and contrast, no flip; shift: "
-        "horizontal flip and shift; none: images as they are",
-        choices=("recipe", "affine", "shift", "none"),
+        "horizontal flip and shift by up to 1/16 of the side; crop: the same by up to 1/8, as is "
+        "usual for small photographs; none: images as they are",
+        choices=("recipe", "affine", "shift", "crop", "none"),
     )
     cutmix_probability: float = setting(
         0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0

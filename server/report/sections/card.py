@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.report.data import ClassCohort, CohortResults, Report
 from server.report.html import Html, element, joined, section
 from server.report.numbers import NOT_SHOWN, count, interval, metric, percent
-from shared.limits import ImageFit
+from shared.limits import ImageColour, ImageFit
 from shared.outcome.binary import BINARY
 from shared.settings.config import RunConfig
 from shared.settings.schedule import statistics_stay_at_sites
@@ -15,6 +15,7 @@ _INPUTS = {
     ImageFit.CROP: "cropped to a square",
     ImageFit.STRETCH: "stretched to a square",
 }
+_COLOURS = {ImageColour.GREY: "greyscale image", ImageColour.RGB: "image in red, green and blue"}
 
 
 _COUNTED = (
@@ -86,8 +87,9 @@ def _sampled(config: RunConfig) -> str:
 
 def _model(config: RunConfig) -> str:
     return (
-        f"{config.backbone}. Input: one greyscale image, {_INPUTS[ImageFit(config.image_fit)]} of "
-        f"{config.image_size} x {config.image_size} pixels. Output: "
+        f"{config.backbone}. Input: one {_COLOURS[ImageColour(config.image_colour)]}, "
+        f"{_INPUTS[ImageFit(config.image_fit)]} of {config.image_size} x {config.image_size} "
+        "pixels. Output: "
         f"{'one logit' if config.outputs == 1 else f'{config.outputs} logits'}. Base weights: "
         f"{_weights(config)}.{_baseline(config)} A patient's score is the mean probability of "
         "that patient's images."

@@ -172,3 +172,45 @@ def test_mnists_own_files() -> None:
     assert np.bincount(pictures.labels).tolist() == [
         980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
     ]  # fmt: skip
+
+
+def test_a_folder_for_each_class(tmp_path: Path, here: Here) -> None:
+    """The first of each class, then the second; colours as they are."""
+    pixels = np.random.default_rng(3).integers(0, 256, (5, 32, 34, 3), dtype=np.uint8)
+    names = ["dog/b.png", "dog/a.png", "cat/z.png", "cat/y.png", "dog/c.png"]
+    for name, own in zip(names, pixels, strict=True):
+        (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(own).save(tmp_path / "all" / name)
+    assert here("site", "import", tmp_path / "site", tmp_path / "all")[0] == 0
+    rows = rows_of(tmp_path / "site")
+    assert [row["class"] for row in rows] == ["cat", "dog", "cat", "dog", "dog"]
+    for row, place in zip(rows, (3, 1, 2, 0, 4), strict=True):
+        found = np.asarray(Image.open(tmp_path / "site" / "images" / row["image"]))
+        assert np.array_equal(found, pixels[place])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("", "", "has 0 subfolders; it must have one for each class"),
+        ("cat/a.txt", "a", "no PNG or JPEG picture in the subfolders"),
+        ("cat/a.png", "a", "cannot be imported: not a DICOM, PNG or JPEG file"),
+        ("cat/b.png", (40, 33), "b.png is 32 x 32 pixels and a.png is 33 x 40 pixels"),
+    ],
+)
+def test_a_folder_that_cannot_be_imported_is_refused(
+    tmp_path: Path, here: Here, name: str, content: str | tuple[int, int], said: str
+) -> None:
+    folder = tmp_path / "all"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    generator = np.random.default_rng(4)
+    if isinstance(content, tuple):
+        for own, size in (("a.png", content), ("b.png", (32, 32))):
+            pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "cat" / own)
+    elif name:
+        (folder / name).write_text(content)
+    code, _, error = here("site", "import", tmp_path / "site", folder)
+    assert (code, said in error) == (2, True)
+    assert not (tmp_path / "site").exists()

@@ -81,6 +81,13 @@ def test_a_teacher_sees_the_augmented_image_at_its_own_size(finished: Path) -> N
         assert torch.equal(teacher.logits(images), network(expected))
 
 
+def test_a_teacher_in_colour_sees_the_last_three_channels() -> None:
+    network = build_network("tiny", dropout=0.0, seed=3, channels=3).eval()
+    images = torch.rand(3, 6, 32, 32) * 2048 - 1024
+    with torch.no_grad():
+        assert torch.equal(Teacher(network, 32).logits(images), network(images[:, 3:]))
+
+
 def test_another_model_is_refused(finished: Path) -> None:
     config = student_of(finished)
     save_file(build_network("tiny", seed=4).state_dict(), finished / "model.safetensors")
@@ -94,6 +101,15 @@ def test_a_teacher_of_other_classes_is_refused(finished: Path) -> None:
     with pytest.raises(SiteError, match=r"predicts 'binary' and this run 'classes: a \| b"):
         site_teacher(config, None, CPU, deployed=False)
     with pytest.raises(ConfigError, match=r"predicts 'binary' and this run 'classes: a \| b"):
+        with_absolute_paths(config)
+
+
+def test_a_teacher_of_grey_images_teaches_none_in_colour(finished: Path) -> None:
+    config = student_of(finished, image_colour="rgb")
+    said = "was trained with image-colour=grey, but this run has image-colour=rgb"
+    with pytest.raises(SiteError, match=said):
+        site_teacher(config, None, CPU, deployed=False)
+    with pytest.raises(ConfigError, match=said):
         with_absolute_paths(config)
 
 

@@ -69,7 +69,8 @@ def test_every_number_has_limits(item: dataclasses.Field[Any]) -> None:
 def test_a_choice_is_one_of_those_named(item: dataclasses.Field[Any]) -> None:
     key, choices = key_of(item.name), item.metadata["choices"]
     for choice in choices:
-        more = {"backbone": "tiny"} if choice == "dual" else {}
+        beside = {"dual": {"backbone": "tiny"}, "rgb": {"weights": "random"}}
+        more = beside.get(choice, {})
         assert parse_run_config({key: choice, **more}).to_flat()[key] == choice
     with pytest.raises(ConfigError, match=f"{key} is 'other'; it must be one of {choices[0]}"):
         parse_run_config({key: "other"})
