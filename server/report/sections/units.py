@@ -45,7 +45,7 @@ def _stretches(report: Report) -> str:
         f"Each stretch of {config.patience} rounds is compared with the one before, by the mean of "
         "the refined log-loss: that of the validation patients once the scores are recalibrated on "
         "them, so that it says how well patients are distinguished. Where that does not fall, the "
-        f"learning rates fall to almost nothing within {config.patience} rounds, and the run ends."
+        f"run ends {config.patience} rounds later."
     )
     if not report.finished or len(report.rounds) == total_rounds(config):
         return rule
