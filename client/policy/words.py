@@ -10,13 +10,13 @@ from shared.metrics.histogram import SCORE_BINS
 from shared.model.backbone import Part
 from shared.outcome.binary import BINARY
 from shared.plain import shown
-from shared.settings.adaptive import thawing_stages
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import candidates, most_units
 from shared.settings.ending import SHARES, stays_near_probe
 from shared.settings.run_plan import approved_settings
 from shared.settings.schedule import (
     decides_as_it_goes,
+    may_end_early,
     plan_round,
     statistics_stay_at_sites,
     total_rounds,
@@ -64,29 +64,23 @@ def _trains(config: RunConfig) -> str:
             f"Trains nothing: in one round the head of {config.backbone} becomes a logistic "
             "regression on what the pretrained network makes of the images."
         )
-    if config.schedule == "adaptive":
-        return _trains_as_it_goes(config)
+    early = may_end_early(config)
     parts = [
         f"{_rounds(first, last)} "
         + (_chosen(config) if decides_as_it_goes(config, first) else _named(stages, config))
         + (_paired(config) if last <= config.probe_rounds else "")
         for first, last, stages in _phases(config)
     ]
-    return f"Trains in {total_rounds(config)} rounds of {config.backbone}: {'; '.join(parts)}."
+    most = "at most " * early + f"{total_rounds(config)} rounds"
+    return f"Trains in {most} of {config.backbone}: {'; '.join(parts)}." + _may_end(config) * early
 
 
-def _trains_as_it_goes(config: RunConfig) -> str:
-    """What a site can hold the coordinator to where it also decides how long."""
-    probe = f"at most {config.probe_rounds} rounds of the head alone, then " * (
-        config.probe_rounds > 0
-    )
-    first, *others = thawing_stages(config)
-    later = f", later also of {', '.join(others)}" if others else ""
+def _may_end(config: RunConfig) -> str:
+    """What the coordinator decides where it also decides how long."""
     return (
-        f"Trains in at most {total_rounds(config)} rounds of {config.backbone}: {probe}at most "
-        f"{config.rounds} of the head and {first}{later}. After every {config.patience} rounds "
-        "(patience) the coordinator decides by the validation patients of all sites whether to go "
-        "on, to thaw the next stage or to end the run."
+        f" After every {config.patience} rounds of fine-tuning (patience) the coordinator decides "
+        "by the validation patients of all sites whether the run goes on, or ends "
+        f"{config.patience} rounds later."
     )
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 
 from server.federation.global_model import Reference
 from server.run.ledger import RoundRecord
-from server.schedule.adaptive import next_place
+from server.schedule.adaptive import next_plan
 from server.schedule.select import Choice, Past, Seen, select_units
 from shared.errors import ConfigError
-from shared.model.backbone import Part
 from shared.model.manifest import sizes_of_units
 from shared.run.events import Noted, Warned, emit
 from shared.settings.config import RunConfig
@@ -21,10 +20,8 @@ from shared.settings.dynamics import Budget, Sizes, candidates
 from shared.settings.schedule import (
     Plan,
     decides_as_it_goes,
-    plan_of_place,
     plan_of_units,
     plan_round,
-    stages_ever_thawed,
 )
 
 History = Sequence[RoundRecord]
@@ -39,21 +36,12 @@ def policy_for(config: RunConfig, reference: Reference) -> Policy:
 
     def policy(round_number: int, history: History) -> Plan | None:
         if config.schedule == "adaptive":
-            place = next_place(config, history[: round_number - 1])
-            return None if place is None else plan_of_place(config, round_number, place)
+            return next_plan(config, history[: round_number - 1])
         if not decides_as_it_goes(config, round_number):
             return plan_round(config, round_number)
         return _decide(config, sizes, round_number, history)
 
     return policy
-
-
-def changed_parts(config: RunConfig, history: History) -> tuple[Part, ...]:
-    """What may differ from the base after these rounds, of which there is one at least."""
-    if config.schedule != "adaptive":
-        return stages_ever_thawed(config, len(history))
-    network, last = config.network, history[-1].plan
-    return network.parts_of(network.units_of([*last["thawed"], *last["trainable"]]))
 
 
 def check_budget(config: RunConfig, reference: Reference) -> None:

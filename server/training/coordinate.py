@@ -212,7 +212,7 @@ def _run_rounds(
 
 def _ended_early(config: RunConfig, records: Sequence[RoundRecord]) -> str:
     return (
-        f"The last {config.patience} rounds gained nothing, and no further stage may thaw: the "
+        f"Fine-tuning no longer gained anything after round {len(records) - config.patience}: the "
         f"run ends after round {len(records)} of at most {total_rounds(config)}."
     )
 

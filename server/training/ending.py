@@ -11,12 +11,11 @@ from server.federation.context import Federation
 from server.results.ending import Ending, in_words
 from server.run.checkpoint import Checkpoint
 from server.run.ledger import RoundRecord
-from server.schedule.policy import changed_parts
 from shared.model.between import mean_with
 from shared.run.events import Noted, emit
 from shared.settings.config import RunConfig
 from shared.settings.ending import averaged_rounds, stays_near_probe
-from shared.settings.schedule import Plan
+from shared.settings.schedule import Plan, stages_ever_thawed
 from shared.wire.arrays import Arrays
 
 
@@ -47,8 +46,8 @@ def conclude(
     """
     config = federation.config
     if config.end == "last":
-        return FinalModel(last.delta, changed_parts(config, records)), None
-    plan, thawed = records[-1].plan, changed_parts(config, records)
+        return FinalModel(last.delta, stages_ever_thawed(config, last.round)), None
+    plan, thawed = records[-1].plan, stages_ever_thawed(config, last.round)
     rounds = _mean_of(config, last.round, plan["position"], plan["length"])
     end = last.mean if len(rounds) > 1 else last.delta
     averaged = rounds[0], rounds[-1]
@@ -63,7 +62,7 @@ def conclude(
 
 
 def _mean_of(config: RunConfig, number: int, position: int, length: int) -> range:
-    """The rounds whose models are averaged should the run end with the stretch of this round."""
+    """The rounds whose models are averaged should the run end with the cycle of this round."""
     if config.schedule == "adaptive":
-        return averaged_rounds(config, number - position + length - 1, length)
+        return averaged_rounds(config, number - position + length - 1)
     return averaged_rounds(config)

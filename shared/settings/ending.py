@@ -17,18 +17,21 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the way from the probe's last model to the end: the candidates of end=guarded."""
 
 
-def averaged_rounds(config: RunConfig, last: int | None = None, length: int = 0) -> range:
-    """The rounds whose models are averaged to the model at the end; the last one alone with `last`.
+def averaged_rounds(config: RunConfig, last: int | None = None) -> range:
+    """The rounds whose models are averaged to the model at the end; that round alone with `last`.
 
     Statistics that stay at the sites belong to the weights of the last round, so with them nothing
-    is averaged. With schedule=adaptive a run may end with each stretch: `last` is the last round of
-    one, `length` its rounds.
+    is averaged, nor where a logistic regression is fitted. `last` is the run's last round, which
+    schedule=adaptive may bring forward; then no more is averaged than the rounds since the cut.
     """
+    early = last is not None and last < total_rounds(config)
     last = total_rounds(config) if last is None else last
-    if config.end == "last" or statistics_stay_at_sites(config):
+    fitted = config.schedule == "logistic"
+    if config.end == "last" or fitted or statistics_stay_at_sites(config):
         return range(last, last + 1)
-    share = math.ceil(round(config.average_share * (length or config.rounds), 9))
-    return range(last - max(1, share) + 1, last + 1)
+    share = math.ceil(round(config.average_share * (last - config.probe_rounds), 9))
+    most = config.patience if early else config.rounds
+    return range(last - max(1, min(share, most)) + 1, last + 1)
 
 
 def stays_near_probe(config: RunConfig) -> bool:

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.model.backbone import Part
-from shared.settings.adaptive import (
-    Place,
-    possible_places,
-    probe_ends,
-    thawing_stages,
-    typical_place,
-)
+from shared.settings.adaptive import cut_cycles, ends_after_cut, thawing_stages
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import Budget, Sizes, candidates, typical_units
 
@@ -59,8 +53,6 @@ def may_end_early(config: RunConfig) -> bool:
 
 def decides_as_it_goes(config: RunConfig, round_number: int) -> bool:
     """Whether more than the settings decides what this round trains."""
-    if config.schedule == "adaptive":
-        return round_number > min(probe_ends(config))
     return config.schedule == "dynamics" and round_number > config.probe_rounds
 
 
@@ -68,10 +60,9 @@ def plan_round(config: RunConfig, round_number: int) -> Plan:
     """The plan of round 1 ... total_rounds; ValueError outside.
 
     Of a round that is decided as the run goes, a typical plan, for estimates: as many units as may
-    train, spread evenly, after rounds that have trained each of them.
+    train, spread evenly, after rounds that have trained each of them. With schedule=adaptive the
+    plan of a run that nothing has cut short.
     """
-    if config.schedule == "adaptive" and 1 <= round_number <= total_rounds(config):
-        return plan_of_place(config, round_number, typical_place(config, round_number))
     stages = trainable_stages(config, round_number - 1)
     units = config.network.units_of
     before = stages_ever_thawed(config, round_number - 1)
@@ -107,38 +98,21 @@ def plan_of_units(
     )
 
 
-def plan_of_place(config: RunConfig, round_number: int, place: Place) -> Plan:
-    """With schedule=adaptive, the plan of the round that lies there."""
-    network, stages = config.network, thawing_stages(config)
-    parts = network.parts_of(network.units_of({*stages[: place.stages], network.head}))
-    return Plan(
-        round=round_number,
-        phase="probe" if place.probing else "fine-tune",
-        position=place.position,
-        length=place.length,
-        trainable=parts,
-        thawed=network.parts_of(network.units_of({*stages[: place.thawed], network.head})),
-        rates={part: maximum_rate(config, part, probing=place.probing) for part in parts},
-        cutmix_probability=0.0 if place.probing else config.cutmix_probability,
-    )
-
-
 def allows(config: RunConfig, plan: Plan, sizes: Sizes) -> bool:
     """Whether the settings allow this plan, for a network of these sizes.
 
-    They allow one plan a round; where it is decided as the run goes, each that keeps to the budget.
+    They allow one plan a round, and with schedule=adaptive those after a cut; where units are
+    chosen as the run goes, each that keeps to the budget.
     """
     if not 1 <= plan.round <= total_rounds(config):
         return False
-    if config.schedule == "adaptive":
-        places = set(possible_places(config, plan.round))
-        return any(
-            plan == plan_of_place(config, plan.round, place)
-            for place in places
-            if place.position == plan.position
-        )
     if not decides_as_it_goes(config, plan.round):
-        return plan == plan_round(config, plan.round)
+        usual = plan_round(config, plan.round)
+        return plan == usual or (
+            config.schedule == "adaptive"
+            and (plan.position, plan.length) in cut_cycles(config, plan.round)
+            and plan == replace(usual, position=plan.position, length=plan.length)
+        )
     network, units = config.network, frozenset(candidates(config))
     trained, thawed = network.units_of(plan.trainable), network.units_of(plan.thawed)
     chosen = trained - {network.head}
@@ -181,8 +155,8 @@ def trainable_stages(config: RunConfig, index: int) -> tuple[Part, ...]:
     if config.schedule == "dynamics":
         return network.parts_of({*typical_units(config), network.head})
     if config.schedule == "adaptive":
-        opened = thawing_stages(config)[: typical_place(config, index + 1).stages]
-        return tuple(stage for stage in network.stages if stage in (*opened, network.head))
+        training = (*thawing_stages(config), network.head)
+        return tuple(stage for stage in network.stages if stage in training)
     thaws = config.thaws
     return tuple(
         stage
@@ -213,16 +187,10 @@ def stages_ever_thawed(config: RunConfig, after_round: int) -> tuple[Part, ...]:
 
 def may_end(config: RunConfig, after_round: int, thawed: tuple[Part, ...]) -> bool:
     """Whether a run may end after this round with these units changed, as far as settings say."""
-    if config.schedule != "adaptive":
-        last = total_rounds(config)
-        return (after_round, thawed) == (last, stages_ever_thawed(config, last))
-    network, stages = config.network, thawing_stages(config)
-    return any(
-        not place.probing
-        and place.position + 1 == place.length
-        and network.units_of(thawed) == network.units_of([*stages[: place.stages], network.head])
-        for place in possible_places(config, after_round)
-    )
+    ends = [total_rounds(config)]
+    if config.schedule == "adaptive":
+        ends += ends_after_cut(config)
+    return after_round in ends and thawed == stages_ever_thawed(config, after_round)
 
 
 def trains_body(config: RunConfig) -> bool:

@@ -55,11 +55,10 @@ class TrainingSettings:
         "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
         "head alone; dual, for backbone=tiny: train two branches in the probe rounds, one on the "
         "images and one on augmented versions, then thaw stage by stage; dynamics: the coordinator "
-        "chooses the units of each round by what training has shown so far; adaptive: as "
-        "progressive, but the coordinator decides by what training has shown when each stage "
-        "thaws and when the run ends; logistic: the "
-        "baseline, in one round and without training, the mean of the sites' logistic regressions "
-        "on the base's features",
+        "chooses the units of each round by what training has shown so far; adaptive: train the "
+        "stages of thaw-at together, and end the run early when they gain nothing more; logistic: "
+        "the baseline, in one round and without training, the mean of the sites' logistic "
+        "regressions on the base's features",
         choices=("progressive", "full", "probe", "dual", "dynamics", "adaptive", "logistic"),
     )
     select: str = setting(
@@ -84,9 +83,9 @@ class TrainingSettings:
         maximum=1.0,
     )
     patience: int = setting(
-        4,
-        "schedule=adaptive: rounds of a stretch, after each of which the coordinator decides how "
-        "to go on",
+        3,
+        "schedule=adaptive: rounds of a stretch, which the coordinator compares with the one "
+        "before, and of the end of a run whose last stretch gained nothing",
         minimum=2,
         maximum=1000,
     )
@@ -95,8 +94,7 @@ class TrainingSettings:
     )
     probe_rounds: int = setting(
         10,
-        "rounds of the head alone before them (schedule=dual: of its branches; "
-        "schedule=adaptive: at most so many)",
+        "rounds of the head alone before them (schedule=dual: of its branches)",
         minimum=0,
         maximum=100_000,
     )
@@ -118,8 +116,8 @@ class TrainingSettings:
     )
     average_share: float = setting(
         0.25,
-        "share of the fine-tuning rounds (schedule=adaptive: of the last stretch's), the last "
-        "ones, whose models are averaged, with end=average and end=guarded",
+        "share of the fine-tuning rounds, the last ones, whose models are averaged, with "
+        "end=average and end=guarded",
         minimum=0.0,
         maximum=1.0,
     )
@@ -138,8 +136,7 @@ class TrainingSettings:
     )
     rate_policy: str = setting(
         "one-cycle",
-        "one-cycle over all fine-tuning rounds (schedule=adaptive: over each stretch), or constant "
-        "at the maximum",
+        "one-cycle over all fine-tuning rounds, or constant at the maximum",
         choices=("one-cycle", "constant"),
     )
     weight_decay: float = setting(1e-4, "weight decay of the backbone", minimum=0.0, maximum=1.0)

@@ -66,9 +66,8 @@ def _schedule(report: Report, plans: Sequence[Plan]) -> str:
         "probe": "Only the head trains and is sent.",
         "dynamics": "After rounds of the head alone the coordinator chooses the units of each "
         "round; only what trains is sent back.",
-        "adaptive": "The head trains alone at first. Then the network thaws from its last stage to "
-        f"its first: after every {report.config.patience} rounds the coordinator decides whether "
-        "the next stage thaws; only what trains is sent back.",
+        "adaptive": "The head trains alone at first, then the marked stages with it; only what "
+        "trains is sent. The coordinator decides when the run ends.",
         "logistic": "The head is the mean of the sites' logistic regressions on the features of "
         "the network before it; only the head is sent.",
         "dual": "Two branches train at first, one on the images, one on augmented versions of "

@@ -44,8 +44,8 @@ def _stretches(report: Report) -> str:
     rule = (
         f"Each stretch of {config.patience} rounds is compared with the one before, by the mean of "
         "the refined log-loss: that of the validation patients once the scores are recalibrated on "
-        "them, so that it says how well patients are distinguished. While that falls, the same "
-        "units train on; where it does not, the next stage thaws, or none is left and the run ends."
+        "them, so that it says how well patients are distinguished. Where that does not fall, the "
+        f"run ends {config.patience} rounds later."
     )
     if not report.finished or len(report.rounds) == total_rounds(config):
         return rule

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +15,8 @@ from client.policy.refusal import PolicyError
 from client.workspace import Workspace, open_workspace, training_samples
 from shared.errors import ProtocolError
 from shared.run.events import Event, SiteNote, listening
-from shared.settings.adaptive import Place
 from shared.settings.config import RunConfig
-from shared.settings.schedule import plan_of_place, plan_of_units, plan_round
+from shared.settings.schedule import plan_of_units, plan_round
 
 Open = Callable[..., tuple[Workspace, RunConfig]]
 
@@ -134,23 +134,18 @@ def test_a_deployed_site_holds_a_chosen_plan_to_the_budget(open_folder: Open) ->
             require_planned(workspace, config, plan_of_units(config, 3, units, ()))
 
 
-def test_a_deployed_site_holds_a_run_that_decides_as_it_goes_to_its_stretches(
-    open_folder: Open,
-) -> None:
+def test_a_deployed_site_holds_a_run_that_may_end_early_to_its_cuts(open_folder: Open) -> None:
     workspace, config = open_folder(
-        deployed=True, schedule="adaptive", patience=2, probe_rounds=6, rounds=6
+        deployed=True, schedule="adaptive", patience=2, probe_rounds=2, rounds=8
     )
-    # Round 7 of a run whose probe ended early, and of one whose probe took all of its rounds.
-    first, next_one = Place(False, 0, 2, 1, 0), Place(False, 0, 2, 2, 1)
-    for number, place in ((7, first), (7, next_one), (7, Place(False, 0, 2, 1, 1))):
-        require_planned(workspace, config, plan_of_place(config, number, place))
-    # Thawing too early, two stages at once, a stretch that is longer, in the middle of another.
-    for number, place in (
-        (4, first), (5, next_one), (7, Place(False, 0, 2, 2, 0)), (7, Place(False, 0, 3, 1, 0)),
-        (8, first),
-    ):  # fmt: skip
+    # Fine-tuning may be cut short after four rounds: it then is half-way, in a cycle of four.
+    for number, position, length in ((6, 3, 8), (7, 4, 8), (7, 2, 4), (8, 3, 4)):
+        plan = replace(plan_round(config, number), position=position, length=length)
+        require_planned(workspace, config, plan)
+    for number, position, length in ((6, 1, 4), (7, 3, 4), (8, 2, 4), (7, 2, 5), (2, 1, 4)):
+        plan = replace(plan_round(config, number), position=position, length=length)
         with pytest.raises(ProtocolError, match="not that of the run's settings"):
-            require_planned(workspace, config, plan_of_place(config, number, place))
+            require_planned(workspace, config, plan)
 
 
 def test_threads_are_capped(open_folder: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,13 +61,13 @@ def test_what_a_coordinator_may_choose_is_told() -> None:
     )
 
 
-def test_a_run_that_decides_as_it_goes_is_told() -> None:
+def test_a_run_that_may_end_early_is_told() -> None:
     config = RunConfig(schedule="adaptive", thaw_at="layer4=0,layer3=0.5")
     assert plan_in_words(config, Policy())[0] == (
-        "Trains in at most 30 rounds of resnet50: at most 10 rounds of the head alone, then at "
-        "most 20 of the head and layer4, later also of layer3. After every 4 rounds (patience) the "
-        "coordinator decides by the validation patients of all sites whether to go on, to thaw "
-        "the next stage or to end the run."
+        "Trains in at most 30 rounds of resnet50: rounds 1 to 10 the head alone; rounds 11 to 30 "
+        "head, layer4, layer3. After every 3 rounds of fine-tuning (patience) the coordinator "
+        "decides by the validation patients of all sites whether the run goes on, or ends 3 rounds "
+        "later."
     )
 
 

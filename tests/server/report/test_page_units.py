@@ -16,8 +16,7 @@ from server.results.shown import Shown
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import append_round, read_rounds
 from shared.protocol.plan import plan_to_values
-from shared.settings.adaptive import Place
-from shared.settings.schedule import plan_of_place, plan_of_units
+from shared.settings.schedule import plan_of_units, plan_round
 
 Tables = Callable[[Any], dict[str, list[list[str]]]]
 TRAINED: tuple[set[str], ...] = (
@@ -89,18 +88,16 @@ def test_a_page_for_others_shows_no_exact_log_loss(
 def test_a_run_that_ended_early_says_so(
     make_run: Callable[..., Path], read_page: Callable[[str], Any], tables: Tables
 ) -> None:
-    """Two probe rounds and two of a stretch, of at most nine rounds."""
+    """Two rounds of the probe and two after a cut, of at most nine."""
     folder = make_run(schedule="adaptive", patience=2, thaw_at="layer4=0")
     document = json.loads((folder / "config.json").read_text())
-    document["config"] |= {"probe-rounds": 3, "rounds": 6}
+    document["config"] |= {"probe-rounds": 2, "rounds": 7}
     (folder / "config.json").write_text(json.dumps(document))
     ledger, config = folder / "ledger.jsonl", read_report(folder).config
     records = read_rounds(ledger)
     ledger.unlink()
-    places = [Place(True, n, 3, 0, 0) for n in range(2)]
-    places += [Place(False, 0, 2, 1, 0), Place(False, 1, 2, 1, 1)]
-    for record, place in zip(records, places, strict=True):
-        plan = plan_of_place(config, record.round, place)
+    for record in records:
+        plan = plan_round(config, record.round)
         signals = Signals({"head": UnitSignals(0.1, 0.2)}, 0.7, 0.61)
         append_round(
             ledger,

@@ -19,6 +19,8 @@ from shared.settings.ending import averaged_rounds, stays_near_probe
         # nothing lies between the probe and the end
         ({"end": "guarded", "schedule": "probe"}, 26, 30, False),
         ({"end": "guarded", "rounds": 0}, 10, 10, False),
+        # there is one fit, of which there is no mean
+        ({"end": "guarded", "schedule": "logistic"}, 1, 1, False),
         # there is no probe to stay near
         ({"end": "guarded", "probe_rounds": 0}, 16, 20, False),
         # the sites' own statistics are those of the last round
@@ -35,9 +37,19 @@ def test_what_a_run_ends_with(
 
 
 @pytest.mark.parametrize(
-    ("share", "last", "length", "first"), [(0.25, 12, 4, 12), (0.5, 12, 4, 11), (1.0, 30, 2, 29)]
+    ("share", "last", "first"),
+    [
+        (0.25, 19, 17),  # 9 rounds of fine-tuning
+        (0.25, 28, 26),  # 18: no more than the 3 since the cut
+        (1.0, 22, 20),
+        (0.0, 22, 22),
+        (0.25, 30, 26),
+        (0.25, 10, 10),  # asked in the probe, at whose end no run ends
+    ],
 )
-def test_a_run_may_end_with_each_stretch(share: float, last: int, length: int, first: int) -> None:
-    config = RunConfig(schedule="adaptive", end="guarded", average_share=share)
-    assert averaged_rounds(config, last, length) == range(first, last + 1)
+def test_a_run_that_ends_early_averages_rounds_since_the_cut(
+    share: float, last: int, first: int
+) -> None:
+    config = RunConfig(schedule="adaptive", end="guarded", average_share=share, patience=3)
+    assert averaged_rounds(config, last) == range(first, last + 1)
     assert stays_near_probe(config)
