@@ -1,4 +1,4 @@
-"""The SlimFit benchmark: what it makes of a file of weights, of a round, of two lists of answers."""
+"""The SlimFit benchmark: what it makes of a file of weights, a round, two lists of answers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def written_out(tensors: dict[str, Tensor], images: Tensor) -> Tensor:
 
         y = norm("norm1", x)
         query, key, value = (
-            linear(f"attention/attention/{name}", y).unflatten(-1, (6, 64)).transpose(1, 2)
+            linear(f"attention/attention/{name}", y).reshape(*y.shape[:2], 6, 64).transpose(1, 2)
             for name in ("query", "key", "value")
         )
         mixed = (query @ key.transpose(2, 3) / 8).softmax(-1) @ value

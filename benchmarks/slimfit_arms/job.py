@@ -52,7 +52,7 @@ def _features(task: Task, model: Network, pictures: Pictures) -> NDArray[np.floa
     with torch.no_grad(), choose_precision(task.precision, model.device).autocast():
         found = [
             model.pool(model.prefix(pictures.batch(places, task.side), "head")).flatten(1)
-            for places in torch.arange(len(pictures)).split(100)
+            for places in pictures.parts(100)
         ]
     features: NDArray[np.float32] = torch.cat(found).float().numpy()
     return features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,11 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    def parts(self, most: int) -> Iterator[Tensor]:
+        """All places in order, so many at a time."""
+        for start in range(0, len(self), most):
+            yield torch.arange(start, min(start + most, len(self)))
 
     def batch(self, places: Tensor, side: int, mirrored: Tensor | None = None) -> Tensor:
         """Those at these places (n,) at this side, normalised; the `mirrored` ones (n,) flipped."""

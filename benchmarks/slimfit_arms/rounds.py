@@ -162,7 +162,7 @@ def is_correct(task: Task, config: RunConfig, model: Network, pictures: Pictures
     model.eval()
     precision, found = choose_precision(config.precision, model.device), []
     with torch.no_grad(), precision.autocast():
-        for places in torch.arange(len(pictures)).split(100):
+        for places in pictures.parts(100):
             logits = model(pictures.batch(places, task.side))
             found.append(logits.argmax(dim=1) == pictures.classes[places])
     kept: list[bool] = torch.cat(found).tolist()
