@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import statistics
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ MEMORY = (
 
 def main() -> None:
     options = _parse()
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler tells of each start and stop
     task = Task(
         options.pictures, options.weights, options.side, options.each, options.tested,
         options.epochs, options.batch, options.steps, options.rate, options.precision, options.seed,
