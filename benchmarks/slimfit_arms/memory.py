@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
 
 import torch
 from torchvision.models import VisionTransformer
 
 from benchmarks.machine import peak_resident, resident
+from benchmarks.memory import Footprint
 from benchmarks.slimfit_arms import base
 from benchmarks.slimfit_arms.rounds import learner_of
 from benchmarks.slimfit_arms.task import Arm, Task
@@ -20,16 +20,6 @@ from shared.settings.dynamics import candidates, most_units, typical_units
 from shared.settings.schedule import Plan, plan_of_units
 
 NAMES = tuple("abcdefghij")
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Bytes, and processor seconds a step; `process` beyond what it had before the first one."""
-
-    kept: int
-    peak: int
-    process: int
-    seconds: float
 
 
 def units_of(which: str, config: RunConfig) -> tuple[str, ...]:
@@ -46,7 +36,8 @@ def units_of(which: str, config: RunConfig) -> tuple[str, ...]:
 
 
 def measure(task: Task, which: str, activations: str, steps: int) -> Footprint:
-    """In a process that has done nothing else."""
+    """In a process that has done nothing else; `process` is what it took beyond what it had before,
+    `seconds` are the processor's."""
     torch.set_num_threads(1)
     arm = Arm("", ("schedule=dynamics", "freeze-rate=0.9", f"activations={activations}"))
     config = task.config(arm, NAMES)

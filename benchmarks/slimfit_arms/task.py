@@ -80,7 +80,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """Of an arm, the test pictures that it has right, and processor seconds of training."""
+    """Of an arm: test pictures that are right, processor seconds of training and averaging."""
 
     correct: list[bool]
     seconds: float
