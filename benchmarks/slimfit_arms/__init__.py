@@ -1,0 +1,1 @@
+"""SlimFit on a vision transformer: the base, the pictures, the rounds, the comparison."""
