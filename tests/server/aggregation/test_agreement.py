@@ -49,7 +49,8 @@ def test_it_is_the_mean_over_all_pairs(count: int, seed: int, data: st.DataObjec
             weight = float(weights[one] * weights[other])
             products += weight * float(flat[one].astype(float) @ flat[other].astype(float))
             most += weight * float((flat[one] ** 2).sum() + (flat[other] ** 2).sum()) / 2
-        assert found[unit] == pytest.approx(products / most, abs=1e-5)
+        # The updates are added in float32; beside a weight of 300 one of 1 has few digits left.
+        assert found[unit] == pytest.approx(products / most, abs=1e-4)
     backwards = dict(reversed(updates.items()))
     assert measured(backwards, weights) == found  # to the last bit
 
