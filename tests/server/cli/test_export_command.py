@@ -234,8 +234,8 @@ def _scale_what_is_written(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return
     from server.export import onnx_model
 
-    def load(file: Path, backbone: str, outputs: int) -> Network:
-        network = load_final_model(file, backbone, outputs)
+    def load(file: Path, backbone: str, outputs: int, channels: int) -> Network:
+        network = load_final_model(file, backbone, outputs, channels)
         with torch.no_grad():
             network.get_parameter("fc.weight").mul_(1.5)
         return network
