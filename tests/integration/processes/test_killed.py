@@ -25,7 +25,7 @@ MOMENTS: dict[str, dict[str, object]] = {
 KILLED, INTERRUPTED, TERMINATED = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
 TERMINATED_AT = ("in a round", "at a checkpoint", "before the summary")
 """Enough, since it does what Ctrl-C does."""
-QUICK = {("in a round", INTERRUPTED), ("at a checkpoint", KILLED)}
+QUICK = {("at a checkpoint", KILLED)}
 
 
 @pytest.mark.parametrize(
