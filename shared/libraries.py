@@ -24,13 +24,13 @@ def undisturbed() -> Iterator[None]:
     try:
         yield
     finally:
-        if "torch" in sys.modules and not _libraries_are_heard():
+        if "torch" in sys.modules and not _standard_error_is_shown():
             gc.freeze()
         gc.enable()
 
 
-def _libraries_are_heard() -> bool:
-    """Whether C libraries write to somewhere (see shared/terminal/noise.py).
+def _standard_error_is_shown() -> bool:
+    """Whether what C libraries write is seen (see shared/terminal/noise.py).
 
     Then the process is not a command's, or one is being debugged, and Triton's library would
     complain at the end of what was never freed.

@@ -12,15 +12,27 @@ if TYPE_CHECKING:
     from client.importing.pictures import Pictures
 
 
+FilesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        help="IDX images and IDX labels (.gz too), CIFAR's .bin, or a folder with a "
+        "subfolder of pictures for each class."
+    ),
+]
+UnequalOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=1000,
+        help="With --sites: shares of each class from a Dirichlet distribution of this "
+        "concentration (0.5 is very unequal); default: equal shares.",
+    ),
+]
+
+
 def import_pictures(
     folder: Annotated[Path, typer.Argument(help="The folder to make.")],
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            help="IDX images and IDX labels (.gz too), CIFAR's .bin, or a folder with a "
-            "subfolder of pictures for each class."
-        ),
-    ],
+    files: FilesArgument,
     classes: Annotated[
         str, typer.Option(help="Only these classes, by number or name, e.g. 3,5.")
     ] = "",
@@ -32,15 +44,7 @@ def import_pictures(
     sites: Annotated[
         int, typer.Option(min=1, max=1000, help="Deal them to so many sites, a subfolder each.")
     ] = 1,
-    unequal: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            max=1000,
-            help="With --sites: shares of each class from a Dirichlet distribution of this "
-            "concentration (0.5 is very unequal); default: equal shares.",
-        ),
-    ] = None,
+    unequal: UnequalOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the dealing.")] = 0,
 ) -> None:
     """Make a site's images and table from MNIST's, Fashion-MNIST's or CIFAR's files, or a folder.

@@ -38,7 +38,7 @@ class Decoders:
     def __init__(
         self, maximum_pixels: int = MAXIMUM_PIXELS, seconds: float = SECONDS, channels: int = 1
     ) -> None:
-        """For grey images, or with 3 channels for such in colour."""
+        """For grey images, or with 3 channels for colour images."""
         self._maximum_pixels = maximum_pixels
         self._channels = channels
         self._seconds = seconds

@@ -28,6 +28,11 @@ class Question:
     patience: float = float("inf")
     """Seconds that a node's connection may be lost before its answer is given up."""
 
+    @property
+    def late(self) -> Missing:
+        """What a node is that has not answered when the time is up."""
+        return Missing(f"no reply within {self.timeout:g} s")
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -89,8 +94,7 @@ def send_and_collect(
         check()
         now = time.monotonic()
         if now >= deadline:
-            late = Missing(f"no reply within {question.timeout:g} s")
-            yield from ((node, late) for node in pending)
+            yield from ((node, question.late) for node in pending)
             return
         if now - looked >= PRESENCE_SECONDS:
             looked = now

@@ -43,7 +43,7 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A network of grey images, or of such in colour; its last unit, the head, has one logit.
+    """A network for grey or colour images; its last unit, the head, has one logit.
 
     The head is a linear layer behind dropout. Its stage has no other unit. The first unit begins
     with a convolution. Between units go feature maps (N, C, H, W), whose mean over the positions

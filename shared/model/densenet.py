@@ -1,4 +1,4 @@
-"""torchvision's DenseNets (Huang et al., arXiv:1608.06993), for grey images or such in colour."""
+"""torchvision's DenseNets (Huang et al., arXiv:1608.06993), for grey or colour images."""
 
 from __future__ import annotations
 

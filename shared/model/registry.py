@@ -27,7 +27,7 @@ _IN_COLOUR: Mapping[str, Backbone] = {
 
 
 def backbone_of(name: str, channels: int = 1) -> Backbone:
-    """The backbone of this name, for grey images or for such of 3 channels.
+    """The backbone of this name, for grey images or for colour images (3 channels).
 
     ConfigError where there is none.
     """

@@ -1,4 +1,4 @@
-"""torchvision's ResNets (He et al., arXiv:1512.03385), for grey images or such in colour."""
+"""torchvision's ResNets (He et al., arXiv:1512.03385), for grey or colour images."""
 
 from __future__ import annotations
 

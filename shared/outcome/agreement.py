@@ -14,7 +14,7 @@ _ANY = "both must have the same classes or labels in the same order"
 def disagreement(declared: str, predicted: str) -> str:
     """What differs between a site's outcome and a run's, as settings write them.
 
-    A site may send any text as its outcome; of one that is none nothing more is known.
+    A site may send any text as its outcome; where it is no outcome, nothing more can be said.
     """
     try:
         site, run = parse_outcome(declared), parse_outcome(predicted)
@@ -30,8 +30,8 @@ def disagreement(declared: str, predicted: str) -> str:
         return f"the {what} are the same in another order, and all must have the same order"
     return " and ".join(
         [
-            *([f"the site has not {_listed(missing)}"] if missing else []),
-            *([f"the run has not {_listed(more)}"] if more else []),
+            *([f"the site lacks {_listed(missing)}"] if missing else []),
+            *([f"the run lacks {_listed(more)}"] if more else []),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Copies in slabs: alike, apart from each other, and gone with the last of a slab."""
+"""Copies in slabs: equal, without overlap, and gone with the last of a slab."""
 
 from __future__ import annotations
 
