@@ -22,6 +22,11 @@ from shared.phantoms.hospitals import HOSPITALS, HospitalProfile, write_hospital
 
 ON, OFF, STOCK, PLAIN = "everything on", "everything off", "stock Flower", "plain recipe"
 SIDE_BY_SIDE = "everything on, sites side by side"
+SCHEDULES = {
+    "the same, schedule=adaptive": ("schedule=adaptive",),
+    "the same, schedule=dynamics, round-budget=0.2": ("schedule=dynamics", "round-budget=0.2"),
+}
+"""Further arms with everything on and sites side by side."""
 EVERYTHING_ON = ("feature-cache=auto", "precision=auto", "update-dtype=int8")
 EVERYTHING_OFF = ("feature-cache=off", "precision=float32", "update-dtype=float32")
 EXTERNAL = HospitalProfile(
@@ -34,7 +39,7 @@ def main() -> None:
     options = parse()
     out = options.out.absolute()
     data = options.data.absolute() if options.data else phantoms(out / "phantoms")
-    arms = (SIDE_BY_SIDE, ON, OFF, STOCK, PLAIN)
+    arms = (SIDE_BY_SIDE, *SCHEDULES, ON, OFF, STOCK, PLAIN)
     jobs = {arm: arm_jobs(arm, data, options) for arm in arms}
     prepare(job(ON, "fedthaw", 0, (), data, options), out)
     results: dict[str, list[Result]] = {}
@@ -44,7 +49,7 @@ def main() -> None:
                   f"{options.backbone}, {options.image_size} px, {options.probe_rounds} probe and "
                   f"{options.rounds} fine-tuning rounds")  # fmt: skip
     print_table({arm: results[arm] for arm in jobs if arm in results}, STOCK)
-    print_conclusions(results, (SIDE_BY_SIDE, ON), OFF, (STOCK, PLAIN))
+    print_conclusions(results, (SIDE_BY_SIDE, *SCHEDULES, ON), OFF, (STOCK, PLAIN))
 
 
 def parse() -> argparse.Namespace:
@@ -94,6 +99,8 @@ def arm_jobs(arm: str, data: Path, options: argparse.Namespace) -> list[Job]:
         STOCK: ("stock", options.stock_seeds, ()),
         PLAIN: ("plain", options.plain_seeds, ()),
     }
+    for name, schedule in SCHEDULES.items():
+        kinds[name] = ("fedthaw", options.side_by_side_seeds, (*options.on, *schedule))
     kind, seeds, settings = kinds[arm]
     return [job(arm, kind, seed, settings, data, options) for seed in range(seeds)]
 
@@ -118,7 +125,7 @@ def job(
         sites=tuple(str(site) for site in sites if site.name != "external"),
         external=str(data / "external"), stock_clients=options.stock_clients,
         stock_rate=options.stock_rate, plain_workers=options.plain_workers,
-        side_by_side=arm == SIDE_BY_SIDE,
+        side_by_side=arm in {SIDE_BY_SIDE, *SCHEDULES},
     )  # fmt: skip
 
 

@@ -59,6 +59,13 @@ unaugmented-statistics = true"""
 """Rules that let sites of a dozen patients take part, with the splits that the seed gives."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only the slow tests run, import only the files that have some: a tenth of all."""
+    if config.option.markexpr != "slow" or not collection_path.is_file():
+        return None
+    return b"mark.slow" not in collection_path.read_bytes() or None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Keep the garbage collector from walking, again and again, what stays until the end.

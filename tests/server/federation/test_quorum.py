@@ -237,6 +237,33 @@ def test_each_kind_of_absence_is_named_apart(
     )
 
 
+def test_what_it_waits_for_is_told_again_once_it_is_something_else(
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
+) -> None:
+    """First it reads its images, then it is refused: the last of what was told is true."""
+    sites, grid = make_sites()
+    grid.silent = frozenset({1001})
+
+    def answered(now: float) -> None:
+        if now >= 4:
+            grid.silent = frozenset()
+
+    clock.at = answered
+    sites.spoil = lambda name, asked, reply: (
+        Error(1, "it has too few patients of one class") if name == "north" else reply
+    )
+    federation = make_federation(grid, names=NAMES, min_sites=3, round_timeout=100)
+    events: list[Event] = []
+    with pytest.raises(RunError), listening(events.append):
+        wait_for_sites(federation)
+    waiting = [e.text for e in events if isinstance(e, Warned) and e.text.startswith("Waiting")]
+    begin = "Waiting for sites: 2 ready, at least 3 required."
+    assert waiting == [
+        f"{begin} Still reading their images: north.",
+        f"{begin} Connected, but unable to take part: north: it has too few patients of one class.",
+    ]
+
+
 def test_what_is_fixed_is_forgotten(
     make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
