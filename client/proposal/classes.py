@@ -65,6 +65,31 @@ class Classes:
         return Encoding(outcome, tuple(tuple(map(normalised_value, own)) for own in values))
 
 
+@dataclass(frozen=True)
+class OneColumn:
+    """An outcome that one column says, why it is that one, and the classes of its values."""
+
+    column: Column
+    why: str
+    classes: Classes
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Those of the table that say the outcome."""
+        return (self.column,)
+
+    @property
+    def encoding(self) -> Encoding:
+        """The outcome, with the values as site.toml has them."""
+        return self.classes.encoding
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of it is a guess that its owner should look at."""
+        check = self.classes.check
+        return (f"{check[0].upper()}{check[1:]}.",) if check else ()
+
+
 def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[str]) -> Classes:
     """The classes as `positive` and `negative` say, or as the words of the values do.
 
@@ -87,15 +112,17 @@ def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[st
         if are_graded(known, column.name):
             return Classes((), (), neither, "each grade by itself", _GRADED, several, ordinal=True)
         return Classes((), (), neither, "each value by itself", _SEVERAL, several)
-    numbers = {value: int(n[1]) for value in known if (n := LEVEL.fullmatch(plain(value)))}
-    if len(numbers) == len(known):
-        meaning, check = _of_numbers(numbers)
-    else:
-        meaning, check = _of_words(column, known)
+    meaning, check = meanings_of(column, known)
     if set(meaning.values()) != {True, False}:
         raise _cannot_tell(column)
     chosen = {wanted: [v for v in known if meaning.get(v) is wanted] for wanted in (True, False)}
     return _classes(column, chosen[True], chosen[False], "by their words", check)
+
+
+def meanings_of(column: Column, known: Sequence[str]) -> tuple[dict[str, bool], str]:
+    """Value -> whether it is positive, as far as that is clear, and what of it is a guess."""
+    numbers = {value: int(n[1]) for value in known if (n := LEVEL.fullmatch(plain(value)))}
+    return _of_numbers(numbers) if len(numbers) == len(known) else _of_words(column, known)
 
 
 def _of_numbers(numbers: dict[str, int]) -> tuple[dict[str, bool], str]:
