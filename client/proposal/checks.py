@@ -70,7 +70,7 @@ def _few(outcome: OneColumn, found: Found) -> Iterator[str]:
 
 
 def _few_of_labels(found: Found) -> Iterator[str]:
-    few = [f"{word} ({n})" for word, n, _ in found.patients if n < _FEWEST]
+    few = [f"'{word}' ({n})" for word, n, _ in found.patients if n < _FEWEST]
     if len(few) == len(found.patients):
         yield (
             f"No label has {_FEWEST} patients with it, or {_FEWEST} without it: this site cannot "

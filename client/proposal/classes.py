@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from client.declared import normalised_value
 from client.proposal.columns import Column
+from client.proposal.label_columns import listed_in, own_columns_wanted
 from client.proposal.several import LEVEL, are_graded, several_classes
 from client.proposal.words import grade_of, is_unknown, meaning_of, plain
 from shared.errors import SiteError
@@ -105,6 +106,11 @@ def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[st
         raise SiteError(
             f"'{column.name}' has {_counts(column) or 'no value'}: not two outcomes, and a site "
             "needs patients of both classes. Another column is chosen with --outcome COLUMN."
+        )
+    if listed_in(column):
+        raise SiteError(
+            f"{own_columns_wanted(column)} For a finding alone, say which values are positive with "
+            "--positive VALUE; for classes, name them with --classes."
         )
     if several := several_classes(known):
         used = {value for own in several.values() for value in own}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
+from client.declared import normalised_value
 from client.proposal.columns import Column
 from client.proposal.several import class_name
 from client.proposal.words import (
@@ -22,7 +24,7 @@ from client.proposal.words import (
 )
 from shared.outcome.registry import MOST_LABELS
 
-_BETWEEN = re.compile(r"[|;,]")
+_BETWEEN, _IN_LISTS = re.compile(r"[|;]"), re.compile(r"[|;,]")
 _AROUND = " []'\""
 _OTHER_NAMES = (CLINICAL_NAME, IDENTIFIER_NAME, IMAGE_NAME, NOT_OUTCOME_NAME, PATIENT_NAME)
 
@@ -49,15 +51,15 @@ def listed_in(column: Column) -> tuple[str, ...]:
     return tuple(part for part, _ in rows.most_common())
 
 
-def own_columns_wanted(column: Column) -> str:
-    """The sentence that says which table is wanted in place of such a column."""
+def own_columns_wanted(column: Column, names: Iterable[str] = ()) -> str:
+    """The sentence that says which table is wanted in place of such a column, with these labels."""
     example = next((value for value in column.values if len(_parts(value)) > 1), "")
-    some = [name for name in listed_in(column) if meaning_of(name, "") is not False][:3]
+    found = (name for name in listed_in(column) if meaning_of(name, "") is not False)
+    wanted = [*names] or [*islice(found, 3), "..."]
     return (
         f"'{column.name}' lists several findings in a cell ('{example[:60]}'), but a label needs a "
-        "column of its own: make a table with a column for each "
-        f"({', '.join(some)}, ...), 1 where it is there and 0 where it is not, and name these "
-        "columns with --labels."
+        f"column of its own: make a table with a column for each ({', '.join(wanted)}), 1 where it "
+        "is there and 0 where it is not, and name these columns with --labels."
     )
 
 
@@ -93,7 +95,7 @@ def _looks_like_label(column: Column) -> bool:
         return False
     if _is_something_else(column):
         return False
-    said = [meaning_of(value, "") for value in known]
+    said = [meaning_of(normalised_value(value), "") for value in known]
     return None not in said and len(set(said)) == len(said) and not any(map(is_condition, known))
 
 
@@ -108,5 +110,6 @@ def _is_something_else(column: Column) -> bool:
 
 
 def _parts(value: str) -> tuple[str, ...]:
-    """What stands between bars, semicolons or commas."""
-    return tuple(filter(None, (part.strip(_AROUND) for part in _BETWEEN.split(value))))
+    """What stands between bars or semicolons, or between commas in brackets (`['a', 'b']`)."""
+    between = _IN_LISTS if value.startswith("[") and value.endswith("]") else _BETWEEN
+    return tuple(filter(None, (part.strip(_AROUND) for part in between.split(value))))

@@ -83,7 +83,7 @@ class Labels:
         if lacking := self._lacking("negative"):
             yield (
                 f"No row is negative for {lacking}; other sites may have some. An empty cell "
-                "counts as missing: if it means that the label is not there, write so in it."
+                "counts as missing: if it means that the label is not there, write that value."
             )
         yield "All sites must have the same labels in the same order."
 
@@ -164,7 +164,7 @@ def _no_column(columns: Sequence[Column], wanted: Mapping[str, str], table: Path
     names = set(map(plain, wanted.values()))
     for column in columns:
         if names & set(map(plain, listed_in(column))):
-            return SiteError(own_columns_wanted(column))
+            return SiteError(own_columns_wanted(column, wanted))
     first = next(iter(wanted))
     return SiteError(
         f"--labels: {table} has no column {quoted(wanted.values())}; its columns are "

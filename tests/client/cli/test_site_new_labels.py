@@ -57,7 +57,7 @@ def test_what_is_proposed_is_what_the_check_counts(north: Path, here: Here) -> N
         "No row is positive for hernia ('1' does not occur)",
         "2 row(s) say nothing of any label",  # P0's second and P2's
         "1 patient(s) have rows that contradict each other in a label",  # P1
-        "hernia: yes (0)",
+        "'hernia: yes' (0)",
         "Not used: 'sex'.",
     ):
         assert said in out

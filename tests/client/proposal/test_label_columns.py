@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from client.proposal.classes import guess_classes
 from client.proposal.columns import Column
 from client.proposal.label_columns import labels_hint, listed_in
 from client.proposal.labels import named_labels
@@ -27,17 +28,28 @@ HEART = Column("heart", ("0", "1") * 3)
 def test_a_column_that_lists_findings_says_which_table_is_wanted(text: str) -> None:
     said = (
         r"'Finding Labels' lists several findings in a cell \('Effusion\|Mass'\).* a column for "
-        r"each \(Effusion, Mass, Hernia, \.\.\.\), 1 where it is there and 0 where it is not"
+        r"each \(.*ass.*\), 1 where it is there and 0 where it is not"
     )
     with pytest.raises(SiteError, match=said):
         named_labels([PROSE, HEART, LISTS], text, TABLE)
-    assert "'Finding Labels' lists several findings" in labels_hint([PROSE, HEART, LISTS])
+    assert "(Effusion, Mass, Hernia, ...)" in labels_hint([PROSE, HEART, LISTS])
+
+
+def test_lists_are_no_classes_unless_its_owner_says_so() -> None:
+    with pytest.raises(SiteError, match=r"make a table with a column for each .* --positive VALUE"):
+        guess_classes(LISTS, (), ())
+    assert guess_classes(LISTS, ("Mass", "Effusion|Mass"), ()).positive == ("Mass", "Effusion|Mass")
+    listed = Column("labels", ("['Effusion', 'Mass']", "['Effusion']", "[]", "['Effusion']"))
+    assert listed_in(listed) == ("Effusion", "Mass")
 
 
 @pytest.mark.parametrize(
     "cells",
-    [("a", "b", "a"), ("12,5", "13,5", "12,5"), ("x;y", "z"), ("DOE,JANE", "ROE,RICHARD") * 2],
-)
+    [
+        ("a", "b", "a"), ("1;5", "1;6", "1;5"), ("x;y", "z"), ("DOE;JANE", "ROE;RICHARD") * 2,
+        ("pneumonia, viral", "pneumonia, bacterial", "none") * 2,
+    ],
+)  # fmt: skip
 def test_other_cells_list_none(cells: tuple[str, ...]) -> None:
     assert listed_in(Column("outcome", cells)) == ()
     assert labels_hint([Column("outcome", cells), PROSE]) == ""
@@ -45,7 +57,7 @@ def test_other_cells_list_none(cells: tuple[str, ...]) -> None:
 
 def test_columns_of_yes_and_no_are_offered_and_others_are_not() -> None:
     columns = [
-        Column("sex", ("0", "1")), Column("id", ("0", "1")), Column("edema", ("1", "", "0")),
+        Column("sex", ("0", "1")), Column("id", ("0", "1")), Column("edema", ("1.0", "", "0.0")),
         Column("Pleural Effusion (any)", ("1", "0", "-1")), Column("kind", ("a", "b")),
         Column("hernia", ("0", "0", "")), Column("grade", ("0", "1", "2")),
     ]  # fmt: skip
