@@ -73,6 +73,15 @@ OrdinalOption = Annotated[
     bool | None,
     typer.Option("--ordinal/--no-ordinal", help="The classes go from low to high, or do not."),
 ]
+LabelsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help="Several labels in their order, as the run's outcome has them, each with a column of "
+        "0 and 1, yes and no, ...: 'effusion | cardiomegaly=heart', where heart is the column of "
+        "cardiomegaly. --positive and --negative count for each column that has the value.",
+    ),
+]
 FoldersOption = Annotated[
     Path | None,
     typer.Option(
@@ -108,6 +117,7 @@ def new(
     negative: NegativeOption = None,
     classes: ClassesOption = "",
     ordinal: OrdinalOption = None,
+    labels: LabelsOption = "",
     covariate: CovariateOption = None,
     from_folders: FoldersOption = None,
     patient_pattern: PatternOption = None,
@@ -117,15 +127,17 @@ def new(
 
     Example: fedthaw site new hospitals/north --from labels.csv
 
+    Example: fedthaw site new north --from labels.csv --labels 'effusion | cardiomegaly=heart'
+
     Example: fedthaw site new north --from-folders chest/train --patient-pattern '(person[0-9]+)_'
 
     It says what it guessed and why; each guess has an option that corrects it, and the file can be
     edited. An existing site.toml is never overwritten.
     """
     columns = (images, image, patient, outcome)
-    folders = _folders(from_folders, patient_pattern, table, columns)
+    folders = _folders(from_folders, patient_pattern, table, columns, labels)
     own = {"name": name, "by_patient": no_image, "covariate": covariate,
-           "classes": classes, "ordinal": ordinal,
+           "classes": classes, "ordinal": ordinal, "labels": labels,
            "positive": tuple(positive or ()), "negative": tuple(negative or ())}  # fmt: skip
     _propose(folder, table, folders, columns, own, print_only=print_only)
 
@@ -195,7 +207,11 @@ def _of_folders(proposal: Proposal, table: Path) -> Proposal:
 
 
 def _folders(
-    root: Path | None, pattern: str | None, table: Path | None, others: tuple[object, ...]
+    root: Path | None,
+    pattern: str | None,
+    table: Path | None,
+    others: tuple[object, ...],
+    labels: str,
 ) -> Folders | None:
     """What --from-folders finds; SiteError where it stands beside options of a table."""
     if root is None:
@@ -206,6 +222,11 @@ def _folders(
         raise SiteError(
             "--from-folders takes the place of a table and of the options that name its columns "
             "(--from, --images, --image, --patient, --outcome); leave those out."
+        )
+    if labels:
+        raise SiteError(
+            "--from-folders gives each image the one class of its folder; several labels "
+            "(--labels) need a table with a column for each (--from)."
         )
     from client.proposal.folders import read_folders
 

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from client.proposal.classes import OneColumn
+from client.proposal.labels import Label, Labels
 from client.proposal.propose import Proposal
 from shared.plain import shown
 
@@ -22,21 +24,26 @@ def print_proposal(proposal: Proposal, console: Console) -> None:
     for key, value in _guesses(proposal):
         guesses.add_row(key, Text(shown(value)), Text(shown(proposal.why[key])))
     console.print(guesses)
-    console.print(_values(proposal))
+    outcome = proposal.outcome
+    console.print(_labels(outcome) if isinstance(outcome, Labels) else _values(outcome))
     for sentence in _sentences(proposal):
         console.print(shown(sentence), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _guesses(proposal: Proposal) -> list[tuple[str, str]]:
-    settings, classes = proposal.settings, proposal.classes
+    settings, outcome = proposal.settings, proposal.outcome
+    several_labels = isinstance(outcome, Labels)
     rows = [
         ("name", settings.name),
         ("images", str(settings.images)),
-        ("labels", str(settings.labels)),
+        ("table" if several_labels else "labels", str(settings.labels)),
         ("patient", settings.patient),
         ("image", settings.image or "none"),
-        ("outcome", settings.outcome),
     ]
+    if isinstance(outcome, Labels):
+        return [*rows, ("labels", ", ".join(label.name for label in outcome.each))]
+    rows.append(("outcome", settings.outcome))
+    classes = outcome.classes
     if classes.several:
         order = ", from low to high" if classes.ordinal else ""
         rows.append(("classes", f"{_few(tuple(classes.several))}{order}"))
@@ -50,14 +57,14 @@ def _few(values: Sequence[str]) -> str:
     return ", ".join([*values[:_VALUES], *([f"{more} more"] if more > 0 else [])])
 
 
-def _values(proposal: Proposal) -> Table:
+def _values(outcome: OneColumn) -> Table:
     """The outcome's values, how many rows have each, and what it counts as."""
-    values = proposal.outcome.values.most_common()
-    table = Table(title=Text(f"Values of {shown(proposal.outcome.name)}"))
+    column, classes = outcome.column, outcome.classes
+    values = column.values.most_common()
+    table = Table(title=Text(f"Values of {shown(column.name)}"))
     table.add_column("value", overflow="fold")
     table.add_column("rows", justify="right")
     table.add_column("counts as")
-    classes = proposal.classes
     kinds = {value: word for word, own in classes.by_word.items() for value in own}
     other = "no class: excluded" if classes.several else "neither: excluded"
     for value, number in values[:_VALUES]:
@@ -65,16 +72,41 @@ def _values(proposal: Proposal) -> Table:
     if len(values) > _VALUES:
         rest = sum(number for _, number in values[_VALUES:])
         table.add_row(f"{len(values) - _VALUES} more values", str(rest), "")
-    if empty := len(proposal.outcome.cells) - proposal.outcome.filled:
+    if empty := len(column.cells) - column.filled:
         table.add_row("(empty)", str(empty), other)
     return table
+
+
+def _labels(labels: Labels) -> Table:
+    """The labels with their columns, and how many rows are positive, negative or neither."""
+    table = Table(title="Rows by label, and the values that mean it")
+    for head in ("label", "column"):
+        table.add_column(head, overflow="fold")
+    for head in ("positive", "negative", "missing"):
+        table.add_column(head, justify="right", overflow="fold")
+    for label in labels.each:
+        cells = (label.name, label.column.name, *_sides(label))
+        table.add_row(*(Text(shown(cell)) for cell in cells))
+    return table
+
+
+def _sides(label: Label) -> tuple[str, str, str]:
+    positive, negative, missing = label.rows
+    classes = label.classes
+    return (
+        f"{positive} ({_few(classes.positive)})",
+        f"{negative} ({_few(classes.negative)})",
+        str(missing),
+    )
 
 
 def _sentences(proposal: Proposal) -> list[str]:
     found = proposal.found
     lines = [f"{found.rows} rows, {found.files} image files."]
+    words = [word for word, _, _ in found.patients if isinstance(proposal.outcome, Labels)]
+    width = max(map(len, [*words, "positive "]))
     lines += [
-        f"{word:<9} {patients} patients, {images} images"
+        f"{word:<{width}} {patients} patients, {images} images"
         for word, patients, images in found.patients
     ]
     if proposal.unused:

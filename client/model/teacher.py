@@ -14,9 +14,12 @@ from torch import Tensor
 from shared.errors import ConfigError, FedThawError, SiteError
 from shared.model.final import load_final_model
 from shared.model.network import Network
-from shared.model.sources import require_sha256
 from shared.run.finished import read_finished_run
 from shared.settings.config import RunConfig
+from shared.storage.digest import file_sha256
+
+CONFIG, MODEL = "config.json", "model.safetensors"
+"""What a copy of a run needs to teach."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +60,42 @@ def site_teacher(
 
 
 def require_own_teacher(config: RunConfig, own: str | None, *, deployed: bool) -> None:
-    """SiteError where a deployed site has no teacher of its own for a run that asks for one."""
-    if config.teacher and deployed and (own is None or not config.teacher_sha256):
+    """SiteError where a run asks for a teacher and the site's copy of it is not there.
+
+    A deployed site must name one; in a simulation it may.
+    """
+    if not config.teacher:
+        return
+    wanted = (
+        "the run has a teacher, a finished run whose model.safetensors has SHA-256 "
+        f"{config.teacher_sha256 or '(not said)'}"
+    )
+    if deployed and (own is None or not config.teacher_sha256):
         raise SiteError(
-            "The run has a teacher, a finished run whose model.safetensors has SHA-256 "
-            f"{config.teacher_sha256 or '(not said)'}; put a copy of that run's folder on this "
+            f"{wanted[0].upper()}{wanted[1:]}; put a copy of that run's folder on this "
             "machine and name it as teacher in [compute] of site.toml.",
             shareable=(
                 "it must name its own copy of the teacher's run in its site.toml "
                 "([compute] teacher)"
             ),
         )
+    if own is not None and (lacking := _lacking(Path(os.path.expanduser(own)))):
+        raise SiteError(
+            f"teacher in [compute] of site.toml is {own}, but {lacking} there; {wanted}. Copy "
+            "that run's folder there, or correct the path.",
+            shareable=(
+                f"{lacking} where its site.toml has the teacher's run ([compute] teacher); "
+                f"{wanted}, and its folder must be copied there"
+            ),
+        )
+
+
+def _lacking(folder: Path) -> str:
+    """What a copy of a run has not, as the beginning of a sentence; empty where all is there."""
+    if not folder.is_dir():
+        return "there is no folder"
+    lacking = [name for name in (CONFIG, MODEL) if not (folder / name).is_file()]
+    return f"there is no {' and no '.join(lacking)}" if lacking else ""
 
 
 @functools.lru_cache(maxsize=1)
@@ -81,7 +109,12 @@ def _teacher(
 ) -> Teacher:
     try:
         finished = read_finished_run(folder)
-        require_sha256(finished.model, sha256, str(finished.model))
+        digest = file_sha256(finished.model)
+        if not digest.startswith(sha256):
+            raise ConfigError(
+                f"its model.safetensors has SHA-256 {digest}, and the run's teacher has {sha256}; "
+                "copy the folder of that run there."
+            )
         taught = finished.stored.config
         if taught.outcome != outcome:
             raise ConfigError(
@@ -96,10 +129,13 @@ def _teacher(
         network = load_final_model(
             finished.model, finished.backbone, taught.outputs, taught.channels
         ).to(device)
-    except (ConfigError, FedThawError) as error:
+    except (FedThawError, OSError) as error:
         raise SiteError(
             f"The teacher in {folder} cannot be used: {error}",
-            shareable="its copy of the teacher's run cannot be used; the site's own log says why",
+            shareable=(
+                "its copy of the teacher's run ([compute] teacher in its site.toml) cannot be "
+                "used; the site's own log says why"
+            ),
         ) from error
     for parameter in network.parameters():
         parameter.requires_grad_(False)
@@ -109,7 +145,7 @@ def _teacher(
 def _stamp(folder: Path) -> object:
     """What changes when the model's file is replaced."""
     try:
-        found = (folder / "model.safetensors").stat()
+        found = (folder / MODEL).stat()
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from client.declared import normalised_value
 from client.proposal.columns import Column
+from client.proposal.label_columns import listed_in, own_columns_wanted
 from client.proposal.several import LEVEL, are_graded, several_classes
 from client.proposal.words import grade_of, is_unknown, meaning_of, plain
 from shared.errors import SiteError
@@ -65,6 +66,31 @@ class Classes:
         return Encoding(outcome, tuple(tuple(map(normalised_value, own)) for own in values))
 
 
+@dataclass(frozen=True)
+class OneColumn:
+    """An outcome that one column says, why it is that one, and the classes of its values."""
+
+    column: Column
+    why: str
+    classes: Classes
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Those of the table that say the outcome."""
+        return (self.column,)
+
+    @property
+    def encoding(self) -> Encoding:
+        """The outcome, with the values as site.toml has them."""
+        return self.classes.encoding
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of it is a guess that its owner should look at."""
+        check = self.classes.check
+        return (f"{check[0].upper()}{check[1:]}.",) if check else ()
+
+
 def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[str]) -> Classes:
     """The classes as `positive` and `negative` say, or as the words of the values do.
 
@@ -81,21 +107,28 @@ def guess_classes(column: Column, positive: Sequence[str], negative: Sequence[st
             f"'{column.name}' has {_counts(column) or 'no value'}: not two outcomes, and a site "
             "needs patients of both classes. Another column is chosen with --outcome COLUMN."
         )
+    if listed_in(column):
+        raise SiteError(
+            f"{own_columns_wanted(column)} For a finding alone, say which values are positive with "
+            "--positive VALUE; for classes, name them with --classes."
+        )
     if several := several_classes(known):
         used = {value for own in several.values() for value in own}
         neither = tuple(value for value in column.values if value not in used)
         if are_graded(known, column.name):
             return Classes((), (), neither, "each grade by itself", _GRADED, several, ordinal=True)
         return Classes((), (), neither, "each value by itself", _SEVERAL, several)
-    numbers = {value: int(n[1]) for value in known if (n := LEVEL.fullmatch(plain(value)))}
-    if len(numbers) == len(known):
-        meaning, check = _of_numbers(numbers)
-    else:
-        meaning, check = _of_words(column, known)
+    meaning, check = meanings_of(column, known)
     if set(meaning.values()) != {True, False}:
         raise _cannot_tell(column)
     chosen = {wanted: [v for v in known if meaning.get(v) is wanted] for wanted in (True, False)}
     return _classes(column, chosen[True], chosen[False], "by their words", check)
+
+
+def meanings_of(column: Column, known: Sequence[str]) -> tuple[dict[str, bool], str]:
+    """Value -> whether it is positive, as far as that is clear, and what of it is a guess."""
+    numbers = {value: int(n[1]) for value in known if (n := LEVEL.fullmatch(plain(value)))}
+    return _of_numbers(numbers) if len(numbers) == len(known) else _of_words(column, known)
 
 
 def _of_numbers(numbers: dict[str, int]) -> tuple[dict[str, bool], str]:

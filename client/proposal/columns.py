@@ -73,13 +73,25 @@ def read_columns(file: Path) -> tuple[Column, ...]:
 
 def column_named(columns: Sequence[Column], name: str, file: Path) -> Column:
     """The column of that name, whatever its letter case; SiteError with the names there are."""
+    found = find_column(columns, name)
+    if found is None:
+        raise SiteError(f"{file} has no column '{name}'; its columns are {names_of(columns)}.")
+    return found
+
+
+def find_column(columns: Sequence[Column], name: str) -> Column | None:
+    """As `column_named`, None where there is none."""
     wanted = clean(name)
     for same in (str, str.casefold):
         found = [column for column in columns if same(column.name) == same(wanted)]
         if len(found) == 1:
             return found[0]
-    known = ", ".join(f"'{column.name[:40]}'" for column in columns[:30])
-    raise SiteError(f"{file} has no column '{name}'; its columns are {known}.")
+    return None
+
+
+def names_of(columns: Sequence[Column]) -> str:
+    """The names of the first columns, in a sentence."""
+    return ", ".join(f"'{column.name[:40]}'" for column in columns[:30])
 
 
 def _names(lines: Sequence[Line]) -> tuple[str, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,16 +11,17 @@ from client.data.labels import read_labels
 from client.data.matching import classify, match_by_image
 from client.data.patient_matching import match_by_patient
 from client.settings import SiteSettings
+from shared.outcome.outcome import Outcome, OutcomeClass
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the proposal finds in table and folder; patients with both outcomes are in no class."""
+    """What the proposal finds in table and folder; contradictory patients are in no class."""
 
     rows: int
     files: int
     patients: tuple[tuple[str, int, int], ...]
-    """Word of the class, its patients, its images."""
+    """Word of the class, its patients, its images; of labels a word for each side."""
     rows_without_image: int
     nearly_matched: int
     """Of these, rows that an image has but for zeros, letter case or a final .0."""
@@ -46,21 +47,23 @@ def find(
         if settings.image is None
         else match_by_image(settings, labels.rows, files)
     )
-    patients: dict[int, set[str]] = defaultdict(set)
+    labels_of: dict[str, int] = {}
     images: Counter[int] = Counter()
     for rows in matching.rows:
         usable = [number for number in rows if outcomes.classes[number] is not None]
         patient = labels.rows[usable[0]].patient if usable else ""
         label = outcomes.classes[usable[0]] if usable else None
         if label is not None and patient not in outcomes.contradictory:
-            patients[label].add(patient)
+            labels_of[patient] = label
             images[label] += 1
+    patients = Counter(labels_of.values())
+    outcome = settings.encoding.outcome
     return Found(
         rows=len(labels.rows) + len(labels.bad_rows),
         files=len(files),
         patients=tuple(
-            (one.word, len(patients[one.label]), images[one.label])
-            for one in settings.encoding.outcome.classes
+            (one.word, _number(patients, outcome, one), _number(images, outcome, one))
+            for one in outcome.classes
         ),
         rows_without_image=matching.labels_without_image + len(matching.ambiguous_images),
         nearly_matched=matching.labels_nearly_matched,
@@ -69,3 +72,7 @@ def find(
         bad_rows=len(labels.bad_rows),
         excluded=sum(label is None for label in outcomes.classes),
     )
+
+
+def _number(labels: Mapping[int, int], outcome: Outcome, one: OutcomeClass) -> int:
+    return sum(number for label, number in labels.items() if outcome.holds(label, one))

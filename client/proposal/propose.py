@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from client.data.patient_ids import read_patient_ids
-from client.proposal.classes import ALL_SITES, Classes, guess_classes
+from client.proposal.checks import checks_of
+from client.proposal.classes import ALL_SITES, Classes, OneColumn, guess_classes
 from client.proposal.columns import Column, column_named, read_columns
 from client.proposal.found import Found, find
 from client.proposal.given import given_classes
 from client.proposal.images import FoundImages, find_image_folder
+from client.proposal.label_values import labels_of
+from client.proposal.labels import Labels, named_labels, require_apart
 from client.proposal.roles import Guess, guess_image, guess_outcome, guess_patient
-from client.proposal.words import EXAMINATION_NAME, plain
 from client.settings import SiteSettings
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.errors import SiteError
@@ -24,7 +26,6 @@ from shared.metrics.grades import MOST_LEVELS
 
 _SAMPLE = 200
 """Headers that are read to see which column has their Patient IDs."""
-_FEWEST = 2
 _NUMBER = re.compile(r"\d{1,3}([.,]\d)?")
 
 
@@ -44,6 +45,7 @@ class Choices:
     covariate: str | None = None
     classes: str = ""
     ordinal: bool | None = None
+    labels: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,7 @@ class Proposal:
 
     settings: SiteSettings = field(repr=False)
     why: dict[str, str]
-    outcome: Column
-    classes: Classes
+    outcome: OneColumn | Labels
     unused: tuple[Column, ...]
     checks: tuple[str, ...]
     found: Found
@@ -66,9 +67,13 @@ class _Guesses:
     """Patient IDs of DICOM files; of some of them where a column names the images."""
     image: Guess
     patient: Guess
-    outcome: Guess
-    classes: Classes
+    outcome: OneColumn | Labels
     covariate: Column | None
+
+    @property
+    def patient_column(self) -> Column:
+        assert self.patient.column is not None
+        return self.patient.column
 
 
 def propose(site: Path, table: Path, choices: Choices) -> Proposal:
@@ -79,33 +84,38 @@ def propose(site: Path, table: Path, choices: Choices) -> Proposal:
     """
     if not table.is_file():
         raise SiteError(f"There is no table {table}; name a CSV or XLSX file with --from.")
+    _require_labels_alone(choices)
     name, name_why = _site_name(site, choices.name)
     columns = read_columns(table)
     guessed = _guess(site, table, columns, choices)
     settings = _settings(site, table, name, guessed)
     found = find(settings, guessed.images.files, guessed.identifiers)
-    used = (settings.patient, settings.image, settings.outcome, settings.covariate)
-    assert guessed.outcome.column is not None
+    used = {settings.patient, settings.image, settings.covariate, *settings.outcome_columns}
     return Proposal(
         settings=settings,
-        why={
-            "name": name_why,
-            "images": guessed.images.why,
-            "labels": "holds the columns",
-            "patient": guessed.patient.why,
-            "image": guessed.image.why,
-            "outcome": guessed.outcome.why,
-            "positive": guessed.classes.why,
-            "negative": guessed.classes.why,
-            "classes": guessed.classes.why,
-            "covariate": "as --covariate says",
-        },
-        outcome=guessed.outcome.column,
-        classes=guessed.classes,
+        why={"name": name_why, **_why(guessed)},
+        outcome=guessed.outcome,
         unused=tuple(column for column in columns if column.name not in used),
-        checks=tuple(_checks(guessed, found)),
+        checks=tuple(
+            checks_of(guessed.outcome, guessed.image.column, guessed.patient_column, found)
+        ),
         found=found,
     )
+
+
+def _why(guessed: _Guesses) -> dict[str, str]:
+    """The reasons by the keys of site.toml; the table is `labels` but for several labels."""
+    outcome = guessed.outcome
+    common = {
+        "images": guessed.images.why,
+        "patient": guessed.patient.why,
+        "image": guessed.image.why,
+        "covariate": "as --covariate says",
+    }
+    if isinstance(outcome, Labels):
+        return {**common, "table": "holds the columns", "labels": "as --labels says"}
+    values = dict.fromkeys(("positive", "negative", "classes"), outcome.classes.why)
+    return {**common, "labels": "holds the columns", "outcome": outcome.why, **values}
 
 
 def may_be_grade(column: Column) -> bool:
@@ -123,25 +133,60 @@ def _guess(site: Path, table: Path, columns: Sequence[Column], choices: Choices)
             ("covariate", choices.covariate),
         )
     }
+    labels = named_labels(columns, choices.labels, table) if choices.labels else {}
     images = find_image_folder(site, table, choices.images)
     image = _guess_image(columns, table, images, choices)
-    outcome, patient = fixed["outcome"], fixed["patient"]
-    taken = (image.column, patient)
+    patient = fixed["patient"]
+    require_apart(labels, image.column, patient)
     by_outcome = (
-        guess_outcome([column for column in columns if column not in taken])
-        if outcome is None
-        else Guess(outcome, "as --outcome says")
+        Guess(None, "as --labels says")
+        if labels
+        else _guess_outcome(columns, (image.column, patient), fixed["outcome"])
     )
-    assert by_outcome.column is not None
     step = 1 if image.column is None else -(-len(images.files) // _SAMPLE)
     identifiers = read_patient_ids(images.folder, images.files[::step])
     if patient is None:
-        rest = [column for column in columns if column is not by_outcome.column]
+        of_outcome = (*labels.values(), by_outcome.column)
+        rest = [column for column in columns if not any(column is one for one in of_outcome)]
         by_patient = guess_patient(rest, image.column, table, images, identifiers)
     else:
         by_patient = Guess(patient, "as --patient says")
+    outcome = _outcome(by_outcome, labels, choices)
+    return _Guesses(images, identifiers, image, by_patient, outcome, fixed["covariate"])
+
+
+def _guess_outcome(
+    columns: Sequence[Column], taken: Collection[Column | None], named: Column | None
+) -> Guess:
+    if named is not None:
+        return Guess(named, "as --outcome says")
+    return guess_outcome([column for column in columns if column not in taken])
+
+
+def _outcome(
+    by_outcome: Guess, labels: Mapping[str, Column], choices: Choices
+) -> OneColumn | Labels:
+    if by_outcome.column is None:
+        return labels_of(labels, choices.positive, choices.negative)
     classes = _classes(by_outcome.column, choices)
-    return _Guesses(images, identifiers, image, by_patient, by_outcome, classes, fixed["covariate"])
+    return OneColumn(by_outcome.column, by_outcome.why, classes)
+
+
+def _require_labels_alone(choices: Choices) -> None:
+    beside = {
+        "--outcome": choices.outcome,
+        "--classes": choices.classes,
+        "--covariate": choices.covariate,
+        "--ordinal": choices.ordinal,
+        "--no-ordinal": choices.ordinal is False,
+    }
+    given = [option for option, value in beside.items() if value]
+    if choices.labels and given:
+        raise SiteError(
+            f"--labels and {' and '.join(given)} do not go together: each label has a column of "
+            "its own and no order, and a clinical grade is compared with a single finding. Leave "
+            "out one or the other."
+        )
 
 
 def _classes(column: Column, choices: Choices) -> Classes:
@@ -173,58 +218,19 @@ def _guess_image(
 
 
 def _settings(site: Path, table: Path, name: str, guessed: _Guesses) -> SiteSettings:
-    assert guessed.patient.column is not None
-    assert guessed.outcome.column is not None
+    outcome = guessed.outcome
     return SiteSettings(
         folder=site,
         name=name,
         images=guessed.images.folder,
         labels=table,
-        patient=guessed.patient.column.name,
+        patient=guessed.patient_column.name,
         image=None if guessed.image.column is None else guessed.image.column.name,
-        outcome=guessed.outcome.column.name,
-        encoding=guessed.classes.encoding,
+        outcome="" if isinstance(outcome, Labels) else outcome.column.name,
+        encoding=outcome.encoding,
         covariate=None if guessed.covariate is None else guessed.covariate.name,
         cache=Path(os.devnull),  # nothing is kept
     )
-
-
-def _checks(guessed: _Guesses, found: Found) -> Iterator[str]:
-    """What its owner should look at before anything is trained."""
-    if guessed.classes.check:
-        yield f"{guessed.classes.check[0].upper()}{guessed.classes.check[1:]}."
-    if guessed.image.column is not None and guessed.patient.column is guessed.image.column:
-        yield (
-            "No column names patients, so each image counts as a patient of its own. If a patient "
-            "has several images, add a column with the patient: otherwise training and validation "
-            "share patients."
-        )
-    elif EXAMINATION_NAME.search(
-        plain(guessed.patient.column.name if guessed.patient.column else "")
-    ):
-        yield (
-            "The patient column may name examinations; if a patient has several, choose the "
-            "patients' column with --patient: otherwise training and validation share patients."
-        )
-    several = bool(guessed.classes.several)
-    no_list, which = ("no class", "different") if several else ("neither list", "both")
-    for number, text in (
-        (found.excluded, f"row(s) have an outcome in {no_list}, or none; they are excluded"),
-        (found.contradictory, f"patient(s) have rows of {which} classes; they are excluded"),
-        (found.bad_rows, "row(s) cannot be used (no patient, or damaged)"),
-        (found.rows_without_image, "row(s) have no image"),
-        (
-            found.nearly_matched,
-            "of these have one but for leading zeros, a final .0 or letter case in the patient; "
-            "write patients as the images have them, as text",
-        ),
-        (found.files_without_row, "image(s) have no row"),
-    ):
-        if number:
-            yield f"{number} {text}."
-    for word, patients, _ in found.patients:
-        if patients < _FEWEST and not several:
-            yield f"{patients} {word} patient(s): training and validation need {_FEWEST} at least."
 
 
 def _site_name(site: Path, wanted: str | None) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from client.data.identity import same_identifier
 from client.data.image_names import match_names, stem_of
 from client.proposal.columns import Column
 from client.proposal.images import FoundImages
+from client.proposal.label_columns import labels_hint
 from client.proposal.words import (
     CLINICAL_NAME,
     IDENTIFIER_NAME,
@@ -163,12 +164,14 @@ def guess_outcome(columns: Sequence[Column]) -> Guess:
     if not scored or scored[0][0] < 1:
         raise SiteError(
             f"No column looks like the outcome. {choose}: {_offered(columns, _may_be_asked_for)}."
+            f"{labels_hint(columns)}"
         )
     (best, column), *others = scored
     alike = [other for score, other in others if score >= best - 0.25]
     if alike:
         raise SiteError(
             f"Several columns look like the outcome. {choose}: {_offered([column, *alike])}."
+            f"{labels_hint(columns)}"
         )
     return Guess(column, f"by its name or values ({_few(column)})")
 

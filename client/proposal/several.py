@@ -27,7 +27,7 @@ def several_classes(values: Sequence[str]) -> dict[str, tuple[str, ...]]:
         groups.setdefault(_meaning(value), []).append(value)
     if len(groups) < _FEWEST:
         return {}
-    named = {_name(own[0]): tuple(own) for own in groups.values()}
+    named = {class_name(own[0]): tuple(own) for own in groups.values()}
     try:
         outcome_of("classes", tuple(named))
     except ConfigError:
@@ -73,7 +73,7 @@ def _place(value: str) -> tuple[int, int, str]:
     return 1, grade_of(value) or 0, words
 
 
-def _name(value: str) -> str:
+def class_name(value: str) -> str:
     """The value as far as a class can be called so."""
     text = " ".join(_NOT_IN_NAMES.sub(" ", value).split())
     return text.lstrip(" .+-")[:LONGEST_NAME].rstrip()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from client.proposal.classes import Classes
 from client.proposal.columns import Column
+from client.proposal.labels import Label, Labels
 from client.proposal.propose import Proposal, may_be_grade
 from client.settings import SiteSettings
 from shared.errors import SiteError
@@ -22,12 +23,10 @@ name = {name}
 
 [data]
 images = {images}  # searched with its subfolders
-labels = {labels}
+{table_key} = {labels}
 patient = {patient}  # column; all rows of a patient stay together
 {image}
-outcome = {outcome}  # column
-{values}
-{neither}{covariate}{classes}
+{outcome}
 [compute]
 device = "auto"  # a GPU where there is one; or "cpu", "cuda", "cuda:1"
 # cache = "/fast/disk/fedthaw"  # prepared images; default: this user's cache folder
@@ -41,15 +40,18 @@ _NO_IMAGE = """\
 # their name or a folder above them.
 # image = "COLUMN"
 """
-
-
 _OF_CLASSES = """\
 [data.classes]  # the values that mean each; all sites: the same classes in the same order"""
+_OF_LABELS = """\
+
+# Each label with its column and values; all sites: the same labels in the same order. Where a cell
+# is empty or its value is in neither list, the label counts as missing.
+[data.labels]"""
 
 
 def site_toml(proposal: Proposal) -> str:
     """The text; SiteError for a path that cannot be written as text."""
-    settings, classes = proposal.settings, proposal.classes
+    settings, outcome = proposal.settings, proposal.outcome
     image = (
         _NO_IMAGE.rstrip("\n")
         if settings.image is None
@@ -59,14 +61,15 @@ def site_toml(proposal: Proposal) -> str:
         table=_comment(settings.labels.name),
         name=_text(settings.name),
         images=_path(settings, settings.images),
+        table_key="table" if isinstance(outcome, Labels) else "labels",
         labels=_path(settings, settings.labels),
         patient=_text(settings.patient),
         image=image,
-        outcome=_text(settings.outcome),
-        values=_values(classes),
-        neither=_neither(classes),
-        covariate=_covariate(settings, proposal.unused),
-        classes=_classes(classes),
+        outcome=(
+            _labels(outcome)
+            if isinstance(outcome, Labels)
+            else _one_column(settings, outcome.classes, proposal.unused)
+        ),
         min_cell=settings.min_cell,
         max_rejected=settings.max_rejected,
     )
@@ -78,6 +81,27 @@ def site_toml(proposal: Proposal) -> str:
             "folder or the file."
         ) from error
     return text
+
+
+def _one_column(settings: SiteSettings, classes: Classes, unused: Sequence[Column]) -> str:
+    return (
+        f"outcome = {_text(settings.outcome)}  # column\n{_values(classes)}\n"
+        f"{_neither(classes)}{_covariate(settings, unused)}{_classes(classes)}"
+    )
+
+
+def _labels(labels: Labels) -> str:
+    """The section of several labels."""
+    return "\n".join([_OF_LABELS, *map(_label, labels.each), ""])
+
+
+def _label(label: Label) -> str:
+    values = label.classes
+    missing = f"  # missing: {_first(values.neither)}" if values.neither else ""
+    return (
+        f"{_text(label.name)} = {{ column = {_text(label.column.name)}, "
+        f"positive = {_list(values.positive)}, negative = {_list(values.negative)} }}{missing}"
+    )
 
 
 def _values(classes: Classes) -> str:
@@ -100,10 +124,13 @@ def _neither(classes: Classes) -> str:
     values = classes.neither
     if not values:
         return ""
-    shown = ", ".join(map(_text, values[:10]))
-    more = f" and {len(values) - 10} more" if len(values) > 10 else ""
     where = "In no class" if classes.several else "In neither list"
-    return f"# {where}, so excluded: {shown}{more}\n"
+    return f"# {where}, so excluded: {_first(values)}\n"
+
+
+def _first(values: Sequence[str]) -> str:
+    more = f" and {len(values) - 10} more" if len(values) > 10 else ""
+    return f"{', '.join(map(_text, values[:10]))}{more}"
 
 
 def _covariate(settings: SiteSettings, unused: Sequence[Column]) -> str:

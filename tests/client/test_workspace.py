@@ -181,6 +181,19 @@ def test_the_sites_own_weights_take_the_place_of_the_runs(
     assert open_workspace({"site": str(folder)}, config).base.digest == alone.base.digest
 
 
+def test_a_site_without_the_teacher_refuses_before_it_reads_an_image(
+    tmp_path: Path, write_site: WriteSite, micro_config: MakeConfig
+) -> None:
+    folder = write_site(tmp_path, "north", more='teacher = "models/teacher"')
+    config = micro_config(teacher="/of/the/coordinator", teacher_sha256="ab" * 32)
+    with pytest.raises(SiteError, match=f"no folder there.*{'ab' * 32}. Copy") as caught:
+        open_workspace({"site": str(folder), "deployed": True}, config)
+    assert str(folder / "models" / "teacher") in str(caught.value)
+    assert "there is no folder" in caught.value.shareable
+    assert "/" not in caught.value.shareable
+    assert not load_site(folder).cache.exists()
+
+
 def test_what_a_run_remembers_lies_in_the_sites_cache(open_site: OpenSite) -> None:
     workspace, _ = open_site()
     cache = workspace.parts[0].settings.cache

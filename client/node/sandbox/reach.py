@@ -33,14 +33,14 @@ class Reach:
 
 
 def reach_of(settings: SiteSettings, room: Path, kept: Path, secrets: Path) -> Reach:
-    """What training on this site needs: Python, devices, the site's data, its cache, its weights.
+    """What training on this site needs: Python, devices, the site's data, cache, weights, teacher.
 
     `secrets` is never within reach: of a folder above it, all else is. `room`, for temporary files,
     and `kept` may lie in it.
     """
     read = [
         *_SYSTEM, *_python(), str(settings.folder), str(settings.images), str(settings.labels),
-        *_weights(settings),
+        *_weights(settings), *([settings.teacher] if settings.teacher is not None else []),
     ]  # fmt: skip
     write = [*_DEVICES, *_gpus(), str(settings.cache)]
     return Reach(

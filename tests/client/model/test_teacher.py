@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from scipy.special import expit, log_expit
 
 from client.data.dataset import Sample
-from client.model.teacher import Teacher, site_teacher
+from client.model.teacher import Teacher, require_own_teacher, site_teacher
 from client.train.trainer import train_round
 from server.run.paths import with_absolute_paths
 from shared.errors import ConfigError, SiteError
@@ -123,6 +123,34 @@ def test_a_deployed_site_needs_its_own_copy(finished: Path) -> None:
     assert own.image_size == 48
     with pytest.raises(SiteError, match="not said"):
         site_teacher(replace(config, teacher_sha256=""), str(finished), CPU, deployed=True)
+
+
+@pytest.mark.parametrize("lost", ["", "config.json", "model.safetensors"])
+def test_a_site_that_was_not_given_the_teacher_says_what_is_missing(
+    finished: Path, lost: str
+) -> None:
+    config = replace(student_of(finished), teacher="/of/the/coordinator")
+    own = finished / lost if lost else finished / "nowhere"
+    own.unlink(missing_ok=True)
+    named = finished if lost else own
+    with pytest.raises(SiteError) as caught:
+        require_own_teacher(config, str(named), deployed=True)
+    story, shared = str(caught.value), caught.value.shareable
+    for said in (story, shared):
+        assert (f"there is no {lost}" if lost else "there is no folder") in said
+        assert config.teacher_sha256 in said
+        assert "[compute]" in said
+    assert str(named) in story
+    assert "Copy that run's folder there" in story
+    assert "its folder must be copied there" in shared
+    assert str(finished) not in shared
+    assert "/of/the/coordinator" not in story
+
+
+def test_another_run_s_folder_is_said_to_be_one(finished: Path) -> None:
+    config = replace(student_of(finished), teacher_sha256="0" * 64)
+    with pytest.raises(SiteError, match=f"the run's teacher has {'0' * 64}; copy the folder"):
+        site_teacher(config, str(finished), CPU, deployed=True)
 
 
 def test_no_teacher_without_one() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from client.proposal.classes import Classes, OneColumn
 from client.proposal.propose import Choices, Proposal, propose
 from client.proposal.text import site_toml
 from client.settings import load_site
@@ -53,6 +54,11 @@ def columns(proposal: Proposal) -> tuple[str, str | None, str]:
     return proposal.settings.patient, proposal.settings.image, proposal.settings.outcome
 
 
+def classes(proposal: Proposal) -> Classes:
+    assert isinstance(proposal.outcome, OneColumn)
+    return proposal.outcome.classes
+
+
 @pytest.mark.parametrize(
     ("head", "row", "expected"),
     [
@@ -92,7 +98,7 @@ def test_titles_semicolons_and_umlauts(proposed: Callable[..., Proposal]) -> Non
         separator=";", before="Export vom 3.4., Station A\n\n", encoding="cp1252",
     )  # fmt: skip
     assert columns(proposal) == ("Patienten-ID", "Dateiname", "Befund")
-    assert proposal.classes.positive == ("Pneumonie",)
+    assert classes(proposal).positive == ("Pneumonie",)
     assert proposal.found.patients == (("positive", 6, 6), ("negative", 6, 6))
 
 
@@ -186,7 +192,7 @@ def test_each_guess_can_be_corrected(proposed: Callable[..., Proposal]) -> None:
         covariate="rds",
     )  # fmt: skip
     assert columns(proposal) == ("other", "img", "grade")
-    assert (proposal.classes.positive, proposal.classes.negative) == (("2",), ("1",))
+    assert (classes(proposal).positive, classes(proposal).negative) == (("2",), ("1",))
     assert (proposal.settings.name, proposal.settings.covariate) == ("south", "rds")
 
 

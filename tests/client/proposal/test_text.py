@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.proposal.classes import Classes
+from client.declared import read_encoding
+from client.proposal.classes import Classes, OneColumn
 from client.proposal.columns import Column
 from client.proposal.found import Found
+from client.proposal.labels import Label, Labels
 from client.proposal.propose import Proposal
 from client.proposal.text import site_toml
 from client.settings import SiteSettings
 from shared.errors import SiteError
 from shared.outcome.binary import BINARY
-from shared.outcome.encoding import Encoding
+from shared.outcome.encoding import Encoding, LabelsEncoding
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
@@ -38,7 +41,8 @@ def proposal(column: str, value: str, images: Path) -> Proposal:
     classes = Classes((value,), (f"not {value}",), (value, value), "")
     unused = (Column(value, ("1", "2", "1")),)
     found = Found(1, 1, (), 0, 0, 0, 0, 0, 0)
-    return Proposal(settings, {}, Column(column, (value,)), classes, unused, (), found)
+    outcome = OneColumn(Column(column, (value,)), "", classes)
+    return Proposal(settings, {}, outcome, unused, (), found)
 
 
 @given(TEXT, TEXT)
@@ -49,6 +53,34 @@ def test_names_and_values_are_what_toml_reads_back(column: str, value: str) -> N
     assert (data["patient"], data["image"], data["outcome"]) == (column, column, column)
     assert (data["positive"], data["negative"]) == ([value], [f"not {value}"])
     assert "covariate" not in data, "only its owner chooses one"
+
+
+def of_labels(labels: Labels) -> str:
+    site = proposal("p", "v", Path("/data/site/x"))
+    return site_toml(replace(site, outcome=labels))
+
+
+VALUES = st.lists(st.integers(0, 9).map(str), min_size=2, max_size=9, unique=True)
+
+
+NAMES = st.text("aé_9 .+-", max_size=6).map(lambda text: f"a{text}b")
+
+
+@settings(max_examples=30)
+@given(NAMES, TEXT.filter(str.strip), VALUES)
+def test_labels_are_what_the_site_is_read_with(name: str, column: str, values: list[str]) -> None:
+    classes = Classes(tuple(values[:1]), tuple(values[1:2]), tuple(values[2:]), "")
+    labels = Labels((Label(name, Column(column, ("0",)), classes),))
+    text = of_labels(labels)
+    assert text.replace("\n", "").isprintable()
+    data = tomllib.loads(text)["data"]
+    assert data["table"] == "l.csv"
+    assert "outcome" not in data
+    found = read_encoding(Path("site.toml"), data)
+    assert isinstance(found, LabelsEncoding)
+    (own,) = found.columns
+    assert (own.column, own.positive, own.negative) == (column.strip(), (values[0],), (values[1],))
+    assert found == replace(labels.encoding, columns=found.columns)
 
 
 def test_paths_inside_the_folder_are_relative() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from client.node.sandbox import reach as module
-from client.node.sandbox.reach import _around
+from client.node.sandbox.reach import _around, reach_of
+from client.settings import load_site
 
 NAMES = st.lists(st.sampled_from("abc"), min_size=1, max_size=4)
 
@@ -31,6 +34,16 @@ def test_a_link_to_secrets_is_seen_through(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "secrets")
     assert list(_around([str(tmp_path / "link")], tmp_path / "secrets")) == []
+
+
+def test_a_run_may_read_its_teacher(tmp_path: Path, write_site: Callable[..., Path]) -> None:
+    teacher = tmp_path / "runs" / "teacher"
+    site = load_site(write_site(tmp_path, "north", more=f'teacher = "{teacher}"'))
+    room, kept, secrets = (tmp_path / name for name in ("room", "kept", "secrets"))
+    assert str(teacher) in reach_of(site, room, kept, secrets).read
+    assert str(teacher) not in reach_of(replace(site, teacher=None), room, kept, secrets).read
+    hidden = replace(site, teacher=str(secrets / "teacher"))
+    assert hidden.teacher not in reach_of(hidden, room, kept, secrets).read
 
 
 @given(path=NAMES, secret=NAMES)
