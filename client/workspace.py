@@ -153,8 +153,8 @@ def _open(
     _require_distinct_names([one.name for one in settings])
     # Before the images, which may take an hour: these are known at once.
     device = choose_device(settings[0])
-    # A simulation from nothing needs no file; a deployed site keeps to the one that it names.
-    own = None if config.weights == "random" and not deployed else settings[0].weights
+    # A run from nothing needs no file: the one that site.toml names is of other runs.
+    own = None if config.weights == "random" else settings[0].weights
     base = site_base(config, weights or own)
     return Workspace(
         name=POOLED_NAME if config.pooled else settings[0].name,
