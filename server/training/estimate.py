@@ -32,12 +32,17 @@ _HEADER = 60
 
 
 def expected_bytes(
-    config: RunConfig, reference: Reference, sites: int, after_round: int = 0
-) -> float:
-    """Bytes of all messages of weights after this round, both ways, if all sites take part."""
+    config: RunConfig, reference: Reference, sites: int, after_round: int = 0,
+    last: int | None = None,
+) -> float:  # fmt: skip
+    """Bytes of all messages of weights after this round, both ways, if all sites take part.
+
+    `last` is the run's last round where that has been brought forward.
+    """
     message = 0.0
     changed = plan_round(config, after_round).trainable if after_round else (config.network.head,)
-    for number in range(after_round + 1, total_rounds(config) + 1):
+    last = total_rounds(config) if last is None else last
+    for number in range(after_round + 1, last + 1):
         # A request brings what the round before has changed.
         trained = plan_round(config, number).trainable
         for parts, dtype in ((changed, config.update_dtype), (trained, config.sent_dtype)):
