@@ -36,10 +36,13 @@ Cells = Mapping[str, Mapping[int, UnitSignals | None]]
 def units_drawn(report: Report) -> Html:
     """The rule in words, and units by rounds with their signals."""
     if report.config.schedule == "adaptive":
-        said = joined(paragraph(_rule(report)), _stretches(report))
+        heading, said = "When the run ends", joined(paragraph(_rule(report)), _stretches(report))
     else:
-        said = paragraph(_choice(report.config))
-    return element("div", _figure(report), element("div", said), class_="plots")
+        heading, said = "Which units trained", paragraph(_choice(report.config))
+    return joined(
+        element("h3", heading),
+        element("div", _figure(report), element("div", said), class_="plots"),
+    )
 
 
 def _rule(report: Report) -> str:
@@ -86,8 +89,8 @@ def _stretches(report: Report) -> Html | None:
 def _choice(config: RunConfig) -> str:
     """The rule of schedule=dynamics."""
     budget = (
-        f" Of the units between the first one and the head, {percent(config.freeze_rate)} stay "
-        "frozen in a round"
+        f" Of the units between the first one and the head, at least "
+        f"{percent(config.freeze_rate)} stay frozen in a round"
     )
     if config.round_budget < 1:
         share = f"{100 * config.round_budget:g}\u00a0%"

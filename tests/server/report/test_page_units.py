@@ -134,7 +134,7 @@ def adaptive(make_run: Callable[..., Path]) -> Callable[..., Any]:
             append_round(ledger, Shown(record))
         if not finished:
             (folder / "summary.json").unlink()
-        return run_page(read_report(folder))
+        return run_page(read_report(folder, 0))
 
     return page
 
@@ -150,6 +150,11 @@ def test_what_was_decided_and_why(
         ["rounds", "refined log-loss", "of the stretch before", "the run"],
         ["3 to 4", "0.62", "0.61", "ends after round 6"],
     ]
+
+
+def test_what_could_not_be_compared(
+    adaptive: Callable[..., Any], read_page: Callable[[str], Any], tables: Tables
+) -> None:
     page = read_page(adaptive((None, None, None, None, 0.6, 0.6), finished=True))
     assert "So this run ended after 6 of at most 12 rounds" in page.text
     decided = tables(page)["What the coordinator decided after each stretch"]
