@@ -146,11 +146,11 @@ def test_other_patients_are_not_compared() -> None:
 
 def test_what_was_compared_can_be_shown() -> None:
     config = config_of(patience=3)
-    losses = [0.9] * 5 + [0.8, 0.8, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6]
+    losses = [0.875] * 5 + [0.75, 0.75, 0.625, 0.5, 0.5]
     records = run(config, losses)
     assert len(records) == 16
     first, second = stretches(config, records)
-    assert first == Stretch(8, 10, pytest.approx(0.6), pytest.approx(0.8), cut=False)
-    assert second == Stretch(11, 13, pytest.approx(0.6), pytest.approx(0.6), cut=True)
+    assert first == Stretch(8, 10, 0.5, 0.75, cut=False)
+    assert second == Stretch(11, 13, 0.5, 0.5, cut=True)
     assert stretches(config, records[:10]) == []
     assert [planned_rounds(config, records[:n]) for n in (0, 4, 13, 14, 16)] == [24, 24, 24, 16, 16]
