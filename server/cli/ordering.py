@@ -26,9 +26,10 @@ from shared.storage.files import make_private_folder, write_private
 
 
 def config_of(settings: Mapping[str, Scalar]) -> RunConfig:
-    """The configuration of a run at the coordinator's sites; ConfigError without its weights.
+    """The configuration of a run at the coordinator's sites.
 
-    WeightsError where they do not load.
+    ConfigError without its weights, and where round-budget leaves no unit but the head;
+    WeightsError where the weights do not load.
     """
     config = with_absolute_paths(parse_run_config(settings))
     if config.weights not in NAMED_WEIGHTS and not Path(config.weights).is_file():
@@ -36,6 +37,11 @@ def config_of(settings: Mapping[str, Scalar]) -> RunConfig:
             f"There is no weights file {config.weights}; the coordinator needs the same one as its "
             "sites."
         )
+    if config.schedule == "dynamics":
+        # Imported here: it brings torch, which a wrong setting need not wait for.
+        from server.schedule.check import require_budget
+
+        require_budget(config)
     require_weights(config, fetch=False)
     return config
 

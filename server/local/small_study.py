@@ -16,10 +16,13 @@ from shared.settings.setting import Scalar
 
 _INSTEAD = "leave --quick out, or compare other arms with it (--arms)."
 _OF_FINE_TUNING = (
-    "schedule", "thaw_at", "rates", "rate_policy", "lr_head", "cutmix_probability", "cutmix_alpha",
-    "weight_decay",
+    "schedule", "select", "freeze_rate", "round_budget", "patience", "thaw_at", "rates",
+    "rate_policy", "lr_head", "cutmix_probability", "cutmix_alpha", "weight_decay_head", "end",
+    "average_share",
 )  # fmt: skip
 """Settings that change nothing in rounds of the head alone."""
+_OTHER_PROBES = {"logistic", "dual"}
+"""Schedules that do not begin by training the head."""
 
 
 def small_study(arms: Sequence[Arm], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -77,5 +80,7 @@ def _require_differences(arms: Sequence[Arm], settings: Mapping[str, Scalar]) ->
 
 def _alike(one: RunConfig, two: RunConfig) -> bool:
     """Whether both train the head alone, in the same way."""
-    same = {name: getattr(one, name) for name in _OF_FINE_TUNING}
-    return one.rounds == 0 and replace(two, **same) == one
+    other_probes = one.schedule != two.schedule and _OTHER_PROBES & {one.schedule, two.schedule}
+    if one.rounds or other_probes:
+        return False
+    return replace(two, **{name: getattr(one, name) for name in _OF_FINE_TUNING}) == one

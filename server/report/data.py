@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from server.results.ending import Ending
 from server.results.signals import Signals
+from server.schedule.adaptive import Stretch
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
@@ -174,6 +175,8 @@ class Report:
     finding: str = ""
     """What is predicted, "" where neither the settings nor the sites say."""
     ending: Ending | None = None
+    stretches: tuple[Stretch, ...] = ()
+    """Of schedule=adaptive."""
     """How the final model came about, None where it is the last round's."""
     classes: tuple[ClassCohort, ...] = ()
     """The cohorts of a run with several classes or labels, which has no others; the one to be

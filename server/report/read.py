@@ -24,14 +24,14 @@ from server.results.shown import Audience, audience_of
 from server.run.evaluation_file import FILE as EVALUATION
 from server.run.evaluation_file import EvaluationFile, read_evaluation
 from server.run.folder import RunFolder, open_run
-from server.run.ledger import RoundRecord, read_rounds
+from server.run.ledger import RoundRecord, planned_rounds, read_rounds
 from server.run.summary import read_summary
+from server.schedule.adaptive import stretches
 from shared.errors import RunError
 from shared.limits import MIN_CELL
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import are_hidden
 from shared.settings.config import RunConfig
-from shared.settings.schedule import total_rounds
 from shared.storage.json_file import DamagedFile, fitting, read_json, said
 
 _OF_A_FOLDER = re.compile(r"[/\\]|(?<!\w)['\"]")
@@ -106,7 +106,7 @@ def _report(
         run=folder.run,
         config=folder.config,
         finished=summary is not None,
-        planned_rounds=len(records) if summary is not None else total_rounds(folder.config),
+        planned_rounds=len(records) if summary else planned_rounds(folder.config, records),
         rounds=tuple(_round(record, folder.config) for record in records),
         cohorts=cohorts,
         contributions=tuple(contributions_of(records, silent, min_cell)),
@@ -117,6 +117,7 @@ def _report(
         min_cell=min_cell,
         name=folder.path.absolute().name,
         finding=finding,
+        stretches=tuple(stretches(folder.config, records)),
         ending=_ending(summary, (*cohorts, *classes), min_cell, folder.config),
         classes=classes,
     )

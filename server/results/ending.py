@@ -77,5 +77,5 @@ def in_words(ending: Ending) -> str:
     if choice is None:
         return f"The final model is {end}."
     probe = f"the model of round {choice.probe_round}, the last of the probe"
-    way = f"{choice.share:.0%} of the way from {probe}, to {end}"
+    way = f"{100 * choice.share:g} % of the way from {probe}, to {end}"
     return f"The final model is {({0.0: probe, 1.0: end}).get(choice.share, way)}."

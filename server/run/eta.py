@@ -20,14 +20,17 @@ class Expected:
     measured: bool = False
     """In seconds; else in an unknown unit, by which rounds can be compared with each other."""
 
-    def seconds_left(self, finished: Sequence[float]) -> float:
+    def seconds_left(self, finished: Sequence[float], last: int | None = None) -> float:
         """Seconds until the run ends after these rounds, given as the seconds that they took.
+
+        `last` is its last round where that has been brought forward.
 
         What the last rounds took beside what was expected of them corrects what is expected of the
         others; where that was measured, rounds that cost little correct little.
         """
         done = len(finished)
-        first, ahead = max(0, done - _LAST), self.costs[done:]
+        first = max(0, done - _LAST)
+        ahead = self.costs[done:] if last is None else (*self.costs[done:last], *self.costs[-1:])
         took, thought = sum(finished[first:]), sum(self.costs[first:done])
         if self.measured:
             typical = sum(ahead) / max(1, len(ahead))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any, TypedDict
 from server.results.shown import Shown
 from server.results.signals import Signals
 from shared.errors import RunError
+from shared.settings.config import RunConfig
+from shared.settings.schedule import last_round, may_end_early, total_rounds
 from shared.storage.files import write_text_atomically
 from shared.storage.json_file import DamagedFile, parse_json, typed
 
@@ -71,13 +73,21 @@ class RoundRecord:
     """Of a round that was undone: the site whose update is held responsible, without which the run
     goes on."""
     signals: Signals | None = None
-    """With schedule=dynamics: what later rounds are decided by."""
+    """With schedule=dynamics and schedule=adaptive: what later rounds are decided by."""
 
     @property
     def auroc(self) -> float | None:
         """Pooled validation AUROC of the model that entered the round."""
         value = self.validation.get("auroc")
         return None if value is None else float(value)
+
+
+def planned_rounds(config: RunConfig, records: Sequence[RoundRecord]) -> int:
+    """How many rounds a run has with these, the first ones, as far as they say."""
+    if not records or not may_end_early(config):
+        return total_rounds(config)
+    plan = records[-1].plan
+    return last_round(config, records[-1].round, plan["position"], plan["length"])
 
 
 def append_round(path: Path, record: Shown[RoundRecord]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from server.run.ledger import RoundRecord
@@ -12,6 +12,20 @@ from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan, plan_round, total_rounds
 
 History = Sequence[RoundRecord]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Rounds after which the coordinator decided whether the run goes on."""
+
+    first: int
+    last: int
+    loss: float | None
+    """The mean of what was compared; None where nothing could be, or it is not shown."""
+    before: float | None
+    """The same of the stretch before."""
+    cut: bool
+    """Whether the run was cut short then."""
 
 
 def next_plan(config: RunConfig, history: History) -> Plan | None:
@@ -32,16 +46,47 @@ def next_plan(config: RunConfig, history: History) -> Plan | None:
 
 def gained(config: RunConfig, history: History) -> bool:
     """Whether the stretch that these rounds end with lowered the loss; so too if it is unknown."""
-    now, before = (_smoothed(config, h) for h in (history, history[: -config.patience]))
-    return now is None or before is None or now < before
+    found = _compared(config, history)
+    return found is None or found[0] < found[1]
 
 
-def _smoothed(config: RunConfig, history: History) -> float | None:
-    """The mean loss of the models that the last stretch made, as far as they are evaluated.
+def stretches(config: RunConfig, history: History) -> list[Stretch]:
+    """Each stretch of these rounds after which the coordinator decided; none of other schedules."""
+    found: list[Stretch] = []
+    if config.schedule != "adaptive":
+        return found
+    for done in decisions(config):
+        last = config.probe_rounds + done
+        if len(history) <= last or history[last - 1].plan["length"] < config.rounds:
+            break  # not decided yet, or cut short before
+        loss, before = _compared(config, history[:last]) or (None, None)
+        cut = history[last].plan["length"] < config.rounds
+        found.append(Stretch(last - config.patience + 1, last, loss, before, cut))
+    return found
+
+
+def _compared(config: RunConfig, history: History) -> tuple[float, float] | None:
+    """The mean losses of the last stretch and of the one before; None where they are unknown.
+
+    Other patients have another loss, whatever the model: of both stretches the rounds with the same
+    sites count, with as many sites as there are such.
+    """
+    now, before = (_losses(config, h) for h in (history, history[: -config.patience]))
+    alike = now.keys() & before.keys()
+    if not alike:
+        return None
+    sites = max(alike, key=lambda names: (len(names), sorted(names)))
+    return fmean(now[sites]), fmean(before[sites])
+
+
+def _losses(config: RunConfig, history: History) -> dict[frozenset[str], list[float]]:
+    """The losses of the models that the last stretch made, as far as they are evaluated, by the
+    sites that did.
 
     A round evaluates the model that enters it, so the last model is not among them.
     """
-    last = history[len(history) - config.patience + 1 :]
-    known = [record.signals.refined_loss for record in last if record.signals]
-    losses = [loss for loss in known if loss is not None]
-    return fmean(losses) if losses else None
+    found: dict[frozenset[str], list[float]] = {}
+    for record in history[len(history) - config.patience + 1 :]:
+        if record.signals and (loss := record.signals.refined_loss) is not None:
+            found.setdefault(frozenset(record.sites), []).append(loss)
+    return found

@@ -12,9 +12,7 @@ from server.federation.global_model import Reference
 from server.run.ledger import RoundRecord
 from server.schedule.adaptive import next_plan
 from server.schedule.select import Choice, Past, Seen, select_units
-from shared.errors import ConfigError
 from shared.model.manifest import sizes_of_units
-from shared.run.events import Noted, Warned, emit
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import Budget, Sizes, candidates
 from shared.settings.schedule import (
@@ -44,38 +42,6 @@ def policy_for(config: RunConfig, reference: Reference) -> Policy:
     return policy
 
 
-def check_budget(config: RunConfig, reference: Reference) -> None:
-    """Say what the budget leaves out, and which settings the schedule does not use.
-
-    ConfigError where the budget leaves no unit but the head.
-    """
-    if config.schedule != "adaptive" and config.patience != RunConfig().patience:
-        emit(Warned("patience needs schedule=adaptive."))
-    if config.schedule != "dynamics":
-        if _own_settings(config) != _own_settings(RunConfig()):
-            emit(Warned("select, freeze-rate and round-budget need schedule=dynamics."))
-        return
-    if config.rounds == 0:
-        return
-    sizes = sizes_of_units(reference.network, config.batch_norm)
-    budget = Budget.of(config, sizes)
-    outside = [unit for unit in candidates(config) if not budget.admits([unit], sizes)]
-    if len(outside) == len(candidates(config)):
-        least = budget.head + min(sizes[unit] for unit in outside)
-        raise ConfigError(
-            f"round-budget is {config.round_budget:g}, in which no unit of {config.backbone} fits "
-            f"beside the head; set it to {_above(least / sum(sizes.values()))} or more, or "
-            "schedule=probe."
-        )
-    if outside:
-        emit(
-            Noted(
-                f"Larger than round-budget={config.round_budget:g} allows, so never trained: "
-                f"{', '.join(outside)}."
-            )
-        )
-
-
 def _decide(config: RunConfig, sizes: Sizes, number: int, history: History) -> Plan:
     head = config.network.head
     choice = Choice(number, candidates(config), sizes, Budget.of(config, sizes), config.seed)
@@ -97,12 +63,3 @@ def past_of(config: RunConfig, history: History) -> Past:
                 else Seen(record.round, None, None)
             )
     return past
-
-
-def _own_settings(config: RunConfig) -> tuple[str, float, float]:
-    return config.select, config.freeze_rate, config.round_budget
-
-
-def _above(share: float) -> str:
-    """The share, rounded up to a decimal that allows it."""
-    return f"{int(share * 1000 + 1) / 1000:g}"

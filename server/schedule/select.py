@@ -67,11 +67,21 @@ def _ranked(rule: str, choice: Choice, past: Past) -> list[str]:
             known = {u: s.distance for u, s in past.items() if s.distance is not None}
             return _unknown_first(choice, past, known)
         case "coherence":
-            first = choice.round - CYCLES * math.ceil(len(choice.units) / choice.budget.units)
+            first = choice.round - CYCLES * _cycle(choice)
             return _unknown_first(
                 choice, past, {u: s.agreement or 0.0 for u, s in past.items() if s.round >= first}
             )
     raise ValueError(f"no rule '{rule}'")
+
+
+def _cycle(choice: Choice) -> int:
+    """The fewest rounds in which every unit could train once that the budget admits at all."""
+    budget = choice.budget
+    sizes = [choice.sizes[unit] for unit in choice.units if budget.admits([unit], choice.sizes)]
+    if not sizes:
+        return 1
+    by_size = sum(sizes) / max(1, budget.values - budget.head)
+    return math.ceil(max(len(sizes) / budget.units, by_size))
 
 
 def _longest_waiting(choice: Choice, past: Past) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from server.run.failure import clear_failure, read_failure
 from server.run.folder import open_run
-from server.run.ledger import read_rounds
+from server.run.ledger import planned_rounds, read_rounds
 from server.simulation.superlink import CONNECTION, LOG, flwr, superlink
 from server.terminal.progress import reporting
 from shared.deployment.proxies import dropped_proxies
@@ -100,10 +100,8 @@ def _follow(place: Path, environment: dict[str, str], config: RunConfig, run: st
         for record in read_rounds(folder / "ledger.jsonl")[done:]:
             for name, why in record.refused.items():
                 emit(ReplyReceived(name, why))
-            size = record.bytes_down + record.bytes_up
-            emit(
-                RoundFinished(record.round, rounds, record.loss, record.auroc, size, record.seconds)
-            )
+            size, last = record.bytes_down + record.bytes_up, planned_rounds(config, [record])
+            emit(RoundFinished(record.round, last, record.loss, record.auroc, size, record.seconds))
             done = record.round
         # Asking costs seconds; these two files say that the answer will soon be another one.
         over = read_failure(folder) is not None or (folder / "summary.json").exists()

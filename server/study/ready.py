@@ -13,6 +13,7 @@ from server.federation.messaging import Question
 from server.federation.replies import as_sentence
 from server.results.plan import Arm, StudyPlan
 from server.run.folder import open_run
+from server.schedule.check import require_budget
 from server.simulation.inprocess import require_ready_sites
 from server.study.asking import StudySites, open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of, summary_of
@@ -83,6 +84,7 @@ def require_ready(
     for check in checks:
         with of_arm(check.arm):
             _require_enough(check)
+            require_budget(check.config)
             require_weights(check.config, fetch=True)
             require_ready_sites(list(check.sites.values()), check.config)
     different = list(_different(checks))

@@ -27,11 +27,12 @@ from server.run.eta import Expected, unmeasured
 from server.run.evaluation_file import write_evaluation
 from server.run.exact import remove_exact
 from server.run.folder import RunFolder, locked, prepare_folder, stored_base, write_config
-from server.run.ledger import RoundRecord
+from server.run.ledger import RoundRecord, planned_rounds
 from server.run.restoring import restore
 from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
-from server.schedule.policy import check_budget, policy_for
+from server.schedule.check import check_schedule
+from server.schedule.policy import policy_for
 from server.training.ending import conclude, with_ending
 from server.training.estimate import UNTIL_IT_ENDS, MeasuringGrid, estimate_in_words, expected_bytes
 from server.training.finding import named_by_sites
@@ -45,7 +46,7 @@ from shared.outcome.binary import BINARY
 from shared.outcome.counts import are_hidden
 from shared.run.events import Noted, RoundFinished, RunStarted, Warned, emit, show_download
 from shared.settings.config import RunConfig
-from shared.settings.schedule import may_end_early, total_rounds
+from shared.settings.schedule import last_round, may_end_early, total_rounds
 from shared.storage.files import remove_leftovers
 from shared.wire.arrays import Arrays, to_record
 from shared.wire.packing import pack
@@ -84,16 +85,17 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
             )
         )
     reference = build_reference(config, base)
-    check_budget(config, reference)
+    check_schedule(config, reference)
     federation = _federation(grid, folder, reference, registry)
     sites = wait_for_sites(federation, set(registry().values()))
     if begun_with is None:
         write_config(folder, base.digest, base.source, named_by_sites(config))
     start, records = _restore(federation, folder)
     names = tuple(site.name for site in sites.values())
-    most, at_most = total_rounds(config), may_end_early(config)
+    most = planned_rounds(config, records)
+    at_most = may_end_early(config) and most == total_rounds(config)
     emit(RunStarted(folder.run, names, most, start.round, str(folder.path), at_most))
-    federation = _with_estimate(federation, names, start.round)
+    federation = _with_estimate(federation, names, start.round, most, at_most=at_most)
     delta, records, final = _run_to_the_end(federation, folder, start, records, names)
     write_model(folder.model, reference, delta, config)
     disclosure = federation.disclosure
@@ -110,14 +112,18 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
     return dict(summary.value)
 
 
-def _with_estimate(federation: Federation, names: Sequence[str], done: int) -> Federation:
-    """Say what the rounds after `done` will cost, and keep what is expected of each."""
+def _with_estimate(
+    federation: Federation, names: Sequence[str], done: int, last: int, *, at_most: bool
+) -> Federation:
+    """Say what the rounds after `done` up to the `last` one will cost; keep what is expected of
+    each.
+    """
     config, grid = federation.config, federation.grid
     measured = grid.expected_seconds(config) if isinstance(grid, MeasuringGrid) else None
-    size = expected_bytes(config, federation.reference, len(names), done)
-    ahead = None if measured is None else measured[done:]
-    words = estimate_in_words(ahead, size, total_rounds(config) - done)
-    emit(Noted(words + (UNTIL_IT_ENDS if may_end_early(config) else "")))
+    size = expected_bytes(config, federation.reference, len(names), done, last)
+    ahead = None if measured is None else (*measured[done:last], *measured[-1:])
+    words = estimate_in_words(ahead, size, last - done)
+    emit(Noted(words + (UNTIL_IT_ENDS if at_most else "")))
     expected = Expected(measured, measured=True) if measured else unmeasured(config)
     return replace(federation, expected=expected)
 
@@ -195,8 +201,10 @@ def _run_rounds(
         for round_number in range(start.round + 1, total_rounds(config) + 1):
             plan = policy(round_number, records)
             if plan is None:
-                emit(Noted(_ended_early(config, records)))
                 break
+            last = last_round(config, plan.round, plan.position, plan.length)
+            if last < planned_rounds(config, records):
+                emit(Noted(_ends_early(config, last)))
             expected = names if round_number == start.round + 1 else _took_part(records, names)
             delta, finished = run_round(federation, plan, state.delta, expected)
             warn_of_changes(finished.exact, records, for_others=federation.disclosure.for_others)
@@ -204,16 +212,17 @@ def _run_rounds(
             strategy, received = federation.aggregator.state, federation.downlink.received
             after = Checkpoint(round_number, delta, dict(strategy), dict(received))
             state = with_ending(config, plan, state, after)
-            left = federation.expected.seconds_left([record.seconds for record in records])
+            left = federation.expected.seconds_left([one.seconds for one in records], last)
             writer.start(partial(_keep, folder, state, finished, kept_rounds(records), left))
         writer.finish()
     return state
 
 
-def _ended_early(config: RunConfig, records: Sequence[RoundRecord]) -> str:
+def _ends_early(config: RunConfig, last: int) -> str:
     return (
-        f"Fine-tuning no longer gained anything after round {len(records) - config.patience}: the "
-        f"run ends after round {len(records)} of at most {total_rounds(config)}."
+        f"The {config.patience} rounds up to round {last - config.patience} gained nothing over "
+        f"the {config.patience} before them: the run ends after round {last} of at most "
+        f"{total_rounds(config)}."
     )
 
 
@@ -226,7 +235,7 @@ def _keep(
     emit(
         RoundFinished(
             round=record.round,
-            rounds=total_rounds(folder.config),
+            rounds=planned_rounds(folder.config, [record]),
             loss=record.loss,
             auroc=record.auroc,
             bytes=record.bytes_down + record.bytes_up,

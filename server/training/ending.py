@@ -15,7 +15,7 @@ from shared.model.between import mean_with
 from shared.run.events import Noted, emit
 from shared.settings.config import RunConfig
 from shared.settings.ending import averaged_rounds, stays_near_probe
-from shared.settings.schedule import Plan, stages_ever_thawed
+from shared.settings.schedule import Plan, last_round, stages_ever_thawed
 from shared.wire.arrays import Arrays
 
 
@@ -63,6 +63,4 @@ def conclude(
 
 def _mean_of(config: RunConfig, number: int, position: int, length: int) -> range:
     """The rounds whose models are averaged should the run end with the cycle of this round."""
-    if config.schedule == "adaptive":
-        return averaged_rounds(config, number - position + length - 1)
-    return averaged_rounds(config)
+    return averaged_rounds(config, last_round(config, number, position, length))

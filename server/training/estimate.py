@@ -8,9 +8,11 @@ from typing import Protocol, runtime_checkable
 
 from server.federation.global_model import Reference
 from server.terminal.rough import megabytes_in_words, rounds_in_words, time_in_words
+from shared.model.manifest import sizes_of_units
 from shared.settings.config import RunConfig
+from shared.settings.dynamics import Budget
 from shared.settings.ending import probe_parts, stays_near_probe
-from shared.settings.schedule import plan_round, total_rounds
+from shared.settings.schedule import decides_as_it_goes, plan_round, total_rounds
 from shared.wire.arrays import Manifest, TensorSpec
 from shared.wire.formats.choice import STEPS_PER_RMS, rank_of
 
@@ -32,18 +34,19 @@ _HEADER = 60
 
 
 def expected_bytes(
-    config: RunConfig, reference: Reference, sites: int, after_round: int = 0
-) -> float:
-    """Bytes of all messages of weights after this round, both ways, if all sites take part."""
-    message = 0.0
-    changed = plan_round(config, after_round).trainable if after_round else (config.network.head,)
-    for number in range(after_round + 1, total_rounds(config) + 1):
+    config: RunConfig, reference: Reference, sites: int, after_round: int = 0,
+    last: int | None = None,
+) -> float:  # fmt: skip
+    """Bytes of all messages of weights after this round, both ways, if all sites take part.
+
+    `last` is the run's last round where that has been brought forward.
+    """
+    last = total_rounds(config) if last is None else last
+    message = _trained(config, reference, last, config.update_dtype)
+    for number in range(after_round + 1, last + 1):
         # A request brings what the round before has changed.
-        trained = plan_round(config, number).trainable
-        for parts, dtype in ((changed, config.update_dtype), (trained, config.sent_dtype)):
-            message += _size(reference.specs(parts, dtype), config.update_steps)
-        changed = trained
-    message += _size(reference.specs(changed, config.update_dtype), config.update_steps)
+        message += _trained(config, reference, number - 1, config.update_dtype)
+        message += _trained(config, reference, number, config.sent_dtype)
     if stays_near_probe(config):
         probed = reference.specs(probe_parts(config), config.update_dtype)
         message += 2 * _size(probed, config.update_steps)
@@ -63,6 +66,18 @@ def estimate_in_words(seconds: Sequence[float] | None, size: float, rounds: int)
         f"{megabytes}. Measured on one batch of the first site's images on this machine, as busy "
         "as it is now."
     )
+
+
+def _trained(config: RunConfig, reference: Reference, number: int, dtype: str) -> float:
+    """Bytes of what round `number` trains, or before round 1 of the head that is drawn."""
+    parts = plan_round(config, number).trainable if number else (config.network.head,)
+    size = _size(reference.specs(parts, dtype), config.update_steps)
+    if not decides_as_it_goes(config, number):
+        return size
+    # A typical plan has as many units as may train, for which the budget may have no room.
+    sizes = sizes_of_units(reference.network, config.batch_norm)
+    values = sum(sizes[unit] for unit in config.network.units_of(parts))
+    return size * min(1.0, Budget.of(config, sizes).values / values)
 
 
 def _size(specs: Manifest, steps: float = STEPS_PER_RMS) -> float:

@@ -31,7 +31,7 @@ from shared.protocol.sent_model import SentModel
 from shared.protocol.train import MESSAGE_TYPE, TrainReply, TrainRequest
 from shared.run.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
 from shared.settings.config import RunConfig
-from shared.settings.schedule import Plan, total_rounds
+from shared.settings.schedule import Plan, last_round
 from shared.update.chain import receive
 from shared.update.step import Passage
 from shared.wire.arrays import Arrays
@@ -88,7 +88,8 @@ def _ask(
     names = tuple(site.name for site in sites.values())
     result.absent, unable = federation.others([site.name for site in connected.values()])
     result.refused = unable | federation.excluded_of(connected)
-    emit(RoundStarted(plan, total_rounds(config), names, result.absent, unable))
+    last = last_round(config, plan.round, plan.position, plan.length)
+    emit(RoundStarted(plan, last, names, result.absent, unable))
     result.messages = len(sites)
     question = partial(_question, federation, plan)
     delivery = Delivery(sites, sending, federation.downlink.seen, question)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.model.backbone import Part
-from shared.settings.adaptive import cut_cycles, ends_after_cut, thawing_stages
+from shared.settings.adaptive import cut_cycles, decisions, ends_after_cut, thawing_stages
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import Budget, Sizes, candidates, typical_units
 
@@ -48,7 +48,17 @@ def total_rounds(config: RunConfig) -> int:
 
 def may_end_early(config: RunConfig) -> bool:
     """Whether a run may end before its last round, because nothing gains any more."""
-    return config.schedule == "adaptive"
+    return config.schedule == "adaptive" and len(decisions(config)) > 0
+
+
+def last_round(config: RunConfig, number: int, position: int, length: int) -> int:
+    """The last round of a run, as far as it is known from where this round lies in its phase.
+
+    With schedule=adaptive a cut brings it forward.
+    """
+    if config.schedule != "adaptive" or number <= config.probe_rounds:
+        return total_rounds(config)
+    return number - position + length - 1
 
 
 def decides_as_it_goes(config: RunConfig, round_number: int) -> bool:

@@ -21,6 +21,7 @@ from server.report.numbers import (
 )
 from server.results.quick import quick_look
 from shared.metrics.summary import BinaryMetrics
+from shared.settings.schedule import may_end_early, total_rounds
 
 NOTICE = "For research. Not a medical device: no decision about a patient may rest on it."
 NOTHING_YET = "The run has begun; no round is finished yet."
@@ -154,11 +155,17 @@ def _common(report: Report) -> tuple[tuple[str, str, str], ...]:
     names = {name for r in report.rounds for name in r.sites}
     return (
         ("Sites", str(len(names)), f"at least {report.config.min_sites} a round"),
-        ("Rounds", str(len(report.rounds)), f"of {report.planned_rounds} planned"),
+        ("Rounds", str(len(report.rounds)), _planned(report)),
         ("Data transferred", megabytes(moved),
          f"{percent(moved / full)} of a full exchange" if full else ""),
         ("Time", duration(totals.seconds), "at the coordinator"),
     )  # fmt: skip
+
+
+def _planned(report: Report) -> str:
+    if may_end_early(report.config):
+        return f"of at most {total_rounds(report.config)}"
+    return f"of {report.planned_rounds} planned"
 
 
 def _total(cohort: CohortResults | None) -> str:

@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from server.report.data import Report
-from server.report.html import Html, element, figure, paragraph, table
-from server.report.numbers import percent, ranges, runs
+from server.report.html import Html, element, figure, joined, paragraph, table
+from server.report.numbers import NOT_SHOWN, percent, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.results.signals import UnitSignals
+from server.terminal.progress import as_rounded
 from shared.settings.config import RunConfig
-from shared.settings.schedule import total_rounds
+from shared.settings.schedule import may_end_early, total_rounds
 
 _LEVELS = 5
 """Shades of a colour; more could not be distinguished."""
@@ -34,11 +35,17 @@ Cells = Mapping[str, Mapping[int, UnitSignals | None]]
 
 def units_drawn(report: Report) -> Html:
     """The rule in words, and units by rounds with their signals."""
-    words = _stretches(report) if report.config.schedule == "adaptive" else _choice(report.config)
-    return element("div", _figure(report), element("div", paragraph(words)), class_="plots")
+    if report.config.schedule == "adaptive":
+        heading, said = "When the run ends", joined(paragraph(_rule(report)), _stretches(report))
+    else:
+        heading, said = "Which units trained", paragraph(_choice(report.config))
+    return joined(
+        element("h3", heading),
+        element("div", _figure(report), element("div", said), class_="plots"),
+    )
 
 
-def _stretches(report: Report) -> str:
+def _rule(report: Report) -> str:
     """What decides with schedule=adaptive, and how the run ended."""
     config = report.config
     rule = (
@@ -47,19 +54,43 @@ def _stretches(report: Report) -> str:
         "them, so that it says how well patients are distinguished. Where that does not fall, the "
         f"run ends {config.patience} rounds later."
     )
-    if not report.finished or len(report.rounds) == total_rounds(config):
+    most = total_rounds(config)
+    if report.planned_rounds < most:
+        ends = "ended" if report.finished else "ends"
+        return f"{rule} So this run {ends} after {report.planned_rounds} of at most {most} rounds."
+    if not report.finished:
         return rule
+    if not may_end_early(config):
+        return f"{rule} This run had too few rounds to decide anything."
     return (
-        f"{rule} So this run ended after {len(report.rounds)} of at most {total_rounds(config)} "
-        "rounds."
+        f"{rule} After every stretch it had fallen, or could not be compared: this run took all "
+        f"{most} rounds."
     )
+
+
+def _stretches(report: Report) -> Html | None:
+    """What was compared, and what followed."""
+    if not report.stretches:
+        return None
+    unknown = NOT_SHOWN if report.min_cell else "not comparable"
+    rows = [
+        (
+            f"{one.first} to {one.last}",
+            unknown if one.loss is None else as_rounded(one.loss, 4),
+            unknown if one.before is None else as_rounded(one.before, 4),
+            f"ends after round {one.last + report.config.patience}" if one.cut else "goes on",
+        )
+        for one in report.stretches
+    ]
+    head = ("rounds", "refined log-loss", "of the stretch before", "the run")
+    return table("What the coordinator decided after each stretch", head, rows, text_columns=(3,))
 
 
 def _choice(config: RunConfig) -> str:
     """The rule of schedule=dynamics."""
     budget = (
-        f" Of the units between the first one and the head, {percent(config.freeze_rate)} stay "
-        "frozen in a round"
+        f" Of the units between the first one and the head, at least "
+        f"{percent(config.freeze_rate)} stay frozen in a round"
     )
     if config.round_budget < 1:
         share = f"{100 * config.round_budget:g}\u00a0%"

@@ -41,7 +41,7 @@ def text(found: Ending) -> str:
 def test_the_paragraph_and_the_table() -> None:
     page = text(FOUND)
     assert (
-        "The final model is 25% of the way from the model of round 10, the last of the probe, to "
+        "The final model is 25 % of the way from the model of round 10, the last of the probe, to "
         "the mean of the models of rounds 26 to 30."
     ) in page
     assert "chosen 0.862 0.083 0.726" in page

@@ -111,6 +111,56 @@ def test_a_run_that_ended_early_says_so(
     assert not any("planned" in row for row in rows)
 
 
+@pytest.fixture
+def adaptive(make_run: Callable[..., Path]) -> Callable[..., Any]:
+    """The page of a run without a probe, of at most twelve rounds, that was cut after four."""
+
+    def page(losses: tuple[float | None, ...], *, finished: bool) -> Any:
+        folder = make_run(schedule="adaptive", patience=2, thaw_at="layer4=0")
+        document = json.loads((folder / "config.json").read_text())
+        document["config"] |= {"probe-rounds": 0, "rounds": 12}
+        (folder / "config.json").write_text(json.dumps(document))
+        ledger, config = folder / "ledger.jsonl", read_report(folder).config
+        one = read_rounds(ledger)[-1]
+        ledger.unlink()
+        for number, loss in enumerate(losses, 1):
+            plan = plan_round(config, number)
+            if number > 4:
+                plan = dataclasses.replace(plan, position=number - 4, length=3)
+            signals = Signals({"head": UnitSignals(0.1, 0.2)}, 0.7, loss)
+            record = dataclasses.replace(
+                one, round=number, plan=plan_to_values(plan), signals=signals
+            )
+            append_round(ledger, Shown(record))
+        if not finished:
+            (folder / "summary.json").unlink()
+        return run_page(read_report(folder, 0))
+
+    return page
+
+
+def test_what_was_decided_and_why(
+    adaptive: Callable[..., Any], read_page: Callable[[str], Any], tables: Tables
+) -> None:
+    page = read_page(adaptive((0.7, 0.61, 0.65, 0.62, 0.6), finished=False))
+    assert "So this run ends after 6 of at most 12 rounds" in page.text
+    assert "5 of 6 rounds" in page.text
+    decided = tables(page)["What the coordinator decided after each stretch"]
+    assert decided == [
+        ["rounds", "refined log-loss", "of the stretch before", "the run"],
+        ["3 to 4", "0.62", "0.61", "ends after round 6"],
+    ]
+
+
+def test_what_could_not_be_compared(
+    adaptive: Callable[..., Any], read_page: Callable[[str], Any], tables: Tables
+) -> None:
+    page = read_page(adaptive((None, None, None, None, 0.6, 0.6), finished=True))
+    assert "So this run ended after 6 of at most 12 rounds" in page.text
+    decided = tables(page)["What the coordinator decided after each stretch"]
+    assert decided[1] == ["3 to 4", "not comparable", "not comparable", "ends after round 6"]
+
+
 def test_other_schedules_have_no_such_section(make_run: Callable[..., Path]) -> None:
     folder = make_run()
     assert "units-title" not in run_page(read_report(folder))

@@ -54,6 +54,13 @@ def test_the_last_round_leaves_the_final_evaluation() -> None:
     assert Expected((1.0, 1.0, 0.5)).seconds_left([4.0, 4.0]) == pytest.approx(2.0)
 
 
+def test_a_run_that_is_cut_short_leaves_the_rounds_until_then() -> None:
+    expected = Expected((1.0, 1.0, 5.0, 5.0, 5.0, 0.5), measured=True)
+    assert expected.seconds_left([1.0, 1.0], last=3) == pytest.approx(5.5)
+    assert expected.seconds_left([1.0, 1.0], last=5) == expected.seconds_left([1.0, 1.0])
+    assert expected.seconds_left([1.0, 1.0, 5.0], last=3) == pytest.approx(0.5)
+
+
 def test_what_is_not_measured_follows_the_schedule(
     micro_config: Callable[..., RunConfig],
 ) -> None:

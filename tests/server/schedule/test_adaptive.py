@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -11,13 +12,18 @@ from hypothesis import strategies as st
 
 from server.federation.global_model import Reference
 from server.results.signals import Signals, UnitSignals
-from server.run.ledger import RoundRecord, as_line, parse_round
-from server.schedule.adaptive import next_plan
+from server.run.ledger import RoundRecord, SiteRound, as_line, parse_round, planned_rounds
+from server.schedule.adaptive import Stretch, next_plan, stretches
 from server.schedule.policy import policy_for
 from shared.model.resnet import MICRO
 from shared.protocol.plan import plan_to_values
 from shared.settings.config import RunConfig
 from shared.settings.schedule import allows, may_end, stages_ever_thawed, total_rounds
+
+PART = SiteRound(
+    images=8, patients=8, steps=1, loss=0.5, train_seconds=1.0, evaluate_seconds=1.0,
+    peak_memory_bytes=1, continued_from=0, metrics={},
+)  # fmt: skip
 
 
 def config_of(**changes: Any) -> RunConfig:
@@ -25,15 +31,26 @@ def config_of(**changes: Any) -> RunConfig:
     return RunConfig(**(small | {"probe_rounds": 4, "rounds": 20} | changes))
 
 
-def run(config: RunConfig, losses: Sequence[float | None]) -> list[RoundRecord]:
-    """The ledger of a run whose rounds evaluate to these losses; the last one holds on."""
+BOTH = ("east", "north")
+
+
+def run(
+    config: RunConfig,
+    losses: Sequence[float | None],
+    sites: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> list[RoundRecord]:
+    """The ledger of a run whose rounds evaluate to these losses; the last one holds on.
+
+    `sites` are those of some rounds, which else have both.
+    """
     records: list[RoundRecord] = []
     while (plan := next_plan(config, records)) is not None:
         loss = losses[min(len(records), len(losses) - 1)]
         units = {unit: UnitSignals(0.1, 0.1) for unit in MICRO.units_of(plan.trainable)}
         records.append(
             RoundRecord(
-                round=plan.round, plan=plan_to_values(plan), sites={}, refused={}, attempts=1,
+                round=plan.round, plan=plan_to_values(plan), refused={}, attempts=1,
+                sites=dict.fromkeys(sites.get(plan.round, BOTH), PART),
                 loss=0.5, validation={}, bytes_down=1, bytes_up=1, bytes_full_exchange=1,
                 seconds=1.0, wait_seconds=1.0, signals=Signals(units, 0.5, loss),
             )
@@ -112,3 +129,28 @@ def test_without_validation_patients_a_run_goes_on(losses: list[float | None]) -
     """Nothing says that it should not: the settings' rounds are its limit, as elsewhere."""
     config = config_of()
     assert len(run(config, losses)) == total_rounds(config)
+
+
+def test_other_patients_are_not_compared() -> None:
+    """A hospital that leaves or joins makes the loss another one, whatever the model does."""
+    falling = [1 - n / 100 for n in range(40)]
+    # Rounds 5 to 10 are the first two stretches; south joins for good, and its patients are harder.
+    joins = dict.fromkeys(range(8, 30), (*BOTH, "south"))
+    harder = [loss + 0.5 * (number in joins) for number, loss in enumerate(falling, 1)]
+    assert len(run(config_of(), harder, joins)) == total_rounds(config_of())
+    # What it hides is found: the rounds of both stretches in which both hospitals were there.
+    away = {9: ("north",)}
+    alike = [0.5] * 8 + [0.1] + [0.5] * 30
+    assert len(run(config_of(), alike, away)) == 13
+
+
+def test_what_was_compared_can_be_shown() -> None:
+    config = config_of(patience=3)
+    losses = [0.875] * 5 + [0.75, 0.75, 0.625, 0.5, 0.5]
+    records = run(config, losses)
+    assert len(records) == 16
+    first, second = stretches(config, records)
+    assert first == Stretch(8, 10, 0.5, 0.75, cut=False)
+    assert second == Stretch(11, 13, 0.5, 0.5, cut=True)
+    assert stretches(config, records[:10]) == []
+    assert [planned_rounds(config, records[:n]) for n in (0, 4, 13, 14, 16)] == [24, 24, 24, 16, 16]

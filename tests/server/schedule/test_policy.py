@@ -6,20 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.federation.global_model import Reference
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import RoundRecord, as_line, parse_round
-from server.schedule.policy import check_budget, past_of, policy_for
+from server.schedule.policy import past_of, policy_for
 from server.schedule.select import Seen
-from shared.errors import ConfigError
 from shared.model.manifest import sizes_of_units
 from shared.model.resnet import MICRO
 from shared.protocol.plan import plan_to_values
-from shared.run.events import Event, Noted, Warned, listening
 from shared.settings.config import RunConfig
 from shared.settings.schedule import allows, plan_round, total_rounds
 
@@ -107,34 +104,3 @@ def test_other_schedules_look_at_the_round_alone(
     for number in range(1, 12):
         for history in ([], [make_record(1)]):
             assert policy(number, history) == plan_round(config, number)
-
-
-def said(config: RunConfig, reference: Reference) -> list[Event]:
-    events: list[Event] = []
-    with listening(events.append):
-        check_budget(config, reference)
-    return events
-
-
-def test_a_budget_in_which_nothing_fits(reference: Reference) -> None:
-    with pytest.raises(ConfigError, match=r"no unit of micro fits beside the head; set it to") as e:
-        check_budget(config_of(round_budget=0.001), reference)
-    # What it advises works, and no less would.
-    share = float(str(e.value).partition("set it to ")[2].partition(" ")[0])
-    assert said(config_of(round_budget=share), reference)
-    with pytest.raises(ConfigError):
-        check_budget(config_of(round_budget=share - 0.001), reference)
-    assert said(config_of(round_budget=0.001, rounds=0), reference) == []
-
-
-def test_what_never_trains_is_said(reference: Reference) -> None:
-    assert said(config_of(), reference) == []
-    (note,) = said(config_of(round_budget=0.5), reference)
-    assert isinstance(note, Noted)
-    assert note.text.endswith("so never trained: layer4.0.")
-
-
-def test_settings_that_do_nothing_are_said(reference: Reference) -> None:
-    (warning,) = said(config_of(schedule="full", freeze_rate=0.9), reference)
-    assert isinstance(warning, Warned)
-    assert said(RunConfig(), reference) == []

@@ -115,6 +115,20 @@ def test_each_unit_is_visited_before_any_is_visited_again(rule: str) -> None:
     assert sorted(unit for one in run(rule, 3) for unit in one) == sorted(UNITS)
 
 
+def test_coherence_keeps_to_what_agrees_however_little_the_budget_lets_train() -> None:
+    """Two units fit a round, so that a cycle has three rounds, whatever number would be allowed."""
+    sizes, budget = dict.fromkeys(UNITS, 10), Budget(units=6, values=21, head=1)
+    agreed = dict(zip(UNITS, (0.1, 0.9, 0.2, 0.8, 0.3, 0.4), strict=True))
+    past: dict[str, Seen] = {}
+    chosen = []
+    for number in range(1, 8):
+        choice = choice_of(number=number, sizes=sizes, budget=budget)
+        chosen.append(select_units("coherence", choice, past))
+        past |= {unit: Seen(number, 0.1, agreed[unit]) for unit in chosen[-1]}
+    assert sorted(unit for one in chosen[:3] for unit in one) == sorted(UNITS)
+    assert chosen[3:7] == [("unit1", "unit3")] * 4
+
+
 def test_random_is_drawn_by_seed_and_round_alone() -> None:
     drawn = run("random", 60)
     assert drawn == run("random", 60)

@@ -55,6 +55,11 @@ def test_what_all_arms_set_is_theirs() -> None:
         ((PLAIN, Arm("long", {"rounds": 30})), {}, "'long' sets rounds, which --quick makes small"),
         ((PLAIN, Arm("late", {"unfreeze-layer4": 0.5})), {}, "'late' sets thaw-at"),
         ((PLAIN, FULL), {"weights": "/a.pt"}, "alike.*--set rounds=4"),
+        ((Arm("by distance", {"schedule": "dynamics"}),
+          Arm("random", {"schedule": "dynamics", "select": "random", "round-budget": 0.5})),
+         {"weights": "/a.pt"}, "'by distance' and 'random' would be trained alike"),
+        ((PLAIN, Arm("patient", {"schedule": "adaptive", "patience": 5, "end": "last"})),
+         {"weights": "/a.pt"}, "alike"),
     ],
 )  # fmt: skip
 def test_arms_that_it_would_make_unlike_or_alike_are_refused(
@@ -62,6 +67,12 @@ def test_arms_that_it_would_make_unlike_or_alike_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         small_study(arms, given)
+
+
+@pytest.mark.parametrize("settings", [{"schedule": "logistic"}, {"weight-decay": 0.1}])
+def test_arms_that_differ_in_the_head_are_compared(settings: Mapping[str, Scalar]) -> None:
+    small = small_study((PLAIN, Arm("other", settings)), {"weights": "/a.pt"})
+    assert small["rounds"] == 0
 
 
 @pytest.mark.parametrize("given", [{"weights": "/a.pt", "rounds": 4}, {"rounds": 9}])

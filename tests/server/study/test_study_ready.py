@@ -56,6 +56,14 @@ def test_weights_that_do_not_load(study: Callable[..., str], tmp_path: Path) -> 
     assert "page.safetensors" in said
 
 
+def test_a_budget_in_which_nothing_fits(study: Callable[..., str]) -> None:
+    said = study(
+        'name = "bad"\nset = { weights = "random", schedule = "dynamics", round-budget = 0.0001 }'
+    )
+    assert said.startswith("Arm 'bad': round-budget is 0.0001, in which no unit of micro fits")
+    assert said.endswith(" No arm has been trained.")
+
+
 def test_settings_that_contradict_each_other(study: Callable[..., str]) -> None:
     said = study('name = "bad"\nset = { weights = "random", min-sites = 0 }')
     assert "bad" in said

@@ -1,0 +1,109 @@
+"""What a run's settings leave its schedule to decide, said before it begins."""
+
+from __future__ import annotations
+
+import functools
+
+from server.federation.global_model import Reference
+from shared.errors import ConfigError
+from shared.model.manifest import sizes_of_units
+from shared.model.network import build_network
+from shared.run.events import Noted, Warned, emit
+from shared.settings.adaptive import decisions
+from shared.settings.config import RunConfig
+from shared.settings.dynamics import Budget, Sizes, candidates
+from shared.settings.setting import key_of
+
+_NEEDED = {
+    "select": "dynamics",
+    "freeze_rate": "dynamics",
+    "round_budget": "dynamics",
+    "patience": "adaptive",
+}
+"""The schedule that each of these settings is for."""
+
+
+def require_budget(config: RunConfig) -> None:
+    """ConfigError where round-budget leaves no unit but the head; before weights are loaded."""
+    if config.schedule == "dynamics":
+        network = config.backbone, config.outputs, config.channels
+        _outside(config, _sizes(*network, config.batch_norm))
+
+
+def check_schedule(config: RunConfig, reference: Reference) -> None:
+    """Say what never trains, what cannot be decided, and which settings have no effect.
+
+    ConfigError as `require_budget`.
+    """
+    _say_unused(config)
+    if config.schedule == "adaptive":
+        _say_undecided(config)
+    if config.schedule != "dynamics":
+        return
+    if config.select == "coherence" and config.simulated_sites == 1:
+        emit(
+            Warned(
+                "select=coherence compares sites' updates, and here is one site: units are chosen "
+                "in an order that the seed draws. Choose select=distance, or more sites."
+            )
+        )
+    outside = _outside(config, sizes_of_units(reference.network, config.batch_norm))
+    if outside:
+        emit(
+            Noted(
+                f"Larger than round-budget={config.round_budget:g} allows, so never trained: "
+                f"{', '.join(outside)}."
+            )
+        )
+
+
+def _say_unused(config: RunConfig) -> None:
+    usual = RunConfig()
+    for name, schedule in _NEEDED.items():
+        value = getattr(config, name)
+        if config.schedule != schedule and value != getattr(usual, name):
+            emit(
+                Warned(
+                    f"{key_of(name)}={value} has no effect: it is for schedule={schedule}, and "
+                    f"this run has schedule={config.schedule}."
+                )
+            )
+
+
+def _say_undecided(config: RunConfig) -> None:
+    if config.rounds > 0 and not decisions(config):
+        least = 3 * config.patience + 1
+        emit(
+            Warned(
+                f"rounds is {config.rounds} and patience {config.patience}: the run cannot end "
+                f"early, since that takes two stretches to compare and {config.patience} rounds "
+                f"after them. Set rounds to {least} or more, or a smaller patience."
+            )
+        )
+
+
+def _outside(config: RunConfig, sizes: Sizes) -> list[str]:
+    """The units that are larger than the budget; ConfigError where all are."""
+    if config.rounds == 0:
+        return []
+    budget = Budget.of(config, sizes)
+    outside = [unit for unit in candidates(config) if not budget.admits([unit], sizes)]
+    if len(outside) == len(candidates(config)):
+        least = budget.head + min(sizes[unit] for unit in outside)
+        raise ConfigError(
+            f"round-budget is {config.round_budget:g}, in which no unit of {config.backbone} fits "
+            f"beside the head; set it to {_above(least / sum(sizes.values()))} or more, or "
+            "schedule=probe."
+        )
+    return outside
+
+
+@functools.lru_cache(maxsize=16)
+def _sizes(backbone: str, outputs: int, channels: int, batch_norm: str) -> Sizes:
+    network = build_network(backbone, outputs=outputs, channels=channels)
+    return sizes_of_units(network, batch_norm)
+
+
+def _above(share: float) -> str:
+    """The share, rounded up to a decimal that allows it."""
+    return f"{int(share * 1000 + 1) / 1000:g}"
