@@ -175,9 +175,9 @@ class Report:
     finding: str = ""
     """What is predicted, "" where neither the settings nor the sites say."""
     ending: Ending | None = None
+    """How the final model came about, None where it is the last round's."""
     stretches: tuple[Stretch, ...] = ()
     """Of schedule=adaptive."""
-    """How the final model came about, None where it is the last round's."""
     classes: tuple[ClassCohort, ...] = ()
     """The cohorts of a run with several classes or labels, which has no others; the one to be
     judged by first."""
