@@ -91,7 +91,7 @@ def require_own_teacher(config: RunConfig, own: str | None, *, deployed: bool) -
 
 
 def _lacking(folder: Path) -> str:
-    """What a copy of a run has not, as the beginning of a sentence; empty where all is there."""
+    """What a copy of a run lacks, as the beginning of a sentence; empty if complete."""
     if not folder.is_dir():
         return "there is no folder"
     lacking = [name for name in (CONFIG, MODEL) if not (folder / name).is_file()]

@@ -71,7 +71,8 @@ def labels_hint(columns: Sequence[Column]) -> str:
         first = f" (the first {MOST_LABELS} of {len(parts)})" if len(parts) > MOST_LABELS else ""
         return (
             " If a patient may have several of these findings at once, rerun with --labels "
-            f"{shlex.quote(' | '.join(parts[:MOST_LABELS]))}{first}, without those that are none."
+            f"{shlex.quote(' | '.join(parts[:MOST_LABELS]))}{first}, without any column "
+            "that is not a finding."
         )
     listing = next((c for c in columns if not _is_something_else(c) and listed_in(c)), None)
     return "" if listing is None else f" {own_columns_wanted(listing)}"

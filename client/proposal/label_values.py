@@ -130,7 +130,7 @@ def _both_sides(column: Column, classes: Classes, others: Sequence[Classes]) -> 
 def _missing(
     column: Column, known: tuple[str, ...], others: Iterable[tuple[str, ...]], usual: str
 ) -> tuple[str, ...]:
-    """The values of a side of which the column has none: the opposite, or those of others."""
+    """The values of the side that the column lacks: the opposite, or those of the other labels."""
     taken = {normalised_value(value) for value in (*known, *column.values)}
     words = filter(None, (_OPPOSITE.get(normalised_value(value)) for value in known))
     for values in (*((word,) for word in words), *others, (usual,)):

@@ -39,7 +39,7 @@ def wait_for_sites(
     config, roster = federation.config, federation.roster
     needed = config.simulated_sites or config.min_sites
     started = time.monotonic()
-    told = ""
+    last_warning = ""
     while True:
         federation.check()
         waited = time.monotonic() - started
@@ -60,10 +60,10 @@ def wait_for_sites(
             return sites
         if not in_time:
             raise RunError(_too_few(federation, len(sites), needed))
-        if (text := _waiting(federation, sites, needed, missing)) != told:
-            # The last one stands in `server status` for as long as the run waits.
+        if (text := _waiting(federation, sites, needed, missing)) != last_warning:
+            # `server status` shows the last one for as long as the run waits.
             emit(Warned(text))
-            told = text
+            last_warning = text
         time.sleep(POLL_SECONDS if config.sites else 4 * POLL_SECONDS)
 
 

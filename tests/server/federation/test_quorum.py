@@ -237,10 +237,10 @@ def test_each_kind_of_absence_is_named_apart(
     )
 
 
-def test_what_it_waits_for_is_told_again_once_it_is_something_else(
+def test_it_warns_again_once_it_waits_for_something_else(
     make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:
-    """First it reads its images, then it is refused: the last of what was told is true."""
+    """First it reads its images, then it is refused: the last warning is true."""
     sites, grid = make_sites()
     grid.silent = frozenset({1001})
 
