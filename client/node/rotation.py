@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 import threading
@@ -36,7 +37,7 @@ class Rotation:
     authority: Path | None
     passphrase: bytes | None = None
     syslog: Syslog | None = None
-    tried: float = 0.0
+    tried: float = -math.inf
     """When the next key was tried last, by the monotonic clock."""
     complaint: str = ""
     """What was said last of a key that cannot be used."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
-from client.node import answering, loop, permit
+from client.node import answering, loop, permit, rotation
 from client.node.answering import Site
 from client.node.approvals import approve, revoke
 from client.node.calls import RunOver, Stopped, Unrecognised
@@ -466,13 +467,17 @@ def test_work_beyond_the_owners_limits_is_refused(
     assert working.worker is None
 
 
-@pytest.mark.parametrize(("since", "tries"), [(0.0, 1), (float("inf"), 0)])
+@pytest.mark.parametrize(("since", "tries"), [(None, 1), (math.inf, 0)])
 def test_an_idle_site_tries_its_next_key(
-    site: Site, monkeypatch: pytest.MonkeyPatch, since: float, tries: int
+    site: Site, monkeypatch: pytest.MonkeyPatch, since: float | None, tries: int
 ) -> None:
     """Once an hour, between messages."""
     stop, tried = threading.Event(), []
-    site.rotation = Rotation(site.home, None, tried=since)
+    # The monotonic clock of a machine that has just started is near 0.
+    monkeypatch.setattr(rotation, "time", SimpleNamespace(monotonic=lambda: 30.0))
+    site.rotation = Rotation(site.home, None)
+    if since is not None:
+        site.rotation.tried = since
 
     def nothing(connection: Any) -> None:
         stop.set()
