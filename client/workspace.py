@@ -22,6 +22,7 @@ from client.own_scores import ScoresWanted, scores_wanted
 from client.part import Part, TrainingSamples, open_part
 from client.settings import SiteSettings, load_site
 from client.site_folders import require_own_weights, site_folders
+from client.train.eight_bits import require_optimizer
 from shared.errors import SiteError
 from shared.metrics.grades import is_grade
 from shared.model.network import Network, build_network
@@ -109,6 +110,7 @@ def open_workspace(
     deployed = bool(node_config.get("deployed"))
     require_own_weights(node_config, own.weights, config.weights)
     require_own_teacher(config, own.teacher, deployed=deployed)
+    require_optimizer(config)
     workspace = _open(
         folders,
         *wanted,

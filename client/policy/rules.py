@@ -38,7 +38,7 @@ class Policy:
 
     # What a round's update may be made of. Plain SGD at a small rate adds up to one gradient of
     # all patients however many steps it takes; AdamW divides each step by its own size.
-    optimizers: tuple[str, ...] = _rule(("adamw",), "choices", "optimizer")
+    optimizers: tuple[str, ...] = _rule(("adamw", "adamw8bit"), "choices", "optimizer")
     # A logistic regression is, too: its weights are a sum over all patients' features.
     schedules: tuple[str, ...] = _rule(
         tuple(one for one in choices_of("schedule") if one != "logistic"), "choices", "schedule"

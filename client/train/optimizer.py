@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from client.train.eight_bits import eight_bit_adamw
 from shared.model.backbone import Part
 from shared.settings.config import RunConfig
 from shared.settings.rates import one_cycle
@@ -36,8 +37,10 @@ def restore_moments(
         moment, _, name = key.partition("/")
         if name in parameters:
             parameter = parameters[name]
-            # A fused AdamW keeps its step counter on the device as well.
-            optimizer.state[parameter][moment] = value.to(parameter.device).clone()
+            # A fused AdamW counts its steps on the device, the one in 8 bits in an integer.
+            plain = value.dim() == 0 and not value.is_floating_point()
+            kept = value.item() if plain else value.to(parameter.device).clone()
+            optimizer.state[parameter][moment] = kept
 
 
 def build_optimizer(
@@ -58,6 +61,8 @@ def build_optimizer(
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, fused=True)
+    if config.optimizer == "adamw8bit":
+        return eight_bit_adamw(groups)
     # One pass over the weights instead of a dozen: on a CPU an eighth of the time.
     return torch.optim.AdamW(groups, fused=True)
 

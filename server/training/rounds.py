@@ -139,7 +139,7 @@ def _intake(
     base = federation.reference.base.state
     received = ((key, base[key].numpy() + value) for key, value in current.items())
     fitted = config.logistic_c if config.schedule == "logistic" else 0.0
-    reach = Reach(stage_rates(config.network, plan.rates), config.optimizer == "adamw", fitted)
+    reach = Reach(stage_rates(config.network, plan.rates), config.optimizer != "sgd", fitted)
     screen = Screen.of(received, reach, config.update_screen_factor, config.network)
     rules = Rules(config.update_screen, config.max_weight_share)
     return Intake(

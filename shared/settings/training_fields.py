@@ -123,7 +123,12 @@ class TrainingSettings:
     )
 
     # optimisation at the sites
-    optimizer: str = setting("adamw", "adamw or plain sgd", choices=("adamw", "sgd"))
+    optimizer: str = setting(
+        "adamw",
+        "adamw; adamw8bit: the same with its moments in 8 bits, which takes a quarter of their "
+        "memory and needs fedthaw[bitsandbytes] at every site; or plain sgd",
+        choices=("adamw", "adamw8bit", "sgd"),
+    )
     lr_probe: float = setting(
         1e-3, "learning rate of the head in probe rounds", minimum=0.0, maximum=10.0
     )

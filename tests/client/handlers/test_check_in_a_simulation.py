@@ -52,10 +52,10 @@ def test_what_a_deployed_site_would_refuse_is_one_line(
 ) -> None:
     workspace, config = open_folder(optimizer="sgd", batch_size=1000)
     assert notes(workspace, config) == [
-        "Deployed, this site would refuse the run: optimizers is adamw and the run asks for "
-        "optimizer=sgd; least-steps is 2 and the run asks for batch-size=1000 (a round here has 1)"
-        "; largest-batch is 0.6 and the run asks for batch-size=1000 (a step would take 100% of "
-        "the training images)."
+        "Deployed, this site would refuse the run: optimizers is adamw, adamw8bit and the run asks "
+        "for optimizer=sgd; least-steps is 2 and the run asks for batch-size=1000 (a round here "
+        "has 1); largest-batch is 0.6 and the run asks for batch-size=1000 (a step would take 100% "
+        "of the training images)."
     ]
     # Said at the beginning of a run alone, which goes on.
     assert requests.train(workspace, config, 1).steps == 1

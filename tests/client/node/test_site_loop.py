@@ -402,8 +402,8 @@ def test_the_policy_binds_although_all_settings_are_approved(
     asking(working, monkeypatch, optimizer="sgd", image_size=2048)
     serve(working, received, monkeypatch)
     assert answered(working, sent) == (
-        "its owner's policy does not allow this: optimizers is adamw and the run asks for "
-        "optimizer=sgd; most-image-size is 1024 and the run asks for image-size=2048"
+        "its owner's policy does not allow this: optimizers is adamw, adamw8bit and the run asks "
+        "for optimizer=sgd; most-image-size is 1024 and the run asks for image-size=2048"
     )
     toml = working.folder / "site.toml"
     more = 'optimizers = ["adamw", "sgd"]\nmost-image-size = 0\n'

@@ -157,7 +157,7 @@ def test_with_the_rules_both_are_refused_before_anything_is_computed(
             "optimizers", "most-folds", "least-steps", "largest-batch",
         }  # fmt: skip
         told = caught.value.shareable
-        assert "optimizers is adamw and the run asks for optimizer=sgd" in told
+        assert "optimizers is adamw, adamw8bit and the run asks for optimizer=sgd" in told
         assert "batch-size=100000" in told
         for count in (len(part) for part in vars(training_samples(workspace, config)).values()):
             assert f" {count} " not in f" {told} " or count == 0

@@ -47,7 +47,8 @@ def test_the_arms_of_the_paper_keep_to_the_default_rules() -> None:
 @pytest.mark.parametrize(
     ("rules", "settings", "told"),
     [
-        ({}, {"optimizer": "sgd"}, "optimizers is adamw and the run asks for optimizer=sgd"),
+        ({}, {"optimizer": "sgd"},
+         "optimizers is adamw, adamw8bit and the run asks for optimizer=sgd"),
         ({"schedules": ("probe",)}, {},
          "schedules is probe and the run asks for schedule=progressive"),
         ({"batch_norms": ("local", "frozen")}, {},
@@ -132,10 +133,13 @@ def test_every_rule_is_read_from_site_toml(site_with: Callable[[str], Path]) -> 
         ("hours-per-day = -2", "it must be a number of hours, 0 for no limit"),
         ("hours-per-day = nan", "it must be a number of hours"),
         ("external-evaluation = 1", "it must be true or false"),
-        ('optimizers = "adamw"', "it must be a list that is not empty, of 'adamw', 'sgd'"),
+        (
+            'optimizers = "adamw"',
+            "it must be a list that is not empty, of 'adamw', 'adamw8bit', 'sgd'",
+        ),
         ("optimizers = []", "it must be a list that is not empty"),
-        ('optimizers = ["adam"]', "of 'adamw', 'sgd'"),
-        ("optimizers = [[]]", "of 'adamw', 'sgd'"),
+        ('optimizers = ["adam"]', "of 'adamw', 'adamw8bit', 'sgd'"),
+        ("optimizers = [[]]", "of 'adamw', 'adamw8bit', 'sgd'"),
         ("least-stepz = 2", "did you mean 'least-steps'?"),
     ],
 )

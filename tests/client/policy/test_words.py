@@ -120,4 +120,7 @@ def test_what_differs_and_what_is_refused_is_told() -> None:
     assert "BatchNorm statistics stay here" in words
     assert "this site's own BatchNorm statistics" in words
     assert "least-difference is 1" in words
-    assert "REFUSED all the same: your site.toml does not allow it, as optimizers is adamw" in words
+    assert (
+        "REFUSED all the same: your site.toml does not allow it, as optimizers is adamw, adamw8bit"
+        in words
+    )

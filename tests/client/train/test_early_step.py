@@ -17,7 +17,9 @@ from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round
 
 
-@pytest.mark.parametrize(("optimizer", "mu"), [("adamw", 0.0), ("sgd", 0.0), ("adamw", 0.5)])
+@pytest.mark.parametrize(
+    ("optimizer", "mu"), [("adamw", 0.0), ("sgd", 0.0), ("adamw", 0.5), ("adamw8bit", 0.0)]
+)
 def test_the_model_and_its_moments_are_the_same_bits(
     make_samples: Callable[[int], list[Sample]], make_model: Callable[..., Network],
     micro_config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch,

@@ -41,7 +41,7 @@ def test_a_group_a_stage_and_every_parameter_once(
             assert group["params"][0] is expected
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw8bit", "sgd"])
 def test_the_head_decays_less_in_fine_tuning_only(
     micro_config: Callable[..., RunConfig], optimizer: str
 ) -> None:

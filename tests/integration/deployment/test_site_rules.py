@@ -53,12 +53,14 @@ def test_a_run_of_the_recipe_passes_and_the_attack_by_settings_does_not(deploy: 
     )  # fmt: skip
     said = deployment.finish(attack, code=1)
     sentence = (
-        "cannot take part: its owner's policy does not allow this: optimizers is adamw and the run "
-        "asks for optimizer=sgd; most-folds is 20 and the run asks for folds=100."
+        "cannot take part: its owner's policy does not allow this: optimizers is adamw, adamw8bit "
+        "and the run asks for optimizer=sgd; most-folds is 20 and the run asks for folds=100."
     )
     assert f"north {sentence}" in said
     assert f"east {sentence}" in said
-    assert "optimizers is adamw and the run asks for optimizer=sgd" in clients["north"].said
+    assert (
+        "optimizers is adamw, adamw8bit and the run asks for optimizer=sgd" in clients["north"].said
+    )
     assert deployment.rounds("attack") == []
     # Nothing was worked on, and so nothing was charged.
     assert json.loads((home / "quota.json").read_text()) == used
