@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_TYPES = {"<f4": "F32", "<i8": "I64"}
+_TYPES = {"<f4": "F32", "<i8": "I64", "|u1": "U8"}
 _ALIGNMENT = 8
 
 
 def write_over(
     path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
 ) -> None:
-    """Write float32 and int64 tensors to `path`, whatever it holds; read by safetensors.
+    """Write float32, int64 and uint8 tensors to `path`, whatever it holds; read by safetensors.
 
     Not atomic: whoever has the old file open sees it change. Raises OSError, and TypeError for
     tensors of another type. Format: https://github.com/huggingface/safetensors#format.
@@ -44,7 +44,7 @@ def _head(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> b
     end = 0
     for name, tensor in tensors.items():
         if tensor.dtype.str not in _TYPES:
-            raise TypeError(f"{name} is {tensor.dtype}; only float32 and int64 are written")
+            raise TypeError(f"{name} is {tensor.dtype}; only float32, int64 and uint8 are written")
         start, end = end, end + tensor.nbytes
         entries[name] = {
             "dtype": _TYPES[tensor.dtype.str],

@@ -57,7 +57,12 @@ MODES: dict[str, dict[str, Any]] = {
         "update_dtype": "int8",
     },
     "logistic": {"schedule": "logistic"},
-    "int8 and low rank": {"update_dtype": "int8", "update_rank": 2, "update_steps": 1.0},
+    "8 bits and low rank": {
+        "update_dtype": "int8",
+        "update_rank": 2,
+        "update_steps": 1.0,
+        "optimizer": "adamw8bit",
+    },
 }
 
 

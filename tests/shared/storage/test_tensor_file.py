@@ -23,6 +23,7 @@ TENSORS = st.dictionaries(
     st.one_of(
         arrays(np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)),
         arrays(np.int64, array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=5)),
+        arrays(np.uint8, array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=5)),
     ),
     max_size=6,
 )
@@ -68,6 +69,6 @@ def test_the_file_stays_where_it_is_on_the_disk(tmp_path: Path) -> None:
 def test_other_types_are_refused_before_anything_is_written(tmp_path: Path, kind: Any) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
-    with pytest.raises(TypeError, match=r"bias is .* only float32 and int64"):
+    with pytest.raises(TypeError, match=r"bias is .* only float32, int64 and uint8"):
         write_over(path, {"bias": np.ones(2, kind)}, {})
     assert path.read_bytes() == b"before"
