@@ -91,6 +91,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         evaluate_seconds=evaluated - started,
         peak_memory=peak_memory(workspace.device),
         continued_from=before.round if before.phase == plan.phase else 0,
+        signal_to_noise=trained.signal_to_noise,
     )
 
 

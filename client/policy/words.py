@@ -17,6 +17,7 @@ from shared.settings.run_plan import approved_settings
 from shared.settings.schedule import (
     decides_as_it_goes,
     may_end_early,
+    measures_noise,
     plan_round,
     statistics_stay_at_sites,
     total_rounds,
@@ -160,11 +161,16 @@ def _leaves_each_round(config: RunConfig) -> str:
         "local": " (BatchNorm statistics stay here)",
         "frozen": "",
     }[config.batch_norm if trains_body(config) else "frozen"]
+    noise = (
+        ", how far the gradients of each trained unit agreed from step to step (signal-to-noise)"
+        if measures_noise(config)
+        else ""
+    )
     return (
         "Leaves this site after each round, and again where a round is repeated: the changes of "
         f"the trained weights {in_words(config)}{statistics}; exact numbers of training "
-        "images, patients and steps, the mean loss; the validation patients counted exactly, by "
-        f"outcome, {_counted(config)}."
+        f"images, patients and steps, the mean loss{noise}; the validation patients counted "
+        f"exactly, by outcome, {_counted(config)}."
     )
 
 

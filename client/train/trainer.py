@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from client.features.feature_set import FeatureSet
 from client.model.device import choose_precision
 from client.model.teacher import Teacher
 from client.train.batches import drawn_batches, feature_batches, image_batches
+from client.train.noise import signal_to_noise
 from client.train.optimizer import build_optimizer, read_moments, restore_moments, set_rates
 from client.train.step import Learner
 from shared.errors import FedThawError
@@ -22,7 +23,7 @@ from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 from shared.seeds import derive_seed
 from shared.settings.config import RunConfig
-from shared.settings.schedule import Plan
+from shared.settings.schedule import Plan, measures_noise
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Trained:
     loss: float
     """Mean over the images seen, the proximal term excluded."""
     moments: dict[str, Tensor]
+    signal_to_noise: Mapping[str, float] = field(default_factory=dict)
+    """By unit; empty where nobody asks for it."""
 
 
 def train_round(
@@ -75,7 +78,13 @@ def train_round(
             on_step()
     seen = sum(len(batch) for batch in draws)
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    return Trained(len(draws), total.item() / seen, read_moments(learner.optimizer, parameters))
+    optimizer = learner.optimizer
+    return Trained(
+        len(draws),
+        total.item() / seen,
+        read_moments(optimizer, parameters),
+        signal_to_noise(optimizer, parameters, model.backbone) if measures_noise(config) else {},
+    )
 
 
 def _seed(seed: int, device: torch.device) -> None:

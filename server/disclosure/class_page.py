@@ -108,7 +108,7 @@ def class_round_on_page(record: RoundRecord, outcome: Outcome) -> RoundRecord:
         sites=sites,
         loss=rounded_loss(record.loss, patients) if decision.shows_totals and patients else None,
         validation=pooled,
-        signals=shown_signals(record.signals, record.validation, totals=False),
+        signals=shown_signals(record.signals, pooled, totals=decision.shows_totals),
     )
 
 

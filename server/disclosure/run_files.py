@@ -50,14 +50,19 @@ def shown_signals(
 ) -> Signals | None:
     """Those of a round whose validation patients are `pooled`, with their log-loss if `totals`.
 
-    What is of units is of the model that all sites are sent, and of all updates together.
+    Distance and agreement are of the model that all sites are sent, and of all updates together;
+    the signal-to-noise is a mean over the sites, as a loss is.
     """
     if signals is None:
         return None
     patients = (pooled.get("positives") or 0) + (pooled.get("negatives") or 0)
     shown = totals and patients > 0
+    units = signals.units
+    if not totals:
+        units = {unit: replace(own, signal_to_noise=None) for unit, own in units.items()}
     return replace(
         signals,
+        units=units,
         log_loss=rounded_loss(signals.log_loss, patients) if shown else None,
         refined_loss=rounded_loss(signals.refined_loss, patients) if shown else None,
     )

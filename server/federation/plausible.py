@@ -11,6 +11,7 @@ from shared.protocol.evaluate import Scope
 from shared.protocol.train import TrainReply
 from shared.settings.config import RunConfig
 from shared.settings.logistic import MOST_ITERATIONS
+from shared.settings.schedule import Plan, measures_noise
 
 MOST_IMAGES_OF_A_PATIENT = 1000
 """A child of an intensive care unit may have a hundred radiographs and more."""
@@ -39,6 +40,16 @@ def require_plausible_training(reply: TrainReply, site: SiteDescription, config:
             f"{config.batch_size} and local-epochs {config.local_epochs}"
         )
     require_plausible_evaluation(reply.histogram, site, config, "validation")
+
+
+def require_own_units(reply: TrainReply, plan: Plan, config: RunConfig) -> None:
+    """ProtocolError where a round has numbers of units that did not train, or nobody asked for."""
+    if reply.signal_to_noise and not measures_noise(config):
+        raise ProtocolError("it sends a signal-to-noise, for which this run does not ask")
+    if others := reply.signal_to_noise.keys() - config.network.units_of(plan.trainable):
+        raise ProtocolError(
+            f"it sends a signal-to-noise of {min(others)}, which did not train in this round"
+        )
 
 
 def require_plausible_evaluation(

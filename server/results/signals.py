@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UnitSignals:
-    """Of one unit that trained, by its matrices and convolutions.
+    """Of one unit that trained; distance and agreement by its matrices and convolutions.
 
     Biases, scales and BatchNorm's statistics are of other sizes, and scales may begin at zero; only
     a unit that is a norm alone is judged by scales and biases.
@@ -21,6 +21,12 @@ class UnitSignals:
     agreement: float | None
     """How far the sites' updates point the same way, -1 to 1: 1 where they are equal, 0 on average
     where they have nothing in common (`server/aggregation/agreement.py`). None of a single site."""
+    signal_to_noise: float | None = None
+    """How far a site's gradients of the unit agreed from step to step: by Adam's moments of all its
+    parameters |m|^2 / sum(v), in the mean over the sites, weighted as their updates are. 1 where
+    they were alike, `noise_alone` on average where they have nothing in common, and more after few
+    steps. None is not shown, or no site sent it (plain SGD, an earlier version). No rule reads it.
+    """
 
 
 @dataclass(frozen=True)

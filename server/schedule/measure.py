@@ -1,9 +1,10 @@
-"""The signals of a round: what its average changed, and how far the sites agreed on it."""
+"""The signals of a round: what its average changed, the sites' agreement, the gradients' noise."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from server.aggregation.agreement import Agreement
 from server.federation.global_model import Reference
@@ -15,6 +16,7 @@ from shared.update.norm import sum_of_squares
 from shared.wire.arrays import Arrays
 
 _DIGITS = 3
+_DIGITS_OF_NOISE = 2
 
 
 def agreement_of(reference: Reference, current: Arrays) -> Agreement:
@@ -39,6 +41,32 @@ def unit_signals(
         unit: UnitSignals(_significant(_relative(moved[unit], size[unit])), _rounded(agreed[unit]))
         for unit in moved
     }
+
+
+def with_noise(
+    units: Mapping[str, UnitSignals],
+    found: Mapping[str, Mapping[str, float]],
+    weights: Mapping[str, int],
+) -> dict[str, UnitSignals]:
+    """The signals with the sites' signal-to-noise: site -> unit -> value, and each site's weight.
+
+    The mean of those that sent one.
+    """
+    return {
+        unit: replace(own, signal_to_noise=_mean_noise(unit, found, weights))
+        for unit, own in units.items()
+    }
+
+
+def _mean_noise(
+    unit: str, found: Mapping[str, Mapping[str, float]], weights: Mapping[str, int]
+) -> float | None:
+    having = sorted(site for site, own in found.items() if unit in own)
+    total = sum(weights[site] for site in having)
+    if not total:
+        return None
+    mean = math.fsum(found[site][unit] * weights[site] for site in having) / total
+    return _significant(mean, _DIGITS_OF_NOISE)
 
 
 def pooled_log_loss(counts: Counts) -> float | None:
@@ -69,8 +97,8 @@ def _relative(moved: float, size: float) -> float:
     return math.sqrt(moved / size) if size > 0 else float(moved > 0)
 
 
-def _significant(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+def _significant(value: float, digits: int = _DIGITS) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -39,6 +39,8 @@ def scalars(record: RoundRecord) -> dict[str, float]:
             values[f"distance/{unit}"] = signals.distance
             if signals.agreement is not None:
                 values[f"agreement/{unit}"] = signals.agreement
+            if signals.signal_to_noise is not None:
+                values[f"signal_to_noise/{unit}"] = signals.signal_to_noise
         if record.signals.log_loss is not None:
             values["validation/log_loss"] = record.signals.log_loss
     values |= _all("validation", record.validation)

@@ -10,7 +10,7 @@ from server.federation.context import Federation
 from server.results.shown import Shown
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import RoundRecord, SiteRound
-from server.schedule.measure import pooled_log_loss, pooled_refined_loss
+from server.schedule.measure import pooled_log_loss, pooled_refined_loss, with_noise
 from shared.metrics.classes.kinds import Counts
 from shared.outcome.counts import metrics_of, summed_counts
 from shared.outcome.outcome import Outcome
@@ -96,7 +96,9 @@ def record_of(
 def _signals(result: Collected, pooled: Counts) -> Signals | None:
     if not result.units:
         return None
-    return Signals(result.units, pooled_log_loss(pooled), pooled_refined_loss(pooled))
+    noise = {name: reply.signal_to_noise for name, reply in result.replies.items()}
+    units = with_noise(result.units, noise, result.verdict.weights)
+    return Signals(units, pooled_log_loss(pooled), pooled_refined_loss(pooled))
 
 
 def _site_round(reply: TrainReply, ratio: float | None, outcome: Outcome) -> SiteRound:

@@ -18,7 +18,11 @@ from server.federation.context import Federation
 from server.federation.delivery import Delivery
 from server.federation.downlink import Sending
 from server.federation.global_model import select
-from server.federation.plausible import require_plausible_training, training_weight
+from server.federation.plausible import (
+    require_own_units,
+    require_plausible_training,
+    training_weight,
+)
 from server.federation.quorum import wait_for_sites
 from server.federation.replies import list_problems, read_train_reply, require_usable_weights
 from server.schedule.measure import agreement_of, unit_signals
@@ -31,7 +35,7 @@ from shared.protocol.sent_model import SentModel
 from shared.protocol.train import MESSAGE_TYPE, TrainReply, TrainRequest
 from shared.run.events import ReplyReceived, RoundRetried, RoundStarted, Warned, emit
 from shared.settings.config import RunConfig
-from shared.settings.schedule import Plan, last_round
+from shared.settings.schedule import Plan, last_round, shows_signals
 from shared.update.chain import receive
 from shared.update.step import Passage
 from shared.wire.arrays import Arrays
@@ -94,8 +98,7 @@ def _ask(
     question = partial(_question, federation, plan)
     delivery = Delivery(sites, sending, federation.downlink.seen, question)
     current = select(federation.reference, delta, plan.trainable)
-    decides = config.schedule in ("dynamics", "adaptive")
-    agreement = agreement_of(federation.reference, current) if decides else None
+    agreement = agreement_of(federation.reference, current) if shows_signals(config) else None
     with _intake(federation, plan, current, agreement) as intake:
         started = time.monotonic()
         read = partial(_read, federation, sites, plan, frozen, intake)
@@ -176,6 +179,7 @@ def _read(
     site, reference = sites[node], federation.reference
     reply = read_train_reply(content, site, plan, frozen, federation.config.predicts)
     require_plausible_training(reply, site, federation.config)
+    require_own_units(reply, plan, federation.config)
     manifest = reference.specs(plan.trainable, federation.config.sent_dtype)
     passage = Passage(
         federation.config, federation.run, plan.round, site.name,

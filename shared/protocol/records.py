@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from shared.errors import ProtocolError
 from shared.wire.packing import unpack
 
-PROTOCOL_VERSION = 8
+PROTOCOL_VERSION = 9
 LONGEST_TEXT = 500
 """Characters; digests and words have far fewer."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
@@ -20,7 +21,9 @@ from shared.protocol.records import (
     flag,
     metrics_in,
     name,
+    names,
     real,
+    reals,
     settings_in,
     text,
     texts,
@@ -32,6 +35,10 @@ from shared.wire.packing import pack
 
 MESSAGE_TYPE = "train"
 _REQUEST, _DELTA, _REPORT, _METRICS = "plan", "delta", "report", "metrics"
+_UNITS, _NOISE = "units", "signal-to-noise"
+
+MOST_SIGNAL_TO_NOISE = 1000.0
+"""No moments of Adam give as much: with beta 1 from 0.85 to 0.95 they give less than 100."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,9 @@ class TrainReply:
     peak_memory: int
     continued_from: int
     """Round whose optimiser state this one went on from; 0 where it began afresh."""
+    signal_to_noise: Mapping[str, float] = field(default_factory=dict)
+    """How far the gradients of each unit that trained agreed from step to step (of the gradients'
+    mean and mean square, as Adam keeps them); empty where the run does not ask for it."""
 
     def to_content(self) -> RecordDict:
         """Flower's records of this reply."""
@@ -117,6 +127,9 @@ class TrainReply:
             "continued-from": self.continued_from,
         }
         metrics = MetricRecord({**values, **counts_to_values(self.histogram)})
+        if self.signal_to_noise:
+            report[_UNITS] = list(self.signal_to_noise)
+            metrics[_NOISE] = list(self.signal_to_noise.values())
         return RecordDict({_REPORT: report, _METRICS: metrics, _DELTA: pack(self.delta)})
 
     @classmethod
@@ -141,4 +154,17 @@ class TrainReply:
             evaluate_seconds=real(metrics, "evaluate-seconds"),
             peak_memory=whole(metrics, "peak-memory", maximum=MOST_BYTES),
             continued_from=whole(metrics, "continued-from"),
+            signal_to_noise=_signal_to_noise(report, metrics),
         )
+
+
+def _signal_to_noise(report: ConfigRecord, metrics: MetricRecord) -> dict[str, float]:
+    """By unit; a reply need not have any."""
+    if _UNITS not in report and _NOISE not in metrics:
+        return {}
+    units, values = names(report, _UNITS), reals(metrics, _NOISE)
+    if not len(set(units)) == len(units) == len(values):
+        raise ProtocolError(f"'{_NOISE}' has not one number for each of its '{_UNITS}'")
+    if max(values, default=0.0) > MOST_SIGNAL_TO_NOISE:
+        raise ProtocolError(f"'{_NOISE}' holds a number above {MOST_SIGNAL_TO_NOISE:g}")
+    return dict(zip(units, values, strict=True))

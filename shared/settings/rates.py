@@ -13,6 +13,8 @@ WARM_UP = 0.3
 START_DIVISOR = 25.0
 FINAL_DIVISOR = 1e4
 MOMENTUM_HIGH, MOMENTUM_LOW = 0.95, 0.85
+MOMENTUM = 0.9
+"""Where no cycle moves it, as in the probe: PyTorch's default."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,15 @@ class StepRate:
 
     share: float
     momentum: float
+
+
+def noise_alone(momentum: float) -> float:
+    """|m|^2 / v of Adam's moments, after many steps whose gradients have nothing in common.
+
+    m weighs the last gradients so that its variance is this share of theirs. After few steps, n, it
+    is about 1/n.
+    """
+    return (1 - momentum) / (1 + momentum)
 
 
 def one_cycle(step: int, total_steps: int) -> StepRate:

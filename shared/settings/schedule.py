@@ -66,6 +66,16 @@ def decides_as_it_goes(config: RunConfig, round_number: int) -> bool:
     return config.schedule == "dynamics" and round_number > config.probe_rounds
 
 
+def shows_signals(config: RunConfig) -> bool:
+    """Whether the ledger has what the units that trained showed in each round."""
+    return config.schedule in ("dynamics", "adaptive")
+
+
+def measures_noise(config: RunConfig) -> bool:
+    """Whether sites send how noisy the gradients of each unit were; only Adam remembers it."""
+    return shows_signals(config) and config.optimizer == "adamw"
+
+
 def plan_round(config: RunConfig, round_number: int) -> Plan:
     """The plan of round 1 ... total_rounds; ValueError outside.
 

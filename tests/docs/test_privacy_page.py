@@ -52,7 +52,21 @@ MESSAGES: dict[str, tuple[list[RecordDict], list[RecordDict]]] = {
         [
             LackingReply("north", ("head",)).to_content(),
             TrainReply(
-                "north", 1, "f", DELTA, 8, 7, 1, 0.5, HISTOGRAM, False, 1.0, 1.0, 0, 0
+                "north",
+                1,
+                "f",
+                DELTA,
+                8,
+                7,
+                1,
+                0.5,
+                HISTOGRAM,
+                False,
+                1.0,
+                1.0,
+                0,
+                0,
+                {"head": 0.1},
             ).to_content(),
         ],
     ),

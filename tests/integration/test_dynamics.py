@@ -27,6 +27,8 @@ from shared.model.resnet import MICRO
 from shared.protocol.plan import plan_to_values
 from shared.protocol.train import TrainRequest
 from shared.settings.config import RunConfig
+from shared.settings.rates import MOMENTUM, one_cycle
+from shared.settings.schedule import Plan
 from shared.wire.arrays import to_record
 from shared.wire.increments import apply_increments
 
@@ -110,6 +112,8 @@ def test_units_freeze_and_thaw_as_the_ledger_says(finished: Finished) -> None:
         assert record.signals is not None
         assert record.signals.units.keys() == trained
         assert record.signals.log_loss is not None
+        for signals in record.signals.units.values():
+            assert signals.signal_to_noise is not None
     # Some unit trains, pauses and trains again, or the tests below say nothing.
     pauses = [
         unit
@@ -195,6 +199,27 @@ def test_the_server_optimisers_state_waits_with_the_unit(finished: Finished) -> 
         assert same == (MICRO.unit_of(key).name not in earlier), key
 
 
+def noise_by_hand(held: dict[str, Any], plan: Plan, steps: int) -> dict[str, float]:
+    """By unit, from the moments that a site keeps, and the beta 1 of its last step."""
+    first = MOMENTUM
+    if plan.phase == "fine-tune":
+        first = one_cycle((plan.position + 1) * steps - 1, plan.length * steps).momentum
+    signal: dict[str, float] = {}
+    power: dict[str, float] = {}
+    for key, value in held.items():
+        part, _, name = key.partition("/")
+        moment, _, name = name.partition("/")
+        if part == "optimizer" and moment != "step":
+            unit, taken = MICRO.unit_of(name).name, float(held[f"optimizer/step/{name}"])
+            exact = value.astype(np.float64)
+            if moment == "exp_avg":
+                own = float((exact**2).sum()) / (1 - first**taken) ** 2
+                signal[unit] = signal.get(unit, 0.0) + own
+            else:
+                power[unit] = power.get(unit, 0.0) + float(exact.sum()) / (1 - 0.999**taken)
+    return {unit: signal[unit] / power[unit] for unit in signal}
+
+
 def test_a_sites_optimiser_begins_afresh_and_its_feedback_goes_on(
     finished: Finished, micro_config: Callable[..., RunConfig], tmp_path: Path,
     write_site: Callable[..., Path],
@@ -211,6 +236,9 @@ def test_a_sites_optimiser_begins_afresh_and_its_feedback_goes_on(
         with safe_open(state / f"{number:04}.safetensors", framework="numpy") as file:
             held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         trained = finished.trained(number)
+        noise = noise_by_hand(held, request.plan, reply.steps)
+        assert noise.keys() == reply.signal_to_noise.keys() == trained
+        assert dict(reply.signal_to_noise) == pytest.approx(noise, rel=0.06)
         earlier = finished.trained(number - 1) if number > 1 else {"head"}
         for key, value in held.items():
             part, _, name = key.partition("/")

@@ -92,9 +92,9 @@ def test_an_error_does_not_travel_unless_it_is_meant_to() -> None:
     assert errors.ProtocolError("a tensor is missing").shareable == "a tensor is missing"
 
 
-def test_the_contract_of_version_8() -> None:
+def test_the_contract_of_version_9() -> None:
     """A change here breaks sites that still run the version before: raise PROTOCOL_VERSION."""
-    assert PROTOCOL_VERSION == 8
+    assert PROTOCOL_VERSION == 9
     assert SCORE_BINS == 514
     assert STAGES == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
     assert [m.MESSAGE_TYPE for m in (describe, train, evaluate, candidates, compare)] == [
@@ -106,7 +106,7 @@ def test_the_contract_of_version_8() -> None:
     ]
     request = describe.DescribeRequest("r1").to_content()
     assert request == RecordDict({"describe": request["describe"]})
-    assert dict(request.config_records["describe"]) == {"protocol": 8, "run": "r1"}
+    assert dict(request.config_records["describe"]) == {"protocol": 9, "run": "r1"}
     packed = pack(to_record({"w": np.ones((1, 2), np.float32)}))
     assert list(packed) == ["index", "block"]
     assert packed["index"].data == b'[["w","float32",[1,2],"numpy.ndarray",136]]'

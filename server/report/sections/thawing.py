@@ -14,7 +14,13 @@ from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.report.sections.ending import ending
 from server.report.sections.units import units_drawn
 from server.terminal.progress import as_rounded
-from shared.settings.schedule import Plan, decides_as_it_goes, maximum_rate, plan_round
+from shared.settings.schedule import (
+    Plan,
+    decides_as_it_goes,
+    maximum_rate,
+    plan_round,
+    shows_signals,
+)
 
 
 def thawing_section(report: Report) -> Html:
@@ -26,7 +32,7 @@ def thawing_section(report: Report) -> Html:
         "Training",
         element("div", _timeline(report), _stages(report), class_="plots"),
         ending(report.ending) if report.ending else None,
-        units_drawn(report) if report.config.schedule in ("dynamics", "adaptive") else None,
+        units_drawn(report) if shows_signals(report.config) else None,
     )
 
 

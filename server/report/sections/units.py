@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
-
 from server.report.data import Report
-from server.report.html import Html, element, figure, joined, paragraph, table
-from server.report.numbers import NOT_SHOWN, percent, ranges, runs
-from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
-from server.results.signals import UnitSignals
+from server.report.html import Html, element, joined, paragraph, table
+from server.report.numbers import NOT_SHOWN, percent
+from server.report.sections.unit_signals import signals_drawn
 from server.terminal.progress import as_rounded
 from shared.settings.config import RunConfig
 from shared.settings.schedule import may_end_early, total_rounds
 
-_LEVELS = 5
-"""Shades of a colour; more could not be distinguished."""
 _RULES = {
     "distance": "the units whose weights changed most when they last trained (SlimFit); those that "
     "have not trained yet come first.",
@@ -28,9 +18,6 @@ _RULES = {
     "round-robin": "the units that have waited longest.",
     "random": "units that are drawn by the run's seed.",
 }
-
-Cells = Mapping[str, Mapping[int, UnitSignals | None]]
-"""By unit and round in which it trained; None where the round has no signals of it."""
 
 
 def units_drawn(report: Report) -> Html:
@@ -41,7 +28,7 @@ def units_drawn(report: Report) -> Html:
         heading, said = "Which units trained", paragraph(_choice(report.config))
     return joined(
         element("h3", heading),
-        element("div", _figure(report), element("div", said), class_="plots"),
+        element("div", signals_drawn(report), element("div", said), class_="plots"),
     )
 
 
@@ -97,108 +84,3 @@ def _choice(config: RunConfig) -> str:
         budget += f"; what trains holds at most {share} of the network's weights"
     rule = f"After the probe each round trains the head and {_RULES[config.select]}"
     return f"{rule}{budget}."
-
-
-def _figure(report: Report) -> Html:
-    names, cells = [unit.name for unit in report.config.network.units], _cells(report)
-    refined = report.config.schedule == "adaptive"
-    what = "refined log-loss" if refined else "log-loss"
-    height = 0.5 + 0.17 * len(names)
-    with drawing(2 * height + 1.6) as canvas:
-        ratios = (height, height, 1.0)
-        distance, agreement, loss = canvas.subplots(3, 1, sharex=True, height_ratios=ratios)
-        _draw(distance, names, cells, _by_distance(cells))
-        distance.set_title("relative change of the weights: the darker, the larger", loc="left")
-        _draw(agreement, names, cells, _by_agreement)
-        agreement.set_title("agreement of the sites: blue above chance, orange below", loc="left")
-        shown = [
-            (r.number - 1, value)
-            for r in report.rounds
-            if r.signals
-            and (value := r.signals.refined_loss if refined else r.signals.log_loss) is not None
-        ]
-        loss.plot(*zip(*shown, strict=True) if shown else ([], []), color=GREEN, marker="o",
-                  markersize=2.5)  # fmt: skip
-        loss.set_ylabel(what)
-        loss.set_xlabel("round")
-        loss.margins(y=0.15)
-        loss.set_xlim(-0.3, report.planned_rounds + 0.7)
-        loss.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        trained = "; ".join(f"{name} {ranges(cells.get(name, {}))}" for name in names)
-        svg = to_svg(
-            canvas, "units", "Units by rounds", f"Rounds in which each unit trained: {trained}."
-        )
-    caption = (
-        "Units by rounds; what is empty was frozen. Top: how far a unit's weights moved in the "
-        "round. Middle: how far the sites' updates of it pointed the same way; pale is what chance "
-        f"gives. Bottom: {what} in the validation patients after that many rounds."
-    )
-    return figure(svg, caption, _numbers(names, cells))
-
-
-def _cells(report: Report) -> Cells:
-    found: dict[str, dict[int, UnitSignals | None]] = defaultdict(dict)
-    for one in report.rounds:
-        signals = one.signals.units if one.signals else {}
-        for unit in report.config.network.units_of(one.trainable):
-            found[unit][one.number] = signals.get(unit)
-    return found
-
-
-Shade = Callable[[UnitSignals], tuple[str, int]]
-"""Colour of a cell, and its level, 1 to `_LEVELS`."""
-
-
-def _by_distance(cells: Cells) -> Shade:
-    """By the logarithm: distances differ by orders of magnitude."""
-    known = [s.distance for row in cells.values() for s in row.values() if s and s.distance > 0]
-    low, high = (math.log(min(known)), math.log(max(known))) if known else (0.0, 0.0)
-
-    def shade(signals: UnitSignals) -> tuple[str, int]:
-        if signals.distance <= 0:
-            return BLUE, 1
-        place = (math.log(signals.distance) - low) / (high - low) if high > low else 1.0
-        return BLUE, 1 + round(place * (_LEVELS - 1))
-
-    return shade
-
-
-def _by_agreement(signals: UnitSignals) -> tuple[str, int]:
-    """By the square root: most agreements are small."""
-    if signals.agreement is None:
-        return MUTED, 1
-    level = 1 + round(math.sqrt(abs(signals.agreement)) * (_LEVELS - 1))
-    return (BLUE if signals.agreement >= 0 else ORANGE), level
-
-
-def _draw(axes: Axes, names: Sequence[str], cells: Cells, shade: Shade) -> None:
-    for row, name in enumerate(names):
-        alike: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for number, signals in cells.get(name, {}).items():
-            alike[shade(signals) if signals else (MUTED, 1)].append(number)
-        for (colour, level), rounds in sorted(alike.items()):
-            bars = [(first - 0.5, last - first + 1) for first, last in runs(rounds)]
-            axes.broken_barh(
-                bars, (row - 0.42, 0.84), facecolor=colour, alpha=level / _LEVELS, linewidth=0
-            )
-    axes.set_yticks(range(len(names)), names, fontsize=7.5)
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.grid(visible=False)
-    axes.tick_params(axis="y", length=0)
-
-
-def _numbers(names: Sequence[str], cells: Cells) -> Html:
-    rows = []
-    for name in reversed(names):
-        own = cells.get(name, {})
-        last = own[max(own)] if own else None
-        rows.append(
-            (
-                name,
-                ranges(own) if own else "never",
-                f"{last.distance:.3g}" if last else "",
-                f"{last.agreement:+.2f}" if last and last.agreement is not None else "",
-            )
-        )
-    head = ("unit", "trained in rounds", "relative change then", "agreement then")
-    return table("Units, and their signals when they last trained", head, rows, text_columns=(1,))

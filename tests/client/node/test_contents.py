@@ -26,6 +26,7 @@ def train_reply(delta: dict[str, np.ndarray]) -> TrainReply:
         site="north", round=3, frozen="f" * 64, delta=to_record(delta), images=123, patients=45,
         steps=6, loss=0.5, histogram=HISTOGRAM, suppress=False, train_seconds=1.5,
         evaluate_seconds=0.25, peak_memory=789, continued_from=2,
+        signal_to_noise={"layer4.0": 0.12, "head": 0.5},
     )  # fmt: skip
 
 
@@ -53,7 +54,9 @@ def test_a_trained_round_names_every_tensor_and_every_number(make_reply: MakeRep
         "images": 123, "patients": 45, "steps": 6, "loss": 0.5, "train-seconds": 1.5,
         "evaluate-seconds": 0.25, "peak-memory": 789, "continued-from": 2,
     }  # fmt: skip
+    assert metrics["signal-to-noise"] == [0.12, 0.5]
     report = entry["content"]["report"]
+    assert report["units"] == ["layer4.0", "head"]
     assert (report["site"], report["round"], report["frozen"]) == ("north", 3, "f" * 64)
     assert json.loads(json.dumps(entry)) == entry
 

@@ -71,6 +71,21 @@ def test_a_run_that_may_end_early_is_told() -> None:
     )
 
 
+def test_a_signal_to_noise_is_told_where_it_is_sent() -> None:
+    def told(**settings: str) -> bool:
+        words = plan_in_words(RunConfig(**settings), Policy())  # type: ignore[arg-type]
+        (leaves,) = [one for one in words if one.startswith("Leaves this site after each round")]
+        return (
+            "how far the gradients of each trained unit agreed from step to step (signal-to-noise)"
+            in leaves
+        )
+
+    assert told(schedule="dynamics")
+    assert told(schedule="adaptive")
+    assert not told()
+    assert not told(schedule="dynamics", optimizer="sgd")
+
+
 def test_the_finding_is_told_as_the_coordinators_word() -> None:
     words = plan_in_words(RunConfig(finding="viral\npneumonia"), Policy())
     assert words[0] == (

@@ -63,6 +63,16 @@ def test_the_log_loss_is_shown_with_the_totals_alone() -> None:
     assert shown_signals(exact, {"positives": None}, totals=True) == Signals(units, None)
 
 
+def test_the_signal_to_noise_is_shown_with_the_totals_alone() -> None:
+    exact = Signals({"layer4.0": UnitSignals(0.0123, 0.25, 0.061)}, 0.6931471)
+    pooled = {"positives": 13, "negatives": 19}
+    seen, hidden = (shown_signals(exact, pooled, totals=totals) for totals in (True, False))
+    assert seen is not None
+    assert hidden is not None
+    assert seen.units == exact.units
+    assert hidden.units == {"layer4.0": UnitSignals(0.0123, 0.25)}
+
+
 def test_calibration_without_totals_has_keys_alone() -> None:
     patients = Histogram.from_bins([*range(100, 140), *range(120, 160)], [0] * 40 + [1] * 40)
     hidden, seen = (shown_calibration(patients, totals=totals) for totals in (False, True))

@@ -13,6 +13,7 @@ from server.evaluation.final import evaluate_final
 from server.evaluation.final_model import FinalModel
 from server.federation.context import Federation
 from server.federation.plausible import (
+    require_own_units,
     require_plausible_evaluation,
     require_plausible_site,
     require_plausible_training,
@@ -25,7 +26,7 @@ from shared.protocol.evaluate import EvaluateReply
 from shared.protocol.train import TrainReply
 from shared.run.events import Event, Warned, listening
 from shared.settings.config import RunConfig
-from shared.settings.schedule import plan_round
+from shared.settings.schedule import plan_of_units, plan_round
 from shared.wire.arrays import Arrays
 
 MakeSites = Callable[..., tuple[Any, Any]]
@@ -82,6 +83,28 @@ def test_steps_that_the_images_do_not_make(config: RunConfig) -> None:
         require_plausible_training(dataclasses.replace(reply, steps=iterations), site, fitted)
     with pytest.raises(ProtocolError, match="its fit took more than 10,000 iterations"):
         require_plausible_training(dataclasses.replace(reply, steps=10_001), site, fitted)
+
+
+def test_units_of_which_nobody_asked() -> None:
+    config = RunConfig(backbone="micro", schedule="dynamics", probe_rounds=1)
+    plan = plan_of_units(config, 2, {"layer3.0", "head"}, {"head"})
+    reply = TrainReply(
+        "north", 2, "", None, 30, 30, 4, 1.0, counted(5), False, 1.0, 1.0, 0, 0,  # type: ignore[arg-type]
+        {"layer3.0": 0.1, "head": 0.2},
+    )  # fmt: skip
+    require_own_units(reply, plan, config)
+    require_own_units(dataclasses.replace(reply, signal_to_noise={}), plan, config)
+    require_own_units(dataclasses.replace(reply, signal_to_noise={"head": 0.1}), plan, config)
+    others = dataclasses.replace(reply, signal_to_noise={"head": 0.1, "layer4.0": 0.1})
+    with pytest.raises(ProtocolError, match=r"of layer4\.0, which did not train in this round"):
+        require_own_units(others, plan, config)
+    for silent in (
+        dataclasses.replace(config, schedule="full"),
+        dataclasses.replace(config, optimizer="sgd"),
+    ):
+        with pytest.raises(ProtocolError, match="for which this run does not ask"):
+            require_own_units(reply, plan, silent)
+        require_own_units(dataclasses.replace(reply, signal_to_noise={}), plan, silent)
 
 
 def lying(sites: Any, **lies: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,60 @@ def test_the_table_has_each_unit(
         svg for svg in page.all("svg") if "units-title" in svg.attributes.get("aria-labelledby", "")
     ]
     assert "layer1.0 2, 4; layer2.0 3" in drawn.text
+
+
+def with_noise(run: Path, noise: float) -> None:
+    """The same run, in whose last three rounds sites sent this signal-to-noise of the head."""
+    ledger = run / "ledger.jsonl"
+    records = read_rounds(ledger)
+    ledger.unlink()
+    for record in records:
+        assert record.signals is not None
+        units = dict(record.signals.units)
+        if record.round > 1:
+            units["head"] = dataclasses.replace(units["head"], signal_to_noise=noise)
+        signals = dataclasses.replace(record.signals, units=units)
+        append_round(ledger, Shown(dataclasses.replace(record, signals=signals)))
+
+
+def test_the_signal_to_noise_has_a_picture_and_a_column(
+    run: Path, read_page: Callable[[str], Any], tables: Tables
+) -> None:
+    without = read_page(run_page(read_report(run, 0)))
+    assert "signal-to-noise" not in without.text
+    with_noise(run, 0.061)
+    page = read_page(run_page(read_report(run, 0)))
+    rows = tables(page)["Units, and their signals when they last trained"]
+    assert rows[0][-1] == "signal-to-noise then"
+    assert rows[1] == ["head", "1 to 4", "0.004", "+0.50", "0.061"]
+    assert [row[-1] for row in rows[2:]] == [""] * 5
+    # What is written of chance is what test_noise.py finds.
+    chance = "about 0.05 in the probe and 0.03 to 0.08 after it"
+    assert f"Noise alone gives {chance}" in page.text
+    assert "signal-to-noise of the gradients: the darker, the larger" in page.text
+
+
+def test_what_chance_may_give_looks_alike_and_more_is_darker(run: Path) -> None:
+    def opacities(noise: float) -> Counter[str]:
+        with_noise(run, noise)
+        return Counter(re.findall(r"opacity: ([0-9.]+)", run_page(read_report(run, 0))))
+
+    pale = opacities(0.081)
+    assert opacities(0.0) == opacities(0.026) == opacities(0.053) == pale
+    # The head's cell; what is opaque has no opacity.
+    for noise, darker in ((0.2, ["0.4"]), (0.5, ["0.8"]), (1.0, []), (9.0, [])):
+        found = opacities(noise)
+        assert pale - found == Counter(["0.2"])
+        assert found - pale == Counter(darker)
+
+
+def test_a_page_for_others_has_it_where_the_totals_are_shown(run: Path) -> None:
+    with_noise(run, 0.061)
+    for one in read_report(run, for_others=True).rounds[1:]:
+        assert one.signals is not None
+        assert one.signals.units["head"].signal_to_noise == (
+            0.061 if one.loss is not None else None
+        )
 
 
 def test_a_page_for_others_shows_no_exact_log_loss(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.results.shown import Shown
+from server.results.signals import Signals, UnitSignals
 from server.run.ledger import (
     UNDONE,
     RoundRecord,
@@ -64,6 +65,25 @@ def test_a_line_of_before_absent_sites_were_recorded(ledger: Path, make_record: 
         del line["absent"]
     ledger.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     assert read_rounds(ledger) == [make_record(number) for number in (1, 2, 3)]
+
+
+def test_a_line_of_before_there_was_a_signal_to_noise(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    units = {"layer4.0": UnitSignals(0.02, 0.1, 0.061), "head": UnitSignals(0.1, None)}
+    record = replace(make_record(1), signals=Signals(units, 0.6))
+    append_round(tmp_path / "ledger.jsonl", Shown(record))
+    assert read_rounds(tmp_path / "ledger.jsonl") == [record]
+    line = json.loads((tmp_path / "ledger.jsonl").read_text(encoding="utf-8"))
+    for own in line["signals"]["units"].values():
+        del own["signal_to_noise"]
+    (tmp_path / "earlier.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    (earlier,) = read_rounds(tmp_path / "earlier.jsonl")
+    assert earlier.signals is not None
+    assert earlier.signals.units["layer4.0"] == UnitSignals(0.02, 0.1, None)
+    # A run that is continued writes such a line anew.
+    cut_rounds(tmp_path / "earlier.jsonl", 1)
+    assert read_rounds(tmp_path / "earlier.jsonl") == [earlier]
 
 
 def test_a_run_that_has_not_begun(tmp_path: Path) -> None:

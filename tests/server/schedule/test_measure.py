@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import log_loss
 
 from server.federation.global_model import Reference, build_reference
-from server.schedule.measure import agreement_of, pooled_log_loss, unit_signals
+from server.results.signals import UnitSignals
+from server.schedule.measure import agreement_of, pooled_log_loss, unit_signals, with_noise
 from shared.metrics.histogram import Histogram
 from shared.model.network import build_network
 from shared.model.pretrained import Base
@@ -69,6 +70,27 @@ def test_a_unit_that_is_a_norm_alone_is_judged_by_what_it_has(backbone: str) -> 
     # Scales begin at one and biases at zero: 2n values of 0.5 beside n ones.
     assert signals.distance == pytest.approx((2 * 0.25) ** 0.5, rel=6e-3)
     assert signals.agreement == 1.0
+
+
+def test_the_signal_to_noise_is_the_mean_of_the_sites_that_sent_it() -> None:
+    units = {unit: UnitSignals(0.1, None) for unit in ("layer3.0", "layer4.0", "head")}
+    found = {
+        "north": {"head": 0.1, "layer4.0": 0.031},
+        "east": {"head": 0.4},
+        "south": {"head": 0.05, "layer4.0": 0.07},
+        "west": {},
+    }
+    weights = {"north": 30, "east": 20, "south": 10, "west": 1000}
+    pooled = with_noise(units, found, weights)
+    head = np.average([0.1, 0.4, 0.05], weights=[30, 20, 10])
+    layer4 = np.average([0.031, 0.07], weights=[30, 10])
+    assert pooled == {
+        "layer3.0": UnitSignals(0.1, None),
+        "layer4.0": UnitSignals(0.1, None, float(f"{layer4:.2g}")),
+        "head": UnitSignals(0.1, None, float(f"{head:.2g}")),
+    }
+    assert with_noise(units, dict(reversed(found.items())), weights) == pooled
+    assert with_noise(units, {}, {}) == units
 
 
 def test_the_log_loss_is_of_all_sites_patients() -> None:

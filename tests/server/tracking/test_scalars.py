@@ -44,11 +44,12 @@ def test_each_stage_that_trains_has_its_rate(make_record: MakeRecord) -> None:
 
 
 def test_signals_are_shown_where_there_are_some(make_record: MakeRecord) -> None:
-    units = {"layer4.0": UnitSignals(0.02, None), "head": UnitSignals(0.1, -0.25)}
+    units = {"layer4.0": UnitSignals(0.02, None), "head": UnitSignals(0.1, -0.25, 0.061)}
     before = scalars(make_record(2))
     values = scalars(replace(make_record(2), signals=Signals(units, 0.6)))
     assert {k: v for k, v in values.items() if k not in before} == {
         "distance/layer4.0": 0.02, "distance/head": 0.1, "agreement/head": -0.25,
+        "signal_to_noise/head": 0.061,
         "validation/log_loss": 0.6,
     }  # fmt: skip
     hidden = scalars(replace(make_record(2), signals=Signals(units, None)))

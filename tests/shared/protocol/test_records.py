@@ -70,13 +70,13 @@ def test_records_by_name_and_kind() -> None:
 
 @pytest.mark.parametrize(
     ("version", "spoken"),
-    [(0, "protocol 0"), (7, "protocol 7"), (9, "protocol 9")]
-    + [(one, "another protocol") for one in ("8", "\x1b[2J" * 100, [5] * 999, 4.0, True, None)],
+    [(0, "protocol 0"), (8, "protocol 8"), (10, "protocol 10")]
+    + [(one, "another protocol") for one in ("9", "\x1b[2J" * 100, [5] * 999, 4.0, True, None)],
 )
 def test_another_protocol(version: Any, spoken: str) -> None:
     """What is no number is not shown: it goes to the coordinator's terminal."""
     record = ConfigRecord() if version is None else ConfigRecord({"protocol": version})
-    sentence = f"is of {spoken}, this program of 8; install the same fedthaw"
+    sentence = f"is of {spoken}, this program of {PROTOCOL_VERSION}; install the same fedthaw"
     with pytest.raises(ProtocolError, match=re.escape(sentence)):
         settings_in(RecordDict({"settings": record}), "settings")
 

@@ -57,7 +57,9 @@ REPLY = TrainReply(
     evaluate_seconds=0.5,
     peak_memory=10**9,
     continued_from=13,
+    signal_to_noise={"layer4.0": 0.061, "head": 0.4},
 )
+NAN, INFINITE = float("nan"), float("inf")
 
 
 def test_the_request_survives_the_wire(on_the_wire: Content) -> None:
@@ -70,6 +72,14 @@ def test_the_reply_survives_the_wire(on_the_wire: Content) -> None:
     delta = from_record(received.delta, MANIFEST)
     for name, array in DELTA.items():
         assert delta[name].tobytes() == array.tobytes()
+
+
+def test_a_reply_without_a_signal_to_noise_has_none_on_the_wire(on_the_wire: Content) -> None:
+    none = dataclasses.replace(REPLY, signal_to_noise={})
+    content = on_the_wire(none.to_content())
+    assert "units" not in content["report"]
+    assert "signal-to-noise" not in content["metrics"]
+    assert TrainReply.from_content(content) == none
 
 
 def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None:
@@ -104,13 +114,26 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
         ({"images": 0}, "'images' is missing or not an integer of at least 1"),
         ({"patients": 0}, "'patients' is missing or not an integer of at least 1"),
         ({"steps": 0}, "'steps' is missing or not an integer of at least 1"),
-        ({"loss": float("nan")}, "'loss' is nan; it must be finite and not negative"),
+        ({"loss": NAN}, "'loss' is nan; it must be finite and not negative"),
+        ({"signal_to_noise": {"head": NAN}}, "'signal-to-noise' holds something that is no finite"),
+        ({"signal_to_noise": {"head": INFINITE}}, "'signal-to-noise' holds something that is no"),
+        ({"signal_to_noise": {"head": -0.1}}, "'signal-to-noise' holds something that is no fin"),
+        ({"signal_to_noise": {"head": 1001.0}}, "'signal-to-noise' holds a number above 1000"),
+        ({"signal_to_noise": {"../head": 0.1}}, "'units' holds something that is no plain name"),
     ],
     ids=str,
 )
 def test_a_reply_out_of_range(changed: dict[str, object], sentence: str) -> None:
     content = dataclasses.replace(REPLY, **changed).to_content()  # type: ignore[arg-type]
     with pytest.raises(ProtocolError, match=sentence):
+        TrainReply.from_content(content)
+
+
+@pytest.mark.parametrize("units", [["head", "head"], ["head"], ["head", "layer4.0", "stem"], []])
+def test_units_and_numbers_that_do_not_fit(units: list[str]) -> None:
+    content = REPLY.to_content()
+    content.config_records["report"]["units"] = units
+    with pytest.raises(ProtocolError, match="has not one number for each of its 'units'"):
         TrainReply.from_content(content)
 
 
