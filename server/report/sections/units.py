@@ -11,11 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from server.report.data import Report
 from server.report.html import Html, element, figure, joined, paragraph, table
-from server.report.numbers import NOT_SHOWN, percent, ranges, runs
+from server.report.numbers import NOT_SHOWN, listed, percent, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.results.signals import UnitSignals
 from server.terminal.progress import as_rounded
-from shared.settings.config import RunConfig
 from shared.settings.schedule import may_end_early, total_rounds
 
 _LEVELS = 5
@@ -38,7 +37,7 @@ def units_drawn(report: Report) -> Html:
     if report.config.schedule == "adaptive":
         heading, said = "When the run ends", joined(paragraph(_rule(report)), _stretches(report))
     else:
-        heading, said = "Which units trained", paragraph(_choice(report.config))
+        heading, said = "Which units trained", paragraph(_choice(report))
     return joined(
         element("h3", heading),
         element("div", _figure(report), element("div", said), class_="plots"),
@@ -86,8 +85,9 @@ def _stretches(report: Report) -> Html | None:
     return table("What the coordinator decided after each stretch", head, rows, text_columns=(3,))
 
 
-def _choice(config: RunConfig) -> str:
-    """The rule of schedule=dynamics."""
+def _choice(report: Report) -> str:
+    """The rule of schedule=dynamics, and what it can never choose."""
+    config = report.config
     budget = (
         f" Of the units between the first one and the head, at least "
         f"{percent(config.freeze_rate)} stay frozen in a round"
@@ -96,7 +96,10 @@ def _choice(config: RunConfig) -> str:
         share = f"{100 * config.round_budget:g}\u00a0%"
         budget += f"; what trains holds at most {share} of the network's weights"
     rule = f"After the probe each round trains the head and {_RULES[config.select]}"
-    return f"{rule}{budget}."
+    if not report.beyond_budget:
+        return f"{rule}{budget}."
+    never = listed(report.beyond_budget)
+    return f"{rule}{budget}. Too large for that beside the head, so never trained: {never}."
 
 
 def _figure(report: Report) -> Html:

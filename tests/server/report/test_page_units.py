@@ -15,6 +15,7 @@ from server.report.read import read_report
 from server.results.shown import Shown
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import append_round, read_rounds
+from shared.model.network import build_network
 from shared.protocol.plan import plan_to_values
 from shared.settings.schedule import plan_of_units, plan_round
 
@@ -73,6 +74,34 @@ def test_the_table_has_each_unit(
         svg for svg in page.all("svg") if "units-title" in svg.attributes.get("aria-labelledby", "")
     ]
     assert "layer1.0 2, 4; layer2.0 3" in drawn.text
+
+
+@pytest.mark.parametrize("budget", [0.9, 0.5, 0.1])
+def test_units_that_no_budget_admits_are_named(
+    make_run: Callable[..., Path], read_page: Callable[[str], Any], budget: float
+) -> None:
+    """Against a count of the weights of torch's own modules."""
+    folder = make_run(schedule="dynamics", round_budget=budget)
+    network = build_network("micro")
+    counts = {
+        unit.name: sum(one.numel() for one in network.parameters_of(unit))
+        + sum(
+            buffer.numel()
+            for name in unit.modules
+            for key, buffer in network.get_submodule(name).named_buffers()
+            if key.endswith(("running_mean", "running_var"))
+        )
+        for unit in network.backbone.units
+    }
+    head, most = counts["head"], budget * sum(counts.values())
+    never = [
+        unit for unit, size in counts.items() if unit not in ("stem", "head") and head + size > most
+    ]
+    assert len(never) == {0.9: 0, 0.5: 1, 0.1: 2}[budget]
+    text = read_page(run_page(read_report(folder))).text
+    sentence = f"Too large for that beside the head, so never trained: {' and '.join(never)}."
+    assert (sentence in text) == bool(never)
+    assert ("so never trained" in text) == bool(never)
 
 
 def test_a_page_for_others_shows_no_exact_log_loss(
