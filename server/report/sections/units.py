@@ -14,6 +14,7 @@ from server.report.html import Html, element, figure, joined, paragraph, table
 from server.report.numbers import NOT_SHOWN, listed, percent, ranges, runs
 from server.report.plot import BLUE, GREEN, MUTED, ORANGE, drawing, to_svg
 from server.results.signals import UnitSignals
+from server.schedule.adaptive import Stretch
 from server.terminal.progress import as_rounded
 from shared.settings.schedule import may_end_early, total_rounds
 
@@ -71,18 +72,24 @@ def _stretches(report: Report) -> Html | None:
     """What was compared, and what followed."""
     if not report.stretches:
         return None
-    unknown = NOT_SHOWN if report.min_cell else "not comparable"
     rows = [
         (
             f"{one.first} to {one.last}",
-            unknown if one.loss is None else as_rounded(one.loss, 4),
-            unknown if one.before is None else as_rounded(one.before, 4),
+            _compared(report, one, one.loss),
+            _compared(report, one, one.before),
             f"ends after round {one.last + report.config.patience}" if one.cut else "goes on",
         )
         for one in report.stretches
     ]
     head = ("rounds", "refined log-loss", "of the stretch before", "the run")
     return table("What the coordinator decided after each stretch", head, rows, text_columns=(3,))
+
+
+def _compared(report: Report, stretch: Stretch, loss: float | None) -> str:
+    if loss is not None:
+        return as_rounded(loss, 4)
+    hidden = stretch.comparable and report.min_cell
+    return NOT_SHOWN if hidden else "not comparable"
 
 
 def _choice(report: Report) -> str:

@@ -12,9 +12,11 @@ import pytest
 
 from server.report.page import run_page
 from server.report.read import read_report
+from server.report.sections.units import units_drawn
 from server.results.shown import Shown
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import append_round, read_rounds
+from server.schedule.adaptive import Stretch
 from shared.model.network import build_network
 from shared.protocol.plan import plan_to_values
 from shared.settings.schedule import plan_of_units, plan_round
@@ -179,6 +181,24 @@ def test_what_was_decided_and_why(
         ["rounds", "refined log-loss", "of the stretch before", "the run"],
         ["3 to 4", "0.62", "0.61", "ends after round 6"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("comparable", "min_cell", "cell"),
+    [(True, 5, "not shown"), (False, 5, "not comparable"), (False, 0, "not comparable")],
+)
+def test_what_is_hidden_is_told_from_what_could_not_be_compared(
+    run: Path, comparable: bool, min_cell: int, cell: str
+) -> None:
+    """Where another site was missing there is nothing to hide."""
+    report = dataclasses.replace(
+        read_report(run), min_cell=min_cell,
+        stretches=(Stretch(3, 4, None, None, cut=False, comparable=comparable),),
+    )  # fmt: skip
+    report = dataclasses.replace(
+        report, config=dataclasses.replace(report.config, schedule="adaptive")
+    )
+    assert units_drawn(report).count(f">{cell}<") == 2
 
 
 def test_what_could_not_be_compared(
