@@ -49,7 +49,7 @@ def run_end(
     return RunEnd(
         end=kind if found.choice is None else "guarded",
         averaged=found.averaged,
-        share=found.choice and found.choice.share,
+        share=None if found.choice is None else found.choice.share,
         rounds=rounds,
         most_rounds=total_rounds(config),
         cut_after=next((one.last for one in stretches(config, records) if one.cut), None),
