@@ -19,6 +19,7 @@ from scipy.special import ndtr
 from sklearn.model_selection import StratifiedKFold
 
 from server.results.plan import Arm
+from server.results.study import RoundsTaken
 from server.study.held_out import Fold, Repeat
 from server.study.paired import PairedRepeats
 from server.study.statistics import arm_result, comparison
@@ -86,7 +87,7 @@ def simulate(design: Design, seed: int) -> Outcome:
         for arm in (0, 1):
             repeats[arm].append(folds[arm])
         scorings.append(scored)
-    first = arm_result(Arm("first"), repeats[0], 0.0)
+    first = arm_result(Arm("first"), repeats[0], 0.0, RoundsTaken(1, 1, 1))
     told = comparison(Arm("second"), ("all",), _paired(scorings, labels))
     rank = told.signed_rank
     return Outcome(

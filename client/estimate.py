@@ -13,9 +13,9 @@ from client.features.views import training_views
 from client.train.trainer import train_round
 from client.workspace import Workspace, network_of, open_workspace, teacher_of, training_samples
 from shared.model.freezing import state_digest
-from shared.model.manifest import manifest_of_parts
+from shared.model.manifest import manifest_of_parts, sizes_of_units
 from shared.settings.config import RunConfig
-from shared.settings.schedule import Plan, plan_round, stages_ever_thawed, total_rounds
+from shared.settings.schedule import Plan, expected_plan, stages_ever_thawed, total_rounds
 from shared.wire.arrays import encode
 
 _FROM_CACHE = 0.02
@@ -56,13 +56,14 @@ def expected_seconds(nodes: Sequence[Mapping[str, object]], config: RunConfig) -
     Nothing of it is kept. Raises as opening a workspace and training do.
     """
     workspaces = [open_workspace(node, config) for node in nodes]
-    costs = _measure(workspaces[0], config)
-    by_site = [_of_site(costs, workspace, config) for workspace in workspaces]
+    sizes = sizes_of_units(network_of(workspaces[0], config), config.batch_norm)
+    plans = [expected_plan(config, n, sizes) for n in range(1, total_rounds(config) + 1)]
+    costs = _measure(workspaces[0], config, plans)
+    by_site = [_of_site(costs, workspace, config, plans) for workspace in workspaces]
     return tuple(map(sum, zip(*by_site, strict=True)))
 
 
-def _measure(workspace: Workspace, config: RunConfig) -> _Costs:
-    plans = [plan_round(config, number) for number in range(1, total_rounds(config) + 1)]
+def _measure(workspace: Workspace, config: RunConfig, plans: Sequence[Plan]) -> _Costs:
     least = min(plans, key=lambda plan: len(plan.trainable))
     most = max(plans, key=lambda plan: len(plan.trainable))
     batch = training_samples(workspace, config).train[: config.batch_size]
@@ -92,18 +93,18 @@ def _measure(workspace: Workspace, config: RunConfig) -> _Costs:
     )
 
 
-def _of_site(costs: _Costs, workspace: Workspace, config: RunConfig) -> list[float]:
+def _of_site(
+    costs: _Costs, workspace: Workspace, config: RunConfig, plans: Sequence[Plan]
+) -> list[float]:
     """Seconds of each round at one site, and of its final evaluation."""
     samples = training_samples(workspace, config)
-    rounds = range(1, total_rounds(config) + 1)
-    plans = [plan_round(config, number) for number in rounds]
     training = (
         [len(samples.train) * costs.evaluate]
         if config.schedule == "logistic"
         else _training(costs, samples.train, plans, config)
     )
     evaluated = len(samples.validation) * costs.evaluate
-    shares = [_evaluated_share(config, done) for done in (0, *rounds)]
+    shares = [_evaluated_share(config, done) for done in range(len(plans) + 1)]
     if config.feature_cache != "off":
         shares[0] = 1.0  # then the frozen stages' activations are computed
     seconds = [

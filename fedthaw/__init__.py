@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from client.predict.scores import ImageScore, PatientScore, Prediction
+    from fedthaw.ending import RunEnd
     from fedthaw.inference import Evaluation, Evaluations, evaluate, predict
     from fedthaw.run import Cohort, Round, Run, open_run
     from fedthaw.simulation import simulate
@@ -55,6 +56,7 @@ __all__ = [
     "RoundFinished",
     "Run",
     "RunConfig",
+    "RunEnd",
     "RunError",
     "RunStarted",
     "SiteError",
@@ -73,6 +75,7 @@ __all__ = [
 
 _PLACES = {
     "client.predict.scores": ("ImageScore", "PatientScore", "Prediction"),
+    "fedthaw.ending": ("RunEnd",),
     "fedthaw.inference": ("Evaluation", "Evaluations", "evaluate", "predict"),
     "fedthaw.run": ("Cohort", "Round", "Run", "open_run"),
     "fedthaw.simulation": ("simulate",),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedthaw.arguments import PathLike, path_of
+from fedthaw.ending import RunEnd, run_end
 from fedthaw.frames import data_frame
 from fedthaw.session import session
 from server.run import folder as run_folder
@@ -67,6 +68,8 @@ class Run:
     """Sites that did not evaluate the final model, and why."""
     calibration: Calibration | None = field(repr=False)
     """Operating points and recalibration, chosen on the validation patients."""
+    end: RunEnd | None = field(repr=False)
+    """How the final model came about; None until the run is finished."""
 
     @property
     def model_path(self) -> Path:
@@ -97,17 +100,19 @@ def open_run(folder: PathLike) -> Run:
     """
     stored = run_folder.open_run(path_of(folder).absolute())
     summary = read_summary(stored.summary) if stored.complete else None
+    records = read_rounds(stored.ledger)
     with readable_summary(stored.summary):
         return Run(
             folder=stored.path,
             id=stored.run,
             config=stored.config,
-            rounds=tuple(map(_round, read_rounds(stored.ledger))),
+            rounds=tuple(map(_round, records)),
             finished=summary is not None,
             validation=None if summary is None else _cohort(summary["pooled"], summary["site"]),
             test=_test(summary),
             missing={} if summary is None else summary.get("missing", {}),
             calibration=None if summary is None else read_finished_run(stored.path).calibration,
+            end=None if summary is None else run_end(stored.config, records, summary),
         )
 
 

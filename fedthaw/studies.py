@@ -160,6 +160,7 @@ def _row(one: ArmResult | ClassArm, compared: Comparison | None) -> dict[str, An
         "difference_high": difference_high,
         "p": compared and compared.p,
         "p_holm": compared and compared.p_holm,
+        "rounds": one.rounds and one.rounds.mean,
         "megabytes": one.megabytes,
     }
 

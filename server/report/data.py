@@ -178,6 +178,8 @@ class Report:
     """How the final model came about, None where it is the last round's."""
     stretches: tuple[Stretch, ...] = ()
     """Of schedule=adaptive."""
+    beyond_budget: tuple[str, ...] = ()
+    """With schedule=dynamics: units that can never train, since round-budget is smaller."""
     classes: tuple[ClassCohort, ...] = ()
     """The cohorts of a run with several classes or labels, which has no others; the one to be
     judged by first."""

@@ -118,9 +118,19 @@ def _report(
         name=folder.path.absolute().name,
         finding=finding,
         stretches=tuple(stretches(folder.config, records)),
+        beyond_budget=_beyond_budget(folder.config),
         ending=_ending(summary, (*cohorts, *classes), min_cell, folder.config),
         classes=classes,
     )
+
+
+def _beyond_budget(config: RunConfig) -> tuple[str, ...]:
+    if config.schedule != "dynamics" or config.round_budget == 1:
+        return ()
+    # Here, since it takes PyTorch, which no other page needs.
+    from server.schedule.check import units_beyond_budget
+
+    return units_beyond_budget(config)
 
 
 def _ending(

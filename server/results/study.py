@@ -29,6 +29,15 @@ class PointResult:
 
 
 @dataclass(frozen=True)
+class RoundsTaken:
+    """How many rounds an arm's runs took: with schedule=adaptive each may end early."""
+
+    mean: float
+    fewest: int
+    most: int
+
+
+@dataclass(frozen=True)
 class ArmResult:
     """One arm over all repeats; each repeat holds out every patient once."""
 
@@ -53,6 +62,8 @@ class ArmResult:
     reliability_calibrated: tuple[ReliabilityGroup, ...]
     megabytes: float
     """Moved by one run on average."""
+    rounds: RoundsTaken | None = None
+    """None in results of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,7 @@ class ClassArm:
     classes: tuple[PredictedClass, ...]
     """None of labels."""
     megabytes: float
+    rounds: RoundsTaken | None = None
 
 
 AnArm = TypeVar("AnArm", ArmResult, ClassArm)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared.model.manifest import sizes_of_units
+from shared.model.network import Network
 from shared.settings.config import RunConfig
-from shared.settings.schedule import plan_round, total_rounds
+from shared.settings.schedule import Plan, expected_plan, total_rounds
 
 _LAST = 5
 """Rounds by which the expectation is corrected: later ones say more of what is to come."""
@@ -38,12 +41,21 @@ class Expected:
         return sum(ahead) * (took / thought if thought > 0 else 1.0)
 
 
-def unmeasured(config: RunConfig) -> Expected:
+def unmeasured(config: RunConfig, network: Network) -> Expected:
     """What a run's rounds cost beside each other, where nothing can be measured.
 
-    A forward pass through a stage counts 1 and the backward pass of one that trains 2, as if all
-    stages took as long.
+    A forward pass through a stage counts 1, the backward pass 2 where it trains and 1 where it only
+    lies behind one that trains, as if all stages took as long, and all units of one.
     """
+    sizes = sizes_of_units(network, config.batch_norm)
+    plans = [expected_plan(config, number, sizes) for number in range(1, total_rounds(config) + 1)]
     stages = len(config.network.stages)
-    plans = [plan_round(config, number) for number in range(1, total_rounds(config) + 1)]
-    return Expected((*(stages + 2.0 * len(plan.trainable) for plan in plans), stages / 4))
+    return Expected((*(stages + _backward(config, plan) for plan in plans), stages / 4))
+
+
+def _backward(config: RunConfig, plan: Plan) -> float:
+    network = config.network
+    trained = network.units_of(plan.trainable)
+    behind = network.units[network.position(network.first_of(plan.trainable)) :]
+    in_stage = Counter(unit.stage for unit in network.units)
+    return sum((1 + (unit.name in trained)) / in_stage[unit.stage] for unit in behind)

@@ -26,6 +26,8 @@ class Stretch:
     """The same of the stretch before."""
     cut: bool
     """Whether the run was cut short then."""
+    comparable: bool = True
+    """Whether rounds of both stretches had the same sites, whatever of them may be shown."""
 
 
 def next_plan(config: RunConfig, history: History) -> Plan | None:
@@ -61,7 +63,8 @@ def stretches(config: RunConfig, history: History) -> list[Stretch]:
             break  # not decided yet, or cut short before
         loss, before = _compared(config, history[:last]) or (None, None)
         cut = history[last].plan["length"] < config.rounds
-        found.append(Stretch(last - config.patience + 1, last, loss, before, cut))
+        same = _has_same_sites(config, history[:last])
+        found.append(Stretch(last - config.patience + 1, last, loss, before, cut, same))
     return found
 
 
@@ -79,14 +82,29 @@ def _compared(config: RunConfig, history: History) -> tuple[float, float] | None
     return fmean(now[sites]), fmean(before[sites])
 
 
-def _losses(config: RunConfig, history: History) -> dict[frozenset[str], list[float]]:
-    """The losses of the models that the last stretch made, as far as they are evaluated, by the
-    sites that did.
+def _has_same_sites(config: RunConfig, history: History) -> bool:
+    """Whether any rounds that count for the last stretch and the one before had the same sites."""
+    now, before = (
+        {frozenset(record.sites) for record in _evaluated(config, h)}
+        for h in (history, history[: -config.patience])
+    )
+    return bool(now & before)
+
+
+def _evaluated(config: RunConfig, history: History) -> History:
+    """The rounds that evaluated a model which the last stretch made.
 
     A round evaluates the model that enters it, so the last model is not among them.
     """
+    return history[len(history) - config.patience + 1 :]
+
+
+def _losses(config: RunConfig, history: History) -> dict[frozenset[str], list[float]]:
+    """The losses of the models that the last stretch made, as far as they are evaluated, by the
+    sites that did.
+    """
     found: dict[frozenset[str], list[float]] = {}
-    for record in history[len(history) - config.patience + 1 :]:
+    for record in _evaluated(config, history):
         if record.signals and (loss := record.signals.refined_loss) is not None:
             found.setdefault(frozenset(record.sites), []).append(loss)
     return found

@@ -26,8 +26,14 @@ _NEEDED = {
 def require_budget(config: RunConfig) -> None:
     """ConfigError where round-budget leaves no unit but the head; before weights are loaded."""
     if config.schedule == "dynamics":
-        network = config.backbone, config.outputs, config.channels
-        _outside(config, _sizes(*network, config.batch_norm))
+        _outside(config, _sizes_of(config))
+
+
+def units_beyond_budget(config: RunConfig) -> tuple[str, ...]:
+    """The units that may train but for round-budget, which is smaller than each with the head."""
+    if config.schedule != "dynamics" or config.rounds == 0:
+        return ()
+    return _beyond(config, _sizes_of(config))
 
 
 def check_schedule(config: RunConfig, reference: Reference) -> None:
@@ -82,20 +88,28 @@ def _say_undecided(config: RunConfig) -> None:
         )
 
 
-def _outside(config: RunConfig, sizes: Sizes) -> list[str]:
+def _outside(config: RunConfig, sizes: Sizes) -> tuple[str, ...]:
     """The units that are larger than the budget; ConfigError where all are."""
     if config.rounds == 0:
-        return []
-    budget = Budget.of(config, sizes)
-    outside = [unit for unit in candidates(config) if not budget.admits([unit], sizes)]
+        return ()
+    outside = _beyond(config, sizes)
     if len(outside) == len(candidates(config)):
-        least = budget.head + min(sizes[unit] for unit in outside)
+        least = sizes[config.network.head] + min(sizes[unit] for unit in outside)
         raise ConfigError(
             f"round-budget is {config.round_budget:g}, in which no unit of {config.backbone} fits "
             f"beside the head; set it to {_above(least / sum(sizes.values()))} or more, or "
             "schedule=probe."
         )
     return outside
+
+
+def _beyond(config: RunConfig, sizes: Sizes) -> tuple[str, ...]:
+    budget = Budget.of(config, sizes)
+    return tuple(unit for unit in candidates(config) if not budget.admits([unit], sizes))
+
+
+def _sizes_of(config: RunConfig) -> Sizes:
+    return _sizes(config.backbone, config.outputs, config.channels, config.batch_norm)
 
 
 @functools.lru_cache(maxsize=16)

@@ -50,10 +50,7 @@ def select_units(rule: str, choice: Choice, past: Past) -> tuple[str, ...]:
     The rule ranks them, and each is taken that the budget admits beside those before it.
     ValueError for an unknown rule.
     """
-    taken: list[str] = []
-    for unit in _ranked(rule, choice, past):
-        if choice.budget.admits([*taken, unit], choice.sizes):
-            taken.append(unit)
+    taken = choice.budget.filled(_ranked(rule, choice, past), choice.sizes)
     return tuple(unit for unit in choice.units if unit in taken)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from server.disclosure.groups import ShownGroups
 from server.results.plan import Arm, StudyPlan
+from server.results.study import RoundsTaken
 from server.study.cells import Cell, names_of, summary_of
 from shared.errors import RunError
 
@@ -54,8 +56,20 @@ def all_runs(plan: StudyPlan, arm: Arm, out: Path) -> list[list[str]]:
 
 def megabytes_of(plan: StudyPlan, arm: Arm, out: Path) -> float:
     """Moved by one of the arm's runs on average."""
-    cells = [
-        Cell(arm, repeat, fold) for repeat in range(plan.repeats) for fold in range(plan.folds)
-    ]
-    moved = [summary_of(cell, out)["bytes"] for cell in cells]
+    moved = [one["bytes"] for one in _summaries(plan, arm, out)]
     return mean(float(one["down"] + one["up"]) for one in moved) / 1e6
+
+
+def rounds_of(plan: StudyPlan, arm: Arm, out: Path) -> RoundsTaken:
+    """What each of the arm's runs took."""
+    taken = [int(one["rounds"]) for one in _summaries(plan, arm, out)]
+    return RoundsTaken(mean(taken), min(taken), max(taken))
+
+
+def _summaries(plan: StudyPlan, arm: Arm, out: Path) -> list[dict[str, Any]]:
+    """Of all runs of an arm."""
+    return [
+        summary_of(Cell(arm, repeat, fold), out)
+        for repeat in range(plan.repeats)
+        for fold in range(plan.folds)
+    ]

@@ -20,7 +20,14 @@ from server.results.study import (
 )
 from server.run.calibration import FILE as CALIBRATION
 from server.run.folder import open_run
-from server.study.admitted import admit_arms, all_runs, common_sites, megabytes_of, runs_of
+from server.study.admitted import (
+    admit_arms,
+    all_runs,
+    common_sites,
+    megabytes_of,
+    rounds_of,
+    runs_of,
+)
 from server.study.asking import StudySites
 from server.study.cells import Cell, names_of, summary_of
 from server.study.classes.gather import class_study_result
@@ -99,7 +106,7 @@ def _arm_result(plan: StudyPlan, arm: Arm, sites: Sites, out: Path, asked: Study
         for repeat in range(plan.repeats)
     ]
     try:
-        return arm_result(arm, repeats, megabytes_of(plan, arm, out))
+        return arm_result(arm, repeats, megabytes_of(plan, arm, out), rounds_of(plan, arm, out))
     except ValueError as error:
         raise RunError(
             f"Arm '{arm.name}' has held-out patients of one class only; an AUROC needs both."

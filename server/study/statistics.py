@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
 
 from server.results.plan import Arm
-from server.results.study import ArmResult, Comparison, GradeResult, Interval, PointResult
+from server.results.study import (
+    ArmResult,
+    Comparison,
+    GradeResult,
+    Interval,
+    PointResult,
+    RoundsTaken,
+)
 from server.study.held_out import (
     Rates,
     Repeat,
@@ -28,7 +35,9 @@ from shared.metrics.repeats import Spread, signed_rank, spread
 POINTS = ("youden", "sensitivity-0.8", "sensitivity-0.9", "sensitivity-0.95")
 
 
-def arm_result(arm: Arm, repeats: Sequence[Repeat], megabytes: float) -> ArmResult:
+def arm_result(
+    arm: Arm, repeats: Sequence[Repeat], megabytes: float, rounds: RoundsTaken
+) -> ArmResult:
     """An arm's metrics; ValueError where a class is missing among the patients."""
     whole = [pooled(repeat) for repeat in repeats]
     intervals = [interval for one in whole if (interval := auroc_interval(one))]
@@ -48,6 +57,7 @@ def arm_result(arm: Arm, repeats: Sequence[Repeat], megabytes: float) -> ArmResu
         reliability=_groups(whole),
         reliability_calibrated=_groups(calibrated),
         megabytes=megabytes,
+        rounds=rounds,
     )
 
 

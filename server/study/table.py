@@ -21,11 +21,11 @@ from server.results.study import (
     StudyResult,
 )
 from server.study.classes import table as classes
-from server.study.wording import interval_text, p_text, spread_text
+from server.study.wording import interval_text, p_text, rounds_text, spread_text
 from shared.limits import MIN_CELL
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % CI", "balanced accuracy",
-        "at chosen threshold", "F1", "MB a run")  # fmt: skip
+        "at chosen threshold", "F1", classes.ROUNDS, "MB a run")  # fmt: skip
 COMPARED = ("arm", "reference", "sites", "difference", "95 % CI", "p", "p (Holm)",
             "p (signed rank)", "minimum attainable p")  # fmt: skip
 Rows = list[tuple[str, ...]]
@@ -56,14 +56,22 @@ def tables_of(result: AnyStudy) -> tuple[Listed, ...]:
     differences = Listed(
         "comparisons.csv", COMPARED, compared, ("reference", "sites", "minimum attainable p")
     )
+    alike = (classes.ROUNDS,) if _same_rounds(result.arms) else ()
     if isinstance(result, StudyResult):
-        rows = [_arm_row(one) for one in result.arms]
-        return Listed("arms.csv", ARMS, rows, ("at chosen threshold", "F1")), differences
+        rows, wide = [_arm_row(one) for one in result.arms], ("at chosen threshold", "F1", *alike)
+        return Listed("arms.csv", ARMS, rows, wide), differences
+    wide = (*_WIDE, *alike)
     return (
-        Listed("arms.csv", classes.arm_heads(result), classes.arm_rows(result), _WIDE),
+        Listed("arms.csv", classes.arm_heads(result), classes.arm_rows(result), wide),
         differences,
         Listed("classes.csv", classes.contrast_heads(result), classes.contrast_rows(result)),
     )
+
+
+def _same_rounds(arms: Sequence[ArmResult | ClassArm]) -> bool:
+    """Whether all runs of all arms took as many rounds, as far as is known."""
+    taken = {n for one in arms if one.rounds for n in (one.rounds.fewest, one.rounds.most)}
+    return len(taken) < 2
 
 
 def print_study(result: AnyStudy, console: Console) -> None:
@@ -174,6 +182,7 @@ def _arm_row(one: ArmResult) -> tuple[str, ...]:
         spread_text(one.balanced_accuracy),
         _youden(one),
         spread_text(one.f1),
+        rounds_text(one.rounds),
         f"{one.megabytes:,.0f}",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.results.study import RoundsTaken
 from server.terminal.progress import as_rounded
 from shared.metrics.repeats import Spread
 
@@ -17,6 +18,15 @@ def spread_text(values: Spread) -> str:
 def interval_text(limits: Interval | None) -> str:
     """Both limits; a dash where there are none."""
     return "-" if limits is None else " to ".join(as_rounded(one, 3) for one in limits)
+
+
+def rounds_text(taken: RoundsTaken | None) -> str:
+    """The rounds of a run; where runs differ their mean and range, and a dash where unknown."""
+    if taken is None:
+        return "-"
+    if taken.fewest == taken.most:
+        return str(taken.most)
+    return f"{taken.mean:.1f} ({taken.fewest} to {taken.most})"
 
 
 def p_text(value: float | None) -> str:

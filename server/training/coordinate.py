@@ -115,17 +115,16 @@ def _coordinate(grid: Grid, folder: RunFolder, registry: Registry) -> dict[str, 
 def _with_estimate(
     federation: Federation, names: Sequence[str], done: int, last: int, *, at_most: bool
 ) -> Federation:
-    """Say what the rounds after `done` up to the `last` one will cost; keep what is expected of
-    each.
-    """
-    config, grid = federation.config, federation.grid
+    """Say what the rounds after `done` up to `last` will cost; keep what is expected of each."""
+    config, grid, reference = federation.config, federation.grid, federation.reference
     measured = grid.expected_seconds(config) if isinstance(grid, MeasuringGrid) else None
-    size = expected_bytes(config, federation.reference, len(names), done, last)
+    size = expected_bytes(config, reference, len(names), done, last)
     ahead = None if measured is None else (*measured[done:last], *measured[-1:])
     words = estimate_in_words(ahead, size, last - done)
     emit(Noted(words + (UNTIL_IT_ENDS if at_most else "")))
-    expected = Expected(measured, measured=True) if measured else unmeasured(config)
-    return replace(federation, expected=expected)
+    if measured:
+        return replace(federation, expected=Expected(measured, measured=True))
+    return replace(federation, expected=unmeasured(config, reference.network))
 
 
 def _federation(

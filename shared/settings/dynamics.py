@@ -8,15 +8,19 @@ approved.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from shared.seeds import derive_seed
 
 if TYPE_CHECKING:
     from shared.settings.config import RunConfig
 
 Sizes = Mapping[str, int]
 """How many values travel of each unit of a network, its head included."""
+_DRAWS = 25
+"""By which the typical choice is found; of so many the one in the middle varies little."""
 
 
 def candidates(config: RunConfig) -> tuple[str, ...]:
@@ -36,7 +40,7 @@ def most_units(config: RunConfig) -> int:
 
 
 def typical_units(config: RunConfig) -> tuple[str, ...]:
-    """As many candidates as a round may train, spread evenly: for estimates of time and bytes."""
+    """As many candidates as a round may train, spread evenly: for estimates of bytes."""
     units, count = candidates(config), most_units(config)
     return tuple(units[(2 * n + 1) * len(units) // (2 * count)] for n in range(count))
 
@@ -64,3 +68,34 @@ class Budget:
             return True
         values = self.head + sum(sizes[unit] for unit in units)
         return len(units) <= self.units and values <= self.values
+
+    def filled(self, ranked: Iterable[str], sizes: Sizes) -> tuple[str, ...]:
+        """The units that train when each in this order is taken that fits beside those before it.
+
+        Beside the head; empty where none fits.
+        """
+        taken: list[str] = []
+        for unit in ranked:
+            if self.admits([*taken, unit], sizes):
+                taken.append(unit)
+        return tuple(taken)
+
+
+def expected_units(config: RunConfig, sizes: Sizes) -> frozenset[str]:
+    """What a round trains beside the head, as long as nobody knows: for estimates of time.
+
+    Of many draws within the budget the one in the middle, by how many units a step goes back
+    through and how many of them it trains. A small budget may leave many small units to train.
+    """
+    units, budget = candidates(config), Budget.of(config, sizes)
+    places = {unit: place for place, unit in enumerate(units)}
+
+    def drawn(number: int) -> frozenset[str]:
+        order = sorted(units, key=lambda unit: derive_seed(config.seed, "estimate", number, unit))
+        return frozenset(budget.filled(order, sizes))
+
+    def work(chosen: frozenset[str]) -> int:
+        first = min((places[unit] for unit in chosen), default=len(units))
+        return len(units) - first + len(chosen)
+
+    return sorted(map(drawn, range(_DRAWS)), key=work)[_DRAWS // 2]

@@ -14,7 +14,7 @@ from typing import Literal
 from shared.model.backbone import Part
 from shared.settings.adaptive import cut_cycles, decisions, ends_after_cut, thawing_stages
 from shared.settings.config import RunConfig
-from shared.settings.dynamics import Budget, Sizes, candidates, typical_units
+from shared.settings.dynamics import Budget, Sizes, candidates, expected_units, typical_units
 
 Phase = Literal["probe", "dual", "fine-tune"]
 """Dual: two branches learn from an image and from its augmented version, before they are joined."""
@@ -79,14 +79,27 @@ def measures_noise(config: RunConfig) -> bool:
 def plan_round(config: RunConfig, round_number: int) -> Plan:
     """The plan of round 1 ... total_rounds; ValueError outside.
 
-    Of a round that is decided as the run goes, a typical plan, for estimates: as many units as may
-    train, spread evenly, after rounds that have trained each of them. With schedule=adaptive the
+    Of a round that is decided as the run goes, a typical plan: as many units as freeze-rate leaves,
+    spread evenly, after rounds that have trained each of them. With schedule=adaptive the
     plan of a run that nothing has cut short.
     """
     stages = trainable_stages(config, round_number - 1)
     units = config.network.units_of
     before = stages_ever_thawed(config, round_number - 1)
     return plan_of_units(config, round_number, units(stages), units(before))
+
+
+def expected_plan(config: RunConfig, round_number: int, sizes: Sizes) -> Plan:
+    """As `plan_round`, for estimates of time: with a typical plan that keeps to round-budget too.
+
+    `sizes` are those of the network's units.
+    """
+    plan = plan_round(config, round_number)
+    if not decides_as_it_goes(config, round_number):
+        return plan
+    network = config.network
+    units = {*expected_units(config, sizes), network.head}
+    return plan_of_units(config, round_number, units, network.units_of(plan.thawed))
 
 
 def plan_of_units(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import torch
 from client import estimate
 from client.estimate import expected_seconds
 from client.workspace import open_workspace, training_samples
+from shared.model.manifest import sizes_of_units
+from shared.model.network import build_network
 from shared.settings.config import RunConfig
-from shared.settings.schedule import plan_round
+from shared.settings.schedule import Plan, plan_round
 
 MakeConfig = Callable[..., RunConfig]
 NODES = [{"partition-id": n, "num-partitions": 2} for n in range(2)]
@@ -65,6 +67,36 @@ def test_cached_activations_are_counted_once(
     assert sum(cached) < sum(plain)
     few = make(**settings | {"probe_rounds": 2})
     assert expected_seconds(NODES, few)[0] <= plain[0]  # not worth it
+
+
+def test_a_budget_is_estimated_below_all_units(
+    make: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a price for each part that trains, and what is measured keeps to the budget."""
+    costs = estimate._Costs(batch=8, head=1.0, stage=1.0, evaluate=0.0, hash=0.0, encode=0.0)
+    measured: list[tuple[str, ...]] = []
+
+    def measure(_: object, config: RunConfig, plans: Sequence[Plan]) -> estimate._Costs:
+        measured.extend(plan.trainable for plan in plans)
+        return costs
+
+    monkeypatch.setattr(estimate, "_measure", measure)
+    free = {"probe_rounds": 0, "rounds": 3, "freeze_rate": 0.0, "feature_cache": "off"}
+
+    def seconds(schedule: str, **changes: Any) -> float:
+        measured.clear()
+        return sum(expected_seconds(NODES, make(schedule=schedule, **{**free, **changes})))
+
+    full, unbounded = seconds("full"), seconds("dynamics")
+    few = seconds("dynamics", freeze_rate=0.8)
+    fifth = seconds("dynamics", round_budget=0.2)
+    config = make(schedule="dynamics", round_budget=0.2, **free)
+    sizes = sizes_of_units(build_network("micro"), config.batch_norm)
+    assert measured
+    for trainable in measured:
+        units = config.network.units_of(trainable)
+        assert sum(sizes[unit] for unit in units) <= 0.2 * sum(sizes.values())
+    assert full > unbounded > fifth > few
 
 
 def test_measuring_leaves_no_trace(make: MakeConfig) -> None:

@@ -29,7 +29,7 @@ from server.federation.global_model import (
 from server.federation.roster import Roster
 from server.results.external import ExternalEvaluation
 from server.results.plan import Arm, StudyPlan
-from server.results.study import StudyResult
+from server.results.study import RoundsTaken, StudyResult
 from server.run.ledger import RoundRecord, SiteRound
 from server.simulation.grid import FIRST_NODE_ID, InProcessGrid, site_contexts
 from server.study.held_out import Fold
@@ -298,7 +298,7 @@ def make_study_result() -> Callable[..., StudyResult]:
             plan=StudyPlan((*arms, Arm("b alone", {}, ("b",))), folds, repeats),
             sites=("a", "b"),
             arms=tuple(
-                arm_result(arm, [_folds(one, folds) for one in own], 100.5)
+                arm_result(arm, [_folds(one, folds) for one in own], 100.5, ROUNDS)
                 for arm, own in zip(arms, scored, strict=True)
             ),
             comparisons=tuple(
@@ -314,6 +314,7 @@ def make_study_result() -> Callable[..., StudyResult]:
     return make
 
 
+ROUNDS = RoundsTaken(3, 3, 3)
 Scored = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 

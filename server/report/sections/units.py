@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from server.report.data import Report
 from server.report.html import Html, element, joined, paragraph, table
-from server.report.numbers import NOT_SHOWN, percent
+from server.report.numbers import NOT_SHOWN, listed, percent
 from server.report.sections.unit_signals import signals_drawn
+from server.schedule.adaptive import Stretch
 from server.terminal.progress import as_rounded
-from shared.settings.config import RunConfig
 from shared.settings.schedule import may_end_early, total_rounds
 
 _RULES = {
@@ -25,7 +25,7 @@ def units_drawn(report: Report) -> Html:
     if report.config.schedule == "adaptive":
         heading, said = "When the run ends", joined(paragraph(_rule(report)), _stretches(report))
     else:
-        heading, said = "Which units trained", paragraph(_choice(report.config))
+        heading, said = "Which units trained", paragraph(_choice(report))
     return joined(
         element("h3", heading),
         element("div", signals_drawn(report), element("div", said), class_="plots"),
@@ -59,12 +59,11 @@ def _stretches(report: Report) -> Html | None:
     """What was compared, and what followed."""
     if not report.stretches:
         return None
-    unknown = NOT_SHOWN if report.min_cell else "not comparable"
     rows = [
         (
             f"{one.first} to {one.last}",
-            unknown if one.loss is None else as_rounded(one.loss, 4),
-            unknown if one.before is None else as_rounded(one.before, 4),
+            _compared(report, one, one.loss),
+            _compared(report, one, one.before),
             f"ends after round {one.last + report.config.patience}" if one.cut else "goes on",
         )
         for one in report.stretches
@@ -73,8 +72,16 @@ def _stretches(report: Report) -> Html | None:
     return table("What the coordinator decided after each stretch", head, rows, text_columns=(3,))
 
 
-def _choice(config: RunConfig) -> str:
-    """The rule of schedule=dynamics."""
+def _compared(report: Report, stretch: Stretch, loss: float | None) -> str:
+    if loss is not None:
+        return as_rounded(loss, 4)
+    hidden = stretch.comparable and report.min_cell
+    return NOT_SHOWN if hidden else "not comparable"
+
+
+def _choice(report: Report) -> str:
+    """The rule of schedule=dynamics, and what it can never choose."""
+    config = report.config
     budget = (
         f" Of the units between the first one and the head, at least "
         f"{percent(config.freeze_rate)} stay frozen in a round"
@@ -83,4 +90,7 @@ def _choice(config: RunConfig) -> str:
         share = f"{100 * config.round_budget:g}\u00a0%"
         budget += f"; what trains holds at most {share} of the network's weights"
     rule = f"After the probe each round trains the head and {_RULES[config.select]}"
-    return f"{rule}{budget}."
+    if not report.beyond_budget:
+        return f"{rule}{budget}."
+    never = listed(report.beyond_budget)
+    return f"{rule}{budget}. Too large for that beside the head, so never trained: {never}."

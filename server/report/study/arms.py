@@ -21,6 +21,7 @@ from server.report.study.data import StudyReport
 from server.report.study.words import spread, with_interval
 from server.results.study import ArmResult, StudyResult
 from server.study.table import remarks
+from server.study.wording import rounds_text
 
 CURVES = 6
 
@@ -72,7 +73,7 @@ def _curves(arms: tuple[ArmResult, ...]) -> Html:
 def _table(arms: tuple[ArmResult, ...]) -> Html:
     head = (
         "arm", "with the finding", "without", "AUROC", "balanced accuracy at 0.5", "F1 at 0.5",
-        "Brier score", "data transferred by a run",
+        "Brier score", "rounds of a run", "data transferred by a run",
     )  # fmt: skip
     rows = [
         (
@@ -83,6 +84,7 @@ def _table(arms: tuple[ArmResult, ...]) -> Html:
             spread(one.balanced_accuracy),
             spread(one.f1),
             spread(one.brier),
+            rounds_text(one.rounds),
             megabytes(round(one.megabytes * 1e6)),
         )
         for one in arms

@@ -12,6 +12,7 @@ from server.report.study.words import with_interval
 from server.results.study import ClassArm, ClassStudyResult, ContrastResult, Measure
 from server.study.classes.table import PARTS, WORDS, contrast_name, names_of
 from server.study.table import remarks
+from server.study.wording import rounds_text
 from shared.outcome.registry import parse_outcome
 
 DRAWN = len(SERIES)
@@ -83,13 +84,14 @@ _OF_WHAT = {
 def _table(result: ClassStudyResult) -> Html:
     names = names_of(result)
     head = ("arm", "patients", "mean AUROC", *(WORDS[name] for name in names), "Brier score",
-            "data transferred by a run")  # fmt: skip
+            "rounds of a run", "data transferred by a run")  # fmt: skip
     rows = [
         (
             one.arm.name,
             count(one.patients),
             with_interval(one.auroc, one.auroc_ci95),
             *(_measure(one.metrics.get(name)) for name in (*names, "brier")),
+            rounds_text(one.rounds),
             megabytes(round(one.megabytes * 1e6)),
         )
         for one in result.arms

@@ -17,7 +17,14 @@ from server.results.plan import Arm, StudyPlan
 from server.results.shown import Shown
 from server.results.study import ClassArm, ClassStudyResult, Comparison
 from server.run.folder import open_run
-from server.study.admitted import admit_arms, all_runs, common_sites, megabytes_of, runs_of
+from server.study.admitted import (
+    admit_arms,
+    all_runs,
+    common_sites,
+    megabytes_of,
+    rounds_of,
+    runs_of,
+)
 from server.study.asking import StudySites
 from server.study.cells import Cell, names_of
 from server.study.classes.statistics import class_arm
@@ -119,9 +126,9 @@ class _Study:
         """An arm's row."""
         names = names_of(arm, self.sites)
         repeats = [self.counts(runs, names) for runs in all_runs(self.plan, arm, self.out)]
-        megabytes = megabytes_of(self.plan, arm, self.out)
+        cost = megabytes_of(self.plan, arm, self.out), rounds_of(self.plan, arm, self.out)
         try:
-            return class_arm(arm, self.asked.outcome, repeats, self.kept, megabytes)
+            return class_arm(arm, self.asked.outcome, repeats, self.kept, *cost)
         except ValueError as error:
             raise RunError(
                 f"Arm '{arm.name}' has held-out patients of one class only; an AUROC needs two."

@@ -7,7 +7,14 @@ from typing import Any
 
 from server.disclosure.classes import ManyCounts, without_others
 from server.results.plan import Arm
-from server.results.study import ClassArm, ContrastResult, Interval, Measure, PredictedClass
+from server.results.study import (
+    ClassArm,
+    ContrastResult,
+    Interval,
+    Measure,
+    PredictedClass,
+    RoundsTaken,
+)
 from server.study.statistics import mean_interval
 from shared.limits import MIN_CELL
 from shared.metrics.binary import auroc
@@ -35,6 +42,7 @@ def class_arm(
     repeats: Sequence[ManyCounts],
     kept: Sequence[int],
     megabytes: float,
+    rounds: RoundsTaken,
 ) -> ClassArm:
     """An arm's metrics, of the classes or labels that are kept alone; the counts by repeat.
 
@@ -52,6 +60,7 @@ def class_arm(
         contrasts=_contrasts(outcome, rest),
         classes=_classes(metrics, kept),
         megabytes=megabytes,
+        rounds=rounds,
     )
 
 

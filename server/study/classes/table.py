@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from server.results.study import ClassArm, ClassStudyResult, ContrastResult, Measure
-from server.study.wording import interval_text, spread_text
+from server.study.wording import interval_text, rounds_text, spread_text
 from shared.outcome.registry import parse_outcome
 
 Heads = tuple[str, ...]
 Rows = list[tuple[str, ...]]
+ROUNDS = "rounds a run"
 CONTRASTS = ("arm", "{what}", "with", "without", "AUROC", "95 % CI")
 WORDS = {
     "accuracy": "accuracy",
@@ -25,7 +26,7 @@ PARTS = {"classes": "class", "ordinal": "cut", "labels": "label"}
 def arm_heads(result: ClassStudyResult) -> Heads:
     """Of the table of arms."""
     return ("arm", "patients", "mean AUROC", "95 % CI", *(WORDS[n] for n in names_of(result)),
-            "MB a run")  # fmt: skip
+            ROUNDS, "MB a run")  # fmt: skip
 
 
 def names_of(result: ClassStudyResult) -> tuple[str, ...]:
@@ -75,6 +76,7 @@ def _arm_row(one: ClassArm, names: tuple[str, ...]) -> tuple[str, ...]:
         spread_text(one.auroc),
         interval_text(one.auroc_ci95),
         *(_measure(one.metrics.get(name, Measure(None, None))) for name in names),
+        rounds_text(one.rounds),
         f"{one.megabytes:,.0f}",
     )
 

@@ -282,13 +282,18 @@ def deployed_base(
 @pytest.fixture(scope="session")
 def hospital_folders(
     write_site: Callable[..., Path], deployed_base: Path
-) -> Callable[[Path], tuple[Path, ...]]:
-    """Write the folders of four small sites, the same ones each time."""
+) -> Callable[..., tuple[Path, ...]]:
+    """Write the folders of four small sites, the same ones each time.
 
-    def write(parent: Path) -> tuple[Path, ...]:
+    With so many `patients` each, where the test looks at what of few is not shown.
+    """
+
+    def write(parent: Path, patients: int = 0) -> tuple[Path, ...]:
         return tuple(
-            write_site(parent, name, patients, seed=seed, more=f'weights = "{deployed_base}"')
-            for seed, (name, patients) in enumerate(PATIENTS.items())
+            write_site(
+                parent, name, patients or few, seed=seed, more=f'weights = "{deployed_base}"'
+            )
+            for seed, (name, few) in enumerate(PATIENTS.items())
         )
 
     return write
@@ -296,14 +301,14 @@ def hospital_folders(
 
 @pytest.fixture
 def deploy(
-    tmp_path: Path, hospital_folders: Callable[[Path], tuple[Path, ...]], deployed_base: Path,
+    tmp_path: Path, hospital_folders: Callable[..., tuple[Path, ...]], deployed_base: Path,
     free_port: Callable[[], int],
 ) -> Iterator[Callable[..., Deployment]]:  # fmt: skip
     """Make a coordinator and its sites; whatever they started is ended with the test."""
     made: list[Deployment] = []
 
-    def make(sites: int = 2) -> Deployment:
-        folders = hospital_folders(tmp_path)[:sites]
+    def make(sites: int = 2, patients: int = 0) -> Deployment:
+        folders = hospital_folders(tmp_path, patients)[:sites]
         deployment = Deployment(tmp_path, folders, deployed_base, free_port())
         deployment.set_up()
         made.append(deployment)

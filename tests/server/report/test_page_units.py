@@ -14,9 +14,12 @@ import pytest
 
 from server.report.page import run_page
 from server.report.read import read_report
+from server.report.sections.units import units_drawn
 from server.results.shown import Shown
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import append_round, read_rounds
+from server.schedule.adaptive import Stretch
+from shared.model.network import build_network
 from shared.protocol.plan import plan_to_values
 from shared.settings.schedule import plan_of_units, plan_round
 
@@ -131,6 +134,34 @@ def test_a_page_for_others_has_it_where_the_totals_are_shown(run: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("budget", [0.9, 0.5, 0.1])
+def test_units_that_no_budget_admits_are_named(
+    make_run: Callable[..., Path], read_page: Callable[[str], Any], budget: float
+) -> None:
+    """Against a count of the weights of torch's own modules."""
+    folder = make_run(schedule="dynamics", round_budget=budget)
+    network = build_network("micro")
+    counts = {
+        unit.name: sum(one.numel() for one in network.parameters_of(unit))
+        + sum(
+            buffer.numel()
+            for name in unit.modules
+            for key, buffer in network.get_submodule(name).named_buffers()
+            if key.endswith(("running_mean", "running_var"))
+        )
+        for unit in network.backbone.units
+    }
+    head, most = counts["head"], budget * sum(counts.values())
+    never = [
+        unit for unit, size in counts.items() if unit not in ("stem", "head") and head + size > most
+    ]
+    assert len(never) == {0.9: 0, 0.5: 1, 0.1: 2}[budget]
+    text = read_page(run_page(read_report(folder))).text
+    sentence = f"Too large for that beside the head, so never trained: {' and '.join(never)}."
+    assert (sentence in text) == bool(never)
+    assert ("so never trained" in text) == bool(never)
+
+
 def test_a_page_for_others_shows_no_exact_log_loss(
     run: Path, read_page: Callable[[str], Any], tables: Tables
 ) -> None:
@@ -208,6 +239,24 @@ def test_what_was_decided_and_why(
     ]
 
 
+@pytest.mark.parametrize(
+    ("comparable", "min_cell", "cell"),
+    [(True, 5, "not shown"), (False, 5, "not comparable"), (False, 0, "not comparable")],
+)
+def test_what_is_hidden_is_told_from_what_could_not_be_compared(
+    run: Path, comparable: bool, min_cell: int, cell: str
+) -> None:
+    """Where another site was missing there is nothing to hide."""
+    report = dataclasses.replace(
+        read_report(run), min_cell=min_cell,
+        stretches=(Stretch(3, 4, None, None, cut=False, comparable=comparable),),
+    )  # fmt: skip
+    report = dataclasses.replace(
+        report, config=dataclasses.replace(report.config, schedule="adaptive")
+    )
+    assert units_drawn(report).count(f">{cell}<") == 2
+
+
 def test_what_could_not_be_compared(
     adaptive: Callable[..., Any], read_page: Callable[[str], Any], tables: Tables
 ) -> None:
@@ -218,6 +267,6 @@ def test_what_could_not_be_compared(
 
 
 def test_other_schedules_have_no_such_section(make_run: Callable[..., Path]) -> None:
-    folder = make_run()
+    folder = make_run(schedule="progressive")
     assert "units-title" not in run_page(read_report(folder))
     assert "signals" not in json.loads((folder / "ledger.jsonl").read_text().splitlines()[0])

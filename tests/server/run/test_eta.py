@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from server.run.eta import Expected, unmeasured
 from server.terminal.rough import time_in_words
+from shared.model.manifest import sizes_of_units
+from shared.model.network import build_network
 from shared.settings.config import RunConfig
+from shared.settings.dynamics import expected_units
 
 COSTS = st.lists(st.floats(0.01, 1e4), min_size=2, max_size=12).map(tuple)
 
@@ -65,7 +68,37 @@ def test_what_is_not_measured_follows_the_schedule(
     micro_config: Callable[..., RunConfig],
 ) -> None:
     config = micro_config(probe_rounds=1, rounds=4, thaw_at="0,0.25,0.5")
-    assert unmeasured(config).costs == (8, 10, 12, 14, 14, 1.5)
+    assert unmeasured(config, build_network("micro")).costs == (8, 10, 12, 14, 14, 1.5)
+
+
+def test_a_frozen_stage_that_a_step_goes_back_through_costs_half_of_one_that_trains(
+    micro_config: Callable[..., RunConfig],
+) -> None:
+    """Of micro's six stages all but the first train by turns, two of four beside the head.
+
+    Forward through six; back through the head (2), two that train (2 each) and those between (1).
+    """
+    config = micro_config(schedule="dynamics", freeze_rate=0.5, probe_rounds=1, rounds=1)
+    network = build_network("micro")
+    sizes = sizes_of_units(network, config.batch_norm)
+    stages = [unit.name for unit in network.backbone.units]
+    trained = expected_units(config, sizes)
+    first = min(map(stages.index, trained))
+    cost = 6 + 2 * 3 + (len(stages) - first - 3)
+    assert unmeasured(config, network).costs == (8, cost, 1.5)
+
+
+def test_a_budget_makes_rounds_cheaper(micro_config: Callable[..., RunConfig]) -> None:
+    network = build_network("micro")
+
+    def round_of(schedule: str, **more: float) -> float:
+        config = micro_config(schedule=schedule, probe_rounds=0, rounds=1, **more)
+        return unmeasured(config, network).costs[0]
+
+    free = {"freeze_rate": 0.0}
+    full, unbounded = round_of("full"), round_of("dynamics", **free)
+    half, fifth = (round_of("dynamics", **free, round_budget=share) for share in (0.5, 0.2))
+    assert full > unbounded > half > fifth
 
 
 @pytest.mark.parametrize(

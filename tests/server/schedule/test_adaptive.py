@@ -154,3 +154,12 @@ def test_what_was_compared_can_be_shown() -> None:
     assert second == Stretch(11, 13, 0.5, 0.5, cut=True)
     assert stretches(config, records[:10]) == []
     assert [planned_rounds(config, records[:n]) for n in (0, 4, 13, 14, 16)] == [24, 24, 24, 16, 16]
+
+
+def test_whether_two_stretches_could_be_compared_does_not_depend_on_what_is_shown() -> None:
+    """South is there from round 8 on, so the first two stretches have no round alike."""
+    config = config_of(patience=3)
+    joins = dict.fromkeys(range(8, 30), (*BOTH, "south"))
+    hidden = run(config, [None], joins)
+    assert [one.comparable for one in stretches(config, hidden)][:2] == [False, True]
+    assert all(one.loss is None for one in stretches(config, hidden))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.schedule.select import CYCLES, Choice, Past, Seen, select_units
-from shared.settings.dynamics import Budget
+from shared.model.manifest import sizes_of_units
+from shared.model.network import build_network
+from shared.settings.config import RunConfig
+from shared.settings.dynamics import Budget, candidates, expected_units
 
 RULES = ("distance", "coherence", "round-robin", "random")
 UNITS = tuple(f"unit{number}" for number in range(6))
@@ -141,3 +145,27 @@ def test_random_is_drawn_by_seed_and_round_alone() -> None:
 def test_a_rule_that_is_none() -> None:
     with pytest.raises(ValueError, match="no rule 'largest'"):
         select_units("largest", choice_of(), {})
+
+
+@pytest.mark.parametrize("backbone", ["micro", "resnet18", "vit-tiny"])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.2, 0.1])
+@pytest.mark.parametrize("rate", [0.0, 0.5, 0.8])
+def test_what_is_estimated_is_typical_of_what_a_run_trains(
+    backbone: str, share: float, rate: float
+) -> None:
+    """Against three hundred rounds of the random rule: how many units, and how far back."""
+    config = RunConfig(
+        backbone=backbone, schedule="dynamics", freeze_rate=rate, round_budget=share,
+        image_size=32,
+    )  # fmt: skip
+    units, sizes = candidates(config), sizes_of_units(build_network(backbone), "average")
+    budget = Budget.of(config, sizes)
+    rounds = [
+        select_units("random", Choice(number, units, sizes, budget, seed=7), {})
+        for number in range(1, 301)
+    ]
+    expected = expected_units(config, sizes)
+    assert len(expected) == pytest.approx(fmean(map(len, rounds)), abs=0.6)
+    firsts = [units.index(chosen[0]) if chosen else len(units) for chosen in rounds]
+    first = min((units.index(unit) for unit in expected), default=len(units))
+    assert min(firsts) <= first <= max(firsts)

@@ -160,6 +160,8 @@ def _check_files(out: Path, outcome: Outcome) -> None:
     with (out / "classes.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * outcome.outputs
+    with (out / "arms.csv").open() as file:
+        assert {row["rounds a run"] for row in csv.DictReader(file)} == {"2"}
     page = (out / "report.html").read_text()
     assert "Mean AUROC" in page
     assert "thresholds" not in page.split('id="reading"')[0]

@@ -112,6 +112,8 @@ def test_a_study_from_arms_to_tables(
         rows = list(csv.DictReader(table))
     assert [row["arm"] for row in rows] == ["first", "the same again", "full, faster"]
     assert rows[0]["AUROC"] == rows[1]["AUROC"]
+    assert {row["rounds a run"] for row in rows} == {"2"}
+    assert "rounds a run" not in told + said.replace(text, "")  # of as many rounds all runs are
     assert (out / "study.md").read_text().count("| first |") == 3
     assert r"\begin{tabular}" in (out / "study.tex").read_text()
     page = (out / "report.html").read_text()

@@ -15,6 +15,7 @@ from shared.settings.dynamics import Budget, candidates, most_units, typical_uni
 from shared.settings.schedule import (
     Plan,
     allows,
+    expected_plan,
     plan_of_units,
     plan_round,
     stages_ever_thawed,
@@ -43,6 +44,21 @@ def test_the_freeze_rate_leaves_so_many_units(rate: float, most: int) -> None:
 
 def test_a_typical_round_is_spread_over_the_network() -> None:
     assert typical_units(config_of()) == ("layer1.2", "layer2.3", "layer3.3", "layer4.1")
+
+
+@given(st.floats(0, 0.99), st.floats(0, 1), st.integers(1, 30))
+def test_the_plan_of_an_estimate_is_one_that_the_settings_allow(
+    rate: float, share: float, number: int
+) -> None:
+    """And it wastes nothing: no further unit would fit."""
+    config = config_of(freeze_rate=rate, round_budget=share)
+    plan = expected_plan(config, number, SIZES)
+    assert allows(config, plan, SIZES)
+    if number > config.probe_rounds:
+        trained = config.network.units_of(plan.trainable) - {"head"}
+        others = set(candidates(config)) - trained
+        budget = Budget.of(config, SIZES)
+        assert not any(budget.admits({*trained, one}, SIZES) for one in others)
 
 
 def test_before_the_probe_ends_all_is_as_ever() -> None:

@@ -11,7 +11,7 @@ import pytest
 from server.report.study.data import StudyReport
 from server.report.study.outcome import study_sentence
 from server.report.study.page import study_page
-from server.results.study import StudyResult
+from server.results.study import RoundsTaken, StudyResult
 
 MakeReport = Callable[..., StudyReport]
 
@@ -47,6 +47,21 @@ def test_arms_and_differences(make_study_report: MakeReport, page_of: Any) -> No
     assert difference[2].startswith(f"{found.difference.mean:+.3f}")
     assert difference[4:] == ["0.040", f"{found.signed_rank.p:.3f}", "0.500"]
     assert "Not shown: b alone; alone or beside the others" in text
+
+
+def test_arms_say_how_many_rounds_their_runs_took(
+    make_study_report: MakeReport, page_of: Any
+) -> None:
+    report = make_study_report()
+    assert isinstance(report.result, StudyResult)
+    first, second, third = report.result.arms
+    second = replace(second, rounds=RoundsTaken(7.25, 5, 9))
+    third = replace(third, rounds=None)  # of an earlier version
+    result = replace(report.result, arms=(first, second, third))
+    _, tables = page_of(replace(report, result=result))
+    head, *rows = tables["Arms; mean (standard deviation over repeats)"]
+    place = head.index("rounds of a run")
+    assert [row[place] for row in rows] == ["3", "7.2 (5 to 9)", "-"]
 
 
 def test_thresholds_are_evaluated_on_held_out_patients(
