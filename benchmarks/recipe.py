@@ -23,7 +23,7 @@ from shared.phantoms.hospitals import HOSPITALS, HospitalProfile, write_hospital
 ON, OFF, STOCK, PLAIN = "everything on", "everything off", "stock Flower", "plain recipe"
 SIDE_BY_SIDE = "everything on, sites side by side"
 SCHEDULES = {
-    "the same, schedule=adaptive": ("schedule=adaptive",),
+    "the same, schedule=progressive": ("schedule=progressive",),
     "the same, schedule=dynamics, round-budget=0.2": ("schedule=dynamics", "round-budget=0.2"),
 }
 """Further arms with everything on and sites side by side."""

@@ -269,6 +269,7 @@ def micro_config() -> Callable[..., RunConfig]:
             "backbone": "micro",
             "weights": "random",
             "image_size": 32,
+            "schedule": "progressive",
             "probe_rounds": 1,
             "rounds": 4,
             "threads": 1,

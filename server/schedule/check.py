@@ -43,6 +43,7 @@ def check_schedule(config: RunConfig, reference: Reference) -> None:
     """
     _say_unused(config)
     if config.schedule == "adaptive":
+        _say_without_shares(config)
         _say_undecided(config)
     if config.schedule != "dynamics":
         return
@@ -76,14 +77,26 @@ def _say_unused(config: RunConfig) -> None:
             )
 
 
-def _say_undecided(config: RunConfig) -> None:
-    if config.rounds > 0 and not decisions(config):
-        least = 3 * config.patience + 1
+def _say_without_shares(config: RunConfig) -> None:
+    """A stage never thaws with the share 1; the other shares are progressive's alone."""
+    if config.thaw_at != RunConfig().thaw_at and any(0 < one < 1 for one in config.thaws.values()):
         emit(
             Warned(
-                f"rounds is {config.rounds} and patience {config.patience}: the run cannot end "
-                f"early, since that takes two stretches to compare and {config.patience} rounds "
-                f"after them. Set rounds to {least} or more, or a smaller patience."
+                f"thaw-at={config.thaw_at} says which stages thaw, not when: schedule=adaptive "
+                "thaws them together. For its shares set schedule=progressive."
+            )
+        )
+
+
+def _say_undecided(config: RunConfig) -> None:
+    """Only where somebody has chosen a patience: else the default simply has no effect."""
+    chosen = config.patience != RunConfig().patience
+    if chosen and config.rounds > 0 and not decisions(config):
+        least = 3 * config.patience + 1
+        emit(
+            Noted(
+                f"The run takes all its rounds: with patience={config.patience} it could end early "
+                f"from rounds={least} on."
             )
         )
 

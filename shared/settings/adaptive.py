@@ -18,7 +18,7 @@ Cycle = tuple[int, int]
 
 
 def thawing_stages(config: RunConfig) -> tuple[str, ...]:
-    """The stages that thaw after the probe, the last first."""
+    """The stages that thaw after the probe, all at once."""
     thaws = config.thaws
     return tuple(stage for stage in config.network.stages[-2::-1] if thaws.get(stage, 1.0) < 1)
 

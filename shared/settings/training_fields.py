@@ -13,7 +13,7 @@ from shared.settings.stage_values import DEFAULTS
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """By default the recipe of Goedicke-Fritz et al., arXiv:2507.12269."""
+    """By default the recipe of Goedicke-Fritz et al., arXiv:2507.12269, but for the schedule."""
 
     # model
     backbone: str = setting("resnet50", "network", choices=tuple(BACKBONES))
@@ -51,14 +51,14 @@ class TrainingSettings:
 
     # schedule
     schedule: str = setting(
-        "progressive",
-        "progressive: thaw stage by stage; full: train all stages from the start; probe: train the "
-        "head alone; dual, for backbone=tiny: train two branches in the probe rounds, one on the "
-        "images and one on augmented versions, then thaw stage by stage; dynamics: the coordinator "
-        "chooses the units of each round by what training has shown so far; adaptive: train the "
-        "stages of thaw-at together, and end the run early when they gain nothing more; logistic: "
-        "the baseline, in one round and without training, the mean of the sites' logistic "
-        "regressions on the base's features",
+        "adaptive",
+        "adaptive: after the probe thaw the stages of thaw-at together, and end the run early when "
+        "it gains nothing more; progressive: thaw them one by one, each after its share of the "
+        "rounds; full: train all stages from the start; probe: train the head alone; dual, for "
+        "backbone=tiny: train two branches in the probe rounds, one on the images and one on "
+        "augmented versions, then as progressive; dynamics: the coordinator chooses the units of "
+        "each round by what training has shown so far; logistic: the baseline, in one round and "
+        "without training, the mean of the sites' logistic regressions on the base's features",
         choices=("progressive", "full", "probe", "dual", "dynamics", "adaptive", "logistic"),
     )
     select: str = setting(
@@ -103,7 +103,7 @@ class TrainingSettings:
         DEFAULTS["thaw-at"],
         "shares of the fine-tuning rounds after which the stages before the head thaw, the last "
         "first; or by name (STAGE=SHARE,STAGE=SHARE): a stage that is not named stays frozen; "
-        "schedule=adaptive takes from it only which stages may thaw",
+        "schedule=adaptive takes from it only which stages thaw",
     )
 
     # the model at the end

@@ -21,7 +21,7 @@ SETTINGS: dict[str, bool | int | float | str] = {
     "weights": "xrv",
     "weights-sha256": "",
     "image-size": 512,
-    "schedule": "progressive",
+    "schedule": "adaptive",
     "rounds": 20,
     "probe-rounds": 10,
     "local-epochs": 1,

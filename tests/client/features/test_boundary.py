@@ -62,11 +62,11 @@ def test_training_passes_are_those_of_the_rounds_to_come(name: str) -> None:
 
 
 def test_the_recipe_in_numbers() -> None:
-    config = RunConfig()
+    config = RunConfig(schedule="progressive")
     assert training_passes(config, plan_round(config, 1)) == {"layer4": 6, "head": 10}
     assert training_passes(config, plan_round(config, 13)) == {"layer4": 4}
     assert training_passes(config, plan_round(config, 17)) == {}
-    plain = RunConfig(augmentation="none")
+    plain = RunConfig(schedule="progressive", augmentation="none")
     assert training_passes(plain, plan_round(plain, 1)) == {
         "layer2": 8, "layer3": 6, "layer4": 6, "head": 10,
     }  # fmt: skip

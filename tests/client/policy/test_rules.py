@@ -50,7 +50,7 @@ def test_the_arms_of_the_paper_keep_to_the_default_rules() -> None:
         ({}, {"optimizer": "sgd"},
          "optimizers is adamw, adamw8bit and the run asks for optimizer=sgd"),
         ({"schedules": ("probe",)}, {},
-         "schedules is probe and the run asks for schedule=progressive"),
+         "schedules is probe and the run asks for schedule=adaptive"),
         ({"batch_norms": ("local", "frozen")}, {},
          "batch-norms is local, frozen and the run asks for batch-norm=average"),
         ({"samplings": ("balanced",)}, {"sampling": "shuffle"},

@@ -18,8 +18,8 @@ STAGES = backbone_of("micro").stages
 SHORT = {"rounds": st.integers(0, 8), "probe_rounds": st.integers(1, 4)}
 
 
-def test_the_default_plan() -> None:
-    words = plan_in_words(RunConfig(), Policy())
+def test_a_whole_plan() -> None:
+    words = plan_in_words(RunConfig(schedule="progressive"), Policy())
     assert words[0] == (
         "Trains in 30 rounds of resnet50: rounds 1 to 12 the head alone; rounds 13 to 16 head, "
         "layer4; rounds 17 to 22 head, layer4, layer3; rounds 23 to 30 head, layer4, layer3, "
@@ -29,7 +29,8 @@ def test_the_default_plan() -> None:
     assert "as int8, their BatchNorm means and variances" in words[2]
     assert "exactly, by outcome, in 514 bins" in words[2]
     assert "No fold is held out; 20% of the patients are for validation" in words[4]
-    assert words[-1] == "Differs from the default: nothing."
+    assert words[-1] == "Differs from the default: schedule=progressive (default adaptive)."
+    assert plan_in_words(RunConfig(), Policy())[-1] == "Differs from the default: nothing."
 
 
 @given(
@@ -81,8 +82,8 @@ def test_a_signal_to_noise_is_told_where_it_is_sent() -> None:
         )
 
     assert told(schedule="dynamics")
-    assert told(schedule="adaptive")
-    assert not told()
+    assert told()
+    assert not told(schedule="progressive")
     assert not told(schedule="dynamics", optimizer="sgd")
 
 

@@ -34,7 +34,7 @@ BEGUN = RunStarted("r1", ALL, 30, 0, "runs/r1")
 def started(
     number: int, sites: tuple[str, ...] = ALL, absent: tuple[str, ...] = ()
 ) -> RoundStarted:
-    return RoundStarted(plan_round(RunConfig(), number), 30, sites, absent)
+    return RoundStarted(plan_round(RunConfig(schedule="progressive"), number), 30, sites, absent)
 
 
 def finished(number: int, left: float, size: int = 100) -> RoundFinished:

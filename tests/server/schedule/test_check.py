@@ -64,10 +64,19 @@ def test_settings_that_do_nothing_are_said(reference: Reference) -> None:
 
 def test_a_run_too_short_to_decide_anything_says_so(reference: Reference) -> None:
     adaptive: dict[str, Any] = {"schedule": "adaptive", "freeze_rate": 0.8, "patience": 4}
-    (sentence,) = warned(config_of(**adaptive, rounds=12), reference)
-    assert sentence.startswith("rounds is 12 and patience 4: the run cannot end early")
-    assert "Set rounds to 13 or more" in sentence
-    assert warned(config_of(**adaptive, rounds=13), reference) == []
+    (note,) = said(config_of(**adaptive, rounds=12), reference)
+    assert isinstance(note, Noted)
+    assert note.text == (
+        "The run takes all its rounds: with patience=4 it could end early from rounds=13 on."
+    )
+    assert said(config_of(**adaptive, rounds=13), reference) == []
+
+
+def test_shares_of_thaw_at_that_have_no_effect_are_said(reference: Reference) -> None:
+    adaptive: dict[str, Any] = {"schedule": "adaptive", "freeze_rate": 0.8, "rounds": 20}
+    (sentence,) = warned(config_of(**adaptive, thaw_at="layer4=0,layer3=0.4"), reference)
+    assert sentence.startswith("thaw-at=layer4=0.0,layer3=0.4 says which stages thaw, not when")
+    assert said(config_of(**adaptive, thaw_at="layer4=0,layer3=0,layer2=1"), reference) == []
 
 
 def test_agreement_takes_two_sites(reference: Reference) -> None:

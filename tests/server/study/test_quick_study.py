@@ -98,7 +98,7 @@ def test_page_tables_and_runs_say_what_it_is(
     assert sentence in (out / "study.tex").read_text()
     assert sentence in str(study_outcome(read_study_report(out)))
     assert read_study(out).plan.quick
-    run = out / "progressive" / "repeat-0-fold-0"
+    run = out / "adaptive-thawing" / "repeat-0-fold-0"
     assert read_finished_run(run).stored.config.quick
     # The same command goes on with it; one that is no quick look does not.
     assert here("study", *sites, "--quick", "--out", out, *small)[0] == 0

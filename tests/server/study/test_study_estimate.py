@@ -43,7 +43,7 @@ def test_the_runs_of_each_arm_that_are_not_done(
     sites = {site.name: site for site in two_sites}
     out = tmp_path / "study"
     said = study_estimate(PLAN, sites, SETTINGS, out, 1)
-    assert measured == [("progressive", 2, 5), ("probe", 1, 5)]
+    assert measured == [("adaptive", 2, 5), ("probe", 1, 5)]
     assert said is not None
     assert said.startswith("Estimate: about 3 h 30 min for 40 runs, and ")  # 20 * 600 + 20 * 30 s
     for fold in range(5):

@@ -37,9 +37,11 @@ LINES: list[tuple[Event, str | None]] = [
         RunStarted("r1", ("east", "north"), 30, 0, "/runs/[a]/r1"),
         "Run r1 begins: 30 rounds with east, north. Folder: /runs/[a]/r1",
     ),
-    (RoundStarted(plan_round(RunConfig(), 13), 30, ("east", "north")), None),
+    (RoundStarted(plan_round(RunConfig(schedule="progressive"), 13), 30, ("east", "north")), None),
     (
-        RoundStarted(plan_round(RunConfig(), 13), 30, ("east",), ("north", "south")),
+        RoundStarted(
+            plan_round(RunConfig(schedule="progressive"), 13), 30, ("east",), ("north", "south")
+        ),
         "Round 13 begins without north, south: not connected",
     ),
     (
@@ -122,7 +124,7 @@ def test_a_task_of_unknown_length() -> None:
 def test_the_bars_of_a_round() -> None:
     events: list[Event] = [
         RunStarted("r1", ("east", "north"), 30, 12, "runs/r1"),
-        RoundStarted(plan_round(RunConfig(), 13), 30, ("east", "north")),
+        RoundStarted(plan_round(RunConfig(schedule="progressive"), 13), 30, ("east", "north")),
         SiteBusy("east", "training", 9),
         StepDone("east"),
         StepDone("east"),
@@ -136,7 +138,7 @@ def test_the_bars_of_a_round() -> None:
 
 def test_replies_after_the_rounds_do_not_overrun_the_bar_of_a_round() -> None:
     events: list[Event] = [
-        RoundStarted(plan_round(RunConfig(), 30), 30, ("east",)),
+        RoundStarted(plan_round(RunConfig(schedule="progressive"), 30), 30, ("east",)),
         ReplyReceived("east", None),
         RoundFinished(30, 30, 0.5, 0.7, 10, 1.0),
         ReplyReceived("east", None),
@@ -147,10 +149,10 @@ def test_replies_after_the_rounds_do_not_overrun_the_bar_of_a_round() -> None:
 def test_a_round_that_is_told_late_leaves_the_bars_of_the_next() -> None:
     """The next round does not wait for the disk."""
     events: list[Event] = [
-        RoundStarted(plan_round(RunConfig(), 13), 30, ("east", "north")),
+        RoundStarted(plan_round(RunConfig(schedule="progressive"), 13), 30, ("east", "north")),
         ReplyReceived("east", None),
         ReplyReceived("north", None),
-        RoundStarted(plan_round(RunConfig(), 14), 30, ("east", "north")),
+        RoundStarted(plan_round(RunConfig(schedule="progressive"), 14), 30, ("east", "north")),
         RoundFinished(13, 30, 0.5, 0.7, 10, 1.0),
         ReplyReceived("east", None),
     ]

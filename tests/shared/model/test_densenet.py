@@ -79,7 +79,7 @@ def test_it_computes_what_torchvisions_network_does() -> None:
 
 
 def test_it_thaws_by_dense_blocks() -> None:
-    config = RunConfig(backbone="densenet121")
+    config = RunConfig(backbone="densenet121", schedule="progressive")
     assert [plan_round(config, number).trainable for number in (10, 13, 17, 23)] == [
         ("head",),
         ("denseblock4", "head"),

@@ -70,7 +70,7 @@ def test_random_weights_are_of_the_seed_alone() -> None:
 
 
 def test_it_thaws_by_groups_of_blocks() -> None:
-    config = RunConfig(backbone="vit-tiny", image_size=64)
+    config = RunConfig(backbone="vit-tiny", image_size=64, schedule="progressive")
     assert [plan_round(config, number).trainable for number in (10, 13, 17, 23)] == [
         ("head",),
         ("blocks4", "head"),

@@ -15,7 +15,7 @@ from shared.protocol.plan import plan_from_record, plan_to_values
 from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan, plan_round
 
-PLAN = plan_round(RunConfig(), 17)
+PLAN = plan_round(RunConfig(schedule="progressive"), 17)
 
 
 def record_of(plan: Plan, **changed: object) -> ConfigRecord:

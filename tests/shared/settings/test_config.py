@@ -25,7 +25,7 @@ from shared.settings.setting import key_of
 
 FIELDS = dataclasses.fields(RunConfig)
 NUMBERS = [item for item in FIELDS if type(item.default) in (int, float)]
-NEVER: dict[str, object] = {"thaw-at": "1.0"}
+NEVER: dict[str, object] = {"schedule": "progressive", "thaw-at": "1.0"}
 WRONG_VALUES: dict[type, list[object]] = {
     bool: [1, 0.0, "true", None],
     int: [1.5, 1.0, True, "3", None],

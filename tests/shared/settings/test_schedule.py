@@ -27,13 +27,14 @@ PARAMETERS = {  # ResNet-50, one channel, one logit
     "layer4": 14_964_736,
     "head": 2_049,
 }
-RECIPE = [  # first round, last round, phase, trainable stages
+ROUNDS = [  # first round, last round, phase, trainable stages
     (1, 10, "probe", ("head",)),
     (11, 12, "fine-tune", ("head",)),
     (13, 16, "fine-tune", ("layer4", "head")),
     (17, 22, "fine-tune", ("layer3", "layer4", "head")),
     (23, 30, "fine-tune", ("layer2", "layer3", "layer4", "head")),
 ]
+RECIPE = RunConfig(schedule="progressive")
 MAXIMA = {"head": 1e-3, "layer4": 5e-4, "layer3": 2.5e-4, "layer2": 1e-4}
 
 configs = st.builds(
@@ -50,12 +51,12 @@ configs = st.builds(
 )
 
 
-@pytest.mark.parametrize(("first", "last", "phase", "stages"), RECIPE)
+@pytest.mark.parametrize(("first", "last", "phase", "stages"), ROUNDS)
 def test_the_recipe_round_by_round(
     first: int, last: int, phase: str, stages: tuple[str, ...]
 ) -> None:
     for number in range(first, last + 1):
-        plan = plan_round(RunConfig(), number)
+        plan = plan_round(RECIPE, number)
         assert (plan.round, plan.phase, plan.trainable) == (number, phase, stages)
         assert plan.length == (10 if phase == "probe" else 20)
         assert plan.position == (number - 1 if phase == "probe" else number - 11)
@@ -64,23 +65,23 @@ def test_the_recipe_round_by_round(
 
 
 def test_the_recipe_covers_all_rounds() -> None:
-    assert total_rounds(RunConfig()) == 30
-    assert [n for first, last, *_ in RECIPE for n in range(first, last + 1)] == list(range(1, 31))
+    assert total_rounds(RECIPE) == 30
+    assert [n for first, last, *_ in ROUNDS for n in range(first, last + 1)] == list(range(1, 31))
 
 
 def test_the_recipe_moves_54_percent_of_a_full_exchange() -> None:
-    plans = [plan_round(RunConfig(), number) for number in range(1, 31)]
+    plans = [plan_round(RECIPE, number) for number in range(1, 31)]
     moved = sum(PARAMETERS[stage] for plan in plans for stage in plan.trainable)
     assert round(moved / (30 * sum(PARAMETERS.values())), 2) == 0.54
 
 
 def test_a_stage_is_sent_from_the_round_after_it_first_trained() -> None:
-    assert plan_round(RunConfig(), 1).thawed == ("head",)
-    assert plan_round(RunConfig(), 13).thawed == ("head",)
-    assert plan_round(RunConfig(), 14).thawed == ("layer4", "head")
-    assert stages_ever_thawed(RunConfig(), 12) == ("head",)
-    assert stages_ever_thawed(RunConfig(), 13) == ("layer4", "head")
-    assert stages_ever_thawed(RunConfig(), 0) == ("head",)
+    assert plan_round(RECIPE, 1).thawed == ("head",)
+    assert plan_round(RECIPE, 13).thawed == ("head",)
+    assert plan_round(RECIPE, 14).thawed == ("layer4", "head")
+    assert stages_ever_thawed(RECIPE, 12) == ("head",)
+    assert stages_ever_thawed(RECIPE, 13) == ("layer4", "head")
+    assert stages_ever_thawed(RECIPE, 0) == ("head",)
 
 
 def test_full_trains_everything_after_the_probe() -> None:
@@ -98,7 +99,7 @@ def test_probe_never_trains_more_than_the_head() -> None:
 
 
 def test_the_probe_has_its_own_rate() -> None:
-    config = RunConfig(lr_probe=0.02, lr_head=0.03)
+    config = RunConfig(schedule="progressive", lr_probe=0.02, lr_head=0.03)
     assert plan_round(config, 10).rates == {"head": 0.02}
     assert plan_round(config, 11).rates == {"head": 0.03}
 
@@ -113,7 +114,7 @@ def test_the_round_in_which_a_stage_thaws(share: float, rounds: int, index: int)
 
 
 def test_a_share_of_one_never_thaws() -> None:
-    config = RunConfig(thaw_at="1.0")
+    config = RunConfig(schedule="progressive", thaw_at="1.0")
     assert plan_round(config, 30).trainable == ("head",)
 
 
@@ -152,4 +153,4 @@ def test_a_larger_share_thaws_no_earlier(share: float, other: float, rounds: int
 @pytest.mark.parametrize("number", [0, -1, 31])
 def test_a_round_outside_the_run(number: int) -> None:
     with pytest.raises(ValueError, match=f"round {number} is outside 1 to 30"):
-        plan_round(RunConfig(), number)
+        plan_round(RECIPE, number)

@@ -25,11 +25,12 @@ rates = st.lists(st.floats(0, 10), min_size=3, max_size=3)
 def test_the_earlier_settings_give_the_same_plans(
     thaws: list[float], maxima: list[float], backbone: str
 ) -> None:
-    former: dict[str, object] = {"backbone": backbone}
+    former: dict[str, object] = {"backbone": backbone, "schedule": "progressive"}
     former |= {f"unfreeze-{s}": share for s, share in zip(STAGES, thaws, strict=True)}
     former |= {f"lr-{s}": rate for s, rate in zip(STAGES, maxima, strict=True)}
     config = parse_run_config(former)
-    placed = {"backbone": backbone, "thaw-at": ",".join(map(repr, thaws)),
+    placed = {"backbone": backbone, "schedule": "progressive",
+              "thaw-at": ",".join(map(repr, thaws)),
               "rates": ",".join(map(repr, maxima))}  # fmt: skip
     assert parse_run_config(placed) == config
     assert former.items() <= config.to_flat().items()
@@ -62,7 +63,7 @@ def test_a_stored_run_of_an_earlier_version_is_read() -> None:
     ],
 )  # fmt: skip
 def test_as_a_command_line_gives_it(word: str, plan: dict[str, int]) -> None:
-    config = parse_run_config(parse_overrides([word]))
+    config = parse_run_config(parse_overrides(["schedule=progressive", word]))
     first: dict[str, int] = {}
     for index in range(config.rounds):
         for stage in plan_round(config, index + 1 + config.probe_rounds).trainable[:-1]:
