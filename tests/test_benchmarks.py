@@ -58,3 +58,22 @@ def test_without_a_gpu_its_benchmark_says_so() -> None:
     out, err = process.communicate()
     assert (process.returncode, out) == (2, "")
     assert "no GPU" in err
+
+
+def test_the_check_of_a_gpu_says_that_there_is_none() -> None:
+    process = start("-m", "benchmarks.gpu_check")
+    out, err = process.communicate()
+    assert (process.returncode, out) == (2, "")
+    assert "--rehearse takes the CPU" in err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_federation_of_that_check_gives_the_same_bytes(tmp_path: Path) -> None:
+    """On the CPU: a rehearsal of what a GPU has to show, killed run and all."""
+    process = start("-m", "benchmarks.gpu_check.federation", "--device", "cpu", "--out",
+                    str(tmp_path / "out"))  # fmt: skip
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert out.count(": the same bytes.") == 3
+    assert len(set(re.findall(r"\| (\w{16}) \|$", out, flags=re.MULTILINE))) == 4
