@@ -23,12 +23,14 @@ from shared.phantoms.hospitals import HOSPITALS, HospitalProfile, write_hospital
 ON, OFF, STOCK, PLAIN = "everything on", "everything off", "stock Flower", "plain recipe"
 SIDE_BY_SIDE = "everything on, sites side by side"
 SCHEDULES = {
-    "the same, schedule=progressive": ("schedule=progressive",),
+    "the same, schedule=adaptive": ("schedule=adaptive",),
     "the same, schedule=dynamics, round-budget=0.2": ("schedule=dynamics", "round-budget=0.2"),
 }
 """Further arms with everything on and sites side by side."""
-EVERYTHING_ON = ("feature-cache=auto", "precision=auto", "update-dtype=int8")
-EVERYTHING_OFF = ("feature-cache=off", "precision=float32", "update-dtype=float32")
+RECIPE = "schedule=progressive"
+"""Plain PyTorch and stock Flower do not end early either."""
+EVERYTHING_ON = (RECIPE, "feature-cache=auto", "precision=auto", "update-dtype=int8")
+EVERYTHING_OFF = (RECIPE, "feature-cache=off", "precision=float32", "update-dtype=float32")
 EXTERNAL = HospitalProfile(
     "external", 160, 0, 0.45, (0.75, 0.20, 0.05), "labels.csv", "DX", "MONOCHROME2",
     12, False, False, window=True, contrast=0.8, gamma=1.1, shape=(1.0, 1.0),

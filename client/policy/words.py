@@ -136,7 +136,8 @@ def _how(config: RunConfig) -> str:
     return (
         f"Each round takes {config.local_epochs} pass{'es' if config.local_epochs > 1 else ''} "
         f"over the training images at {config.image_size} px{_in_colour(config)} with "
-        f"{config.optimizer}, "
+        f"{config.optimizer}"
+        f"{' (needs bitsandbytes on this machine)' * (config.optimizer == 'adamw8bit')}, "
         f"{config.batch_size} images a step, {config.sampling} sampling, augmentation "
         f"{config.augmentation}, dropout {config.dropout:g}."
     )

@@ -20,7 +20,8 @@ def signal_to_noise(
 
     1 where all gradients were alike; where they are noise alone `noise_alone` on average, after
     many steps. More than 1 where they have just grown. 0 for a unit whose gradients were all zero.
-    Two digits. Empty without moments, as before the first step and with plain SGD.
+    Two digits. Empty without such moments: before the first step, with plain SGD or with moments in
+    8 bits.
     """
     sums: dict[str, Tensor] = {}
     betas = {id(p): g["betas"] for g in optimizer.param_groups if "betas" in g for p in g["params"]}

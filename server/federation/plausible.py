@@ -43,7 +43,7 @@ def require_plausible_training(reply: TrainReply, site: SiteDescription, config:
 
 
 def require_own_units(reply: TrainReply, plan: Plan, config: RunConfig) -> None:
-    """ProtocolError where a round has numbers of units that did not train, or nobody asked for."""
+    """ProtocolError where a reply has numbers of units that did not train, or not asked for."""
     if reply.signal_to_noise and not measures_noise(config):
         raise ProtocolError("it sends a signal-to-noise, for which this run does not ask")
     if others := reply.signal_to_noise.keys() - config.network.units_of(plan.trainable):

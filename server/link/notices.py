@@ -19,7 +19,7 @@ from shared.audit.syslog import Syslog
 from shared.deployment.notify import Notify, parse_notify, tell_in_background
 from shared.errors import ConfigError
 from shared.plain import shown
-from shared.settings.schedule import total_rounds
+from shared.settings.schedule import may_end_early, total_rounds
 
 log = logging.getLogger("fedthaw.server")
 
@@ -50,8 +50,9 @@ def say_run(home: Home, notice: RunNotice, syslog: Syslog | None, reported: Repo
         case Change.queued:
             config = notice.order.config
             log.info(
-                "Run %s is in the queue, submitted at %s: %d rounds, at least %d sites.", run,
-                notice.order.submitted[:19], total_rounds(config), config.min_sites,
+                "Run %s is in the queue, submitted at %s: %s%d rounds, at least %d sites.", run,
+                notice.order.submitted[:19], "at most " * may_end_early(config),
+                total_rounds(config), config.min_sites,
             )  # fmt: skip
         case Change.began:
             log.info("Run %s %s.", run, f"continues {notice.why}" if why else "has started")

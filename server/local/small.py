@@ -21,8 +21,7 @@ UNTRAINED: Mapping[str, Scalar] = {
     "precision": "float32",
 }
 """Without a download: the smallest network, which learns from nothing, with higher rates and
-earlier
-thawing than a pretrained one wants."""
+earlier thawing than a pretrained one wants."""
 
 PRETRAINED: Mapping[str, Scalar] = {
     "image-size": 128,

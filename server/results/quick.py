@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from server.results.plan import StudyPlan
 from shared.settings.config import RunConfig
-from shared.settings.schedule import total_rounds, trains_body
+from shared.settings.schedule import may_end_early, total_rounds, trains_body
 
 
 def quick_look(config: RunConfig) -> str:
     """That it is a quick look, and at which settings."""
     weights = "untrained" if config.weights == "random" else "pretrained"
+    most = "at most " * may_end_early(config)
     head = "" if trains_body(config) else " of the head alone"
     return (
         f"A quick look, not a result: {config.backbone} from {weights} weights, images of "
-        f"{config.image_size} pixels, {total_rounds(config)} rounds{head}. It shows that these "
-        "folders can be trained on, not how well."
+        f"{config.image_size} pixels, {most}{total_rounds(config)} rounds{head}. It shows that "
+        "these folders can be trained on, not how well."
     )
 
 

@@ -25,7 +25,8 @@ class UnitSignals:
     """How far a site's gradients of the unit agreed from step to step: by Adam's moments of all its
     parameters |m|^2 / sum(v), in the mean over the sites, weighted as their updates are. 1 where
     they were alike, `noise_alone` on average where they have nothing in common, and more after few
-    steps. None is not shown, or no site sent it (plain SGD, an earlier version). No rule reads it.
+    steps. None where it is not shown, or no site sent it (plain SGD, moments in 8 bits, an earlier
+    version). No rule reads it.
     """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from server.federation.global_model import Reference
+from server.local.small import UNTRAINED
 from shared.errors import ConfigError
 from shared.model.manifest import sizes_of_units
 from shared.model.network import build_network
@@ -13,6 +14,7 @@ from shared.settings.adaptive import decisions
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import Budget, Sizes, candidates
 from shared.settings.setting import key_of
+from shared.settings.stage_values import DEFAULTS, parse_stage_values
 
 _NEEDED = {
     "select": "dynamics",
@@ -78,8 +80,14 @@ def _say_unused(config: RunConfig) -> None:
 
 
 def _say_without_shares(config: RunConfig) -> None:
-    """A stage never thaws with the share 1; the other shares are progressive's alone."""
-    if config.thaw_at != RunConfig().thaw_at and any(0 < one < 1 for one in config.thaws.values()):
+    """A stage never thaws with the share 1; the other shares are of progressive and dual alone.
+
+    Those of the small settings (`--quick`, the demo) nobody has chosen.
+    """
+    unasked = (DEFAULTS["thaw-at"], str(UNTRAINED["thaw-at"]))
+    if any(parse_stage_values("thaw-at", one, config.network) == config.thaws for one in unasked):
+        return
+    if config.rounds > 0 and any(0 < one < 1 for one in config.thaws.values()):
         emit(
             Warned(
                 f"thaw-at={config.thaw_at} says which stages thaw, not when: schedule=adaptive "
@@ -95,8 +103,8 @@ def _say_undecided(config: RunConfig) -> None:
         least = 3 * config.patience + 1
         emit(
             Noted(
-                f"The run takes all its rounds: with patience={config.patience} it could end early "
-                f"from rounds={least} on."
+                f"The run takes all its rounds: with patience={config.patience} it can end early "
+                f"only with rounds={least} or more."
             )
         )
 

@@ -43,6 +43,8 @@ def scalars(record: RoundRecord) -> dict[str, float]:
                 values[f"signal_to_noise/{unit}"] = signals.signal_to_noise
         if record.signals.log_loss is not None:
             values["validation/log_loss"] = record.signals.log_loss
+        if record.signals.refined_loss is not None:
+            values["validation/refined_log_loss"] = record.signals.refined_loss
     values |= _all("validation", record.validation)
     for name, site in record.sites.items():
         if are_hidden(site.metrics):

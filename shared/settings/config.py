@@ -92,10 +92,12 @@ class RunConfig(Settings):
 
     def _require_stages_to_thaw(self) -> None:
         """ConfigError where the schedule thaws stages as it goes, and none may thaw."""
-        if self.schedule == "adaptive" and not any(share < 1 for share in self.thaws.values()):
+        none = not any(share < 1 for share in self.thaws.values())
+        if self.schedule == "adaptive" and self.rounds > 0 and none:
             raise ConfigError(
-                f"schedule is adaptive and thaw-at '{self.thaw_at}', which thaws no stage; name "
-                f"one, such as {self.network.last_maps}=0, or set schedule=probe."
+                f"thaw-at is '{self.thaw_at}', which thaws no stage, and schedule=adaptive trains "
+                f"those that it thaws; name one, such as thaw-at={self.network.last_maps}=0, or "
+                "set schedule=probe, which trains the head alone."
             )
 
     def _require_two_branches(self) -> None:

@@ -47,7 +47,7 @@ def total_rounds(config: RunConfig) -> int:
 
 
 def may_end_early(config: RunConfig) -> bool:
-    """Whether a run may end before its last round, because nothing gains any more."""
+    """Whether a run may end before its last round, because further rounds gain nothing."""
     return config.schedule == "adaptive" and len(decisions(config)) > 0
 
 

@@ -18,8 +18,10 @@ from shared.settings.schedule import (
     Plan,
     decides_as_it_goes,
     maximum_rate,
+    may_end_early,
     plan_round,
     shows_signals,
+    trains_body,
 )
 
 
@@ -32,7 +34,9 @@ def thawing_section(report: Report) -> Html:
         "Training",
         element("div", _timeline(report), _stages(report), class_="plots"),
         ending(report.ending) if report.ending else None,
-        units_drawn(report) if shows_signals(report.config) else None,
+        units_drawn(report)
+        if shows_signals(report.config) and trains_body(report.config)
+        else None,
     )
 
 
@@ -65,6 +69,10 @@ def _schedule(report: Report, plans: Sequence[Plan]) -> str:
     stages = report.config.network.stages
     if all(set(stages) <= set(plan.trainable) for plan in plans):
         return "All stages train, and are sent, in every round."
+    schedule = report.config.schedule
+    if schedule not in ("logistic", "dual") and not trains_body(report.config):
+        schedule = "probe"
+    decided = " The coordinator decides when the run ends." * may_end_early(report.config)
     text = {
         "progressive": "The network thaws from its last stage to its first: in each round only the "
         "marked stages train and are sent.",
@@ -73,19 +81,19 @@ def _schedule(report: Report, plans: Sequence[Plan]) -> str:
         "dynamics": "After rounds of the head alone the coordinator chooses the units of each "
         "round; only what trains is sent back.",
         "adaptive": "The head trains alone at first, then the marked stages with it; only what "
-        "trains is sent. The coordinator decides when the run ends.",
+        f"trains is sent.{decided}",
         "logistic": "The head is the mean of the sites' logistic regressions on the features of "
         "the network before it; only the head is sent.",
         "dual": "Two branches train at first, one on the images, one on augmented versions of "
         "them. Then they are one network with further layers, which thaws from its last stage to "
         "its first; only what trains is sent.",
-    }[report.config.schedule]
-    if report.config.schedule == "dual":
+    }[schedule]
+    if schedule == "dual":
         return (
             f"{text} Every site proves with a digest in every round that no frozen stage changed."
         )
     initial = "random" if report.config.weights == "random" else "pretrained"
-    if report.config.schedule == "dynamics":
+    if schedule == "dynamics":
         return (
             f"{text} Units that have never trained keep their {initial} weights, and a unit that "
             "freezes again those that the sites have received, exactly; every site proves that "

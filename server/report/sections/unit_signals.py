@@ -75,10 +75,10 @@ def _noise_in_words(config: RunConfig) -> str:
         low, high = noise_alone(MOMENTUM_HIGH), noise_alone(MOMENTUM_LOW)
         chance += f" in the probe and {low:.2f} to {high:.2f} after it, as AdamW's beta 1 changes"
     return (
-        " Third: how far the gradients of a unit agreed from step to step, in the mean over the "
+        " Third: how far the gradients of a unit agreed from step to step, averaged over the "
         "sites, from 0 to about 1 (the mean gradient's square over the mean square, as AdamW keeps "
-        f"both). Noise alone gives {chance}, and more in the first 20 steps of a unit; that is "
-        "pale. No rule reads it."
+        f"both). Noise alone gives {chance}, and more in a unit's first 20 steps; "
+        "up to there a cell is pale. No rule reads it."
     )
 
 

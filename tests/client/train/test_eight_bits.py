@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +24,7 @@ from shared.model.network import Network
 from shared.settings.config import RunConfig
 from shared.settings.schedule import plan_round
 
+ROOT = Path(__file__).parents[3]
 LARGE, SMALL = (64, 80), (7,)
 
 
@@ -100,11 +106,38 @@ def test_a_run_learns_about_as_with_adamw(
     }  # fmt: skip
 
 
-def test_a_site_without_the_library_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("installed", "told"), [(None, "none"), ("0.45.3", "0.45.3")])
+def test_a_site_without_the_library_says_so(
+    monkeypatch: pytest.MonkeyPatch, installed: str | None, told: str
+) -> None:
+    def version(name: str) -> str:
+        if installed is None:
+            raise PackageNotFoundError(name)
+        return installed
+
     require_optimizer(RunConfig(optimizer="adamw8bit"))
-    monkeypatch.setattr(eight_bits, "LIBRARY", "no_such_library")
+    monkeypatch.setattr(eight_bits, "version", version)
     require_optimizer(RunConfig(optimizer="adamw"))
     with pytest.raises(SiteError, match=r"pip install 'fedthaw\[bitsandbytes\]'") as refused:
         require_optimizer(RunConfig(optimizer="adamw8bit"))
-    assert refused.value.shareable is not None
-    assert "not installed there" in refused.value.shareable
+    assert f"0.50.2 or later; on this machine there is {told}." in str(refused.value)
+    assert str(refused.value.shareable).endswith(f"and there is {told}")
+
+
+def test_its_import_fetches_nothing(tmp_path: Path) -> None:
+    """bitsandbytes would ask `kernels` for code from the network, on some processors."""
+    (tmp_path / "kernels.py").write_text(
+        "def get_kernel(*words, **more):\n    print('FETCHED', words)\n    raise RuntimeError\n"
+    )
+    code = (
+        "import sys, torch\n"
+        "from client.train.eight_bits import eight_bit_adamw\n"
+        "eight_bit_adamw([{'params': [torch.nn.Parameter(torch.zeros(3))]}])\n"
+        "import kernels; print(kernels.__file__)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=True
+    )
+    assert done.stdout.split() == [str(tmp_path / "kernels.py")]
+    assert "kernels" not in done.stderr

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from server.federation.global_model import Reference
+from server.local.small import UNTRAINED
 from server.schedule.check import check_schedule, require_budget
 from shared.errors import ConfigError
 from shared.run.events import Event, Noted, Warned, listening
@@ -67,7 +68,8 @@ def test_a_run_too_short_to_decide_anything_says_so(reference: Reference) -> Non
     (note,) = said(config_of(**adaptive, rounds=12), reference)
     assert isinstance(note, Noted)
     assert note.text == (
-        "The run takes all its rounds: with patience=4 it could end early from rounds=13 on."
+        "The run takes all its rounds: with patience=4 it can end early only with rounds=13 or "
+        "more."
     )
     assert said(config_of(**adaptive, rounds=13), reference) == []
 
@@ -76,7 +78,8 @@ def test_shares_of_thaw_at_that_have_no_effect_are_said(reference: Reference) ->
     adaptive: dict[str, Any] = {"schedule": "adaptive", "freeze_rate": 0.8, "rounds": 20}
     (sentence,) = warned(config_of(**adaptive, thaw_at="layer4=0,layer3=0.4"), reference)
     assert sentence.startswith("thaw-at=layer4=0.0,layer3=0.4 says which stages thaw, not when")
-    assert said(config_of(**adaptive, thaw_at="layer4=0,layer3=0,layer2=1"), reference) == []
+    for unasked in ("layer4=0,layer3=0,layer2=1", "0.1,0.3,0.6", str(UNTRAINED["thaw-at"])):
+        assert said(config_of(**adaptive, thaw_at=unasked), reference) == []
 
 
 def test_agreement_takes_two_sites(reference: Reference) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import pytest
@@ -168,4 +168,4 @@ def test_what_is_estimated_is_typical_of_what_a_run_trains(
     assert len(expected) == pytest.approx(fmean(map(len, rounds)), abs=0.6)
     firsts = [units.index(chosen[0]) if chosen else len(units) for chosen in rounds]
     first = min((units.index(unit) for unit in expected), default=len(units))
-    assert min(firsts) <= first <= max(firsts)
+    assert abs(first - median(firsts)) <= 1
