@@ -65,6 +65,7 @@ def shown_signals(
         units=units,
         log_loss=rounded_loss(signals.log_loss, patients) if shown else None,
         refined_loss=rounded_loss(signals.refined_loss, patients) if shown else None,
+        chance_loss=rounded_loss(signals.chance_loss, patients) if shown else None,
     )
 
 

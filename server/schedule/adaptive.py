@@ -28,6 +28,8 @@ class Stretch:
     """Whether the run was cut short then."""
     comparable: bool = True
     """Whether rounds of both stretches had the same sites, whatever of them may be shown."""
+    has_learned: bool = True
+    """Whether the scores told the patients apart by then; if not, the run goes on."""
 
 
 def next_plan(config: RunConfig, history: History) -> Plan | None:
@@ -41,15 +43,18 @@ def next_plan(config: RunConfig, history: History) -> Plan | None:
     position, length = history[-1].plan["position"] + 1, history[-1].plan["length"]
     if position == length:
         return None
-    if length == config.rounds and done in decisions(config) and not gained(config, history):
+    if length == config.rounds and done in decisions(config) and is_done(config, history):
         position, length = cut_cycle(config, done, 0)
     return replace(plan, position=position, length=length)
 
 
-def gained(config: RunConfig, history: History) -> bool:
-    """Whether the stretch that these rounds end with lowered the loss; so too if it is unknown."""
+def is_done(config: RunConfig, history: History) -> bool:
+    """Whether the stretch that these rounds end with gained nothing; False where it is unknown.
+
+    A network that has learned nothing yet gains nothing either: it is not done.
+    """
     found = _compared(config, history)
-    return found is None or found[0] < found[1]
+    return found is not None and found.loss >= found.before and found.has_learned
 
 
 def stretches(config: RunConfig, history: History) -> list[Stretch]:
@@ -61,15 +66,28 @@ def stretches(config: RunConfig, history: History) -> list[Stretch]:
         last = config.probe_rounds + done
         if len(history) <= last or history[last - 1].plan["length"] < config.rounds:
             break  # not decided yet, or cut short before
-        loss, before = _compared(config, history[:last]) or (None, None)
-        cut = history[last].plan["length"] < config.rounds
+        first, cut = last - config.patience + 1, history[last].plan["length"] < config.rounds
         same = _has_same_sites(config, history[:last])
-        found.append(Stretch(last - config.patience + 1, last, loss, before, cut, same))
+        one = _compared(config, history[:last])
+        if one is None:
+            found.append(Stretch(first, last, None, None, cut, same))
+        else:
+            found.append(Stretch(first, last, one.loss, one.before, cut, same, one.has_learned))
     return found
 
 
-def _compared(config: RunConfig, history: History) -> tuple[float, float] | None:
-    """The mean losses of the last stretch and of the one before; None where they are unknown.
+@dataclass(frozen=True)
+class _Compared:
+    """The mean losses of a stretch and of the one before."""
+
+    loss: float
+    before: float
+    has_learned: bool
+    """Whether the stretch's scores told the patients apart; so too where that is unknown."""
+
+
+def _compared(config: RunConfig, history: History) -> _Compared | None:
+    """The last stretch beside the one before; None where their losses are unknown.
 
     Other patients have another loss, whatever the model: of both stretches the rounds with the same
     sites count, with as many sites as there are such.
@@ -79,7 +97,14 @@ def _compared(config: RunConfig, history: History) -> tuple[float, float] | None
     if not alike:
         return None
     sites = max(alike, key=lambda names: (len(names), sorted(names)))
-    return fmean(now[sites]), fmean(before[sites])
+    loss = fmean(now[sites])
+    chance = [
+        record.signals.chance_loss
+        for record in _evaluated(config, history)
+        if frozenset(record.sites) == sites and record.signals is not None
+    ]
+    known = [one for one in chance if one is not None]
+    return _Compared(loss, fmean(before[sites]), not known or loss < fmean(known))
 
 
 def _has_same_sites(config: RunConfig, history: History) -> bool:

@@ -10,7 +10,7 @@ from server.aggregation.agreement import Agreement
 from server.federation.global_model import Reference
 from server.results.signals import UnitSignals
 from shared.metrics.classes.kinds import Counts
-from shared.metrics.log_loss import log_loss, refined_log_loss
+from shared.metrics.log_loss import chance_log_loss, log_loss, refined_log_loss
 from shared.model.exchanged import batch_norm_statistics
 from shared.update.norm import sum_of_squares
 from shared.wire.arrays import Arrays
@@ -78,6 +78,12 @@ def pooled_log_loss(counts: Counts) -> float | None:
 def pooled_refined_loss(counts: Counts) -> float | None:
     """As `pooled_log_loss`, without what recalibration would take away."""
     found = refined_log_loss(counts)
+    return None if found is None else round(found, 4)
+
+
+def pooled_chance_loss(counts: Counts) -> float | None:
+    """What `pooled_refined_loss` has to be below for the scores to say anything."""
+    found = chance_log_loss(counts)
     return None if found is None else round(found, 4)
 
 

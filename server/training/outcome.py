@@ -10,7 +10,12 @@ from server.federation.context import Federation
 from server.results.shown import Shown
 from server.results.signals import Signals, UnitSignals
 from server.run.ledger import RoundRecord, SiteRound
-from server.schedule.measure import pooled_log_loss, pooled_refined_loss, with_noise
+from server.schedule.measure import (
+    pooled_chance_loss,
+    pooled_log_loss,
+    pooled_refined_loss,
+    with_noise,
+)
 from shared.metrics.classes.kinds import Counts
 from shared.outcome.counts import metrics_of, summed_counts
 from shared.outcome.outcome import Outcome
@@ -98,7 +103,9 @@ def _signals(result: Collected, pooled: Counts) -> Signals | None:
         return None
     noise = {name: reply.signal_to_noise for name, reply in result.replies.items()}
     units = with_noise(result.units, noise, result.verdict.weights)
-    return Signals(units, pooled_log_loss(pooled), pooled_refined_loss(pooled))
+    return Signals(
+        units, pooled_log_loss(pooled), pooled_refined_loss(pooled), pooled_chance_loss(pooled)
+    )
 
 
 def _site_round(reply: TrainReply, ratio: float | None, outcome: Outcome) -> SiteRound:

@@ -15,6 +15,10 @@ from shared.metrics.classes.kinds import Counts
 from shared.metrics.histogram import Histogram, bin_logits
 from shared.metrics.scores import require_scores
 
+_LEAST_RATIO = 2.706
+"""Of the log-likelihoods, twice: by chance one in 20 of slopes that cannot be negative exceeds it
+(half of a chi-squared variable with one degree of freedom, the other half being 0)."""
+
 
 @dataclass(frozen=True)
 class LogLoss:
@@ -58,6 +62,31 @@ def refined_log_loss(counts: Counts) -> float | None:
         return _mean_known(_refined(counts.split_by(score)) for score in range(counts.score_count))
     found = log_loss(counts)
     return None if found is None else found.mean
+
+
+def chance_log_loss(counts: Counts) -> float | None:
+    """What the refined log-loss has to be below for the scores to tell these patients apart.
+
+    Scores that say nothing are below it in one cohort of 20: a likelihood-ratio test of the slope,
+    which cannot be negative. Of several cuts or labels their mean; of a nominal outcome, whose
+    scores are not fitted, the log-loss of the classes' shares. None without any patients.
+    """
+    if isinstance(counts, Histogram):
+        return _chance(counts)
+    if not isinstance(counts, ClassCounts):
+        return _mean_known(map(_chance, counts.histograms))
+    if counts.ordinal:
+        return _mean_known(_chance(counts.split_by(score)) for score in range(counts.score_count))
+    if not (patients := sum(counts.support)):
+        return None
+    return -sum(n * math.log(n / patients) for n in counts.support if n) / patients
+
+
+def _chance(counts: Histogram) -> float | None:
+    positives, negatives = counts.total_positives, counts.total_negatives
+    if not (patients := positives + negatives):
+        return None
+    return (_entropy(positives, negatives) - _LEAST_RATIO / 2) / patients
 
 
 def _refined(counts: Histogram) -> float | None:

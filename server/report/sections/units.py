@@ -39,7 +39,8 @@ def _rule(report: Report) -> str:
         f"Each stretch of {config.patience} rounds is compared with the one before, by the mean of "
         "the refined log-loss: that of the validation patients once the scores are recalibrated on "
         "them, so that it says how well patients are distinguished. Where that does not fall, the "
-        f"run ends {config.patience} rounds later."
+        f"run ends {config.patience} rounds later, unless the scores do not tell patients apart "
+        "yet."
     )
     most = total_rounds(config)
     if report.planned_rounds < most:
@@ -49,10 +50,7 @@ def _rule(report: Report) -> str:
         return rule
     if not may_end_early(config):
         return f"{rule} This run had too few rounds to decide anything."
-    return (
-        f"{rule} After every stretch it had fallen, or could not be compared: this run took all "
-        f"{most} rounds."
-    )
+    return f"{rule} Nothing ended this run early: it took all {most} rounds."
 
 
 def _stretches(report: Report) -> Html | None:
@@ -64,12 +62,20 @@ def _stretches(report: Report) -> Html | None:
             f"{one.first} to {one.last}",
             _compared(report, one, one.loss),
             _compared(report, one, one.before),
-            f"ends after round {one.last + report.config.patience}" if one.cut else "goes on",
+            _followed(report, one),
         )
         for one in report.stretches
     ]
     head = ("rounds", "refined log-loss", "of the stretch before", "the run")
     return table("What the coordinator decided after each stretch", head, rows, text_columns=(3,))
+
+
+def _followed(report: Report, stretch: Stretch) -> str:
+    if stretch.cut:
+        return f"ends after round {stretch.last + report.config.patience}"
+    return (
+        "goes on" if stretch.has_learned else "goes on: the scores do not tell patients apart yet"
+    )
 
 
 def _compared(report: Report, stretch: Stretch, loss: float | None) -> str:

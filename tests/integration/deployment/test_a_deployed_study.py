@@ -32,7 +32,7 @@ def test_a_study_of_two_hospitals(
     arms.write_text(ARMS)
     for site in deployment.sites:
         rules = (site / "site.toml").read_text()
-        allowed = '[policy]\nschedules = ["progressive", "logistic"]'
+        allowed = '[policy]\nschedules = ["adaptive", "logistic"]'
         (site / "site.toml").write_text(rules.replace("[policy]", allowed))
     # In the order that the coordinator has them in.
     folders = sorted(deployment.sites)

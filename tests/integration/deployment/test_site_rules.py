@@ -19,7 +19,7 @@ def hospital_folders(
 ) -> Callable[[Path], tuple[Path, ...]]:
     """Two sites of 32 patients, whose site.toml says nothing of rules."""
 
-    def write(parent: Path) -> tuple[Path, ...]:
+    def write(parent: Path, patients: int = 0) -> tuple[Path, ...]:
         more = f'weights = "{deployed_base}"'
         return tuple(
             write_site(parent, name, 32, seed=seed, more=more, policy="")

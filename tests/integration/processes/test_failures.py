@@ -14,7 +14,7 @@ import pytest
 
 FIRE = "an unexpected RuntimeError while answering a 'train' message: the detector caught fire"
 NOT_FINITE = (
-    "layer3.0.bn1.weight holds values that are not finite (NaN or infinite): the training there "
+    "layer2.0.conv1.weight holds values that are not finite (NaN or infinite): the training there "
     "has diverged, so lower the learning rates (lr-head, rates) in a new run"
 )
 

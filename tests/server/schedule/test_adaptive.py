@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -163,3 +164,19 @@ def test_whether_two_stretches_could_be_compared_does_not_depend_on_what_is_show
     hidden = run(config, [None], joins)
     assert [one.comparable for one in stretches(config, hidden)][:2] == [False, True]
     assert all(one.loss is None for one in stretches(config, hidden))
+
+
+@pytest.mark.parametrize(("chance", "rounds"), [(None, 13), (0.51, 13), (0.5, 24), (0.49, 24)])
+def test_a_network_that_has_learned_nothing_yet_goes_on(chance: float | None, rounds: int) -> None:
+    config = config_of()
+    records: list[RoundRecord] = []
+    while (plan := next_plan(config, records)) is not None:
+        (record,) = run(config, [0.5])[:1]
+        signals = Signals({}, 0.5, 0.5, chance)
+        records.append(
+            replace(record, round=plan.round, plan=plan_to_values(plan), signals=signals)
+        )
+    assert len(records) == rounds
+    decided = stretches(config, [parse_round(as_line(record)) for record in records])
+    assert [one.has_learned for one in decided] == [rounds == 13] * len(decided)
+    assert [one.cut for one in decided] == ([True] if rounds == 13 else [False] * 4)

@@ -57,7 +57,7 @@ def test_the_average_of_the_sites_updates(
     make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
 ) -> None:
     sites, grid = make_sites()
-    federation = make_federation(grid)
+    federation = make_federation(grid, schedule="progressive")
     plan = plan_round(federation.config, 3)
     assert plan.trainable == ("layer3", "layer4", "head")
     merged, _ = run_round(federation, plan, delta)

@@ -112,7 +112,7 @@ def test_a_run_that_does_not_ask_refuses_it(
 ) -> None:
     sites, grid = make_sites()
     sending(sites, {"east": {"head": 0.5}})
-    federation = make_federation(grid, min_sites=2)
+    federation = make_federation(grid, schedule="progressive", min_sites=2)
     _, record = run_round(federation, probe(federation), delta)
     assert record.exact.refused == {
         "east": "it sends a signal-to-noise, for which this run does not ask"

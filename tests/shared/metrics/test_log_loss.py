@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from shared.metrics.classes.counts import ClassCounts
 from shared.metrics.classes.labels import LabelCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram, bin_logits, bin_of
-from shared.metrics.log_loss import log_loss, refined_log_loss
+from shared.metrics.log_loss import chance_log_loss, log_loss, refined_log_loss
 
 patients = st.lists(
     st.tuples(st.integers(0, SCORE_BINS - 1), st.integers(0, 1)), min_size=2, max_size=40
@@ -125,3 +125,33 @@ def test_the_refined_log_loss_of_labels_is_their_mean_and_of_classes_the_log_los
     ordinal = ClassCounts.from_bins(bins[:, :2], classes, classes, 3)
     cuts = [refined_log_loss(Histogram.from_bins(bins[:, cut], classes > cut)) for cut in range(2)]
     assert refined_log_loss(ordinal) == pytest.approx(sum(one for one in cuts if one) / 2)
+
+
+@pytest.mark.parametrize("patients", [32, 200])
+def test_scores_that_say_nothing_are_below_chance_in_one_cohort_of_twenty(patients: int) -> None:
+    rng = np.random.default_rng(patients)
+    below = 0
+    for _ in range(400):
+        scores, outcomes = rng.normal(size=patients), np.arange(patients) % 3 == 0
+        counts = Histogram.from_bins(bin_of(scores), outcomes)
+        refined, chance = refined_log_loss(counts), chance_log_loss(counts)
+        assert refined is not None
+        assert chance is not None
+        below += refined < chance
+    # Of 400 at 1 in 20 all but one draw in a thousand lie within these.
+    assert 8 <= below <= 35
+
+
+def test_chance_of_labels_cuts_and_classes() -> None:
+    assert chance_log_loss(Histogram.empty()) is None
+    first, second = spread([(1, 2), (2, 1)], 300, 9), spread([(3, 1), (2, 2)], 400, 9)
+    even = np.log(2) - 2.706 / 2 / 6
+    assert chance_log_loss(first) == pytest.approx(even)
+    own = -(5 * np.log(5 / 8) + 3 * np.log(3 / 8)) / 8 - 2.706 / 2 / 8
+    assert chance_log_loss(LabelCounts((first, second))) == pytest.approx((even + own) / 2)
+    bins, classes = bin_of([[2.0, -1.0, 0.0], [-3.0, -5.0, 1.0], [1.0, 0.0, 2.0]]), np.arange(3)
+    nominal = ClassCounts.from_bins(bins, classes, classes, 3)
+    assert chance_log_loss(nominal) == pytest.approx(np.log(3))
+    ordinal = ClassCounts.from_bins(bins[:, :2], classes, classes, 3)
+    third = -(np.log(1 / 3) + 2 * np.log(2 / 3)) / 3 - 2.706 / 2 / 3
+    assert chance_log_loss(ordinal) == pytest.approx(third)
