@@ -29,7 +29,8 @@ class Stretch:
     comparable: bool = True
     """Whether rounds of both stretches had the same sites, whatever of them may be shown."""
     has_learned: bool = True
-    """Whether the scores told the patients apart by then; if not, the run goes on."""
+    """Whether the scores told the patients apart by then, where training began from nothing; if
+    not, the run goes on."""
 
 
 def next_plan(config: RunConfig, history: History) -> Plan | None:
@@ -51,7 +52,8 @@ def next_plan(config: RunConfig, history: History) -> Plan | None:
 def is_done(config: RunConfig, history: History) -> bool:
     """Whether the stretch that these rounds end with gained nothing; False where it is unknown.
 
-    A network that has learned nothing yet gains nothing either: it is not done.
+    A network that begins from nothing and has learned nothing yet gains nothing either: it is not
+    done.
     """
     found = _compared(config, history)
     return found is not None and found.loss >= found.before and found.has_learned
@@ -83,7 +85,8 @@ class _Compared:
     loss: float
     before: float
     has_learned: bool
-    """Whether the stretch's scores told the patients apart; so too where that is unknown."""
+    """Whether the stretch's scores told the patients apart; so too where that is unknown, or where
+    training began from pretrained weights."""
 
 
 def _compared(config: RunConfig, history: History) -> _Compared | None:
@@ -98,6 +101,9 @@ def _compared(config: RunConfig, history: History) -> _Compared | None:
         return None
     sites = max(alike, key=lambda names: (len(names), sorted(names)))
     loss = fmean(now[sites])
+    if config.weights != "random":
+        # Few patients may not show what a pretrained network has learned.
+        return _Compared(loss, fmean(before[sites]), has_learned=True)
     chance = [
         record.signals.chance_loss
         for record in _evaluated(config, history)

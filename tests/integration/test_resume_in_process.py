@@ -182,15 +182,13 @@ WAYS = (stopping_after, stopping_within, stopping_before_the_ledger, stopping_at
 )
 def test_a_run_stopped_in_every_round_gives_the_same_bytes(
     three_sites: tuple[Path, ...], federated: MakeConfig, simulate: Simulate, mode: str, shift: int,
-    undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch,
+    undisturbed: dict[str, Any],
 ) -> None:  # fmt: skip
     """Stages thaw in rounds 3, 4 and 5 of 6; with dynamics units pause and go on.
 
     Each round is stopped in another way than the one before: in two ways for one mode, and in the
     other two for the next mode.
     """
-    # So few rounds on noise teach nothing, and then nothing would end a run early.
-    monkeypatch.setattr("server.training.outcome.pooled_chance_loss", lambda counts: 1.0)
     settings: dict[str, Any] = {"probe_rounds": 2, "rounds": 4, "sites": three_sites[:2]}
     settings["augmentation"] = "recipe"
     settings |= MODES[mode]

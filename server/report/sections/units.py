@@ -39,9 +39,10 @@ def _rule(report: Report) -> str:
         f"Each stretch of {config.patience} rounds is compared with the one before, by the mean of "
         "the refined log-loss: that of the validation patients once the scores are recalibrated on "
         "them, so that it says how well patients are distinguished. Where that does not fall, the "
-        f"run ends {config.patience} rounds later, unless the scores do not tell patients apart "
-        "yet."
+        f"run ends {config.patience} rounds later."
     )
+    if config.weights == "random":
+        rule += " A network that begins from nothing goes on until it tells the patients apart."
     most = total_rounds(config)
     if report.planned_rounds < most:
         ends = "ended" if report.finished else "ends"

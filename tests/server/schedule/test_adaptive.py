@@ -166,9 +166,15 @@ def test_whether_two_stretches_could_be_compared_does_not_depend_on_what_is_show
     assert all(one.loss is None for one in stretches(config, hidden))
 
 
-@pytest.mark.parametrize(("chance", "rounds"), [(None, 13), (0.51, 13), (0.5, 24), (0.49, 24)])
-def test_a_network_that_has_learned_nothing_yet_goes_on(chance: float | None, rounds: int) -> None:
-    config = config_of()
+@pytest.mark.parametrize(
+    ("weights", "chance", "rounds"),
+    [("random", None, 13), ("random", 0.51, 13), ("random", 0.5, 24), ("random", 0.49, 24),
+     ("xrv", 0.49, 13)],
+)  # fmt: skip
+def test_a_network_that_has_learned_nothing_from_nothing_goes_on(
+    weights: str, chance: float | None, rounds: int
+) -> None:
+    config = config_of(weights=weights)
     records: list[RoundRecord] = []
     while (plan := next_plan(config, records)) is not None:
         (record,) = run(config, [0.5])[:1]
