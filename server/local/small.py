@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from shared.model.registry import BACKBONES
 from shared.settings.setting import Scalar
-from shared.settings.stage_values import DEFAULTS, former_of, replaced
+from shared.settings.stage_values import DEFAULTS, SMALL_THAWS, former_of, replaced
 
 UNTRAINED: Mapping[str, Scalar] = {
     "weights": "random",
@@ -14,7 +14,7 @@ UNTRAINED: Mapping[str, Scalar] = {
     "image-size": 96,
     "probe-rounds": 2,
     "rounds": 22,
-    "thaw-at": "0.05,0.1,0.2",
+    "thaw-at": SMALL_THAWS,
     "lr-head": 5e-3,
     "rates": "0.005,0.005,0.005",
     "cutmix-probability": 0.0,

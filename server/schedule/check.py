@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 from server.federation.global_model import Reference
-from server.local.small import UNTRAINED
 from shared.errors import ConfigError
 from shared.model.manifest import sizes_of_units
 from shared.model.network import build_network
@@ -14,7 +13,7 @@ from shared.settings.adaptive import decisions
 from shared.settings.config import RunConfig
 from shared.settings.dynamics import Budget, Sizes, candidates
 from shared.settings.setting import key_of
-from shared.settings.stage_values import DEFAULTS, parse_stage_values
+from shared.settings.stage_values import DEFAULTS, SMALL_THAWS, parse_stage_values
 
 _NEEDED = {
     "select": "dynamics",
@@ -84,7 +83,7 @@ def _say_without_shares(config: RunConfig) -> None:
 
     Those of the small settings (`--quick`, the demo) nobody has chosen.
     """
-    unasked = (DEFAULTS["thaw-at"], str(UNTRAINED["thaw-at"]))
+    unasked = (DEFAULTS["thaw-at"], SMALL_THAWS)
     if any(parse_stage_values("thaw-at", one, config.network) == config.thaws for one in unasked):
         return
     if config.rounds > 0 and any(0 < one < 1 for one in config.thaws.values()):

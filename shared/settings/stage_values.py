@@ -19,6 +19,8 @@ StageValues = Mapping[str, float]
 """A number for each of some stages, the last stage first."""
 
 RANGES = {"thaw-at": (0.0, 1.0), "rates": (0.0, 10.0)}
+SMALL_THAWS = "0.05,0.1,0.2"
+"""`thaw-at` of the demo and of `--quick`, for a network that begins from nothing."""
 RECIPE = {"thaw-at": RECIPE_THAWS, "rates": RECIPE_RATES}
 DEFAULTS = {key: ",".join(map(repr, values)) for key, values in RECIPE.items()}
 
