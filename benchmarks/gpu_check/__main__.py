@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Part:
-    """One process: what it shows, its words for Python, and the most seconds it may take."""
+    """One process: its name, its arguments for Python, and the most seconds that it may take."""
 
     name: str
     words: tuple[str, ...]
@@ -103,7 +103,7 @@ def _parts(device: str, out: Path) -> Sequence[Part]:
 
 
 def _run(part: Part, device: str, out: Path, until: float) -> Done:
-    """Its output goes to the screen line by line, and into its file."""
+    """Its output goes into its file, and to the screen once it has ended."""
     print(f"\n## {part.name}\n", flush=True)
     begun = time.monotonic()
     limit = min(part.seconds, until - begun)

@@ -1,4 +1,4 @@
-"""A federation of synthetic hospitals on a device: the same bytes twice, and after a kill; the CPU.
+"""A federation of synthetic hospitals on a device: repeated, killed and resumed, and on the CPU.
 
 Each run is a process of the product's own command. Prints a table, then what held. Exits with 1
 where the same run gave other bytes.
@@ -88,16 +88,8 @@ def _on(device: str, sites: Sequence[Path]) -> tuple[Path, ...]:
 
 def _words(run: Path, sites: Sequence[Path], settings: Sequence[str], *more: str) -> list[str]:
     given = [word for one in settings for word in ("--set", one)]
-    return [
-        sys.executable,
-        *FEDTHAW,
-        "simulate",
-        *map(str, sites),
-        "--out",
-        str(run),
-        *given,
-        *more,
-    ]
+    command = (sys.executable, *FEDTHAW, "simulate", *map(str, sites), "--out", str(run))
+    return [*command, *given, *more]
 
 
 def _simulate(run: Path, sites: Sequence[Path], settings: Sequence[str], *more: str) -> Row:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from torch import Tensor
 
@@ -57,8 +56,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         workspace, config, base=request.base, delta=federated, statistics=before.statistics
     )
     manifest = agreed_manifest(model, config, plan.trainable, request.expects)
-    keys = tuple(spec.name for spec in manifest)
-    untouched = base_units(model, workspace.base)
+    keys, untouched = [spec.name for spec in manifest], base_units(model, workspace.base)
     frozen = digest_of_frozen(model, workspace.base, plan.trainable, untouched)
     proven = _proven(model, plan, config.batch_norm, frozen)
 
@@ -73,8 +71,8 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     require_finite(delta, plan.round)
     passage = Passage(config, request.run, plan.round, workspace.name, batch_norm_statistics(model))
     sent, update = update_to_send(delta, manifest, before.update, passage)
-    after = _state_after(model, config, plan, before, trained, update)
-    save_state(folder, replace(after, received=as_tensors(federated)))
+    after = _state_after(model, config, plan, before, trained, update, as_tensors(federated))
+    save_state(folder, after)
     done = time.monotonic()
     return TrainReply(
         site=workspace.name,
@@ -115,13 +113,14 @@ def _state_after(
     before: SiteState,
     trained: Trained,
     update: Mapping[str, Mapping[str, Tensor]],
+    received: Mapping[str, Tensor],
 ) -> SiteState:
     """What the site remembers of the round; `update` is what the steps of its update keep."""
     changed = {*plan.thawed, *plan.trainable}
     statistics = local_statistics(model, changed, config.batch_norm)
     # Units that pause in this round have no update; what was kept of theirs stays.
     kept = {name: {**before.update.get(name, {}), **own} for name, own in update.items()}
-    return SiteState(plan.round, plan.phase, trained.moments, statistics, kept)
+    return SiteState(plan.round, plan.phase, trained.moments, statistics, kept, received)
 
 
 def _proven(model: Network, plan: Plan, batch_norm: str, frozen: str) -> str:

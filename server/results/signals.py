@@ -42,5 +42,5 @@ class Signals:
     """The same once the scores are recalibrated on these patients (`refined_log_loss`), by which
     schedule=adaptive decides."""
     chance_loss: float | None = None
-    """What that is not below as long as the scores do not tell these patients apart
+    """The refined loss has to be below it for the scores to tell these patients apart
     (`chance_log_loss`); None where it is not shown, and in ledgers of earlier versions."""

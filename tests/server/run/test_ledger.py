@@ -81,7 +81,7 @@ def test_a_line_of_before_there_was_a_signal_to_noise(
     (earlier,) = read_rounds(tmp_path / "earlier.jsonl")
     assert earlier.signals is not None
     assert earlier.signals.units["layer4.0"] == UnitSignals(0.02, 0.1, None)
-    # A run that is continued writes such a line anew.
+    # A run that is continued writes such a line again.
     cut_rounds(tmp_path / "earlier.jsonl", 1)
     assert read_rounds(tmp_path / "earlier.jsonl") == [earlier]
 
