@@ -230,5 +230,5 @@ def _disagreement(
 
 
 def describe_refusals(refused: Mapping[int, str]) -> str:
-    """All refusals, one after the other."""
-    return " ".join(refused[node] for node in sorted(refused))
+    """All refusals, one after the other; once what holds for several sites, as on one machine."""
+    return " ".join(dict.fromkeys(refused[node] for node in sorted(refused)))

@@ -234,3 +234,8 @@ def test_errors_of_registered_sites_are_named(make_sites: MakeSites, reference: 
         1001: "north cannot take part: MemoryError.",
         1002: "east is refused: the message has no record 'site'.",
     }
+
+
+def test_what_holds_for_several_sites_is_said_once() -> None:
+    refused = {3: "No library.", 1: "No library.", 2: "Site east is late."}
+    assert describe_refusals(refused) == "No library. Site east is late."
