@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Collection
+from weakref import WeakKeyDictionary
 
 from shared.model.backbone import Part
 from shared.model.exchanged import exchanged_keys
@@ -12,16 +12,23 @@ from shared.model.network import Network
 from shared.wire.arrays import TensorSpec
 from shared.wire.formats.choice import format_of
 
+_Asked = tuple[tuple[Part, ...], str, str]
+_answered: WeakKeyDictionary[Network, dict[_Asked, tuple[TensorSpec, ...]]] = WeakKeyDictionary()
+"""For as long as the network lives: a round asks for each of its units, several times."""
+
 
 def manifest_of_parts(
     model: Network, parts: Collection[Part], batch_norm: str, update_dtype: str = "float32"
 ) -> tuple[TensorSpec, ...]:
     """Name, shape and dtype of what is exchanged of these parts, in the network's order.
 
-    Kept, since a round of the head asks often enough to notice. ValueError for an unknown part or
-    another `batch_norm`.
+    ValueError for an unknown part or another `batch_norm`.
     """
-    return _manifest(model, tuple(parts), batch_norm, update_dtype)
+    answered = _answered.setdefault(model, {})
+    asked = tuple(parts), batch_norm, update_dtype
+    if asked not in answered:
+        answered[asked] = _manifest(model, *asked)
+    return answered[asked]
 
 
 def sizes_of_units(model: Network, batch_norm: str) -> dict[str, int]:
@@ -34,7 +41,6 @@ def sizes_of_units(model: Network, batch_norm: str) -> dict[str, int]:
     }
 
 
-@functools.lru_cache(maxsize=32)
 def _manifest(
     model: Network, parts: tuple[Part, ...], batch_norm: str, update_dtype: str
 ) -> tuple[TensorSpec, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from shared.model.exchanged import exchanged_keys
@@ -31,6 +34,15 @@ def test_each_network_has_its_own() -> None:
         manifests = [manifest_of_parts(model, STAGES, "average") for model in (small, large)]
         heads = [spec.shape for one in manifests for spec in one if spec.name == "fc.weight"]
         assert heads == [(1, 64), (1, 512)]
+
+
+def test_a_network_does_not_live_on_in_what_is_kept_of_it() -> None:
+    model = build_network("micro")
+    manifest_of_parts(model, STAGES, "average")
+    alive = weakref.ref(model)
+    del model
+    gc.collect()
+    assert alive() is None
 
 
 def test_what_is_unknown_is_refused() -> None:
