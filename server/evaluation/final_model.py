@@ -41,11 +41,15 @@ class FinalModel:
 
 
 def point(federation: Federation, probe: Arrays, share: float = 1.0) -> Nearer:
-    """The point at this share of the way from the probe's last model to the end."""
+    """The point at this share of the way from the probe's last model to the end.
+
+    It travels whole and once, so no later message brings what rounding takes: in as many steps as
+    need no error feedback, whatever the rounds have.
+    """
     config, reference = federation.config, federation.reference
     probed = probe_parts(config)
     specs = reference.specs(probed, config.update_dtype)
-    start, _ = encode_increments(select(reference, probe, probed), {}, specs, config.update_steps)
+    start, _ = encode_increments(select(reference, probe, probed), {}, specs)
     return Nearer(share, probed, start)
 
 

@@ -33,8 +33,7 @@ def require_plausible_training(reply: TrainReply, site: SiteDescription, config:
                 f"it says that its fit took more than {MOST_ITERATIONS:,} iterations"
             )
         return require_plausible_evaluation(reply.histogram, site, config, "validation")
-    most = math.ceil(reply.images / config.batch_size) * config.local_epochs
-    if reply.steps > most:
+    if reply.steps > _most_steps(reply.images, config):
         raise ProtocolError(
             "it says that it took more steps than its images make with batch-size "
             f"{config.batch_size} and local-epochs {config.local_epochs}"
@@ -73,6 +72,22 @@ def require_plausible_evaluation(
 def training_weight(reply: TrainReply, site: SiteDescription) -> int:
     """Images that count in the average: never more than the site described when it joined."""
     return min(reply.images, site.images)
+
+
+def judged_extent(reply: TrainReply, site: SiteDescription, config: RunConfig) -> int:
+    """How much training an update may show: steps, of a logistic regression images.
+
+    As `training_weight`: more steps let a larger update pass, so what a site says of them counts
+    no further than the images that it joined with.
+    """
+    images = training_weight(reply, site)
+    if config.schedule == "logistic":
+        return images
+    return min(reply.steps, _most_steps(images, config))
+
+
+def _most_steps(images: int, config: RunConfig) -> int:
+    return math.ceil(images / config.batch_size) * config.local_epochs
 
 
 def _require_images(images: int, patients: int) -> None:

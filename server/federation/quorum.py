@@ -29,7 +29,7 @@ def require_enough_sites(config: RunConfig) -> None:
 def wait_for_sites(
     federation: Federation, expected: Collection[str] = ()
 ) -> dict[int, SiteDescription]:
-    """The admitted sites that are connected, once there are `min-sites` of them.
+    """The admitted sites that are connected, once there are `min-sites` that are asked.
 
     In a simulation all of its sites: an engine starts them one by one, and a run that began with
     the first ones would depend on chance. Those that are expected as well are waited for
@@ -50,21 +50,28 @@ def wait_for_sites(
             # Who names four folders wants four sites, and waiting would bring no further one.
             raise SiteError(describe_refusals(roster.refused))
         missing = set(expected) - {site.name for site in sites.values()}
+        ready = len(_taking_part(federation, sites))
         preparing = any(
             presence.name in missing and roster.is_awaited(node) for node, presence in nodes.items()
         )
         in_time = waited < reply_timeout(config)
-        if len(sites) >= needed and not (
+        if ready >= needed and not (
             missing and (waited < patience(config) or preparing) and in_time
         ):
             return sites
         if not in_time:
-            raise RunError(_too_few(federation, len(sites), needed))
+            raise RunError(_too_few(federation, ready, needed))
         if (text := _waiting(federation, sites, needed, missing)) != last_warning:
             # `server status` shows the last one for as long as the run waits.
             emit(Warned(text))
             last_warning = text
         time.sleep(POLL_SECONDS if config.sites else 4 * POLL_SECONDS)
+
+
+def _taking_part(federation: Federation, sites: Mapping[int, SiteDescription]) -> list[str]:
+    """Those of these sites that are asked; a simulation begins with all of its sites."""
+    left_out = {} if federation.config.sites else federation.excluded
+    return [site.name for site in sites.values() if site.name not in left_out]
 
 
 def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
@@ -99,8 +106,9 @@ def _waiting(
 ) -> str:
     least = f"{needed} required" if federation.config.sites else f"at least {needed} required"
     absent, unable = federation.others([site.name for site in sites.values()])
+    unable |= federation.excluded_of(sites)
     away = _of_those_away(absent or sorted(set(missing) - unable.keys()), unable)
-    return f"Waiting for sites: {len(sites)} ready, {least}.{away}"
+    return f"Waiting for sites: {len(_taking_part(federation, sites))} ready, {least}.{away}"
 
 
 def _too_few(federation: Federation, ready: int, needed: int) -> str:
@@ -111,8 +119,10 @@ def _too_few(federation: Federation, ready: int, needed: int) -> str:
         why = refusals or "Flower's engine did not start the others in time."
         return f"{ready} of {needed} sites can take part. {why} {kept}"
     nodes = federation.look()
-    names = [site.name for site in federation.roster.present(nodes).values()]
-    absent, unable = federation.others(names)
+    present = federation.roster.present(nodes)
+    names = _taking_part(federation, present)
+    absent, unable = federation.others([site.name for site in present.values()])
+    unable |= federation.excluded_of(present)
     unnamed = [
         sentence
         for node, sentence in sorted(federation.roster.refused.items())

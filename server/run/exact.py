@@ -6,6 +6,7 @@ the run ends.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -47,13 +48,25 @@ def exact_rounds(folder: Path, shown: Sequence[RoundRecord]) -> list[RoundRecord
 
 
 def cut_exact(folder: Path, keep: int) -> None:
-    """Forget the rounds after the first `keep`; a file that cannot be read stays as it is."""
+    """Forget the rounds after the first `keep`, and a line that a crash has torn.
+
+    A line that is appended to a torn one would be damaged, too. A file that cannot be read stays
+    as it is.
+    """
     path = folder / FILE
-    with suppress(OSError, ValueError):  # DamagedFile is a ValueError
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if parse_round(line).round <= keep]
+    with suppress(OSError):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and _round_of(line) <= keep]
         if kept != lines:
             write_private(path, "".join(kept).encode("utf-8"))
+
+
+def _round_of(line: str) -> float:
+    """Infinity where the line is damaged."""
+    try:
+        return parse_round(line).round
+    except DamagedFile:
+        return math.inf
 
 
 def remove_exact(folder: Path) -> None:

@@ -10,9 +10,14 @@ from server.federation.global_model import Reference
 from server.terminal.rough import megabytes_in_words, rounds_in_words, time_in_words
 from shared.model.manifest import sizes_of_units
 from shared.settings.config import RunConfig
-from shared.settings.dynamics import Budget
+from shared.settings.dynamics import expected_values
 from shared.settings.ending import probe_parts, stays_near_probe
-from shared.settings.schedule import decides_as_it_goes, plan_round, total_rounds
+from shared.settings.schedule import (
+    decides_as_it_goes,
+    plan_round,
+    stages_ever_thawed,
+    total_rounds,
+)
 from shared.wire.arrays import Manifest, TensorSpec
 from shared.wire.formats.choice import STEPS_PER_RMS, rank_of
 
@@ -44,14 +49,15 @@ def expected_bytes(
     `last` is the run's last round where that has been brought forward.
     """
     last = total_rounds(config) if last is None else last
-    message = _trained(config, reference, last, config.update_dtype)
+    chosen = _chosen(config, reference)
+    message = _trained(config, reference, last, config.update_dtype, chosen)
     for number in range(after_round + 1, last + 1):
         # A request brings what the round before has changed.
-        message += _trained(config, reference, number - 1, config.update_dtype)
-        message += _trained(config, reference, number, config.sent_dtype)
+        message += _trained(config, reference, number - 1, config.update_dtype, chosen)
+        message += _trained(config, reference, number, config.sent_dtype, chosen)
     if stays_near_probe(config):
         probed = reference.specs(probe_parts(config), config.update_dtype)
-        message += 2 * _size(probed, config.update_steps)
+        message += 2 * _size(probed)  # once to choose, once to evaluate
     return sites * message
 
 
@@ -70,16 +76,28 @@ def estimate_in_words(seconds: Sequence[float] | None, size: float, rounds: int)
     )
 
 
-def _trained(config: RunConfig, reference: Reference, number: int, dtype: str) -> float:
-    """Bytes of what round `number` trains, or before round 1 of the head that is drawn."""
+def _trained(
+    config: RunConfig, reference: Reference, number: int, dtype: str, chosen: float
+) -> float:
+    """Bytes of what round `number` trains, or before round 1 of the head that is drawn.
+
+    Of all that may train, where that is `chosen` as the run goes, this share.
+    """
+    if decides_as_it_goes(config, number):
+        parts = stages_ever_thawed(config, number)
+        return chosen * _size(reference.specs(parts, dtype), config.update_steps)
     parts = plan_round(config, number).trainable if number else (config.network.head,)
-    size = _size(reference.specs(parts, dtype), config.update_steps)
-    if not decides_as_it_goes(config, number):
-        return size
-    # A typical plan has as many units as may train, for which the budget may have no room.
+    return _size(reference.specs(parts, dtype), config.update_steps)
+
+
+def _chosen(config: RunConfig, reference: Reference) -> float:
+    """Which share of all that may train a round does on average, by values."""
+    last = total_rounds(config)
+    if not decides_as_it_goes(config, last):
+        return 1.0
     sizes = sizes_of_units(reference.network, config.batch_norm)
-    values = sum(sizes[unit] for unit in config.network.units_of(parts))
-    return size * min(1.0, Budget.of(config, sizes).values / values)
+    units = config.network.units_of(stages_ever_thawed(config, last))
+    return expected_values(config, sizes) / sum(sizes[unit] for unit in units)
 
 
 def _size(specs: Manifest, steps: float = STEPS_PER_RMS) -> float:

@@ -19,6 +19,7 @@ from server.federation.delivery import Delivery
 from server.federation.downlink import Sending
 from server.federation.global_model import select
 from server.federation.plausible import (
+    judged_extent,
     require_own_units,
     require_plausible_training,
     training_weight,
@@ -192,8 +193,7 @@ def _read(
             f"{site.name} trains on more images than it had when it joined; in this run it "
             "counts as it did then."
         )
-    fitted = federation.config.schedule == "logistic"
-    intake.add(reply.site, arrays, weight, reply.images if fitted else reply.steps)
+    intake.add(reply.site, arrays, weight, judged_extent(reply, site, federation.config))
     return replace(reply, delta=ArrayRecord())
 
 

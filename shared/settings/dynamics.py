@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from shared.seeds import derive_seed
@@ -21,6 +22,8 @@ Sizes = Mapping[str, int]
 """How many values travel of each unit of a network, its head included."""
 _DRAWS = 25
 """By which the typical choice is found; of so many the one in the middle varies little."""
+_ORDERS = 5
+"""By which the mean size of a choice is found, each from every unit on."""
 
 
 def candidates(config: RunConfig) -> tuple[str, ...]:
@@ -40,7 +43,7 @@ def most_units(config: RunConfig) -> int:
 
 
 def typical_units(config: RunConfig) -> tuple[str, ...]:
-    """As many candidates as a round may train, spread evenly: for estimates of bytes."""
+    """As many candidates as a round may train, spread evenly."""
     units, count = candidates(config), most_units(config)
     return tuple(units[(2 * n + 1) * len(units) // (2 * count)] for n in range(count))
 
@@ -91,11 +94,32 @@ def expected_units(config: RunConfig, sizes: Sizes) -> frozenset[str]:
     places = {unit: place for place, unit in enumerate(units)}
 
     def drawn(number: int) -> frozenset[str]:
-        order = sorted(units, key=lambda unit: derive_seed(config.seed, "estimate", number, unit))
-        return frozenset(budget.filled(order, sizes))
+        return frozenset(budget.filled(_order(config, number), sizes))
 
     def work(chosen: frozenset[str]) -> int:
         first = min((places[unit] for unit in chosen), default=len(units))
         return len(units) - first + len(chosen)
 
     return sorted(map(drawn, range(_DRAWS)), key=work)[_DRAWS // 2]
+
+
+def expected_values(config: RunConfig, sizes: Sizes) -> float:
+    """How many values a round trains on average, the head's included: for estimates of bytes.
+
+    A few units may hold most of a network, so the size of any one choice says little. Here each
+    unit comes first as often as any other, so that without a budget the mean is exact.
+    """
+    budget, found = Budget.of(config, sizes), []
+    for number in range(_ORDERS):
+        order = _order(config, number)
+        for start in range(len(order)):
+            chosen = budget.filled(order[start:] + order[:start], sizes)
+            found.append(budget.head + sum(sizes[unit] for unit in chosen))
+    return fmean(found)
+
+
+def _order(config: RunConfig, number: int) -> list[str]:
+    """The candidates, as the random rule could rank them."""
+    return sorted(
+        candidates(config), key=lambda unit: derive_seed(config.seed, "estimate", number, unit)
+    )

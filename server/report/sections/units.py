@@ -74,6 +74,11 @@ def _stretches(report: Report) -> Html | None:
 def _followed(report: Report, stretch: Stretch) -> str:
     if stretch.cut:
         return f"ends after round {stretch.last + report.config.patience}"
+    if stretch.loss is None or stretch.before is None:
+        return "goes on"
+    if stretch.loss < stretch.before:
+        return "goes on: the log-loss fell"
+    # Rounded for others, a loss that fell may look the same.
     return (
         "goes on" if stretch.has_learned else "goes on: the scores do not tell patients apart yet"
     )

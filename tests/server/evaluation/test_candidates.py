@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,22 @@ import pytest
 from flwr.app import Message, RecordDict
 
 from server.evaluation.candidates import Between, choose_candidate, chosen
+from server.evaluation.final_model import point
 from server.federation.context import Federation
-from server.federation.global_model import Reference
+from server.federation.global_model import Reference, build_reference
 from server.federation.quorum import wait_for_sites
 from server.results.ending import Ending
 from shared.errors import RunError
 from shared.metrics.histogram import Histogram
 from shared.metrics.log_loss import LogLoss
+from shared.model.pretrained import load_base
 from shared.model.resnet import MICRO
 from shared.protocol.candidates import CandidatesReply, CandidatesRequest
 from shared.run.events import Event, Warned, listening
+from shared.settings.config import RunConfig
+from shared.settings.ending import probe_parts
 from shared.wire.arrays import Arrays
+from shared.wire.increments import apply_increments
 
 MakeSites = Callable[..., tuple[Any, Any]]
 MakeFederation = Callable[..., Federation]
@@ -67,6 +73,31 @@ def test_two_models_are_sent_once(
     assert ending.evaluate_seconds == 0.75
     assert ending.choice is not None
     assert ending.choice.sites == ("east", "north", "south")
+
+
+def test_the_probe_model_arrives_as_it_is_but_for_three_percent(
+    make_sites: MakeSites, make_federation: MakeFederation
+) -> None:
+    """Also in a run whose rounds are rounded to one step: no later message would bring the rest."""
+    _, grid = make_sites()
+    config = RunConfig(
+        backbone="resnet50", weights="random", outcome="classes: a | b | c", end="guarded",
+        update_dtype="int8", update_steps=1.0,
+    )  # fmt: skip
+    federation = replace(
+        make_federation(grid), config=config, reference=build_reference(config, load_base(config))
+    )
+    parts = probe_parts(config)
+    rng = np.random.default_rng(7)
+    probe = {
+        spec.name: rng.normal(0, 0.02, spec.shape).astype(np.float32)
+        for spec in federation.reference.specs(parts)
+    }
+    specs = federation.reference.specs(parts, "int8")
+    assert any(spec.format == "int8" for spec in specs)
+    arrived = apply_increments(point(federation, probe).start, {}, specs)
+    for name, array in probe.items():
+        assert np.linalg.norm(arrived[name] - array) <= 0.03 * np.linalg.norm(array)
 
 
 def test_those_that_answer_decide(

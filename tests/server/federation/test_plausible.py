@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
 
@@ -149,6 +150,25 @@ def test_a_site_counts_no_more_than_what_it_joined_with(
     assert record.exact.sites["east"].images == 1000
     warnings = [event.text for event in events if isinstance(event, Warned)]
     assert any(text.startswith("east trains on more images than") for text in warnings)
+
+
+def test_invented_steps_let_no_larger_update_pass(
+    make_sites: MakeSites, make_federation: MakeFederation, delta: Arrays
+) -> None:
+    """Fifty times the images explain fifty times the steps, which would explain a long way."""
+    sites, grid = make_sites()
+    own = sites.update
+
+    def larger(name: str, number: int, parts: tuple[str, ...]) -> Arrays:
+        scale = np.float32(30 if name == "east" else 1)
+        return {key: array * scale for key, array in own(name, number, parts).items()}
+
+    sites.update = larger
+    lying(sites, images=1000, patients=1000, steps=125)
+    federation = make_federation(grid, min_sites=2)
+    _, record = run_round(federation, plan_round(federation.config, 1), delta)
+    assert set(record.exact.sites) == {"north", "south"}
+    assert "as much as the other sites' median" in record.exact.refused["east"]
 
 
 def test_invented_patients_are_in_no_evaluation(

@@ -100,6 +100,44 @@ def test_enough_are_there_and_nobody_else_is_expected(
     assert clock.now == 0
 
 
+def test_a_site_that_the_run_goes_on_without_makes_no_quorum(
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
+) -> None:
+    """It is connected and not asked, so with one other site a round would be in vain."""
+    _, grid = make_sites()
+    grid.gone = frozenset({1001})
+
+    def back(now: float) -> None:
+        if now >= 100:
+            grid.gone = frozenset()
+
+    clock.at = back
+    federation = make_federation(grid, names=NAMES, min_sites=2, reconnect_wait=30)
+    federation.excluded["east"] = "excluded from this run"
+    names, warnings = wait(federation, "north", "south")
+    assert names == ["east", "north", "south"]
+    assert warnings == [
+        "Waiting for sites: 1 ready, at least 2 required. Connected, but unable to take part: "
+        "east: excluded from this run. Not connected: north."
+    ]
+    assert clock.now >= 100
+
+
+def test_without_the_excluded_site_too_few_can_take_part(
+    make_sites: MakeSites, make_federation: MakeFederation, clock: Any
+) -> None:
+    _, grid = make_sites()
+    grid.gone = frozenset({1001})
+    federation = make_federation(grid, names=NAMES, min_sites=2, round_timeout=50)
+    federation.excluded["east"] = "excluded from this run"
+    with pytest.raises(RunError) as caught:
+        wait_for_sites(federation)
+    assert str(caught.value).startswith(
+        "1 of at least 2 sites (min-sites) can take part: south. Connected, but unable to take "
+        "part: east: excluded from this run. Not connected: north."
+    )
+
+
 def test_who_is_expected_is_waited_for_a_while(
     make_sites: MakeSites, make_federation: MakeFederation, clock: Any
 ) -> None:

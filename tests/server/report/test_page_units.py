@@ -257,6 +257,31 @@ def test_what_is_hidden_is_told_from_what_could_not_be_compared(
     assert units_drawn(report).count(f">{cell}<") == 2
 
 
+@pytest.mark.parametrize(
+    ("loss", "before", "has_learned", "said"),
+    [
+        (0.69, 0.70, False, "goes on: the log-loss fell"),
+        (0.60, 0.70, True, "goes on: the log-loss fell"),
+        (0.70, 0.70, False, "goes on: the scores do not tell patients apart yet"),
+        (0.71, 0.70, False, "goes on: the scores do not tell patients apart yet"),
+        (None, None, True, "goes on"),
+    ],
+)
+def test_why_a_run_goes_on(
+    run: Path, tables: Tables, read_page: Callable[[str], Any],
+    loss: float | None, before: float | None, has_learned: bool, said: str,
+) -> None:  # fmt: skip
+    """A loss that fell is reason enough, whatever the scores tell."""
+    report = read_report(run)
+    report = dataclasses.replace(
+        report,
+        config=dataclasses.replace(report.config, schedule="adaptive"),
+        stretches=(Stretch(3, 4, loss, before, cut=False, has_learned=has_learned),),
+    )
+    (decided,) = [t for name, t in tables(read_page(run_page(report))).items() if "decided" in name]
+    assert decided[1][-1] == said
+
+
 def test_what_could_not_be_compared(
     adaptive: Callable[..., Any], read_page: Callable[[str], Any], tables: Tables
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from server.results.shown import Shown
 from server.run.checkpoint import Checkpoint, checkpoint_rounds, save_checkpoint
+from server.run.exact import FILE, append_exact
 from server.run.folder import RunFolder
 from server.run.ledger import UNDONE, RoundRecord, append_round, read_rounds
 from server.run.restoring import restore
@@ -64,3 +65,19 @@ def test_what_would_lose_everything_is_refused_and_changes_nothing(folder: RunFo
         restore(folder)
     assert folder.ledger.read_bytes() == before
     assert checkpoint_rounds(folder.path) == [2, 3]
+
+
+def test_an_exact_line_that_a_kill_has_torn_spoils_none_after_it(
+    folder: RunFolder, make_record: MakeRecord
+) -> None:
+    """Decisions are made from the exact numbers, so after the next kill these have to be there."""
+    exact = {number: make_record(number, auroc=0.71234 + number) for number in (1, 2, 3, 4)}
+    for number in (1, 2, 3):
+        append_exact(folder.path, exact[number])
+    with (folder.path / FILE).open("a", encoding="utf-8") as file:
+        file.write('{"round": 4, "pl')
+    assert restore(folder)[1] == [exact[1], exact[2], exact[3]]
+    append_exact(folder.path, exact[4])
+    save_checkpoint(folder.path, Checkpoint(round=4, delta={}, strategy={}))
+    append_round(folder.ledger, Shown(make_record(4)))
+    assert restore(folder)[1] == list(exact.values())
