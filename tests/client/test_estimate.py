@@ -107,3 +107,21 @@ def test_measuring_leaves_no_trace(make: MakeConfig) -> None:
     assert len(found) == 6
     assert all(seconds > 0 for seconds in found)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_loading_the_optimisers_library_is_no_part_of_a_step(
+    make: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    load, seconds = estimate.eight_bit_adamw, estimate._seconds
+    monkeypatch.setattr(
+        estimate, "eight_bit_adamw", lambda groups: (order.append("loaded"), load(groups))
+    )
+    monkeypatch.setattr(
+        estimate, "_seconds", lambda work: (order.append("timed"), seconds(work))[1]
+    )
+    expected_seconds(NODES, make(optimizer="adamw8bit"))
+    assert order[0] == "loaded"
+    order.clear()
+    expected_seconds(NODES, make())
+    assert "loaded" not in order
