@@ -258,7 +258,7 @@ def test_a_word_holds_one_value(word: str) -> None:
 
 
 def test_a_word_without_equals_sign_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'rounds' is no setting; write KEY=VALUE"):
+    with pytest.raises(ConfigError, match="'rounds' has no '='; write KEY=VALUE"):
         parse_overrides(["rounds"])
 
 
