@@ -27,7 +27,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"'{assignment}' is no setting; write KEY=VALUE, e.g. rounds=20.")
+            raise ConfigError(f"'{assignment}' has no '='; write KEY=VALUE, e.g. rounds=20.")
         if key not in (*known, *former_settings(), RECOMPUTE):
             raise unknown_setting(key)
         is_text = key in known and isinstance(known[key].default, str)
