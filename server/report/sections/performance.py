@@ -76,7 +76,7 @@ def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) 
     other = _validated(report, cohort)
     if other is not None:
         chosen += [
-            ("Youden index", youden_threshold(other)),
+            ("maximum Youden index", youden_threshold(other)),
             ("sensitivity of 0.90 or more", threshold_at_sensitivity(other, 0.9)),
         ]
     points = {
