@@ -269,6 +269,25 @@ def test_a_run_that_is_over_is_dropped_and_the_site_goes_on(
     assert not site.home.audit.path.exists()
 
 
+def test_a_coordinator_that_refuses_each_question_is_not_asked_without_a_pause(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, asked, waited = threading.Event(), 0, []
+
+    def refused(connection: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            stop.set()
+        raise RunOver("the coordinator answers 403")
+
+    monkeypatch.setattr(loop, "receive", refused)
+    monkeypatch.setattr(stop, "wait", waited.append)
+    loop._serve(site, stop)
+    assert waited == [loop.DROPPED_SECONDS] * 3
+    assert loop.DROPPED_SECONDS >= 1
+
+
 def unapproved() -> str:
     plan = plan_number(DIGEST, approved_settings(RunConfig(rounds=7)))[:12]
     return (
