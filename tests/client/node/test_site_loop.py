@@ -455,6 +455,25 @@ def test_a_quota_is_charged_before_the_answer_and_survives_a_restart(
     )
 
 
+def test_a_clock_that_is_set_while_the_site_works_costs_it_no_hours(
+    working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without a battery for its clock starts years ago, until NTP has set it."""
+    (working.folder / "site.toml").write_text(TOML + "hours-per-run = 1\n", encoding="utf-8")
+    work = answering.let_work
+
+    def set_meanwhile(*given: Any) -> Reply:
+        account = json.loads(working.home.quota.read_text())
+        account["since"] -= 6 * 365 * 86_400.0
+        working.home.quota.write_text(json.dumps(account), encoding="utf-8")
+        return work(*given)
+
+    monkeypatch.setattr(answering, "let_work", set_meanwhile)
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) is None
+    assert json.loads(working.home.quota.read_text())["in_all"]["seconds"] < 600
+
+
 def test_settings_that_this_site_does_not_know_are_refused(
     working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
 ) -> None:
