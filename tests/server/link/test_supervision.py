@@ -69,6 +69,20 @@ def test_the_sites_of_before_stay_where_the_registry_is_anothers(
     assert f"'{home.registry}'. The sites of before stay registered." in caplog.text
 
 
+def test_a_damaged_certificate_ends_no_server(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody copies one into the folder, and the day's warning reads it half there."""
+    home.certificate.write_text("-----BEGIN CERTIFICATE-----\nMIIB", encoding="ascii")
+    register(home, "north", line())
+    link = Link()
+    known = Known(home)
+    admit_registered(known, link)
+    look_after(known, link, Runs(home, link, port=1), None)
+    assert "server.crt is damaged" in caplog.text
+    assert set(read_status(home)["sites"]) == {"north"}
+
+
 def test_a_changed_registry_is_taken_up(home: Home) -> None:
     link = Link()
     known, runs = Known(home), Runs(home, link, port=1)
