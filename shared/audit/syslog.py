@@ -49,7 +49,7 @@ class Syslog:
 
 
 class _Handler(SysLogHandler):
-    """Waits for a local service no longer than `patience`; one that hangs takes nothing for ever."""
+    """Waits for a local service no longer than `patience`: one that hangs takes nothing."""
 
     def __init__(self, address: str | tuple[str, int], patience: float) -> None:
         self._patience = patience

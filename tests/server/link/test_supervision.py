@@ -69,9 +69,7 @@ def test_the_sites_of_before_stay_where_the_registry_is_anothers(
     assert f"'{home.registry}'. The sites of before stay registered." in caplog.text
 
 
-def test_a_damaged_certificate_ends_no_server(
-    home: Home, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_certificate_ends_no_server(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     """Somebody copies one into the folder, and the day's warning reads it half there."""
     home.certificate.write_text("-----BEGIN CERTIFICATE-----\nMIIB", encoding="ascii")
     register(home, "north", line())
