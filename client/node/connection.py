@@ -114,7 +114,7 @@ def deactivate(connection: Connection) -> None:
     """Say good-bye, if anybody listens."""
     try:
         connection.client.DeactivateNode(DeactivateNodeRequest(node_id=connection.node.node_id))
-    except (httpx.HTTPError, RuntimeError, ValueError):
+    except (httpx.HTTPError, ssl.SSLError, RuntimeError, ValueError):
         return
 
 

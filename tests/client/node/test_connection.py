@@ -29,7 +29,7 @@ from flwr.proto.run_pb2 import GetRunResponse, Run
 from client.node import calls
 from client.node import connection as opening
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
-from client.node.connection import activate, beat, connect, leave
+from client.node.connection import activate, beat, connect, deactivate, leave
 from client.node.resident import Reply
 from client.node.transfer import Received, fetch_parts, is_over, push, receive
 from shared.deployment.keys import generate_private_key
@@ -315,6 +315,15 @@ def test_an_open_question_is_taken_back_at_the_end(
         "pull-messages", "deactivate-node",
     ]  # fmt: skip
     assert "Ending" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer", [ssl.SSLError("torn"), httpx.ConnectError("refused"), status(401), status(200)]
+)
+def test_no_trouble_hinders_a_good_bye(coordinator: Coordinator, answer: Answer) -> None:
+    coordinator.answers = [answer]
+    deactivate(coordinator.connection)
+    assert len(coordinator.asked) == 1
 
 
 def test_nothing_is_taken_back_where_no_question_is_open(coordinator: Coordinator) -> None:

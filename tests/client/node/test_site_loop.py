@@ -272,7 +272,8 @@ def test_a_run_that_is_over_is_dropped_and_the_site_goes_on(
 def test_a_coordinator_that_refuses_each_question_is_not_asked_without_a_pause(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop, asked, waited = threading.Event(), 0, []
+    stop, asked = threading.Event(), 0
+    waited: list[float | None] = []
 
     def refused(connection: Any) -> Any:
         nonlocal asked
@@ -460,13 +461,14 @@ def test_a_clock_that_is_set_while_the_site_works_costs_it_no_hours(
 ) -> None:
     """A machine without a battery for its clock starts years ago, until NTP has set it."""
     (working.folder / "site.toml").write_text(TOML + "hours-per-run = 1\n", encoding="utf-8")
-    work = answering.let_work
+    work = vars(answering)["let_work"]
 
     def set_meanwhile(*given: Any) -> Reply:
         account = json.loads(working.home.quota.read_text())
         account["since"] -= 6 * 365 * 86_400.0
         working.home.quota.write_text(json.dumps(account), encoding="utf-8")
-        return work(*given)
+        reply: Reply = work(*given)
+        return reply
 
     monkeypatch.setattr(answering, "let_work", set_meanwhile)
     serve(working, received, monkeypatch)

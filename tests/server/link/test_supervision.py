@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import time
@@ -71,6 +72,8 @@ def test_the_sites_of_before_stay_where_the_registry_is_anothers(
 
 def test_a_damaged_certificate_ends_no_server(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     """Somebody copies one into the folder, and the day's warning reads it half there."""
+    caplog.set_level(logging.WARNING, "fedthaw")
+    caplog.set_level(logging.WARNING, "fedthaw.server")
     home.certificate.write_text("-----BEGIN CERTIFICATE-----\nMIIB", encoding="ascii")
     register(home, "north", line())
     link = Link()

@@ -99,9 +99,10 @@ def test_an_export_waits_for_a_slow_service(tmp_path: Path) -> None:
 
 def test_no_name_server_is_asked_for_each_entry() -> None:
     syslog = Syslog("localhost:5140", "fedthaw-site")
-    host, port = syslog._handler.address
-    assert ipaddress.ip_address(host).is_loopback
-    assert port == 5140
+    address = syslog._handler.address
+    assert isinstance(address, tuple)
+    assert ipaddress.ip_address(address[0]).is_loopback
+    assert address[1] == 5140
     syslog.close()
 
 
