@@ -113,7 +113,7 @@ def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
         ) from error
     except UnicodeDecodeError as error:
         raise SiteError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
         raise SiteError(
             f"{file} is not valid TOML: {error}; correct it there{_if_labels_twice(file)}."
         ) from error

@@ -38,7 +38,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
 def _read_scalar(key: str, text: str) -> Scalar:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or a number of 5,000 digits
         return text
     if not isinstance(value, bool | int | float | str):
         raise ConfigError(f"{key} is '{text}'; it must be one number, true/false or text.")
