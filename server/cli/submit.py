@@ -120,9 +120,10 @@ def stop(
 
 def _place(home: Home, order: Order) -> None:
     """Put it where the server process finds it, and print which orders are before it."""
-    clear_failure(order.folder)
-    (order.folder / STOP).unlink(missing_ok=True)
     write_order(order)
+    (order.folder / STOP).unlink(missing_ok=True)
+    # Last: from here on the server process may take it up.
+    clear_failure(order.folder)
     note_order(home, order)
     tell_unless_served(home, "run")
     before = [
