@@ -61,7 +61,11 @@ def score_cohorts(
 def _score(folder: RunFolder, site: Path, columns: Sequence[Column]) -> ScoreFile:
     """Ask the site, which writes its patients' scores into a folder of this process alone."""
     weights = str(folder.model.absolute())
-    config = replace(folder.config, weights=weights, weights_sha256="", sites="", pooled=False)
+    # Nothing is trained: what that alone takes (a teacher, a library) need not be here.
+    config = replace(
+        folder.config, weights=weights, weights_sha256="", sites="", pooled=False,
+        teacher="", teacher_sha256="", optimizer="adamw",
+    )  # fmt: skip
     request = EvaluateRequest(
         run=folder.run,
         base=load_base(config).digest,
