@@ -111,7 +111,9 @@ def test_the_sentence_tells_whose_patients_they_are(
     assert "two sites, each evaluated on 60 patients that it" in study_sentence(alike)
 
 
-def test_only_the_names_of_a_weights_file_and_a_teacher_are_told(make_study_report: MakeReport) -> None:
+def test_only_the_names_of_a_weights_file_and_a_teacher_are_told(
+    make_study_report: MakeReport,
+) -> None:
     report = make_study_report()
     arms = report.result.plan.arms
     secret = replace(
