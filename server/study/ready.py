@@ -100,7 +100,7 @@ def require_ready(
 
 def _warn_of_teachers(checks: Sequence[_Check]) -> None:
     """Say once of each arm that its teacher knows patients whom some run holds out."""
-    found = {}
+    found: dict[str, str] = {}
     for check in checks:
         folders = os.pathsep.join(str(path.absolute()) for path in check.sites.values())
         if (sentence := taught_by_evaluated(replace(check.config, sites=folders))) is not None:
