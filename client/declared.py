@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -22,8 +23,13 @@ _ONE = (
 
 
 def normalised_value(value: object) -> str:
-    """An outcome as it is compared: stripped, case-folded, and `1.0` the same as `1`."""
-    text = str(value).strip().casefold()
+    """An outcome as it is compared: stripped, case-folded, and `1.0` the same as `1`.
+
+    Accents are composed (NFC), as those of the table's cells are: a site.toml that was written on a
+    Mac may have them apart.
+    """
+    apart = unicodedata.normalize("NFD", str(value).strip())
+    text = unicodedata.normalize("NFC", apart.casefold())
     return re.sub(r"^([+-]?\d+)\.0+$", r"\1", text)
 
 

@@ -10,6 +10,7 @@ from client.data.dataset import Sample, batch_positions
 from client.evaluate import predict_logits
 from client.features.boundary import draws_from_views, training_boundary
 from client.features.views import training_views
+from client.train.eight_bits import eight_bit_adamw
 from client.train.trainer import train_round
 from client.workspace import Workspace, network_of, open_workspace, teacher_of, training_samples
 from shared.model.freezing import state_digest
@@ -69,6 +70,8 @@ def _measure(workspace: Workspace, config: RunConfig, plans: Sequence[Plan]) -> 
     batch = training_samples(workspace, config).train[: config.batch_size]
     model = network_of(workspace, config)
     model.load_state_dict(dict(workspace.base.state))
+    if config.optimizer == "adamw8bit":  # its library takes seconds to load, once: no step does
+        eight_bit_adamw([{"params": [*model.parameters()]}])
 
     def step(plan: Plan) -> float:
         trained = train_round(

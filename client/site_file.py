@@ -13,6 +13,7 @@ from shared.errors import SiteError
 from shared.outcome.binary import BINARY
 
 FILE_NAME = "site.toml"
+_NAMED = 5
 
 BINARY_KEYS = tuple(one.word for one in BINARY.classes)
 LABEL_KEYS = ("column", *BINARY_KEYS)
@@ -105,19 +106,26 @@ def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise SiteError(
-            f"{file} is missing; `fedthaw site new` proposes one from a table of outcomes."
-        ) from None
+        raise SiteError(f"{file} is missing; {_instead(file.parent)}.") from None
     except OSError as error:
         raise SiteError(
             f"{file} cannot be read ({error.strerror}); check its permissions."
         ) from error
     except UnicodeDecodeError as error:
         raise SiteError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
         raise SiteError(
             f"{file} is not valid TOML: {error}; correct it there{_if_labels_twice(file)}."
         ) from error
+
+
+def _instead(folder: Path) -> str:
+    """What to do about a folder that is no site's: it may be the one that holds the sites'."""
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{FILE_NAME}"))
+    if not inside:
+        return "`fedthaw site new` proposes one from a table of outcomes"
+    named = ", ".join(inside[:_NAMED]) + (", ..." if len(inside) > _NAMED else "")
+    return f"folders in it have one ({named}), so name those"
 
 
 def _if_labels_twice(file: Path) -> str:

@@ -245,3 +245,6 @@ def _write(file: Path, text: str) -> None:
             opened.write(text)
     except FileExistsError:
         raise SiteError(f"{file} exists and is not overwritten.") from None
+    except BaseException:  # a full disk: half of it would be taken for the owner's own file
+        file.unlink(missing_ok=True)
+        raise

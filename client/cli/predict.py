@@ -91,6 +91,8 @@ def predict(
         raise ConfigError("Both --csv - and --json would print; name a file after --csv.")
     if images_csv == "-" and (csv == "-" or json_output):
         raise ConfigError("--images-csv - is not the only one that would print; name a file there.")
+    for option, name in (("--csv", csv), ("--images-csv", images_csv)):
+        _require_folder(option, name)
     maximum = int(max_megapixels * 1_000_000)
     options = Options(explain, operating_point, device, maximum, patient, image)
     with private_files():  # what it writes names patients
@@ -98,6 +100,17 @@ def predict(
         _show(prediction, csv, images_csv, json_output)
     if not prediction.images:
         raise typer.Exit(NOTHING_SCORED)
+
+
+def _require_folder(option: str, name: str | None) -> None:
+    """Before images are scored, which takes time; ConfigError where the file has no place."""
+    if name is None or name == "-":
+        return
+    file = Path(name)
+    if file.is_dir():
+        raise ConfigError(f"{option} is the folder {file}; name a file.")
+    if not file.parent.is_dir():
+        raise ConfigError(f"There is no folder {file.parent} for {option}; name another file.")
 
 
 def _predict(run: Path, images: list[Path], options: Options) -> Prediction:
@@ -115,10 +128,10 @@ def _show(prediction: Prediction, csv: str | None, by_image: str | None, json_ou
     from client.predict import output
     from client.predict.spreadsheets import images_csv, patients_csv
 
-    tables = ((csv, patients_csv), (by_image, images_csv))
-    for name, write in tables:
+    tables = (("--csv", csv, patients_csv), ("--images-csv", by_image, images_csv))
+    for option, name, write in tables:
         if name is not None and name != "-":
-            write_text_atomically(Path(name), write(prediction))
+            _write(option, Path(name), write(prediction))
         elif name == "-":
             sys.stdout.write(write(prediction))
     if json_output:
@@ -128,3 +141,12 @@ def _show(prediction: Prediction, csv: str | None, by_image: str | None, json_ou
             typer.echo(line, err=True)
     else:
         output.print_prediction(prediction)
+
+
+def _write(option: str, file: Path, text: str) -> None:
+    try:
+        write_text_atomically(file, text)
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be written ({error.strerror}); name another file with {option}."
+        ) from error

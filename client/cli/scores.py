@@ -39,8 +39,11 @@ def scores(
 
     load_site(folder)
     if run is None:
-        for one in kept_runs(folder):
+        runs = kept_runs(folder)
+        for one in runs:
             typer.echo(one)
+        if not runs:
+            typer.echo("No scores are kept here: no run, or none in the last 30 days.", err=True)
         return
     found = kept_scores(folder, run)
     if not found:

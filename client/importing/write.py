@@ -79,10 +79,12 @@ def write_site_toml(folder: Path, classes: Sequence[str]) -> bool:
     path = folder / FILE_NAME
     if len(classes) < 3 or path.exists():
         return False
-    lines = (f"{json.dumps(one)} = [{json.dumps(one)}]" for one in classes)
+    # As they are: JSON escapes what is beyond 16 bits in two halves, which TOML refuses.
+    quoted = [json.dumps(one, ensure_ascii=False) for one in classes]
     text = _TEMPLATE.format(
-        name=json.dumps(name), images=IMAGES, table=TABLE, classes="\n".join(lines)
-    )
+        name=json.dumps(name), images=IMAGES, table=TABLE,
+        classes="\n".join(f"{one} = [{one}]" for one in quoted),
+    )  # fmt: skip
     write_text_atomically(path, text)
     return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def answer(site: Site, received: Received) -> Reply:
             metadata.message_type,
             lambda: fetch_bundle(site.connection, about.fab_hash, metadata.run_id),
         )
+        begun = time.monotonic()
         site.answering = given.bundle
         if site.working_on != (metadata.run_id, given.plan):
             site.working_on = metadata.run_id, given.plan
@@ -116,7 +118,7 @@ def answer(site: Site, received: Received) -> Reply:
                 site.complaints.hear_reply(reply.message.error.reason)
             return reply
         finally:
-            settle(site.home)
+            settle(site.home, time.monotonic() - begun)
     except (Unrecognised, RunOver, Stopped):
         raise
     except FedThawError as error:

@@ -125,7 +125,8 @@ def call(connection: Connection, request: Callable[[], _T]) -> _T:
 
 
 def _is_passing(response: httpx.Response) -> bool:
-    return response.status_code in (500, 502, 503, 504)
+    # 408 and 429 ask for the same request again: RFC 9110, 15.5.9, and RFC 6585, 4.
+    return response.status_code in (408, 429, 500, 502, 503, 504)
 
 
 def _refusal(response: httpx.Response) -> FedThawError:
@@ -150,9 +151,10 @@ def clock_difference(response: httpx.Response) -> float | None:
     """Seconds that this machine's clock is ahead of the coordinator's."""
     try:
         theirs = parsedate_to_datetime(response.headers["date"])
-    except (KeyError, ValueError):
+        # A time without a zone, which HTTP does not have, cannot be subtracted (TypeError).
+        return (now() - theirs).total_seconds()
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
-    return (now() - theirs).total_seconds()
 
 
 def _reason(error: Exception, server: str) -> tuple[str, Trouble]:

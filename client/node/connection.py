@@ -26,6 +26,7 @@ from client.node.calls import (
     RETRY_SECONDS,
     Connection,
     Headers,
+    RunOver,
     Signer,
     Trouble,
     Unrecognised,
@@ -98,7 +99,8 @@ def activate(connection: Connection, changed_key: Callable[[], bool] = lambda: F
             response = call(
                 connection, lambda: connection.client.ActivateNode(activation(connection))
             )
-        except Unrecognised as error:
+        except (Unrecognised, RunOver) as error:
+            # Nobody speaks of a run here: what answers has no place for sites, or not yet.
             note_lost(connection, str(error), Trouble.fixable)
             connection.stop.wait(RETRY_SECONDS[-1])
             continue
@@ -112,7 +114,7 @@ def deactivate(connection: Connection) -> None:
     """Say good-bye, if anybody listens."""
     try:
         connection.client.DeactivateNode(DeactivateNodeRequest(node_id=connection.node.node_id))
-    except (httpx.HTTPError, RuntimeError, ValueError):
+    except (httpx.HTTPError, ssl.SSLError, RuntimeError, ValueError):
         return
 
 
@@ -140,8 +142,8 @@ def beat(connection: Connection) -> None:
             known = connection.client.SendNodeHeartbeat(request).success
         except httpx.HTTPStatusError as error:
             known = error.response.status_code != httpx.codes.UNAUTHORIZED
-        except (httpx.HTTPError, ssl.SSLError):
-            continue
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError):
+            continue  # ValueError, as in `call`: one such answer must not be the last sign of life
         if not known:
             connection.unrecognised = True
 

@@ -26,6 +26,9 @@ from shared.storage.files import lock_at_once
 
 log = logging.getLogger("fedthaw.site")
 
+DROPPED_SECONDS = 1.0
+"""Until the next question after a message was dropped: the next one may be, and the next."""
+
 
 def run_site(
     folder: Path,
@@ -76,6 +79,7 @@ def _serve(site: Site, stop: threading.Event) -> None:
                 _work_on(site, *announced)
         except RunOver as error:
             log.warning("A message was dropped: %s.", error)
+            stop.wait(DROPPED_SECONDS)
 
 
 def _work_on(site: Site, message: Message, tree: ObjectTree) -> None:

@@ -110,11 +110,15 @@ def charge(
     return min(left, default=None)
 
 
-def settle(home: SiteHome, now: Callable[[], float] = time.time) -> None:
-    """Add the time of the work that was charged last, which has ended."""
+def settle(home: SiteHome, seconds: float) -> None:
+    """Add the time of the work that was charged last, which has ended.
+
+    `seconds` are of a clock that nobody sets: the time of day may jump by years while a machine
+    that has just started finds it.
+    """
     account = _read(home)
     if account.since is not None:
-        _write(home, _worked(account, max(0.0, now() - account.since)))
+        _write(home, _worked(account, seconds))
 
 
 def _settled(account: Account, now: float) -> Account:

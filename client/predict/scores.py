@@ -153,7 +153,11 @@ def choose_point(calibration: Calibration | None, name: str | None) -> Operating
     for point in points:
         if point.name == name:
             return point
-    known = ", ".join(point.name for point in points) or "none"
+    if not points:
+        raise ConfigError(
+            f"The run has no operating points, so none is called '{name}'; leave it out."
+        )
+    known = ", ".join(point.name for point in points)
     raise ConfigError(f"The run has no operating point '{name}'; it has: {known}.")
 
 

@@ -76,7 +76,7 @@ def read_notify(home: Home) -> Notify:
         raise ConfigError(f"{home.notify} cannot be read ({error}).") from error
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
         raise ConfigError(f"{home.notify} is not valid TOML: {error}.") from error
     return parse_notify(table, str(home.notify), STATES[:1], STATES)
 

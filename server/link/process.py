@@ -77,9 +77,9 @@ async def _serve(home: Home, listening: Listening, limits: Limits) -> None:
     # Before they are read: what changes while the process starts is read again.
     known = Known(home, syslog)
     admit_registered(known, link)
-    outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
     sites = new_server(gate_for_sites(app, link), home if listening.encrypted else None, limits)
     local = new_server(gate_for_runs(app), None, replace(limits, body_bytes=BODY_LIMIT))
+    outer, inner = bind(listening.host, listening.port), bind(LOOPBACK, 0)
 
     def refused(text: str) -> None:
         with contextlib.suppress(OSError):  # no room on the disk must not end the server

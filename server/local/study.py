@@ -101,8 +101,7 @@ def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
         pace = Pace(len(cells) - len(waiting))
         if waiting:
             emit(Noted(
-                f"All {len(plan.arms)} arms can be trained. {len(waiting)} of {len(cells)} runs "
-                "are to be trained."
+                f"Every arm can be trained. Runs to be trained: {len(waiting)} of {len(cells)}."
             ))  # fmt: skip
         if (sentence := study_estimate(plan, sites, settings, out, jobs)) is not None:
             emit(Noted(sentence))

@@ -66,7 +66,7 @@ class PointOutcome:
         if self.name == DEFAULT_POINT.name:
             return "default threshold"
         if self.name == "youden":
-            return "Youden index"
+            return "maximum Youden index"
         kind, _, share = self.name.partition("-")
         return f"{kind} {float(share):.2f} or more" if _is_share(share) else self.name
 

@@ -68,7 +68,7 @@ def _read_text(path: Path) -> str:
 def _tables(file: str, text: str) -> list[Mapping[str, Any]]:
     try:
         tables = tomllib.loads(text).get("arm", [])
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
         raise ConfigError(f"{file} is not valid TOML: {error}; correct it there.") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError(f"{file}: each arm is a table of its own, with [[arm]] above it.")

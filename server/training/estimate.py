@@ -30,9 +30,7 @@ class MeasuringGrid(Protocol):
         """Seconds of each round and of the final evaluation; None where a site is not ready."""
 
 
-UNTIL_IT_ENDS = (
-    " That is the most that the run may take: it ends sooner if further rounds gain nothing."
-)
+UNTIL_IT_ENDS = " That is for all its rounds: the run ends sooner if further ones gain nothing."
 """Behind the estimate of a run that may end before its last round."""
 _BYTES = {"float32": 4.0, "float16": 2.0}
 """A value on the wire."""

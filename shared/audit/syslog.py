@@ -16,19 +16,21 @@ LONGEST = 1024
 """Bytes of a message, the least that every receiver takes (RFC 5424, 6.1: 480; in use: 1,024)."""
 
 
+PATIENCE, OF_EXPORT = 0.2, 10.0
+"""Seconds that a local service's queue may stay full: who serves must go on, an export may wait."""
 _WANTED = "give the socket of a syslog service, such as /dev/log, or HOST or HOST:PORT"
 
 
 class Syslog:
-    """A connection to a syslog service; what it cannot take is counted, never waited for."""
+    """A connection to a syslog service; what it cannot take within `patience` is counted."""
 
-    def __init__(self, address: str, program: str) -> None:
+    def __init__(self, address: str, program: str, patience: float = PATIENCE) -> None:
         """`address` is a socket such as /dev/log, or HOST or HOST:PORT by UDP.
 
         Raises ConfigError where there is no such socket or name.
         """
         self.failures = 0
-        self._handler = SysLogHandler(_parsed(address), facility=SysLogHandler.LOG_AUTH)
+        self._handler = _Handler(_parsed(address), patience)
         self._handler.ident = f"{program}: "
         self._handler.append_nul = False
         self._handler.handleError = self._failed  # type: ignore[method-assign]
@@ -44,6 +46,19 @@ class Syslog:
 
     def _failed(self, record: logging.LogRecord) -> None:
         self.failures += 1
+
+
+class _Handler(SysLogHandler):
+    """Waits for a local service no longer than `patience`: one that hangs takes nothing."""
+
+    def __init__(self, address: str | tuple[str, int], patience: float) -> None:
+        self._patience = patience
+        super().__init__(address, facility=SysLogHandler.LOG_AUTH)
+
+    def _connect_unixsocket(self, address: str) -> None:
+        super()._connect_unixsocket(address)  # type: ignore[misc]
+        # Half of it: one that did not take an entry is connected to and asked once more.
+        self.socket.settimeout(self._patience / 2)  # type: ignore[attr-defined]
 
 
 def short(entry: Mapping[str, Any]) -> str:
@@ -62,7 +77,7 @@ def short(entry: Mapping[str, Any]) -> str:
 
 def send_all(entries: Iterable[Mapping[str, Any]], address: str, program: str) -> tuple[int, int]:
     """Send entries; how many were sent, and how many the service did not take."""
-    syslog = Syslog(address, program)
+    syslog = Syslog(address, program, OF_EXPORT)
     chosen = list(entries)
     for entry in chosen:
         syslog.send(entry)
@@ -80,7 +95,8 @@ def _parsed(address: str) -> str | tuple[str, int]:
         raise ConfigError(f"--syslog {address}: {port!r} is not a port; {_WANTED}.")
     number = int(port) if port else SYSLOG_UDP_PORT
     try:
-        socket.getaddrinfo(host, number, type=socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(host, number, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
         raise ConfigError(f"--syslog {address}: the host is not known; {_WANTED}.") from None
-    return host, number
+    # Its address, so that no entry waits for a name server.
+    return str(found[0][4][0]), number

@@ -50,10 +50,10 @@ class RunConfig(Settings):
         self._require_thawing_backwards()
         self._require_two_branches()
         self._require_stages_to_thaw()
-        if self.folds == 1 or 0 < self.folds <= self.fold:
+        if self.folds == 1 or (self.fold > 0 and self.fold >= self.folds):
             raise ConfigError(
-                f"fold is {self.fold} and folds {self.folds}; folds must be 0 or at least 2, and "
-                "fold less than that."
+                f"fold is {self.fold} and folds {self.folds}; to hold out a fold, folds must be "
+                "at least 2 and fold less than that; else both are 0."
             )
         if self.rounds + self.probe_rounds == 0 and self.schedule != "logistic":
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")

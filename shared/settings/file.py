@@ -61,7 +61,7 @@ def _table(path: Path) -> Mapping[str, object]:
         return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError:
         raise ConfigError(f"The settings file {path} is not UTF-8 text; save it so.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
         raise ConfigError(
             f"The settings file {path} is not valid TOML: {error}. Write each setting once, a "
             'line each, such as image-size = 224 or weights = "xrv", with text in quotes.'

@@ -27,7 +27,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"'{assignment}' is no setting; write KEY=VALUE, e.g. rounds=20.")
+            raise ConfigError(f"'{assignment}' has no '='; write KEY=VALUE, e.g. rounds=20.")
         if key not in (*known, *former_settings(), RECOMPUTE):
             raise unknown_setting(key)
         is_text = key in known and isinstance(known[key].default, str)
@@ -38,7 +38,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
 def _read_scalar(key: str, text: str) -> Scalar:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or a number of 5,000 digits
         return text
     if not isinstance(value, bool | int | float | str):
         raise ConfigError(f"{key} is '{text}'; it must be one number, true/false or text.")

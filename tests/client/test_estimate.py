@@ -12,6 +12,7 @@ import torch
 
 from client import estimate
 from client.estimate import expected_seconds
+from client.train.eight_bits import eight_bit_adamw
 from client.workspace import open_workspace, training_samples
 from shared.model.manifest import sizes_of_units
 from shared.model.network import build_network
@@ -107,3 +108,26 @@ def test_measuring_leaves_no_trace(make: MakeConfig) -> None:
     assert len(found) == 6
     assert all(seconds > 0 for seconds in found)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_loading_the_optimisers_library_is_no_part_of_a_step(
+    make: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    seconds = estimate._seconds
+
+    def load(groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
+        order.append("loaded")
+        return eight_bit_adamw(groups)
+
+    def timed(work: Callable[[], object]) -> float:
+        order.append("timed")
+        return seconds(work)
+
+    monkeypatch.setattr(estimate, "eight_bit_adamw", load)
+    monkeypatch.setattr(estimate, "_seconds", timed)
+    expected_seconds(NODES, make(optimizer="adamw8bit"))
+    assert order[0] == "loaded"
+    order.clear()
+    expected_seconds(NODES, make())
+    assert "loaded" not in order

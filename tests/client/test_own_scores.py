@@ -126,6 +126,14 @@ def test_no_deployed_site_is_asked_for_scores_by_patient() -> None:
     assert scores_wanted({}) is None
 
 
+def test_a_site_without_scores_says_so(
+    dicom_site: Path, here: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = here("site", "scores", dicom_site)
+    assert (code, out) == (0, "")  # a list of runs, for programs as well
+    assert err == "No scores are kept here: no run, or none in the last 30 days.\n"
+
+
 def test_scores_that_were_kept_are_those_of_the_run(dicom_site: Path) -> None:
     cache = load_site(dicom_site).cache / "rounds"
     scores = [KeptScore("north", "P0", 300, 1, None, 0.7, 2)]

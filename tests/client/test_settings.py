@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from pathlib import Path
 
 import platformdirs
@@ -137,6 +138,8 @@ def test_missing_folder_and_file(tmp_path: Path, folder: Path) -> None:
     [
         (b"[site\n", r"site\.toml is not valid TOML: .*line 1"),
         (b"name = '\xff'\n", r"site\.toml is not UTF-8 text"),
+        (b"[site]\nname = " + b"9" * 5000, r"site\.toml is not valid TOML: .*digits"),
+        (b"[site]\nname = " + b"[" * 9000, r"site\.toml is not valid TOML: .*recursion"),
         (b"site = 3\n", r"site is 3; it must be a section, \[site\]"),
         (b"[[site]]\nname = 'a'\n", r"it must be a section, \[site\]"),
     ],
@@ -225,6 +228,13 @@ def test_a_whole_number_is_one_outcome_however_it_is_written(number: int) -> Non
 @given(st.text())
 def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalised_value(normalised_value(text)) == normalised_value(text)
+
+
+@given(st.text(max_size=8))
+def test_accents_count_however_they_are_written(text: str) -> None:
+    """As `clean` has a table's cell; an editor may write site.toml the other way."""
+    forms = {normalised_value(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")}
+    assert len({normalised_value(text), *forms}) == 1
 
 
 @pytest.mark.parametrize("name", ["~$labels.xlsx", "~nobody-here/labels.csv"])

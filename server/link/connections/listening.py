@@ -42,7 +42,10 @@ def renew(home: Home, context: ssl.SSLContext) -> None:
 
 
 def new_server(app: App, tls: Home | None, limits: Limits) -> uvicorn.Server:
-    """A uvicorn server without logs of its own: they would name who asked for what."""
+    """A uvicorn server without logs of its own: they would name who asked for what.
+
+    Raises ConfigError where certificate and key are damaged or do not belong together.
+    """
     secrets: dict[str, Any] = {}
     if tls is not None:
         secrets = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
@@ -52,7 +55,13 @@ def new_server(app: App, tls: Home | None, limits: Limits) -> uvicorn.Server:
         lifespan="off", ws="none", log_config=None, access_log=False, server_header=False,
         timeout_keep_alive=limits.idle_seconds, timeout_graceful_shutdown=1, **secrets,
     )  # fmt: skip
-    config.load()
+    try:
+        config.load()
+    except ssl.SSLError as error:
+        raise ConfigError(
+            f"The server's certificate and key cannot be used ({error.reason or error}); make them "
+            "again: fedthaw server renew"
+        ) from error
     # What it says is about connections that ended, at the end of the process a traceback for each.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     if config.ssl is not None:

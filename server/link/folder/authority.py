@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -39,12 +40,10 @@ def issue_certificate(
     """A certificate for a server of these names, and its new key, as PEM.
 
     `names` are DNS names and IP addresses; this machine's own are always added. The certificate
-    ends with its authority at the latest. Raises ConfigError for an invalid name.
+    ends with its authority at the latest. Raises ConfigError for an invalid name, and for an
+    authority that is damaged or has ended.
     """
-    authority = x509.load_pem_x509_certificate(ca_cert_pem.encode("ascii"))
-    ca_key = serialization.load_pem_private_key(ca_key_pem.encode("ascii"), None)
-    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise ConfigError("The authority's key is of another type; make a new coordinator folder.")
+    authority, ca_key = _authority(ca_cert_pem, ca_key_pem)
     hosts = tuple(dict.fromkeys((*checked_names(names), *ALWAYS_NAMED)))
     # This key signs each handshake, a stranger's too; on P-256 that takes 15 us instead of 500.
     key = ec.generate_private_key(ec.SECP256R1())
@@ -63,6 +62,26 @@ def issue_certificate(
         .sign(ca_key, hashes.SHA384())
     )
     return _pem(certificate), _key_pem(key)
+
+
+def _authority(cert_pem: str, key_pem: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    try:
+        authority = x509.load_pem_x509_certificate(cert_pem.encode())
+        key = serialization.load_pem_private_key(key_pem.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigError(
+            "The authority's certificate ca.crt or its key ca.key is damaged; restore both from a "
+            "copy of the coordinator's folder."
+        ) from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigError("The authority's key is of another type; make a new coordinator folder.")
+    if authority.not_valid_after_utc <= datetime.now(UTC):
+        raise ConfigError(
+            f"The coordinator's authority ended on {authority.not_valid_after_utc:%Y-%m-%d}, and "
+            "sites trust nothing of it any more: make a new coordinator's folder (fedthaw server "
+            "init) and invite all sites again."
+        )
+    return authority, key
 
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -15,9 +15,18 @@ SOON = 30
 
 
 def expiry_warning(home: Home) -> str | None:
-    """A sentence for whoever can act, from `SOON` days before the end on."""
-    certificate = remaining_days(home.certificate.read_text(encoding="ascii"))
-    authority = remaining_days(home.ca_certificate.read_text(encoding="ascii"))
+    """A sentence for whoever can act, from `SOON` days before the end on, and of damaged files."""
+    try:
+        authority = remaining_days(home.ca_certificate.read_text(encoding="ascii"))
+    except ValueError:
+        return f"{home.ca_certificate} is damaged; restore it from a copy, or from an invitation."
+    try:
+        certificate = remaining_days(home.certificate.read_text(encoding="ascii"))
+    except ValueError:
+        return (
+            f"{home.certificate} is damaged, and the server cannot be started with it: fedthaw "
+            f"server renew --home {home.path}"
+        )
     if min(certificate, authority) >= SOON:
         return None
     if authority < SOON:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from server.link.folder.authority import checked_names, create_authority, issue_certificate
 from shared.audit.log import AuditLog
-from shared.deployment.invitation import Invitation
+from shared.deployment.invitation import Invitation, parse_authority
 from shared.deployment.names import checked_site_name, to_address
 from shared.errors import ConfigError
 from shared.storage.files import (
@@ -176,8 +176,8 @@ def read_settings(home: Home) -> ServerSettings:
 def renew_certificate(home: Home, settings: ServerSettings, days: int = 365) -> None:
     """A new server certificate from the same authority, for these settings, which are kept."""
     certificate, key = issue_certificate(
-        home.ca_certificate.read_text(encoding="ascii"),
-        home.ca_key.read_text(encoding="ascii"),
+        home.ca_certificate.read_text(encoding="utf-8", errors="replace"),
+        home.ca_key.read_text(encoding="utf-8", errors="replace"),
         settings.names,
         days,
     )
@@ -187,9 +187,13 @@ def renew_certificate(home: Home, settings: ServerSettings, days: int = 365) -> 
 
 
 def write_invitation(home: Home, site: str) -> Path:
-    """Write `invitations/SITE.json`; ConfigError for a name that no site may have."""
-    authority = home.ca_certificate.read_text(encoding="ascii")
-    invitation = Invitation(checked_site_name(site), read_settings(home).address, authority)
+    """Write `invitations/SITE.json`.
+
+    ConfigError for a name that no site may have, and where ca.crt is no authority's certificate.
+    """
+    text = home.ca_certificate.read_text(encoding="utf-8", errors="replace")
+    address, authority = read_settings(home).address, parse_authority(text)
+    invitation = Invitation(checked_site_name(site), address, authority)
     make_private_folder(home.invitations)
     file = home.invitations / f"{site}.json"
     write_private(file, invitation.to_text().encode())

@@ -9,9 +9,10 @@ from server.terminal.progress import as_rounded
 
 WHY_AVERAGE = "The mean of several rounds' models (SWA) varies less than any one of them."
 WHY_CHOICE = (
-    "On the straight line between the two models, every site evaluated the same candidates on its "
-    "validation patients and sent counts. Of those whose log-loss over all sites is within one "
-    "standard error of the smallest, the one nearest to half-way became the final model (WiSE-FT). "
+    "On the straight line from the probe's last model to that of the end, every site evaluated the "
+    "same candidates on its validation patients and sent counts. Of those whose log-loss over all "
+    "sites is within one standard error of the smallest, the one nearest to half-way became the "
+    "final model (WiSE-FT). "
     "Patients of a test fold or of an external cohort had no say; results in the "
     "validation patients, who chose, are slightly optimistic."
 )

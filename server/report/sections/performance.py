@@ -79,7 +79,7 @@ def _chosen(report: Report, validation: Histogram) -> list[tuple[str, float | No
     else:
         known = {point.name: point.threshold for point in report.chosen.points}
         youden, sensitive = known.get("youden"), known.get("sensitivity-0.9")
-    return [("Youden index", youden), ("sensitivity of 0.90 or more", sensitive)]
+    return [("maximum Youden index", youden), ("sensitivity of 0.90 or more", sensitive)]
 
 
 def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) -> Html:

@@ -16,14 +16,14 @@ _NAMED_BY_PATH = ("weights", "teacher")
 
 
 def setup_section(report: Report) -> Html:
-    """Settings that differ from the recipe, then all of them, versions and digests."""
+    """Settings that differ from the defaults, then all of them, versions and digests."""
     given, usual = _flat(report.config), _flat(RunConfig())
     changed = [(key, value, usual[key]) for key, value in given.items() if value != usual[key]]
     same = [(key, value) for key, value in given.items() if value == usual[key]]
     head = ("setting", "value", "default")
-    differing = paragraph("All settings are those of the recipe.")
+    differing = paragraph("All settings have their defaults.")
     if changed:
-        caption = "Settings that differ from the recipe"
+        caption = "Settings that differ from the defaults"
         differing = table(caption, head, changed, text_columns=(1, 2))
     return section(
         "setup",
@@ -31,8 +31,8 @@ def setup_section(report: Report) -> Html:
         element("div", differing, _versions(report), class_="plots"),
         element(
             "details",
-            element("summary", f"The other {len(same)} settings, as in the recipe"),
-            table("Settings as in the recipe", head[:2], same, text_columns=(1,)),
+            element("summary", f"The other {len(same)} settings, with their defaults"),
+            table("Settings with their defaults", head[:2], same, text_columns=(1,)),
         ),
         _digests(report),
         paragraph(

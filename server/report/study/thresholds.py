@@ -12,7 +12,7 @@ from server.report.study.words import spread
 from server.results.study import ArmResult, StudyResult
 
 _POINTS = {
-    "youden": "Youden index",
+    "youden": "maximum Youden index",
     "sensitivity-0.8": "sensitivity of 0.80 or more",
     "sensitivity-0.9": "sensitivity of 0.90 or more",
     "sensitivity-0.95": "sensitivity of 0.95 or more",

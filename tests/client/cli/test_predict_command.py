@@ -339,6 +339,8 @@ def test_nothing_scored_exits_with_2(tmp_path: Path, run: Path, here: Here) -> N
         (("EMPTY", "EMPTY"), "is no run's folder"),
         (("RUN", "EMPTY", "--json", "--csv", "-"), "Both --csv - and --json"),
         (("RUN", "EMPTY", "--csv", "-", "--images-csv", "-"), "--images-csv - is not the only one"),
+        (("RUN", "EMPTY", "--csv", "EMPTY"), "--csv is the folder"),
+        (("RUN", "EMPTY", "--images-csv", "nowhere/i.csv"), "There is no folder nowhere for --ima"),
         (("RUN", "EMPTY", "--patient", "x"), "columns of a table, and no table is named"),
     ],
 )
@@ -350,6 +352,14 @@ def test_the_users_mistakes(
     code, out, err = here("predict", *(places.get(word, word) for word in words))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_a_csv_that_cannot_be_written(tmp_path: Path, run: Path, here: Here) -> None:
+    Image.fromarray(np.full((64, 64), 90, np.uint8)).save(tmp_path / "a.png")
+    long = tmp_path / f"{'x' * 250}.csv"  # too long beside a suffix of its own, whoever the user is
+    code, out, err = here("predict", run, tmp_path / "a.png", "--csv", long)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{long} cannot be written (File name too long); name another file with --csv" in err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,28 @@ def test_it_names_no_patient_and_loads_no_torch(hospital: Path) -> None:
     assert done.stdout.endswith("0 False False\n")
     assert "E0001" not in done.stdout + done.stderr
     assert "E0001" not in (hospital / "site.toml").read_text(encoding="utf-8")
+
+
+def test_a_full_disk_leaves_no_half_of_a_site_toml(
+    hospital: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next command would take it for its owner's own file, and never write over it."""
+    words = ("site", "new", hospital, "--from", "labels.xlsx", "--positive", "moderate,severe")
+    module = import_module("client.cli.new")  # beside it stands the command of that name
+    write = module._write
+
+    def write_little(*given: object) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            write(*given)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_write", write_little)
+        code, _, err = here(*words)
+    assert code == 1
+    assert "File too large" in err
+    assert not (hospital / "site.toml").exists()
+    assert here(*words)[0] == 0

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from client.importing.write import read_pictures
+from client.settings import load_site
 from shared.errors import SiteError
 
 Here = Callable[..., tuple[int, str, str]]
@@ -187,6 +188,15 @@ def test_a_folder_for_each_class(tmp_path: Path, here: Here) -> None:
     for row, place in zip(rows, (3, 1, 2, 0, 4), strict=True):
         found = np.asarray(Image.open(tmp_path / "site" / "images" / row["image"]))
         assert np.array_equal(found, pixels[place])
+
+
+def test_classes_in_any_script_are_declared(tmp_path: Path, here: Here) -> None:
+    names = ["\U00020bb7", "Ödem", "none"]
+    for name in names:
+        (tmp_path / "all" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), "red").save(tmp_path / "all" / name / "a.png")
+    assert here("site", "import", tmp_path / "site", tmp_path / "all")[0] == 0
+    assert load_site(tmp_path / "site").encoding.outcome.names == tuple(sorted(names))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from flwr.proto.run_pb2 import GetRunResponse, Run
 from client.node import calls
 from client.node import connection as opening
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
-from client.node.connection import activate, beat, connect, leave
+from client.node.connection import activate, beat, connect, deactivate, leave
 from client.node.resident import Reply
 from client.node.transfer import Received, fetch_parts, is_over, push, receive
 from shared.deployment.keys import generate_private_key
@@ -104,11 +104,12 @@ def test_passing_trouble_is_waited_out_and_told_once(
 ) -> None:
     coordinator.answers = [
         httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), ssl.SSLError("torn"),
-        status(500), status(502), status(503), status(504), NOTHING, NOTHING,
+        status(500), status(502), status(503), status(504), status(408), status(429), NOTHING,
+        NOTHING,
     ]  # fmt: skip
     assert receive(coordinator.connection) is None
     assert receive(coordinator.connection) is None
-    assert len(coordinator.asked) == 9
+    assert len(coordinator.asked) == 11
     assert [record.message for record in caplog.records if record.name == "fedthaw.site"] == [
         "Not connected to 127.0.0.1:1: refused. Trying again.",
         "Connected to 127.0.0.1:1 again.",
@@ -158,6 +159,8 @@ def test_whether_a_run_is_over(coordinator: Coordinator) -> None:
         (60, r"this machine's clock is \d+ s ahead of the coordinator's; set both by NTP"),
         (-900, r"clock is \d+ s behind the coordinator's"),
         ("nonsense", "fedthaw server register"),
+        ("Sun, 29 Nov 2026 11:00:00 -0000", "fedthaw server register"),
+        ("Sun, 29 Nov 20261111111 11:00:00 GMT", "fedthaw server register"),
     ],
 )
 def test_a_site_that_is_not_recognised_is_told_why(
@@ -180,6 +183,17 @@ def test_a_site_asks_to_be_let_in_until_it_is(
     assert caplog.text.count("fedthaw server register") == 1
     sent = ActivateNodeRequest.FromString(coordinator.asked[-1].content)
     assert sent.public_key == coordinator.connection.public_key
+
+
+def test_what_has_no_place_for_sites_as_yet_ends_none(
+    coordinator: Coordinator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reverse proxy answers so before the coordinator behind it is there."""
+    refusals = [status(404), status(403), status(302), httpx.Response(200, text="<html>")]
+    coordinator.answers = [*refusals, proto(ActivateNodeResponse(node_id=42))]
+    activate(coordinator.connection)
+    assert coordinator.connection.node.node_id == 42
+    assert "Not connected to 127.0.0.1:1: the coordinator answers 404" in caplog.text
 
 
 def test_a_certificate_of_another_authority_is_explained(
@@ -219,7 +233,8 @@ def test_trouble_on_the_way_ends_no_heartbeat(
     beats(
         coordinator, monkeypatch,
         httpx.ConnectError("refused"), ssl.SSLError("torn"), httpx.ReadTimeout("slow"),
-        status(503), status(404), proto(SendNodeHeartbeatResponse(success=True)),
+        status(503), status(404), httpx.Response(200, text="<html>A proxy's own page</html>"),
+        proto(SendNodeHeartbeatResponse(success=True)),
     )  # fmt: skip
     assert not coordinator.connection.unrecognised
 
@@ -300,6 +315,15 @@ def test_an_open_question_is_taken_back_at_the_end(
         "pull-messages", "deactivate-node",
     ]  # fmt: skip
     assert "Ending" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer", [ssl.SSLError("torn"), httpx.ConnectError("refused"), status(401), status(200)]
+)
+def test_no_trouble_hinders_a_good_bye(coordinator: Coordinator, answer: Answer) -> None:
+    coordinator.answers = [answer]
+    deactivate(coordinator.connection)
+    assert len(coordinator.asked) == 1
 
 
 def test_nothing_is_taken_back_where_no_question_is_open(coordinator: Coordinator) -> None:

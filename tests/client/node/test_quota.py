@@ -40,7 +40,7 @@ def ask(home: SiteHome, run: str, kind: str, now: float = NOON, policy: Policy =
         charge(home, policy, "north", run, kind, lambda: now)  # type: ignore[arg-type]
     except PolicyError as error:
         return ", ".join(one.rule for one in error.refusals)
-    settle(home, lambda: now)
+    settle(home, 0.0)
     return None
 
 
@@ -63,13 +63,13 @@ def test_a_clock_that_is_set_back_begins_no_new_day(home: SiteHome) -> None:
 def test_hours_of_work_are_counted(home: SiteHome) -> None:
     policy = dataclasses.replace(Policy(), hours_per_day=3.0, hours_per_run=2.0)
     assert charge(home, policy, "north", "a", "round", lambda: NOON) == 2 * HOUR
-    settle(home, lambda: NOON + 1.5 * HOUR)
+    settle(home, 1.5 * HOUR)
     later = NOON + 2 * HOUR
     assert charge(home, policy, "north", "a", "round", lambda: later) == 0.5 * HOUR
-    settle(home, lambda: later + HOUR)
+    settle(home, HOUR)
     assert ask(home, "a", "round", later, policy) == "hours-per-run"
     assert charge(home, policy, "north", "b", "round", lambda: later) == 0.5 * HOUR
-    settle(home, lambda: later + HOUR)
+    settle(home, HOUR)
     assert ask(home, "c", "round", later, policy) == "hours-per-day"
     assert ask(home, "c", "round", later + DAY, policy) is None
 

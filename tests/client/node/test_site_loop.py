@@ -269,6 +269,26 @@ def test_a_run_that_is_over_is_dropped_and_the_site_goes_on(
     assert not site.home.audit.path.exists()
 
 
+def test_a_coordinator_that_refuses_each_question_is_not_asked_without_a_pause(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, asked = threading.Event(), 0
+    waited: list[float | None] = []
+
+    def refused(connection: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            stop.set()
+        raise RunOver("the coordinator answers 403")
+
+    monkeypatch.setattr(loop, "receive", refused)
+    monkeypatch.setattr(stop, "wait", waited.append)
+    loop._serve(site, stop)
+    assert waited == [loop.DROPPED_SECONDS] * 3
+    assert loop.DROPPED_SECONDS >= 1
+
+
 def unapproved() -> str:
     plan = plan_number(DIGEST, approved_settings(RunConfig(rounds=7)))[:12]
     return (
@@ -434,6 +454,26 @@ def test_a_quota_is_charged_before_the_answer_and_survives_a_restart(
     assert answered(again, sent) == (
         "its owner's policy does not allow this: runs-per-day is 1 and the run asks for number 2"
     )
+
+
+def test_a_clock_that_is_set_while_the_site_works_costs_it_no_hours(
+    working: Site, sent: list[Any], received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without a battery for its clock starts years ago, until NTP has set it."""
+    (working.folder / "site.toml").write_text(TOML + "hours-per-run = 1\n", encoding="utf-8")
+    work = vars(answering)["let_work"]
+
+    def set_meanwhile(*given: Any) -> Reply:
+        account = json.loads(working.home.quota.read_text())
+        account["since"] -= 6 * 365 * 86_400.0
+        working.home.quota.write_text(json.dumps(account), encoding="utf-8")
+        reply: Reply = work(*given)
+        return reply
+
+    monkeypatch.setattr(answering, "let_work", set_meanwhile)
+    serve(working, received, monkeypatch)
+    assert answered(working, sent) is None
+    assert json.loads(working.home.quota.read_text())["in_all"]["seconds"] < 600
 
 
 def test_settings_that_this_site_does_not_know_are_refused(

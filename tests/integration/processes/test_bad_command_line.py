@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
          "fedyogi, fedavgm, fedmedian, fedtrimmedavg, krum."),
         ("roundz=3", "Unknown setting 'roundz'; did you mean 'rounds'?"),
         ("frobnicate=3", "Unknown setting 'frobnicate'."),
-        ("rounds", "'rounds' is no setting; write KEY=VALUE, e.g. rounds=20."),
+        ("rounds", "'rounds' has no '='; write KEY=VALUE, e.g. rounds=20."),
         ("out=elsewhere", "out cannot be set with --set here; name the site folders as arguments "
          "and use --out, --resume, --pool and --quick."),
         ("weights=none.pt", "There is no weights file at {cwd}/none.pt; weights must be xrv, "

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from server.cli import submit as ordered
 from server.link.folder.home import Home, only_one
 from server.link.jobs.orders import read_order
 from server.link.progress.status import write_status
@@ -198,6 +199,34 @@ def test_a_process_that_has_ended_runs_nothing(here: Here, home: Path) -> None:
     write_status(Home(home), {"run": "first"})
     assert submit(here, "--resume", "first", "--set", "min-sites=1")[0] == 0
     assert read_order(home / "runs" / "first").config.min_sites == 1
+
+
+def test_a_continued_run_is_never_taken_up_as_it_was_before(
+    here: Here, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server process looks twice a second, also between two files of the order."""
+    submit(here, "--name", "first", "--set", "weights=random", "--set", "backbone=micro")
+    folder = home / "runs" / "first"
+    before = read_order(folder)
+    (folder / STOP).touch()
+    write_failure(folder, RunError("The run was stopped."))
+    seen = []
+
+    def looked_after(step: Callable[..., object]) -> Callable[..., object]:
+        def stepped(*given: object) -> object:
+            result = step(*given)
+            order = read_order(folder)
+            if order.state == "waiting":
+                seen.append((order.submitted > before.submitted, (folder / STOP).exists()))
+            return result
+
+        return stepped
+
+    for name in ("clear_failure", "write_order", "note_order"):
+        monkeypatch.setattr(ordered, name, looked_after(getattr(ordered, name)))
+    assert submit(here, "--resume", "first", "--set", "min-sites=1")[0] == 0
+    assert seen
+    assert set(seen) == {(True, False)}
 
 
 def test_a_complete_run_is_not_continued(here: Here, home: Path) -> None:

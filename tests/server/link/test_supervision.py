@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import time
@@ -67,6 +68,20 @@ def test_the_sites_of_before_stay_where_the_registry_is_anothers(
     admit_registered(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(KEY) is not None
     assert f"'{home.registry}'. The sites of before stay registered." in caplog.text
+
+
+def test_a_damaged_certificate_ends_no_server(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody copies one into the folder, and the day's warning reads it half there."""
+    caplog.set_level(logging.WARNING, "fedthaw")
+    caplog.set_level(logging.WARNING, "fedthaw.server")
+    home.certificate.write_text("-----BEGIN CERTIFICATE-----\nMIIB", encoding="ascii")
+    register(home, "north", line())
+    link = Link()
+    known = Known(home)
+    admit_registered(known, link)
+    look_after(known, link, Runs(home, link, port=1), None)
+    assert "server.crt is damaged" in caplog.text
+    assert set(read_status(home)["sites"]) == {"north"}
 
 
 def test_a_changed_registry_is_taken_up(home: Home) -> None:

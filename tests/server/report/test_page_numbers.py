@@ -72,7 +72,7 @@ def test_performance_at_test_patients(
     points = found["Operating points in the held-out test set, with exact 95 % CIs"]
     assert points[0][1:] == [
         "default threshold (0.5)",
-        "Youden index",
+        "maximum Youden index",
         "sensitivity of 0.90 or more",
     ]
     own = found["Operating points in the validation set, with exact 95 % CIs"]

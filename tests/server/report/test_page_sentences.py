@@ -76,3 +76,11 @@ def test_nothing_is_joined_on_the_owners_page(make_run: MakeRun, read_page: Read
     assert "each step of the line joins at least 5 patients" in others
     for words in ("each step", "least 0 ", "has 0 ", "holds 0 "):
         assert words not in own
+
+
+def test_defaults_are_not_called_the_recipe(make_run: MakeRun, read_page: ReadPage) -> None:
+    """The recipe is schedule=progressive, and the default is another one."""
+    text = text_of(make_run(weights="random"), read_page)
+    assert "Settings that differ from the defaults" in text
+    assert "settings, with their defaults" in text
+    assert "the recipe" not in text.split("Settings that differ")[1].split("Digests")[0]

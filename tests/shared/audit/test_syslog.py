@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +54,56 @@ def test_a_service_that_goes_away_stops_nobody(tmp_path: Path) -> None:
         syslog = Syslog(str(path), "fedthaw-site")
     syslog.send({"n": 1})
     assert syslog.failures == 1
+
+
+def test_a_service_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.bind(str(path))
+        syslog = Syslog(str(path), "fedthaw-site")
+        sending = threading.Thread(target=_until_lost, args=(syslog,), daemon=True)
+        sending.start()
+        sending.join(60)
+        assert not sending.is_alive()
+        assert bound.recv(4096).endswith(b'{"n": 0}')
+        syslog.send({"n": "later"})  # there is room again
+        assert syslog.failures == 1
+        syslog.close()
+
+
+def _until_lost(syslog: Syslog) -> None:
+    number = 0
+    while not syslog.failures:
+        syslog.send({"n": number})
+        number += 1
+
+
+def test_an_export_waits_for_a_slow_service(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    entries = [{"n": number} for number in range(2000)]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.bind(str(path))
+        bound.settimeout(60)
+
+        def read_late() -> None:
+            time.sleep(1.0)
+            for _ in entries:
+                bound.recv(4096)
+
+        reading = threading.Thread(target=read_late, daemon=True)
+        reading.start()
+        assert send_all(entries, str(path), "fedthaw-site") == (2000, 0)
+        reading.join(60)
+        assert not reading.is_alive()
+
+
+def test_no_name_server_is_asked_for_each_entry() -> None:
+    syslog = Syslog("localhost:5140", "fedthaw-site")
+    address = syslog._handler.address
+    assert isinstance(address, tuple)
+    assert ipaddress.ip_address(address[0]).is_loopback
+    assert address[1] == 5140
+    syslog.close()
 
 
 def test_a_long_entry_is_shortened_and_keeps_what_proves_it() -> None:

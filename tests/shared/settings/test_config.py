@@ -55,9 +55,12 @@ def test_a_number_lies_between_its_limits(item: dataclasses.Field[Any]) -> None:
     for value in outside:
         with pytest.raises(ConfigError, match=f"^{key} is .*; it must lie in {low:g} to "):
             parse_run_config({key: value})
-    beside = {"update-steps": 2.0} if key == "update-clip" else {}
+    others: dict[str, dict[str, Any]] = {
+        "update-clip": {"update-steps": 2.0},
+        "fold": {"folds": 100},
+    }
     for value in (low, high):
-        assert parse_run_config({key: value} | beside).to_flat()[key] == value
+        assert parse_run_config({key: value} | others.get(key, {})).to_flat()[key] == value
 
 
 @pytest.mark.parametrize("item", NUMBERS, ids=_case_name)
@@ -121,7 +124,8 @@ def test_an_unknown_setting_like_no_other_is_refused_without_advice() -> None:
         ({"thaw-at": "0.2,0.1"}, "('layer4=0.2,layer3=0.1') must not thaw a stage before"),
         ({"thaw-at": "layer3=0.2"}, "in order these are layer4, layer3, layer2, layer1, stem"),
         ({"rounds": 0, "probe-rounds": 0}, "at least one round is needed"),
-        ({"folds": 1}, "fold is 0 and folds 1; folds must be 0 or at least 2"),
+        ({"folds": 1}, "fold is 0 and folds 1; to hold out a fold, folds must be at least 2"),
+        ({"fold": 2}, "fold is 2 and folds 0;"),
         ({"folds": 3, "fold": 3}, "fold is 3 and folds 3;"),
         ({"weights-sha256": "A" * 64}, "it must be 64 lower-case hexadecimal digits"),
         ({"weights-sha256": "a" * 63}, "it must be 64 lower-case hexadecimal digits"),
@@ -258,7 +262,7 @@ def test_a_word_holds_one_value(word: str) -> None:
 
 
 def test_a_word_without_equals_sign_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'rounds' is no setting; write KEY=VALUE"):
+    with pytest.raises(ConfigError, match="'rounds' has no '='; write KEY=VALUE"):
         parse_overrides(["rounds"])
 
 

@@ -99,6 +99,7 @@ def test_recompute_is_an_earlier_name_of_a_value_of_activations(
         ("weights-sha256 = 'abc'", "weights-sha256 is 'abc'; it must be 64"),
         ("backbone = 'micro'\nrates = 'layer9=1'", "'layer9' is no stage before its head"),
         ("rounds : 2", "not valid TOML: .*at line 1"),
+        (f"rounds = {'9' * 5000}", "not valid TOML: .*digits"),
         ("rounds = 2\nrounds = 3", "not valid TOML: Cannot overwrite a value .* each setting once"),
         (b"weights = '\xff'", "not UTF-8 text"),
         ("#" * 200_000, "more than 100 kB"),

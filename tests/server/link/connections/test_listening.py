@@ -6,6 +6,7 @@ import asyncio
 import resource
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import uvicorn
 from server.link.connections.asgi import Answer
 from server.link.connections.limits import Limits
 from server.link.connections.listening import UNREAD_SECONDS, bind, new_server, raise_file_limit
+from server.link.folder.home import create_home, read_settings, renew_certificate
 from shared.deployment.names import LOOPBACK
 from shared.errors import ConfigError, FedThawError
 
@@ -65,6 +67,22 @@ def test_a_taken_port_is_a_mistake_and_its_address_has_brackets() -> None:
             bind(place, port)
     named = f"[::]:{port}" if place == "::" else f"0.0.0.0:{port}"
     assert str(caught.value).startswith(named)
+
+
+async def _nothing(scope: object, receive: object, send: object) -> None:
+    pass
+
+
+def test_a_key_of_another_certificate_is_a_mistake(tmp_path: Path) -> None:
+    """As a renewal that was cut off leaves them; the same command makes them again."""
+    home = create_home(tmp_path / "coordinator", ["127.0.0.1"], 8443)
+    certificate = home.certificate.read_bytes()
+    renew_certificate(home, read_settings(home))
+    assert new_server(_nothing, home, LIMITS).config.ssl is not None
+    for content in (certificate, b"half a certificate"):
+        home.certificate.write_bytes(content)
+        with pytest.raises(ConfigError, match="make them again: fedthaw server renew"):
+            new_server(_nothing, home, LIMITS)
 
 
 def test_a_connection_ends_whose_other_end_takes_nothing() -> None:

@@ -59,6 +59,45 @@ def test_one_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "certificate has ended" in str(expiry_warning(home))
 
 
+@pytest.mark.parametrize("content", [b"-----BEGIN CERTIFICATE-----\nMIIB", "für".encode("latin-1")])
+def test_a_damaged_certificate_is_told_and_made_again(
+    tmp_path: Path, here: Here, content: bytes
+) -> None:
+    home = made(tmp_path, 365)
+    home.certificate.write_bytes(content)
+    warning = str(expiry_warning(home))
+    assert "server.crt is damaged" in warning
+    code, out, _ = here("server", "status", "--home", home.path, "--json")
+    assert (code, json.loads(out)["warning"]) == (0, warning)
+    assert here(*warning.partition("fedthaw ")[2].split())[0] == 0
+    assert expiry_warning(home) is None
+
+
+def test_a_damaged_authority_invites_nobody(tmp_path: Path, here: Here) -> None:
+    home = made(tmp_path, 365)
+    home.ca_certificate.write_bytes(b"\xff half")
+    assert "ca.crt is damaged" in str(expiry_warning(home))
+    for words in (("invite", "north"), ("renew",)):
+        code, _, err = here("server", *words, "--home", home.path)
+        assert code == 2
+        assert "fault of fedthaw" not in err
+    assert not home.invitations.exists()
+
+
+def test_an_authority_that_has_ended_signs_nothing(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = made(tmp_path, 365)
+    monkeypatch.setattr(authority, "CLOCK_DIFFERENCE", timedelta(days=30))
+    pair = create_authority("hub", -2)
+    for file, pem in zip((home.ca_certificate, home.ca_key), pair, strict=True):
+        file.write_text(pem, encoding="ascii")
+    monkeypatch.undo()
+    code, _, err = here("server", "renew", "--home", home.path)
+    assert code == 2
+    assert "authority ended on" in " ".join(err.split())
+
+
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 

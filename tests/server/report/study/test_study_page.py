@@ -72,7 +72,7 @@ def test_thresholds_are_evaluated_on_held_out_patients(
     assert isinstance(report.result, StudyResult)
     point = report.result.arms[1].points[0]
     rows = tables["second: thresholds chosen on validation patients, evaluated on held-out ones"]
-    assert rows[1][0] == "Youden index"
+    assert rows[1][0] == "maximum Youden index"
     assert point.sensitivity is not None
     assert rows[1][1].startswith(f"{point.sensitivity.mean:.3f} (")
 
