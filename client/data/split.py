@@ -31,7 +31,8 @@ class Split:
 def split_patients(cohort: Cohort, fraction: float, seed: int, folds: Folds = Folds()) -> Split:
     """Hold out a fold, then put `fraction` of each class's other patients into validation.
 
-    Each class of which there are two patients has at least one on either side; a single one is
+    Each class of which there are two patients has at least one on either side, but for a rare label
+    all of whose few patients rarer labels have put on one; a single one is
     trained on, unless another of the patient's labels puts it into validation. Patients are ordered
     by a hash of seed, site and patient, so a patient who joins later moves the others by no more
     than the change of the quota; of several labels, as long as none becomes rarer than another by

@@ -88,7 +88,7 @@ def guess_patient(
     scored = []
     for column in columns:
         words = plain(column.name)
-        if column is image or len(column.values) < 2 or NOT_PATIENT_NAME.search(words):
+        if column is image or not column.values or NOT_PATIENT_NAME.search(words):
             continue
         if image is None:
             agreeing = sum(same_identifier(value) in known for value in column.values)
@@ -97,7 +97,8 @@ def guess_patient(
             share = _agreement(column, image, files, identifiers, file_of)
         by_name = (2 if PATIENT_NAME.search(words) else 0) + bool(IDENTIFIER_NAME.search(words))
         # Just any identifier may be of rows or readers, unless some are of several rows.
-        grouping = 0.1 * column.filled <= len(column.values) < column.filled
+        # One value for all rows may be of anything, unless the name or the images say a patient.
+        grouping = max(2, 0.1 * column.filled) <= len(column.values) < column.filled
         if by_name >= 2 or share > 0.5 or (by_name and image is not None and grouping):
             scored.append((3 * share + by_name, share, column))
     if scored:

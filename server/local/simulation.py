@@ -11,6 +11,7 @@ from server.results.quick import quick_look
 from server.results.shown import Audience, audience_of
 from server.run.folder import locked, prepare_folder
 from server.tracking.choose import require_packages
+from server.training.taught import taught_by_evaluated
 from shared.errors import FedThawError
 from shared.protocol.replies import own_sites
 from shared.run.events import Noted, Warned, emit
@@ -40,6 +41,8 @@ def simulate(request: Request, backend: Backend) -> Path:
         emit(Noted(f"The run in {config.out} is complete; this is its result."))
     else:
         _require_weights(config)  # before anything is made or read
+        if (sentence := taught_by_evaluated(config)) is not None:
+            emit(Warned(sentence))
         if config.quick:
             emit(Noted(quick_look(config)))
         if request.of_phantoms:

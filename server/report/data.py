@@ -11,6 +11,7 @@ from server.schedule.adaptive import Stretch
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.histogram import Histogram
 from shared.metrics.summary import BinaryMetrics
+from shared.run.finished import Calibration
 from shared.settings.config import RunConfig
 
 
@@ -180,6 +181,9 @@ class Report:
     """Of schedule=adaptive."""
     beyond_budget: tuple[str, ...] = ()
     """With schedule=dynamics: units that can never train, since round-budget is smaller."""
+    chosen: Calibration | None = None
+    """Thresholds and temperature of the validation patients; None where the run's folder has none.
+    Only where these patients are shown."""
     classes: tuple[ClassCohort, ...] = ()
     """The cohorts of a run with several classes or labels, which has no others; the one to be
     judged by first."""

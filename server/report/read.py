@@ -15,6 +15,7 @@ from server.disclosure.class_page import (
     shown_evaluation_file,
 )
 from server.disclosure.page import ending_on_page, round_on_page
+from server.report.chosen import chosen_by
 from server.report.class_cohorts import class_cohorts
 from server.report.cohorts import all_cohorts
 from server.report.contributions import contributions_of, total_of, trained_on
@@ -120,6 +121,7 @@ def _report(
         stretches=tuple(stretches(folder.config, records)),
         beyond_budget=_beyond_budget(folder.config),
         ending=_ending(summary, (*cohorts, *classes), min_cell, folder.config),
+        chosen=None if many else chosen_by(folder, evaluation, min_cell),
         classes=classes,
     )
 

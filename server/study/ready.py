@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from server.federation.asking import Problem, ask
@@ -18,10 +19,11 @@ from server.simulation.inprocess import require_ready_sites
 from server.study.asking import StudySites, open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of, summary_of
 from server.study.plan import of_arm
+from server.training.taught import taught_by_evaluated
 from server.training.weights import require_weights
 from shared.errors import ConfigError, RunError, SiteError, UserError
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest
-from shared.run.events import Noted, emit
+from shared.run.events import Noted, Warned, emit
 from shared.settings.config import RunConfig
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import Scalar
@@ -87,12 +89,24 @@ def require_ready(
             require_budget(check.config)
             require_weights(check.config, fetch=True)
             require_ready_sites(list(check.sites.values()), check.config)
+    _warn_of_teachers(checks)
     different = list(_different(checks))
     for number, check in enumerate(different, 1):
         if number == 1:
             emit(Noted("Checking all arms before the first is trained: sites, patients, folds."))
         with of_arm(check.arm):
             _ask(check)
+
+
+def _warn_of_teachers(checks: Sequence[_Check]) -> None:
+    """Say once of each arm that its teacher knows patients whom some run holds out."""
+    found: dict[str, str] = {}
+    for check in checks:
+        folders = os.pathsep.join(str(path.absolute()) for path in check.sites.values())
+        if (sentence := taught_by_evaluated(replace(check.config, sites=folders))) is not None:
+            found.setdefault(check.arm.name, sentence)
+    for name, sentence in found.items():
+        emit(Warned(f"Arm '{name}': {sentence}"))
 
 
 def _check(

@@ -151,8 +151,9 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def _presentable(document: Mapping[str, Any]) -> dict[str, Any]:
     """config.json without the paths of this machine."""
     config = {k: v for k, v in document["config"].items() if k not in _PATHS}
-    if Path(str(config["weights"])).is_absolute():
-        config["weights"] = "file"
+    for key, instead in ("weights", "file"), ("teacher", "run"):
+        if Path(str(config.get(key, ""))).is_absolute():
+            config[key] = instead
     base = {"digest": document["base"]["digest"]}
     return {**document, "config": config, "base": base}
 

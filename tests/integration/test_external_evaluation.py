@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from client.train import eight_bits
 from server.local.evaluation import evaluate
 from shared.errors import ConfigError, SiteError
 from shared.run.events import Event, Warned, listening
@@ -128,3 +130,18 @@ def test_a_run_without_its_pretrained_file_can_still_be_evaluated(
     base.unlink()
     name, metrics = evaluated(Path(config.out), write_site(tmp_path, "west", 8))
     assert (name, metrics["positives"]) == ("west", 4)
+
+
+def test_what_training_alone_takes_need_not_be_there(
+    tmp_path: Path, write_site: WriteSite, finished: Path
+) -> None:
+    """A library for an optimiser's moments, a teacher's run: nothing is trained or taught."""
+    site = write_site(tmp_path, "west", 12, seed=3)
+    before = evaluated(finished, site)
+    stored = finished / "config.json"
+    document = json.loads(stored.read_text())
+    document["config"] |= {"optimizer": "adamw8bit", "teacher": str(tmp_path / "gone")}
+    stored.write_text(json.dumps(document))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(eight_bits, "version", lambda _: "0.0.1")
+        assert evaluated(finished, site) == before

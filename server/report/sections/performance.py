@@ -67,7 +67,19 @@ def _validated(report: Report, cohort: CohortResults) -> Histogram | None:
 
 def _temperature(report: Report, cohort: CohortResults) -> float | None:
     other = _validated(report, cohort)
-    return None if other is None else fit_temperature(other)
+    if other is None:
+        return None
+    return fit_temperature(other) if report.chosen is None else report.chosen.temperature
+
+
+def _chosen(report: Report, validation: Histogram) -> list[tuple[str, float | None]]:
+    """The run's own thresholds; where its folder has none, those that it would have chosen."""
+    if report.chosen is None:
+        youden, sensitive = youden_threshold(validation), threshold_at_sensitivity(validation, 0.9)
+    else:
+        known = {point.name: point.threshold for point in report.chosen.points}
+        youden, sensitive = known.get("youden"), known.get("sensitivity-0.9")
+    return [("maximum Youden index", youden), ("sensitivity of 0.90 or more", sensitive)]
 
 
 def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) -> Html:
@@ -75,10 +87,7 @@ def _operating_points(report: Report, cohort: CohortResults, counts: Histogram) 
     chosen: list[tuple[str, float | None]] = [("default threshold (0.5)", 0.5)]
     other = _validated(report, cohort)
     if other is not None:
-        chosen += [
-            ("maximum Youden index", youden_threshold(other)),
-            ("sensitivity of 0.90 or more", threshold_at_sensitivity(other, 0.9)),
-        ]
+        chosen += _chosen(report, other)
     points = {
         name: at_threshold(counts, threshold) for name, threshold in chosen if threshold is not None
     }

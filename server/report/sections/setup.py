@@ -11,6 +11,8 @@ from shared.settings.config import RunConfig
 
 _OF_THIS_MACHINE = frozenset({"out", "sites", "resume"})
 """Settings that name folders, not of the run."""
+_NAMED_BY_PATH = ("weights", "teacher")
+"""Settings that may be a path, of which the last name is shown."""
 
 
 def setup_section(report: Report) -> Html:
@@ -44,7 +46,7 @@ def _flat(config: RunConfig) -> dict[str, str]:
     without = _OF_THIS_MACHINE | former_settings().keys()  # earlier names of other settings
     flat = {k: v for k, v in config.to_flat().items() if k not in without}
     texts = {key: _text(value) for key, value in flat.items()}
-    return texts | {"weights": PurePath(texts["weights"]).name or texts["weights"]}
+    return texts | {key: PurePath(texts[key]).name or texts[key] for key in _NAMED_BY_PATH}
 
 
 def _text(value: object) -> str:

@@ -48,7 +48,7 @@ def report_of(folder: Path, result: AnyStudy, document: bytes) -> StudyReport:
             return StudyReport(
                 name=folder.absolute().name,
                 result=result,
-                settings={key: _named(key, value) for key, value in plan["settings"].items()},
+                settings={key: named(key, value) for key, value in plan["settings"].items()},
                 base_digest=str(run.get("base", {}).get("digest", "")),
                 versions={str(k): str(v) for k, v in run.get("versions", {}).items() if v},
                 result_digest=hashlib.sha256(document).hexdigest(),
@@ -61,6 +61,9 @@ def report_of(folder: Path, result: AnyStudy, document: bytes) -> StudyReport:
         ) from error
 
 
-def _named(key: str, value: Scalar) -> Scalar:
-    """Weights by their file's name: the page may go where its folders are nobody's business."""
-    return PurePath(str(value)).name if key == "weights" else value
+def named(key: str, value: Scalar) -> Scalar:
+    """A setting's value; of a path (weights, a teacher's run) the last name.
+
+    The page may go where its folders are nobody's business.
+    """
+    return PurePath(str(value)).name if key in ("weights", "teacher") else value

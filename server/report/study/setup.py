@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePath
 
 from server.report.html import Html, element, section, table
-from server.report.study.data import StudyReport
+from server.report.study.data import StudyReport, named
 from server.results.plan import Arm
 from shared.settings.setting import Scalar
 
@@ -42,8 +41,8 @@ def _sites(report: StudyReport, arm: Arm) -> str:
 
 
 def _settings(settings: Mapping[str, Scalar]) -> str:
-    named = {k: PurePath(str(v)).name if k == "weights" else v for k, v in settings.items()}
-    return ", ".join(f"{key}={_text(value)}" for key, value in named.items()) or "none"
+    texts = (f"{key}={_text(named(key, value))}" for key, value in settings.items())
+    return ", ".join(texts) or "none"
 
 
 def _text(value: Scalar) -> str:

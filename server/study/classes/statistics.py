@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from server.disclosure.classes import ManyCounts, without_others
@@ -18,6 +19,7 @@ from server.results.study import (
 from server.study.statistics import mean_interval
 from shared.limits import MIN_CELL
 from shared.metrics.binary import auroc
+from shared.metrics.classes.agreement import macro
 from shared.metrics.classes.kinds import most_patients
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.classes.summary import summarise_counts
@@ -49,7 +51,7 @@ def class_arm(
     ValueError where no class or label has patients on both sides.
     """
     rest = [without_others(one, kept) for one in repeats]
-    metrics = [summarise_counts(outcome.names, one) for one in rest]
+    metrics = [_of_kept(summarise_counts(outcome.names, one), kept) for one in rest]
     names = [name for name in _metrics_of(metrics[0]) if _held(metrics, name)]
     return ClassArm(
         arm=arm,
@@ -62,6 +64,19 @@ def class_arm(
         megabytes=megabytes,
         rounds=rounds,
     )
+
+
+def _of_kept(
+    found: ClassMetrics | LabelMetrics, kept: Collection[int]
+) -> ClassMetrics | LabelMetrics:
+    """With the mean F1 of the classes that are kept.
+
+    Of another class no patient is counted, but some may be predicted to be of it: its F1 is 0.
+    """
+    if isinstance(found, LabelMetrics):
+        return found
+    own = [one.f1 for place, one in enumerate(found.classes.values()) if place in kept]
+    return replace(found, f1=macro(own))
 
 
 def _metrics_of(one: ClassMetrics | LabelMetrics) -> tuple[str, ...]:

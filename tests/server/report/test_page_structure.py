@@ -149,8 +149,12 @@ def test_the_same_run_gives_the_same_page(make_run: Callable[..., Path]) -> None
 
 
 def test_no_folder_of_the_coordinator_is_told(make_run: Callable[..., Path]) -> None:
-    run = make_run(weights="/srv/secret/weights.pt", sites="/srv/secret/north", out="/srv/secret/x")
+    run = make_run(
+        weights="/srv/secret/weights.pt", teacher="/srv/secret/large", sites="/srv/secret/north",
+        out="/srv/secret/x",
+    )  # fmt: skip
     page = run_page(read_report(run, 5))
     assert "secret" not in page
     assert "weights.pt" in page
+    assert ">large<" in page
     assert str(run) not in page

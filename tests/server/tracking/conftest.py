@@ -17,10 +17,11 @@ Grow = Callable[[Iterable[int]], list[RoundRecord]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    """A run of site folders and weights that have paths."""
+    """A run of site folders, weights and a teacher that have paths."""
     config = RunConfig(
-        out=str(tmp_path / "run"), sites="/secret/north:/secret/east", weights="/secret/base.pt"
-    )
+        out=str(tmp_path / "run"), sites="/secret/north:/secret/east", weights="/secret/base.pt",
+        teacher="/secret/large",
+    )  # fmt: skip
     folder = RunFolder(tmp_path / "run", "r1", config)
     write_config(folder, "sha256:abc", "/secret/base.pt")
     return folder

@@ -111,11 +111,15 @@ def test_the_sentence_tells_whose_patients_they_are(
     assert "two sites, each evaluated on 60 patients that it" in study_sentence(alike)
 
 
-def test_only_the_name_of_a_weights_file_is_told(make_study_report: MakeReport) -> None:
+def test_only_the_names_of_a_weights_file_and_a_teacher_are_told(
+    make_study_report: MakeReport,
+) -> None:
     report = make_study_report()
     arms = report.result.plan.arms
-    secret = replace(arms[1], settings={"weights": "/srv/secret/base.pt"})
+    secret = replace(
+        arms[1], settings={"weights": "/srv/secret/base.pt", "teacher": "/srv/secret/large"}
+    )
     plan = replace(report.result.plan, arms=(arms[0], secret, *arms[2:]))
     page = study_page(replace(report, result=replace(report.result, plan=plan)))
-    assert "weights=base.pt" in page
+    assert "weights=base.pt, teacher=large" in page
     assert "secret" not in page
