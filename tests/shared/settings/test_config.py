@@ -214,7 +214,8 @@ def configs(draw: st.DrawFn) -> RunConfig:
         values["update_dtype"] = "int8"
     if values["update_rank"] or values["update_steps"] < 2:
         values["update_clip"] = 0.0
-    assume(values["folds"] == 0 or 1 < values["folds"] > values["fold"])
+    values["folds"] = 0 if values["folds"] == 1 else values["folds"]
+    values["fold"] = min(values["fold"], max(0, values["folds"] - 1))
     return RunConfig(**values)
 
 
