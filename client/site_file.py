@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from client.policy.rules import allowed_values, policy_keys
 from shared.errors import SiteError
 from shared.outcome.binary import BINARY
+from shared.storage.toml_file import parse_toml
 
 FILE_NAME = "site.toml"
 _NAMED = 5
@@ -104,7 +104,7 @@ def read_site_file(file: Path) -> dict[str, dict[str, Any]]:
 
 def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        return parse_toml(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SiteError(f"{file} is missing; {_instead(file.parent)}.") from None
     except OSError as error:
@@ -113,7 +113,7 @@ def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
         ) from error
     except UnicodeDecodeError as error:
         raise SiteError(f"{file} is not UTF-8 text; save it as UTF-8.") from error
-    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
+    except ValueError as error:
         raise SiteError(
             f"{file} is not valid TOML: {error}; correct it there{_if_labels_twice(file)}."
         ) from error

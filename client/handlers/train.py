@@ -56,16 +56,16 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         workspace, config, base=request.base, delta=federated, statistics=before.statistics
     )
     manifest = agreed_manifest(model, config, plan.trainable, request.expects)
-    keys, untouched = [spec.name for spec in manifest], base_units(model, workspace.base)
+    untouched = base_units(model, workspace.base)
     frozen = digest_of_frozen(model, workspace.base, plan.trainable, untouched)
     proven = _proven(model, plan, config.batch_norm, frozen)
 
     started = time.monotonic()
     counts = _counted(workspace, config, model, plan, samples.validation, untouched)
     evaluated = time.monotonic()
+    keys = [spec.name for spec in manifest]
     received = snapshot(model, keys)
     trained = _train(workspace, model, samples.train, config, request, before, untouched)
-
     _require_frozen(workspace, model, plan.trainable, untouched, frozen)
     delta = difference(snapshot(model, keys), received)
     require_finite(delta, plan.round)

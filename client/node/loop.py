@@ -27,7 +27,7 @@ from shared.storage.files import lock_at_once
 log = logging.getLogger("fedthaw.site")
 
 DROPPED_SECONDS = 1.0
-"""Until the next question after a message was dropped: the next one may be, and the next."""
+"""Pause after a dropped message: a coordinator may refuse each question that follows."""
 
 
 def run_site(

@@ -24,34 +24,39 @@ def _usual(name: str) -> str:
     return f"{getattr(USUAL, name)}, with --quick {getattr(QUICK, name)}"
 
 
+ArmsOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"A TOML file of arms, or one of: {', '.join(shipped_arms())}.",
+        show_default=_usual("arms"),
+    ),
+]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option(min=2, max=100, help="Folds of each repeat.", show_default=_usual("folds")),
+]
+RepeatsOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, help="Repeats, each a seed.", show_default=_usual("repeats")),
+]
+QuickOption = Annotated[
+    bool,
+    typer.Option(
+        "--quick", help="A quick look: small settings in all arms; --set and --config win."
+    ),
+]
+
+
 @app.command()
 def study(
     sites: Annotated[
         list[Path] | None,
         typer.Argument(help="Site folders to simulate; if none, the coordinator's sites."),
     ] = None,
-    arms: Annotated[
-        str | None,
-        typer.Option(
-            help=f"A TOML file of arms, or one of: {', '.join(shipped_arms())}.",
-            show_default=_usual("arms"),
-        ),
-    ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(min=2, max=100, help="Folds of each repeat.", show_default=_usual("folds")),
-    ] = None,
-    repeats: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Repeats, each a seed.", show_default=_usual("repeats")),
-    ] = None,
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help="A quick look: small settings in all arms; --set and --config win.",
-        ),
-    ] = False,
+    arms: ArmsOption = None,
+    folds: FoldsOption = None,
+    repeats: RepeatsOption = None,
+    quick: QuickOption = False,
     settings: SetOption = None,
     config: ConfigOption = None,
     out: Annotated[Path, typer.Option(help="The folder of a simulated study.")] = Path(

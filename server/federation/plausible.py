@@ -74,11 +74,11 @@ def training_weight(reply: TrainReply, site: SiteDescription) -> int:
     return min(reply.images, site.images)
 
 
-def judged_extent(reply: TrainReply, site: SiteDescription, config: RunConfig) -> int:
-    """How much training an update may show: steps, of a logistic regression images.
+def credited_steps(reply: TrainReply, site: SiteDescription, config: RunConfig) -> int:
+    """The local steps by which an update is screened; of a logistic regression its images.
 
-    As `training_weight`: more steps let a larger update pass, so what a site says of them counts
-    no further than the images that it joined with.
+    More steps let a larger update pass, so no more of them count than the images that the site
+    joined with would make.
     """
     images = training_weight(reply, site)
     if config.schedule == "logistic":

@@ -6,7 +6,6 @@ Each is a line with names of sites and runs and a reason that may be shared, nev
 from __future__ import annotations
 
 import logging
-import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +19,7 @@ from shared.deployment.notify import Notify, parse_notify, tell_in_background
 from shared.errors import ConfigError
 from shared.plain import shown
 from shared.settings.schedule import may_end_early, total_rounds
+from shared.storage.toml_file import parse_toml
 
 log = logging.getLogger("fedthaw.server")
 
@@ -75,8 +75,8 @@ def read_notify(home: Home) -> Notify:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{home.notify} cannot be read ({error}).") from error
     try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
+        table = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{home.notify} is not valid TOML: {error}.") from error
     return parse_notify(table, str(home.notify), STATES[:1], STATES)
 

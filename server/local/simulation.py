@@ -11,7 +11,7 @@ from server.results.quick import quick_look
 from server.results.shown import Audience, audience_of
 from server.run.folder import locked, prepare_folder
 from server.tracking.choose import require_packages
-from server.training.taught import taught_by_evaluated
+from server.training.leakage import teacher_leakage
 from shared.errors import FedThawError
 from shared.protocol.replies import own_sites
 from shared.run.events import Noted, Warned, emit
@@ -41,7 +41,7 @@ def simulate(request: Request, backend: Backend) -> Path:
         emit(Noted(f"The run in {config.out} is complete; this is its result."))
     else:
         _require_weights(config)  # before anything is made or read
-        if (sentence := taught_by_evaluated(config)) is not None:
+        if (sentence := teacher_leakage(config)) is not None:
             emit(Warned(sentence))
         if config.quick:
             emit(Noted(quick_look(config)))

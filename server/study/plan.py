@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
@@ -15,6 +14,7 @@ from shared.errors import ConfigError, FedThawError
 from shared.settings.overrides import OWN_OPTIONS
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import Scalar
+from shared.storage.toml_file import parse_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,+=_.-]{0,60}")
 _SHIPPED = "server.study"
@@ -67,8 +67,8 @@ def _read_text(path: Path) -> str:
 
 def _tables(file: str, text: str) -> list[Mapping[str, Any]]:
     try:
-        tables = tomllib.loads(text).get("arm", [])
-    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
+        tables = parse_toml(text).get("arm", [])
+    except ValueError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}; correct it there.") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError(f"{file}: each arm is a table of its own, with [[arm]] above it.")

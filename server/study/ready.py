@@ -19,7 +19,7 @@ from server.simulation.inprocess import require_ready_sites
 from server.study.asking import StudySites, open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of, summary_of
 from server.study.plan import of_arm
-from server.training.taught import taught_by_evaluated
+from server.training.leakage import teacher_leakage
 from server.training.weights import require_weights
 from shared.errors import ConfigError, RunError, SiteError, UserError
 from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest
@@ -103,7 +103,7 @@ def _warn_of_teachers(checks: Sequence[_Check]) -> None:
     found: dict[str, str] = {}
     for check in checks:
         folders = os.pathsep.join(str(path.absolute()) for path in check.sites.values())
-        if (sentence := taught_by_evaluated(replace(check.config, sites=folders))) is not None:
+        if (sentence := teacher_leakage(replace(check.config, sites=folders))) is not None:
             found.setdefault(check.arm.name, sentence)
     for name, sentence in found.items():
         emit(Warned(f"Arm '{name}': {sentence}"))

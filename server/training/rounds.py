@@ -19,7 +19,7 @@ from server.federation.delivery import Delivery
 from server.federation.downlink import Sending
 from server.federation.global_model import select
 from server.federation.plausible import (
-    judged_extent,
+    credited_steps,
     require_own_units,
     require_plausible_training,
     training_weight,
@@ -193,7 +193,7 @@ def _read(
             f"{site.name} trains on more images than it had when it joined; in this run it "
             "counts as it did then."
         )
-    intake.add(reply.site, arrays, weight, judged_extent(reply, site, federation.config))
+    intake.add(reply.site, arrays, weight, credited_steps(reply, site, federation.config))
     return replace(reply, delta=ArrayRecord())
 
 

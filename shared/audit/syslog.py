@@ -16,7 +16,7 @@ LONGEST = 1024
 """Bytes of a message, the least that every receiver takes (RFC 5424, 6.1: 480; in use: 1,024)."""
 
 
-PATIENCE, OF_EXPORT = 0.2, 10.0
+PATIENCE, PATIENCE_OF_EXPORT = 0.2, 10.0
 """Seconds that a local service's queue may stay full: who serves must go on, an export may wait."""
 _WANTED = "give the socket of a syslog service, such as /dev/log, or HOST or HOST:PORT"
 
@@ -77,7 +77,7 @@ def short(entry: Mapping[str, Any]) -> str:
 
 def send_all(entries: Iterable[Mapping[str, Any]], address: str, program: str) -> tuple[int, int]:
     """Send entries; how many were sent, and how many the service did not take."""
-    syslog = Syslog(address, program, OF_EXPORT)
+    syslog = Syslog(address, program, PATIENCE_OF_EXPORT)
     chosen = list(entries)
     for entry in chosen:
         syslog.send(entry)

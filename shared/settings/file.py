@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from shared.settings.parse import parse_run_config, unknown_setting
 from shared.settings.renamed import RECOMPUTE, check_recompute
 from shared.settings.setting import Scalar, check_setting, coerced, key_of
 from shared.settings.stage_values import RANGES, replaced
+from shared.storage.toml_file import parse_toml
 
 _LARGEST = 100_000
 """Bytes; a file with all settings has a tenth of it."""
@@ -58,10 +58,10 @@ def _table(path: Path) -> Mapping[str, object]:
             "have a line for each setting."
         )
     try:
-        return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
+        return parse_toml(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError:
         raise ConfigError(f"The settings file {path} is not UTF-8 text; save it so.") from None
-    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
+    except ValueError as error:
         raise ConfigError(
             f"The settings file {path} is not valid TOML: {error}. Write each setting once, a "
             'line each, such as image-size = 224 or weights = "xrv", with text in quotes.'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable
 
 from shared.errors import ConfigError
@@ -12,6 +11,7 @@ from shared.settings.config import RunConfig
 from shared.settings.parse import unknown_setting
 from shared.settings.renamed import RECOMPUTE
 from shared.settings.setting import Scalar, key_of
+from shared.storage.toml_file import parse_toml
 
 OWN_OPTIONS = frozenset({"sites", "out", "resume", "pooled", "quick"})
 """What the commands set from arguments and options of their own."""
@@ -37,8 +37,8 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Scalar]:
 
 def _read_scalar(key: str, text: str) -> Scalar:
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, or a number of 5,000 digits
+        value = parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
     if not isinstance(value, bool | int | float | str):
         raise ConfigError(f"{key} is '{text}'; it must be one number, true/false or text.")

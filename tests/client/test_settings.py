@@ -138,8 +138,14 @@ def test_missing_folder_and_file(tmp_path: Path, folder: Path) -> None:
     [
         (b"[site\n", r"site\.toml is not valid TOML: .*line 1"),
         (b"name = '\xff'\n", r"site\.toml is not UTF-8 text"),
-        (b"[site]\nname = " + b"9" * 5000, r"site\.toml is not valid TOML: .*digits"),
-        (b"[site]\nname = " + b"[" * 9000, r"site\.toml is not valid TOML: .*recursion"),
+        (
+            b"[site]\nname = " + b"9" * 5000,
+            "TOML: it holds an integer with too many digits",
+        ),
+        (
+            b"[site]\nname = " + b"[" * 9000,
+            "valid TOML: its values are nested too deeply",
+        ),
         (b"site = 3\n", r"site is 3; it must be a section, \[site\]"),
         (b"[[site]]\nname = 'a'\n", r"it must be a section, \[site\]"),
     ],

@@ -35,6 +35,16 @@ def wait(federation: Federation, *expected: str) -> tuple[list[str], list[str]]:
     ]
 
 
+def come(grid: Any, clock: Any, after: float) -> None:
+    """Let those who are gone be there so many seconds after the beginning."""
+
+    def look(now: float) -> None:
+        if now >= after:
+            grid.gone = frozenset()
+
+    clock.at = look
+
+
 def test_all_are_there(make_sites: MakeSites, make_federation: MakeFederation, clock: Any) -> None:
     _, grid = make_sites()
     federation = make_federation(grid, names=NAMES)
@@ -64,11 +74,7 @@ def test_a_simulation_begins_with_all_of_its_sites(
     _, grid = make_sites()
     grid.gone = frozenset({1003})
 
-    def started(now: float) -> None:
-        if now >= 3:
-            grid.gone = frozenset()
-
-    clock.at = started
+    come(grid, clock, 3)
     federation = make_federation(grid, names=NAMES, min_sites=2, sites="north:east:south")
     names, warnings = wait(federation)
     assert names == ["east", "north", "south"]
@@ -107,11 +113,7 @@ def test_a_site_that_the_run_goes_on_without_makes_no_quorum(
     _, grid = make_sites()
     grid.gone = frozenset({1001})
 
-    def back(now: float) -> None:
-        if now >= 100:
-            grid.gone = frozenset()
-
-    clock.at = back
+    come(grid, clock, 100)
     federation = make_federation(grid, names=NAMES, min_sites=2, reconnect_wait=30)
     federation.excluded["east"] = "excluded from this run"
     names, warnings = wait(federation, "north", "south")
@@ -157,11 +159,7 @@ def test_who_comes_back_meanwhile_takes_part(
     _, grid = make_sites()
     grid.gone = frozenset({1001})
 
-    def come(now: float) -> None:
-        if now > 12:
-            grid.gone = frozenset()
-
-    clock.at = come
+    come(grid, clock, 12.1)
     federation = make_federation(grid, names=NAMES, min_sites=2, reconnect_wait=30)
     names, _ = wait(federation, "north", "south")
     assert names == ["east", "north", "south"]

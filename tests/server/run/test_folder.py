@@ -154,12 +154,14 @@ def test_no_other_setting_may_change(begun: RunFolder, item: dataclasses.Field[o
         other = item.metadata["maximum"] - 1
     else:
         other = before + 0.001 if before < item.metadata["maximum"] else before - 0.001
-    # xrv is of grey images alone, and a fold is one of several.
-    beside: dict[str, object] = {"weights": "moved.pt"} if other == "rgb" else {}
-    beside |= {"folds": 100} if item.name == "fold" else {}
-    key = key_of(item.name)
-    sentence = re.escape(f"{key} was {before!r} and is now {other!r}")
-    with pytest.raises(ConfigError, match=f"keeps its settings, but .*{sentence}"):
+    beside: dict[str, object] = {}
+    sentence = f"{key_of(item.name)} was {before!r} and is now {other!r}"
+    if other == "rgb":  # xrv is of grey images alone
+        beside = {"weights": "moved.pt"}
+    elif item.name == "fold":
+        beside = {"folds": 100}
+        sentence = f"folds was 0 and is now 100, {sentence}"
+    with pytest.raises(ConfigError, match=re.escape(f"keeps its settings, but {sentence}")):
         prepare_folder(resumed(begun, **{item.name: other}, **beside))
 
 

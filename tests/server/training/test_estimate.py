@@ -1,4 +1,4 @@
-"""The bytes that are foretold, beside those of what the rules choose."""
+"""Estimated bytes, beside those of what the rules choose."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_one_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("content", [b"-----BEGIN CERTIFICATE-----\nMIIB", "für".encode("latin-1")])
-def test_a_damaged_certificate_is_told_and_made_again(
+def test_a_damaged_certificate_is_reported_and_made_again(
     tmp_path: Path, here: Here, content: bytes
 ) -> None:
     home = made(tmp_path, 365)

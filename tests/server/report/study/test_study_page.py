@@ -111,7 +111,7 @@ def test_the_sentence_tells_whose_patients_they_are(
     assert "two sites, each evaluated on 60 patients that it" in study_sentence(alike)
 
 
-def test_only_the_names_of_a_weights_file_and_a_teacher_are_told(
+def test_only_the_names_of_a_weights_file_and_a_teacher_are_shown(
     make_study_report: MakeReport,
 ) -> None:
     report = make_study_report()

@@ -1,4 +1,4 @@
-"""A teacher that knows the patients whom a run evaluates is told."""
+"""Leakage through a teacher that was trained on patients whom a run evaluates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from server.results.plan import Arm, StudyPlan
 from server.run.folder import RunFolder, write_config
 from server.study import ready
-from server.training.taught import taught_by_evaluated
+from server.training.leakage import teacher_leakage
 from shared.run.events import Event, Warned, listening
 from shared.settings.config import RunConfig
 
@@ -41,20 +41,20 @@ def student(teacher: str, *sites: Path) -> RunConfig:
     ("split", "said"),
     [({}, False), ({"fold": 1}, True), ({"folds": 0}, True), ({"seed": 1}, True)],
 )
-def test_another_split_of_the_same_patients_is_told(
+def test_another_split_of_the_same_patients_leaks(
     taught: Taught, tmp_path: Path, split: dict[str, object], *, said: bool
 ) -> None:
     config = student(taught("north", "east", **split), tmp_path / "west", tmp_path / "north")
-    sentence = taught_by_evaluated(config)
+    sentence = teacher_leakage(config)
     assert (sentence is not None) is said
     assert sentence is None or "was trained on north with another split" in sentence
 
 
-def test_a_teacher_of_other_patients_is_not(taught: Taught, tmp_path: Path) -> None:
+def test_a_teacher_of_other_patients_does_not(taught: Taught, tmp_path: Path) -> None:
     teacher = taught("north", seed=1)
-    assert taught_by_evaluated(student(teacher, tmp_path / "west")) is None
-    assert taught_by_evaluated(replace(student(teacher, tmp_path / "north"), sites="")) is None
-    assert taught_by_evaluated(RunConfig(sites=str(tmp_path / "north"))) is None
+    assert teacher_leakage(student(teacher, tmp_path / "west")) is None
+    assert teacher_leakage(replace(student(teacher, tmp_path / "north"), sites="")) is None
+    assert teacher_leakage(RunConfig(sites=str(tmp_path / "north"))) is None
 
 
 def test_a_study_says_so_once_of_each_arm(

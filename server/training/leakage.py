@@ -1,4 +1,4 @@
-"""Whether a run's teacher knows the patients that the run is judged by."""
+"""Leakage: whether a run's teacher was trained on patients that the run is evaluated on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from shared.run.finished import read_stored_run
 from shared.settings.config import RunConfig
 
 
-def taught_by_evaluated(config: RunConfig) -> str | None:
+def teacher_leakage(config: RunConfig) -> str | None:
     """A sentence where the teacher was trained on patients whom a simulated run evaluates.
 
     A run of the same folders and the same split left them out as well. None without a teacher,
