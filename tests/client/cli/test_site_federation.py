@@ -238,7 +238,7 @@ def test_no_more_plans_wait_than_an_owner_can_look_at(here: Here, site: Path) ->
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("approve", OWN, "--installed"), "either PLAN, HASH or --installed"),
+        (("approve", OWN, "--installed"), "only one of PLAN, HASH and --installed"),
         (("approve", "--set", "rounds=3"), "HASH or --installed"),
         (("approve", "--installed"), "An approval covers code and settings."),
         (("approve", OWN), "--any-settings-within-policy"),
