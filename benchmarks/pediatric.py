@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of all runs")
     parser.add_argument("--arms", nargs="*", metavar="KEY=VALUE", help="+ joins several settings")
+    parser.add_argument("--rows", nargs="*", metavar="NAME", help="of the table without --arms")
     options = parser.parse_args()
     arms = [
         Arm("federated", SITES, options.weights),
@@ -68,6 +69,8 @@ def main() -> None:
         *(Arm(f"{site} alone", (site,), options.weights) for site in SITES),
         Arm("federated, weights=random", SITES, "random"),
     ]
+    if options.rows:
+        arms = [arm for arm in arms if arm.name in options.rows]
     if options.arms:
         arms = [Arm(a, SITES, options.weights, settings=tuple(a.split("+"))) for a in options.arms]
     with ThreadPoolExecutor(options.jobs) as pool:

@@ -22,11 +22,23 @@ from shared.phantoms.hospitals import HOSPITALS, HospitalProfile, write_hospital
 
 ON, OFF, STOCK, PLAIN = "everything on", "everything off", "stock Flower", "plain recipe"
 SIDE_BY_SIDE = "everything on, sites side by side"
+ADAPTIVE = "the same, schedule=adaptive"
+DYNAMICS = "the same, schedule=dynamics, round-budget=0.2"
 SCHEDULES = {
-    "the same, schedule=adaptive": ("schedule=adaptive",),
-    "the same, schedule=dynamics, round-budget=0.2": ("schedule=dynamics", "round-budget=0.2"),
+    ADAPTIVE: ("schedule=adaptive",),
+    DYNAMICS: ("schedule=dynamics", "round-budget=0.2"),
 }
 """Further arms with everything on and sites side by side."""
+ARMS = {
+    "side-by-side": SIDE_BY_SIDE,
+    "adaptive": ADAPTIVE,
+    "dynamics": DYNAMICS,
+    "on": ON,
+    "off": OFF,
+    "stock": STOCK,
+    "plain": PLAIN,
+}
+"""By the names that --arms takes."""
 RECIPE = "schedule=progressive"
 """Plain PyTorch and stock Flower do not end early either."""
 EVERYTHING_ON = (RECIPE, "feature-cache=auto", "precision=auto", "update-dtype=int8")
@@ -41,8 +53,7 @@ def main() -> None:
     options = parse()
     out = options.out.absolute()
     data = options.data.absolute() if options.data else phantoms(out / "phantoms")
-    arms = (SIDE_BY_SIDE, *SCHEDULES, ON, OFF, STOCK, PLAIN)
-    jobs = {arm: arm_jobs(arm, data, options) for arm in arms}
+    jobs = {ARMS[arm]: arm_jobs(ARMS[arm], data, options) for arm in options.arms}
     prepare(job(ON, "fedthaw", 0, (), data, options), out)
     results: dict[str, list[Result]] = {}
     for one in interleaved(jobs):
@@ -66,6 +77,7 @@ def parse() -> argparse.Namespace:
     add("--backbone", default="resnet50")
     add("--rounds", type=int, default=20, help="fine-tuning rounds")
     add("--probe-rounds", type=int, default=10)
+    add("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     add("--seeds", type=int, default=3, help="runs with everything on, and as many with all off")
     add("--side-by-side-seeds", type=int, default=1, help="on Flower's engine, as stock Flower")
     add("--stock-seeds", type=int, default=1)

@@ -21,7 +21,8 @@ from server.aggregation.flower import (
     take_state,
 )
 from server.aggregation.krum import choose_site, require_sites
-from server.aggregation.mean import MOST_IMAGES, RunningMean
+from server.aggregation.mean import RunningMean
+from server.aggregation.shares import MOST_IMAGES
 from server.aggregation.spill import Spill
 from shared.errors import ProtocolError
 from shared.wire.arrays import Arrays

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from server.aggregation.agreement import Agreement
 from server.aggregation.collector import Collector
-from server.aggregation.mean import capped
 from server.aggregation.screen import Screen, Sizes, TensorGroup, named
+from server.aggregation.shares import capped
 from server.aggregation.spill import Spill
 from server.aggregation.strategy import Aggregator
 from shared.wire.arrays import Arrays

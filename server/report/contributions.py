@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from server.aggregation.shares import capped
 from server.report.data import Contribution, TrainingData
 from server.run.ledger import RoundRecord, SiteRound
 
 
 def contributions_of(
-    records: Sequence[RoundRecord], silent: set[str], min_cell: int
+    records: Sequence[RoundRecord], silent: set[str], min_cell: int, most: float
 ) -> list[Contribution]:
-    """Each site's part over all rounds, without the counts of those in `silent`."""
+    """Each site's part over all rounds, without the counts of those in `silent`.
+
+    `most` is the run's max-weight-share.
+    """
     parts: dict[str, dict[int, SiteRound]] = {}
     phases = {record.round for record in records if record.plan["position"] == 0}
     for record in records:
         for name, site in record.sites.items():
             parts.setdefault(name, {})[record.round] = site
-    totals = {r.round: sum(site.images or 0 for site in r.sites.values()) for r in records}
     # Weights are shares of all images, and those of hidden sites are not known.
-    weighed = not silent & set(parts)
+    weights = {} if silent & set(parts) else {r.round: _weights(r, most) for r in records}
     return [
-        _contribution(name, own, totals if weighed else {}, phases, min_cell, name in silent)
+        _contribution(name, own, weights, phases, min_cell, name in silent)
         for name, own in sorted(parts.items())
     ]
 
@@ -47,10 +50,17 @@ def total_of(values: Iterable[float | None]) -> float | None:
     return None if None in known else sum(value or 0.0 for value in known)
 
 
+def _weights(record: RoundRecord, most: float) -> dict[str, float]:
+    """Each site's share of the round's average."""
+    weights = capped({name: site.images or 0 for name, site in record.sites.items()}, most)
+    total = sum(weights.values())
+    return {name: own / total for name, own in weights.items()}
+
+
 def _contribution(
     name: str,
     own: Mapping[int, SiteRound],
-    totals: Mapping[int, int],
+    weights_of: Mapping[int, Mapping[str, float]],
     phases: set[int],
     min_cell: int,
     hidden: bool,
@@ -60,7 +70,7 @@ def _contribution(
         None if hidden or value is None or value < min_cell else value
         for value in (newest.images, newest.patients)
     )
-    weights = [(site.images or 0) / totals[number] for number, site in own.items() if totals]
+    weights = [weights_of[number][name] for number in own if weights_of]
     return Contribution(
         site=name,
         rounds=tuple(sorted(own)),

@@ -110,7 +110,9 @@ def _report(
         planned_rounds=len(records) if summary else planned_rounds(folder.config, records),
         rounds=tuple(_round(record, folder.config) for record in records),
         cohorts=cohorts,
-        contributions=tuple(contributions_of(records, silent, min_cell)),
+        contributions=tuple(
+            contributions_of(records, silent, min_cell, folder.config.max_weight_share)
+        ),
         trained_on=trained_on(records, silent, min_cell),
         missing=shown_reasons(summary.get("missing", {}), folder.config) if summary else {},
         totals=_totals(summary, records, hides=bool(silent and min_cell)),

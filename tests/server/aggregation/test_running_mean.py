@@ -15,7 +15,8 @@ from flwr.serverapp.strategy import FedAvg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.aggregation.mean import MOST_IMAGES, RunningMean
+from server.aggregation.mean import RunningMean
+from server.aggregation.shares import MOST_IMAGES
 from shared.wire.arrays import Arrays, to_record
 
 Part = tuple[float, int]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.aggregation.mean import MOST_IMAGES, capped
+from server.aggregation.shares import MOST_IMAGES, capped
 
 SITES = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3), st.integers(1, 10**6), min_size=1, max_size=9

@@ -158,6 +158,13 @@ def test_weights_where_no_site_is_hidden(make_run: Callable[..., Path], tables_o
     assert {row[0]: row[4] for row in rows}["east"] == f"{7011 / total:.0%}".replace("%", "\u00a0%")
 
 
+def test_weights_are_those_of_the_average(make_run: Callable[..., Path], tables_of: Any) -> None:
+    """Four sites at most a hundredth each count the same."""
+    run = make_run(hidden=frozenset(), max_weight_share=0.01)
+    rows = tables_of(run, min_cell=1)["What each site contributed"][1:]
+    assert {row[4] for row in rows} == {"25\u00a0%"}
+
+
 def test_the_head_tells_the_outcome(
     make_run: Callable[..., Path],
     summary_of: Callable[[Path], Any],
