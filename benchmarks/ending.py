@@ -83,7 +83,7 @@ def _name(share: float) -> str:
 
 
 def print_table(results: Mapping[str, Found]) -> None:
-    """A row a run, AUROC / log-loss, then each ending minus the last round, mean (deviation)."""
+    """A row a run, AUROC / log-loss, then each ending minus the last round, mean (SD)."""
     names = list(next(iter(results.values())))
     print("| run | " + " | ".join(names) + " |")
     print("|---|" + "---|" * len(names))

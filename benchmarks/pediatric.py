@@ -118,7 +118,7 @@ def print_table(results: dict[str, list[Result]], options: argparse.Namespace) -
     """Mean and deviation over seeds, as Markdown."""
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
           f"torch {version('torch')}, flwr {version('flwr')}; {options.image_size} px, "
-          f"{options.seeds} seeds: mean (deviation)\n")  # fmt: skip
+          f"{options.seeds} seeds: mean (SD)\n")  # fmt: skip
     print("| arm | external AUROC | external balanced accuracy | validation AUROC | MB moved | s |")
     print("|---|---|---|---|---|---|")
     for name, runs in results.items():

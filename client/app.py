@@ -214,14 +214,14 @@ _said: dict[str, str] = {}
 def complain(site: str, story: str) -> None:
     """Log why the site cannot take part, unless that was said last: it is asked again and again."""
     if _said.get(site) != story:
-        log.error("This site cannot take part: %s It is asked again by itself.", _sentence(story))
+        log.error("This site cannot take part: %s It is asked again later.", _sentence(story))
     _said[site] = story
 
 
 def no_complaint(site: str) -> None:
     """Log that the problem is over, where there was one."""
     if _said.pop(site, None) is not None:
-        log.warning("What kept this site from taking part is fixed; it takes part.")
+        log.warning("What kept this site from taking part is fixed; it takes part again.")
 
 
 def _sentence(story: str) -> str:

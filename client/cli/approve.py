@@ -61,17 +61,17 @@ def approve(
     Example: fedthaw site approve hospitals/north
 
     Without PLAN or HASH it shows in plain words what is waiting and what is approved. PLAN approves
-    one of these. A plan may be approved before it is asked for: --installed (or HASH) with --set
+    one of these. A plan may be approved in advance: --installed (or HASH) with --set
     for each setting that is not the default, or --config. A running site uses the approval at once.
     """
     home = open_site_home(site_home(folder), joined=False)
     policy = read_policy(folder)
     if number is None and not installed:
         if settings or config or any_settings:
-            raise SiteError("Name what may run so: HASH or --installed.")
+            raise SiteError("Name the code that these settings are for: HASH or --installed.")
         _show(folder, home, policy)
     elif number is not None and installed:
-        raise SiteError("Name what may run here: either PLAN, HASH or --installed.")
+        raise SiteError("Name only one of PLAN, HASH and --installed.")
     elif number is not None and (found := find_pending(home, number)) is not None:
         if settings or config or any_settings:
             raise SiteError(
@@ -99,19 +99,19 @@ def revoke(
 
     Example: fedthaw site revoke hospitals/north 5f0c...
 
-    A plan that waits is turned down: it is no longer listed, until a run asks for it again.
+    A plan that waits is declined: it is no longer listed, until a run asks for it again.
     """
     home = open_site_home(site_home(folder), joined=False)
     waiting = find_pending(home, number)
     if waiting is not None:
         forget_pending(home, waiting.plan)
         _write_down(home, "plan turned down", name=number.lower())
-        typer.echo(f"Turned down: plan {number.lower()}. It is listed again if a run asks for it.")
+        typer.echo(f"Declined: plan {number.lower()}. It is listed again if a run asks for it.")
         return
     count = drop(home, number)
     _write_down(home, "approval revoked", name=number.lower())
     plural = "s" if count > 1 else ""
-    typer.echo(f"Revoked {count} approval{plural} of {number.lower()}; it runs here no longer.")
+    typer.echo(f"Revoked {count} approval{plural} of {number.lower()}; it no longer runs here.")
 
 
 def _approve(
@@ -120,7 +120,7 @@ def _approve(
     approved = None if config is None else approved_settings(config)
     new = keep(home, bundle, approved, note)
     _write_down(home, "approved", bundle=bundle, settings=approved, note=note)
-    what = "Approved" if new else "Was approved already"
+    what = "Approved" if new else "Already approved"
     if config is None or approved is None:
         typer.echo(f"{what}: code {bundle}, with any settings within [policy] of site.toml.")
     else:
@@ -138,13 +138,13 @@ def _show(folder: Path, home: SiteHome, policy: Policy) -> None:
     for one in pending:
         _print_pending(folder, policy, one)
     if not pending:
-        typer.echo("No run waits for an approval.")
+        typer.echo("No run waits for approval.")
     approvals = read_approvals(home)
     for approval in approvals:
         if approval.of_code_alone:
             typer.echo(
                 f"Code {approval.bundle} was approved on {approval.when} without settings, by an "
-                "earlier fedthaw; no run follows from that any more. Approve the plans that wait, "
+                "earlier fedthaw; this no longer lets any run start. Approve the plans that wait, "
                 "or the code with --any-settings-within-policy."
             )
             continue
@@ -156,7 +156,7 @@ def _show(folder: Path, home: SiteHome, policy: Policy) -> None:
 
 def _print_pending(folder: Path, policy: Policy, one: Pending) -> None:
     short = one.plan[:SHOWN_DIGITS]
-    typer.echo(f"Plan {short} waits since {one.when}, code {one.bundle}:")
+    typer.echo(f"Plan {short} has waited since {one.when}, code {one.bundle}:")
     _print_plan(folder, one.config, policy)
     _print_whose(one.bundle)
     typer.echo(f"To approve it: fedthaw site approve {shlex.quote(str(folder))} {short}\n")
@@ -185,8 +185,9 @@ def _print_whose(bundle: str) -> None:
     typer.echo(
         "It is the code of the fedthaw installed here."
         if bundle == own
-        else f"It is NOT the code of the fedthaw installed here, which is {own}. Look at the code "
-        "before you let it run on your data, or take it back with `fedthaw site revoke`."
+        else f"It is NOT the code of the fedthaw installed here, which is {own}. Ask the "
+        "coordinator for its bundle and read it before you let it run on your data; "
+        "`fedthaw site revoke` declines or withdraws it."
     )
 
 
@@ -199,13 +200,13 @@ def _own_bundle() -> str:
 def _config(file: Path | None, settings: list[str] | None) -> RunConfig:
     overrides = given_settings(file, settings)
     if reserved := sorted(OWN_OPTIONS & overrides.keys()):
-        raise SiteError(f"{', '.join(reserved)} is no setting that a site approves; leave it out.")
+        raise SiteError(f"{', '.join(reserved)} cannot be approved by a site; leave it out.")
     return parse_run_config(overrides)
 
 
 def _which_settings(folder: Path) -> str:
     return (
-        "An approval is of code and settings. Say with which settings it may run: --set KEY=VALUE "
+        "An approval covers code and settings. Say with which settings it may run: --set KEY=VALUE "
         "for each that is not the default (or --config FILE), or --any-settings-within-policy for "
         "all that [policy] "
         f"of site.toml allows. `fedthaw site approve {folder}` shows the plans that wait."

@@ -28,7 +28,7 @@ def check(
         ImageFit, typer.Option(help="How images become square, as in the run.")
     ] = FIT,
     image_colour: Annotated[
-        ImageColour, typer.Option(help="What is read of an image, as in the run.")
+        ImageColour, typer.Option(help="Channels read from an image, as in the run.")
     ] = COLOUR,
     listed: Annotated[
         bool,

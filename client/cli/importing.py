@@ -16,7 +16,7 @@ FilesArgument = Annotated[
     list[Path],
     typer.Argument(
         help="IDX images and IDX labels (.gz too), CIFAR's .bin, or a folder with a "
-        "subfolder of pictures for each class."
+        "subfolder of images for each class."
     ),
 ]
 UnequalOption = Annotated[
@@ -24,8 +24,8 @@ UnequalOption = Annotated[
     typer.Option(
         min=0.01,
         max=1000,
-        help="With --sites: shares of each class from a Dirichlet distribution of this "
-        "concentration (0.5 is very unequal); default: equal shares.",
+        help="With --sites: each class is split by a Dirichlet distribution of this "
+        "concentration (0.5 is very unequal); default: equally.",
     ),
 ]
 
@@ -39,22 +39,22 @@ def import_pictures(
     names: Annotated[
         str, typer.Option(help="The classes' names, in the order of their numbers.")
     ] = "",
-    skip: Annotated[int, typer.Option(min=0, help="Skip this many pictures first.")] = 0,
-    most: Annotated[int, typer.Option(min=1, help="Use at most this many pictures.")] = 10_000_000,
+    skip: Annotated[int, typer.Option(min=0, help="Skip this many images first.")] = 0,
+    most: Annotated[int, typer.Option(min=1, help="Use at most this many images.")] = 10_000_000,
     sites: Annotated[
-        int, typer.Option(min=1, max=1000, help="Deal them to so many sites, a subfolder each.")
+        int, typer.Option(min=1, max=1000, help="Split into this many sites, a subfolder each.")
     ] = 1,
     unequal: UnequalOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the dealing.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split into sites.")] = 0,
 ) -> None:
     """Make a site's images and table from MNIST's, Fashion-MNIST's or CIFAR's files, or a folder.
 
     Example: fedthaw site import digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
     --classes 3,5 --most 1000
 
-    Each picture is a patient; one below 32 x 32 pixels gets a black border up to that. Of three
-    classes or more a site.toml is written that declares them; of two `fedthaw site new` proposes
-    one.
+    Each image is a patient; one below 32 x 32 pixels is padded with black to that size. With three
+    classes or more, a site.toml is written that declares them; with two, `fedthaw site new`
+    proposes one.
     """
     from client.imaging.facts import MINIMUM_SIDE
     from client.importing.choose import chosen_classes, class_names, class_order

@@ -37,11 +37,11 @@ NoImageOption = Annotated[
     bool,
     typer.Option(
         "--no-image",
-        help="No such column: match DICOM Patient IDs, or names of files and folders.",
+        help="There is no such column; match DICOM Patient IDs, or file and folder names.",
     ),
 ]
 PatientOption = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Column with the patients.")
+    str | None, typer.Option(metavar="COLUMN", help="Column with the patient identifiers.")
 ]
 OutcomeOption = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column with the outcome.")
@@ -66,12 +66,12 @@ ClassesOption = Annotated[
     typer.Option(
         metavar="NAMES",
         help="Several classes in their order, as the run's outcome has them: "
-        "'none | mild | severe'; a class may say its values: 'none=no,0 | mild=1 | severe=2,3'.",
+        "'none | mild | severe'; a class may list its values: 'none=no,0 | mild=1 | severe=2,3'.",
     ),
 ]
 OrdinalOption = Annotated[
     bool | None,
-    typer.Option("--ordinal/--no-ordinal", help="The classes go from low to high, or do not."),
+    typer.Option("--ordinal/--no-ordinal", help="Whether the classes are ordered, low to high."),
 ]
 LabelsOption = Annotated[
     str,
@@ -87,16 +87,17 @@ FoldersOption = Annotated[
     typer.Option(
         "--from-folders",
         metavar="DIR",
-        help="No table: DIR has a folder of images for each class (PyTorch's ImageFolder); a table "
-        "is written into FOLDER.",
+        help="Instead of a table: DIR has a folder of images for each class (as for PyTorch's "
+        "ImageFolder); a table is written into FOLDER.",
     ),
 ]
 PatternOption = Annotated[
     str | None,
     typer.Option(
         metavar="REGEX",
-        help="With --from-folders: its first group, in an image's path in its class's folder, is "
-        "the patient, e.g. '(P[0-9]+)_'; default: each image is a patient.",
+        help="With --from-folders: its first group, matched in an image's path below its class's "
+        "folder, is the patient, e.g. '(P[0-9]+)_'; default: the Patient ID if all are DICOM files "
+        "that have one, else each image is a patient.",
     ),
 ]
 PrintOption = Annotated[

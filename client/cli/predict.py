@@ -27,8 +27,8 @@ CsvOption = Annotated[
     typer.Option(
         "--csv",
         metavar="FILE",
-        help="Write one row per patient; - prints to standard output. Where a cell could begin "
-        "with = + - or @, an apostrophe goes before it, so that no spreadsheet runs it.",
+        help="Write one row per patient; - prints to standard output. Cells that could begin "
+        "with = + - or @ get an apostrophe in front, so that no spreadsheet runs them.",
     ),
 ]
 ImagesCsvOption = Annotated[
@@ -58,7 +58,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="IMAGE...",
-            help="DICOM, PNG or JPEG files, folders, which are searched, sites' folders, and a "
+            help="DICOM, PNG or JPEG files, folders to search, site folders, and a "
             "table (CSV or XLSX) of images and patients.",
         ),
     ],
@@ -90,7 +90,7 @@ def predict(
     if csv == "-" and json_output:
         raise ConfigError("Both --csv - and --json would print; name a file after --csv.")
     if images_csv == "-" and (csv == "-" or json_output):
-        raise ConfigError("--images-csv - is not the only one that would print; name a file there.")
+        raise ConfigError("Both --images-csv - and another option would print; name a file there.")
     for option, name in (("--csv", csv), ("--images-csv", images_csv)):
         _require_folder(option, name)
     maximum = int(max_megapixels * 1_000_000)

@@ -81,7 +81,7 @@ def _say_what_waits(home: SiteHome, folder: Path) -> None:
     if waiting := what_waits(home, folder):
         log.warning("%s", waiting)
     elif not read_approvals(home):
-        log.info("Nothing is approved here yet; each plan that a run brings is said here once.")
+        log.info("Nothing is approved here yet; each plan that a run asks for is logged once.")
 
 
 def reach_loopback_directly(address: str) -> None:

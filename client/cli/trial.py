@@ -46,7 +46,7 @@ def trial(
 
     Folder, key, the way to the coordinator (by the same proxies as `site run`), its certificate,
     the clocks, registration and approvals: a line each, and what to do. Exit code 1 if something is
-    wrong. A plan that waits for approval is reported, and is no fault of the site: 0. The data are
+    wrong. A plan that waits for approval is reported, but is not an error. The data are
     checked only briefly; `fedthaw site check` reads every image.
     """
     found = list(_findings(folder, server, ca, named_file(passphrase_file), insecure, notify))

@@ -80,7 +80,7 @@ def decide_fates(
             fate = Fate(OTHER, "; ".join(others))
         elif _identity(file) in admitted:
             first = admitted[_identity(file)][0].relative
-            fate = Fate("duplicate", f"the same picture as {first}")
+            fate = Fate("duplicate", f"the same image as {first}")
         else:
             own = [rows[number] for number in numbers]
             admitted[_identity(file)] = (file, _radiograph(file, own, usable[0], covariates))

@@ -32,8 +32,8 @@ def deal_pictures(
     )
     if not all(len(one.labels) for one in dealt):
         raise SiteError(
-            f"With {len(owner):,} pictures and these shares one of {sites} sites would have none; "
-            "name more pictures, fewer --sites, a larger --unequal, or another --seed."
+            f"With {len(owner):,} images and these settings one of {sites} sites would have none; "
+            "name more images, fewer --sites, a larger --unequal, or another --seed."
         )
     return dealt
 

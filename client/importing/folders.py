@@ -34,7 +34,7 @@ def classes_of(folder: Path) -> Mapping[int, str]:
     if not 0 < len(names) <= MOST_CLASSES:
         raise SiteError(
             f"{folder} has {len(names)} subfolders; it must have one for each class, at most "
-            f"{MOST_CLASSES}, with its pictures."
+            f"{MOST_CLASSES}, with its images."
         )
     return dict(enumerate(names))
 
@@ -51,7 +51,7 @@ def read_folder(folder: Path) -> Pictures:
         for place, path in enumerate(find_images(folder / name))
     )
     if not placed:
-        raise SiteError(f"There is no PNG or JPEG picture in the subfolders of {folder}.")
+        raise SiteError(f"There is no PNG or JPEG image in the subfolders of {folder}.")
     paths = [path for _, _, path in placed]
     labels = np.array([label for _, label, _ in placed], dtype=np.uint8)
     with (
@@ -68,7 +68,7 @@ def read_folder(folder: Path) -> Pictures:
             if own.shape != first.shape:
                 raise SiteError(
                     f"{paths[place]} is {_size(own)} and {paths[0].name} is {_size(first)}; "
-                    "pictures of one size are imported. Use `fedthaw site new` for others."
+                    "images of one size are imported. Use `fedthaw site new` for others."
                 )
             pixels[place] = own
     return Pictures(pixels, labels)

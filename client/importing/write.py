@@ -30,7 +30,7 @@ def read_pictures(files: Sequence[Path]) -> Pictures:
     """
     if any(path.is_dir() for path in files):
         if len(files) > 1:
-            raise SiteError("A folder of pictures is imported alone; name no other.")
+            raise SiteError("A folder of images is imported alone; name no other.")
         return read_folder(files[0])
     for path in files:
         if not path.is_file():
@@ -102,7 +102,7 @@ def write_site_folder(
     """
     images, table = folder / IMAGES, folder / TABLE
     if not len(pictures.labels):
-        raise SiteError("No picture is left; check --classes, --skip and --most.")
+        raise SiteError("No image is left; check --classes, --skip and --most.")
     for path in (images, table):
         if path.exists():
             raise SiteError(f"{path} is there already; name a new folder.")

@@ -138,10 +138,10 @@ def _refusal(response: httpx.Response) -> FedThawError:
     if ahead is not None and not -300 < ahead < CLOCK_SECONDS:
         return Unrecognised(
             f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} "
-            "the coordinator's; set both by NTP"
+            "the coordinator's; synchronise both with NTP"
         )
     return Unrecognised(
-        "it does not know this site's key, or the key has ended; its owner must enter it with "
+        "it does not know this site's key, or the key has expired; its owner must register it with "
         "`fedthaw server register` (`fedthaw site key` shows it, `fedthaw site renew-key` makes a "
         "new one)"
     )

@@ -104,5 +104,5 @@ def _rest(site: Site) -> None:
 
 def _only_one(home: SiteHome) -> AbstractContextManager[None]:
     """Hold the site; two clients with one key would take each other's messages."""
-    refusal = SiteError(f"Another process serves the site of {home.path} already; end that one.")
+    refusal = SiteError(f"Another process serves the site of {home.path} already; stop it first.")
     return lock_at_once(home.lock, refusal)

@@ -119,7 +119,7 @@ def _unreached(server: str, authority: Path | None, error: Exception) -> Finding
             "coordinator"
         )
     elif "name or service" in text or "name resolution" in text or "nodename" in text:
-        remedy = f"this machine does not know {host}: check the name, and this machine's DNS"
+        remedy = f"this machine cannot resolve {host}: check the name, and this machine's DNS"
     elif authority is None:
         remedy = "the server may expect TLS: leave --insecure out, or start it with --insecure"
     elif "wrong_version" in text or "record layer" in text or "unexpected_eof" in text:
@@ -216,7 +216,7 @@ def _clock(ahead: float | None) -> Finding:
         if abs(away) < 1
         else f"{abs(away):.0f} s {'ahead of' if away > 0 else 'behind'} the coordinator's"
     )
-    remedy = "set both clocks by NTP"
+    remedy = "synchronise both clocks with NTP"
     if away >= CLOCK_SECONDS or away <= -300:
         return wrong("clock", found, remedy)
     return note("clock", found, remedy) if away < -_SLOW_CLOCK else right("clock", found)
@@ -225,8 +225,8 @@ def _clock(ahead: float | None) -> Finding:
 def _registration(server: str, authority: Path | None, key: ec.EllipticCurvePrivateKey) -> Finding:
     """Whether a request that is signed with the key is let in: a heartbeat, of no node."""
     remedy = (
-        "the coordinator must register it (fedthaw server register NAME key.pub), or enter a new "
-        "one where it has ended (fedthaw site renew-key)"
+        "the coordinator must register it (fedthaw server register NAME key.pub), or a new "
+        "one if it has expired (fedthaw site renew-key)"
     )
     with connect(server, authority, key, threading.Event()) as connection:
         request = SendNodeHeartbeatRequest(

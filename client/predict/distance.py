@@ -8,8 +8,8 @@ are those that DeepInversion matches (Yin et al., arXiv:1912.08795). How large i
 network to network, so it is given relative to white noise under the same network: a distance of 1
 is as far off as noise.
 
-It shows what was made otherwise (inverted, underexposed, noise; less surely photographs), not what
-is rare among radiographs: to another hospital's it is nearly blind, and to an image upside down.
+It shows what was made otherwise (underexposed, noise; rarely inverted images and photographs), not
+what is rare among radiographs: to another hospital's it is nearly blind, and to one upside down.
 `python -m benchmarks.unlike` measures that.
 """
 

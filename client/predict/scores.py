@@ -137,7 +137,7 @@ def point_of(finished: FinishedRun, name: str | None) -> OperatingPoint:
     if name is not None and finished.caution:
         raise ConfigError(
             f"{finished.caution} Its operating point '{name}' is not this model's; leave out "
-            f"--operating-point, and patients are decided at {UNCHOSEN.threshold:g}."
+            f"--operating-point, and patients are classified at {UNCHOSEN.threshold:g}."
         )
     return choose_point(finished.calibration, name)
 

@@ -31,7 +31,7 @@ def log(
     everything: AllOption = False,
     json_output: Annotated[
         bool,
-        typer.Option("--json", help="All that is known of each entry, one JSON object per line."),
+        typer.Option("--json", help="Every field of each entry, one JSON object per line."),
     ] = False,
     verify: VerifyOption = False,
     syslog: SyslogOption = None,

@@ -32,7 +32,7 @@ def run(
     proxy: Annotated[
         list[str] | None,
         typer.Option(
-            help="Address or network of a reverse proxy that passes TLS on unread and sends the "
+            help="Address or network of a reverse proxy that passes TLS through and sends the "
             "PROXY protocol header, version 2; may be repeated."
         ),
     ] = None,

@@ -29,9 +29,9 @@ def init(
         ),
     ],
     path: Annotated[
-        Path, typer.Argument(envvar=HOME_VARIABLE, help="The folder that is made.")
+        Path, typer.Argument(envvar=HOME_VARIABLE, help="The folder to make.")
     ] = COORDINATOR,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where sites reach it.")] = 8443,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port that sites use.")] = 8443,
     days: Days = 365,
 ) -> None:
     """Make the coordinator's folder with its keys and certificates.

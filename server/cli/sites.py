@@ -61,7 +61,7 @@ def register(
         int, typer.Option(min=1, max=MOST_KEY_DAYS, help="How long the key is valid, in days.")
     ] = KEY_DAYS,
     renew: Annotated[
-        bool, typer.Option("--renew", help="A new key of a registered site, beside its old one.")
+        bool, typer.Option("--renew", help="Add a registered site's new key, next to its old one.")
     ] = False,
     overlap_days: Annotated[
         int | None,
@@ -77,7 +77,7 @@ def register(
     Example: fedthaw server register north key.pub
 
     With --renew, a registered site's new key; the site changes over to it by itself before its old
-    one ends. With --renew and the key that the site has, that key gets a new end date.
+    one expires. With --renew and the key that the site already has, that key is extended.
     """
     if overlap_days is not None and not renew:
         raise ConfigError("--overlap-days is for --renew; add that, or leave it out.")
@@ -111,7 +111,7 @@ def remove(name: Name, home: HomeOption = COORDINATOR) -> None:
     for site in let_out(opened, name):
         note(opened, Event.removed, name=site.name, key=fingerprint(site.key.line))
         typer.echo(
-            f"Removed {site.name}; its key {fingerprint(site.key.line)} is let in no longer."
+            f"Removed {site.name}; its key {fingerprint(site.key.line)} is no longer accepted."
         )
 
 
@@ -133,14 +133,14 @@ def sites(
         typer.echo(f"{'site':{width}}  {'fingerprint':50}  {'since':25}  until")
         now = datetime.now(UTC)
         for site in registered:
-            end = end_date(site) if site.is_valid(now) else f"{end_date(site)} (ended)"
+            end = end_date(site) if site.is_valid(now) else f"{end_date(site)} (expired)"
             typer.echo(f"{site.name:{width}}  {fingerprint(site.key.line)}  {site.since:25}  {end}")
         for warning in key_warnings(registered, now):
             typer.echo(warning, err=True)
 
 
 def _valid(site: RegisteredSite) -> str:
-    return f"Its key is valid until {end_date(site)}." if site.until else "Its key has no end date."
+    return f"Its key is valid until {end_date(site)}." if site.until else "Its key does not expire."
 
 
 def _document(site: RegisteredSite) -> dict[str, str | None]:

@@ -23,7 +23,7 @@ _TABLE_ROUNDS = 5
 def status(
     home: HomeOption = COORDINATOR,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Fill the screen, every two seconds, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Update the whole screen every two seconds.")
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:

@@ -37,7 +37,7 @@ FoldsOption = Annotated[
 ]
 RepeatsOption = Annotated[
     int | None,
-    typer.Option(min=1, max=1000, help="Repeats, each a seed.", show_default=_usual("repeats")),
+    typer.Option(min=1, max=1000, help="Repeats, a seed each.", show_default=_usual("repeats")),
 ]
 QuickOption = Annotated[
     bool,

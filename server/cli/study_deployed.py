@@ -109,5 +109,5 @@ def _raise(folder: Path, what: str) -> None:
     kind = UserError if failure.exit_code == 2 else RunError
     raise kind(
         f"{what}: {failure.sentence} What was done is kept, and the other runs go on: fix this "
-        "and give the study's command again."
+        "and rerun the study's command."
     )

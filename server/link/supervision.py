@@ -130,7 +130,7 @@ def admit_registered(known: Known, link: Link) -> None:
     try:
         known.sites = read_registry(known.home)
     except (ConfigError, OSError) as error:
-        log.error("%s The sites of before stay registered.", str(error).rstrip(".") + ".")
+        log.error("%s The previous sites stay registered.", str(error).rstrip(".") + ".")
         return
     _admit_valid(known, link)
 
@@ -145,7 +145,7 @@ def _shut_out_ended(known: Known, link: Link) -> None:
         for site in ended:
             rest = any(one.name == site.name for one in known.admitted)
             log.warning(
-                "The key %s of %s has ended; %s",
+                "The key %s of %s has expired; %s",
                 fingerprint(site.key.line),
                 site.name,
                 "the site is admitted with its new one only."

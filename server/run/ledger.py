@@ -136,8 +136,8 @@ def read_rounds(path: Path) -> list[RoundRecord]:
             if number == len(lines):
                 break
             raise RunError(
-                f"{path}, line {number} of {len(lines)}, is damaged; restore the file, or cut it "
-                "off before that line to go on from there."
+                f"{path}, line {number} of {len(lines)}, is damaged; restore the file, or truncate "
+                "it before that line to continue from there."
             ) from None
         if records[-1].round != number:
             raise RunError(

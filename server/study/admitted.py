@@ -26,7 +26,7 @@ def admit_arms(
         raise RunError(
             f"Arm '{first.name}' is of sites with fewer patients of a class than their min-cell, "
             "so it is not shown, and nothing can be compared with it; put another arm first and "
-            "give the command again, which keeps the runs."
+            "rerun the command, which keeps the runs."
         )
     # Each arm with its comparison, so that arms which are added later hide nothing shown before.
     arms, to_compare = [first], []

@@ -108,7 +108,7 @@ def ask_for_study(
             raise RunError(
                 f"The run {cell.folder(out).name} is not complete"
                 + (f" ({failure.sentence})" if failure else "")
-                + "; give the study's command again, which goes on with it."
+                + "; rerun the study's command, which continues it."
             )
     sites = _sites(cells, out)
     nodes = _wait_for(sites, grid, config, registry)
@@ -126,8 +126,8 @@ def _sites(cells: list[Cell], out: Path) -> tuple[str, ...]:
                 f"The run {cell.folder(out).name} ended with other sites "
                 f"({', '.join(sorted(summary['site'])) or 'none'}) than "
                 f"{cells[0].folder(out).name} ({', '.join(sites)}); folds can be added up only "
-                "where all sites took part in all of them. Remove its folder and give the study's "
-                "command again, with min-sites as many as there are."
+                "if all sites took part in all of them. Remove its folder and rerun the study's "
+                "command, with min-sites set to the number of sites."
             )
     return sites
 
@@ -145,6 +145,6 @@ def _wait_for(
         if time.monotonic() > deadline:
             raise RunError(
                 f"{', '.join(missing)} took part in the study's runs and cannot be asked now; "
-                "start the client there and give the study's command again."
+                "start the client there and rerun the study's command."
             )
         time.sleep(POLL_SECONDS)

@@ -31,8 +31,8 @@ def read_study(folder: Path) -> AnyStudy:
     path = folder / FILE
     if not path.is_file():
         raise ConfigError(
-            f"{folder} holds a study that is not finished; give its `fedthaw study` command again, "
-            "which goes on with it and writes its report."
+            f"{folder} holds a study that is not finished; rerun its `fedthaw study` command, "
+            "which continues it and writes its report."
         )
     try:
         document = read_json(path)
@@ -40,6 +40,6 @@ def read_study(folder: Path) -> AnyStudy:
         return typed(document, ClassStudyResult) if several else typed(document, StudyResult)
     except (OSError, DamagedFile) as error:
         raise RunError(
-            f"{path} cannot be read as a study's result ({said(error)}); give "
-            "its `fedthaw study` command again, which writes it again from the runs."
+            f"{path} cannot be read as a study's result ({said(error)}); rerun "
+            "its `fedthaw study` command, which writes it again from the runs."
         ) from error

@@ -118,8 +118,8 @@ def _fold(cell: Cell, out: Path, names: Sequence[str], asked: StudySites) -> Fol
     chosen = read_calibration(cell.folder(out) / CALIBRATION)
     if chosen is None:
         raise RunError(
-            f"{cell.folder(out)} has no {CALIBRATION}; remove that folder and give the study's "
-            "command again, which repeats the run."
+            f"{cell.folder(out)} has no {CALIBRATION}; remove that folder and rerun the study's "
+            "command, which repeats the run."
         )
     return Fold(
         asked.count_all((str(summary_of(cell, out)["run"]),), names),

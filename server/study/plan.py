@@ -62,7 +62,7 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}; save it so.") from error
+        raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}; correct that.") from error
 
 
 def _tables(file: str, text: str) -> list[Mapping[str, Any]]:

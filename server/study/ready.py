@@ -43,7 +43,7 @@ def require_kept_scores(plan: StudyPlan, sites: Mapping[str, Path], out: Path) -
         folders = shlex.join(str(cell.folder(out)) for cell, _ in lost)
         raise UserError(
             f"{len(lost)} of the {len(done)} finished runs cannot be counted any more: "
-            f"{lost[0][1]} Remove these folders and give the command again, which "
+            f"{lost[0][1]} Remove these folders and rerun the command, which "
             f"trains them again: {folders}"
         )
 

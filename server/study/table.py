@@ -78,7 +78,7 @@ def print_study(result: AnyStudy, console: Console) -> None:
     """The tables on the terminal, with the columns that fit; study.md has all."""
     plan, first = result.plan, result.arms[0].arm.name
     repeats = "1 repeat" if plan.repeats == 1 else f"{plan.repeats} repeats"
-    console.print(f"{repeats} of {plan.folds} folds; mean (deviation) over repeats.")
+    console.print(f"{repeats} of {plan.folds} folds; mean (SD) over repeats.")
     arms, differences, *parts = tables_of(result)
     console.print(_narrow(arms))
     if result.comparisons:

@@ -151,7 +151,7 @@ def read_calibration(file: Path) -> Calibration | None:
     except (OSError, DamagedFile) as error:
         raise ConfigError(
             f"{file} cannot be read as a run's calibration ({said(error)}); put back the file that "
-            "the run wrote, or remove it: patients are then decided at 0.5."
+            "the run wrote, or remove it: patients are then classified at 0.5."
         ) from error
 
 

@@ -33,7 +33,7 @@ class Settings(TrainingSettings):
     )
     server_learning_rate: float = setting(
         0.0,
-        "learning rate of fedadam, fedyogi and fedavgm; 0: 0.01, for fedavgm 1.0",
+        "learning rate of fedadam, fedyogi and fedavgm; 0: 0.01, or 1.0 with fedavgm",
         minimum=0.0,
         maximum=10.0,
     )
@@ -42,7 +42,7 @@ class Settings(TrainingSettings):
     )
     trim_fraction: float = setting(
         0.2,
-        "fedtrimmedavg: share cut off at each end (0.2 cuts nothing below 5 sites)",
+        "fedtrimmedavg: fraction cut off at each end (0.2 cuts nothing below 5 sites)",
         minimum=0.0,
         maximum=0.49,
     )
@@ -51,7 +51,7 @@ class Settings(TrainingSettings):
     )
     update_screen: str = setting(
         "refuse",
-        "an update that no honest site sends: refuse it, clip it to what is plausible, or off",
+        "updates that no honest site sends: refuse them, clip them to what is plausible, or off",
         choices=("refuse", "clip", "off"),
     )
     update_screen_factor: float = setting(
@@ -63,7 +63,7 @@ class Settings(TrainingSettings):
     )
     max_weight_share: float = setting(
         0.9,
-        "largest share of one site in the average, whatever number of images it has; 1: no limit",
+        "largest weight of one site in the average, however many images it has; 1: no limit",
         minimum=0.01,
         maximum=1.0,
     )
@@ -82,7 +82,8 @@ class Settings(TrainingSettings):
     )
     update_steps: float = setting(
         DEFAULT_STEPS,
-        "int8: steps a root mean square of a channel's changes; fewer are coarser and fewer bytes",
+        "int8: steps per root mean square of a channel's changes; fewer are coarser and take fewer "
+        "bytes",
         minimum=0.5,
         maximum=32.0,
     )
@@ -103,8 +104,8 @@ class Settings(TrainingSettings):
     feature_cache: str = setting(
         "auto",
         "auto draws each image from a fixed set of augmented views while all but the head and the "
-        "stage before it is frozen, and caches the frozen stages' activations of them, where that "
-        "is faster; off augments each draw again",
+        "stage before it is frozen, and caches the frozen stages' activations of them where that "
+        "is faster; off augments each draw afresh",
         choices=("auto", "off"),
     )
     feature_cache_views: int = setting(
@@ -112,9 +113,9 @@ class Settings(TrainingSettings):
     )
     activations: str = setting(
         "exact",
-        "what a training step keeps for its backward pass: exact; int8 or int4, activations in so "
-        "many bits, a quarter and a seventh of the memory; recompute, the inputs of the units "
-        "alone, a third of it, slower but the same model as exact",
+        "what a training step keeps for its backward pass. exact: all; int8 or int4: activations "
+        "in 8 or 4 bits, a quarter or a seventh of the memory; recompute: only the inputs of the "
+        "units, a third of the memory, slower but the same model as exact",
         choices=("exact", "int8", "int4", "recompute"),
     )
 
@@ -131,21 +132,21 @@ class Settings(TrainingSettings):
     # data
     outcome: str = setting(
         "binary",
-        "what the sites' tables say of a patient: binary (a finding that is there or not), or with "
+        "what is predicted for a patient: binary (a finding is present or not), or "
         "the names of the classes or labels in order, as in classes: none | mild | severe, "
         "ordinal: none | mild | severe, or labels: effusion | cardiomegaly",
     )
     finding: str = setting(
         "",
         "what is predicted, in a few words, such as viral pneumonia: for the sites' owners and the "
-        "page; empty: in a simulation as the sites' site.toml names it",
+        "report; empty: in a simulation as the sites' site.toml names it",
     )
     validation_fraction: float = setting(
-        0.2, "share of each site's patients kept for validation", minimum=0.01, maximum=0.5
+        0.2, "fraction of each site's patients kept for validation", minimum=0.01, maximum=0.5
     )
     folds: int = setting(
         0,
-        "folds that each site's patients are dealt into, one of them held out for testing; 0: none",
+        "folds that each site's patients are split into, one of them held out for testing; 0: none",
         minimum=0,
         maximum=100,
     )
@@ -161,15 +162,15 @@ class Settings(TrainingSettings):
     out: str = setting("", "the run's folder; empty: runs/<run id>")
     resume: bool = setting(False, "continue the run in that folder")
     tensorboard: bool = setting(
-        False, "write TensorBoard's logs into the run's folder; needs fedthaw[tensorboard]"
+        False, "write TensorBoard logs into the run's folder; needs fedthaw[tensorboard]"
     )
     sites: str = setting(
         "", "simulation only: site folders, separated by the path separator (':' on Linux)"
     )
     for_others: bool = setting(
         False,
-        "simulation only: hide and round in the results what a coordinator's run does, so that the "
-        "folder may be handed on",
+        "simulation only: hide and round results as a coordinator's run does, so the folder can be "
+        "shared",
     )
     pooled: bool = setting(False, "simulation only: train on all sites' data as if in one place")
-    quick: bool = setting(False, "simulation only: a quick look, which its results say they are")
+    quick: bool = setting(False, "simulation only: a quick look; its results are marked as such")

@@ -60,7 +60,7 @@ def _table(path: Path) -> Mapping[str, object]:
     try:
         return parse_toml(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError:
-        raise ConfigError(f"The settings file {path} is not UTF-8 text; save it so.") from None
+        raise ConfigError(f"Settings file {path} is not UTF-8 text; save it as UTF-8.") from None
     except ValueError as error:
         raise ConfigError(
             f"The settings file {path} is not valid TOML: {error}. Write each setting once, a "

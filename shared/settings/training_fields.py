@@ -27,7 +27,7 @@ class TrainingSettings:
     )
     image_colour: str = setting(
         "grey",
-        "what is read of an image: grey, one channel, and colour images are set aside; or rgb, "
+        "channels read from an image: grey, one, and colour images are set aside; or rgb, "
         "red, green and blue",
         choices=tuple(map(str, ImageColour)),
     )
@@ -43,67 +43,67 @@ class TrainingSettings:
         "", "SHA-256 of its model.safetensors; empty: taken from that folder"
     )
     teacher_share: float = setting(
-        0.5, "share of the loss that is the distance to the teacher", minimum=0.0, maximum=1.0
+        0.5, "fraction of the loss that is the distance to the teacher", minimum=0.0, maximum=1.0
     )
     teacher_temperature: float = setting(
-        2.0, "what both logits are divided by in that distance", minimum=0.1, maximum=100.0
+        2.0, "temperature that divides both logits in that distance", minimum=0.1, maximum=100.0
     )
 
     # schedule
     schedule: str = setting(
         "adaptive",
         "adaptive: after the probe thaw the stages of thaw-at together, and end the run early when "
-        "it gains nothing more; progressive: thaw them one by one, each after its share of the "
+        "it gains nothing more; progressive: thaw them one by one, each after its fraction of the "
         "rounds; full: train all stages from the start; probe: train the head alone; dual, for "
         "backbone=tiny: train two branches in the probe rounds, one on the images and one on "
         "augmented versions, then as progressive; dynamics: the coordinator chooses the units of "
-        "each round by what training has shown so far; logistic: the baseline, in one round and "
+        "each round by the signals of earlier rounds; logistic: the baseline, in one round and "
         "without training, the mean of the sites' logistic regressions on the base's features",
         choices=("progressive", "full", "probe", "dual", "dynamics", "adaptive", "logistic"),
     )
     select: str = setting(
         "distance",
-        "schedule=dynamics: which units train beside the head. distance: those whose weights "
+        "schedule=dynamics: which units train with the head. distance: those whose weights "
         "changed most when they last trained (SlimFit); coherence: those on whose updates the "
-        "sites agreed most; round-robin: those that have waited longest; random: drawn by the seed",
+        "sites agreed most; round-robin: those that waited longest; random: drawn from the seed",
         choices=("distance", "coherence", "round-robin", "random"),
     )
     freeze_rate: float = setting(
         0.8,
-        "schedule=dynamics: share of the units between the first one and the head that stay frozen "
-        "in a round",
+        "schedule=dynamics: fraction of the units between the first one and the head that stay "
+        "frozen in a round",
         minimum=0.0,
         maximum=0.99,
     )
     round_budget: float = setting(
         1.0,
-        "schedule=dynamics: largest share of the network's weights, in bytes, that may train in a "
-        "round, and so be sent by a site; the head always trains",
+        "schedule=dynamics: largest fraction of the network's weights, in bytes, that may train in "
+        "a round, and so be sent by a site; the head always trains",
         minimum=0.0,
         maximum=1.0,
     )
     patience: int = setting(
         3,
-        "schedule=adaptive: rounds of a stretch, which the coordinator compares with the one "
-        "before, and of the end of a run whose last stretch gained nothing",
+        "schedule=adaptive: rounds in a stretch, which the coordinator compares with the one "
+        "before; after a stretch that gained nothing, the run ends with this many more rounds",
         minimum=2,
         maximum=1000,
     )
     rounds: int = setting(
-        20, "fine-tuning rounds; with schedule=adaptive at most so many", minimum=0, maximum=100_000
+        20, "fine-tuning rounds; with schedule=adaptive the maximum", minimum=0, maximum=100_000
     )
     probe_rounds: int = setting(
         10,
-        "rounds of the head alone before them (schedule=dual: of its branches)",
+        "rounds before them that train the head alone (schedule=dual: head and branches)",
         minimum=0,
         maximum=100_000,
     )
-    local_epochs: int = setting(1, "passes over a site's images a round", minimum=1, maximum=1000)
+    local_epochs: int = setting(1, "passes over a site's images per round", minimum=1, maximum=1000)
     thaw_at: str = setting(
         DEFAULTS["thaw-at"],
-        "shares of the fine-tuning rounds after which the stages before the head thaw, the last "
-        "first; or by name (STAGE=SHARE,STAGE=SHARE): a stage that is not named stays frozen; "
-        "schedule=adaptive takes from it only which stages thaw",
+        "fractions of the fine-tuning rounds after which the stages before the head thaw, the last "
+        "first; or by name (STAGE=FRACTION,STAGE=FRACTION): a stage that is not named stays "
+        "frozen; schedule=adaptive takes from it only which stages thaw",
     )
 
     # the model at the end
@@ -116,7 +116,7 @@ class TrainingSettings:
     )
     average_share: float = setting(
         0.25,
-        "share of the fine-tuning rounds, the last ones, whose models are averaged, with "
+        "fraction of the fine-tuning rounds, the last ones, whose models are averaged, with "
         "end=average and end=guarded",
         minimum=0.0,
         maximum=1.0,
@@ -125,8 +125,8 @@ class TrainingSettings:
     # optimisation at the sites
     optimizer: str = setting(
         "adamw",
-        "adamw; adamw8bit: the same with its moments in 8 bits, which takes a quarter of their "
-        "memory and needs fedthaw[bitsandbytes] at every site; or plain sgd",
+        "adamw; adamw8bit: the same with its moments in 8 bits, which take a quarter of the "
+        "memory and need fedthaw[bitsandbytes] at every site; or plain sgd",
         choices=("adamw", "adamw8bit", "sgd"),
     )
     lr_probe: float = setting(
@@ -148,12 +148,12 @@ class TrainingSettings:
     weight_decay_head: float = setting(1e-5, "weight decay of the head", minimum=0.0, maximum=1.0)
     logistic_c: float = setting(
         1.0,
-        "with schedule=logistic: the inverse of the L2 penalty, scikit-learn's C; smaller is "
-        "stricter",
+        "with schedule=logistic: the inverse of the L2 penalty, scikit-learn's C; smaller "
+        "penalises more",
         minimum=1e-6,
         maximum=1e6,
     )
-    batch_size: int = setting(8, "images a step", minimum=1, maximum=100_000)
+    batch_size: int = setting(8, "images per step", minimum=1, maximum=100_000)
     sampling: str = setting(
         "balanced",
         "balanced draws both classes equally often, shuffle takes each image once",
@@ -168,7 +168,7 @@ class TrainingSettings:
         choices=("recipe", "affine", "shift", "crop", "none"),
     )
     cutmix_probability: float = setting(
-        0.5, "share of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0
+        0.5, "fraction of the fine-tuning steps with CutMix", minimum=0.0, maximum=1.0
     )
     cutmix_alpha: float = setting(1.0, "CutMix's Beta(alpha, alpha)", minimum=1e-3, maximum=100.0)
     batch_norm: str = setting(

@@ -45,7 +45,7 @@ COMMANDS = {
 
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 INTERRUPTION = (
-    "Interrupted. A run that had begun goes on with --resume, a study with the same command."
+    "Interrupted. Continue a run that had begun with --resume, a study with the same command."
 )
 
 

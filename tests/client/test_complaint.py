@@ -26,10 +26,10 @@ def test_a_problem_is_said_once_and_again_when_it_is_over(
     no_complaint("a")
     no_complaint("a")
     assert caplog.messages == [
-        "This site cannot take part: no GPU. It is asked again by itself.",
-        "This site cannot take part: no GPU. It is asked again by itself.",
-        "This site cannot take part: The cache is full. It is asked again by itself.",
-        "What kept this site from taking part is fixed; it takes part.",
+        "This site cannot take part: no GPU. It is asked again later.",
+        "This site cannot take part: no GPU. It is asked again later.",
+        "This site cannot take part: The cache is full. It is asked again later.",
+        "What kept this site from taking part is fixed; it takes part again.",
     ]
     no_complaint("b")
 

@@ -68,7 +68,7 @@ def test_the_demo_is_ready_after_it_and_a_second_time_changes_nothing(
         assert build_bundle().digest in (home / "approved.json").read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo"]  # no scratch is left
     before = _kept(folder)
-    assert "Was approved already" in setup()
+    assert "Already approved" in setup()
     assert _kept(folder) == before
 
 

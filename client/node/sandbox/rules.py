@@ -49,8 +49,8 @@ def require_sandbox(settings: SiteSettings) -> None:
         )
     else:
         log.warning(
-            "This system cannot fully confine a bundle's code (%s); what its owner approves should "
-            "be read with the more care.", _missing(holds),
+            "This system cannot fully confine a bundle's code (%s); read what you "
+            "approve all the more carefully.", _missing(holds),
         )  # fmt: skip
 
 

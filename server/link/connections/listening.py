@@ -38,7 +38,7 @@ def renew(home: Home, context: ssl.SSLContext) -> None:
         context.load_cert_chain(home.certificate, home.key)
         log.info("The renewed certificate is in use.")
     except (OSError, ssl.SSLError) as error:
-        log.error("The new certificate cannot be used (%s); the one of before stays.", error)
+        log.error("The new certificate cannot be used (%s); the previous one stays in use.", error)
 
 
 def new_server(app: App, tls: Home | None, limits: Limits) -> uvicorn.Server:

@@ -77,8 +77,8 @@ def _authority(cert_pem: str, key_pem: str) -> tuple[x509.Certificate, ec.Ellipt
         raise ConfigError("The authority's key is of another type; make a new coordinator folder.")
     if authority.not_valid_after_utc <= datetime.now(UTC):
         raise ConfigError(
-            f"The coordinator's authority ended on {authority.not_valid_after_utc:%Y-%m-%d}, and "
-            "sites trust nothing of it any more: make a new coordinator's folder (fedthaw server "
+            f"The coordinator's authority expired on {authority.not_valid_after_utc:%Y-%m-%d}, and "
+            "sites no longer trust it: make a new coordinator's folder (fedthaw server "
             "init) and invite all sites again."
         )
     return authority, key

@@ -35,7 +35,7 @@ def expiry_warning(home: Home) -> str | None:
             "make a new coordinator's folder (fedthaw server init) and invite all sites again."
         )
     return (
-        f"The server's certificate {_ends(certificate)}, and sites trust none that has ended: "
+        f"The server's certificate {_ends(certificate)}, and sites trust no expired one: "
         f"fedthaw server renew --home {home.path}"
     )
 
@@ -58,4 +58,4 @@ def key_warnings(sites: Sequence[RegisteredSite], now: datetime) -> tuple[str, .
 
 
 def _ends(days: float) -> str:
-    return f"ends in {math.floor(days)} days" if days > 0 else "has ended"
+    return f"expires in {math.floor(days)} days" if days > 0 else "has expired"

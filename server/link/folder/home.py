@@ -212,7 +212,7 @@ _PATIENCE = 1.0
 
 def only_one(home: Home) -> AbstractContextManager[None]:
     """Hold the folder; ConfigError where another process does."""
-    refusal = ConfigError(f"Another process serves {home.path} already; end that one.")
+    refusal = ConfigError(f"Another process serves {home.path} already; stop it first.")
     return lock_at_once(home.lock, refusal, _PATIENCE)
 
 

@@ -103,8 +103,8 @@ def register(home: Home, name: str, key_text: str, days: int = KEY_DAYS) -> Regi
                 return site
             if site.key == new.key:
                 raise ConfigError(
-                    f"This key of {name} ended on {end_date(site)}; add --renew to give it a new "
-                    "end date, or ask the site for a new key: fedthaw site renew-key"
+                    f"This key of {name} expired on {end_date(site)}; add --renew to extend "
+                    "it, or ask the site for a new key: fedthaw site renew-key"
                 )
         if same:
             raise ConfigError(

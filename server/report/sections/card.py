@@ -44,8 +44,8 @@ def card_section(report: Report) -> Html:
         ("Limits", _limits(report)),
         (
             "Privacy",
-            "Sites sent changes of weights, and counts; never images, identifiers or scores of "
-            "single patients. Weights can still reveal something about the training data, and "
+            "Sites sent changes of weights, and counts of patients by score; never images or "
+            "identifiers. Weights can still reveal something about the training data, and "
             "nothing in this run bounds how much.",
         ),
     ]

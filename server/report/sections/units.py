@@ -42,7 +42,7 @@ def _rule(report: Report) -> str:
         f"run ends {config.patience} rounds later."
     )
     if config.weights == "random":
-        rule += " A network that begins from nothing goes on until it tells the patients apart."
+        rule += " A network trained from scratch goes on at least until its scores discriminate."
     most = total_rounds(config)
     if report.planned_rounds < most:
         ends = "ended" if report.finished else "ends"

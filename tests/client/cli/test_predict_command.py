@@ -338,7 +338,7 @@ def test_nothing_scored_exits_with_2(tmp_path: Path, run: Path, here: Here) -> N
         (("RUN", "EMPTY"), "There is no DICOM, PNG or JPEG image in"),
         (("EMPTY", "EMPTY"), "is no run's folder"),
         (("RUN", "EMPTY", "--json", "--csv", "-"), "Both --csv - and --json"),
-        (("RUN", "EMPTY", "--csv", "-", "--images-csv", "-"), "--images-csv - is not the only one"),
+        (("RUN", "EMPTY", "--csv", "-", "--images-csv", "-"), "Both --images-csv - and another"),
         (("RUN", "EMPTY", "--csv", "EMPTY"), "--csv is the folder"),
         (("RUN", "EMPTY", "--images-csv", "nowhere/i.csv"), "There is no folder nowhere for --ima"),
         (("RUN", "EMPTY", "--patient", "x"), "columns of a table, and no table is named"),

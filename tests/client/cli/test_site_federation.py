@@ -161,12 +161,12 @@ def test_code_is_approved_with_any_settings_where_the_owner_says_so(here: Here, 
     for words in ((OWN,), ("--installed",)):
         _, out, _ = here("site", "approve", site, *words, free)
         assert "It is the code of the fedthaw installed here." in out
-    assert "Was approved already" in out
+    assert "Already approved" in out
     assert [one.bundle for one in read_approvals(site_home(site))] == [OTHER, OWN]
     shown = here("site", "approve", site)[1]
     assert f"any settings within policy of code {OTHER} (seen)" in shown
     assert here("site", "revoke", site, OTHER)[:2] == (
-        0, f"Revoked 1 approval of {OTHER}; it runs here no longer.\n",
+        0, f"Revoked 1 approval of {OTHER}; it no longer runs here.\n",
     )  # fmt: skip
     assert [one.bundle for one in read_approvals(site_home(site))] == [OWN]
 
@@ -175,7 +175,7 @@ def test_a_plan_is_shown_in_words_and_approved(here: Here, site: Path) -> None:
     """What a coordinator has asked for waits; its owner sees what it does before it runs."""
     here("site", "init", site)
     home = site_home(site)
-    assert "No run waits for an approval." in here("site", "approve", site)[1]
+    assert "No run waits for approval." in here("site", "approve", site)[1]
     config = RunConfig(rounds=4, probe_rounds=2, folds=5, optimizer="sgd", weights="/hub/w.pt")
     with pytest.raises(SiteError):
         require_approved(home, OWN, config, site)
@@ -184,7 +184,7 @@ def test_a_plan_is_shown_in_words_and_approved(here: Here, site: Path) -> None:
     code, shown, _ = here("site", "approve", site)
     assert code == 0
     for told in (
-        f"Plan {short} waits since", "rounds 1 to 2 the head alone", "5 folds",
+        f"Plan {short} has waited since", "rounds 1 to 2 the head alone", "5 folds",
         "rounds=4 (default 20)", "weights=a file (default xrv)", "REFUSED all the same",
         "optimizer=sgd",
         "It is the code of the fedthaw installed here.",
@@ -238,16 +238,16 @@ def test_no_more_plans_wait_than_an_owner_can_look_at(here: Here, site: Path) ->
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("approve", OWN, "--installed"), "either PLAN, HASH or --installed"),
+        (("approve", OWN, "--installed"), "only one of PLAN, HASH and --installed"),
         (("approve", "--set", "rounds=3"), "HASH or --installed"),
-        (("approve", "--installed"), "An approval is of code and settings."),
+        (("approve", "--installed"), "An approval covers code and settings."),
         (("approve", OWN), "--any-settings-within-policy"),
         (
             ("approve", OWN, "--set", "rounds=3", "--any-settings-within-policy"),
             "either --set and --config or",
         ),
         (("approve", OWN, "--set", "roundz=3"), "did you mean 'rounds'"),
-        (("approve", OWN, "--set", "out=x"), "out is no setting that a site approves"),
+        (("approve", OWN, "--set", "out=x"), "out cannot be approved by a site"),
         (("approve", OWN[1:], "--set", "rounds=3"), "64 hexadecimal digits"),
         (("revoke", OWN), "is not approved here"),
         (("revoke", "x"), "is neither a bundle's hash nor a plan"),

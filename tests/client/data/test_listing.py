@@ -45,7 +45,7 @@ def test_every_file_and_row_that_is_not_used_has_its_reason(
         ("image", "6.png", True, "its patient has contradictory outcomes"),
         ("image", "8.png", True, "no outcome"),
         ("image", "broken.png", True, "not a DICOM, PNG or JPEG file"),
-        ("image", "copy.png", True, "the same picture as 1.png"),
+        ("image", "copy.png", True, "the same image as 1.png"),
         ("image", "stray.png", True, "no row of the table names it"),
         ("row", "line 7, patient 'P5', image '5.png'", True, "outcome 'mild' in neither list"),
         ("row", "line 8, patient 'P6', image '6.png'", True,

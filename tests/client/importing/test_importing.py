@@ -126,11 +126,11 @@ def test_what_is_wrong_is_said(tmp_path: Path, here: Here, images: bytes, said: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--classes", "7"), "No picture is left"),
+        (("--classes", "7"), "No image is left"),
         (("--classes", "cat"), "--classes has 'cat'"),
         (("--classes", "1.5"), "--classes has '1.5'"),
         (("--names", "a,,b"), "give each class a name of its own"),
-        (("--skip", "6"), "No picture is left"),
+        (("--skip", "6"), "No image is left"),
     ],
 )
 def test_a_wrong_choice_is_refused(
@@ -203,7 +203,7 @@ def test_classes_in_any_script_are_declared(tmp_path: Path, here: Here) -> None:
     ("name", "content", "said"),
     [
         ("", "", "has 0 subfolders; it must have one for each class"),
-        ("cat/a.txt", "a", "no PNG or JPEG picture in the subfolders"),
+        ("cat/a.txt", "a", "no PNG or JPEG image in the subfolders"),
         ("cat/a.png", "a", "cannot be imported: not a DICOM, PNG or JPEG file"),
         ("cat/b.png", (40, 33), "b.png is 32 x 32 pixels and a.png is 33 x 40 pixels"),
     ],

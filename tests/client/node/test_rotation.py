@@ -116,7 +116,7 @@ def test_it_is_taken_too_where_the_old_key_has_ended_first(
     activate(connection, changed_key)
     assert len(attempts) == 3
     assert connection.public_key == new
-    assert caplog.text.count("or the key has ended") == 1
+    assert caplog.text.count("or the key has expired") == 1
 
 
 def test_requests_are_signed_with_the_key_of_the_moment(

@@ -67,7 +67,7 @@ def test_the_sites_of_before_stay_where_the_registry_is_anothers(
     home.registry.mkdir()  # root reads whatever has a wrong owner, but no folder
     admit_registered(Known(home), wire.link)
     assert wire.link.get_node_id_by_public_key(KEY) is not None
-    assert f"'{home.registry}'. The sites of before stay registered." in caplog.text
+    assert f"'{home.registry}'. The previous sites stay registered." in caplog.text
 
 
 def test_a_damaged_certificate_ends_no_server(home: Home, caplog: pytest.LogCaptureFixture) -> None:
@@ -187,14 +187,14 @@ def test_a_key_admits_nobody_after_its_end(
     assert admitted(9) == [True, True, True]
     assert admitted(11) == [False, True, True]
     assert link.is_there(north)
-    assert f"{fingerprint(lines[0])} of north has ended; the site is admitted with its new" in (
+    assert f"{fingerprint(lines[0])} of north has expired; the site is admitted with its new" in (
         caplog.text
     )
     assert admitted(51) == [False, False, True]
     assert not link.is_there(east)
-    assert "of east has ended; the site is not admitted until it has a new one" in caplog.text
+    assert "of east has expired; the site is not admitted until it has a new one" in caplog.text
     assert admitted(51) == [False, False, True]
-    assert caplog.text.count("of east has ended") == 1
+    assert caplog.text.count("of east has expired") == 1
     assert admitted(101) == [False, False, False]
     assert admitted(0) == [True, True, True]  # a clock that was wrong has been set right
     told = [entry["keys"] for entry in read(home.audit.path) if entry["event"] == "sites admitted"]
@@ -211,5 +211,5 @@ def test_the_log_warns_of_a_keys_end(home: Home, caplog: pytest.LogCaptureFixtur
     admit_registered(known, link)
     for _ in range(2):
         look_after(known, link, Runs(home, link, port=1), None)
-    assert caplog.text.count("The key of north ends in 28 days") == 1
+    assert caplog.text.count("The key of north expires in 28 days") == 1
     assert "east" not in caplog.text

@@ -108,7 +108,7 @@ def test_a_last_line_of_anything_else_is_passed_over(ledger: Path, torn: bytes) 
 def test_damage_in_the_middle_is_an_error(ledger: Path, damage: str) -> None:
     lines = ledger.read_text(encoding="utf-8").splitlines()
     ledger.write_text("\n".join([lines[0], damage, lines[2]]) + "\n", encoding="utf-8")
-    with pytest.raises(RunError, match="line 2 of 3, is damaged; restore the file, or cut it"):
+    with pytest.raises(RunError, match="line 2 of 3, is damaged; restore the file, or truncate"):
         read_rounds(ledger)
 
 

@@ -187,7 +187,7 @@ def test_a_run_that_failed_ends_the_command(
     code, _, told = here(*command, "--name", "s")
     assert code == expected
     assert "full, repeat 1, fold 1: It broke." in told
-    assert "give the study's command again" in told
+    assert "rerun the study's command" in told
 
 
 def test_whoever_stops_watching_stops_nothing(

@@ -34,7 +34,7 @@ def test_a_certificate_that_ends_soon_can_be_renewed(
     home = made(tmp_path, 8)
     said = expiry_warning(home)
     assert said is not None
-    assert "The server's certificate ends in 7 days" in said
+    assert "The server's certificate expires in 7 days" in said
     assert said in " ".join(here("server", "status", "--home", home.path)[1].split())
     assert json.loads(here("server", "status", "--home", home.path, "--json")[1])["warning"] == said
     command = said.partition("fedthaw ")[2].split()
@@ -42,7 +42,7 @@ def test_a_certificate_that_ends_soon_can_be_renewed(
     assert expiry_warning(home) is None
 
 
-@pytest.mark.parametrize(("days", "said"), [(10, "ends in 9 days"), (0, "has ended")])
+@pytest.mark.parametrize(("days", "said"), [(10, "expires in 9 days"), (0, "has expired")])
 def test_an_authority_that_ends_cannot(tmp_path: Path, days: int, said: str) -> None:
     home = made(tmp_path, 365)
     home.ca_certificate.write_text(create_authority("hub", days)[0], encoding="ascii")
@@ -56,7 +56,7 @@ def test_one_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     home = made(tmp_path, 1)
     later = authority.remaining_days
     monkeypatch.setattr("server.link.folder.expiry.remaining_days", lambda pem: later(pem) - 2)
-    assert "certificate has ended" in str(expiry_warning(home))
+    assert "certificate has expired" in str(expiry_warning(home))
 
 
 @pytest.mark.parametrize("content", [b"-----BEGIN CERTIFICATE-----\nMIIB", "für".encode("latin-1")])
@@ -95,7 +95,7 @@ def test_an_authority_that_has_ended_signs_nothing(
     monkeypatch.undo()
     code, _, err = here("server", "renew", "--home", home.path)
     assert code == 2
-    assert "authority ended on" in " ".join(err.split())
+    assert "authority expired on" in " ".join(err.split())
 
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -110,9 +110,9 @@ def site(name: str, days: float | None) -> RegisteredSite:
     ("days", "said"),
     [
         ([30], None), ([None], None), ([2, 400], None), ([2, None], None),
-        ([29.9], "The key of north ends in 29 days"), ([-3, 0.5], "The key of north ends in 0 da"),
-        ([0], "The key of north has ended, and the site is not admitted:"),
-        ([-9, -2], "The key of north has ended"),
+        ([29.9], "The key of north expires in 29 days"), ([-3, 0.5], "The key of north expires in"),
+        ([0], "The key of north has expired, and the site is not admitted:"),
+        ([-9, -2], "The key of north has expired"),
     ],
 )  # fmt: skip
 def test_of_a_sites_keys_the_last_one_counts(days: list[float | None], said: str | None) -> None:
@@ -131,6 +131,6 @@ def test_status_and_sites_warn_of_a_key(
     place = ("--home", home.path)
     assert here("server", "register", "north", line, "--days", 8, *place)[0] == 0
     (said,) = json.loads(here("server", "status", *place, "--json")[1])["key_warnings"]
-    assert "The key of north ends in 7 days" in said
+    assert "The key of north expires in 7 days" in said
     assert said in " ".join(here("server", "status", *place)[1].split())
     assert said in here("server", "sites", *place)[2]

@@ -260,5 +260,5 @@ def test_an_ended_key_is_not_registered_again_in_silence(home: Home) -> None:
     ended = ENTRY | {"until": "2026-02-01T00:00:00+00:00"}
     home.registry.write_text(json.dumps([ended]), encoding="utf-8")
     assert validity(home) == {}
-    with pytest.raises(ConfigError, match="ended on 2026-02-01; add --renew"):
+    with pytest.raises(ConfigError, match="expired on 2026-02-01; add --renew"):
         register(home, "north", LINES[0])
