@@ -92,6 +92,7 @@ def record_of(
         seconds=seconds,
         wait_seconds=sum(one.wait_seconds for one in asked),
         signals=_signals(result, pooled),
+        clipped=tuple(sorted(result.verdict.clipped)),
     )
     return FinishedRound(exact, federation.disclosure.round(exact, cohort))
 

@@ -68,11 +68,11 @@ def run_round(
             emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
             if len(asked) > config.retries:
                 raise RunError(_too_few(plan, config, asked[-1]))
-    # As a continued run reads it from the ledger: a site that was refused is told that its update
-    # did not count.
-    federation.downlink.sent(sending, config, asked[-1].replies, plan.trainable)
-    seconds = time.monotonic() - started
-    return delta | aggregate, record_of(federation, plan, asked, seconds)
+    finished = record_of(federation, plan, asked, time.monotonic() - started)
+    # As a continued run reads it from the ledger: a site whose update was refused or clipped is
+    # told that it did not count.
+    federation.downlink.sent(sending, config, finished.exact.counted, plan.trainable)
+    return delta | aggregate, finished
 
 
 def _ask(

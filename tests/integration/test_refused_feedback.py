@@ -55,10 +55,23 @@ def test_later_updates_are_those_of_any_other_site(
     assert max(one.sites["east"].update_ratio or 0 for one in records[3:]) < 5
 
 
-def test_a_run_continued_after_it_is_the_same_to_the_byte(
+def test_of_an_update_that_was_clipped_nothing_comes_after(
     federated: MakeConfig, simulate: Simulate
 ) -> None:
-    config = federated("stopped", rounds=4, schedule="progressive")
+    config = federated(rounds=6, schedule="progressive", update_screen="clip")
+    simulate(config)
+    records = rounds_of(config)
+    assert [record.round for record in records if record.clipped] == [3]
+    assert records[2].clipped == ("east",)
+    assert max(one.sites["east"].update_ratio or 0 for one in records[3:]) < 5
+
+
+@pytest.mark.parametrize("screen", ["refuse", "clip"])
+def test_a_run_continued_after_it_is_the_same_to_the_byte(
+    federated: MakeConfig, simulate: Simulate, screen: str
+) -> None:
+    changes: dict[str, Any] = {"rounds": 4, "schedule": "progressive", "update_screen": screen}
+    config = federated("stopped", **changes)
 
     def stop(event: Event) -> None:
         if isinstance(event, RoundFinished) and event.round == 3:
@@ -67,7 +80,7 @@ def test_a_run_continued_after_it_is_the_same_to_the_byte(
     with listening(stop), pytest.raises(Stopped):
         simulate(config)
     simulate(replace(config, resume=True))
-    whole = federated("whole", rounds=4, schedule="progressive")
+    whole = federated("whole", **changes)
     simulate(whole)
     one, other = (Path(run.out) / "model.safetensors" for run in (config, whole))
     assert one.read_bytes() == other.read_bytes()
