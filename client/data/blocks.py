@@ -40,20 +40,6 @@ def deal_blocks(
     return tuple(map(frozenset, blocks))
 
 
-def merge_blocks(blocks: Sequence[Block], size: int) -> tuple[Block, ...]:
-    """Neighbours put together until each has `size` patients; a last, smaller one joins another."""
-    merged: list[Block] = []
-    open_block: Block = frozenset()
-    for block in blocks:
-        open_block |= block
-        if len(open_block) >= size:
-            merged.append(open_block)
-            open_block = frozenset()
-    if open_block and merged:
-        merged[-1] |= open_block
-    return tuple(merged)
-
-
 def split_blocks(
     cohort: Cohort, blocks: Sequence[Block], fraction: float, seed: int, folds: Folds
 ) -> Split:

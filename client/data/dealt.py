@@ -4,6 +4,9 @@ A patient who joined or changed alone would be the difference between two runs. 
 until they make a block of their own, and a block of which a patient has left, changed class or lost
 an image is left out as a whole. Images that a dealt patient gets later wait too.
 
+Where the owner raises the limit, blocks are used only together with their neighbours, in the order
+in which they were dealt: what happens to one of them later changes no other group.
+
 The file holds SHA-256 of image files and classes, no identifiers. It belongs to the site's private
 folder like its key: where it is lost, patients are dealt again; runs before and after may differ
 by few of them.
@@ -20,7 +23,7 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
-from client.data.blocks import Block, deal_blocks, merge_blocks
+from client.data.blocks import Block, deal_blocks
 from client.data.cohort import Cohort
 from shared.errors import SiteError
 from shared.outcome.outcome import Outcome
@@ -67,19 +70,38 @@ def deal(cohort: Cohort, size: int, folder: Path | None) -> Dealing:
     kept = _read(path, cohort.outcome)
     owner = {r.digest: r.patient for r in cohort.radiographs}
     labels = cohort.patients()
-    whole = [found for block in kept if (found := _found(block, owner, labels)) is not None]
     listed = {digest for block in kept for patient in block for digest in patient.images}
     known = {owner[digest] for digest in listed if digest in owner}
     newcomers = {p: label for p, label in labels.items() if p not in known}
     joined = deal_blocks(newcomers, cohort.site, size, cohort.outcome)
     if joined:
-        _write(path, [*kept, *(_as_dealt(block, cohort) for block in joined)])
+        kept = [*kept, *(_as_dealt(block, cohort) for block in joined)]
+        _write(path, kept)
     images = listed | {r.digest for r in cohort.radiographs if r.patient in newcomers}
     used = replace(cohort, radiographs=tuple(r for r in cohort.radiographs if r.digest in images))
-    blocks = merge_blocks([*whole, *joined], size)
+    groups = _grouped(kept, size)
+    found = [_found(group, owner, labels) for group in groups]
+    blocks = tuple(block for block in found if block is not None)
     waiting = 0 if joined else len(newcomers)
     late = sum(1 for r in cohort.radiographs if r.digest not in images)
-    return Dealing(used, blocks, _notes(len(kept) - len(whole), waiting, late, size, path))
+    alone = sum(map(len, kept)) - sum(map(len, groups))
+    notes = _notes(len(groups) - len(blocks), waiting, late, alone, size, path)
+    return Dealing(used, blocks, notes)
+
+
+def _grouped(blocks: Sequence[DealtBlock], size: int) -> list[DealtBlock]:
+    """Neighbours put together until each group has `size` patients; a last, smaller one waits.
+
+    Blocks that are dealt later change no group that is there.
+    """
+    groups: list[DealtBlock] = []
+    group: DealtBlock = ()
+    for block in blocks:
+        group += block
+        if len(group) >= size:
+            groups.append(group)
+            group = ()
+    return groups
 
 
 def _found(block: DealtBlock, owner: dict[str, str], labels: dict[str, int]) -> Block | None:
@@ -94,7 +116,9 @@ def _found(block: DealtBlock, owner: dict[str, str], labels: dict[str, int]) -> 
     return frozenset(patients)
 
 
-def _notes(broken: int, waiting: int, late: int, size: int, path: Path) -> tuple[str, ...]:
+def _notes(
+    broken: int, waiting: int, late: int, alone: int, size: int, path: Path
+) -> tuple[str, ...]:
     found = []
     if broken:
         found.append(
@@ -107,6 +131,11 @@ def _notes(broken: int, waiting: int, late: int, size: int, path: Path) -> tuple
         found.append(
             f"{waiting} new patients wait until there are {size} with both classes, as "
             "least-difference asks."
+        )
+    if alone:
+        found.append(
+            f"{alone} patients, dealt when least-difference was smaller, wait until further blocks "
+            f"make {size} of them."
         )
     if late:
         found.append(

@@ -19,7 +19,7 @@ from client.received import received_delta, remember_received
 from client.scores import KeptScore, count_graded, keep_scores, scores_file
 from client.train.state import forget_moments, load_state
 from client.workspace import Workspace, network_of, training_samples
-from shared.errors import SiteError
+from shared.errors import ProtocolError, SiteError
 from shared.metrics.classes.kinds import Counts, patients_by_class
 from shared.model.between import between
 from shared.model.manifest import manifest_of_parts
@@ -27,6 +27,7 @@ from shared.model.network import Network
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest, Scope
 from shared.run.events import SiteBusy, StepDone, emit
 from shared.settings.config import RunConfig
+from shared.settings.ending import SHARES, probe_parts, stays_near_probe
 from shared.wire.arrays import Arrays
 from shared.wire.increments import apply_increments
 
@@ -36,8 +37,10 @@ def evaluate_on_site(
 ) -> EvaluateReply:
     """Evaluate the model received; what is counted leaves, each patient's score stays.
 
-    PolicyError, before anything is computed, where a rule of the site refuses it.
+    PolicyError, before anything is computed, where a rule of the site refuses it; ProtocolError
+    where it is of a point between two models that the run's settings do not imply.
     """
+    _require_implied(config, request)
     if request.scope == "all":
         check_external(workspace)
     else:
@@ -91,6 +94,16 @@ def evaluated_delta(
     manifest = manifest_of_parts(network, parts, config.batch_norm, config.update_dtype)
     start = apply_increments(request.nearer.start, {}, manifest)
     return between(start, federated, request.nearer.share)
+
+
+def _require_implied(config: RunConfig, request: EvaluateRequest) -> None:
+    """What was approved implies five points of one line; no others are answered for."""
+    nearer = request.nearer
+    if nearer is None:
+        return
+    implied = nearer.probed == probe_parts(config) and nearer.share in SHARES
+    if not stays_near_probe(config) or not implied:
+        raise ProtocolError("the point asked about is none of the run's settings")
 
 
 def evaluate_here(

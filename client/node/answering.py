@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.app.message import remove_content_from_message
@@ -22,7 +24,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.node.bundles import make_room
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
 from client.node.complaints import Complaints
-from client.node.contents import describe, describe_request
+from client.node.contents import describe, plain
 from client.node.home import SiteHome
 from client.node.permit import Permit, beyond, permit
 from client.node.quota import settle
@@ -175,16 +177,16 @@ def _fits(site: Site, worker: Worker, digest: str) -> bool:
     return worker.stamp == (reach.stamp() if reach else None)
 
 
-def send(site: Site, received: Received, reply: Reply, seconds: float) -> None:
-    """Write down what was asked and what leaves, then send it."""
+def send(site: Site, asked: Mapping[str, Any], reply: Reply, seconds: float) -> None:
+    """Write down what was asked (`describe_request`) and what leaves, then send it."""
     run = reply.message.metadata.run_id
     entry = {
         "to": site.connection.server,
         "run": run,
         "bundle": site.answering,
         **describe(reply),
-        "asked": describe_request(received),
-        "settings": site.settings,
+        "asked": asked,
+        "settings": None if site.settings is None else plain(site.settings),
     }
     try:
         line = append(site.home.audit, entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -9,13 +10,17 @@ from flwr.app.message.arraychunk import ArrayChunk
 from flwr.supercore.inflatable.inflatable_object import InflatableObject
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
+from client.node.bounds import MOST_OF_A_MESSAGE
 from client.node.resident import Reply
 from client.node.transfer import Received
 from shared.errors import ProtocolError
+from shared.wire.amount import amount_of
 from shared.wire.packing import read_index
 
 _LARGE = 2**20
 """Bytes; an index of ten thousand tensors is smaller."""
+MOST_BESIDE_TENSORS = 2**25
+"""Bytes of a request; the pooled counts of a comparison take two for each bin and repeat."""
 
 
 def describe(reply: Reply) -> dict[str, Any]:
@@ -30,7 +35,7 @@ def describe(reply: Reply) -> dict[str, Any]:
                 case ArrayRecord():
                     contained[name] = _tensors(record)
                 case ConfigRecord() | MetricRecord():
-                    contained[name] = dict(record.items())
+                    contained[name] = plain(record)
     return _envelope(message, reply) | {"content": contained}
 
 
@@ -38,7 +43,37 @@ def describe_request(received: Received) -> dict[str, Any]:
     """What was asked of the site: as `describe`, but of the tensors their number alone.
 
     The names that the reply must have (`expects`) are left out: the reply has an entry.
+    ProtocolError where it cannot be read, or would take more memory than a request needs.
     """
+    try:
+        _require_modest(received)
+        return _describe_request(received)
+    except ProtocolError:
+        raise
+    except Exception as error:  # Flower raises whatever it stumbles over
+        raise ProtocolError(f"it cannot be read ({type(error).__name__})") from error
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as JSON can have them: bytes, which no message needs, in hexadecimal digits."""
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _require_modest(received: Received) -> None:
+    amount = amount_of(received.parts)
+    if amount.tensors > MOST_OF_A_MESSAGE:
+        raise ProtocolError(f"its tensors take {amount.tensors} bytes")
+    if amount.rest > MOST_BESIDE_TENSORS:
+        raise ProtocolError(f"it has {amount.rest} bytes beside tensors")
+
+
+def _describe_request(received: Received) -> dict[str, Any]:
     message = _message(received)
     contained: dict[str, Any] = {}
     for name, record in message.content.items() if message.has_content() else ():
@@ -46,7 +81,7 @@ def describe_request(received: Received) -> dict[str, Any]:
             case ArrayRecord():
                 contained[name] = f"{len(_tensors(record))} tensors"
             case ConfigRecord() | MetricRecord():
-                contained[name] = {k: v for k, v in record.items() if k != "expects"}
+                contained[name] = plain({k: v for k, v in record.items() if k != "expects"})
     return _envelope(message, received) | {"content": contained}
 
 

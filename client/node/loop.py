@@ -15,12 +15,13 @@ from flwr.proto.message_pb2 import ObjectTree
 from client.node.answering import Site, answer, send
 from client.node.calls import RunOver, Stopped, Unrecognised
 from client.node.connection import activate, beat, connect, deactivate, leave
+from client.node.contents import describe_request
 from client.node.home import SiteHome
 from client.node.resident import end_worker
 from client.node.rotation import Rotation, take_next_key
 from client.node.transfer import fetch_parts, is_over, receive
 from shared.audit.syslog import Syslog
-from shared.errors import SiteError
+from shared.errors import ProtocolError, SiteError
 from shared.memory import give_memory_back
 from shared.storage.files import lock_at_once
 
@@ -83,11 +84,18 @@ def _serve(site: Site, stop: threading.Event) -> None:
 
 
 def _work_on(site: Site, message: Message, tree: ObjectTree) -> None:
-    """Fetch a message, let it be answered, send the answer; nothing of either is kept."""
+    """Fetch a message, let it be answered, send the answer; nothing of either is kept.
+
+    RunOver where it cannot be read: nobody's process is to stumble over it.
+    """
     received = fetch_parts(site.connection, message, tree)
+    try:
+        asked = describe_request(received)
+    except ProtocolError as error:
+        raise RunOver(str(error)) from error
     started = time.monotonic()
     reply = answer(site, received)
-    send(site, received, reply, time.monotonic() - started)
+    send(site, asked, reply, time.monotonic() - started)
 
 
 def _rest(site: Site) -> None:

@@ -87,9 +87,13 @@ def fetch_parts(connection: Connection, message: Message, tree: ObjectTree) -> R
 
 
 def fetch_run(connection: Connection, run: int) -> Run:
-    """The run's settings and the digest of its bundle."""
+    """The run's settings and the digest of its bundle; RunOver where they cannot be read."""
     request = GetRunRequest(node=connection.node, run_id=run)
-    return run_from_proto(call(connection, lambda: connection.client.GetRun(request)).run)
+    found = call(connection, lambda: connection.client.GetRun(request)).run
+    try:
+        return run_from_proto(found)
+    except Exception as error:  # Flower raises whatever it stumbles over
+        raise RunOver(f"its run cannot be read ({type(error).__name__})") from error
 
 
 def is_over(connection: Connection, run: int) -> bool:

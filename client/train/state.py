@@ -59,6 +59,21 @@ def load_state(folder: Path, before_round: int) -> SiteState:
     return NOTHING
 
 
+def load_owed(folder: Path, before: SiteState, counted: int) -> Mapping[str, Mapping[str, Tensor]]:
+    """What the steps of the updates kept after round `counted`; nothing where that is not there.
+
+    `before` is the newest state. Where its round is a later one, the coordinator has not used the
+    update of that round, so what was left of it is no part of the next one.
+    """
+    if before.round == counted:
+        return before.update
+    path = _states(folder).get(counted)
+    try:
+        return _read(path, counted).update if path is not None else {}
+    except (SafetensorError, OSError):
+        return {}
+
+
 def save_state(folder: Path, state: SiteState) -> None:
     """Write the state of a finished round over one of those that nobody will ask for again.
 

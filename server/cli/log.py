@@ -22,7 +22,7 @@ from shared.audit.cli import (
 from shared.plain import one_line
 
 _LONGEST_CELL = 200
-_OWN_COLUMNS = ("at", "n", "event", "by", "before", "chain")
+_OWN_COLUMNS = ("at", "n", "event", "by", "before", "headless", "chain")
 
 
 def log(

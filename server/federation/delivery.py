@@ -22,7 +22,7 @@ class Delivery:
     sites: Mapping[int, SiteDescription]
     sending: Sending
     seen: Mapping[str, int]
-    """Site -> number of the message that it answered last."""
+    """Site -> number of the last message to which its answer counted."""
     question: Callable[[SentModel], RecordDict]
     """The content of a message with this model."""
     bytes_down: int = 0

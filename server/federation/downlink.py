@@ -67,6 +67,7 @@ class Sending:
             changed=backbone.parts_of(small),
             whole=backbone.parts_of(missing),
             delta=ArrayRecord({**increments, **to_record(whole)}),
+            seen=seen,
         )
 
 
@@ -82,7 +83,7 @@ class Downlink:
     versions: dict[str, int] = field(default_factory=dict)
     """Unit -> number of the message that changed it last."""
     seen: dict[str, int] = field(default_factory=dict)
-    """Site -> number of the message that it answered last."""
+    """Site -> number of the last message to which its answer counted."""
     digests: dict[str, str] = field(default_factory=dict)
     last: int = 0
     """Number of the last message that was answered."""
@@ -122,7 +123,7 @@ class Downlink:
     def sent(
         self, sending: Sending, config: RunConfig, sites: Iterable[str], trained: Collection[Part]
     ) -> None:
-        """These sites have answered it; the units that they trained are other ones now."""
+        """These sites' answers to it count; the units that they trained are other ones now."""
         specs = sending.reference.specs(sending.thawed, config.update_dtype)
         lossy = {spec.name for spec in specs if codec_of(spec.format).lossy}
         self.received |= {name: sending.after[name] for name in lossy}

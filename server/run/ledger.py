@@ -74,6 +74,13 @@ class RoundRecord:
     goes on."""
     signals: Signals | None = None
     """With schedule=dynamics and schedule=adaptive: what later rounds are decided by."""
+    clipped: tuple[str, ...] = ()
+    """Sites whose updates counted for less than they sent."""
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Sites whose updates were used as they sent them."""
+        return frozenset(self.sites) - frozenset(self.clipped)
 
     @property
     def auroc(self) -> float | None:
@@ -102,6 +109,8 @@ def as_line(record: RoundRecord) -> str:
         del fields["undone_for"]
     if record.signals is None:
         del fields["signals"]
+    if not record.clipped:
+        del fields["clipped"]
     return json.dumps(fields) + "\n"
 
 

@@ -154,7 +154,7 @@ def _restore(federation: Federation, folder: RunFolder) -> tuple[Checkpoint, lis
         delta = initial_delta(federation.reference, folder.config)
         checkpoint = Checkpoint(round=0, delta=delta, strategy={})
     federation.aggregator.state = dict(checkpoint.strategy)
-    took_part = [(record.sites, record.plan["trainable"]) for record in records]
+    took_part = [(record.counted, record.plan["trainable"]) for record in records]
     federation.downlink.resume(federation.reference, checkpoint.received, took_part)
     return checkpoint, records
 

@@ -32,8 +32,6 @@ class Collected:
 
     replies: dict[str, TrainReply] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
-    """Sites that have trained from the round's model, whatever became of their updates."""
     diverged: set[str] = field(default_factory=set)
     """Sites of `refused` that could not use the weights, or whose training left NaN or infinite
     ones."""
@@ -94,6 +92,7 @@ def record_of(
         seconds=seconds,
         wait_seconds=sum(one.wait_seconds for one in asked),
         signals=_signals(result, pooled),
+        clipped=tuple(sorted(result.verdict.clipped)),
     )
     return FinishedRound(exact, federation.disclosure.round(exact, cohort))
 

@@ -68,10 +68,11 @@ def run_round(
             emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
             if len(asked) > config.retries:
                 raise RunError(_too_few(plan, config, asked[-1]))
-    answered: set[str] = set().union(*(one.answered for one in asked))
-    federation.downlink.sent(sending, config, answered, plan.trainable)
-    seconds = time.monotonic() - started
-    return delta | aggregate, record_of(federation, plan, asked, seconds)
+    finished = record_of(federation, plan, asked, time.monotonic() - started)
+    # As a continued run reads it from the ledger: a site whose update was refused or clipped is
+    # told that it did not count.
+    federation.downlink.sent(sending, config, finished.exact.counted, plan.trainable)
+    return delta | aggregate, finished
 
 
 def _ask(
@@ -112,7 +113,6 @@ def _ask(
         result.wait_seconds = time.monotonic() - started
         # The whole model would have come back from the same sites, so replies count as messages.
         result.messages += len(result.replies)
-        result.answered = set(result.replies)
         _apply(federation, intake, result)
         diverged = {name: result.refused[name] for name in result.diverged}
         require_usable_weights(diverged, len(sites), plan.round - 1)

@@ -2,10 +2,13 @@
 
 One JSON object a line. Each ends with `chain`, an HMAC-SHA256 over the line and the `chain` of the
 line before it, under a key beside the log (`audit.key`). How many lines there are, and the last
-`chain`, stand in a second file (`audit.head`), so that a log that was cut short shows too.
+`chain`, stand in a second file (`audit.head`), so that a log that was cut short shows too. The head
+is there before key and log: where it is missing later, somebody has taken it away, and the next
+line says so for good.
 
-Who can read the key can rewrite a log, and who puts back an older copy of both files takes the
-latest lines away. Only a copy on another machine shows that: `send_to_syslog`, or an export.
+Who can read the key can rewrite a log. Who puts back an older copy of both files, which the log
+itself is enough to make, takes the latest lines away, and who removes all three files takes all.
+Only a copy on another machine shows that: `shared/audit/syslog.py`, or an export.
 """
 
 from __future__ import annotations
@@ -74,7 +77,10 @@ class Link:
     code: str
 
 
-_START = Link(0, "0" * 64)
+START = Link(0, "0" * 64)
+"""Before the first line."""
+HEADLESS = "headless"
+"""Field of a line before which the log's head was missing or damaged."""
 
 
 class _Head(TypedDict):
@@ -88,24 +94,27 @@ def append(log: AuditLog, entry: Mapping[str, Any]) -> dict[str, Any]:
     Readable by this user alone. Returns the line as it was written. Raises OSError.
     """
     with file_lock(log.lock):
+        headless = _begin(log)
         key = _own_key(log)
         handle = os.open(log.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(handle, "rb+", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             before = _continue_from(log, key, handle, size)
+            # After a torn line the new one would be part of it.
+            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
             line: dict[str, Any] = {
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "n": before.number + 1,
                 **entry,
             }
-            if before == _START and size:
+            if before == START and size:
                 # Lines of a version without a chain are covered as a whole.
-                line["before"] = _digest_of_start(log.path, size)
+                line["before"] = _digest_of_start(log.path, size, b"\n" if torn else b"")
+            if headless:
+                line[HEADLESS] = True
             body = json.dumps(line).encode()[:-1]
             code = _code(key, before.code, body)
             data = body + _MARK + code.encode() + b'"}\n'
-            # After a torn line the new one would be part of it.
-            torn = size and os.pread(handle, 1, size - 1) != b"\n"
             _write_all(file, b"\n" + data if torn else data)
             os.fsync(handle)
         _write_head(log, Link(before.number + 1, code))
@@ -169,6 +178,19 @@ def _code(key: bytes, before: str, body: bytes) -> str:
     return hmac.new(key, before.encode("ascii") + body, hashlib.sha256).hexdigest()
 
 
+def _begin(log: AuditLog) -> bool:
+    """Write the head of a log that begins; True where one that has begun lacks its head.
+
+    Code that may empty a file of this user, or cut it short, could else begin the log again.
+    """
+    if read_head(log) is not None:
+        return False
+    if log.head.exists() or log.key.exists():
+        return True
+    _write_head(log, START)
+    return False
+
+
 def _own_key(log: AuditLog) -> bytes:
     key = read_key(log)
     if key is None:
@@ -186,7 +208,7 @@ def _continue_from(log: AuditLog, key: bytes, handle: int, size: int) -> Link:
     head = read_head(log)
     last = _last_line(handle, size)
     if head is None:
-        return Link(last[1], last[2]) if last else _START
+        return Link(last[1], last[2]) if last else START
     if last is not None and is_next(key, head, last):
         return Link(last[1], last[2])
     return head
@@ -206,9 +228,10 @@ def _last_line(handle: int, size: int) -> tuple[bytes, int, str] | None:
         window *= 4
 
 
-def _digest_of_start(path: Path, size: int) -> str:
+def _digest_of_start(path: Path, size: int, end: bytes) -> str:
+    """Of all that is there, with the `end` of a line that a crash has left without it."""
     with path.open("rb") as file:
-        return hashlib.sha256(file.read(size)).hexdigest()
+        return hashlib.sha256(file.read(size) + end).hexdigest()
 
 
 def _write_head(log: AuditLog, link: Link) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 from shared.errors import ConfigError
 
 LONGEST = 1024
-"""Bytes of a message, the least that every receiver takes (RFC 5424, 6.1: 480; in use: 1,024)."""
+"""Bytes of a message with what stands before the entry, as every receiver in use takes (RFC 3164,
+4.1; RFC 5424, 6.1, promises 480)."""
 
 
 PATIENCE, PATIENCE_OF_EXPORT = 0.2, 10.0
 """Seconds that a local service's queue may stay full: who serves must go on, an export may wait."""
+_PRIORITY = 38  # LOG_AUTH, LOG_INFO
 _WANTED = "give the socket of a syslog service, such as /dev/log, or HOST or HOST:PORT"
 
 
@@ -37,7 +39,8 @@ class Syslog:
 
     def send(self, entry: Mapping[str, Any]) -> None:
         """Send an entry, shortened to what a message may have."""
-        record = logging.LogRecord("audit", logging.INFO, "", 0, short(entry), None, None)
+        text = short(entry, LONGEST - len(f"<{_PRIORITY}>{self._handler.ident}".encode()))
+        record = logging.LogRecord("audit", logging.INFO, "", 0, text, None, None)
         self._handler.emit(record)
 
     def close(self) -> None:
@@ -61,8 +64,8 @@ class _Handler(SysLogHandler):
         self.socket.settimeout(self._patience / 2)  # type: ignore[attr-defined]
 
 
-def short(entry: Mapping[str, Any]) -> str:
-    """The entry as JSON of at most `LONGEST` bytes: place in the chain first, large parts left out.
+def short(entry: Mapping[str, Any], longest: int) -> str:
+    """The entry as JSON of at most so many bytes: place in the chain first, large parts left out.
 
     The code of the chain stays, so that the message proves what the whole line was.
     """
@@ -70,7 +73,7 @@ def short(entry: Mapping[str, Any]) -> str:
     kept: dict[str, Any] = dict(first)
     for key, value in entry.items():
         wider = kept | {key: value}
-        if len(json.dumps(wider).encode()) <= LONGEST:
+        if len(json.dumps(wider).encode()) <= longest:
             kept = wider
     return json.dumps(kept)
 

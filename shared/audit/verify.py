@@ -7,7 +7,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.audit.log import AuditLog, Link, is_next, parse_line, read_head, read_key
+from shared.audit.log import (
+    HEADLESS,
+    START,
+    AuditLog,
+    Link,
+    is_next,
+    parse_line,
+    read_head,
+    read_key,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,9 @@ def verify(log: AuditLog) -> Verification:
     """Follow the chain from the first line to the head. Raises OSError."""
     key, head = read_key(log), read_head(log)
     if not log.path.exists():
-        if key is None and head is None:
+        if head == START or (
+            key is None and head is None
+        ):  # a crash before the first line, or none
             return Verification(0, 0, 0, ())
         return Verification(0, 0, 0, (f"The log {log.path} is missing; its key or head is there.",))
     if key is None:
@@ -48,7 +59,7 @@ class _Walk:
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.last = Link(0, "0" * 64)
+        self.last = START
         self.entries = self.unchained = self.torn = 0
 
     def over(self, log: AuditLog) -> Iterator[str]:
@@ -80,8 +91,14 @@ class _Walk:
             yield f"Line {place} has number {number} again: it was moved or copied."
         elif not is_next(self.key, self.last, parsed):
             yield f"Line {place} (number {number}) was changed, or the line before it was."
-        if self.entries == 0 and json.loads(body + b"}").get("before", _NOTHING) != start:
+        line = json.loads(body + b"}")
+        if self.entries == 0 and line.get("before", _NOTHING) != start:
             yield f"The lines before line {place} were changed, removed or inserted."
+        if HEADLESS in line:
+            yield (
+                f"Before line {place} the log's head was missing or damaged, so lines may have "
+                "been cut off there."
+            )
         self.entries += 1
         self.last = Link(number, code)
 

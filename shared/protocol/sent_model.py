@@ -42,6 +42,9 @@ class SentModel:
     whole: tuple[Part, ...]
     """Units that are sent as they are, in float32."""
     delta: ArrayRecord
+    seen: int = 0
+    """Number of the newest message before this one to which this site's answer counted; 0: none.
+    An update that did not count has not paid what the site owed (`shared/update`)."""
 
     def add_to(self, content: RecordDict) -> RecordDict:
         """The content with the records of this model."""
@@ -53,6 +56,7 @@ class SentModel:
                 "digests": list(self.digests),
                 "changed": list(self.changed),
                 "whole": list(self.whole),
+                "seen": self.seen,
             }
         )
         content[_DELTA] = pack(self.delta)
@@ -78,6 +82,7 @@ class SentModel:
             changed=changed,
             whole=entire,
             delta=arrays_in(content, _DELTA),
+            seen=whole(record, "seen"),
         )
 
 

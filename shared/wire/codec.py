@@ -104,5 +104,6 @@ def _check_magnitude(name: str, values: NDArray[np.float32], number_format: Numb
     if not peak <= LARGEST:
         raise ProtocolError(
             f"{name} holds values up to {peak:.3g}, which {number_format} does not carry: the "
-            "training has diverged, so lower the learning rates (lr-head, rates) in a new run"
+            "training has diverged, so lower the learning rates (lr-head, rates) in a new run",
+            diverged=True,
         )

@@ -178,7 +178,9 @@ def sent_whole(
     """All of a model in float32, as to a site that has nothing of it."""
     network = shared_model(config.backbone, config.dropout, workspace.device)
     digests = delta_digests(network, stages, config.batch_norm, delta)
-    return SentModel(number, stages, tuple(digests.values()), (), stages, to_record(delta))
+    return SentModel(
+        number, stages, tuple(digests.values()), (), stages, to_record(delta), seen=number - 1
+    )
 
 
 def train(
@@ -228,4 +230,6 @@ def received(workspace: Workspace, config: RunConfig, stages: tuple[str, ...]) -
 @pytest.fixture
 def requests() -> SimpleNamespace:
     """Ask a workspace as the coordinator would: `train`, `evaluate`, and the model `received`."""
-    return SimpleNamespace(train=train, evaluate=evaluate, received=received, sent_whole=sent_whole)
+    return SimpleNamespace(
+        train=train, evaluate=evaluate, received=received, sent_whole=sent_whole, delta_of=delta_of
+    )

@@ -99,3 +99,37 @@ def test_after_the_last_round_it_goes(requests: SimpleNamespace, open_site: Open
     state = load_state(workspace.state_folder("run-1"), 5)
     assert (state.round, state.optimizer, state.update) == (4, {}, {})
     assert state.statistics
+
+
+def test_what_is_left_of_an_update_that_did_not_count_is_not_sent(
+    requests: SimpleNamespace, open_site: OpenSite
+) -> None:
+    """Round 3 was refused: round 4 goes on from what round 2 left, as if 3 had never been asked."""
+    workspace, config = open_site(update_dtype="int8")
+    folder = workspace.state_folder("run-1")
+    requests.train(workspace, config, 2)
+    left = residual(workspace, 2)
+    requests.train(workspace, config, 3)
+    state = load_state(folder, 4)
+    astray = {key: 1e6 * value for key, value in state.update["residual"].items()}
+    save_state(folder, dataclasses.replace(state, update={"residual": astray}))
+    plan = plan_round(config, 4)
+    whole = requests.sent_whole(
+        workspace, config, 4, plan.thawed, requests.delta_of(workspace, config, plan.thawed)
+    )
+    refused = dataclasses.replace(whole, seen=2)
+    sent = update(workspace, config, requests.train(workspace, config, 4, model=refused))
+    kept = residual(workspace, 4)
+    save_state(folder, dataclasses.replace(state, update={}))
+    bare = update(workspace, config, requests.train(workspace, config, 4, model=whole))
+    fresh = residual(workspace, 4)
+    for key, value in kept.items():
+        np.testing.assert_allclose(
+            sent[key] + value, bare[key] + fresh[key] + left.get(key, 0),
+            rtol=0, atol=1e-6 * np.abs(bare[key]).max(),
+        )  # fmt: skip
+    # The state of round 2 is gone as well: then nothing is owed.
+    save_state(folder, dataclasses.replace(state, update={"residual": astray}))
+    (folder / "0002.safetensors").unlink()
+    again = update(workspace, config, requests.train(workspace, config, 4, model=refused))
+    assert {k: v.tobytes() for k, v in again.items()} == {k: v.tobytes() for k, v in bare.items()}

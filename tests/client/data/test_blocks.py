@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from client.data.blocks import deal_blocks, merge_blocks, split_blocks
+from client.data.blocks import deal_blocks, split_blocks
 from client.data.cohort import Cohort, Radiograph
 from client.data.split import Folds, Split
 from client.policy.refusal import PolicyError
@@ -97,13 +97,3 @@ def test_too_few_patients_are_refused_without_a_count() -> None:
         split_blocks(cohort_of(labels), deal_blocks(labels, "north", 5), 0.2, 0, Folds())
     assert "9" not in caught.value.shareable
     assert "least-difference" in caught.value.shareable
-
-
-@given(st.lists(st.integers(1, 6), max_size=12), sizes)
-def test_blocks_are_put_together_for_a_stricter_rule(counts: list[int], size: int) -> None:
-    names = iter(f"P{n}" for n in range(100))
-    blocks = [frozenset(itertools.islice(names, count)) for count in counts]
-    merged = merge_blocks(blocks, size)
-    assert all(len(block) >= size for block in merged)
-    together = frozenset().union(*blocks)
-    assert frozenset().union(*merged) == (together if len(together) >= size else frozenset())

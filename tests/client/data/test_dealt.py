@@ -85,6 +85,23 @@ def test_whatever_happens_answered_sets_differ_by_blocks(chance: random.Random, 
         assert len(one - other) == 0 or len(one - other) >= SIZE
 
 
+@settings(max_examples=60)
+@given(st.randoms(use_true_random=False), st.integers(0, 40))
+def test_nor_by_less_than_a_stricter_rule_from_then_on(chance: random.Random, size: int) -> None:
+    """As above, where the owner raises the limit after the first run."""
+    patients, new, stricter = many(0, size), itertools.count(1000), 2 * SIZE + 1
+    seen: list[frozenset[tuple[int, frozenset[str]]]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        deal(cohort_of(patients), SIZE, Path(folder))
+        for _ in range(8):
+            dealing = deal(cohort_of(patients), stricter, Path(folder))
+            blocks = [frozenset((c, i) for _, c, i in block) for block in contents(dealing)]
+            seen += [frozenset().union(*chance.sample(blocks, k)) for k in range(len(blocks) + 1)]
+            patients = changed(patients, chance, new)
+    for one, other in itertools.product(seen, repeat=2):
+        assert len(one - other) == 0 or len(one - other) >= stricter
+
+
 def test_newcomers_wait_until_they_are_a_block(tmp_path: Path) -> None:
     first = deal(cohort_of(many(0, 20)), SIZE, tmp_path)
     later = deal(cohort_of(many(0, 23)), SIZE, tmp_path)
@@ -123,6 +140,15 @@ def test_a_stricter_rule_puts_blocks_together(tmp_path: Path) -> None:
     assert all(len(block) >= 2 * SIZE for block in stricter.blocks)
     for block in first.blocks:
         assert any(block <= other for other in stricter.blocks)
+    assert stricter.notes == ()
+    strict = deal(cohort_of(many(0, 24)), 10, tmp_path)
+    assert [len(block) for block in strict.blocks] == [12, 12]
+    half = deal(cohort_of(many(0, 24)), 16, tmp_path)
+    assert [len(block) for block in half.blocks] == [16]
+    assert half.notes == (
+        "8 patients, dealt when least-difference was smaller, wait until further blocks make 16 of "
+        "them.",
+    )
 
 
 def test_what_is_kept_names_nobody_and_is_private(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import pytest
 from client.evaluate import evaluate_samples
 from client.exchange import place
 from client.handlers.candidates import candidates_on_site
+from client.handlers.evaluate import evaluate_on_site
 from client.workspace import Workspace, shared_model, training_samples
 from shared.errors import FedThawError, ProtocolError
 from shared.metrics.classes.kinds import Counts
 from shared.model.manifest import manifest_of_parts
 from shared.protocol.candidates import CandidatesRequest
+from shared.protocol.evaluate import EvaluateRequest, Nearer
 from shared.settings.config import RunConfig
 from shared.settings.ending import SHARES
 from shared.settings.schedule import total_rounds
@@ -115,3 +117,32 @@ def test_a_model_that_gives_no_numbers_is_said_to_have_diverged(
     with pytest.raises(FedThawError, match="diverged") as raised:
         candidates_on_site(workspace, config, asked(workspace, config, start, end))
     assert raised.value.diverged
+
+
+@pytest.mark.parametrize(
+    ("settings", "share", "probed"),
+    [
+        ({"end": "guarded"}, 0.1, ("head",)),
+        ({"end": "guarded"}, 0.25, ("layer4", "head")),
+        ({"end": "last"}, 0.25, ("head",)),
+    ],
+)
+def test_the_final_evaluation_is_of_the_same_points_and_no_others(
+    open_site: OpenSite, asked: Asked, settings: dict[str, str], share: float,
+    probed: tuple[str, ...],
+) -> None:  # fmt: skip
+    workspace, config = open_site(**settings)
+    start, end = drawn(workspace, config, probed, 1), drawn(workspace, config, THAWED, 2)
+    candidates = asked(workspace, config, start, end)
+    request = EvaluateRequest(
+        run="run-1", base=candidates.base, scope="validation", after_round=candidates.after_round,
+        final=False, model=candidates.model, nearer=Nearer(share, probed, candidates.start),
+    )  # fmt: skip
+    with pytest.raises(ProtocolError, match="the point asked about is none of the run's settings"):
+        evaluate_on_site(workspace, config, request)
+    workspace, config = open_site(end="guarded")
+    start = drawn(workspace, config, ("head",), 1)
+    allowed = Nearer(0.25, ("head",), to_record(start))
+    reply = evaluate_on_site(workspace, config, dataclasses.replace(request, nearer=allowed))
+    expected = candidates_on_site(workspace, config, asked(workspace, config, start, end))
+    assert reply.histogram == expected.counts[SHARES.index(0.25)]

@@ -12,11 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flwr.app import Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.proto.node_pb2 import Node
+from flwr.proto.run_pb2 import GetRunResponse
+from flwr.proto.run_pb2 import Run as RunProto
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
-from client.node import answering, loop, permit, rotation
+from client.node import answering, loop, permit, rotation, transfer
 from client.node.answering import Site
 from client.node.approvals import approve, revoke
 from client.node.calls import RunOver, Stopped, Unrecognised
@@ -158,6 +160,78 @@ def test_the_work_is_sent_after_it_is_written_down(
     (entry,) = read(trusted.home.audit.path)
     assert (entry["bundle"], entry["settings"]) == (DIGEST, ASKED)
     assert entry["asked"]["type"] == received.message.metadata.message_type
+
+
+def test_a_message_with_bytes_in_it_is_written_down_too(
+    site: Site, sent: list[Any], make_received: Callable[[RecordDict], Received],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Flower's records and settings may hold bytes, which JSON has not; no message of ours does."""
+    about = SimpleNamespace(
+        run_id=7, fab_hash=DIGEST, override_config={"rounds": 7, "backbone": b"\xff"}
+    )
+    monkeypatch.setattr(answering, "fetch_run", lambda *_: about)
+    content = RecordDict({"plan": ConfigRecord({"run": b"\x00\x01", "more": [b"\x02", b""]})})
+    serve(site, make_received(content), monkeypatch)
+    assert error_in(sent[0]).code == FAILED
+    (entry,) = read(site.home.audit.path)
+    assert entry["asked"]["content"] == {"plan": {"run": "0001", "more": ["02", ""]}}
+    assert entry["settings"] == {"rounds": 7, "backbone": "ff"}
+
+
+def broken(received: Received, change: Callable[[str, bytes], bytes]) -> Received:
+    parts = {name: change(name, part) for name, part in received.parts.items()}
+    return Received(received.message, received.tree, parts)
+
+
+def many_times(name: str, part: bytes) -> bytes:
+    """An array that names its one piece, of 1 MB, a thousand times."""
+    head, _, body = part.partition(b"\0")
+    kind, pieces, _ = head.split(b" ")
+    if kind != b"Array":
+        return part
+    body = json.dumps(json.loads(body) | {"arraychunk_ids": [0] * 1000}).encode()
+    return b" ".join([kind, pieces, str(len(body)).encode()]) + b"\0" + body
+
+
+BLOCK = ArrayRecord({"block": Array("uint8", (10**6,), "fedthaw.packed", bytes(10**6))})
+HOSTILE: dict[str, tuple[Any, Callable[[str, bytes], bytes], str]] = {
+    "garbage": (BLOCK, lambda name, part: b"garbage", "it cannot be read (ValueError)"),
+    "cut short": (BLOCK, lambda name, part: part[:-1], "it cannot be read ("),
+    "a gigabyte": (BLOCK, many_times, "its tensors take 10000"),
+    "a long text": (
+        ConfigRecord({"run": "x" * 2**25}), lambda name, part: part, "bytes beside tensors",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "change", "why"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_message_that_cannot_be_read_is_dropped(
+    trusted: Site, sent: list[Any], make_received: Callable[[RecordDict], Received],
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    record: Any, change: Callable[[str, bytes], bytes], why: str,
+) -> None:  # fmt: skip
+    """Whatever the coordinator sends, the site goes on; nobody looks at it any further."""
+    received = make_received(RecordDict({"delta": record}))
+    monkeypatch.setattr(answering, "let_work", lambda *_: pytest.fail("it was worked on"))
+    serve(trusted, broken(received, change), monkeypatch)
+    assert "A message was dropped: " in caplog.text
+    assert why in caplog.text
+    assert sent == []
+    assert list(read(trusted.home.audit.path)) == []
+
+
+def test_a_run_whose_settings_cannot_be_read_is_over() -> None:
+    """A value of no type, of which Flower makes a TypeError."""
+    answer = GetRunResponse(run=RunProto(run_id=7))
+    answer.run.override_config["rounds"].SetInParent()
+    client = SimpleNamespace(GetRun=lambda request: answer)
+    connection: Any = SimpleNamespace(
+        client=client, node=Node(node_id=42), lost="", stop=threading.Event(), server="hub:1"
+    )
+    with pytest.raises(RunOver, match=r"its run cannot be read \(TypeError\)"):
+        transfer.fetch_run(connection, 7)
+    assert transfer.is_over(connection, 7)
 
 
 def test_an_entry_goes_to_syslog_as_well(

@@ -124,6 +124,53 @@ def test_a_lost_log_shows_where_its_head_is_left(log: AuditLog) -> None:
     assert verify(AuditLog(log.path.with_name("other.jsonl"))).intact
 
 
+EMPTIED = [("log", "head"), ("log", "head", "key"), ("log", "key"), ("head",)]
+
+
+@pytest.mark.parametrize("files", EMPTIED, ids=[" and ".join(files) for files in EMPTIED])
+@pytest.mark.parametrize("lines", [0, 3])
+def test_files_that_were_emptied_or_cut_short_show_for_good(
+    log: AuditLog, files: tuple[str, ...], lines: int
+) -> None:
+    """All that code in the sandbox can do to them, before Linux 6.2: truncate(2) by their names."""
+    length = sum(map(len, log.path.read_bytes().splitlines(keepends=True)[:lines]))
+    for name in files:
+        os.truncate(log.path if name == "log" else getattr(log, name), length * (name == "log"))
+    for number in range(2):
+        append(log, {"number": f"later {number}"})
+    found = verify(log)
+    assert not found.intact
+    if "key" not in files:
+        assert "the log's head was missing or damaged" in found.faults[-1]
+
+
+def test_a_log_whose_files_were_removed_but_for_its_key_shows_it(log: AuditLog) -> None:
+    log.path.unlink()
+    log.head.unlink()
+    append(log, {"number": "later"})
+    (fault,) = verify(log).faults
+    assert fault.startswith("Before line 1 the log's head was missing or damaged")
+
+
+@pytest.mark.parametrize("written", ["head", "key", "a part of the line", "the line"])
+def test_a_crash_while_the_first_line_is_written_is_no_fault(tmp_path: Path, written: str) -> None:
+    """The files as they are after each step."""
+    log = AuditLog(tmp_path / "audit.jsonl")
+    append(log, {"number": 0})
+    line = log.path.read_bytes()
+    log.head.write_text(json.dumps({"n": 0, "chain": "0" * 64}))
+    if written == "head":
+        log.key.unlink()
+    if written in ("head", "key"):
+        log.path.unlink()
+    if written == "a part of the line":
+        log.path.write_bytes(line[:20])
+    assert verify(log).intact
+    append(log, {"number": 1})
+    found = verify(log)
+    assert (found.faults, found.entries) == ((), 2 if written == "the line" else 1)
+
+
 def test_an_older_copy_of_the_log_alone_shows(log: AuditLog) -> None:
     older = log.path.read_bytes()
     append(log, {})

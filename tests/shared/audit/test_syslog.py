@@ -111,11 +111,21 @@ def test_a_long_entry_is_shortened_and_keeps_what_proves_it() -> None:
         "at": "now", "n": 5, "to": "hub", "content": {"x": "y" * 9000}, "round": "3",
         "chain": "a" * 64,
     }  # fmt: skip
-    text = short(entry)
+    text = short(entry, LONGEST)
     assert len(text.encode()) <= LONGEST
     assert json.loads(text) == {
         "at": "now", "n": 5, "to": "hub", "round": "3", "chain": "a" * 64,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("length", range(1, 40, 3))
+def test_a_whole_message_is_what_every_receiver_takes(service: socket.socket, length: int) -> None:
+    """With its priority and program, or a receiver would cut off the end of the JSON."""
+    entry = {"n": 5, "chain": "f" * 64, **{f"key {n}": "x" * length for n in range(200)}}
+    send_all([entry], f"127.0.0.1:{service.getsockname()[1]}", "fedthaw-server")
+    message = service.recv(4096)
+    assert LONGEST - length - 15 < len(message) <= LONGEST
+    assert json.loads(message.partition(b": ")[2]).items() <= entry.items()
 
 
 @pytest.mark.parametrize(

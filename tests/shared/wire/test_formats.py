@@ -221,8 +221,10 @@ def test_what_a_format_does_not_carry_is_not_sent(
 ) -> None:
     values = gaussian((8, 8))
     values[3, 3] = value
-    with pytest.raises(ProtocolError, match=rf"^w holds values up to .*{number_format} does not"):
+    said = rf"^w holds values up to .*{number_format} does not"
+    with pytest.raises(ProtocolError, match=said) as raised:
         encode_tensor("w", values, number_format)
+    assert raised.value.diverged  # as it is where the receiver finds such values
 
 
 @pytest.mark.parametrize(("asked", "declared"), [*itertools.permutations(FORMATS, 2)])
