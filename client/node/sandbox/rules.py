@@ -42,9 +42,9 @@ def require_sandbox(settings: SiteSettings) -> None:
         log.info("A bundle's code reaches this site's data and cache, not its key, and no network.")
     elif settings.sandbox == "required":
         raise SiteError(
-            f"{settings.folder}: sandbox in [policy] is 'required', but this system lacks part of it "
-            f"({_missing(holds)}); use Linux 5.13 or later on x86-64 or 64-bit Arm, or set it to "
-            "'auto'.",
+            f"{settings.folder}: sandbox in [policy] is 'required', but this system lacks part of "
+            f"it ({_missing(holds)}); use Linux 5.13 or later on x86-64 or 64-bit Arm, or set it "
+            "to 'auto'.",
             shareable="it requires a sandbox that its system does not fully have",
         )
     else:
