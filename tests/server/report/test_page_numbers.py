@@ -17,7 +17,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_curve
 from server.report.page import run_page
 from server.report.read import read_report
 from server.report.sections.scores import score_groups
-from server.terminal.progress import as_rounded
+from server.terminal.decimals import as_rounded
 from shared.metrics.histogram import Histogram, bin_logits, bin_probabilities
 from shared.metrics.summary import summarise
 
