@@ -13,7 +13,9 @@ RUN groupadd --gid 10001 fedthaw \
 # The dependencies first: they are gigabytes, and stay as they are when only the code changes.
 WORKDIR /usr/src/fedthaw
 COPY pyproject.toml docker/constraints.txt ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
+# Extras of pyproject.toml, such as --build-arg EXTRAS="tensorboard mlflow".
+ARG EXTRAS=""
+RUN python -c "import os, tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *(one for extra in os.environ['EXTRAS'].split() for one in p['optional-dependencies'][extra]), sep='\n')" > requirements.txt \
     && pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt
 COPY README.md LICENSE ./
 COPY shared shared

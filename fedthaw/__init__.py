@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from fedthaw.run import Cohort, Round, Run, open_run
     from fedthaw.simulation import simulate
     from fedthaw.studies import Study, open_study, study
-    from server.results.external import Performance, SubgroupOutcome
+    from server.results.external import ClassPerformance, Performance, SubgroupOutcome
     from server.results.plan import Arm
-    from server.results.study import ArmResult, Comparison
+    from server.results.study import ArmResult, ClassArm, Comparison
     from shared.errors import (
         ConfigError,
         FedThawError,
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
         SiteError,
         UserError,
         WeightsError,
+    )
+    from shared.metrics.classes.results import (
+        ClassMetrics,
+        ClassResult,
+        CutResult,
+        LabelMetrics,
     )
     from shared.metrics.summary import BinaryMetrics
     from shared.run.events import RoundFinished, RunStarted, Warned
@@ -42,13 +48,19 @@ __all__ = [
     "Arm",
     "ArmResult",
     "BinaryMetrics",
+    "ClassArm",
+    "ClassMetrics",
+    "ClassPerformance",
+    "ClassResult",
     "Cohort",
     "Comparison",
     "ConfigError",
+    "CutResult",
     "Evaluation",
     "Evaluations",
     "FedThawError",
     "ImageScore",
+    "LabelMetrics",
     "PatientScore",
     "Performance",
     "Prediction",
@@ -80,14 +92,17 @@ _PLACES = {
     "fedthaw.run": ("Cohort", "Round", "Run", "open_run"),
     "fedthaw.simulation": ("simulate",),
     "fedthaw.studies": ("Study", "open_study", "study"),
-    "server.results.external": ("Performance", "SubgroupOutcome"),
+    "server.results.external": ("ClassPerformance", "Performance", "SubgroupOutcome"),
     "server.results.plan": ("Arm",),
-    "server.results.study": ("ArmResult", "Comparison"),
+    "server.results.study": ("ArmResult", "ClassArm", "Comparison"),
     "shared.settings.config": ("RunConfig",),
     "shared.errors": (
         "ConfigError", "FedThawError", "RunError", "SiteError", "UserError", "WeightsError",
     ),
     "shared.run.events": ("RoundFinished", "RunStarted", "Warned"),
+    "shared.metrics.classes.results": (
+        "ClassMetrics", "ClassResult", "CutResult", "LabelMetrics",
+    ),
     "shared.metrics.summary": ("BinaryMetrics",),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from server.terminal.progress import describe, reporting
+from shared.errors import ConfigError
 from shared.run.events import (
     Downloading,
     Event,
@@ -43,6 +44,8 @@ def showing(progress: Progress) -> Iterator[None]:
 
     What the caller's function raises ends the block, and is raised by it.
     """
+    if not isinstance(progress, bool) and not callable(progress):
+        raise ConfigError(f"progress is {progress!r}; it must be True, False or a function.")
     if progress is False:
         with listening(_print_warning):
             yield

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,31 @@ from fedthaw.session import session
 from server.run import folder as run_folder
 from server.run.ledger import RoundRecord, read_rounds
 from server.run.summary import read_summary, readable_summary
+from shared.errors import RunError
+from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.metrics.summary import BinaryMetrics
+from shared.outcome.counts import KIND
+from shared.outcome.labels import LabelsOutcome
 from shared.run.finished import Calibration, read_finished_run
 from shared.settings.config import RunConfig
-from shared.storage.json_file import typed
+from shared.storage.json_file import DamagedFile, said, typed
+
+Metrics = BinaryMetrics | ClassMetrics | LabelMetrics
+"""Of a finding, of several classes (ordered or not), and of several labels."""
+_NOT_IN_A_ROW = frozenset(
+    {"auroc", "auroc_bounds", "threshold", "classes", "cuts", "labels", "confusion"}
+)
+"""What of the metrics a table of rounds has elsewhere, or has not."""
 
 
 @dataclass(frozen=True)
 class Cohort:
     """Metrics of the same model in all sites' patients together, and in each site's."""
 
-    pooled: BinaryMetrics
-    sites: Mapping[str, BinaryMetrics]
-    """By the site's name; all None where a site's patients are too few to be shown."""
+    pooled: Metrics
+    """As in summary.json, by what the run predicts."""
+    sites: Mapping[str, Metrics]
+    """By the site's name; nothing but None where its patients are too few to be shown."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +113,13 @@ def open_run(folder: PathLike) -> Run:
     stored = run_folder.open_run(path_of(folder).absolute())
     summary = read_summary(stored.summary) if stored.complete else None
     records = read_rounds(stored.ledger)
+    rounds = _rounds(stored.ledger, records)
     with readable_summary(stored.summary):
         return Run(
             folder=stored.path,
             id=stored.run,
             config=stored.config,
-            rounds=tuple(map(_round, records)),
+            rounds=rounds,
             finished=summary is not None,
             validation=None if summary is None else _cohort(summary["pooled"], summary["site"]),
             test=_test(summary),
@@ -116,9 +129,14 @@ def open_run(folder: PathLike) -> Run:
         )
 
 
-def metrics_of(values: Mapping[str, Any]) -> BinaryMetrics:
+def metrics_of(values: Mapping[str, Any]) -> Metrics:
     """Metrics as JSON has them, what is unknown left aside; DamagedFile where they are invalid."""
-    return typed(dict(values), BinaryMetrics)
+    kind = values.get(KIND)
+    if kind is None:
+        return typed(dict(values), BinaryMetrics)
+    if kind == LabelsOutcome.kind:
+        return typed(dict(values), LabelMetrics)
+    return typed(dict(values), ClassMetrics)
 
 
 def _cohort(pooled: Mapping[str, Any], sites: Mapping[str, Mapping[str, Any]]) -> Cohort:
@@ -128,6 +146,15 @@ def _cohort(pooled: Mapping[str, Any], sites: Mapping[str, Mapping[str, Any]]) -
 def _test(summary: Mapping[str, Any] | None) -> Cohort | None:
     test = None if summary is None else summary.get("test")
     return test and _cohort(test["pooled"], test["site"])
+
+
+def _rounds(ledger: Path, records: Sequence[RoundRecord]) -> tuple[Round, ...]:
+    try:
+        return tuple(map(_round, records))
+    except DamagedFile as error:
+        raise RunError(
+            f"{ledger} cannot be read as a run's ledger ({said(error)}); restore the file."
+        ) from error
 
 
 def _round(record: RoundRecord) -> Round:
@@ -148,20 +175,25 @@ def _round(record: RoundRecord) -> Round:
 
 
 def _row(one: Round) -> dict[str, Any]:
-    metrics = asdict(one.validation.pooled)
-    low, high = metrics.pop("auroc_ci95") or (None, None)
-    del metrics["auroc_bounds"], metrics["threshold"]
+    pooled = one.validation.pooled
+    low, high = pooled.auroc_ci95 or (None, None)
     return {
         "round": one.number,
         "phase": one.phase,
         "trainable": " ".join(one.trainable),
         "loss": one.loss,
-        "auroc": metrics.pop("auroc"),
+        "auroc": pooled.auroc,
         "auroc_low": low,
         "auroc_high": high,
-        **metrics,
+        **_numbers(pooled),
         "sites": len(one.validation.sites),
         "bytes_down": one.bytes_down,
         "bytes_up": one.bytes_up,
         "seconds": one.seconds,
     }
+
+
+def _numbers(metrics: Metrics) -> dict[str, float | int | None]:
+    """What of them is one number, but for the AUROC."""
+    names = [item.name for item in fields(metrics) if not item.name.endswith("_ci95")]
+    return {name: getattr(metrics, name) for name in names if name not in _NOT_IN_A_ROW}

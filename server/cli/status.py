@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from server.cli.options import COORDINATOR, HomeOption
-from server.terminal.progress import as_rounded, loss_in_words
+from server.terminal.decimals import aligned, as_rounded
+from server.terminal.progress import loss_in_words
 from server.terminal.rough import time_in_words
 from server.terminal.wall import sparkline, time_left
 from server.terminal.watch import serving_in_words, utc_now, watch_again
@@ -93,34 +95,40 @@ def _sites(sites: dict[str, Any]) -> Table:
 def _runs(runs: list[dict[str, Any]]) -> Table:
     titles = ("run", "state", "round", "AUROC", "replies", "left", "not there")
     table = Table(*map(_whole, titles), box=None, pad_edge=False)
+    rows = []
     for run in runs:
         progress = run.get("progress", {})
         missing = {*progress.get("absent", ()), *progress.get("lost", ())}
         missing |= {f"{name} (unable)" for name in progress.get("unable", ())}
-        table.add_row(
-            run["run"],
-            run["state"],
-            f"{progress.get('round', 0)}/{run['rounds']}",
-            _area(progress.get("auroc")),
-            f"{len(progress.get('answered', ()))}/{len(progress.get('asked', ()))}",
-            ""
-            if (left := time_left(run, utc_now())) is None
-            else time_in_words(left.total_seconds()),
-            ", ".join(sorted(missing)),
+        rows.append(
+            (
+                run["run"],
+                run["state"],
+                f"{progress.get('round', 0)}/{run['rounds']}",
+                _area(progress.get("auroc")),
+                f"{len(progress.get('answered', ()))}/{len(progress.get('asked', ()))}",
+                ""
+                if (left := time_left(run, utc_now())) is None
+                else time_in_words(left.total_seconds()),
+                ", ".join(sorted(missing)),
+            )
         )
-    return table
+    return _filled(table, rows)
 
 
 def _rounds(run: dict[str, Any], console: Console) -> list[RenderableType]:
     """The last rounds of a run, and how loss and AUROC went over some more of them."""
     titles = ("round", "loss", "AUROC", "MB", "seconds", "sites", "refused", "absent")
     table = Table(*map(_whole, titles), box=None, pad_edge=False)
-    for line in run["last"][-_TABLE_ROUNDS:]:
-        table.add_row(
+    rows = [
+        (
             str(line["round"]), loss_in_words(line["loss"]), _area(line["auroc"]),
             f"{line['bytes'] / 1e6:.2f}", f"{line['seconds']:.1f}", str(line["sites"]),
             ", ".join(line["refused"]), ", ".join(line["absent"]),
-        )  # fmt: skip
+        )
+        for line in run["last"][-_TABLE_ROUNDS:]
+    ]  # fmt: skip
+    _filled(table, rows)
     parts: list[RenderableType] = [Text(f"\nThe last rounds of {run['run']}:"), table]
     if len(run["last"]) > 1 and not console.options.ascii_only:
         for title, key in (("loss ", "loss"), ("AUROC", "auroc")):
@@ -128,5 +136,11 @@ def _rounds(run: dict[str, Any], console: Console) -> list[RenderableType]:
     return parts
 
 
+def _filled(table: Table, rows: Sequence[Sequence[str]]) -> Table:
+    for row in aligned(rows):
+        table.add_row(*row)
+    return table
+
+
 def _area(value: float | None) -> str:
-    return "" if value is None else as_rounded(value, 3)
+    return "" if value is None else as_rounded(value)

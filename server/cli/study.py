@@ -18,6 +18,8 @@ from shared.settings.file import given_settings
 from shared.terminal.settings import ConfigOption, SetOption
 
 app = typer.Typer(add_completion=False)
+PLACE, NAME = Path("runs/study"), "study"
+"""Of a study of site folders, and of one at a coordinator, where nothing else is asked for."""
 
 
 def _usual(name: str) -> str:
@@ -59,15 +61,18 @@ def study(
     quick: QuickOption = False,
     settings: SetOption = None,
     config: ConfigOption = None,
-    out: Annotated[Path, typer.Option(help="The folder of a simulated study.")] = Path(
-        "runs/study"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder of a simulated study.", show_default=str(PLACE)),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Simulated runs in parallel.")] = 1,
     each_site: Annotated[
         bool, typer.Option("--each-site", help="Add each site alone, and all data in one place.")
     ] = False,
     home: HomeOption = COORDINATOR,
-    name: Annotated[str, typer.Option(help="The study's name at the coordinator.")] = "study",
+    name: Annotated[
+        str | None, typer.Option(help="The study's name at the coordinator.", show_default=NAME)
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Compare ways of training by repeated, patient-level, stratified cross-validation.
@@ -82,6 +87,8 @@ def study(
     shared_settings = given_settings(config, settings)
     require_free(shared_settings, "--set or --config")
     if sites:
+        _require_simulation(name)
+        out = out or PLACE
         chosen = plan_simulated(
             sites, read_arms(arms) if arms else None, folds, repeats, shared_settings,
             each_site=each_site, quick=quick,
@@ -91,10 +98,10 @@ def study(
     else:
         from server.cli.study_deployed import submit_and_follow
 
-        _require_no_simulation(each_site, quick, jobs)
+        _require_no_simulation(each_site, quick, jobs, out)
         chosen_arms = checked(read_arms(arms or USUAL.arms), None, shared_settings)
         plan = StudyPlan(chosen_arms, folds or USUAL.folds, repeats or USUAL.repeats)
-        out = submit_and_follow(plan, shared_settings, home, name)
+        out = submit_and_follow(plan, shared_settings, home, name or NAME)
     _show(out, json_output)
 
 
@@ -104,11 +111,18 @@ def _say(event: Event) -> None:
         typer.echo(event.text, err=True)
 
 
-def _require_no_simulation(each_site: bool, quick: bool, jobs: int) -> None:
-    if each_site or quick or jobs > 1:
+def _require_simulation(name: str | None) -> None:
+    if name is not None:
         raise ConfigError(
-            "--each-site, --quick and --jobs are for simulated studies; name site folders, or "
-            "leave them out."
+            "--name is for studies at a coordinator; a study of site folders is named by --out."
+        )
+
+
+def _require_no_simulation(each_site: bool, quick: bool, jobs: int, out: Path | None) -> None:
+    if each_site or quick or jobs > 1 or out is not None:
+        raise ConfigError(
+            "--each-site, --quick, --jobs and --out are for simulated studies; name site folders, "
+            "or leave them out."
         )
 
 

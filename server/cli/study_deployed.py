@@ -29,6 +29,7 @@ from server.study.document import is_study
 from server.study.pace import Pace
 from server.study.plan import of_arm
 from server.study.plan_file import KeptPlan, keep_to_plan
+from server.study.same_runs import require_same_runs
 from server.tracking.choose import require_packages
 from shared.deployment.names import checked_site_name
 from shared.errors import ConfigError, RunError, UserError
@@ -61,6 +62,7 @@ def submit_and_follow(
             require_weights_here(opened, weights[1])
     wanted = KeptPlan(plan, dict(settings))
     require_scores_are_kept(out, wanted)
+    require_same_runs(runs, out)
     keep_to_plan(out, wanted)
     bundle = keep_bundle(opened)
     tell_bundle(bundle, [config for _, config in runs], new=True)

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from server.export.readme import readme
 from shared.errors import ConfigError, RunError
@@ -16,6 +16,7 @@ from shared.run.events import Noted, Warned, emit
 from shared.run.finished import NOTICE, Calibration, FinishedRun
 from shared.settings.config import RunConfig
 from shared.storage.files import write_atomically, write_text_atomically
+from shared.storage.json_file import DamagedFile, read_json, typed
 
 UNCHECKED = (
     "model.onnx is written, but its output was not compared with the run's model: that needs the "
@@ -24,14 +25,22 @@ UNCHECKED = (
 FORMATS = ("safetensors", "onnx")
 
 
+class _Facts(TypedDict, total=False):
+    """What is read of model.json."""
+
+    run: str
+
+
 def export(finished: FinishedRun, folder: Path, formats: Collection[str]) -> tuple[Path, ...]:
     """Write the model in `formats` (of `FORMATS`), model.json and README.md; the files written.
 
     Equal runs give equal files. Each model is loaded back and compared with the run's own before
     it is put in place: RunError where one computes otherwise, and then nothing that was there has
-    changed. ConfigError for ONNX where its packages are missing, WeightsError where the model is
+    changed. ConfigError for ONNX where its packages are missing, and where the folder has another
+    run's model of another format that would stay beside this one; WeightsError where the model is
     damaged, OSError where the folder cannot be written.
     """
+    _require_no_other_model(finished, folder, formats)
     facts = _facts(finished)
     onnx = _to_onnx(finished, facts) if "onnx" in formats else None  # first: it may be refused
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +61,25 @@ def export(finished: FinishedRun, folder: Path, formats: Collection[str]) -> tup
     write_text_atomically(written[-2], json.dumps(facts, indent=1) + "\n")
     write_text_atomically(written[-1], readme(finished, formats))
     return tuple(written)
+
+
+def _require_no_other_model(finished: FinishedRun, folder: Path, formats: Collection[str]) -> None:
+    others = [folder / f"model.{name}" for name in FORMATS if name not in formats]
+    left = [one for one in others if one.exists() and not one.samefile(finished.model)]
+    if left and _run_of(folder / "model.json") != finished.stored.run:
+        raise ConfigError(
+            f"{left[0]} is not known to be of run {finished.stored.run}, as model.json and "
+            "README.md beside it would say; name another folder with --out, or export all formats "
+            f"(--format {','.join(FORMATS)})."
+        )
+
+
+def _run_of(facts: Path) -> str | None:
+    """The run that an earlier export was of."""
+    try:
+        return typed(read_json(facts), _Facts).get("run")
+    except (OSError, DamagedFile):
+        return None
 
 
 def _unchecked(file: Path) -> Path:

@@ -40,6 +40,8 @@ def simulate(request: Request, backend: Backend) -> Path:
     if _is_complete(config):
         emit(Noted(f"The run in {config.out} is complete; this is its result."))
     else:
+        if not request.of_phantoms:
+            _require_ready(config)  # what is wrong there needs no download to be said
         _require_weights(config)  # before anything is made or read
         if (sentence := teacher_leakage(config)) is not None:
             emit(Warned(sentence))
@@ -67,6 +69,15 @@ def _make_phantoms(folder: Path) -> None:
     write_hospitals(folder)
 
 
+def _require_ready(config: RunConfig) -> None:
+    from server.simulation.inprocess import require_ready_sites
+
+    if os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
+        return
+    with own_sites(), private_files():
+        require_ready_sites([Path(folder) for folder in config.site_folders], config)
+
+
 def _require_weights(config: RunConfig) -> None:
     # Imported here, as below: it brings torch, which a wrong setting need not wait for.
     from server.training.weights import require_weights
@@ -80,11 +91,7 @@ def _run(config: RunConfig, backend: Backend) -> None:
         from server.simulation.ray import simulate_on_ray as engine
     else:
         from server.simulation.inprocess import simulate_in_process as engine
-    from server.simulation.inprocess import require_ready_sites
-
     with own_sites(), private_files():
-        if not os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
-            require_ready_sites([Path(folder) for folder in config.site_folders], config)
         engine(config, config.simulated_sites)
         if audience_of(config) is Audience.OWNER:
             _leave_scores(config)

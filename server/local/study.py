@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from server.local.small import small_settings
 from server.local.small_study import small_study
 from server.results.plan import Arm, StudyPlan
 from server.results.quick import quick_study
@@ -15,8 +18,12 @@ from shared.errors import ConfigError
 from shared.outcome.binary import BINARY
 from shared.outcome.registry import parse_outcome
 from shared.run.events import Noted, Warned, emit
+from shared.settings.config import RunConfig
 from shared.settings.parse import parse_run_config
 from shared.settings.setting import Scalar
+
+if TYPE_CHECKING:
+    from server.study.cells import Cell
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
     from server.study.pace import Pace
     from server.study.plan_file import KeptPlan, is_new, keep_to_plan
     from server.study.ready import require_kept_scores, require_ready
+    from server.study.same_runs import require_same_runs
     from shared.protocol.replies import own_sites
     from shared.storage.files import keep_private, private_files
 
@@ -90,6 +98,7 @@ def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
     if plan.quick:
         emit(Noted(quick_study(plan)))
     is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
+    require_same_runs(_runs(study), out)
     if out.is_dir() and (sentence := keep_private(out)) is not None:
         emit(Warned(sentence))
     with own_sites(), private_files():
@@ -113,6 +122,19 @@ def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
         )  # fmt: skip
         first = open_run(Cell(plan.arms[0], 0, 0).folder(out))
         write_study(study_result(plan, out, open_sites(first.config, sites)), out)
+
+
+def _runs(study: SimulatedStudy) -> Iterator[tuple[Cell, RunConfig]]:
+    """All runs with their configurations, as `fedthaw simulate` makes them of the same words."""
+    from server.study.cells import cells_of, names_of
+
+    plan, sites = study.plan, study.sites
+    for cell in cells_of(plan):
+        given = cell.settings(plan.folds, study.settings)
+        with of_arm(cell.arm):
+            config = parse_run_config(small_settings(given) if plan.quick else given)
+        folders = os.pathsep.join(str(sites[name]) for name in names_of(cell.arm, sites))
+        yield cell, replace(config, sites=folders, pooled=cell.arm.pooled, quick=plan.quick)
 
 
 def _with_outcome(settings: Mapping[str, Scalar], declared: str) -> dict[str, Scalar]:

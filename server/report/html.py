@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from html import escape
 
+from server.terminal.decimals import aligned
 from shared.plain import shown_lines
 
 
@@ -55,7 +56,10 @@ def table(
     rows: Sequence[Sequence[str]],
     text_columns: Collection[int] = (),
 ) -> Html:
-    """A table whose first column names the rows; the others are numbers unless `text_columns`."""
+    """A table whose first column names the rows; the others are numbers unless `text_columns`.
+
+    The numbers of a column that are rounded have as many decimals in all rows.
+    """
 
     def kind(column: int) -> str:
         return "text" if column == 0 or column in text_columns else "number"
@@ -72,7 +76,7 @@ def table(
                 for column, cell in enumerate(row[1:], start=1)
             ),
         )
-        for row in rows
+        for row in aligned(rows)
     ]
     whole = element(
         "table",

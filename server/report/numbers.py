@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from server.terminal.progress import as_rounded
+from server.terminal.decimals import as_rounded, interval_as_rounded
 
 NOT_SHOWN, NOT_DEFINED = "not shown", "not defined"
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -17,13 +17,13 @@ def share(value: float | None, digits: int = 3) -> str:
 
 
 def metric(value: float | None) -> str:
-    """A metric as it is shown: with three decimals, or the fewer that it was rounded to."""
-    return NOT_DEFINED if value is None else as_rounded(value, 3)
+    """A metric as it is shown: with three decimals, or the fewer that its column was rounded to."""
+    return NOT_DEFINED if value is None else as_rounded(value)
 
 
 def metric_interval(limits: tuple[float, float] | None) -> str:
     """Its two limits."""
-    return NOT_DEFINED if limits is None else " to ".join(map(metric, limits))
+    return NOT_DEFINED if limits is None else interval_as_rounded(limits)
 
 
 def percent(value: float) -> str:

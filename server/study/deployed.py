@@ -24,6 +24,7 @@ from server.run.process import STOP
 from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of
 from server.study.document import FILE
 from server.study.plan_file import KeptPlan, is_new, read_plan
+from server.study.same_runs import require_same_runs
 from shared.deployment.names import is_site_name
 from shared.errors import ConfigError, RunError
 from shared.limits import DAYS_KEPT
@@ -59,12 +60,13 @@ def submit_study(study: Order, runs: Sequence[tuple[Cell, RunConfig]]) -> list[O
     """Submit what is not complete: the runs in order, then the study's questions.
 
     `study` has the folder, the bundle and the configuration that the sites answer under. A run
-    that was begun goes on with its own bundle.
+    that was begun goes on with its own bundle. ConfigError where a folder holds another run.
     """
     study.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (study.folder / SUBMITTED).touch()
     for cell, _ in runs:
         _require_short(cell.folder(study.folder).name, cell)
+    require_same_runs(runs, study.folder)
     wanted = [Order(cell.folder(study.folder), "", study.bundle, config) for cell, config in runs]
     now, orders = datetime.now(UTC), []
     for number, order in enumerate([*wanted, study]):

@@ -30,6 +30,11 @@ def read_study(folder: Path) -> AnyStudy:
     """
     path = folder / FILE
     if not path.is_file():
+        if not is_study(folder):
+            raise ConfigError(
+                f"{folder} is no study's folder: it has no {PLAN}. Name the folder that a "
+                "study was given with --out."
+            )
         raise ConfigError(
             f"{folder} holds a study that is not finished; rerun its `fedthaw study` command, "
             "which continues it and writes its report."

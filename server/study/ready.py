@@ -77,7 +77,7 @@ def require_ready(
 ) -> None:
     """Look at the weights, the settings and the sites' patients of all runs that are not done.
 
-    What costs little comes first, for all arms: settings, weights, the sites' folders. Then each
+    What costs little comes first, for all arms: settings, the sites' folders, weights. Then each
     site reads its images, which its cache keeps for the runs, and splits its patients into each
     repeat's folds. The error names the arm; nothing has been trained then.
     """
@@ -87,8 +87,10 @@ def require_ready(
         with of_arm(check.arm):
             _require_enough(check)
             require_budget(check.config)
-            require_weights(check.config, fetch=True)
             require_ready_sites(list(check.sites.values()), check.config)
+    for check in checks:
+        with of_arm(check.arm):
+            require_weights(check.config, fetch=True)
     _warn_of_teachers(checks)
     different = list(_different(checks))
     for number, check in enumerate(different, 1):

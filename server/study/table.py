@@ -22,6 +22,7 @@ from server.results.study import (
 )
 from server.study.classes import table as classes
 from server.study.wording import interval_text, p_text, rounds_text, spread_text
+from server.terminal.decimals import aligned, as_rounded
 from shared.limits import MIN_CELL
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % CI", "balanced accuracy",
@@ -52,19 +53,21 @@ def tables_of(result: AnyStudy) -> tuple[Listed, ...]:
 
     Of several classes or labels a third: the AUROC of each.
     """
-    compared = [_comparison_row(result.arms[0], one) for one in result.comparisons]
+    compared = aligned(_comparison_row(result.arms[0], one) for one in result.comparisons)
     differences = Listed(
         "comparisons.csv", COMPARED, compared, ("reference", "sites", "minimum attainable p")
     )
     alike = (classes.ROUNDS,) if _same_rounds(result.arms) else ()
     if isinstance(result, StudyResult):
-        rows, wide = [_arm_row(one) for one in result.arms], ("at chosen threshold", "F1", *alike)
+        rows, wide = aligned(map(_arm_row, result.arms)), ("at chosen threshold", "F1", *alike)
         return Listed("arms.csv", ARMS, rows, wide), differences
     wide = (*_WIDE, *alike)
     return (
-        Listed("arms.csv", classes.arm_heads(result), classes.arm_rows(result), wide),
+        Listed("arms.csv", classes.arm_heads(result), aligned(classes.arm_rows(result)), wide),
         differences,
-        Listed("classes.csv", classes.contrast_heads(result), classes.contrast_rows(result)),
+        Listed(
+            "classes.csv", classes.contrast_heads(result), aligned(classes.contrast_rows(result))
+        ),
     )
 
 
@@ -139,11 +142,11 @@ def remarks(result: AnyStudy) -> list[str]:
 
 def _grade(first: ArmResult, grade: GradeResult) -> str:
     return (
-        f"The clinical grade alone has an AUROC of {grade.auroc:.3f} (95 % CI "
+        f"The clinical grade alone has an AUROC of {as_rounded(grade.auroc)} (95 % CI "
         f"{interval_text(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have one; "
         f"{first.arm.name} has {spread_text(grade.model_auroc)} there, a difference of "
-        f"{grade.difference.mean:+.3f} ({interval_text(grade.ci95)}; p {p_text(grade.p)}, from "
-        "DeLong's variance over patients and that between the repeats)."
+        f"{as_rounded(grade.difference.mean, signed=True)} ({interval_text(grade.ci95)}; p "
+        f"{p_text(grade.p)}, from DeLong's variance over patients and that between the repeats)."
     )
 
 
@@ -192,7 +195,7 @@ def _comparison_row(first: ArmResult | ClassArm, one: Comparison) -> tuple[str, 
         one.arm.name,
         first.arm.name,
         ", ".join(one.sites),
-        f"{one.difference.mean:+.3f}",
+        as_rounded(one.difference.mean, signed=True),
         interval_text(one.ci95),
         p_text(one.p),
         p_text(one.p_holm),

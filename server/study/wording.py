@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.results.study import RoundsTaken
-from server.terminal.progress import as_rounded
+from server.terminal.decimals import Rounded, interval_as_rounded
 from shared.metrics.repeats import Spread
 
 Interval = tuple[float, float]
@@ -12,12 +12,13 @@ Interval = tuple[float, float]
 def spread_text(values: Spread) -> str:
     """The mean and, in brackets, the standard deviation over the repeats."""
     deviation = values.standard_deviation
-    return as_rounded(values.mean, 3) + ("" if deviation is None else f" ({deviation:.3f})")
+    more = "" if deviation is None else f" ({deviation:.3f})"
+    return Rounded((values.mean,), lambda places: f"{values.mean:.{places}f}{more}")
 
 
 def interval_text(limits: Interval | None) -> str:
     """Both limits; a dash where there are none."""
-    return "-" if limits is None else " to ".join(as_rounded(one, 3) for one in limits)
+    return "-" if limits is None else interval_as_rounded(limits)
 
 
 def rounds_text(taken: RoundsTaken | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from server.terminal.progress import as_rounded
+from server.terminal.decimals import aligned, as_rounded, interval_as_rounded
 from server.terminal.rough import rounds_in_words
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import KIND
@@ -40,9 +40,8 @@ def print_classes(console: Console, summary: Mapping[str, Any]) -> None:
     table.add_column("site")
     for column in ("AUROC", "95 % CI", *_OF_SITES[kind]):
         table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
-    table.add_row("all sites", *cells_of_classes(summary["pooled"]), style="bold")
-    for name, metrics in summary["site"].items():
-        table.add_row(name, *cells_of_classes(metrics))
+    cells = map(cells_of_classes, (summary["pooled"], *summary["site"].values()))
+    add_sites(table, aligned(cells), summary["site"])
     console.print(table)
     _print_each(console, summary["pooled"])
 
@@ -88,19 +87,26 @@ def _print_table(
     table.add_column(columns[0], overflow="fold")
     for column in columns[1:]:
         table.add_column(column, justify="right", no_wrap="%" in column)
-    for row in rows:
+    for row in aligned(rows):
         table.add_row(*row)
     console.print(table)
 
 
+def add_sites(table: Table, cells: Sequence[Sequence[str]], sites: Iterable[str]) -> None:
+    """A row for all sites, then one for each; `cells` are those behind the names."""
+    for name, own in zip(("all sites", *sites), cells, strict=True):
+        table.add_row(name, *own)
+    table.rows[0].style = "bold"
+
+
 def number(value: float | None) -> str:
-    """Three decimals, or a dash."""
-    return "-" if value is None else as_rounded(value, 3)
+    """As it was rounded, with three decimals at most, or a dash."""
+    return "-" if value is None else as_rounded(value)
 
 
 def interval(limits: Sequence[float] | None) -> str:
     """`low to high`, or a dash."""
-    return "-" if limits is None else f"{number(limits[0])} to {number(limits[1])}"
+    return "-" if limits is None else interval_as_rounded(limits)
 
 
 def count(value: int | None) -> str:

@@ -18,7 +18,7 @@ from server.results.external import (
     Performance,
 )
 from server.results.shown import Audience
-from server.terminal.progress import as_rounded
+from server.terminal.decimals import aligned, as_rounded, interval_as_rounded
 from shared.metrics.classes.results import ClassMetrics
 from shared.metrics.scored import Estimate
 from shared.outcome.binary import BINARY
@@ -50,16 +50,21 @@ def print_evaluation(evaluation: AnyEvaluation, folder: Path | None) -> None:
         heads = ("mean AUROC", "95 % CI", *metrics, "patients")
     title = Text(f"All patients of each cohort: {', '.join(evaluation.findings)}")
     table = _table(title, "cohort", heads)
-    for one in evaluation.all:
-        table.add_row(Text(one.name), *_cells(one.performance, heads, metrics))
+    _fill(
+        table,
+        [one.name for one in evaluation.all],
+        [_cells(one.performance, heads, metrics) for one in evaluation.all],
+    )
     console.print(table)
     for one in evaluation.all:
         for column in dict.fromkeys(group.column for group in one.subgroups):
             table = _table(Text(shown(f"{one.name} by {column}")), shown(column), heads)
-            for group in one.subgroups:
-                if group.column == column:
-                    cells = _cells(group.performance, heads, metrics)
-                    table.add_row(Text(shown(group.value)), *cells)
+            groups = [group for group in one.subgroups if group.column == column]
+            _fill(
+                table,
+                [shown(group.value) for group in groups],
+                [_cells(group.performance, heads, metrics) for group in groups],
+            )
             console.print(table)
     for line in _lines(evaluation, folder):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -73,6 +78,11 @@ def _table(title: Text, first: str, heads: Sequence[str]) -> Table:
     return table
 
 
+def _fill(table: Table, names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    for name, own in zip(names, aligned(cells), strict=True):
+        table.add_row(Text(name), *own)
+
+
 def _cells(
     found: Performance | ClassPerformance | None, heads: Sequence[str], metrics: Mapping[str, str]
 ) -> list[str]:
@@ -83,7 +93,7 @@ def _cells(
     point, limits = found.points[0], found.auroc.ci95
     return [
         _number(found.auroc),
-        "-" if limits is None else " to ".join(as_rounded(one, 3) for one in limits),
+        "-" if limits is None else interval_as_rounded(limits),
         _number(point.sensitivity),
         _number(point.specificity),
         _number(found.before.brier),
@@ -100,16 +110,14 @@ def _class_cells(found: ClassPerformance, columns: Mapping[str, str]) -> list[st
     )
     return [
         _number(Estimate(metrics.auroc)),
-        "-"
-        if metrics.auroc_ci95 is None
-        else " to ".join(as_rounded(one, 3) for one in metrics.auroc_ci95),
+        "-" if metrics.auroc_ci95 is None else interval_as_rounded(metrics.auroc_ci95),
         *(_number(Estimate(getattr(metrics, name))) for name in columns.values()),
         str(patients),
     ]
 
 
 def _number(estimate: Estimate) -> str:
-    return "-" if estimate.value is None else as_rounded(estimate.value, 3)
+    return "-" if estimate.value is None else as_rounded(estimate.value)
 
 
 def _lines(evaluation: AnyEvaluation, folder: Path | None) -> list[str]:

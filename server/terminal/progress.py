@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from server.terminal.decimals import as_rounded
 from server.terminal.rough import rounds_in_words, time_in_words
 from shared.run.events import (
     Downloading,
@@ -38,14 +39,6 @@ from shared.run.events import (
 
 _NAMED = 20
 """So many sites are named in one line; of more, it says how many."""
-
-
-def as_rounded(value: float, most: int) -> str:
-    """A number with at most so many decimals, and no zeros where it was rounded to fewer."""
-    return next(
-        (text for n in range(2, most) if float(text := f"{value:.{n}f}") == value),
-        f"{value:.{most}f}",
-    )
 
 
 def loss_in_words(loss: float | None) -> str:

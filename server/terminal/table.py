@@ -8,7 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from server.terminal.classes import cells_of_classes, interval, number, print_classes
+from server.terminal.classes import (
+    add_sites,
+    cells_of_classes,
+    interval,
+    number,
+    print_classes,
+)
+from server.terminal.decimals import aligned
 from server.terminal.rough import rounds_in_words
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import KIND, are_hidden, shown_totals
@@ -48,9 +55,8 @@ def _print_finding(console: Console, summary: Mapping[str, Any]) -> None:
     table.add_column("site")
     for column in _COLUMNS:
         table.add_column(column, justify="right", no_wrap=" " not in column or "%" in column)
-    table.add_row("all sites", *_cells(summary["pooled"]), style="bold")
-    for name, metrics in summary["site"].items():
-        table.add_row(name, *_cells(metrics))
+    cells = map(_cells, (summary["pooled"], *summary["site"].values()))
+    add_sites(table, aligned(cells), summary["site"])
     console.print(table)
 
 

@@ -13,8 +13,9 @@ from rich.segment import Segment, SegmentLines
 from rich.table import Table
 from rich.text import Text
 
+from server.terminal.decimals import as_rounded
 from server.terminal.digits import large
-from server.terminal.progress import as_rounded, loss_in_words
+from server.terminal.progress import loss_in_words
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LARGE_WIDTH, _LARGE_HEIGHT = 72, 22

@@ -68,6 +68,7 @@ def mlflow_recorder(run: Path) -> Iterator[Recorder]:
         last = record.round
         if record.round not in done:
             _log(client, number, record.round, scalars(record))
+        done.discard(record.round)  # should the round be undone, it comes again with other values
 
     def finish(outcome: Outcome) -> None:
         if outcome.summary is not None:

@@ -76,15 +76,39 @@ class Recording:
                 emit(Warned(f"{self._name} is off for the rest of this run: {_reason(error)}"))
 
     def _feed(self, recorder: Recorder) -> None:
-        position, outcome = 0, None
+        rounds, outcome = _Rounds(self._ledger), None
         while outcome is None:
-            records, position = read_rounds_after(self._ledger, position)
-            for record in records:
+            for record in rounds.new():
                 recorder.add(record)
             outcome = self._inbox.get()
-        for record in read_rounds_after(self._ledger, position)[0]:
+        for record in rounds.new():
             recorder.add(record)
         recorder.finish(outcome)
+
+
+class _Rounds:
+    """The rounds of a ledger as they come, those that are done again included."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger, self._position, self._file = ledger, 0, 0
+        self._known: list[RoundRecord] = []
+
+    def new(self) -> list[RoundRecord]:
+        """What was not there at the last call."""
+        try:
+            file = self._ledger.stat().st_ino
+        except OSError:
+            return []
+        if file == self._file:
+            found, self._position = read_rounds_after(self._ledger, self._position)
+            self._known += found
+            return found
+        # Another file stands there: rounds were undone, and lines may differ from the first on.
+        found, self._position = read_rounds_after(self._ledger, 0)
+        pairs = enumerate(zip(self._known, found, strict=False))
+        alike = next((n for n, (a, b) in pairs if a != b), min(len(self._known), len(found)))
+        self._file, self._known = file, found
+        return found[alike:]
 
 
 def _reason(error: Exception) -> str:

@@ -49,6 +49,8 @@ def tensorboard_recorder(run: Path) -> Iterator[Recorder]:
 
         def add(record: RoundRecord) -> None:
             nonlocal last
+            if record.round <= last:  # it is done again: what was written of it is void
+                write(step=record.round, session_log=SessionLog(status=SessionLog.START))
             last = record.round
             show(record.round, scalars(record))
 

@@ -130,3 +130,20 @@ def test_the_constraints_are_made_as_they_say(
     if any(made[name] != constraints[name] for name in shared):
         pytest.skip("other versions than the pinned ones are installed here")
     assert made == constraints
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("extras", ["", "tensorboard mlflow", "bitsandbytes"])
+def test_the_requirements_are_the_projects_with_the_extras_that_are_asked_for(
+    docker_folder: Path, joined_lines: Lines, project: dict[str, Any], name: str, extras: str
+) -> None:
+    lines = joined_lines(docker_folder / name)
+    assert 'ARG EXTRAS=""' in lines
+    (line,) = [line for line in lines if line.startswith("RUN python -c ")]
+    command = line.removeprefix("RUN ").partition(" > ")[0].replace("python", sys.executable, 1)
+    done = subprocess.run(
+        ["sh", "-c", command], env={"EXTRAS": extras}, cwd=docker_folder.parent,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    more = [one for extra in extras.split() for one in project["optional-dependencies"][extra]]
+    assert done.stdout.splitlines() == [*project["dependencies"], *more]

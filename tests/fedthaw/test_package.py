@@ -260,6 +260,9 @@ def test_mistakes_are_the_commands_sentences(
     )
     assert "must be one of auto, cpu" in said(fedthaw.predict, run, sites[0], device="gpu")
     assert "must be one of in-process, ray" in said(fedthaw.simulate, sites, engine="fast")
+    assert "progress is None; it must be True" in said(
+        fedthaw.simulate, sites, out=out, settings=settings, progress=None
+    )
     assert "is no run's folder" in said(fedthaw.open_run, tmp_path)
     assert "is set by the study itself" in said(fedthaw.study, sites, out=out, seed=3)
     assert "must lie in 2 to 100" in said(fedthaw.study, sites, out=out, folds=1)

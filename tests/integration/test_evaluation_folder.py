@@ -244,6 +244,7 @@ def test_a_simulation_leaves_the_scores_that_its_metrics_are_of(
     assert run.validation is not None
     assert run.calibration is not None
     for name, metrics in {"": run.validation.pooled, **run.validation.sites}.items():
+        assert isinstance(metrics, fedthaw.BinaryMetrics)
         own = [row for row in rows if name in ("", row["site"])]
         truth = [int(row["truth"]) for row in own]
         low, high = metrics.auroc_bounds or (0.0, 0.0)
@@ -284,9 +285,9 @@ def test_data_in_one_place_has_the_scores_of_each_owner(
     rows = rows_of(run.folder / "private-scores.csv")
     assert {row["site"] for row in rows} == {"north", "east"}
     assert run.validation is not None
-    assert len(rows) == (run.validation.pooled.positives or 0) + (
-        run.validation.pooled.negatives or 0
-    )
+    pooled = run.validation.pooled
+    assert isinstance(pooled, fedthaw.BinaryMetrics)
+    assert len(rows) == (pooled.positives or 0) + (pooled.negatives or 0)
 
 
 def test_scores_that_a_site_has_not_kept(write_site: WriteSite, call: Call, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from server.report.classes.confusion import confusion_figure
 from server.report.classes.curves import class_reliability_figure, class_roc_figure
-from server.report.classes.words import View, split_name, view_of, with_interval
+from server.report.classes.words import View, split_name, view_of
 from server.report.data import ClassCohort, Report
+from server.report.estimates import with_interval
 from server.report.html import Html, element, joined, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, count, in_words, metric
 from shared.limits import MIN_CELL
@@ -67,9 +68,9 @@ def _overall(view: View, metrics: ClassMetrics, cohort: ClassCohort) -> Html:
         ("balanced accuracy",
          with_interval(metrics.balanced_accuracy, metrics.balanced_accuracy_ci95)),
         ("kappa", with_interval(metrics.kappa, metrics.kappa_ci95)),
-        ("F1, mean over classes", joined(metric(metrics.f1))),
-        ("Brier score, mean", joined(metric(metrics.brier))),
-        ("calibration error, mean", joined(metric(metrics.ece))),
+        ("F1, mean over classes", metric(metrics.f1)),
+        ("Brier score, mean", metric(metrics.brier)),
+        ("calibration error, mean", metric(metrics.ece)),
     ]  # fmt: skip
     return table(f"All classes, {cohort.title}", ("measure", "value (95 % CI)"), rows)
 
@@ -119,10 +120,10 @@ def _labels_in_mean(metrics: LabelMetrics, cohort: ClassCohort) -> Html:
     rows = [
         (f"AUROC, mean over {of}", with_interval(metrics.auroc, metrics.auroc_ci95)),
         ("AUPRC, mean", with_interval(metrics.auprc, metrics.auprc_ci95)),
-        ("balanced accuracy, mean", joined(metric(metrics.balanced_accuracy))),
-        ("F1, mean", joined(metric(metrics.f1))),
-        ("Brier score, mean", joined(metric(metrics.brier))),
-        ("calibration error, mean", joined(metric(metrics.ece))),
+        ("balanced accuracy, mean", metric(metrics.balanced_accuracy)),
+        ("F1, mean", metric(metrics.f1)),
+        ("Brier score, mean", metric(metrics.brier)),
+        ("calibration error, mean", metric(metrics.ece)),
     ]
     return table(f"All labels, {cohort.title}", ("measure", "value (95 % CI)"), rows)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from server.report.classes.words import patients_of, with_interval
+from server.report.classes.words import patients_of
 from server.report.data import ClassCohort, Report
+from server.report.estimates import with_interval
 from server.report.html import Html, paragraph, section, table
 from server.report.numbers import NOT_SHOWN, count, metric
 from server.report.sections.sites import contributions, why_hidden

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.report.data import ClassCohort, Report
-from server.report.html import Html, element, joined
-from server.report.numbers import metric, metric_interval
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.outcome.outcome import Outcome
 
@@ -50,13 +48,6 @@ def patients_of(metrics: ClassMetrics | LabelMetrics) -> int:
         return metrics.patients or 0
     known = [(one.positives or 0) + (one.negatives or 0) for one in metrics.labels.values()]
     return max(known, default=0)
-
-
-def with_interval(value: float | None, limits: tuple[float, float] | None) -> Html:
-    """A value, and its interval in brackets where it has one."""
-    if value is None or limits is None:
-        return joined(metric(value))
-    return joined(metric(value), " ", element("span", f"({metric_interval(limits)})", class_="ci"))
 
 
 def first(report: Report) -> ClassCohort | None:

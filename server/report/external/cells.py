@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.report.html import Html, element, joined, paragraph, table
-from server.report.numbers import NOT_DEFINED, NOT_SHOWN, count, metric, metric_interval
+from server.report.estimates import with_interval as value_with_interval
+from server.report.html import Html, joined, paragraph, table
+from server.report.numbers import NOT_SHOWN, count
 from server.results.external import CohortOutcome, FindingSubgroup, Performance
 from shared.metrics.scored import Estimate
 
@@ -49,11 +50,6 @@ def _cells(found: Performance | None) -> tuple[str, ...]:
     )
 
 
-def with_interval(estimate: Estimate) -> Html:
-    """The value, and below it its interval."""
-    if estimate.value is None:
-        return joined(NOT_DEFINED)
-    limits = None
-    if estimate.ci95 is not None:
-        limits = element("span", f"({metric_interval(estimate.ci95)})", class_="ci")
-    return joined(metric(estimate.value), " ", limits)
+def with_interval(estimate: Estimate) -> str:
+    """The value, and its interval in brackets where it has one."""
+    return value_with_interval(estimate.value, estimate.ci95)

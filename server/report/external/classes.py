@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from server.report.classes.distinguished import distinguished
 from server.report.classes.performance import performance_part
 from server.report.classes.reading import OWN_WORDS
-from server.report.classes.words import View, patients_of, with_interval
+from server.report.classes.words import View, patients_of
 from server.report.data import ClassCohort
+from server.report.estimates import with_interval
 from server.report.external.outcome import notices, title_of
 from server.report.html import Html, element, figure, joined, paragraph, section, table, tile
 from server.report.numbers import NOT_SHOWN, count, in_words, metric, metric_interval
@@ -138,7 +139,7 @@ def _table(evaluation: ClassEvaluation, caption: str, head: str, parts: Parts) -
     return table(f"{caption}, with 95 % CIs", columns, rows)
 
 
-def _cells(one: ClassCohortOutcome | ClassSubgroup, names: Sequence[str]) -> tuple[Html | str, ...]:
+def _cells(one: ClassCohortOutcome | ClassSubgroup, names: Sequence[str]) -> tuple[str, ...]:
     if one.performance is None:
         return (NOT_SHOWN,) * (len(names) + 2)
     found = one.performance.metrics

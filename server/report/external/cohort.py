@@ -120,7 +120,7 @@ def _calibration(evaluation: ExternalEvaluation, found: Performance) -> Html:
     rows = []
     before, after = dict(found.before.estimates), dict(found.after.estimates) if found.after else {}
     for name, words in _CALIBRATION:
-        last = with_interval(after[name]) if after else joined("none")
+        last = with_interval(after[name]) if after else "none"
         rows.append((words, with_interval(before[name]), last))
     why = None
     if not after:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.report.html import Html, element, joined, paragraph, table
 from server.report.numbers import NOT_SHOWN, listed, metric, percent
 from server.results.ending import Choice, Ending, in_words
-from server.terminal.progress import as_rounded
+from server.terminal.decimals import as_rounded
 
 WHY_AVERAGE = "The mean of several rounds' models (SWA) varies less than any one of them."
 WHY_CHOICE = (

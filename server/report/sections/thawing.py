@@ -17,7 +17,7 @@ from server.report.sections.stages import (
     stages_trained,
 )
 from server.report.sections.units import units_drawn
-from server.terminal.progress import as_rounded
+from server.terminal.decimals import as_rounded
 from shared.settings.schedule import shows_signals, trains_body
 
 

@@ -7,7 +7,7 @@ from server.report.html import Html, element, joined, paragraph, table
 from server.report.numbers import NOT_SHOWN, listed, percent
 from server.report.sections.unit_signals import signals_drawn
 from server.schedule.adaptive import Stretch
-from server.terminal.progress import as_rounded
+from server.terminal.decimals import as_rounded
 from shared.settings.schedule import may_end_early, total_rounds
 
 _RULES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from server.report.html import Html, element, figure, joined, paragraph, section, table
+from server.report.html import Html, element, figure, paragraph, section, table
 from server.report.numbers import NOT_DEFINED, NOT_SHOWN, count, megabytes, share
 from server.report.plot import LINES, MUTED, SERIES, drawing, legend, to_svg
 from server.report.study.areas import areas_figure
@@ -113,10 +113,8 @@ def _contrasts(result: ClassStudyResult) -> Html:
     return table(caption, head, rows)
 
 
-def _area(one: ContrastResult) -> Html:
-    if one.positives is None:
-        return joined(NOT_SHOWN)
-    return _measure(one.auroc)
+def _area(one: ContrastResult) -> str:
+    return NOT_SHOWN if one.positives is None else _measure(one.auroc)
 
 
 def _classes(result: ClassStudyResult) -> Html | None:
@@ -125,7 +123,7 @@ def _classes(result: ClassStudyResult) -> Html | None:
     rows = []
     for place, one in enumerate(result.arms[0].classes):
         cells = [
-            joined(NOT_SHOWN) if own.patients is None else _measure(own.sensitivity)
+            NOT_SHOWN if own.patients is None else _measure(own.sensitivity)
             for own in (arm.classes[place] for arm in result.arms)
         ]
         rows.append((one.name, count(one.patients), *cells))
@@ -135,7 +133,7 @@ def _classes(result: ClassStudyResult) -> Html | None:
     )
 
 
-def _measure(one: Measure | None) -> Html:
+def _measure(one: Measure | None) -> str:
     if one is None or one.over_repeats is None:
-        return joined(NOT_DEFINED)
-    return joined(with_interval(one.over_repeats, one.ci95))
+        return NOT_DEFINED
+    return with_interval(one.over_repeats, one.ci95)

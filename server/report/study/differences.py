@@ -8,6 +8,7 @@ from server.report.plot import Row, forest
 from server.report.study.data import StudyReport
 from server.report.study.words import probability, with_interval
 from server.results.study import AnyStudy, Comparison, StudyResult
+from server.terminal.decimals import as_rounded
 
 
 def differences_section(report: StudyReport) -> Html:
@@ -39,7 +40,10 @@ def _plot(result: AnyStudy) -> Html:
         f"To the right of the dotted line an arm is better than {first}. Lines are 95 % CIs, which "
         "allow for the sampling of patients and for seeds."
     )
-    numbers = [(row.label, f"{row.value:+.3f}", metric_interval(row.interval)) for row in rows]
+    numbers = [
+        (row.label, as_rounded(row.value, signed=True), metric_interval(row.interval))
+        for row in rows
+    ]
     head = ("arm", "difference", "95 % CI")
     return figure(plot, caption, table(f"Differences of {_what(result)}", head, numbers))
 

@@ -71,7 +71,7 @@ def test_what_cannot_be_studied_there(deploy: Callable[..., Any]) -> None:
     said = deployment.finish(deployment.study(*given), code=2)
     assert "Arm 'alone' is of some sites alone" in said
     said = deployment.finish(deployment.study(*given, "--each-site"), code=2)
-    assert "--each-site, --quick and --jobs are for simulated studies" in said
+    assert "--each-site, --quick, --jobs and --out are for simulated studies" in said
     arms.write_text(f'[[arm]]\nname = "{60 * "x"}"\n')
     said = deployment.finish(deployment.study(*given), code=2)
     assert "64 are allowed" in said

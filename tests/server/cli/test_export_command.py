@@ -282,3 +282,24 @@ def test_without_onnxruntime_it_is_said_that_nothing_was_compared(
     code, _, err = here("export", write_finished(tmp_path / "run"), "--format", "onnx")
     assert code == 0
     assert "was not compared with the run's model" in " ".join(err.split())
+
+
+def test_a_model_of_another_run_does_not_stay_beside_this_ones_facts(
+    tmp_path: Path, write_finished: Write, here: Here
+) -> None:
+    """Its thresholds would be read from the other run's model.json."""
+    first, second = (write_finished(tmp_path / name) for name in ("first", "second"))
+    config = json.loads((second / "config.json").read_text(encoding="utf-8"))
+    (second / "config.json").write_text(json.dumps(config | {"run": "r-2"}), encoding="utf-8")
+    out = tmp_path / "models"
+    assert here("export", first, "--out", out, "--format", "onnx,safetensors")[0] == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    code, _, told = here("export", second, "--out", out)
+    assert code == 2
+    assert f"{out / 'model.onnx'} is not known to be of run r-2" in told
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert here("export", first, "--out", out)[0] == 0  # of the same run it may stay
+    assert here("export", second, "--out", out, "--format", "onnx,safetensors")[0] == 0
+    facts = json.loads((out / "model.json").read_text(encoding="utf-8"))
+    assert facts["run"] == "r-2"
+    assert here("export", second, "--out", second)[0] == 0  # beside its own model

@@ -113,4 +113,4 @@ def test_page_tables_and_runs_say_what_it_is(
 def test_a_coordinator_has_none(here: Here, tmp_path: Path) -> None:
     code, _, err = here("study", "--quick", "--home", tmp_path)
     assert code == 2
-    assert "--quick and --jobs are for simulated studies" in err
+    assert "--quick, --jobs and --out are for simulated studies" in err

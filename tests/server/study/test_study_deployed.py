@@ -18,6 +18,7 @@ from server.link.jobs.orders import read_orders
 from server.report.leave import write_study
 from server.results.study import AnyStudy
 from server.run.failure import write_failure
+from server.run.folder import RunFolder, write_config
 from server.simulation.inprocess import local_grid, simulate_in_process
 from server.study import deployed
 from server.study.deployed import ask_for_study
@@ -27,6 +28,7 @@ from shared.errors import FedThawError, RunError, SiteError
 from shared.protocol.replies import own_sites
 from shared.run import bundle
 from shared.run.bundle import Bundle
+from shared.settings.parse import parse_run_config
 
 Here = Callable[..., tuple[int, str, str]]
 TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",
@@ -209,6 +211,7 @@ def test_whoever_stops_watching_stops_nothing(
     [
         (("--each-site",), "are for simulated studies"),
         (("--jobs", 2), "are for simulated studies"),
+        (("--out", "runs/mine"), "are for simulated studies"),
         (("--set", "seed=3"), "seed is set by the study itself"),
         (("--set", "weights=absent.st"), "There is no weights file"),
         (("--name", "n" * 60), "Shorten one of them"),
@@ -230,3 +233,17 @@ def test_the_name_of_a_run_is_taken(command: list[object], here: Here, tmp_path:
     assert code == 2
     assert "There is a run s already" in told
     assert not is_study(tmp_path / "coordinator" / "runs" / "s")
+
+
+def test_another_studys_run_of_the_same_name_is_not_counted(
+    command: list[object], here: Here, tmp_path: Path
+) -> None:
+    """Study `s` with arm `full a` and `s-full` with arm `a` give their runs the same names."""
+    other = tmp_path / "coordinator" / "runs" / "s-full-r0-f1"
+    config = parse_run_config({"backbone": "micro", "weights": "random", "rounds": 9})
+    write_config(RunFolder(other, "s-full-r0-f1-abc", config), "sha256:abc", "random")
+    code, _, told = here(*command, "--name", "s")
+    assert code == 2
+    assert "s-full-r0-f1 holds a run of other settings than arm 'full' has" in told
+    assert "rounds is 9 there and 1 here" in told
+    assert not read_orders(tmp_path / "coordinator" / "runs")

@@ -168,3 +168,33 @@ def test_a_run_that_failed_ends_the_study_as_it_ended(
     code, _, told = here(*words(two_sites, tmp_path / "s", "--arms", arms))
     assert code == ended
     assert "first, repeat 1, fold 1 failed: It broke." in told
+
+
+def test_a_name_is_for_studies_at_a_coordinator(
+    two_sites: list[Path], here: Here, words: Words, arms: Path, tmp_path: Path
+) -> None:
+    code, _, told = here(*words(two_sites, tmp_path / "s", "--arms", arms, "--name", "mine"))
+    assert code == 2
+    assert "--name is for studies at a coordinator" in told
+    assert not (tmp_path / "s").exists()
+
+
+def test_no_page_for_others_of_a_study_that_hides_nothing(
+    two_sites: list[Path], runs: list[str], here: Here, words: Words, arms: Path, tmp_path: Path
+) -> None:
+    out, page = tmp_path / "study", tmp_path / "page.html"
+    given = ("--arms", arms, "--repeats", 1)
+    assert here(*words(two_sites, out, *given))[0] == 0
+    code, _, told = here("report", out, "--for-others", "--out", page)
+    assert code == 2
+    assert "hides nothing" in told
+    assert "--set for-others=true" in told
+    code, _, told = here("report", out, "--min-cell", 9, "--out", page)
+    assert code == 2
+    assert "leave --min-cell out" in told
+    assert not page.exists()
+    assert here("report", out, "--out", page)[0] == 0
+    others = tmp_path / "others"
+    assert here(*words(two_sites, others, *given, "--set", "for-others=true"))[0] == 0
+    assert here("report", others, "--for-others", "--out", page)[0] == 0
+    assert page.read_text() == (others / "report.html").read_text()

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.results.shown import Shown
 from server.run.folder import RunFolder
-from server.run.ledger import RoundRecord, read_rounds_after
+from server.run.ledger import RoundRecord, append_round, cut_rounds, read_rounds_after
 from server.tracking import recorder as module
 from server.tracking.recorder import Opening, Outcome, Recorder, Recording
 from shared.run.events import Event, Warned, listening
@@ -140,3 +141,29 @@ def test_a_ledger_read_in_pieces_is_the_whole(
         seen += records
     assert [record.round for record in seen] == [1, 2, 3, 4, 5]
     assert position == len(content)
+
+
+def test_a_round_that_is_undone_comes_again(
+    run: RunFolder, grow: Grow, make_record: Callable[..., RoundRecord], events: list[Event]
+) -> None:
+    """The ledger is cut meanwhile; the same round then stands there with other values."""
+    told: list[tuple[int, object]] = []
+    heard = threading.Semaphore(0)
+
+    def add(record: RoundRecord) -> None:
+        told.append((record.round, record.auroc))
+        heard.release()
+
+    grow([1, 2, 3])
+    recording = Recording("R", opening(add), run.ledger)
+    for _ in range(3):
+        assert heard.acquire(timeout=60)
+    cut_rounds(run.ledger, 2, undone_for="east")
+    again = make_record(3, auroc=0.9)
+    append_round(run.ledger, Shown(again))
+    recording.wake()
+    assert heard.acquire(timeout=60)
+    grow([4])
+    recording.end(DONE)
+    assert told == [(1, 0.51), (2, 0.52), (3, 0.53), (3, 0.9), (4, 0.54)]
+    assert events == []

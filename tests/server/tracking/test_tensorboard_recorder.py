@@ -95,3 +95,13 @@ def test_a_folder_that_cannot_be_made(run: RunFolder) -> None:
     (run.path / "tensorboard").touch()
     with pytest.raises(OSError, match="exists"), tensorboard_recorder(run.path):
         pass
+
+
+def test_a_round_that_is_done_again_has_its_last_values(
+    run: RunFolder, grow: Grow, make_record: Callable[..., RoundRecord]
+) -> None:
+    again = make_record(3, auroc=0.9)
+    record(run, [*grow([1, 2, 3]), again, *grow([4])])
+    steps, values = zip(*curves(run.path)["validation/auroc"], strict=True)
+    assert steps == (1, 2, 3, 4)
+    assert values == pytest.approx([0.51, 0.52, 0.9, 0.54])
