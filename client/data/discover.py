@@ -71,10 +71,11 @@ def _group(name: str) -> str:
 
 
 def _is_candidate(path: Path) -> bool:
+    # `os.path`, as a link into a closed folder makes an error of Path.is_file (Python 3.11).
     if path.suffix.lower() in IMAGE_SUFFIXES:
         # A link that leads nowhere is reported; one to a device or a pipe would be read for ever.
-        return path.is_file() or (path.is_symlink() and not path.exists())
-    if not path.is_file():
+        return os.path.isfile(path) or (path.is_symlink() and not os.path.exists(path))
+    if not os.path.isfile(path):
         return False
     try:
         return image_format(path) is not None
