@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.data.class_folders import class_of_folder, require_no_parts
 from client.data.discover import find_images
 from client.data.patient_ids import read_patient_ids
 from shared.errors import SiteError
@@ -18,8 +19,6 @@ from shared.storage.files import write_text_atomically
 
 TABLE = "labels.csv"
 IMAGE, OUTCOME, PATIENT = "image", "class", "patient"
-_PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
-"""What folders of a data set's parts are called, below which the classes' folders lie."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def read_folders(root: Path, pattern: str | None) -> Folders:
     classes: dict[str, list[str]] = {}
     for path in paths:
         if "/" in path:
-            classes.setdefault(path.partition("/")[0], []).append(path)
+            classes.setdefault(class_of_folder(path.partition("/")[0]), []).append(path)
     _require_classes(root, classes)
     _require_text(path for own in classes.values() for path in own)
     outside = len(paths) - sum(map(len, classes.values()))
@@ -110,11 +109,7 @@ def write_table(file: Path, text: str) -> None:
 
 
 def _require_classes(root: Path, classes: Mapping[str, Sequence[str]]) -> None:
-    if parts := sorted(name for name in classes if name.casefold() in _PARTS):
-        raise SiteError(
-            f"The folders in {root} are parts of a data set ({', '.join(parts)}), not classes; "
-            f"name one of them, e.g. {root / parts[0]}. FedThaw splits patients itself."
-        )
+    require_no_parts(root, classes)
     if len(classes) < 2:
         found = f"only '{shown(next(iter(classes)))}'" if classes else "none"
         raise SiteError(

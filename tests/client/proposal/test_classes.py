@@ -176,6 +176,12 @@ def test_the_owner_names_the_classes(
     assert ("'9' does not occur" in found.check) is ("9" in text)
 
 
+def test_accents_may_be_typed_apart() -> None:
+    found = given_classes(column("Ödem", "kein"), "kein | O\u0308dem", ordinal=None)
+    assert found.encoding.outcome.names == ("kein", "Ödem")
+    assert found.several["Ödem"] == ("Ödem",)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

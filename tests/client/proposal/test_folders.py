@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,18 @@ def test_more_folders_are_classes_unless_it_is_said_which_are_positive(
     assert {("tb",), ("viral", "normal")} == {
         tuple(sorted(own, reverse=True)) for own in values_of(load_site(site))
     }
+
+
+def test_a_macs_names_are_the_classes_of_other_sites(tmp_path: Path, here: Here) -> None:
+    """A Mac writes the accents of names apart (NFD); one folder may have been copied from it."""
+    apart = unicodedata.normalize("NFD", "Ödem")
+    root = fill(tmp_path / "chest", *(f"{k}/{n}.png" for n in range(2)
+                                      for k in (apart, "normal", "Zyste")), "Ödem/9.png")  # fmt: skip
+    code, out, err = here("site", "new", tmp_path / "north", "--from-folders", root)
+    assert (code, err, "Ödem (3)" in out) == (0, "", True)
+    assert load_site(tmp_path / "north").encoding.outcome.names == ("normal", "Ödem", "Zyste")
+    code, out, _ = here("site", "check", tmp_path / "north", "--image-size", 32)
+    assert (code, "7 of 7 patients" in out) == (0, True)
 
 
 def test_dicom_files_say_their_patients(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
