@@ -32,7 +32,7 @@ def as_seen(text: str) -> str:
     return "".join(" " if kind == "Zs" else sign for sign, kind in kinds if kind != "Cf")
 
 
-# Zeros before it are stripped afterwards: an expression for them takes hours over a million of them.
+# Zeros before it are stripped afterwards: an expression for them takes hours over a million.
 _NUMBER = re.compile(r"([0-9]+)(?:\.0+)?")
 _IN_TENS = re.compile(r"([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})", re.IGNORECASE)
 

@@ -30,7 +30,8 @@ def read_images(
     """Read all candidate files below `folder`, sorted by path; equal contents are decoded once.
 
     A file that was kept before is not decoded; one that was rejected is tried again, so that a
-    decoder installed since is used. One that is replaced meanwhile is rejected. `on_image(done, total)` is called in this thread.
+    decoder installed since is used. One that is replaced meanwhile is rejected.
+    `on_image(done, total)` is called in this thread.
     A thread for each helper process: it makes the square of what the helper has decoded.
     Raises SiteError where the folder cannot be listed or the cache cannot be written, and
     FedThawError where no helper can start.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ def read_folders(root: Path, pattern: str | None) -> Folders:
     `pattern` is searched in each image's path below its class's folder; its first group, or all
     that it matches, is the patient. Without one it is the Patient ID where all are DICOM files that
     have one. SiteError where there are fewer than two classes, where the
-    folders are parts of a data set, where a name has no text, and where the pattern does not fit.
+    folders are parts of a data set, where a name or Patient ID is no text, where only some images
+    have a Patient ID and share it, and where the pattern does not fit.
     """
     if not root.is_dir():
         raise SiteError(f"There is no folder {root}; name the one with a folder for each class.")
@@ -86,9 +88,7 @@ def read_folders(root: Path, pattern: str | None) -> Folders:
     images = [path for own in classes.values() for path in own]
     if pattern is not None:
         return Folders(root, classes, _patients(images, pattern), "the pattern", outside)
-    known = {path: one for path, one in read_patient_ids(root, images).items() if one}
-    patients = known if len(known) == len(images) else None
-    return Folders(root, classes, patients, "the DICOM files' Patient IDs", outside)
+    return Folders(root, classes, _by_header(root, images), "the DICOM files' Patient IDs", outside)
 
 
 def write_table(file: Path, text: str) -> None:
@@ -128,6 +128,34 @@ def _require_text(paths: Iterator[str]) -> None:
 
 def _is_bytes(path: str) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in path)
+
+
+def _by_header(root: Path, images: Sequence[str]) -> dict[str, str] | None:
+    """The Patient ID of each image; None where not all have one and each counts as a patient."""
+    known = {path: one for path, one in read_patient_ids(root, images).items() if one}
+    lacking = [path for path in images if path not in known]
+    # One and the same everywhere was written over the true ones and names nobody.
+    if lacking and 1 < len(set(known.values())) < len(known):
+        raise SiteError(
+            f"{len(lacking)} of {len(images)} images have no DICOM Patient ID, such as "
+            f"'{shown(lacking[0])}', and some of the others share one: patients would be in "
+            "training and in validation at once. Say which part of a name is the patient with "
+            "--patient-pattern, or take the images without a Patient ID out."
+        )
+    if lacking:
+        return None
+    if bad := sum(not all(map(_is_letter, patient)) for patient in known.values()):
+        raise SiteError(
+            f"{bad} image(s) have a Patient ID with control characters, or with letters that are "
+            "not in the character set that its header names; a table cannot hold it. Say which "
+            "part of a name is the patient with --patient-pattern."
+        )
+    return known
+
+
+def _is_letter(sign: str) -> bool:
+    """Whether it is neither a control character nor a byte that no text has."""
+    return unicodedata.category(sign) not in ("Cc", "Cs")
 
 
 def _patients(paths: Sequence[str], pattern: str) -> dict[str, str]:
