@@ -131,6 +131,28 @@ def test_images_without_patients_are_patients_where_nothing_speaks_against_it(
     assert proposal.checks[0].startswith("No column names patients")
 
 
+def test_headers_that_show_several_images_of_a_patient_ask_for_the_column(
+    tmp_path: Path, write_dicom: Callable[..., Path], ramp: Callable[..., object]
+) -> None:
+    """The names, as UIDs are, say nothing."""
+    names = [f"1.2.3.{1000 + 7 * number}.dcm" for number in range(8)]
+    table = tmp_path / "labels.csv"
+    lines = (f"{name},{number // 2 % 2}\n" for number, name in enumerate(names))
+    table.write_text("file,label\n" + "".join(lines), encoding="utf-8")
+
+    def written(patients: Sequence[str]) -> None:
+        for number, (name, patient) in enumerate(zip(names, patients, strict=True)):
+            write_dicom(ramp(seed=number), 12, PatientID=patient, name=f"images/{name}")
+
+    written([f"P{number // 2}" for number in range(8)])
+    with pytest.raises(SiteError, match=r"Patient IDs say that some patients have several images"):
+        propose(tmp_path, table, Choices())
+    assert columns(propose(tmp_path, table, Choices(patient="file")))[0] == "file"
+    for patients in (["ANONYMOUS"] * 8, [f"P{number}" for number in range(8)]):
+        written(patients)
+        assert columns(propose(tmp_path, table, Choices()))[0] == "file"
+
+
 def test_identifiers_of_readers_and_rows_are_no_patients(proposed: Callable[..., Proposal]) -> None:
     proposal = proposed(
         ["id", "image_id", "rad_id", "label"], lambda n: (n, FILES[n], f"R{n % 3}", n % 2)
