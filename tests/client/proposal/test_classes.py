@@ -91,6 +91,8 @@ def test_the_owners_own_words_count() -> None:
         (["severe", "unknown", "mild", "no", "moderate"], ["no", "mild", "moderate", "severe"]),
         (["Grade 2", "Grade 0", "Grade 1"], ["Grade 0", "Grade 1", "Grade 2"]),
         (["10", "2", "0", "?"], ["0", "2", "10"]),
+        (["10.0", "2.0", "0.0", "?"], ["0", "2", "10"]),
+        (["moderate/severe", "mild", "no BPD"], ["no BPD", "mild", "moderate severe"]),
         (["viral", "normal", "bacterial", "healthy"], ["healthy", "bacterial", "viral"]),
         (["COVID-19 (PCR)", "flu", "rsv"], ["COVID-19 PCR", "flu", "rsv"]),
     ],
