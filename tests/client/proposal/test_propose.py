@@ -8,6 +8,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from client.data.admission import admit
 from client.proposal.classes import Classes, OneColumn
 from client.proposal.propose import Choices, Proposal, propose
 from client.proposal.text import site_toml
@@ -89,6 +90,18 @@ def test_the_columns_that_count(
     used = set(expected)
     assert {column.name for column in proposal.unused} == {n for n in head if n} - used
     assert sum(patients for _, patients, _ in proposal.found.patients) > 0
+
+
+def test_an_image_of_several_patients_counts_as_in_admission(
+    proposed: Callable[..., Proposal],
+) -> None:
+    proposal = proposed(
+        ["patient", "image", "bpd"], lambda n: (f"P{n}", FILES[max(n, 2)], ["no", "yes"][n % 2])
+    )
+    assert proposal.found.patients == (("positive", 5, 5), ("negative", 4, 4))
+    assert "1 image(s) have rows of several patients; they are excluded." in proposal.checks
+    counts = admit(load_site(proposal.settings.folder), 32, "pad").cohort.counts()
+    assert tuple((c.word, c.patients, c.images) for c in counts.classes) == proposal.found.patients
 
 
 def test_titles_semicolons_and_umlauts(proposed: Callable[..., Proposal]) -> None:
