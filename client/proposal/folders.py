@@ -57,13 +57,18 @@ class Folders:
         """The table as CSV: patient where it is known, image, class."""
         head = [IMAGE, OUTCOME] if self.patients is None else [PATIENT, IMAGE, OUTCOME]
         rows = (
-            [image, name] if self.patients is None else [self.patients[image], image, name]
+            [*([self.patients[image]] if self.patients is not None else []), _cell(image), name]
             for name, images in self.classes.items()
             for image in images
         )
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows([head, *rows])
         return buffer.getvalue()
+
+
+def _cell(image: str) -> str:
+    """The path as it is read again: a table's cell loses the blanks that it begins with."""
+    return image if image[:1].strip() else f"./{image}"
 
 
 def read_folders(root: Path, pattern: str | None) -> Folders:

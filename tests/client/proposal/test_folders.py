@@ -131,6 +131,13 @@ def test_dicom_files_say_their_patients(two: Path, monkeypatch: pytest.MonkeyPat
     assert read_folders(two, None).patients is None
 
 
+def test_a_folder_whose_name_begins_with_a_blank(tmp_path: Path, here: Here) -> None:
+    root = fill(tmp_path / "chest", *(f"{k}/ {n}.png" for k in (" yes", "no ") for n in range(2)))
+    assert here("site", "new", tmp_path / "north", "--from-folders", root)[0] == 0
+    code, out, _ = here("site", "check", tmp_path / "north", "--image-size", 32)
+    assert (code, "4 of 4 patients" in out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("identifiers", "said"),
     [
