@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Literal
 
 import pytest
 
@@ -35,7 +36,9 @@ def test_what_differs(site: str, run: str, words: str) -> None:
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("kind", ["classes", "ordinal", "labels"])
-def test_names_are_the_same_however_accents_are_written(kind: str, form: str) -> None:
+def test_names_are_the_same_however_accents_are_written(
+    kind: str, form: Literal["NFC", "NFD"]
+) -> None:
     """A Mac's file names have them apart."""
     text = f"{kind}: Ödem | Übergang"
     assert str(parse_outcome(unicodedata.normalize(form, text))) == text
