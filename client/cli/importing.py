@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,8 +84,9 @@ def _write(
     counts = write_site_folder(folder, pictures, names)
     for name, number in counts.items():
         typer.echo(f"class {name}: {number:,}")
-    following = f"fedthaw site new {folder} --from {folder / TABLE}"
+    site, table = (shlex.quote(str(path)) for path in (folder, folder / TABLE))
+    following = f"fedthaw site new {site} --from {table}"
     if write_site_toml(folder, order):
         colour = " --image-colour rgb" if pictures.pixels.ndim == 4 else ""
-        following = f"fedthaw site check {folder} --image-size {pictures.pixels.shape[1]}{colour}"
+        following = f"fedthaw site check {site} --image-size {pictures.pixels.shape[1]}{colour}"
     typer.echo(f"{sum(counts.values()):,} images and {TABLE} in {folder}. Next: {following}")

@@ -20,7 +20,7 @@ from shared.errors import SiteError
 from shared.storage.json_file import DamagedFile, parse_json, typed
 
 # Raised whenever decoding or fitting changes what it yields; older entries are then not found.
-VERSION = "v4"
+VERSION = "v5"
 _SMALL = 2 * 64 * 64
 """Bytes of a channel of an image that is kept in memory: reading its file takes longer than a step
 on it."""

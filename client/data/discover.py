@@ -41,8 +41,8 @@ def find_images(folder: Path) -> tuple[Path, ...]:
             folders.clear()
             continue
         visited.add(identity)
-        folders[:] = sorted(name for name in folders if not _ignored(name))
-        paths = (Path(parent, name) for name in files if not _ignored(name))
+        folders[:] = sorted(name for name in folders if not is_ignored(name))
+        paths = (Path(parent, name) for name in files if not is_ignored(name))
         found.extend(path for path in paths if _is_candidate(path))
     return tuple(sorted(found, key=lambda path: path.relative_to(folder).as_posix()))
 
@@ -57,11 +57,11 @@ def count_left_out(folder: Path) -> dict[str, int]:
             folders.clear()
             continue
         visited.add((status.st_dev, status.st_ino))
-        for name in filter(_ignored, folders):
+        for name in filter(is_ignored, folders):
             inside = (files for _, _, files in os.walk(Path(parent, name)))
             counts[_group(name)] += sum(map(len, inside))
-        folders[:] = [name for name in folders if not _ignored(name)]
-        counts.update(_group(name) for name in filter(_ignored, files))
+        folders[:] = [name for name in folders if not is_ignored(name)]
+        counts.update(_group(name) for name in filter(is_ignored, files))
     return {name: number for name, number in sorted(counts.items()) if number}
 
 
@@ -71,10 +71,11 @@ def _group(name: str) -> str:
 
 
 def _is_candidate(path: Path) -> bool:
+    # `os.path`, as a link into a closed folder makes an error of Path.is_file (Python 3.11).
     if path.suffix.lower() in IMAGE_SUFFIXES:
         # A link that leads nowhere is reported; one to a device or a pipe would be read for ever.
-        return path.is_file() or (path.is_symlink() and not path.exists())
-    if not path.is_file():
+        return os.path.isfile(path) or (path.is_symlink() and not os.path.exists(path))
+    if not os.path.isfile(path):
         return False
     try:
         return image_format(path) is not None
@@ -83,7 +84,8 @@ def _is_candidate(path: Path) -> bool:
         return True
 
 
-def _ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
+    """Whether it is hidden, or what operating systems and network storage put beside the files."""
     return name.startswith(".") or name.casefold() in _IGNORED
 
 

@@ -22,7 +22,11 @@ NO_PATIENT = "no patient"
 LOST_LETTERS = "letters of it are lost (the sign \ufffd stands for them)"
 IN_TENS = "a rounded number such as 1.23E+15, as spreadsheets write it"
 HEADER_AGAIN = "the header once more"
-_MISSING = frozenset({"nan", "null", "none", "n/a", "<na>", "nat"})
+# What programs (`NA` is R's) and people write where nobody knows the patient. Taken for a name, it
+# makes one patient of many, some of whom may be on the other side of a split under their own name.
+_MISSING = frozenset(
+    {"nan", "null", "none", "n/a", "na", "n.a.", "<na>", "nat", "-", "--", "?", ".", "unknown"}
+)
 _IN_TENS = re.compile(r"[+-]?\d([.,]\d+)?E\+\d{2,3}", re.IGNORECASE)
 _EXCEL_ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!)")
 JOINED = " | "

@@ -12,11 +12,13 @@ from urllib.parse import unquote
 from client.data.discover import IMAGE_SUFFIXES
 from client.data.identity import folded
 
-_COPY = re.compile(r"[ _-]*(\(\d+\)|copy|kopie|copie)$")
+_COPY = re.compile(r"(\(\d+\)|copy|kopie|copie)$")
 _CONFUSED = str.maketrans("oliz", "0112")
 """Letters that are taken for digits, and the other way round."""
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 _SIMILAR = 0.8
+_LONGEST = 255
+"""Letters that are compared: of no file's name, and of no sound identifier, there are more."""
 _MOST = 200
 """Names without a digit in common are compared with so many others at most."""
 
@@ -48,7 +50,7 @@ def likely_names(wanted: Iterable[str], names: Sequence[str]) -> dict[str, int]:
 
 
 def _skeleton(name: str) -> str:
-    text = unquote(name.replace("\\", "/").rpartition("/")[2])
+    text = unquote(name.replace("\\", "/").rpartition("/")[2][-_LONGEST:])
     text = folded(unicodedata.normalize("NFKC", text))
     while text.endswith(tuple(IMAGE_SUFFIXES)):
         text = text[: text.rindex(".")]

@@ -17,6 +17,8 @@ from client.imaging.image import fit_square
 from client.imaging.limits import helper_count
 from shared.errors import ImageRejected
 
+CHANGED = "the file changed while it was read"
+
 
 def read_images(
     folder: Path,
@@ -28,7 +30,8 @@ def read_images(
     """Read all candidate files below `folder`, sorted by path; equal contents are decoded once.
 
     A file that was kept before is not decoded; one that was rejected is tried again, so that a
-    decoder installed since is used. `on_image(done, total)` is called in this thread.
+    decoder installed since is used. One that is replaced meanwhile is rejected.
+    `on_image(done, total)` is called in this thread.
     A thread for each helper process: it makes the square of what the helper has decoded.
     Raises SiteError where the folder cannot be listed or the cache cannot be written, and
     FedThawError where no helper can start.
@@ -95,6 +98,9 @@ def _picture(
     with decoders.decoded(path) as decoded:
         if not isinstance(decoded, Refusal):
             square = fit_square(decoded.pixels, cache.size, fit)
+            # Otherwise the cache would give another file's picture under this digest, for good.
+            if _digest(path) != digest:
+                return Picture(reason=CHANGED)
             cache.store(digest, square, decoded.facts)
             return Picture(decoded.facts, fingerprint_of(square))
     return Picture(reason=decoded.reason, patient_id=decoders.patient_id(path))

@@ -90,10 +90,18 @@ def decode_encapsulated(dataset: Dataset, announced: Announced) -> NDArray[np.in
 
 
 def _stream(pixel_data: bytes) -> bytes:
-    """All fragments of the one frame, whatever the Basic Offset Table says: PS3.5 A.4."""
+    """All fragments of the one frame, whatever the Basic Offset Table says: PS3.5 A.4.
+
+    Raises ImageRejected where several fragments begin an image: frames that the header keeps to
+    itself, of which a decoder would give the first. (Two bytes of JPEG XL may occur anywhere.)
+    """
     first, *others = generate_fragments(pixel_data)
     # The first item is the table; a writer that forgot it begins with the image.
-    return b"".join(others) if family_of(first) is None else b"".join([first, *others])
+    fragments = others if family_of(first) is None else [first, *others]
+    families = [family_of(fragment) for fragment in fragments]
+    if sum(one not in (None, Family.JPEG_XL) for one in families) > 1:
+        raise ImageRejected("multi-frame image")
+    return b"".join(fragments)
 
 
 def _rle(data: bytes, announced: Announced) -> NDArray[np.unsignedinteger]:

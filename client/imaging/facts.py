@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,9 @@ from client.imaging.limits import MAXIMUM_PIXELS
 from shared.errors import ImageRejected
 
 MINIMUM_SIDE = 32
+# The process that trains makes squares of pictures, as high and wide as their longer side. 4 or, in
+# colour, 12 bytes a pixel of so many times the limit are less than decoding may take.
+_SQUARE_OF_LIMITS = 6
 # Why a report, plan or presentation state is set aside; it is no damaged radiograph.
 NO_IMAGE = "DICOM object without an image"
 
@@ -62,6 +66,9 @@ def check_size(rows: int, columns: int, maximum_pixels: int = MAXIMUM_PIXELS) ->
         raise ImageRejected(f"smaller than {MINIMUM_SIDE} pixels")
     if rows * columns > maximum_pixels:
         raise ImageRejected(f"larger than {maximum_pixels / 1_000_000:g} megapixels")
+    longest = math.isqrt(max(_SQUARE_OF_LIMITS * maximum_pixels, MAXIMUM_PIXELS))
+    if max(rows, columns) > longest:
+        raise ImageRejected(f"a side longer than {longest:,} pixels")
 
 
 def check_contrast(values: NDArray[np.floating]) -> None:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_rescale, apply_windowing
 
 from client.imaging.facts import check_contrast
+from client.imaging.functional_groups import take_from_functional_groups
 from shared.errors import ImageRejected
 
 _OPTIONAL = (
@@ -37,7 +38,9 @@ def to_display(stored: NDArray[np.integer], dataset: Dataset) -> NDArray[np.floa
     `stored` is rows x columns as decoded, at most 16 bits. Padding becomes black.
     Raises ImageRejected for attributes that contradict the standard and for no contrast.
     """
+    take_from_functional_groups(dataset)
     _drop_empty(dataset)
+    _complete_rescale(dataset)
     first = int(stored.min())
     index = np.subtract(stored, first, dtype=np.int32)
     occurs = np.bincount(index.ravel()) > 0
@@ -79,6 +82,16 @@ def _drop_empty(dataset: Dataset) -> None:
     for keyword in _OPTIONAL:
         if keyword in dataset and dataset[keyword].is_empty:
             del dataset[keyword]
+
+
+def _complete_rescale(dataset: Dataset) -> None:
+    """Give a slope its intercept and the other way round: PS3.3 C.11.1 wants both, or neither.
+
+    pydicom drops one that stands alone, and with it a polarity or the values that a window is for.
+    """
+    if "RescaleSlope" in dataset or "RescaleIntercept" in dataset:
+        dataset.RescaleSlope = dataset.get("RescaleSlope", 1)
+        dataset.RescaleIntercept = dataset.get("RescaleIntercept", 0)
 
 
 def _padding(levels: NDArray[np.int64], dataset: Dataset) -> NDArray[np.bool_]:
@@ -169,7 +182,9 @@ def _look_up(
     first = _first_mapped(first, possible)
     if not 8 <= bits <= 16:
         raise ImageRejected("lookup table outside 8 to 16 bits")
-    entries = _entries(item, count, dataset)
+    entries = _entries(item, count, bits, dataset)
+    if int(entries.max()) >> bits:
+        raise ImageRejected("lookup table with entries of more bits than it says")
     index = np.clip(np.rint(values) - first, 0, count - 1).astype(np.int64)
     return entries[index].astype(np.float64), bits
 
@@ -185,12 +200,13 @@ def _first_mapped(first: int, possible: tuple[float, float]) -> int:
     return first + 2**16 if first < 0 and first + 2**16 <= highest else first
 
 
-def _entries(item: Dataset, count: int, dataset: Dataset) -> NDArray[np.unsignedinteger]:
+def _entries(item: Dataset, count: int, bits: int, dataset: Dataset) -> NDArray[np.unsignedinteger]:
     data = item.LUTData
     little = dataset.original_encoding[1] is not False
     if not isinstance(data, bytes):
         data, little = np.atleast_1d(np.asarray(data)).astype("<u2").tobytes(), True
-    if len(data) - count % 2 == count:  # entries of 8 bits, packed to an even length
+    # Entries of 8 bits, packed to an even length; of more bits half of them would be missing.
+    if bits == 8 and len(data) - count % 2 == count:
         if not little:  # in words of 16 bits, whose first entry is the low byte: PS3.5 8.1.1
             data = np.frombuffer(data, dtype=np.uint16).byteswap().tobytes()
         return np.frombuffer(data, dtype=np.uint8)[:count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Mapping
 
 from shared.errors import SiteError
@@ -12,7 +13,8 @@ def class_names(text: str) -> Mapping[int, str]:
 
     SiteError where one is empty or stands twice.
     """
-    names = [name.strip() for name in text.split(",")] if text else []
+    composed = unicodedata.normalize("NFC", text)
+    names = [name.strip() for name in composed.split(",")] if text else []
     if "" in names or len(set(names)) < len(names):
         raise SiteError(f"--names is '{text}'; give each class a name of its own, as cat,dog.")
     return dict(enumerate(names))
@@ -34,7 +36,8 @@ def chosen_classes(text: str, names: Mapping[int, str]) -> frozenset[int]:
     """
     numbers = {name: number for number, name in names.items()}
     chosen = set()
-    for word in filter(None, (one.strip() for one in text.split(","))):
+    composed = unicodedata.normalize("NFC", text)
+    for word in filter(None, (one.strip() for one in composed.split(","))):
         if word in numbers:
             chosen.add(numbers[word])
         elif word.isascii() and word.isdigit() and int(word) <= 255:

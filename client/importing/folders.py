@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from client.data.class_folders import class_folders, require_no_parts
 from client.data.discover import find_images
 from client.imaging.decoders import Decoders, Refusal
 from client.imaging.limits import helper_count
@@ -27,10 +28,10 @@ Pixels = NDArray[np.uint8]
 def classes_of(folder: Path) -> Mapping[int, str]:
     """The names of the subfolders by their number in the order of the alphabet.
 
-    SiteError where there are none, or more than 256.
+    SiteError where there are none, or more than 256, and where they are parts of a data set.
     """
-    found = (path.name for path in folder.iterdir() if path.is_dir())
-    names = sorted(name for name in found if not name.startswith("."))
+    names = list(class_folders(folder))
+    require_no_parts(folder, names)
     if not 0 < len(names) <= MOST_CLASSES:
         raise SiteError(
             f"{folder} has {len(names)} subfolders; it must have one for each class, at most "
@@ -44,11 +45,11 @@ def read_folder(folder: Path) -> Pictures:
 
     SiteError where they are of several sizes, one cannot be read, or there are none.
     """
-    classes = classes_of(folder)
+    classes, folders = classes_of(folder), class_folders(folder)
     placed = sorted(
         (place, label, path)
         for label, name in classes.items()
-        for place, path in enumerate(find_images(folder / name))
+        for place, path in enumerate(_images_in(folders[name]))
     )
     if not placed:
         raise SiteError(f"There is no PNG or JPEG image in the subfolders of {folder}.")
@@ -72,6 +73,10 @@ def read_folder(folder: Path) -> Pictures:
                 )
             pixels[place] = own
     return Pictures(pixels, labels)
+
+
+def _images_in(folders: Sequence[Path]) -> list[Path]:
+    return [path for folder in folders for path in find_images(folder)]
 
 
 def _read(path: Path, decoders: Decoders) -> Pixels:

@@ -41,6 +41,7 @@ def checks_of(
             "write patients as the images have them, as text",
         ),
         (found.files_without_row, "image(s) have no row"),
+        (found.shared, "image(s) have rows of several patients; they are excluded"),
     ):
         if number:
             yield f"{number} {text}."

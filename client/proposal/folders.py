@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.data.class_folders import class_of_folder, require_no_parts
 from client.data.discover import find_images
 from client.data.patient_ids import read_patient_ids
 from shared.errors import SiteError
@@ -18,8 +20,6 @@ from shared.storage.files import write_text_atomically
 
 TABLE = "labels.csv"
 IMAGE, OUTCOME, PATIENT = "image", "class", "patient"
-_PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
-"""What folders of a data set's parts are called, below which the classes' folders lie."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Folders:
         """The table as CSV: patient where it is known, image, class."""
         head = [IMAGE, OUTCOME] if self.patients is None else [PATIENT, IMAGE, OUTCOME]
         rows = (
-            [image, name] if self.patients is None else [self.patients[image], image, name]
+            [*([self.patients[image]] if self.patients is not None else []), _cell(image), name]
             for name, images in self.classes.items()
             for image in images
         )
@@ -66,13 +66,19 @@ class Folders:
         return buffer.getvalue()
 
 
+def _cell(image: str) -> str:
+    """The path as it is read again: a table's cell loses the blanks that it begins with."""
+    return image if image[:1].strip() else f"./{image}"
+
+
 def read_folders(root: Path, pattern: str | None) -> Folders:
     """The classes of a folder with one folder for each.
 
     `pattern` is searched in each image's path below its class's folder; its first group, or all
     that it matches, is the patient. Without one it is the Patient ID where all are DICOM files that
     have one. SiteError where there are fewer than two classes, where the
-    folders are parts of a data set, where a name has no text, and where the pattern does not fit.
+    folders are parts of a data set, where a name or Patient ID is no text, where only some images
+    have a Patient ID and share it, and where the pattern does not fit.
     """
     if not root.is_dir():
         raise SiteError(f"There is no folder {root}; name the one with a folder for each class.")
@@ -80,16 +86,14 @@ def read_folders(root: Path, pattern: str | None) -> Folders:
     classes: dict[str, list[str]] = {}
     for path in paths:
         if "/" in path:
-            classes.setdefault(path.partition("/")[0], []).append(path)
+            classes.setdefault(class_of_folder(path.partition("/")[0]), []).append(path)
     _require_classes(root, classes)
     _require_text(path for own in classes.values() for path in own)
     outside = len(paths) - sum(map(len, classes.values()))
     images = [path for own in classes.values() for path in own]
     if pattern is not None:
         return Folders(root, classes, _patients(images, pattern), "the pattern", outside)
-    known = {path: one for path, one in read_patient_ids(root, images).items() if one}
-    patients = known if len(known) == len(images) else None
-    return Folders(root, classes, patients, "the DICOM files' Patient IDs", outside)
+    return Folders(root, classes, _by_header(root, images), "the DICOM files' Patient IDs", outside)
 
 
 def write_table(file: Path, text: str) -> None:
@@ -110,11 +114,7 @@ def write_table(file: Path, text: str) -> None:
 
 
 def _require_classes(root: Path, classes: Mapping[str, Sequence[str]]) -> None:
-    if parts := sorted(name for name in classes if name.casefold() in _PARTS):
-        raise SiteError(
-            f"The folders in {root} are parts of a data set ({', '.join(parts)}), not classes; "
-            f"name one of them, e.g. {root / parts[0]}. FedThaw splits patients itself."
-        )
+    require_no_parts(root, classes)
     if len(classes) < 2:
         found = f"only '{shown(next(iter(classes)))}'" if classes else "none"
         raise SiteError(
@@ -133,6 +133,34 @@ def _require_text(paths: Iterator[str]) -> None:
 
 def _is_bytes(path: str) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in path)
+
+
+def _by_header(root: Path, images: Sequence[str]) -> dict[str, str] | None:
+    """The Patient ID of each image; None where not all have one and each counts as a patient."""
+    known = {path: one for path, one in read_patient_ids(root, images).items() if one}
+    lacking = [path for path in images if path not in known]
+    # One and the same everywhere was written over the true ones and names nobody.
+    if lacking and 1 < len(set(known.values())) < len(known):
+        raise SiteError(
+            f"{len(lacking)} of {len(images)} images have no DICOM Patient ID, such as "
+            f"'{shown(lacking[0])}', and some of the others share one: patients would be in "
+            "training and in validation at once. Say which part of a name is the patient with "
+            "--patient-pattern, or take the images without a Patient ID out."
+        )
+    if lacking:
+        return None
+    if bad := sum(not all(map(_is_letter, patient)) for patient in known.values()):
+        raise SiteError(
+            f"{bad} image(s) have a Patient ID with control characters, or with letters that are "
+            "not in the character set that its header names; a table cannot hold it. Say which "
+            "part of a name is the patient with --patient-pattern."
+        )
+    return known
+
+
+def _is_letter(sign: str) -> bool:
+    """Whether it is neither a control character nor a byte that no text has."""
+    return unicodedata.category(sign) not in ("Cc", "Cs")
 
 
 def _patients(paths: Sequence[str], pattern: str) -> dict[str, str]:

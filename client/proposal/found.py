@@ -30,6 +30,8 @@ class Found:
     bad_rows: int
     excluded: int
     """Rows with another outcome or none."""
+    shared: int
+    """Images with rows of several patients; they are in no class."""
 
 
 def find(
@@ -49,7 +51,8 @@ def find(
     )
     labels_of: dict[str, int] = {}
     images: Counter[int] = Counter()
-    for rows in matching.rows:
+    shared = [len({labels.rows[number].patient for number in rows}) > 1 for rows in matching.rows]
+    for rows in (rows for rows, several in zip(matching.rows, shared, strict=True) if not several):
         usable = [number for number in rows if outcomes.classes[number] is not None]
         patient = labels.rows[usable[0]].patient if usable else ""
         label = outcomes.classes[usable[0]] if usable else None
@@ -71,6 +74,7 @@ def find(
         contradictory=len(outcomes.contradictory),
         bad_rows=len(labels.bad_rows),
         excluded=sum(label is None for label in outcomes.classes),
+        shared=sum(shared),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from client.declared import normalised_value
 from client.proposal.classes import Classes, quoted
 from client.proposal.columns import Column
@@ -20,6 +22,7 @@ def given_classes(column: Column, text: str, *, ordinal: bool | None) -> Classes
     letter case. A value need not occur here, as other sites may have it. Raises
     SiteError for names that no outcome can have, for a value of two classes, and where none occurs.
     """
+    text = unicodedata.normalize("NFC", text)  # as the table's cells are
     kind, colon, rest = text.partition(":")
     if not colon or kind.strip() not in _KINDS:
         kind, rest = "ordinal" if ordinal else "classes", text

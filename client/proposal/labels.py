@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,6 +115,7 @@ def named_labels(columns: Sequence[Column], text: str, table: Path) -> dict[str,
     letter case and the signs between its words. SiteError for names that no label can have, for
     columns that are not there or are of two labels, and for one that lists several findings.
     """
+    text = unicodedata.normalize("NFC", text)  # as the table's cells are
     kind, colon, rest = text.partition(":")
     if colon and kind.strip() in ("classes", "ordinal"):
         raise SiteError(f"--labels is '{text}'; classes are named with --classes.")

@@ -105,11 +105,13 @@ def guess_patient(
         _, share, best = max(scored, key=lambda item: item[0])
         agree = f"; {share:.0%} of its entries fit the images' Patient IDs or names"
         return Guess(best, f"by its name{agree}" if share else "by its name")
-    return _by_image(image, files)
+    return _by_image(image, files, identifiers)
 
 
-def _by_image(image: Column | None, files: Sequence[str]) -> Guess:
-    """Each image as a patient of its own, unless the files' names say otherwise."""
+def _by_image(
+    image: Column | None, files: Sequence[str], identifiers: Mapping[str, str | None]
+) -> Guess:
+    """Each image as a patient of its own, unless the files' names or headers say otherwise."""
     if image is None:
         raise SiteError(
             "No column of the table names the image files or their patients (DICOM Patient IDs, "
@@ -118,10 +120,14 @@ def _by_image(image: Column | None, files: Sequence[str]) -> Guess:
         )
     groups = {_COUNTER.sub("", stem_of(file.rpartition("/")[2])) for file in files}
     folders = {file.rpartition("/")[0] for file in files}
-    if 1 < len(groups) < len(files) or 2 < len(folders) < len(files):
+    headers = [patient for patient in identifiers.values() if patient]
+    by_name = 1 < len(groups) < len(files) or 2 < len(folders) < len(files)
+    # One and the same everywhere was written over the true ones and names nobody.
+    if by_name or 1 < len(set(headers)) < len(headers):
+        say = "names look as if" if by_name else "DICOM Patient IDs say that"
         raise SiteError(
-            "No column of the table names patients, and the files' names look as if some patients "
-            "had several images; they would be in training and in validation at once. Add a "
+            f"No column of the table names patients, and the files' {say} some patients have "
+            "several images; they would be in training and in validation at once. Add a "
             "column with the patient of each image and name it with --patient, or, if each image "
             f"is of another patient, give --patient '{image.name}'."
         )

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from client.proposal.words import GRADE_NAME, grade_of, is_condition, meaning_of, plain
+from client.declared import normalised_value
+from client.proposal.words import (
+    GRADE_NAME,
+    grade_of,
+    grades_in,
+    is_condition,
+    meaning_of,
+    plain,
+)
 from shared.errors import ConfigError
 from shared.outcome.registry import LONGEST_NAME, outcome_of
 
@@ -27,7 +35,7 @@ def several_classes(values: Sequence[str]) -> dict[str, tuple[str, ...]]:
         groups.setdefault(_meaning(value), []).append(value)
     if len(groups) < _FEWEST:
         return {}
-    named = {class_name(own[0]): tuple(own) for own in groups.values()}
+    named = {class_name(_without_point(own[0])): tuple(own) for own in groups.values()}
     try:
         outcome_of("classes", tuple(named))
     except ConfigError:
@@ -64,13 +72,20 @@ def _meaning(value: str) -> str:
     return "yes"
 
 
-def _place(value: str) -> tuple[int, int, str]:
+def _without_point(value: str) -> str:
+    """`2` for `2.0`, as a statistics program writes it: at other sites the class is called 2."""
+    number = normalised_value(value)
+    return number if number.isdigit() else value
+
+
+def _place(value: str) -> tuple[int, float, str]:
     words = plain(value)
     if (level := LEVEL.fullmatch(words)) is not None:
         return 0, int(level[1]), words
     if meaning_of(value, "") is False:
         return 0, 0, words
-    return 1, grade_of(value) or 0, words
+    grades = grades_in(value)  # moderate/severe stands between these two
+    return 1, sum(grades) / len(grades) if grades else 0, words
 
 
 def class_name(value: str) -> str:

@@ -97,8 +97,13 @@ def is_condition(text: str) -> bool:
 
 def grade_of(value: str) -> int | None:
     """1 mild, 2 moderate, 3 severe; None for other words."""
-    found = [_GRADES[word] for word in plain(value).split() if word in _GRADES]
+    found = grades_in(value)
     return found[0] if len(found) == 1 else None
+
+
+def grades_in(value: str) -> list[int]:
+    """The grade of each graded word of it."""
+    return [_GRADES[word] for word in plain(value).split() if word in _GRADES]
 
 
 def is_unknown(value: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from shared.errors import ConfigError
@@ -38,7 +39,11 @@ def parse_outcome(text: str) -> Outcome:
 
 
 def outcome_of(kind: str, names: Sequence[str]) -> Outcome:
-    """The outcome of this kind, not binary, with these names; ConfigError for what it cannot be."""
+    """The outcome of this kind, not binary, with these names; ConfigError for what it cannot be.
+
+    Accents are composed (NFC): names of a Mac's folders have them apart, and mean the same class.
+    """
+    names = [unicodedata.normalize("NFC", name) for name in names]
     labels = kind == LabelsOutcome.kind
     what = "labels" if labels else "classes"
     least, most = (1, MOST_LABELS) if labels else (2, MOST_CLASSES)

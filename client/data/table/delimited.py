@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -18,6 +19,7 @@ from client.data.table.line import HEADER_ROWS, Line, Sheet, clean, header_in, n
 from shared.errors import SiteError
 
 DELIMITERS = (",", ";", "\t", "|")
+_AS_TEXT = re.compile(r'="([^"]*)"')
 LONGER = "more cells than the header (a separator in a cell without quotation marks?)"
 Record = tuple[int, int, list[str]]
 """First and last physical line, cells."""
@@ -203,4 +205,6 @@ def _checked(row: Line, width: int) -> Line:
 
 
 def _strip(cells: Sequence[str]) -> list[str]:
-    return [clean(cell) for cell in cells]
+    """The cells, `clean`; `="007"`, by which programs keep zeros in spreadsheets, is 007."""
+    cleaned = map(clean, cells)
+    return [clean(as_text[1]) if (as_text := _AS_TEXT.fullmatch(c)) else c for c in cleaned]

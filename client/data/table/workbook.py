@@ -24,7 +24,8 @@ DATE = "a date (a spreadsheet takes identifiers such as 3-4 for dates)"
 ERROR = "an error of the spreadsheet, such as #N/A"
 ROUNDED = "a number of over 15 digits, which a spreadsheet rounds"
 _LARGEST = 10**15
-_ZEROS = re.compile(r"0+")
+# Zeros, with a text before or behind; what stands after ";" is for negative numbers.
+_ZEROS = re.compile(r'(?:"([^"]*)")?(0+)(?:"([^"]*)")?(?:;[^;]*)?')
 
 
 def read_workbook(file: Path, data: bytes, wanted: Sequence[str]) -> Sheet:
@@ -128,8 +129,9 @@ def _cell(cell: Any) -> tuple[str, str | None]:
         value = int(value)
     if type(value) is int and abs(value) >= _LARGEST:
         return str(value), ROUNDED
-    if type(value) is int and value >= 0 and _ZEROS.fullmatch(cell.number_format or ""):
-        return str(value).zfill(len(cell.number_format)), None  # 7 in the format 000 is seen as 007
+    form = _ZEROS.fullmatch(cell.number_format or "")
+    if form and type(value) is int and value >= 0:  # 7 in the format "P"000 is seen as P007
+        return clean(f"{form[1] or ''}{str(value).zfill(len(form[2]))}{form[3] or ''}"), None
     return clean(str(value)), None
 
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 
 from client.data.admission import Admission, admit, require_trainable
 from client.data.cache import ImageCache
-from client.imaging.decoders import Decoders
+from client.imaging.decoders import Decoders, Refusal
+from client.imaging.facts import DecodedImage
 from client.imaging.image import decode, fit_square
 from client.settings import SiteSettings
 from shared.errors import SiteError
@@ -60,6 +62,33 @@ def test_a_clean_site_is_admitted_whole(make_site: Make, fill: Callable[..., Non
     for radiograph, name in zip(admission.cohort.radiographs, "1234", strict=True):
         expected = fit_square(decode(site.images / f"{name}.png").pixels, 16, "pad")
         np.testing.assert_array_equal(cache.load(radiograph.digest), expected)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_no_other_files_picture(
+    make_site: Make, fill: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill("1.png", "2.png", "3.png", "4.png", "other.png")
+    site = make_site(GOOD)
+    one, other = site.images / "1.png", site.images / "other.png"
+    first, second = one.read_bytes(), other.read_bytes()
+    other.unlink()
+    digest = hashlib.sha256(first).hexdigest()
+    decoded = Decoders.decoded
+
+    def replaced(decoders: Decoders, path: Path) -> AbstractContextManager[DecodedImage | Refusal]:
+        if path == one:
+            path.write_bytes(second)
+        return decoded(decoders, path)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Decoders, "decoded", replaced)
+        rejected = admit(site, 16, "pad").report.rejected
+    assert rejected == (("1.png", "the file changed while it was read"),)
+    assert ImageCache(site.cache, 16, "pad").load(digest) is None
+    one.write_bytes(first)
+    assert admit(site, 16, "pad").report.rejected == ()
+    expected = fit_square(decode(one).pixels, 16, "pad")
+    np.testing.assert_array_equal(ImageCache(site.cache, 16, "pad").load(digest), expected)
 
 
 def test_a_second_start_decodes_nothing(

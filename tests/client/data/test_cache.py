@@ -48,7 +48,7 @@ def test_what_was_stored_is_loaded(cache: ImageCache, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded, PIXELS)
     assert loaded.dtype == np.uint16
     assert cache.facts(DIGEST) == FACTS
-    path = tmp_path / "cache" / "images" / "8-pad-v4" / "ab" / f"{DIGEST}.safetensors"
+    path = tmp_path / "cache" / "images" / "8-pad-v5" / "ab" / f"{DIGEST}.safetensors"
     assert path == cache.path(DIGEST)
     assert path.stat().st_mode & 0o077 == 0  # nobody else may read patients' pixels
     assert os.listdir(path.parent) == [path.name]

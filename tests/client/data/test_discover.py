@@ -142,3 +142,11 @@ def test_links_to_devices_and_pipes_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "piped.dcm").symlink_to(tmp_path / "pipe.png")
     (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
     assert names(tmp_path) == ["lost.png"]
+
+
+def test_a_link_that_cannot_be_followed_is_a_lost_image(tmp_path: Path) -> None:
+    """As one into a folder that this user may not enter; here its name is too long."""
+    fill(tmp_path, {"a.png": PNG})
+    (tmp_path / "closed.png").symlink_to("x" * 300)
+    (tmp_path / "closed").symlink_to("x" * 300)
+    assert names(tmp_path) == ["a.png", "closed.png"]

@@ -67,6 +67,16 @@ def test_gaps_are_counted(make_site: Make) -> None:
     assert (table.without_patient, table.unreadable_covariates) == (1, 2)
 
 
+@pytest.mark.parametrize("nobody", ["NA", "nan", "N/A", "None", "?", "-", "unknown", "<NA>"])
+def test_a_patient_whom_nobody_knows_is_not_one_patient(make_site: Make, nobody: str) -> None:
+    content = f"patient,file,grade\n{nobody},x.png,none\n{nobody},y.png,none\nNAN1,z.png,none\n"
+    table = table_of(make_site(""), content.encode())
+    assert [row.patient for row in table.rows] == ["NAN1"]
+    assert [row.reason for row in table.bad_rows] == [
+        f"a patient that is a missing value, '{nobody}'"
+    ] * 2
+
+
 def test_whole_numbers_of_a_statistics_program_are_the_outcome_they_mean(
     make_site: Make,
 ) -> None:

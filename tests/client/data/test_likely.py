@@ -36,6 +36,11 @@ def test_what_several_names_may_mean_is_nobodys() -> None:
     assert likely_names(["x_1", "x-1"], ["x1"]) == {}
 
 
+@pytest.mark.parametrize("long", ["_" * 1_000_000 + "z", ".png" * 250_000, "(1" * 500_000])
+def test_a_name_that_a_hostile_header_has_takes_no_hours(long: str) -> None:
+    assert likely_names([long, "x_7"], ["x7", long + "q"])["x_7"] == 0
+
+
 STEM = st.from_regex(r"[abcxy]{2,6}[_-]?[0-9]{1,3}", fullmatch=True)
 
 

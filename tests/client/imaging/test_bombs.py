@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from benchmarks.machine import resident
 from benchmarks.steps.encoded import ENCODINGS, noisy_picture, write_encoded
+from client.data.cache import ImageCache
+from client.data.reading import read_images
+from client.imaging.facts import check_size
 from client.imaging.helper import Helper
 from client.imaging.helper_process import DECODE
 from client.imaging.limits import MAXIMUM_PIXELS, decoding_bytes
@@ -176,3 +180,24 @@ def test_more_helpers_than_memory_are_not_started(monkeypatch: pytest.MonkeyPatc
     for gigabytes, pixels, count in ((8, 10**8, 1), (32, 10**8, 3), (128, 10**8, 8), (1, 10**9, 1)):
         monkeypatch.setattr(limits, "memory_bytes", lambda size=gigabytes: size * 2**30)
         assert limits.helper_count(pixels) == count
+
+
+@pytest.mark.parametrize("columns", [24_495, 1_000_000])
+def test_a_long_and_narrow_picture_is_not_padded_to_a_square(tmp_path: Path, columns: int) -> None:
+    """32 x 1,000,000 pixels take 31 kB on the disk and 4 TB as a square."""
+    (tmp_path / "images").mkdir()
+    stripes = np.tile(np.array([0, 255], np.uint8), (32, columns // 2 + 1))[:, :columns]
+    Image.fromarray(stripes).save(tmp_path / "images" / "long.png")
+    cache = ImageCache(tmp_path / "cache", 16, "pad")
+    (file,) = read_images(tmp_path / "images", cache, "pad", MAXIMUM_PIXELS, None)
+    assert file.picture.reason == "a side longer than 24,494 pixels"
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "most"),
+    [(12_000, 3_000, MAXIMUM_PIXELS), (32, 10_000, 400_000), (24_494, 40, MAXIMUM_PIXELS)],
+)
+def test_long_pictures_within_the_limit_are_read(rows: int, columns: int, most: int) -> None:
+    """As those of a whole spine or leg are, also where the owner allows few pixels."""
+    check_size(rows, columns, most)
+    check_size(columns, rows, most)

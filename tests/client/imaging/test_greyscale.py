@@ -102,6 +102,25 @@ def test_first_of_several_windows_counts(write_dicom: Write, ramp: Ramp) -> None
     np.testing.assert_allclose(read_dicom(path).pixels, linear(stored, 900, 700), atol=2e-7)
 
 
+@pytest.mark.parametrize("window", [False, True])
+@pytest.mark.parametrize(
+    ("alone", "slope", "intercept"),
+    [({"RescaleSlope": "-0.5"}, -0.5, 0.0), ({"RescaleIntercept": "-1024"}, 1.0, -1024.0)],
+)
+def test_half_of_a_rescale_is_applied(
+    write_dicom: Write, ramp: Ramp, alone: dict[str, str], slope: float, intercept: float,
+    window: bool,
+) -> None:  # fmt: skip
+    """As other programs do: a slope of -1 that is left aside shows bones black."""
+    values = ramp() * slope + intercept
+    attributes = {"WindowCenter": -200, "WindowWidth": 1500} if window else {}
+    expected = (values - values.min()) / np.ptp(values)
+    if window:
+        expected = linear(values, -200, 1500)
+    image = read_dicom(write_dicom(ramp(), 12, **alone, **attributes))
+    np.testing.assert_allclose(image.pixels, expected, atol=2e-7)
+
+
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("window", [False, True])
 @pytest.mark.parametrize("signed", [False, True])

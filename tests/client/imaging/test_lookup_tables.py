@@ -110,6 +110,12 @@ def test_packed_entries_are_words_in_a_big_endian_file(write_dicom: Write, ramp:
         ([256, 0, 20], bytes(512), "lookup table outside 8 to 16 bits"),
         ([4096, 0, 16], bytes(512), "lookup table shorter than announced"),
         ([256, 0, 16], bytes(512), "constant image"),
+        ([256, 0, 16], bytes(range(256)), "lookup table shorter than announced"),
+        (
+            [256, 0, 8],
+            np.arange(256, dtype="<u2").tobytes()[:-2] + b"\0\1",
+            "lookup table with entries of more bits than it says",
+        ),
     ],
 )
 def test_damaged_lookup_tables_are_refused(

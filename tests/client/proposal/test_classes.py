@@ -91,6 +91,8 @@ def test_the_owners_own_words_count() -> None:
         (["severe", "unknown", "mild", "no", "moderate"], ["no", "mild", "moderate", "severe"]),
         (["Grade 2", "Grade 0", "Grade 1"], ["Grade 0", "Grade 1", "Grade 2"]),
         (["10", "2", "0", "?"], ["0", "2", "10"]),
+        (["10.0", "2.0", "0.0", "?"], ["0", "2", "10"]),
+        (["moderate/severe", "mild", "no BPD"], ["no BPD", "mild", "moderate severe"]),
         (["viral", "normal", "bacterial", "healthy"], ["healthy", "bacterial", "viral"]),
         (["COVID-19 (PCR)", "flu", "rsv"], ["COVID-19 PCR", "flu", "rsv"]),
     ],
@@ -174,6 +176,12 @@ def test_the_owner_names_the_classes(
     assert list(found.several.values()) == values
     assert found.neither == neither
     assert ("'9' does not occur" in found.check) is ("9" in text)
+
+
+def test_accents_may_be_typed_apart() -> None:
+    found = given_classes(column("Ödem", "kein"), "kein | O\u0308dem", ordinal=None)
+    assert found.encoding.outcome.names == ("kein", "Ödem")
+    assert found.several["Ödem"] == ("Ödem",)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,18 @@ def test_more_folders_are_classes_unless_it_is_said_which_are_positive(
     }
 
 
+def test_a_macs_names_are_the_classes_of_other_sites(tmp_path: Path, here: Here) -> None:
+    """A Mac writes the accents of names apart (NFD); one folder may have been copied from it."""
+    apart = unicodedata.normalize("NFD", "Ödem")
+    names = [f"{k}/{n}.png" for n in range(2) for k in (apart, "normal", "Zyste")]
+    root = fill(tmp_path / "chest", *names, "Ödem/9.png")
+    code, out, err = here("site", "new", tmp_path / "north", "--from-folders", root)
+    assert (code, err, "Ödem (3)" in out) == (0, "", True)
+    assert load_site(tmp_path / "north").encoding.outcome.names == ("normal", "Ödem", "Zyste")
+    code, out, _ = here("site", "check", tmp_path / "north", "--image-size", 32)
+    assert (code, "7 of 7 patients" in out) == (0, True)
+
+
 def test_dicom_files_say_their_patients(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("client.proposal.folders.read_patient_ids",
                         lambda root, files: {one: one[-7:-5] for one in files})  # fmt: skip
@@ -116,6 +129,37 @@ def test_dicom_files_say_their_patients(two: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("client.proposal.folders.read_patient_ids",
                         lambda root, files: dict.fromkeys(files))  # fmt: skip
     assert read_folders(two, None).patients is None
+
+
+def test_a_folder_whose_name_begins_with_a_blank(tmp_path: Path, here: Here) -> None:
+    root = fill(tmp_path / "chest", *(f"{k}/ {n}.png" for k in (" yes", "no ") for n in range(2)))
+    assert here("site", "new", tmp_path / "north", "--from-folders", root)[0] == 0
+    code, out, _ = here("site", "check", tmp_path / "north", "--image-size", 32)
+    assert (code, "4 of 4 patients" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "said"),
+    [
+        (["P1", "P1", "P2", ""], r"1 of 4 images have no DICOM Patient ID.*share one"),
+        (["P1", "P2", "P3", "M\udcfcller"], r"1 image\(s\) have a Patient ID with control"),
+        (["P1", "P2", "P\0003", "P\n4"], r"2 image\(s\) have a Patient ID with control"),
+        (["P1", "P2", "P3", ""], None),
+        (["ANON", "ANON", "", ""], None),
+    ],
+)
+def test_patient_ids_that_would_split_patients_or_a_table_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identifiers: list[str], said: str | None
+) -> None:
+    root = fill(tmp_path / "chest", "a/1.png", "a/2.png", "b/3.png", "b/4.png")
+    monkeypatch.setattr("client.proposal.folders.read_patient_ids",
+                        lambda root, files: dict(zip(files, identifiers, strict=True)))  # fmt: skip
+    if said is None:
+        assert read_folders(root, None).patients is None
+        return
+    with pytest.raises(SiteError, match=said):
+        read_folders(root, None)
+    assert read_folders(root, r"\d").patients is not None
 
 
 @pytest.mark.parametrize(

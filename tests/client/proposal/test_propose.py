@@ -8,6 +8,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from client.data.admission import admit
 from client.proposal.classes import Classes, OneColumn
 from client.proposal.propose import Choices, Proposal, propose
 from client.proposal.text import site_toml
@@ -91,6 +92,18 @@ def test_the_columns_that_count(
     assert sum(patients for _, patients, _ in proposal.found.patients) > 0
 
 
+def test_an_image_of_several_patients_counts_as_in_admission(
+    proposed: Callable[..., Proposal],
+) -> None:
+    proposal = proposed(
+        ["patient", "image", "bpd"], lambda n: (f"P{n}", FILES[max(n, 2)], ["no", "yes"][n % 2])
+    )
+    assert proposal.found.patients == (("positive", 5, 5), ("negative", 4, 4))
+    assert "1 image(s) have rows of several patients; they are excluded." in proposal.checks
+    counts = admit(load_site(proposal.settings.folder), 32, "pad").cohort.counts()
+    assert tuple((c.word, c.patients, c.images) for c in counts.classes) == proposal.found.patients
+
+
 def test_titles_semicolons_and_umlauts(proposed: Callable[..., Proposal]) -> None:
     proposal = proposed(
         ["Patienten-ID", "Dateiname", "Alter", "Geschlecht", "Befund"],
@@ -129,6 +142,28 @@ def test_images_without_patients_are_patients_where_nothing_speaks_against_it(
     proposal = proposed(["filename", "label"], lambda n: (FILES[n], n % 2))
     assert columns(proposal) == ("filename", "filename", "label")
     assert proposal.checks[0].startswith("No column names patients")
+
+
+def test_headers_that_show_several_images_of_a_patient_ask_for_the_column(
+    tmp_path: Path, write_dicom: Callable[..., Path], ramp: Callable[..., object]
+) -> None:
+    """The names, as UIDs are, say nothing."""
+    names = [f"1.2.3.{1000 + 7 * number}.dcm" for number in range(8)]
+    table = tmp_path / "labels.csv"
+    lines = (f"{name},{number // 2 % 2}\n" for number, name in enumerate(names))
+    table.write_text("file,label\n" + "".join(lines), encoding="utf-8")
+
+    def written(patients: Sequence[str]) -> None:
+        for number, (name, patient) in enumerate(zip(names, patients, strict=True)):
+            write_dicom(ramp(seed=number), 12, PatientID=patient, name=f"images/{name}")
+
+    written([f"P{number // 2}" for number in range(8)])
+    with pytest.raises(SiteError, match=r"Patient IDs say that some patients have several images"):
+        propose(tmp_path, table, Choices())
+    assert columns(propose(tmp_path, table, Choices(patient="file")))[0] == "file"
+    for patients in (["ANONYMOUS"] * 8, [f"P{number}" for number in range(8)]):
+        written(patients)
+        assert columns(propose(tmp_path, table, Choices()))[0] == "file"
 
 
 def test_identifiers_of_readers_and_rows_are_no_patients(proposed: Callable[..., Proposal]) -> None:

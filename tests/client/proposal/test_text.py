@@ -40,7 +40,7 @@ def proposal(column: str, value: str, images: Path) -> Proposal:
     )
     classes = Classes((value,), (f"not {value}",), (value, value), "")
     unused = (Column(value, ("1", "2", "1")),)
-    found = Found(1, 1, (), 0, 0, 0, 0, 0, 0)
+    found = Found(1, 1, (), 0, 0, 0, 0, 0, 0, 0)
     outcome = OneColumn(Column(column, (value,)), "", classes)
     return Proposal(settings, {}, outcome, unused, (), found)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import pytest
 
+from shared.errors import ConfigError
 from shared.outcome.agreement import disagreement
+from shared.outcome.registry import outcome_of, parse_outcome
 
 RUN = "ordinal: none | mild | severe"
 
@@ -27,3 +32,15 @@ RUN = "ordinal: none | mild | severe"
 )  # fmt: skip
 def test_what_differs(site: str, run: str, words: str) -> None:
     assert words in disagreement(site, run)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("kind", ["classes", "ordinal", "labels"])
+def test_names_are_the_same_however_accents_are_written(
+    kind: str, form: Literal["NFC", "NFD"]
+) -> None:
+    """A Mac's file names have them apart."""
+    text = f"{kind}: Ödem | Übergang"
+    assert str(parse_outcome(unicodedata.normalize(form, text))) == text
+    with pytest.raises(ConfigError, match="have the same name"):
+        outcome_of(kind, ["Ödem", unicodedata.normalize("NFD", "ödem")])

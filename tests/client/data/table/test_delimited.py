@@ -30,6 +30,12 @@ def lines_of(notes: dict[int, str], count: int = 20) -> str:
     )
 
 
+@pytest.mark.parametrize("written", ['="007"', '"=""007"""', ' ="007" ', '="007 "'])
+def test_what_keeps_zeros_in_a_spreadsheet_is_no_part_of_the_cell(read: Read, written: str) -> None:
+    table = read(f'{HEAD}{written},="7.png",="none",="="\n007,8.png,none,\n'.encode())
+    assert rows(table) == [("007", "7.png", "none", 2), ("007", "8.png", "none", 3)]
+
+
 @pytest.mark.parametrize(
     "notes",
     [

@@ -46,6 +46,19 @@ def changed(data: bytes, old: str, new: str) -> bytes:
     return result.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("form", "seen"),
+    [
+        ("000", "007"), ('"P"000', "P007"), ('00000"-X"', "00007-X"), ("0000;-0000", "0007"),
+        ("0", "7"), ("General", "7"), ("#,##0", "7"), ("0.00", "7"),
+    ],
+)  # fmt: skip
+def test_a_number_is_what_a_person_sees_of_it(read: Read, form: str, seen: str) -> None:
+    """As identifiers that a spreadsheet shows with a letter and zeros."""
+    data = workbook([HEAD, [7, "7.png", "none", 1]], formats={"A2": form})
+    assert [row.patient for row in read(data, "labels.xlsx").rows] == [seen]
+
+
 def test_a_formula_without_its_value_is_refused_with_its_cell(read: Read) -> None:
     lines: list[list[Any]] = [
         HEAD,
