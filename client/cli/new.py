@@ -96,8 +96,7 @@ PatternOption = Annotated[
     typer.Option(
         metavar="REGEX",
         help="With --from-folders: its first group, matched in an image's path below its class's "
-        "folder, is the patient, e.g. '(P[0-9]+)_'; default: the Patient ID if all are DICOM files "
-        "that have one, else each image is a patient.",
+        "folder, is the patient, e.g. '(P[0-9]+)_'; default: DICOM Patient IDs, else each image.",
     ),
 ]
 PrintOption = Annotated[

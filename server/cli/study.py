@@ -48,6 +48,14 @@ QuickOption = Annotated[
     ),
 ]
 
+OutOption = Annotated[
+    Path | None,
+    typer.Option(help="The folder of a simulated study.", show_default=str(PLACE)),
+]
+NameOption = Annotated[
+    str | None, typer.Option(help="The study's name at the coordinator.", show_default=NAME)
+]
+
 
 @app.command()
 def study(
@@ -61,18 +69,13 @@ def study(
     quick: QuickOption = False,
     settings: SetOption = None,
     config: ConfigOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The folder of a simulated study.", show_default=str(PLACE)),
-    ] = None,
+    out: OutOption = None,
     jobs: Annotated[int, typer.Option(min=1, help="Simulated runs in parallel.")] = 1,
     each_site: Annotated[
         bool, typer.Option("--each-site", help="Add each site alone, and all data in one place.")
     ] = False,
     home: HomeOption = COORDINATOR,
-    name: Annotated[
-        str | None, typer.Option(help="The study's name at the coordinator.", show_default=NAME)
-    ] = None,
+    name: NameOption = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Compare ways of training by repeated, patient-level, stratified cross-validation.
