@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from client.model.device import peak_memory
 from client.model.frozen import base_units, digest_of_frozen
 from client.received import received_delta
 from client.train.logistic import fit_head
-from client.train.state import SiteState, load_owed, load_state, save_state
+from client.train.state import SiteState, load_state, save_state, without_unused
 from client.train.trainer import Trained, train_round
 from client.workspace import Workspace, network_of, teacher_of, training_samples
 from shared.errors import FedThawError
@@ -51,8 +50,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     require_planned(workspace, config, request.plan)
     plan, folder = request.plan, workspace.state_folder(request.run)
     samples = training_samples(workspace, config)
-    before = load_state(folder, plan.round)
-    before = replace(before, update=load_owed(folder, before, request.model.seen))
+    before = without_unused(folder, load_state(folder, plan.round), request.model.seen)
     federated = received_delta(network_of(workspace, config), config, request.model, before)
     model = rebuild_model(
         workspace, config, base=request.base, delta=federated, statistics=before.statistics

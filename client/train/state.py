@@ -59,19 +59,20 @@ def load_state(folder: Path, before_round: int) -> SiteState:
     return NOTHING
 
 
-def load_owed(folder: Path, before: SiteState, counted: int) -> Mapping[str, Mapping[str, Tensor]]:
-    """What the steps of the updates kept after round `counted`; nothing where that is not there.
+def without_unused(folder: Path, before: SiteState, counted: int) -> SiteState:
+    """The newest state, of what is left of updates only what was after round `counted`.
 
-    `before` is the newest state. Where its round is a later one, the coordinator has not used the
-    update of that round, so what was left of it is no part of the next one.
+    Where its round is a later one, the coordinator has not used the update of that round, so what
+    was left of it is no part of the next one. Nothing is left where round `counted` is not there.
     """
     if before.round == counted:
-        return before.update
+        return before
     path = _states(folder).get(counted)
     try:
-        return _read(path, counted).update if path is not None else {}
+        update = _read(path, counted).update if path is not None else {}
     except (SafetensorError, OSError):
-        return {}
+        update = {}
+    return replace(before, update=update)
 
 
 def save_state(folder: Path, state: SiteState) -> None:
