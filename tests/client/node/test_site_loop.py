@@ -19,7 +19,7 @@ from flwr.proto.run_pb2 import GetRunResponse
 from flwr.proto.run_pb2 import Run as RunProto
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
-from client.node import answering, loop, permit, rotation, transfer
+from client.node import answering, contents, loop, permit, rotation, transfer
 from client.node.answering import Site
 from client.node.approvals import approve, revoke
 from client.node.calls import RunOver, Stopped, Unrecognised
@@ -201,7 +201,7 @@ HOSTILE: dict[str, tuple[Any, Callable[[str, bytes], bytes], str]] = {
     "cut short": (BLOCK, lambda name, part: part[:-1], "it cannot be read ("),
     "a gigabyte": (BLOCK, many_times, "its tensors take 10000"),
     "a long text": (
-        ConfigRecord({"run": "x" * 2**25}), lambda name, part: part, "bytes beside tensors",
+        ConfigRecord({"run": "x" * 2**20}), lambda name, part: part, "bytes beside tensors",
     ),
 }  # fmt: skip
 
@@ -215,6 +215,7 @@ def test_a_message_that_cannot_be_read_is_dropped(
     """Whatever the coordinator sends, the site goes on; nobody looks at it any further."""
     received = make_received(RecordDict({"delta": record}))
     caplog.set_level(logging.WARNING, "fedthaw.site")  # a command in this process raises it
+    monkeypatch.setattr(contents, "MOST_BESIDE_TENSORS", 2**20)  # quicker than the real bound
     monkeypatch.setattr(answering, "let_work", lambda *_: pytest.fail("it was worked on"))
     serve(trusted, broken(received, change), monkeypatch)
     assert "A message was dropped: " in caplog.text
