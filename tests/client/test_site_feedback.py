@@ -37,6 +37,18 @@ def residual(workspace: Workspace, round_number: int) -> Arrays:
     return {key: value.numpy() for key, value in state.update.get("residual", {}).items()}
 
 
+def assert_only_the_rest_differs(
+    with_it: tuple[Arrays, Arrays], without: tuple[Arrays, Arrays], owed: Arrays
+) -> None:
+    """Sent and kept of one round, in which the site owed this, and in which it owed nothing."""
+    (sent, kept), (bare, fresh) = with_it, without
+    for key, value in kept.items():
+        np.testing.assert_allclose(
+            sent[key] + value, bare[key] + fresh[key] + owed.get(key, 0),
+            rtol=0, atol=1e-6 * np.abs(bare[key]).max(),
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("update_dtype", LOSSY)
 def test_what_is_not_sent_is_kept(
     requests: SimpleNamespace, open_site: OpenSite, update_dtype: str
@@ -70,11 +82,8 @@ def test_it_is_sent_with_the_next_update(
     save_state(folder, dataclasses.replace(load_state(folder, 3), update={}))
     without = update(workspace, config, requests.train(workspace, config, 3))
     fresh = residual(workspace, 3)
-    for key, value in kept.items():
-        np.testing.assert_allclose(
-            with_it[key] + value, without[key] + fresh[key] + lost.get(key, 0),
-            rtol=0, atol=1e-6 * np.abs(without[key]).max(),
-        )  # fmt: skip
+    assert_only_the_rest_differs((with_it, kept), (without, fresh), lost)
+    for key in kept:
         assert (key in lost) == (with_it[key].tobytes() != without[key].tobytes())
 
 
@@ -123,11 +132,7 @@ def test_what_is_left_of_an_update_that_did_not_count_is_not_sent(
     save_state(folder, dataclasses.replace(state, update={}))
     bare = update(workspace, config, requests.train(workspace, config, 4, model=whole))
     fresh = residual(workspace, 4)
-    for key, value in kept.items():
-        np.testing.assert_allclose(
-            sent[key] + value, bare[key] + fresh[key] + left.get(key, 0),
-            rtol=0, atol=1e-6 * np.abs(bare[key]).max(),
-        )  # fmt: skip
+    assert_only_the_rest_differs((sent, kept), (bare, fresh), left)
     # The state of round 2 is gone as well: then nothing is owed.
     save_state(folder, dataclasses.replace(state, update={"residual": astray}))
     (folder / "0002.safetensors").unlink()

@@ -20,6 +20,8 @@ from shared.errors import SiteError
 SIZE = 4
 Patients = dict[str, tuple[int, tuple[str, ...]]]
 """Class and images of each."""
+Answered = frozenset[tuple[int, frozenset[str]]]
+"""Patients whom a run may be answered for. Names may change; classes and images are learnt from."""
 
 
 def cohort_of(patients: Patients) -> Cohort:
@@ -48,6 +50,12 @@ def contents(dealing: Dealing) -> list[frozenset[tuple[str, int, frozenset[str]]
     return found
 
 
+def answered_sets(dealing: Dealing, chance: random.Random) -> list[Answered]:
+    """Unions of blocks, drawn by chance, from none of them to the whole."""
+    blocks = [frozenset((c, i) for _, c, i in block) for block in contents(dealing)]
+    return [frozenset().union(*chance.sample(blocks, k)) for k in range(len(blocks) + 1)]
+
+
 def changed(patients: Patients, chance: random.Random, new: itertools.count[int]) -> Patients:
     """One of the things that happen to a hospital's table."""
     result = dict(patients)
@@ -72,14 +80,11 @@ def changed(patients: Patients, chance: random.Random, new: itertools.count[int]
 @given(st.randoms(use_true_random=False), st.integers(0, 30))
 def test_whatever_happens_answered_sets_differ_by_blocks(chance: random.Random, size: int) -> None:
     patients, new = many(0, size), itertools.count(1000)
-    seen: list[frozenset[tuple[int, frozenset[str]]]] = []
+    seen: list[Answered] = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(8):
             dealing = deal(cohort_of(patients), SIZE, Path(folder))
-            # Names may change; what is learnt from are classes and images.
-            blocks = [frozenset((c, i) for _, c, i in block) for block in contents(dealing)]
-            # Unions of blocks are answered for; the whole, and halves of it by chance.
-            seen += [frozenset().union(*chance.sample(blocks, k)) for k in range(len(blocks) + 1)]
+            seen += answered_sets(dealing, chance)
             patients = changed(patients, chance, new)
     for one, other in itertools.product(seen, repeat=2):
         assert len(one - other) == 0 or len(one - other) >= SIZE
@@ -90,13 +95,12 @@ def test_whatever_happens_answered_sets_differ_by_blocks(chance: random.Random, 
 def test_nor_by_less_than_a_stricter_rule_from_then_on(chance: random.Random, size: int) -> None:
     """As above, where the owner raises the limit after the first run."""
     patients, new, stricter = many(0, size), itertools.count(1000), 2 * SIZE + 1
-    seen: list[frozenset[tuple[int, frozenset[str]]]] = []
+    seen: list[Answered] = []
     with tempfile.TemporaryDirectory() as folder:
         deal(cohort_of(patients), SIZE, Path(folder))
         for _ in range(8):
             dealing = deal(cohort_of(patients), stricter, Path(folder))
-            blocks = [frozenset((c, i) for _, c, i in block) for block in contents(dealing)]
-            seen += [frozenset().union(*chance.sample(blocks, k)) for k in range(len(blocks) + 1)]
+            seen += answered_sets(dealing, chance)
             patients = changed(patients, chance, new)
     for one, other in itertools.product(seen, repeat=2):
         assert len(one - other) == 0 or len(one - other) >= stricter

@@ -29,9 +29,9 @@ def test_the_folder_above_the_sites(
 ) -> None:
     """With the default weights, as somebody types it who forgets the sites' names."""
     write_site(tmp_path / "hospitals", "north")
-    code, _, told = here("simulate", tmp_path / "hospitals", "--out", tmp_path / "run")
+    code, _, stderr = here("simulate", tmp_path / "hospitals", "--out", tmp_path / "run")
     assert code == 2
-    assert "hospitals/site.toml is missing; folders in it have one (north)" in told
+    assert "hospitals/site.toml is missing; folders in it have one (north)" in stderr
 
 
 def test_a_site_of_a_study_without_its_images(
@@ -39,6 +39,6 @@ def test_a_site_of_a_study_without_its_images(
 ) -> None:
     sites = [write_site(tmp_path, name) for name in ("north", "east")]
     (sites[1] / "images").rename(tmp_path / "elsewhere")
-    code, _, told = here("study", *sites, "--arms", "schedules", "--out", tmp_path / "study")
+    code, _, stderr = here("study", *sites, "--arms", "schedules", "--out", tmp_path / "study")
     assert code == 2
-    assert f"{sites[1] / 'images'}" in told
+    assert f"{sites[1] / 'images'}" in stderr

@@ -27,8 +27,8 @@ def interrupted(
     def study(text: str, *more: object) -> tuple[int, str]:
         arms.write_text(text)
         given = ("--arms", arms, "--repeats", 1, *more)
-        code, _, told = here(*words(two_sites, tmp_path / "study", *given))
-        return code, told
+        code, _, stderr = here(*words(two_sites, tmp_path / "study", *given))
+        return code, stderr
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -48,10 +48,10 @@ def test_an_arm_that_comes_back_otherwise_is_not_taken_for_what_it_was(
     out = tmp_path / "study"
     assert interrupted(ONE)[0] == 0
     result = (out / "study.json").read_bytes()
-    code, told = interrupted(ONE + SECOND)
+    code, stderr = interrupted(ONE + SECOND)
     assert code == 2
-    assert "repeat-0-fold-0 holds a run of other settings than arm 'second' has" in told
-    assert "schedule is 'full' there and 'adaptive' here" in told
+    assert "repeat-0-fold-0 holds a run of other settings than arm 'second' has" in stderr
+    assert "schedule is 'full' there and 'adaptive' here" in stderr
     assert (out / "study.json").read_bytes() == result
     shutil.rmtree(out / "second")
     assert interrupted(ONE + SECOND)[0] == 0
@@ -76,7 +76,7 @@ def test_other_sites_or_pooled_data_are_another_run(
     interrupted: Callable[..., tuple[int, str]], runs: list[str], changed: str, why: str
 ) -> None:
     assert interrupted(ONE)[0] == 0
-    code, told = interrupted(ONE + FULL + changed)
+    code, stderr = interrupted(ONE + FULL + changed)
     assert code == 2
-    assert why in told
+    assert why in stderr
     assert runs == []

@@ -104,14 +104,14 @@ def test_its_runs_and_then_its_questions(
 
     play_server(monkeypatch, take)
     with own_sites():
-        code, said, told = here(*command, "--name", "s", "--json")
-    assert code == 0, told
+        code, said, stderr = here(*command, "--name", "s", "--json")
+    assert code == 0, stderr
     assert taken == IN_ORDER
-    assert "Submitted 5 of 5 orders of s." in told
-    assert f"Bundle: {'0' * 64}" in told
-    assert "fedthaw site approve FOLDER PLAN" in told
-    assert "the study begins when `fedthaw server run" in told
-    assert "5/5: counts and comparisons" in told
+    assert "Submitted 5 of 5 orders of s." in stderr
+    assert f"Bundle: {'0' * 64}" in stderr
+    assert "fedthaw site approve FOLDER PLAN" in stderr
+    assert "the study begins when `fedthaw server run" in stderr
+    assert "5/5: counts and comparisons" in stderr
     result = read_study(home / "runs" / "s")
     assert json.loads(said) == json.loads((home / "runs" / "s" / "study.json").read_text())
     simulated = [command[0], *two_sites, *command[1:], "--out", "simulated"]
@@ -119,9 +119,9 @@ def test_its_runs_and_then_its_questions(
     assert len(runs) == 4
     assert but_for_bytes(result) == but_for_bytes(read_study(tmp_path / "simulated"))
 
-    code, _, told = here(*command, "--name", "s")
+    code, _, stderr = here(*command, "--name", "s")
     assert (code, taken) == (0, IN_ORDER)
-    assert "Submitted 0 of 5 orders" in told
+    assert "Submitted 0 of 5 orders" in stderr
 
     before = read_orders(home / "runs")
     with own_sites():
@@ -166,9 +166,9 @@ def test_a_study_whose_scores_are_forgotten_grows_no_more(
     result.touch()
     month = time.time() - 31 * 24 * 3600
     os.utime(result, (month, month))
-    code, _, told = here(*command, "--name", "s", "--repeats", 2)
+    code, _, stderr = here(*command, "--name", "s", "--repeats", 2)
     assert code == 2
-    assert "s cannot grow any more: sites keep scores for 30 days" in told
+    assert "s cannot grow any more: sites keep scores for 30 days" in stderr
     assert result.exists()
     assert len(read_orders(tmp_path / "coordinator" / "runs")) == len(IN_ORDER)
 
@@ -186,10 +186,10 @@ def test_a_run_that_failed_ends_the_command(
         write_failure(tmp_path / "coordinator" / "runs" / "s-full-r0-f0", kind("It broke."))
 
     play_server(monkeypatch, take)
-    code, _, told = here(*command, "--name", "s")
+    code, _, stderr = here(*command, "--name", "s")
     assert code == expected
-    assert "full, repeat 1, fold 1: It broke." in told
-    assert "rerun the study's command" in told
+    assert "full, repeat 1, fold 1: It broke." in stderr
+    assert "rerun the study's command" in stderr
 
 
 def test_whoever_stops_watching_stops_nothing(
@@ -199,9 +199,9 @@ def test_whoever_stops_watching_stops_nothing(
         raise KeyboardInterrupt
 
     play_server(monkeypatch, leave)
-    code, _, told = here(*command, "--name", "s")
+    code, _, stderr = here(*command, "--name", "s")
     assert code == 130
-    assert "s goes on" in told
+    assert "s goes on" in stderr
     orders = read_orders(tmp_path / "coordinator" / "runs")
     assert [(order.name, order.state) for order in orders] == [(one, "waiting") for one in IN_ORDER]
 
@@ -221,17 +221,17 @@ def test_whoever_stops_watching_stops_nothing(
 def test_what_will_not_do_leaves_no_order(
     command: list[object], here: Here, tmp_path: Path, more: tuple[object, ...], sentence: str
 ) -> None:
-    code, _, told = here(*command, *more)
+    code, _, stderr = here(*command, *more)
     assert code == 2
-    assert sentence in told
+    assert sentence in stderr
     assert not read_orders(tmp_path / "coordinator" / "runs")
 
 
 def test_the_name_of_a_run_is_taken(command: list[object], here: Here, tmp_path: Path) -> None:
     assert here("submit", "--detach", "--name", "s", "--set", "weights=random")[0] == 0
-    code, _, told = here(*command, "--name", "s")
+    code, _, stderr = here(*command, "--name", "s")
     assert code == 2
-    assert "There is a run s already" in told
+    assert "There is a run s already" in stderr
     assert not is_study(tmp_path / "coordinator" / "runs" / "s")
 
 
@@ -242,8 +242,8 @@ def test_another_studys_run_of_the_same_name_is_not_counted(
     other = tmp_path / "coordinator" / "runs" / "s-full-r0-f1"
     config = parse_run_config({"backbone": "micro", "weights": "random", "rounds": 9})
     write_config(RunFolder(other, "s-full-r0-f1-abc", config), "sha256:abc", "random")
-    code, _, told = here(*command, "--name", "s")
+    code, _, stderr = here(*command, "--name", "s")
     assert code == 2
-    assert "s-full-r0-f1 holds a run of other settings than arm 'full' has" in told
-    assert "rounds is 9 there and 1 here" in told
+    assert "s-full-r0-f1 holds a run of other settings than arm 'full' has" in stderr
+    assert "rounds is 9 there and 1 here" in stderr
     assert not read_orders(tmp_path / "coordinator" / "runs")

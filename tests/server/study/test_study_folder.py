@@ -40,9 +40,9 @@ def test_other_sites_are_another_study(
     result = (out / "study.json").read_bytes()
     third = write_site(tmp_path / "sites", "c", 14, seed=2)
     for sites in (two_sites[:1], [*two_sites, third]):
-        code, _, told = here(*words(sites, out, *given))
+        code, _, stderr = here(*words(sites, out, *given))
         assert code == 2
-        assert f"a study of the folders a, b, and {', '.join(s.name for s in sites)} are" in told
+        assert f"a study of the folders a, b, and {', '.join(s.name for s in sites)} are" in stderr
     assert (out / "study.json").read_bytes() == result
     runs.clear()
     assert here(*words(two_sites[::-1], out, *given))[0] == 0
@@ -63,10 +63,10 @@ def test_nothing_is_begun_beside_runs_that_cannot_be_counted(
     arms.write_text(TWO)
     runs.clear()
     grown = words(two_sites, out, "--arms", arms, "--repeats", 1)
-    code, _, told = here(*grown)
+    code, _, stderr = here(*grown)
     assert code == 2
-    assert "1 of the 2 finished runs cannot be counted any more: b could not be asked" in told
-    assert str(cell) in told
+    assert "1 of the 2 finished runs cannot be counted any more: b could not be asked" in stderr
+    assert str(cell) in stderr
     assert not runs
     assert (out / "study.json").read_bytes() == result
     shutil.rmtree(cell)
@@ -112,9 +112,9 @@ def test_what_was_shown_is_remembered_while_a_study_grows(
         assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 130
     assert not (out / "study.json").exists()
     arms.write_text(TWO.removeprefix(ONE) + ONE)
-    code, _, told = here(*words(two_sites, out, "--arms", arms, "--repeats", 1))
+    code, _, stderr = here(*words(two_sites, out, "--arms", arms, "--repeats", 1))
     assert code == 2
-    assert "has a result with the arms first; keep them first" in told
+    assert "has a result with the arms first; keep them first" in stderr
     arms.write_text(TWO)
     assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
 
@@ -125,9 +125,9 @@ def test_a_runs_folder_is_none(
     out = tmp_path / "run"
     assert here("simulate", *two_sites, "--out", out, *_settings(words))[0] == 0
     page = (out / "report.html").read_bytes()
-    code, _, told = here(*words(two_sites, out, "--arms", arms))
+    code, _, stderr = here(*words(two_sites, out, "--arms", arms))
     assert code == 2
-    assert "holds a run, not a study" in told
+    assert "holds a run, not a study" in stderr
     assert not (out / "plan.json").exists()
     assert (out / "report.html").read_bytes() == page
 
@@ -135,9 +135,9 @@ def test_a_runs_folder_is_none(
 def test_folders_that_are_no_sites(
     two_sites: list[Path], here: Here, words: Words, arms: Path, tmp_path: Path
 ) -> None:
-    code, _, told = here(*words([*two_sites, tmp_path / "nrth"], tmp_path / "s", "--arms", arms))
+    code, _, stderr = here(*words([*two_sites, tmp_path / "nrth"], tmp_path / "s", "--arms", arms))
     assert code == 2
-    assert "nrth is no site's folder" in told
+    assert "nrth is no site's folder" in stderr
     assert not (tmp_path / "s").exists()
 
 
@@ -147,9 +147,9 @@ def test_two_arms_in_one_folder(
 ) -> None:
     """Those that --each-site adds count too."""
     arms.write_text(text)
-    code, _, told = here(*words(two_sites, tmp_path / "s", "--arms", arms, "--each-site"))
+    code, _, stderr = here(*words(two_sites, tmp_path / "s", "--arms", arms, "--each-site"))
     assert code == 2
-    assert "Two arms are called" in told
+    assert "Two arms are called" in stderr
     assert not (tmp_path / "s").exists()
 
 
@@ -165,17 +165,17 @@ def test_a_run_that_failed_ends_the_study_as_it_ended(
 ) -> None:
     failing = ("sh", "-c", f"echo 'fedthaw: It broke.' >&2; exit {ended}")
     monkeypatch.setattr("server.study.cells.FEDTHAW", failing)
-    code, _, told = here(*words(two_sites, tmp_path / "s", "--arms", arms))
+    code, _, stderr = here(*words(two_sites, tmp_path / "s", "--arms", arms))
     assert code == ended
-    assert "first, repeat 1, fold 1 failed: It broke." in told
+    assert "first, repeat 1, fold 1 failed: It broke." in stderr
 
 
 def test_a_name_is_for_studies_at_a_coordinator(
     two_sites: list[Path], here: Here, words: Words, arms: Path, tmp_path: Path
 ) -> None:
-    code, _, told = here(*words(two_sites, tmp_path / "s", "--arms", arms, "--name", "mine"))
+    code, _, stderr = here(*words(two_sites, tmp_path / "s", "--arms", arms, "--name", "mine"))
     assert code == 2
-    assert "--name is for studies at a coordinator" in told
+    assert "--name is for studies at a coordinator" in stderr
     assert not (tmp_path / "s").exists()
 
 
@@ -185,13 +185,13 @@ def test_no_page_for_others_of_a_study_that_hides_nothing(
     out, page = tmp_path / "study", tmp_path / "page.html"
     given = ("--arms", arms, "--repeats", 1)
     assert here(*words(two_sites, out, *given))[0] == 0
-    code, _, told = here("report", out, "--for-others", "--out", page)
+    code, _, stderr = here("report", out, "--for-others", "--out", page)
     assert code == 2
-    assert "hides nothing" in told
-    assert "--set for-others=true" in told
-    code, _, told = here("report", out, "--min-cell", 9, "--out", page)
+    assert "hides nothing" in stderr
+    assert "--set for-others=true" in stderr
+    code, _, stderr = here("report", out, "--min-cell", 9, "--out", page)
     assert code == 2
-    assert "leave --min-cell out" in told
+    assert "leave --min-cell out" in stderr
     assert not page.exists()
     assert here("report", out, "--out", page)[0] == 0
     others = tmp_path / "others"

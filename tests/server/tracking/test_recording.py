@@ -45,18 +45,20 @@ def fail(*_: object) -> None:
     raise OSError("no space left at http://user:secret@hub:5000/x\nand more")
 
 
-def test_it_is_told_each_round_once_and_in_order(
+def test_each_round_is_recorded_once_and_in_order(
     run: RunFolder, grow: Grow, events: list[Event]
 ) -> None:
-    told: list[object] = []
+    recorded: list[object] = []
     grow([1, 2])
-    recording = Recording("R", opening(lambda r: told.append(r.round), told.append), run.ledger)
+    recording = Recording(
+        "R", opening(lambda r: recorded.append(r.round), recorded.append), run.ledger
+    )
     for number in (3, 4, 5):
         grow([number])
         recording.wake()
     grow([6])  # the last one's wake-up may come together with the end
     recording.end(DONE)
-    assert told == [1, 2, 3, 4, 5, 6, DONE]
+    assert recorded == [1, 2, 3, 4, 5, 6, DONE]
     assert events == []
 
 
@@ -70,7 +72,7 @@ def _fails_to_open() -> Iterator[Recorder]:
     "failing", [_fails_to_open, opening(add=fail), opening(finish=fail)],
     ids=["at the beginning", "in a round", "at the end"],
 )  # fmt: skip
-def test_a_failure_is_told_once_and_ends_nothing(
+def test_a_failure_is_reported_once_and_ends_nothing(
     run: RunFolder, grow: Grow, events: list[Event], failing: Opening
 ) -> None:
     grow([1])
@@ -102,11 +104,11 @@ def test_one_that_never_answers_holds_nothing_up(
     began = time.monotonic()
     recording.end(DONE)
     assert time.monotonic() - began < 5
-    told = [Warned("MLflow does not answer: what it shows of the run ends early.")]
-    assert events == told
+    warned = [Warned("MLflow does not answer: what it shows of the run ends early.")]
+    assert events == warned
     go.set()
     recording._thread.join(60)
-    assert events == told
+    assert events == warned
 
 
 def test_an_error_of_many_words_is_cut(run: RunFolder, grow: Grow, events: list[Event]) -> None:
@@ -147,11 +149,11 @@ def test_a_round_that_is_undone_comes_again(
     run: RunFolder, grow: Grow, make_record: Callable[..., RoundRecord], events: list[Event]
 ) -> None:
     """The ledger is cut meanwhile; the same round then stands there with other values."""
-    told: list[tuple[int, object]] = []
+    recorded: list[tuple[int, object]] = []
     heard = threading.Semaphore(0)
 
     def add(record: RoundRecord) -> None:
-        told.append((record.round, record.auroc))
+        recorded.append((record.round, record.auroc))
         heard.release()
 
     grow([1, 2, 3])
@@ -165,5 +167,5 @@ def test_a_round_that_is_undone_comes_again(
     assert heard.acquire(timeout=60)
     grow([4])
     recording.end(DONE)
-    assert told == [(1, 0.51), (2, 0.52), (3, 0.53), (3, 0.9), (4, 0.54)]
+    assert recorded == [(1, 0.51), (2, 0.52), (3, 0.53), (3, 0.9), (4, 0.54)]
     assert events == []
