@@ -103,7 +103,7 @@ def _require_implied(config: RunConfig, request: EvaluateRequest) -> None:
         return
     implied = nearer.probed == probe_parts(config) and nearer.share in SHARES
     if not stays_near_probe(config) or not implied:
-        raise ProtocolError("the point asked about is none of the run's settings")
+        raise ProtocolError("the point between two models is not one that the run's settings allow")
 
 
 def evaluate_here(

@@ -50,7 +50,7 @@ def describe_request(received: Received) -> dict[str, Any]:
         return _describe_request(received)
     except ProtocolError:
         raise
-    except Exception as error:  # Flower raises whatever it stumbles over
+    except Exception as error:  # Flower raises errors of many types
         raise ProtocolError(f"it cannot be read ({type(error).__name__})") from error
 
 

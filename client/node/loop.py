@@ -86,7 +86,7 @@ def _serve(site: Site, stop: threading.Event) -> None:
 def _work_on(site: Site, message: Message, tree: ObjectTree) -> None:
     """Fetch a message, let it be answered, send the answer; nothing of either is kept.
 
-    RunOver where it cannot be read: nobody's process is to stumble over it.
+    RunOver where it cannot be read, before a process works on it.
     """
     received = fetch_parts(site.connection, message, tree)
     try:

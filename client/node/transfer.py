@@ -52,7 +52,7 @@ def receive(connection: Connection) -> tuple[Message, ObjectTree] | None:
         return None
     try:
         return message_from_proto(response.messages_list[0]), response.message_object_trees[0]
-    except Exception as error:  # Flower raises whatever it stumbles over
+    except Exception as error:  # Flower raises errors of many types
         raise RunOver(f"it cannot be read ({type(error).__name__})") from error
 
 
@@ -92,7 +92,7 @@ def fetch_run(connection: Connection, run: int) -> Run:
     found = call(connection, lambda: connection.client.GetRun(request)).run
     try:
         return run_from_proto(found)
-    except Exception as error:  # Flower raises whatever it stumbles over
+    except Exception as error:  # Flower raises errors of many types
         raise RunOver(f"its run cannot be read ({type(error).__name__})") from error
 
 

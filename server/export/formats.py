@@ -68,9 +68,9 @@ def _require_no_other_model(finished: FinishedRun, folder: Path, formats: Collec
     left = [one for one in others if one.exists() and not one.samefile(finished.model)]
     if left and _run_of(folder / "model.json") != finished.stored.run:
         raise ConfigError(
-            f"{left[0]} is not known to be of run {finished.stored.run}, as model.json and "
-            "README.md beside it would say; name another folder with --out, or export all formats "
-            f"(--format {','.join(FORMATS)})."
+            f"{left[0]} may be another run's model, but model.json and README.md beside it would "
+            f"describe run {finished.stored.run}; name another folder with --out, or export all "
+            f"formats (--format {','.join(FORMATS)})."
         )
 
 

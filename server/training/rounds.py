@@ -70,7 +70,7 @@ def run_round(
                 raise RunError(_too_few(plan, config, asked[-1]))
     finished = record_of(federation, plan, asked, time.monotonic() - started)
     # As a continued run reads it from the ledger: a site whose update was refused or clipped is
-    # told that it did not count.
+    # informed that it did not count.
     federation.downlink.sent(sending, config, finished.exact.counted, plan.trainable)
     return delta | aggregate, finished
 

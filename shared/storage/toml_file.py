@@ -7,7 +7,7 @@ from typing import Any
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The tables of a TOML document; ValueError, with a reason to be shown, for text that is none.
+    """The tables of a TOML document; ValueError, with a reason to be shown, for other text.
 
     What Python's own limits refuse (integers of more than 4,300 digits, deep nesting) is no TOML
     either: its errors would be about the interpreter.

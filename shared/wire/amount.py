@@ -24,11 +24,11 @@ class Amount:
     tensors: int
     """Each piece counted as often as an array names it, so that a few bytes may be any number."""
     rest: int
-    """As Python's objects up to 40 times as many."""
+    """As Python objects they may take up to 40 times as much memory."""
 
 
 def amount_of(parts: Mapping[str, bytes]) -> Amount:
-    """What these parts, by name, take; raises whatever Flower stumbles over in a hostile one."""
+    """What these parts, by name, take; raises what Flower raises for a hostile one."""
     kinds = {name: get_object_type_from_object_content(part) for name, part in parts.items()}
     return Amount(
         tensors=sum(_length(parts[name], parts, kinds) for name in parts if kinds[name] == _ARRAY),
@@ -40,6 +40,6 @@ def _length(array: bytes, parts: Mapping[str, bytes], kinds: Mapping[str, str]) 
     """Bytes of an array, each piece counted as often as the array names it."""
     pieces = get_object_children_ids_from_object_content(array)
     if any(kinds[piece] != _PIECE for piece in pieces):
-        raise ValueError("an array is made of something else than pieces")
+        raise ValueError("an array has parts that are not pieces")
     named = json.loads(get_object_body(array, Array))["arraychunk_ids"]
     return sum(len(parts[pieces[number]]) for number in named)

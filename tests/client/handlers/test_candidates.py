@@ -138,7 +138,7 @@ def test_the_final_evaluation_is_of_the_same_points_and_no_others(
         run="run-1", base=candidates.base, scope="validation", after_round=candidates.after_round,
         final=False, model=candidates.model, nearer=Nearer(share, probed, candidates.start),
     )  # fmt: skip
-    with pytest.raises(ProtocolError, match="the point asked about is none of the run's settings"):
+    with pytest.raises(ProtocolError, match="not one that the run's settings allow"):
         evaluate_on_site(workspace, config, request)
     workspace, config = open_site(end="guarded")
     start = drawn(workspace, config, ("head",), 1)
