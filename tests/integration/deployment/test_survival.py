@@ -33,8 +33,8 @@ def test_a_killed_site_that_is_started_again(deploy: Deploy, undisturbed: Undist
     deployment.serve()
     north, east = deployment.sites
     seen = {name: deployment.reachable(north) / name for name in ("uploading", "training", "died")}
-    # A reply has about seven parts: it is killed in round 2.
-    client = deployment.client(north, faults={"upload": 20, "seen": seen["uploading"]})
+    # Its first reply describes the site, so it is killed in round 2.
+    client = deployment.client(north, faults={"upload": 3, "seen": seen["uploading"]})
     deployment.client(east)
     submitted = deployment.submit()
     deployment.wait(seen["uploading"].exists, submitted)
@@ -61,7 +61,7 @@ def test_killed_sites_that_stay_away(deploy: Deploy) -> None:
     seen = {site: deployment.reachable(site) / "seen" for site in (north, west)}
     training = {"site": "west", "round": 2, "act": "wait", "seen": seen[west]}
     dying = {
-        north: deployment.client(north, faults={"upload": 20, "seen": seen[north]}),
+        north: deployment.client(north, faults={"upload": 3, "seen": seen[north]}),
         west: deployment.client(west, faults=training),
     }
     for site in (east, south):

@@ -9,7 +9,7 @@ ever (`wait`), or kills its own process (`die`);
 `site`, `hold`, `gate`: when this site trains one of these rounds, it makes the file GATE-ROUND-held
 and waits until there is a file GATE-ROUND-open;
 `final`: the final evaluation waits for ever;
-`upload`: a site's client waits for ever when it sends so manieth part of its replies;
+`upload`: a site's client waits for ever in the middle of so manieth reply, at its second part;
 `ask`: a site's client lets the coordinator hold its questions for so many seconds;
 `aggregate`: the coordinator waits for ever when it combines the replies of this round;
 `stall`: the process waits for ever before it puts a file of this name in place;
@@ -104,16 +104,24 @@ def _spoil_evaluate(module: ModuleType) -> None:
 
 
 def _spoil_upload(module: ModuleType) -> None:
+    # Replies are counted, since a part that the coordinator has from elsewhere is not sent.
     client = vars(module)["FleetHttpClient"]
-    push, sent = client.PushObject, [0]
+    announce, push = client.PushMessages, client.PushObject
+    replies: set[str] = set()
+    parts = [0]
 
-    def spoilt(self: Any, request: Any) -> Any:
-        sent[0] += 1
-        if sent[0] == FAULTS["upload"]:
-            _wait()
+    def announced(self: Any, request: Any) -> Any:
+        replies.update(one.metadata.reply_to_message_id for one in request.messages_list)
+        return announce(self, request)
+
+    def pushed(self: Any, request: Any) -> Any:
+        if len(replies) == FAULTS["upload"]:
+            parts[0] += 1
+            if parts[0] == 2:
+                _wait()
         return push(self, request)
 
-    client.PushObject = spoilt
+    client.PushMessages, client.PushObject = announced, pushed
 
 
 def _spoil_questions(module: ModuleType) -> None:
