@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 import fedthaw
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 Settings = dict[str, Any]
 OF_A_FINDING = 'outcome = "outcome"\npositive = ["sick"]\nnegative = ["well"]\n'
 CLASSES = '[data.classes]\nwell = ["well"]\nsick = ["sick"]\n'
@@ -26,18 +26,20 @@ DECLARED = {
 KINDS = {"classes": ClassMetrics, "ordinal": ClassMetrics, "labels": LabelMetrics}
 
 
-@pytest.fixture(params=list(DECLARED))
+@pytest.fixture(scope="module", params=list(DECLARED))
 def kind(request: pytest.FixtureRequest) -> str:
     """What the sites declare."""
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(
-    kind: str, write_site: Callable[..., Path], settings: Settings, tmp_path: Path
-) -> fedthaw.Run:
-    """A run of two such sites, with a test fold."""
-    sites = [write_site(tmp_path, name, 14, seed=n) for n, name in enumerate(("north", "east"))]
+    kind: str, write_site: Callable[..., Path], settings: Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> fedthaw.Run:  # fmt: skip
+    """A run of two such sites, with a test fold and without a page."""
+    folder = tmp_path_factory.mktemp(kind)
+    sites = [write_site(folder, name, 14, seed=n) for n, name in enumerate(("north", "east"))]
     for site in sites:
         text = (site / "site.toml").read_text(encoding="utf-8")
         text = text.replace(OF_A_FINDING, DECLARED[kind])
@@ -45,7 +47,9 @@ def run(
             text = text.replace("labels = ", "table = ")
         (site / "site.toml").write_text(text, encoding="utf-8")
     own = settings | {"folds": 2}
-    return fedthaw.simulate(sites, out=tmp_path / "run", settings=own, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("server.app.leave_report", lambda run: None)
+        return fedthaw.simulate(sites, out=folder / "run", settings=own, progress=False)
 
 
 def test_metrics_are_those_of_the_files(run: fedthaw.Run, kind: str) -> None:
@@ -105,11 +109,12 @@ def test_a_row_a_round(run: fedthaw.Run, monkeypatch: pytest.MonkeyPatch) -> Non
         assert all(value is None or isinstance(value, str | int | float) for value in row.values())
 
 
-def test_a_line_of_the_ledger_that_is_damaged_is_named(run: fedthaw.Run) -> None:
-    ledger = run.folder / "ledger.jsonl"
+def test_a_line_of_the_ledger_that_is_damaged_is_named(run: fedthaw.Run, tmp_path: Path) -> None:
+    damaged = shutil.copytree(run.folder, tmp_path / "run")
+    ledger = damaged / "ledger.jsonl"
     first, *rest = ledger.read_text(encoding="utf-8").splitlines()
     line = json.loads(first)
     line["validation"]["auroc"] = "high"
     ledger.write_text("\n".join([json.dumps(line), *rest]) + "\n", encoding="utf-8")
     with pytest.raises(fedthaw.RunError, match=r"ledger\.jsonl cannot be read as a run's ledger"):
-        fedthaw.open_run(run.folder)
+        fedthaw.open_run(damaged)

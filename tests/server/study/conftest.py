@@ -15,7 +15,7 @@ TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe
         "rounds=1", "augmentation=none", "lr-probe=0.05")  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def words() -> Callable[..., list[object]]:
     """The command line of a small study: `words(sites, out, *more)`."""
 
@@ -48,21 +48,33 @@ def graded(two_sites: list[Path]) -> list[Path]:
     return two_sites
 
 
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run each cell here instead of in a process of its own; tells which were run.
+@pytest.fixture(scope="session")
+def run_cells_here() -> Callable[[pytest.MonkeyPatch], list[str]]:
+    """Run each cell here instead of in a process of its own; which were run is in the result.
 
     They leave no page, whose drawings take most of the time of such a small run.
     """
-    begun: list[str] = []
 
-    def simulate(cell: object, words: Sequence[str]) -> None:
-        begun.append(f"{cell.arm.name} {cell.repeat} {cell.fold}")  # type: ignore[attr-defined]
-        assert cli.run(cli.app, ["simulate", *words]) == 0
+    def change(patch: pytest.MonkeyPatch) -> list[str]:
+        begun: list[str] = []
 
-    monkeypatch.setattr("server.study.cells.simulate_apart", simulate)
-    monkeypatch.setattr("server.app.leave_report", lambda run: None)
-    return begun
+        def simulate(cell: object, words: Sequence[str]) -> None:
+            begun.append(f"{cell.arm.name} {cell.repeat} {cell.fold}")  # type: ignore[attr-defined]
+            assert cli.run(cli.app, ["simulate", *words]) == 0
+
+        patch.setattr("server.study.cells.simulate_apart", simulate)
+        patch.setattr("server.app.leave_report", lambda run: None)
+        return begun
+
+    return change
+
+
+@pytest.fixture
+def runs(
+    monkeypatch: pytest.MonkeyPatch, run_cells_here: Callable[[pytest.MonkeyPatch], list[str]]
+) -> list[str]:
+    """The cells that were run, in this process."""
+    return run_cells_here(monkeypatch)
 
 
 CLASSES = '[data.classes]\nnone = ["n"]\nmild = ["m"]\nsevere = ["s"]\n'

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.terminal import cli
+
 Here = Callable[..., tuple[int, str, str]]
 Words = Callable[..., list[object]]
 ONE = '[[arm]]\nname = "first"\n'
@@ -16,29 +18,44 @@ SECOND = '[[arm]]\nname = "second"\n'
 FULL = SECOND + 'set = { schedule = "full" }\n'
 
 
-@pytest.fixture
-def interrupted(
-    two_sites: list[Path], runs: list[str], here: Here, words: Words, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., tuple[int, str]]:  # fmt: skip
-    """A study of two arms, all of whose runs are there, that never had a result."""
-    arms = tmp_path / "arms.toml"
-
-    def study(text: str, *more: object) -> tuple[int, str]:
-        arms.write_text(text)
-        given = ("--arms", arms, "--repeats", 1, *more)
-        code, _, stderr = here(*words(two_sites, tmp_path / "study", *given))
-        return code, stderr
+@pytest.fixture(scope="module")
+def without_result(
+    write_site: Callable[..., Path], words: Words, tmp_path_factory: pytest.TempPathFactory,
+    run_cells_here: Callable[[pytest.MonkeyPatch], list[str]],
+) -> tuple[list[Path], Path]:  # fmt: skip
+    """Two sites, and a study of two arms, all of whose runs are there, without a result."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    sites = [write_site(folder, name, 14, seed=n) for n, name in enumerate(("a", "b"))]
+    (folder / "arms.toml").write_text(ONE + FULL)
+    given = words(sites, folder / "study", "--arms", folder / "arms.toml", "--repeats", 1)
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as before_the_result:
-        before_the_result.setattr("server.study.gather.study_result", stop)
-        assert study(ONE + FULL)[0] == 130
+    with pytest.MonkeyPatch.context() as patch:
+        runs = run_cells_here(patch)
+        patch.setattr("server.study.gather.study_result", stop)
+        assert cli.run(cli.app, [str(word) for word in given]) == 130
     assert len(runs) == 4
-    runs.clear()
-    return study
+    return sites, folder / "study"
+
+
+@pytest.fixture
+def interrupted(
+    without_result: tuple[list[Path], Path], runs: list[str], here: Here, words: Words,
+    tmp_path: Path,
+) -> Callable[..., tuple[int, str]]:  # fmt: skip
+    """Goes on with a copy of that study: `interrupted(arms)`."""
+    sites, study = without_result
+    out = shutil.copytree(study, tmp_path / "study")
+    arms = tmp_path / "arms.toml"
+
+    def go_on(text: str) -> tuple[int, str]:
+        arms.write_text(text)
+        code, _, stderr = here(*words(sites, out, "--arms", arms, "--repeats", 1))
+        return code, stderr
+
+    return go_on
 
 
 def test_an_arm_that_comes_back_otherwise_is_not_taken_for_what_it_was(
