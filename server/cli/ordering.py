@@ -112,11 +112,11 @@ def tell_bundle(digest: str, configs: Iterable[RunConfig], *, new: bool) -> None
     word = "Plan" if len(plans) == 1 else "Plans"
     typer.echo(f"{word} (that code with its settings): {shown}", err=True)
     if new:
+        wait = time_in_words(max(one.round_timeout for one in orders))
         typer.echo(
             "Each site's owner allows each plan once, there: `fedthaw site approve FOLDER` shows "
             "what waits, `fedthaw site approve FOLDER PLAN` allows it. A run waits for min-sites "
-            f"sites {time_in_words(max(one.round_timeout for one in orders))} (round-timeout), then "
-            "fails; --resume waits again.",
+            f"sites {wait} (round-timeout), then fails; --resume waits again.",
             err=True,
         )
 
