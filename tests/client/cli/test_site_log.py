@@ -59,7 +59,11 @@ def written(content: RecordDict) -> dict[str, Any]:
         ),
         pytest.param(
             RecordDict(
-                {"metrics": MetricRecord(histogram_to_values(SCORED) | graded_to_values(GRADED))}
+                {
+                    "metrics": MetricRecord(
+                        {**histogram_to_values(SCORED), **graded_to_values(GRADED)}
+                    )
+                }
             ),
             "histogram of 3 positive and 2 negative patients, and by clinical grade",
             id="clinical grade",
