@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress
@@ -79,6 +80,9 @@ def approve(
             )
         _approve(folder, home, policy, found.bundle, found.config, note)
         forget_pending(home, found.plan)
+    elif number is not None and not (settings or config or any_settings) and _is_plan(number):
+        _require_known(folder, home, number)
+        typer.echo(f"Already approved: plan {number.lower()}.")
     else:
         bundle = _own_bundle() if number is None else checked_digest(number)
         if not (settings or config or any_settings):
@@ -127,6 +131,22 @@ def _approve(
         typer.echo(f"{what}: plan {plan_number(bundle, approved)[:SHOWN_DIGITS]}, code {bundle}.")
         _print_plan(folder, config, policy)
     _print_whose(bundle)
+
+
+def _is_plan(number: str) -> bool:
+    """Whether it has the form of a plan's number, which is shorter than a hash."""
+    return bool(re.fullmatch(r"[0-9a-fA-F]{12,63}", number))
+
+
+def _require_known(folder: Path, home: SiteHome, number: str) -> None:
+    """SiteError where no approved plan begins with this number, when none that waits does."""
+    plans = [one.plan for one in read_approvals(home) if one.plan is not None]
+    if not any(plan.startswith(number.lower()) for plan in plans):
+        raise SiteError(
+            f"No plan {number} waits here. A plan waits once the coordinator has asked this site "
+            "for it, while `fedthaw site run` is running; `fedthaw site approve "
+            f"{shlex.quote(str(folder))}` lists those that wait."
+        )
 
 
 def _write_down(home: SiteHome, event: str, **facts: object) -> None:

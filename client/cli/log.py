@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from client.cli.sent import in_words, require_counts
 from shared.audit.cli import (
     AllOption,
     Entries,
@@ -19,7 +20,6 @@ from shared.audit.cli import (
     check_log,
     show_log,
 )
-from shared.outcome.binary import BINARY
 from shared.plain import one_line
 from shared.storage.json_file import DamagedFile, typed
 
@@ -69,6 +69,7 @@ class _Content(TypedDict, total=False):
     delta: dict[str, str]
     error: _Error
     site: dict[str, Any]
+    report: dict[str, Any]
     metrics: dict[str, Any]
 
 
@@ -85,8 +86,7 @@ class _Entry(TypedDict):
 
 def _is_entry(entry: object) -> bool:
     try:
-        counts = typed(entry, _Entry).get("content", {}).get("metrics", {})
-        typed([counts.get(key, []) for key in BINARY.keys], list[list[int]])
+        require_counts(typed(entry, _Entry).get("content", {}).get("metrics", {}))
     except DamagedFile:
         return False
     return True
@@ -135,8 +135,4 @@ def _also(content: dict[str, Any]) -> str:
     if "site" in content:
         site = content["site"]
         return f"{site.get('images')} images of {site.get('patients')} patients"
-    metrics = content.get("metrics", {})
-    if "class-confusion" in metrics:
-        return f"counts of {sum(metrics['class-confusion'])} patients by class"
-    found = [f"{sum(metrics.get(one.counted_as, []))} {one.word}" for one in BINARY.classes]
-    return f"histogram of {' and '.join(found)} patients" if metrics else ""
+    return in_words(content.get("metrics", {}), content.get("report", {}))

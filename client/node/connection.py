@@ -125,7 +125,7 @@ def leave(connection: Connection) -> None:
     a message, or for the patience with which it has asked.
     """
     connection.stop.wait()
-    log.info("Ending; waiting up to %.0f s for a coordinator that is not reached.", WAIT_LIMIT)
+    log.info("Ending. This takes up to %.0f s if the coordinator does not answer.", WAIT_LIMIT)
     while not connection.closed.wait(_LOOK_SECONDS):
         if connection.asking:
             deactivate(connection)

@@ -79,7 +79,7 @@ def _serve(site: Site, stop: threading.Event) -> None:
             else:
                 _work_on(site, *announced)
         except RunOver as error:
-            log.warning("A message was dropped: %s.", error)
+            log.warning("A message was dropped: %s. This site waits for the next one.", error)
             stop.wait(DROPPED_SECONDS)
 
 

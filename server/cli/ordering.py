@@ -15,6 +15,7 @@ from server.link.jobs.orders import Order, settings_for_sites
 from server.link.progress.status import read_status
 from server.run.paths import with_absolute_paths
 from server.terminal.progress import reporting
+from server.terminal.rough import time_in_words
 from server.training.weights import require_weights
 from shared.errors import ConfigError
 from shared.model.published import NAMED_WEIGHTS, PUBLISHED_WEIGHTS, cache_folder
@@ -77,9 +78,10 @@ def require_enough_registered(home: Home, config: RunConfig) -> None:
     now = datetime.now(UTC)
     names = sorted({site.name for site in valid_sites(read_registry(home), now)})
     if len(names) < config.min_sites:
-        known = f"{len(names)} registered ({', '.join(names)})" if names else "none is registered"
+        known = f"only {', '.join(names)}" if names else "no site"
+        verb = "are" if len(names) > 1 else "is"
         raise ConfigError(
-            f"min-sites is {config.min_sites}, but of this coordinator's sites {known}; register "
+            f"min-sites is {config.min_sites}, but {known} {verb} registered here; register "
             "others with `fedthaw server register NAME key.pub`"
             + (f", or --set min-sites={len(names)}." if names else ".")
         )
@@ -103,15 +105,18 @@ def note_order(home: Home, order: Order) -> None:
 
 def tell_bundle(digest: str, configs: Iterable[RunConfig], *, new: bool) -> None:
     """Say which code the sites will run by which plans, and of new ones how owners allow them."""
-    plans = dict.fromkeys(plan_number(digest, approved_settings(one)) for one in configs)
+    orders = list(configs)
+    plans = dict.fromkeys(plan_number(digest, approved_settings(one)) for one in orders)
     shown = ", ".join(plan[:SHOWN_DIGITS] for plan in plans)
     typer.echo(f"Bundle: {digest}", err=True)
     word = "Plan" if len(plans) == 1 else "Plans"
     typer.echo(f"{word} (that code with its settings): {shown}", err=True)
     if new:
+        wait = time_in_words(max(one.round_timeout for one in orders))
         typer.echo(
             "Each site's owner allows each plan once, there: `fedthaw site approve FOLDER` shows "
-            "what waits, `fedthaw site approve FOLDER PLAN` allows it.",
+            "what waits, `fedthaw site approve FOLDER PLAN` allows it. A run waits for min-sites "
+            f"sites {wait} (round-timeout), then fails; --resume waits again.",
             err=True,
         )
 

@@ -31,7 +31,7 @@ from server.study.plan import of_arm
 from server.study.plan_file import KeptPlan, keep_to_plan
 from server.study.same_runs import require_same_runs
 from server.tracking.choose import require_packages
-from shared.deployment.names import checked_site_name
+from shared.deployment.names import checked_run_name
 from shared.errors import ConfigError, RunError, UserError
 from shared.settings.config import RunConfig
 from shared.settings.setting import Scalar
@@ -47,7 +47,7 @@ def submit_and_follow(
     require_all_sites(plan)
     opened = open_home(home)
     os.umask(0o077)
-    out = opened.runs / checked_site_name(name)
+    out = opened.runs / checked_run_name(name)
     if out.exists() and not is_study(out):
         raise ConfigError(f"There is a run {name} already; choose another --name.")
     runs = [(cell, _config_of(cell, plan, settings)) for cell in cells_of(plan)]

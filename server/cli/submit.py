@@ -40,7 +40,7 @@ from server.run.paths import REPORT, default_folder
 from server.run.process import STOP
 from server.terminal.progress import reporting
 from server.tracking.choose import require_packages
-from shared.deployment.names import checked_site_name
+from shared.deployment.names import checked_run_name
 from shared.errors import ConfigError
 from shared.settings.file import given_settings
 from shared.settings.overrides import OWN_OPTIONS
@@ -110,7 +110,7 @@ def stop(
     Example: fedthaw stop 20261120-101500-3f2a
     """
     opened = open_home(home)
-    order = read_order(opened.runs / checked_site_name(run))
+    order = read_order(opened.runs / checked_run_name(run))
     if order.state != "waiting":
         raise ConfigError(f"The run {run} is {order.state} already.")
     write_private(order.folder / STOP, b"")
@@ -149,7 +149,7 @@ def _follow(home: Home, order: Order, said: int) -> None:
 
 def _new(home: Home, name: str | None, overrides: dict[str, Scalar]) -> Order:
     config = config_of(_allowed(overrides))
-    chosen = checked_site_name(name) if name else default_folder().name
+    chosen = checked_run_name(name) if name else default_folder().name
     folder = home.runs / chosen
     if folder.exists():
         raise ConfigError(
@@ -165,7 +165,7 @@ def _resumed(home: Home, run: str, name: str | None, overrides: dict[str, Scalar
 
     if name:
         raise ConfigError("--resume continues a run under its own name; leave --name out.")
-    order = read_order(home.runs / checked_site_name(run))
+    order = read_order(home.runs / checked_run_name(run))
     if order.state == "complete":
         raise ConfigError(f"The run {run} is complete; its result is in {order.folder}.")
     if _is_running(home, order) and (overrides or (order.folder / STOP).exists()):

@@ -12,6 +12,7 @@ from server.external.subgroups import Column, require_few_groups
 from server.federation.asking import Problem, ask
 from server.federation.messaging import Question
 from server.federation.replies import as_sentence
+from server.results.external import TOOK_PART
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid, look_at_cohort
@@ -124,9 +125,9 @@ def _remarks(finished: FinishedRun, folder: RunFolder, site: Path, name: str) ->
     trained_on = [Path(one).resolve() for one in folder.config.site_folders]
     found = []
     if site.resolve() in trained_on:
-        found.append(f"{name} took part in this run: {how}")
+        found.append(f"{name} {TOOK_PART}: {how}")
     elif name in _names(folder, trained_on):
-        found.append(f"A site called {name} took part in this run: if it is this one, {how}")
+        found.append(f"A site called {name} {TOOK_PART}: if it is this one, {how}")
     return (*found, *((finished.caution,) if finished.caution else ()))
 
 

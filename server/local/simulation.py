@@ -70,12 +70,15 @@ def _make_phantoms(folder: Path) -> None:
 
 
 def _require_ready(config: RunConfig) -> None:
-    from server.simulation.inprocess import require_ready_sites
+    from server.simulation.inprocess import images_at_two_sites, require_ready_sites
 
     if os.environ.get("RAY_ADDRESS"):  # whose machines have folders and GPUs of their own
         return
     with own_sites(), private_files():
-        require_ready_sites([Path(folder) for folder in config.site_folders], config)
+        folders = [Path(folder) for folder in config.site_folders]
+        require_ready_sites(folders, config)
+        for sentence in images_at_two_sites(folders):
+            emit(Warned(sentence))
 
 
 def _require_weights(config: RunConfig) -> None:

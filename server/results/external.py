@@ -166,6 +166,8 @@ CohortOutcome = Cohort[Performance]
 ClassSubgroup = SubgroupOutcome[ClassPerformance]
 ClassCohortOutcome = Cohort[ClassPerformance]
 ALL = "all cohorts"
+TOOK_PART = "took part in this run"
+"""In a remark on a cohort that the model was trained on, or may have been."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,11 @@ class Evaluation(Generic[P]):
     def findings(self) -> tuple[str, ...]:
         """The outcome's name at the cohorts, each once."""
         return tuple(dict.fromkeys(one.finding for one in self.cohorts))
+
+    @property
+    def is_external(self) -> bool:
+        """Whether no cohort is one of the run's sites, or may be."""
+        return not any(TOOK_PART in remark for one in self.cohorts for remark in one.remarks)
 
     @property
     def all(self) -> Sequence[Cohort[P]]:

@@ -20,7 +20,7 @@ from shared.terminal.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
 SITE_MODULE, COORDINATOR_MODULE, READY_MODULE = "client.app", "server.app", "client.ready"
-SCORES_MODULE = "client.own_scores"
+SCORES_MODULE, TWICE_MODULE = "client.own_scores", "client.twice"
 
 
 def local_grid(
@@ -51,6 +51,12 @@ def simulate_in_process(config: RunConfig, nodes: int) -> None:
 def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
     """SiteError with all that is wrong at these folders as far as no image need be read for it."""
     _imported(READY_MODULE).require_ready(folders, config)
+
+
+def images_at_two_sites(folders: Sequence[Path]) -> tuple[str, ...]:
+    """A sentence for each two of these sites that have the same image files."""
+    found: tuple[str, ...] = _imported(TWICE_MODULE).images_at_two_sites(folders)
+    return found
 
 
 def look_at_cohort(folder: Path, columns: Sequence[str]) -> tuple[str, dict[str, set[str]]]:

@@ -15,7 +15,7 @@ from server.federation.replies import as_sentence
 from server.results.plan import Arm, StudyPlan
 from server.run.folder import open_run
 from server.schedule.check import require_budget
-from server.simulation.inprocess import require_ready_sites
+from server.simulation.inprocess import images_at_two_sites, require_ready_sites
 from server.study.asking import StudySites, open_sites
 from server.study.cells import Cell, cells_of, is_done, names_of, summary_of
 from server.study.plan import of_arm
@@ -92,12 +92,20 @@ def require_ready(
         with of_arm(check.arm):
             require_weights(check.config, fetch=True)
     _warn_of_teachers(checks)
+    _warn_of_copies(checks)
     different = list(_different(checks))
     for number, check in enumerate(different, 1):
         if number == 1:
             emit(Noted("Checking all arms before the first is trained: sites, patients, folds."))
         with of_arm(check.arm):
             _ask(check)
+
+
+def _warn_of_copies(checks: Sequence[_Check]) -> None:
+    """Say once of each two sites that they have the same images, some of which are held out."""
+    folders = {path.absolute() for check in checks for path in check.sites.values()}
+    for sentence in images_at_two_sites(sorted(folders)):
+        emit(Warned(sentence))
 
 
 def _warn_of_teachers(checks: Sequence[_Check]) -> None:

@@ -26,6 +26,13 @@ def checked_site_name(name: str) -> str:
     return name
 
 
+def checked_run_name(name: str) -> str:
+    """The same name; ConfigError where no run or study may be called so."""
+    if not is_site_name(name):  # it names a folder too
+        raise ConfigError(f"The run name {name!r} will not do; it must be {SITE_NAME_RULE}.")
+    return name
+
+
 def parse_host(text: str) -> str:
     """A DNS name in lower case, or an IP address in its usual form; ConfigError for others."""
     try:

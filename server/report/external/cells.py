@@ -27,7 +27,8 @@ def performance_table(
         first = points[0]
         note = (
             f"Sensitivity and specificity at the run's first operating point ({first.title}, "
-            f"{first.threshold:.3f}). {note} Neither threshold nor recalibration was chosen here."
+            f"{first.threshold:.3f}). {note} "
+            "Threshold and recalibration were chosen on the run's validation patients."
         )
     return joined(table(caption, (head, *PERFORMANCE), rows), paragraph(note, class_="note"))
 

@@ -110,7 +110,7 @@ def _points(name: str, found: Performance) -> Html:
     )  # fmt: skip
     caption = f"Operating points at {name}, with exact 95 % CIs"
     note = (
-        "All thresholds but the default were chosen on the run's validation patients, none here. "
+        "All thresholds but the default were chosen on the run's validation patients. "
         "Predictive values hold at this prevalence only."
     )
     return joined(table(caption, head, rows), paragraph(note, class_="note"))

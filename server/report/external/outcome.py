@@ -51,7 +51,8 @@ def notices(evaluation: AnyEvaluation) -> list[Html]:
 
 def title_of(evaluation: AnyEvaluation) -> str:
     """The finding and the run's name."""
-    return f"{', '.join(evaluation.findings)}: external validation of {evaluation.name}"
+    kind = "external validation" if evaluation.is_external else "evaluation, not external,"
+    return f"{', '.join(evaluation.findings)}: {kind} of {evaluation.name}"
 
 
 def _sentence(evaluation: ExternalEvaluation) -> str:

@@ -8,9 +8,6 @@ from server.results.shown import Audience
 from shared.limits import MIN_CELL
 
 _TERMS = (
-    ("Chosen before", "Thresholds and recalibration come from the run's calibration.json. They "
-     "were chosen on the run's validation patients, so nothing here is optimistic for having been "
-     "chosen on the patients it is judged by."),
     ("95 % CI", "Confidence interval: the range compatible with the data; 95 % of such intervals "
      "contain the true value. AUROC: DeLong's variance on the logit scale. AUPRC: a binomial "
      "interval with the patients who have the finding as its trials (Boyd, Eng and Page 2013), in "
@@ -27,9 +24,21 @@ _TERMS = (
 )  # fmt: skip
 
 
+_CHOSEN = (
+    "Thresholds and recalibration come from the run's calibration.json. They were chosen on the "
+    "run's validation patients"
+)
+_BEFORE = "so nothing here is optimistic for having been chosen on the patients it is judged by."
+_ALSO_HERE = (
+    "who may be among the patients here: what was chosen on them, and on the training patients, "
+    "looks better here than it is."
+)
+
+
 def reading_section(evaluation: ExternalEvaluation) -> Html:
     """A list of terms, and for others the rule for small numbers."""
-    terms = list(_TERMS)
+    effect = _BEFORE if evaluation.is_external else _ALSO_HERE
+    terms = [("Chosen before", f"{_CHOSEN}, {effect}"), *_TERMS]
     if evaluation.audience is Audience.OTHERS:
         terms.append(
             ("Not shown", f"Cohorts and subgroups with fewer than {MIN_CELL} patients of a class, "

@@ -200,6 +200,7 @@ def test_a_plan_is_shown_in_words_and_approved(here: Here, site: Path) -> None:
     with pytest.raises(SiteError, match="but not with these settings"):
         require_approved(home, OWN, replace(config, folds=6), site)
     assert f"plan {short} of code {OWN}" in here("site", "approve", site)[1]
+    assert here("site", "approve", site, short)[:2] == (0, f"Already approved: plan {short}.\n")
     assert here("site", "revoke", site, short)[0] == 0
     assert read_approvals(home) == ()
 
@@ -249,6 +250,7 @@ def test_no_more_plans_wait_than_an_owner_can_look_at(here: Here, site: Path) ->
         (("approve", OWN, "--set", "roundz=3"), "did you mean 'rounds'"),
         (("approve", OWN, "--set", "out=x"), "out cannot be approved by a site"),
         (("approve", OWN[1:], "--set", "rounds=3"), "64 hexadecimal digits"),
+        (("approve", "3f2a90c1b7de"), "No plan 3f2a90c1b7de waits here."),
         (("revoke", OWN), "is not approved here"),
         (("revoke", "x"), "is neither a bundle's hash nor a plan"),
     ],

@@ -56,6 +56,7 @@ def test_an_order_lies_in_its_folder(
     assert (code, out) == (0, "")
     assert f"Bundle: {DIGEST}" in err
     assert "fedthaw site approve FOLDER PLAN" in err
+    assert "A run waits for min-sites sites 60 min (round-timeout), then fails" in err
     assert "No server process is running here" in err
     order = read_order(home / "runs" / "first")
     assert (order.config.rounds, order.bundle, order.state) == (3, DIGEST, "waiting")
@@ -71,10 +72,10 @@ def test_an_order_lies_in_its_folder(
         (("--set", "pooled=true"), "pooled cannot be set here"),
         (("--set", "rounds=-1"), "rounds"),
         (("--set", "unknown=1"), "unknown"),
-        (("--name", "../x"), "../x"),
+        (("--name", "../x"), "The run name '../x' will not do"),
         (
             ("--set", "min-sites=3"),
-            "min-sites is 3, but of this coordinator's sites 2",
+            "min-sites is 3, but only east, north are registered here",
         ),
         (("--set", "weights=nope.pt"), "no weights file"),
         (("--set", "weights=coordinator/ca.crt"), "ca.crt"),

@@ -34,6 +34,17 @@ def test_title_says_finding_and_run_and_the_sections_are_the_cohorts(
     assert [row[:3] for row in by_sex[1:]] == [["F", "30", "40"], ["M", "20", "60"]]
 
 
+def test_a_site_of_the_run_is_no_external_validation(cohort: Make, evaluation: Make) -> None:
+    own = replace(cohort("north", {"F": (30, 40)}), remarks=("north took part in this run: so",))
+    page = evaluation_page(Shown(evaluation(own)))
+    assert "<title>pneumonia (1): evaluation, not external, of first</title>" in page
+    for claim in ("external validation", "nothing here is optimistic", "chosen here", "none here"):
+        assert claim not in page
+    assert "looks better here than it is" in page
+    external = evaluation_page(Shown(evaluation(cohort("north", {"F": (30, 40)}))))
+    assert "nothing here is optimistic" in external
+
+
 def test_one_cohort_has_no_comparison(cohort: Make, evaluation: Make) -> None:
     page = evaluation_page(Shown(evaluation(cohort("north", {"F": (30, 40)}))))
     assert "Side by side" not in page
