@@ -20,7 +20,7 @@ from shared.terminal.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
 SITE_MODULE, COORDINATOR_MODULE, READY_MODULE = "client.app", "server.app", "client.ready"
-SCORES_MODULE, TWICE_MODULE = "client.own_scores", "client.twice"
+SCORES_MODULE, TWICE_MODULE = "client.own_scores", "client.copies"
 
 
 def local_grid(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.twice import images_at_two_sites
+from client.copies import images_at_two_sites
 
 Here = Callable[..., tuple[int, str, str]]
 
