@@ -87,7 +87,7 @@ def test_a_single_image_trains_no_batch_norm_of_single_values(
     if usable:
         assert requests.train(workspace, config, round_number).images == 1
         return
-    with pytest.raises(SiteError, match="north has one training image, .*image-size=33") as caught:
+    with pytest.raises(SiteError, match=r"north has one training image, .*image-size=33") as caught:
         requests.train(workspace, config, round_number)
     assert "too few training images" in caught.value.shareable
 
