@@ -38,7 +38,7 @@ def measure_costs(
         Wanted(number // views.count % len(samples), number % views.count)
         for number in range(CHUNK)
     ]
-    loading, images = _timed(partial(stack_views, samples, views, wanted))
+    loading, images = timed(partial(stack_views, samples, views, wanted), prefix.device)
     prefix.features(images, list(keys))  # the first pass chooses and compiles kernels
     loading /= max(1, loader_workers(prefix.device))
     return {stage: _cost(prefix, images, stage, key, store, loading) for stage, key in keys.items()}
@@ -48,11 +48,13 @@ def _cost(
     prefix: Prefix, images: Tensor, stage: Part, key: FeatureKey, store: FeatureStore,
     loading: float,
 ) -> Cost:  # fmt: skip
-    computing, found = _timed(partial(prefix.features, images, [stage]))
+    computing, found = timed(partial(prefix.features, images, [stage]), prefix.device)
     features = found[stage]
     try:
-        writing, _ = _timed(partial(store.write, key, _TRIAL, features))
-        reading, _ = _timed(lambda: [store.read(key, _TRIAL, n) for n in range(CHUNK)])
+        writing, _ = timed(partial(store.write, key, _TRIAL, features), prefix.device)
+        reading, _ = timed(
+            lambda: [store.read(key, _TRIAL, n) for n in range(CHUNK)], prefix.device
+        )
     finally:
         store.path(key, _TRIAL).unlink(missing_ok=True)
     return Cost(
@@ -63,9 +65,10 @@ def _cost(
     )
 
 
-def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
+def timed(work: Callable[[], Result], device: torch.device) -> tuple[float, Result]:
+    """Seconds until the device has done it; a GPU is only told what to do meanwhile."""
     started = time.perf_counter()
     result = work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # which need not be the first one
     return time.perf_counter() - started, result

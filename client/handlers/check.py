@@ -10,7 +10,7 @@ from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
 from client.policy.settings import refused_settings
 from client.workspace import Workspace, network_of, training_samples
-from shared.errors import ProtocolError
+from shared.errors import ProtocolError, SiteError
 from shared.model.manifest import sizes_of_units
 from shared.protocol.evaluate import Scope
 from shared.settings.config import RunConfig
@@ -88,6 +88,28 @@ def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None
     network = network_of(workspace, config)
     if not allows(config, plan, sizes_of_units(network, config.batch_norm)):
         raise ProtocolError(f"the plan of round {plan.round} is not that of the run's settings")
+
+
+def require_maps_to_normalise(
+    workspace: Workspace, config: RunConfig, plan: Plan, train: Sequence[Sample]
+) -> None:
+    """SiteError where a stage trains on a single image and its maps are single values.
+
+    With batches of one image at every site the settings are refused (`RunConfig`).
+    """
+    network, side = config.network, config.image_size
+    if len(train) > 1 or config.batch_norm == "frozen" or side > network.single_up_to:
+        return
+    if network.units_of([network.last_maps]) & network.units_of(plan.trainable):
+        remedy = f"image-size={network.single_up_to + 1} or more, or batch-norm=frozen, avoids that"
+        why = (
+            f"{network.last_maps}'s feature maps are single values at image-size={side}, of which "
+            "BatchNorm takes no statistics"
+        )
+        raise SiteError(
+            f"{workspace.name} has one training image, and {why}; {remedy}.",
+            shareable=f"it has too few training images, and {why}; {remedy}",
+        )
 
 
 def _require(workspace: Workspace, part: Part, refusals: Sequence[Refusal]) -> None:

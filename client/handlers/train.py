@@ -18,7 +18,7 @@ from client.exchange import (
     snapshot,
     update_to_send,
 )
-from client.handlers.check import check_run, require_planned
+from client.handlers.check import check_run, require_maps_to_normalise, require_planned
 from client.handlers.evaluate import evaluate_here, must_suppress
 from client.handlers.features import base_features, evaluation_features, training_features
 from client.model.device import peak_memory
@@ -50,6 +50,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     require_planned(workspace, config, request.plan)
     plan, folder = request.plan, workspace.state_folder(request.run)
     samples = training_samples(workspace, config)
+    require_maps_to_normalise(workspace, config, plan, samples.train)
     before = without_unused(folder, load_state(folder, plan.round), request.model.seen)
     federated = received_delta(network_of(workspace, config), config, request.model, before)
     model = rebuild_model(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +68,9 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
 
 def _built_for(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        # It asks of the current device, which need not be this one.
+        with nullcontext() if device.index is None else torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float16
     capabilities = torch.cpu.get_capabilities()
     built = any(capabilities.get(name) for name in _CPU_BFLOAT16)

@@ -98,11 +98,14 @@ def load_base(
     state = strip_prefix((backbone.read or read_checkpoint)(path))
     if "imagenet" in (chosen, config.weights) or _is_torchvision_s(sha256, backbone):
         state = fold_first_convolution(state, backbone)
+    bias = state.get(backbone.head_keys[1])
+    if not {chosen, config.weights}.isdisjoint(PUBLISHED_WEIGHTS):
+        # Of other findings than the run's, even where these are as many.
+        state = {key: value for key, value in state.items() if key not in backbone.head_keys}
     expected: dict[str, Tensor] = build_network(
         config.backbone, outputs=config.outputs, channels=config.channels
     ).state_dict()
     fitted, has_head = fit_to_backbone(state, expected, backbone, str(path))
-    bias = state.get(backbone.head_keys[1])
     unused = 0 if has_head or bias is None else bias.numel()
     return Base(fitted, state_digest(fitted), source, sha256, has_head, backbone, unused)
 

@@ -23,9 +23,15 @@ class Slabs:
         self._used = 0
 
     def copy(self, tensor: Tensor) -> Tensor:
-        """A copy, laid out as the tensor is; itself on a GPU, or where memory lies between."""
-        if tensor.is_cuda or not is_dense(tensor):
+        """A copy, laid out as the tensor is; itself where memory lies between.
+
+        On a GPU, whose allocator needs no slabs, it is itself too, unless it is a part of something
+        larger, all of which would stay with it.
+        """
+        if not is_dense(tensor):
             return tensor
+        if tensor.is_cuda:
+            return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
         place = self._place(tensor.nbytes).view(tensor.dtype)
         return place.as_strided(tensor.shape, tensor.stride(), place.storage_offset()).copy_(tensor)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,6 +69,27 @@ def test_the_reply_is_what_training_changed(requests: SimpleNamespace, open_site
             array, trained[key].numpy(), rtol=0, atol=1e-6 * abs(array).max()
         )
         assert again.delta[key].data == reply.delta[key].data
+
+
+@pytest.mark.parametrize(
+    ("round_number", "batch_norm", "usable"),
+    [(1, "average", True), (2, "average", False), (2, "local", False), (2, "frozen", True)],
+)
+def test_a_single_image_trains_no_batch_norm_of_single_values(
+    requests: SimpleNamespace, open_site: OpenSite, monkeypatch: pytest.MonkeyPatch,
+    round_number: int, batch_norm: str, usable: bool,
+) -> None:  # fmt: skip
+    """At 32 px layer4, which trains from round 2 on, has feature maps of one value."""
+    workspace, config = open_site(batch_norm=batch_norm)
+    few = training_samples(workspace, config)
+    one = replace(few, train=few.train[:1])
+    monkeypatch.setattr("client.handlers.train.training_samples", lambda *_: one)
+    if usable:
+        assert requests.train(workspace, config, round_number).images == 1
+        return
+    with pytest.raises(SiteError, match=r"north has one training image, .*image-size=33") as caught:
+        requests.train(workspace, config, round_number)
+    assert "too few training images" in caught.value.shareable
 
 
 def test_the_counts_of_a_reply(requests: SimpleNamespace, open_site: OpenSite) -> None:

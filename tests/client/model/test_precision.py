@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -51,6 +52,23 @@ def test_a_gpu_takes_bfloat16_or_else_float16(
 
     monkeypatch.setattr("torch.cuda.is_bf16_supported", supported)
     assert choose_precision("auto", GPU) == Precision("cuda", dtype)
+
+
+def test_each_gpu_is_asked_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one is older; PyTorch answers for the current device."""
+    current = 0
+
+    @contextmanager
+    def chosen(device: torch.device) -> Iterator[None]:
+        nonlocal current
+        current = device.index
+        yield
+        current = 0
+
+    monkeypatch.setattr("torch.cuda.device", chosen)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: current == 0)
+    found = [choose_precision("auto", torch.device(name)).dtype for name in ("cuda:0", "cuda:1")]
+    assert found == [torch.bfloat16, torch.float16]
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])

@@ -139,6 +139,22 @@ def test_torchxrayvision_copy_is_used_first(xrv_file: Path, home: Path) -> None:
     assert not (home / "cache").exists()
 
 
+def test_the_head_of_published_weights_is_of_other_findings(xrv_file: Path, home: Path) -> None:
+    """Even where they are as many as the run's; the same with a site's own copy of the file."""
+    folder = home / ".torchxrayvision" / "models_data"
+    folder.mkdir(parents=True)
+    os.link(xrv_file, folder / XRV_NAME)
+    labels = f"labels: {' | '.join(f'l{n}' for n in range(18))}"
+    base = load_base(RunConfig(weights="xrv", outcome=labels))
+    assert not base.has_head
+    assert base.state["fc.weight"].shape == (18, 2048)
+    assert not base.state["fc.weight"].any()
+    copied = load_base(RunConfig(weights="xrv", outcome=labels), str(xrv_file))
+    assert copied.digest == base.digest
+    # A file that a run names itself may be one of its own findings.
+    assert load_base(RunConfig(weights=str(xrv_file), outcome=labels)).has_head
+
+
 def test_weights_for_another_backbone() -> None:
     with pytest.raises(ConfigError, match=r"resnet50.* only, not for micro"):
         load_base(_micro("xrv"))

@@ -7,6 +7,7 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from client.train.activations import slabs as module
+from client.train.activations.quantised import quantise
 from client.train.activations.slabs import Slabs
 
 
@@ -48,3 +49,21 @@ def test_a_slab_goes_with_the_last_of_its_tensors(monkeypatch: pytest.MonkeyPatc
     assert last.eq(4).all()
     del last
     assert weak.expired()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(("bits", "values_a_byte"), [(8, 1), (4, 2)])
+def test_on_a_gpu_no_more_stays_than_the_codes(
+    monkeypatch: pytest.MonkeyPatch, bits: int, values_a_byte: int
+) -> None:
+    """Two codes of 4 bits are put into the first half of what 8 bits took; the rest must go."""
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)  # where slabs are not used
+    x = torch.randn(4, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    kept = quantise(x, bits, Slabs())
+    assert kept.codes.untyped_storage().nbytes() == x.numel() // values_a_byte
+    assert float((kept.restore() - x).abs().max()) < 8 / (2**bits - 1)
+
+
+def test_on_a_gpu_a_whole_tensor_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    whole = torch.randn(6, 6)
+    assert Slabs().copy(whole) is whole
