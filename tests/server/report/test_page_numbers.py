@@ -137,7 +137,7 @@ def test_rounds(make_run: Callable[..., Path], tables_of: Any) -> None:
     for row, line in zip(rows, lines, strict=True):
         assert row[1].split(" and ")[-1].split(", ")[-1] == line["plan"]["trainable"][0]
         assert row[2:] == [
-            str(line["loss"]), f"{line['validation']['auroc']:.3f}",
+            str(round(line["loss"], 3)), str(round(line["validation"]["auroc"], 3)),
             str(len(line["sites"])),
             f"{(line['bytes_down'] + line['bytes_up']) / 1e6:.1f} MB", "9.0 MB", "3.2 s", "2.5 s",
         ]  # fmt: skip

@@ -43,7 +43,7 @@ def test_a_result_is_not_replaced_by_one_of_fewer_repeats(tmp_path: Path) -> Non
     fewer = replace(KEPT, plan=replace(KEPT.plan, repeats=1))
     keep_to_plan(tmp_path, KEPT)
     (tmp_path / FILE).touch()
-    with pytest.raises(ConfigError, match="has a result of 2 repeats.*--repeats 2") as refused:
+    with pytest.raises(ConfigError, match=r"has a result of 2 repeats.*--repeats 2") as refused:
         keep_to_plan(tmp_path, fewer)
     assert refused.value.exit_code == 2
     assert (tmp_path / FILE).exists()
