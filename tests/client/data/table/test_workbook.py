@@ -153,7 +153,7 @@ def test_other_archives_are_called_by_their_names(
         read(data.getvalue(), "labels.xlsx")
 
 
-PATIENTS = [HEAD, *([f"P{n}", f"{n}.png", "none", n] for n in range(1, 5))]
+PATIENTS: list[list[Any]] = [HEAD, *([f"P{n}", f"{n}.png", "none", n] for n in range(1, 5))]
 
 
 @pytest.mark.parametrize("written", ['hidden="1"', 'hidden="true"'])
