@@ -40,7 +40,7 @@ class FeatureKey:
     """How an image file became a square of pixels."""
     views: str
     arithmetic: str
-    """Device type, dtype and PyTorch's version."""
+    """Device, dtype and PyTorch's version: another model of GPU may round otherwise."""
     storage: str
     version: int = VERSION
 
@@ -171,9 +171,10 @@ class FeatureStore:
         return {}
 
 
-def arithmetic_of(device: str, dtype: torch.dtype) -> str:
-    """How features are computed, as a key names it."""
-    return f"{device} {str(dtype).removeprefix('torch.')} torch {torch.__version__}"
+def arithmetic_of(device: torch.device, dtype: torch.dtype) -> str:
+    """How features are computed, as a key names it: a GPU with its model's name."""
+    name = f" {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    return f"{device.type}{name} {str(dtype).removeprefix('torch.')} torch {torch.__version__}"
 
 
 def _checksum(view: Tensor) -> str:

@@ -110,7 +110,7 @@ def _prepare(
             backbone=config.backbone,
             preparation=samples[0].cache.preparation,
             views=views.describe(),
-            arithmetic=arithmetic_of(prefix.precision.device, prefix.precision.dtype),
+            arithmetic=arithmetic_of(prefix.device, prefix.precision.dtype),
             storage=str(prefix.storage).removeprefix("torch."),
         )
         for each in dict.fromkeys((*passes, boundary))

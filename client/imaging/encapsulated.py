@@ -11,7 +11,8 @@ from pydicom.encaps import generate_fragments
 from pydicom.uid import UID
 
 from client.imaging.codestream.decode import UnsupportedStream, open_stream
-from client.imaging.codestream.header import Family, StreamHeader, family_of
+from client.imaging.codestream.header import DamagedStream, Family, StreamHeader, family_of
+from client.imaging.codestream.jpegxl import is_bare, read_jpeg_xl
 from client.imaging.codestream.rle import decode_rle, segments_of
 from shared.errors import ImageRejected
 
@@ -67,7 +68,7 @@ def decode_encapsulated(dataset: Dataset, announced: Announced) -> NDArray[np.in
     stream; DamagedStream and what pydicom raises for damage.
     """
     syntax = SYNTAXES[UID(dataset.file_meta.TransferSyntaxUID)]
-    data = _stream(dataset.PixelData)
+    data = _stream(dataset.PixelData, announced)
     if syntax.family is Family.RLE:
         return _in_stored_bits(_rle(data, announced), announced)
     family = family_of(data)
@@ -89,19 +90,29 @@ def decode_encapsulated(dataset: Dataset, announced: Announced) -> NDArray[np.in
     return _in_stored_bits(samples, announced)
 
 
-def _stream(pixel_data: bytes) -> bytes:
+def _stream(pixel_data: bytes, announced: Announced) -> bytes:
     """All fragments of the one frame, whatever the Basic Offset Table says: PS3.5 A.4.
 
     Raises ImageRejected where several fragments begin an image: frames that the header keeps to
-    itself, of which a decoder would give the first. (Two bytes of JPEG XL may occur anywhere.)
+    itself, of which a decoder would give the first.
     """
     first, *others = generate_fragments(pixel_data)
     # The first item is the table; a writer that forgot it begins with the image.
     fragments = others if family_of(first) is None else [first, *others]
-    families = [family_of(fragment) for fragment in fragments]
-    if sum(one not in (None, Family.JPEG_XL) for one in families) > 1:
+    if sum(_begins_image(fragment, announced) for fragment in fragments) > 1:
         raise ImageRejected("multi-frame image")
     return b"".join(fragments)
+
+
+def _begins_image(fragment: bytes, announced: Announced) -> bool:
+    if not is_bare(fragment):
+        return family_of(fragment) is not None
+    # Its mark is two bytes, which occur in any data; an image's size behind them does not.
+    try:
+        header = read_jpeg_xl(fragment)
+    except DamagedStream:
+        return False
+    return (header.rows, header.columns) == (announced.rows, announced.columns)
 
 
 def _rle(data: bytes, announced: Announced) -> NDArray[np.unsignedinteger]:

@@ -55,13 +55,18 @@ class Spill:
             ) from error
 
     def add(self, site: str, arrays: Mapping[str, NDArray[np.float32]], images: int) -> None:
-        """Write one site's tensors, in the order of `shapes`; RunError where the disk is full."""
+        """Write one site's tensors, in the order of `shapes`.
+
+        RunError where the disk is full, and where the folder was removed meanwhile.
+        """
         path = self.folder / str(len(self._sites))  # a site's name is no name of a file
         try:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 for key in self._shapes:
                     file.write(np.ascontiguousarray(arrays[key], np.float32).reshape(-1).data)
         except OSError as error:
+            if not self.folder.is_dir():
+                raise _lost(self.folder) from error
             path.unlink(missing_ok=True)
             raise RunError(
                 f"The update of {site} cannot be kept in {self.folder.parent} ({error}). Make room "
@@ -113,10 +118,17 @@ class Spill:
 
 
 def _read(path: Path, start: int, count: int) -> NDArray[np.float32]:
-    values = np.fromfile(path, np.float32, count, offset=4 * start)
+    try:
+        values = np.fromfile(path, np.float32, count, offset=4 * start)
+    except OSError as error:
+        raise _lost(path.parent) from error
     if values.size != count:
-        raise RunError(
-            f"A site's update in {path.parent} was cut short by another program; continue with "
-            "--resume."
-        )
+        raise _lost(path.parent)
     return values
+
+
+def _lost(folder: Path) -> RunError:
+    return RunError(
+        f"The sites' updates of this round in {folder} were removed, cut short or closed to this "
+        "user by another program; leave the run's folder to the run, and continue with --resume."
+    )

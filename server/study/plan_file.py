@@ -84,6 +84,11 @@ def _require_growth(out: Path, kept: KeptPlan, wanted: KeptPlan) -> None:
             f"{', '.join(sorted(wanted.sites or ())) or 'none'} are given; name the same again, "
             "or choose another folder."
         )
+    if (out / FILE).exists() and plan.repeats < before.repeats:
+        raise ConfigError(
+            f"{out} has a result of {before.repeats} repeats, and {plan.repeats} would replace it; "
+            f"give --repeats {before.repeats} to keep it, or choose another folder."
+        )
     # What was shown once cannot be taken back, so what is shown now must be chosen beside it.
     shown = before.arms[: _shown(out, kept)]
     if plan.arms[: len(shown)] != shown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.results.study import RoundsTaken
-from server.terminal.decimals import Rounded, interval_as_rounded
+from server.terminal.decimals import Rounded, as_rounded, interval_as_rounded
 from shared.metrics.repeats import Spread
 
 Interval = tuple[float, float]
@@ -12,7 +12,7 @@ Interval = tuple[float, float]
 def spread_text(values: Spread) -> str:
     """The mean and, in brackets, the standard deviation over the repeats."""
     deviation = values.standard_deviation
-    more = "" if deviation is None else f" ({deviation:.3f})"
+    more = "" if deviation is None else f" ({as_rounded(deviation)})"
     return Rounded((values.mean,), lambda places: f"{values.mean:.{places}f}{more}")
 
 
@@ -32,4 +32,4 @@ def rounds_text(taken: RoundsTaken | None) -> str:
 
 def p_text(value: float | None) -> str:
     """A p-value; a dash where there is none."""
-    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "-" if value is None else "< 0.001" if value < 0.001 else as_rounded(value)

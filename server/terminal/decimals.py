@@ -1,28 +1,38 @@
-"""How many decimals a number is written with: as many as it was rounded to, alike in a column."""
+"""How many decimals a number is written with: as many as it was rounded to, else alike in a column.
+
+A number that was rounded to show less, as results for others are, has its own decimals, and no
+zeros behind them, which would promise digits that it does not have.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-FEWEST, MOST = 2, 3
+FEWEST, MOST = 1, 3
+_EXACT = 9
+"""Decimals that nothing is rounded to: it would take a billion patients."""
 
 
 class Rounded(str):
-    """A cell of one number or several; `aligned` gives it the decimals of its column.
+    """A cell of one number or several; in a column of exact numbers `aligned` writes it anew.
 
-    Alone it has those that its own numbers need. `write` makes its text with so many.
+    Alone it has the decimals that its own numbers need. `write` makes its text with so many.
     """
 
     places: int
+    exact: bool
+    """Whether one of its numbers was not rounded."""
     write: Callable[[int], str]
 
     def __new__(
         cls, values: Iterable[float], write: Callable[[int], str], most: int = MOST
     ) -> Rounded:
-        """Of numbers that have `most` decimals at most."""
+        """Of numbers that are shown with `most` decimals at most."""
+        values = tuple(values)
         places = max((_places_of(value, most) for value in values), default=FEWEST)
         cell = super().__new__(cls, write(places))
         cell.places, cell.write = places, write
+        cell.exact = not all(map(_was_rounded, values))
         return cell
 
 
@@ -39,15 +49,25 @@ def interval_as_rounded(limits: Sequence[float]) -> Rounded:
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """The rows of a table, with as many decimals in all rounded cells of a column."""
+    """The rows of a table; the cells of a column with exact numbers have as many decimals."""
     return list(zip(*map(_column, zip(*rows, strict=True)), strict=True))
 
 
 def _column(cells: Sequence[str]) -> list[str]:
-    places = max((cell.places for cell in cells if isinstance(cell, Rounded)), default=FEWEST)
-    return [cell.write(places) if isinstance(cell, Rounded) else cell for cell in cells]
+    numbers = [cell for cell in cells if isinstance(cell, Rounded)]
+    alike = any(cell.exact for cell in numbers)
+    most = max((cell.places for cell in numbers), default=FEWEST)
+    return [
+        cell.write(most if alike else cell.places) if isinstance(cell, Rounded) else cell
+        for cell in cells
+    ]
+
+
+def _was_rounded(value: float) -> bool:
+    return round(value, _EXACT) == value
 
 
 def _places_of(value: float, most: int) -> int:
     """The fewest decimals that keep the value, `most` where none does."""
-    return next((n for n in range(FEWEST, most) if float(f"{value:.{n}f}") == value), most)
+    fewer = range(FEWEST, most) if _was_rounded(value) else ()
+    return next((n for n in fewer if round(value, n) == value), most)

@@ -14,6 +14,7 @@ from typing import Any
 import openpyxl
 
 from client.data.table import bounded
+from client.data.table.hidden import hidden_rows, refuse_hidden
 from client.data.table.kinds import check_workbook
 from client.data.table.line import HEADER_ROWS, Line, Sheet, clean, header_in, nearest_header
 from client.imaging.quiet import quiet_libraries
@@ -31,8 +32,8 @@ _ZEROS = re.compile(r'(?:"([^"]*)")?(0+)(?:"([^"]*)")?(?:;[^;]*)?')
 def read_workbook(file: Path, data: bytes, wanted: Sequence[str]) -> Sheet:
     """The table from its header on, or its nearest line where there is no header.
 
-    Raises SiteError for what is no workbook, for several visible sheets with the columns, and for
-    formulas in these columns whose values are not stored.
+    Raises SiteError for what is no workbook, for several visible sheets with the columns, for rows
+    that are hidden, and for formulas in these columns whose values are not stored.
     """
     with _read_quietly(file):
         stored = bounded.without_compression(data)
@@ -94,11 +95,15 @@ def _read(file: Path, data: bytes, wanted: Sequence[str]) -> Sheet:
     if not found:
         nearest = [nearest_header(lines, wanted) for lines in heads.values()]
         return Sheet([nearest_header(nearest, wanted)])
-    lines = _lines(bounded.bounded_rows(book[found[0]].iter_rows()))
+    sheet = book[found[0]]
+    lines = _lines(bounded.bounded_rows(sheet.iter_rows()))
+    with sheet._get_source() as source:
+        hidden = hidden_rows(source)
     book.close()
     start = header_in(lines, wanted)
     assert start is not None
     lines = lines[start:]
+    refuse_hidden(file, found[0], lines[1:], hidden)
     positions = {name: lines[0].cells.index(name) for name in wanted}
     if any(not line.cell(position) for line in lines for position in positions.values()):
         _refuse_unknown_values(file, data, found[0], positions)

@@ -34,6 +34,11 @@ class _Bits:
         return offset + self.u(bits)
 
 
+def is_bare(data: bytes) -> bool:
+    """Whether data begins as a codestream without boxes does, with two bytes."""
+    return data.startswith(_SIGNATURE)
+
+
 def read_jpeg_xl(data: bytes) -> StreamHeader:
     """Size and samples; `exact` is left to the transfer syntax, since the header does not say.
 
@@ -49,7 +54,7 @@ def read_jpeg_xl(data: bytes) -> StreamHeader:
 
 def _codestream(data: bytes) -> bytes:
     """The beginning of the codestream, out of its boxes where there are some."""
-    if data.startswith(_SIGNATURE):
+    if is_bare(data):
         return data
     parts = [part[4:] if kind == b"jxlp" else part for kind, part in _boxes(data)]
     stream = b"".join(parts)

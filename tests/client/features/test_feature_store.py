@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from client.features.store import FeatureKey, FeatureStore
+from client.features.store import FeatureKey, FeatureStore, arithmetic_of
 
 KEY = FeatureKey("sha256:0", "layer4", "micro", "32-pad-v2", "plain", "cpu float32", "float16")
 IMAGE, OTHER = "ab" * 32, "cd" * 32
@@ -180,3 +180,15 @@ def test_tidying_removes_leftovers_and_what_is_beyond_the_limit(store: FeatureSt
     store.limit = 0
     store.tidy()
     assert list(store.root.iterdir()) == []
+
+
+def test_two_models_of_gpu_have_two_keys_and_a_cpu_the_one_of_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ["NVIDIA A100", "NVIDIA H200"]
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device.index])
+    one, other = (arithmetic_of(torch.device("cuda", n), torch.bfloat16) for n in range(2))
+    assert one == f"cuda NVIDIA A100 bfloat16 torch {torch.__version__}"
+    assert replace(KEY, arithmetic=one).folder != replace(KEY, arithmetic=other).folder
+    on_cpu = arithmetic_of(torch.device("cpu"), torch.float32)
+    assert on_cpu == f"cpu float32 torch {torch.__version__}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,13 @@ def encoded_fixture() -> Callable[[str, Picture, int], bytes]:
 
 @pytest.fixture
 def write_compressed(write_dicom: Callable[..., Path]) -> Callable[..., Path]:
-    """Write a stream under the header of `values`; `fragments` of it go into items of their own."""
+    """Write a stream, or several frames, under the header of `values`.
+
+    `fragments` of each go into items of their own.
+    """
 
     def write(
-        stream: bytes,
+        stream: bytes | Sequence[bytes],
         kind: str,
         values: Picture,
         bits: int,
@@ -136,7 +139,9 @@ def write_compressed(write_dicom: Callable[..., Path]) -> Callable[..., Path]:
             _STAND_IN.decode() if kind == "jpeg-xl" else SYNTAX[kind]
         )
         dataset.PixelData = encapsulate(
-            [stream], fragments_per_frame=fragments, has_bot=has_offsets
+            [stream] if isinstance(stream, bytes) else list(stream),
+            fragments_per_frame=fragments,
+            has_bot=has_offsets,
         )
         dataset["PixelData"].VR = "OB"
         dataset["PixelData"].is_undefined_length = True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +89,7 @@ def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"cannot be kept in .*--resume"):
         Spill(tmp_path / "gone", SHAPES)
     spill = filled(tmp_path)
-    spill.close()
+    (spill.folder / "3").touch()  # its place is taken
     with pytest.raises(RunError, match="The update of south cannot be kept"):
         spill.add("south", arrays_of(3), 1)
 
@@ -97,3 +99,23 @@ def test_a_file_that_was_cut_short(tmp_path: Path) -> None:
     os.truncate(spill.folder / "1", 12)
     with pytest.raises(RunError, match="cut short"):
         list(spill.blocks(8))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda spill: spill.add("south", arrays_of(3), 1),
+        lambda spill: spill.take("east"),
+        lambda spill: spill.load(0),
+        lambda spill: list(spill.blocks(8)),
+    ],
+    ids=["add", "take", "load", "blocks"],
+)
+def test_a_folder_that_was_removed_meanwhile(
+    tmp_path: Path, use: Callable[[Spill], object]
+) -> None:
+    spill = filled(tmp_path)
+    shutil.rmtree(spill.folder)
+    with pytest.raises(RunError, match=r"were removed.*by another program.*--resume"):
+        use(spill)
+    spill.close()

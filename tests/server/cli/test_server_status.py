@@ -67,7 +67,7 @@ def test_people_see_the_last_five_and_how_it_went(here: Here, grow: Grow) -> Non
     table = out.partition("The last rounds of first:")[2]
     rows = [line.split() for line in table.splitlines() if line and line[0].isdigit()]
     assert [row[0] for row in rows] == ["4", "5", "6", "7", "8"]
-    assert rows[-1] == ["8", "0.50", "0.80", "0.00", "3.0", "2", "south", "west"]
+    assert rows[-1] == ["8", "0.5", "0.8", "0.00", "3.0", "2", "south", "west"]
     assert "AUROC  ▁▂▃▄▅▆▇█" in out
 
 
@@ -90,9 +90,9 @@ def test_piped_it_says_each_new_thing_in_a_line(
     assert [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in out.splitlines()] == [
         "No server process is running here.",
         "first: waiting, no round of 30 is finished",
-        "first: waiting, 1 of 30 rounds, loss 0.50, AUROC 0.50, 0.00 MB, 3.0 s, 2 sites, "
+        "first: waiting, 1 of 30 rounds, loss 0.5, AUROC 0.5, 0.00 MB, 3.0 s, 2 sites, "
         "refused: south, absent: west",
-        "first: waiting, 2 of 30 rounds, loss 0.50, AUROC undefined or not shown, 0.00 MB, 3.0 s, "
+        "first: waiting, 2 of 30 rounds, loss 0.5, AUROC undefined or not shown, 0.00 MB, 3.0 s, "
         "2 sites, refused: south, absent: west",
     ]
 

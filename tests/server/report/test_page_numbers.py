@@ -49,12 +49,9 @@ def test_performance_by_site(
         metrics = ("sensitivity", "specificity", "balanced_accuracy", "f1", "brier")
         exact = [values["auroc"], low, high, *(values[key] for key in metrics)]
         for text, value in zip(shown, exact, strict=True):
-            assert round(float(text), places) == float(text)  # what its column adds are zeros
+            assert len(text.partition(".")[2]) <= places  # a column adds no zeros
             assert float(text) == pytest.approx(value, abs=0.51 * 10.0 ** -min(places, 2))
         assert rows[name][7:] == [str(values["positives"]), str(values["negatives"])]
-    for column in zip(*(row[:7] for name, row in rows.items() if name != "site"), strict=True):
-        numbers = [one for cell in column if cell != "not shown" for one in cell.split(" to ")]
-        assert len({len(number.partition(".")[2]) for number in numbers}) == 1
 
 
 def test_performance_at_test_patients(
@@ -140,7 +137,7 @@ def test_rounds(make_run: Callable[..., Path], tables_of: Any) -> None:
     for row, line in zip(rows, lines, strict=True):
         assert row[1].split(" and ")[-1].split(", ")[-1] == line["plan"]["trainable"][0]
         assert row[2:] == [
-            f"{line['loss']:.3f}", f"{line['validation']['auroc']:.3f}",
+            str(round(line["loss"], 3)), str(round(line["validation"]["auroc"], 3)),
             str(len(line["sites"])),
             f"{(line['bytes_down'] + line['bytes_up']) / 1e6:.1f} MB", "9.0 MB", "3.2 s", "2.5 s",
         ]  # fmt: skip

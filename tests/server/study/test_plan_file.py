@@ -39,6 +39,26 @@ def test_a_result_is_removed_where_the_study_grows_and_remembered(tmp_path: Path
         is_new(tmp_path, replace(grown, plan=replace(grown.plan, arms=grown.plan.arms[::-1])))
 
 
+def test_a_result_is_not_replaced_by_one_of_fewer_repeats(tmp_path: Path) -> None:
+    fewer = replace(KEPT, plan=replace(KEPT.plan, repeats=1))
+    keep_to_plan(tmp_path, KEPT)
+    (tmp_path / FILE).touch()
+    with pytest.raises(ConfigError, match=r"has a result of 2 repeats.*--repeats 2") as refused:
+        keep_to_plan(tmp_path, fewer)
+    assert refused.value.exit_code == 2
+    assert (tmp_path / FILE).exists()
+    assert read_kept_plan(tmp_path) == KEPT
+    with pytest.raises(ConfigError, match="other folds"):
+        keep_to_plan(tmp_path, replace(KEPT, plan=replace(KEPT.plan, folds=2)))
+
+
+def test_a_study_without_a_result_may_take_fewer_repeats(tmp_path: Path) -> None:
+    fewer = replace(KEPT, plan=replace(KEPT.plan, repeats=1))
+    keep_to_plan(tmp_path, KEPT)
+    keep_to_plan(tmp_path, fewer)
+    assert read_kept_plan(tmp_path) == fewer
+
+
 def test_a_plan_of_before_sites_were_kept_takes_those_that_are_named(tmp_path: Path) -> None:
     keep_to_plan(tmp_path, KEPT)
     document = json.loads((tmp_path / PLAN).read_text(encoding="utf-8"))

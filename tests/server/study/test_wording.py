@@ -10,7 +10,7 @@ from shared.metrics.repeats import Spread
 
 def test_a_mean_has_its_deviation_where_there_is_more_than_one_repeat() -> None:
     assert spread_text(Spread(3, 0.80049, 0.0123)) == "0.800 (0.012)"
-    assert spread_text(Spread(1, 0.5, None)) == "0.50"  # rounded before, so with the digits it has
+    assert spread_text(Spread(1, 0.5, None)) == "0.5"  # rounded before, so with the digits it has
 
 
 def test_what_is_not_known_is_a_dash() -> None:
@@ -19,7 +19,8 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")]
+    ("value", "text"),
+    [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (0.83, "0.83"), (1.0, "1.0")],
 )
 def test_a_small_p_value_is_not_written_as_zero(value: float, text: str) -> None:
     assert p_text(value) == text

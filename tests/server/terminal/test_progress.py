@@ -64,8 +64,7 @@ LINES: list[tuple[Event, str | None]] = [
     ),
     (
         RoundFinished(14, 30, 0.5, None, 0, 1),
-        "Round 14/30: loss 0.50, AUROC of the incoming model undefined or not shown, 0.00 MB, "
-        "1.0 s",
+        "Round 14/30: loss 0.5, AUROC of the incoming model undefined or not shown, 0.00 MB, 1.0 s",
     ),
     (Warned("Waiting for sites: 1 of 2 are there."), "Waiting for sites: 1 of 2 are there."),
 ]

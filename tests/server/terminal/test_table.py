@@ -45,7 +45,7 @@ def test_every_metric_in_its_column(summary: dict[str, Any]) -> None:
     text = printed(summary)
     pooled = summary["pooled"]
     balanced = f"{pooled['balanced_accuracy']:.3f}"
-    values = ["0.812", "0.61 to 0.92", balanced, "0.50", "2", "3"]
+    values = ["0.812", "0.61 to 0.92", balanced, "0.5", "2", "3"]
     assert row(text, "all sites") == ["all sites", *values]
     assert row(text, "east") == ["east", *values]
     assert "after 30 rounds" in text

@@ -151,3 +151,37 @@ def test_other_archives_are_called_by_their_names(
             archive.writestr(name, content)
     with pytest.raises(SiteError, match=says):
         read(data.getvalue(), "labels.xlsx")
+
+
+PATIENTS: list[list[Any]] = [HEAD, *([f"P{n}", f"{n}.png", "none", n] for n in range(1, 5))]
+
+
+@pytest.mark.parametrize("written", ['hidden="1"', 'hidden="true"'])
+def test_rows_that_a_filter_hides_are_refused_with_their_number(read: Read, written: str) -> None:
+    """Neither taken, as the person who looks at the table does not see them, nor left out."""
+    book = openpyxl.load_workbook(io.BytesIO(workbook(PATIENTS)))
+    book.active.auto_filter.ref = "A1:D5"
+    for row in (3, 4, 9):  # the last is empty
+        book.active.row_dimensions[row].hidden = True
+    data = io.BytesIO()
+    book.save(data)
+    hidden = changed(data.getvalue(), 'hidden="1"', written)
+    with pytest.raises(SiteError, match=r"are hidden .*\(2 in all, the first is row 3\)"):
+        read(hidden, "labels.xlsx")
+    shown = changed(data.getvalue(), 'hidden="1"', 'hidden="0"')
+    assert [row.patient for row in read(shown, "labels.xlsx").rows] == ["P1", "P2", "P3", "P4"]
+
+
+def test_rows_without_their_number_are_counted(read: Read) -> None:
+    data = changed(workbook(PATIENTS), '<row r="3"', '<row hidden="1"')
+    with pytest.raises(SiteError, match="1 in all, the first is row 3"):
+        read(data, "labels.xlsx")
+
+
+def test_columns_and_titles_may_be_hidden(read: Read) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(workbook([["Export"], *PATIENTS])))
+    book.active.column_dimensions["D"].hidden = True
+    book.active.row_dimensions[1].hidden = True
+    data = io.BytesIO()
+    book.save(data)
+    assert len(read(data.getvalue(), "labels.xlsx").rows) == 4
