@@ -88,10 +88,10 @@ def simulate(design: Design, seed: int) -> Outcome:
             repeats[arm].append(folds[arm])
         scorings.append(scored)
     first = arm_result(Arm("first"), repeats[0], 0.0, RoundsTaken(1, 1, 1))
-    told = comparison(Arm("second"), ("all",), _paired(scorings, labels))
-    rank = told.signed_rank
+    compared = comparison(Arm("second"), ("all",), _paired(scorings, labels))
+    rank = compared.signed_rank
     return Outcome(
-        float(np.mean(true)), first.auroc.mean, first.auroc_ci95, told.p,
+        float(np.mean(true)), first.auroc.mean, first.auroc_ci95, compared.p,
         _paired(scorings[:1], labels).p,
         rank.p <= rank.smallest_p,
     )  # fmt: skip

@@ -40,8 +40,8 @@ def test_a_measurement_of_few_validation_patients_does_not_leave(
     heard: list[Event] = []
     with listening(heard.append):
         workspace, config = open_site(folds=3, probe_rounds=1, rounds=0)
-    told = [event.text for event in heard if isinstance(event, SiteNote)]
-    assert any(text.startswith(f"{patients} value(s) of the covariate") for text in told)
+    notes = [event.text for event in heard if isinstance(event, SiteNote)]
+    assert any(text.startswith(f"{patients} value(s) of the covariate") for text in notes)
     for scope in ("validation", "test"):
         reply = requests.evaluate(workspace, config, scope, after=1)
         counted = reply.histogram.total_positives + reply.histogram.total_negatives

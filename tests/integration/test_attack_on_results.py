@@ -111,8 +111,8 @@ def solve(tables: Sequence[Table]) -> dict[str, set[Counts]]:
             for table in tables
             if (metrics := table.sites.get(name)) and metrics["positives"] is not None
         }
-        told = {t for table in tables if (t := table.patients.get(name)) is not None}
-        fitting = [c for c in every if all(fits_training(t, c) for t in told)]
+        published = {t for table in tables if (t := table.patients.get(name)) is not None}
+        fitting = [c for c in every if all(fits_training(t, c) for t in published)]
         domains[name] = [*shown] if len(shown) == 1 else fitting
     found: dict[str, set[Counts]] = {name: set() for name in names}
     for values in itertools.product(*(domains[name] for name in names)):

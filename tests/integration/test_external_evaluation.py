@@ -99,7 +99,7 @@ def test_who_was_trained_on_is_said_to_flatter(
     said = {path: warnings_of(Path(config.out), path) for path in (own, namesake, stranger)}
     assert f"{own.name} took part in this run: its training patients" in said[own][0]
     assert said[namesake][0].startswith(f"A site called {own.name} took part")
-    assert [len(told) for told in said.values()] == [1, 1, 0]
+    assert [len(sentences) for sentences in said.values()] == [1, 1, 0]
 
 
 def test_a_model_with_the_statistics_of_no_site_is_said_to_be_one(

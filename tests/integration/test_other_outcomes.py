@@ -278,9 +278,9 @@ def test_an_evaluation_on_other_cohorts(
     simulate(config)
     run = Path(config.out)
     names = parse_outcome(config.outcome).names
-    code, out, told = here("evaluate", run, *sites[1:], "--by", "patient:5", "--json")
-    assert code == 0, told
-    assert "east took part in this run" in told
+    code, out, stderr = here("evaluate", run, *sites[1:], "--by", "patient:5", "--json")
+    assert code == 0, stderr
+    assert "east took part in this run" in stderr
     document = json.loads(out)
     assert document["outcome"] == OUTCOMES[kind]
     everybody = []
@@ -311,8 +311,8 @@ def test_an_evaluation_on_other_cohorts(
     assert first[head.index("patient", 3)] == "not a number"  # the column that groups are of
     groups = [one["group"] for one in document["pooled"]["subgroups"]]
     assert groups == ["not a number"]
-    code, out, told = here("evaluate", run, *sites[1:], "--for-others", "--json")
-    assert code == 0, told
+    code, out, stderr = here("evaluate", run, *sites[1:], "--for-others", "--json")
+    assert code == 0, stderr
     shown = json.loads(out)
     assert not any(one["shown"] for one in (*shown["cohorts"], shown["pooled"]))
 

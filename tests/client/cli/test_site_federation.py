@@ -183,14 +183,14 @@ def test_a_plan_is_shown_in_words_and_approved(here: Here, site: Path) -> None:
     short = pending.plan[:12]
     code, shown, _ = here("site", "approve", site)
     assert code == 0
-    for told in (
+    for text in (
         f"Plan {short} has waited since", "rounds 1 to 2 the head alone", "5 folds",
         "rounds=4 (default 20)", "weights=a file (default xrv)", "REFUSED all the same",
         "optimizer=sgd",
         "It is the code of the fedthaw installed here.",
         f"To approve it: fedthaw site approve {site} {short}",
     ):  # fmt: skip
-        assert told in shown
+        assert text in shown
     assert read_approvals(home) == ()
     code, out, _ = here("site", "approve", site, short)
     assert code == 0

@@ -110,9 +110,9 @@ def test_the_log_tells_what_has_left(here: Here, site: Path) -> None:
     for entry in (ENTRY, ENTRY | error):
         append(audit, entry)
     out = here("site", "log", site)[1]
-    for told in ("hub:8443", "1,234,567", "2 of fc, layer4", "it failed",
+    for text in ("hub:8443", "1,234,567", "2 of fc, layer4", "it failed",
                  "histogram of 3 positive and 7 negative patients"):  # fmt: skip
-        assert told in out
+        assert text in out
     lines = here("site", "log", site, "--json", "--last", 1)[1].splitlines()
     assert [json.loads(line)["type"] for line in lines] == ["evaluate"]
 
@@ -123,8 +123,8 @@ def test_what_the_coordinator_has_named_is_shown_as_it_is(here: Here, site: Path
     append(site_home(site).audit, ENTRY | named)
     code, out, _ = here("site", "log", site)
     assert code == 0
-    for told in ("[bold]3[/bold]", " [2Jtrain x", "[/nothing]"):
-        assert told in out
+    for text in ("[bold]3[/bold]", " [2Jtrain x", "[/nothing]"):
+        assert text in out
     assert "\x1b" not in out
     append(site_home(site).audit, ENTRY | {"round": "Q" * 5000})
     assert here("site", "log", site)[1].count("Q") == 200

@@ -346,7 +346,7 @@ def test_a_notification_is_tried(
     folder = join(hub.address, hub.ca)
     assert findings(here, folder, "--notify")[1]["notification"][0] == "wrong"
     with (folder / "site.toml").open("a") as toml:
-        toml.write(f"\n[notify]\ncommand = ['sh', '-c', 'cat > {tmp_path}/told']\n")
+        toml.write(f"\n[notify]\ncommand = ['sh', '-c', 'cat > {tmp_path}/notice']\n")
     code, found = findings(here, folder, "--notify")
     assert (code, found["notification"][0]) == (0, "ok")
-    assert json.loads((tmp_path / "told").read_text())["site"] == "north"
+    assert json.loads((tmp_path / "notice").read_text())["site"] == "north"

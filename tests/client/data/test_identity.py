@@ -91,8 +91,8 @@ def test_a_patient_id_that_stands_under_several_patients_is_a_warning(
     admission = admit(make_site(GOOD.replace(".png", ".dcm")), 16, "pad")
     require_trainable(admission)
     assert admission.report.shared_patient_ids == shared
-    told = [w for w in admission.report.warnings if "stand under several patients" in w]
-    assert [w.partition(" DICOM Patient ID(s)")[0] for w in told] == ["1"] * shared
+    found = [w for w in admission.report.warnings if "stand under several patients" in w]
+    assert [w.partition(" DICOM Patient ID(s)")[0] for w in found] == ["1"] * shared
 
 
 def test_the_same_patient_id_for_two_images_of_a_patient_is_as_it_should_be(
@@ -127,5 +127,5 @@ def test_patients_that_differ_in_letter_case_alone_are_a_warning(
     rows = f"P1,1.png,severe\n{second},2.png,severe\nP2,3.png,none\nP3,4.png,none\n"
     admission = admit(make_site(TABLE + rows), 16, "pad")
     require_trainable(admission)
-    told = [w for w in admission.report.warnings if "upper and lower case alone" in w]
-    assert [w.split(" ")[0] for w in told] == [str(number)] * bool(number)
+    found = [w for w in admission.report.warnings if "upper and lower case alone" in w]
+    assert [w.split(" ")[0] for w in found] == [str(number)] * bool(number)

@@ -61,9 +61,9 @@ def test_ever_new_reasons_take_no_memory(folder: Path) -> None:
 def test_the_owner_is_notified_without_what_the_site_alone_may_know(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = tmp_path / "told"
+    notices = tmp_path / "notices"
     with (folder / "site.toml").open("a") as toml:
-        toml.write(f"\n[notify]\ncommand = ['sh', '-c', 'cat >> {told}']\n")
+        toml.write(f"\n[notify]\ncommand = ['sh', '-c', 'cat >> {notices}']\n")
     complaints = Complaints(folder)
     complaints.hear(ONE)
     complaints.hear(ONE)
@@ -71,16 +71,18 @@ def test_the_owner_is_notified_without_what_the_site_alone_may_know(
     complaints.hear_reply("an image is damaged")
     complaints.hear_reply("its disk is full")
     deadline = time.monotonic() + 60
-    while (not told.exists() or told.read_text().count("\n") < 4) and time.monotonic() < deadline:
+    while (
+        not notices.exists() or notices.read_text().count("\n") < 4
+    ) and time.monotonic() < deadline:
         time.sleep(0.02)
-    documents = [json.loads(line) for line in told.read_text().splitlines()]
+    documents = [json.loads(line) for line in notices.read_text().splitlines()]
     assert sorted((one["site"], one["event"], one["reason"]) for one in documents) == [
         ("north", "approval", "plan a is not approved"),
         ("north", "failed", "an image is damaged"),
         ("north", "failed", "an image is damaged"),
         ("north", "failed", "its disk is full"),
     ]
-    assert "P17" not in told.read_text()
+    assert "P17" not in notices.read_text()
 
 
 @pytest.mark.parametrize(

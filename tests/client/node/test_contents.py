@@ -64,16 +64,16 @@ def test_a_trained_round_names_every_tensor_and_every_number(make_reply: MakeRep
 def test_all_that_a_reply_has_is_written_down(make_reply: MakeReply) -> None:
     """Record by record, whatever the approved code puts in."""
     content = EvaluateReply("north", HISTOGRAM, True, 0.5).to_content()
-    told = describe(make_reply(content, "evaluate"))["content"]
-    assert told == {name: dict(one.items()) for name, one in content.items()}
-    assert told["report"]["suppress"] is True
+    described = describe(make_reply(content, "evaluate"))["content"]
+    assert described == {name: dict(one.items()) for name, one in content.items()}
+    assert described["report"]["suppress"] is True
 
 
 def test_tensors_that_are_not_packed_are_named_too(make_reply: MakeReply) -> None:
     big = np.zeros((512, 1024), np.float32)
     arrays = ArrayRecord({"images": Array(big), "few": Array(np.zeros((2, 3), np.uint8))})
-    told = describe(make_reply(RecordDict({"anything": arrays})))["content"]
-    assert told == {"anything": {"images": "float32 512x1024", "few": "uint8 2x3"}}
+    described = describe(make_reply(RecordDict({"anything": arrays})))["content"]
+    assert described == {"anything": {"images": "float32 512x1024", "few": "uint8 2x3"}}
 
 
 def test_an_error_is_written_down_as_it_is_sent(make_reply: MakeReply) -> None:
@@ -86,7 +86,7 @@ def test_a_request_is_written_down_with_its_plan_and_the_number_of_tensors(
 ) -> None:
     plan = ConfigRecord({"round": 3, "trainable": ["head"], "rates": [0.5], "expects": ["x"] * 9})
     delta = ArrayRecord({"a": Array(np.zeros(2, np.float32)), "b": Array(np.zeros(3, np.float32))})
-    told = describe_request(make_received(RecordDict({"plan": plan, "delta": delta})))
-    assert told["content"] == {
+    described = describe_request(make_received(RecordDict({"plan": plan, "delta": delta})))
+    assert described["content"] == {
         "plan": {"round": 3, "trainable": ["head"], "rates": [0.5]}, "delta": "2 tensors",
     }  # fmt: skip

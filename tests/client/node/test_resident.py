@@ -44,7 +44,7 @@ def query(message, context):
     if asked["exit"]:
         os._exit(asked["exit"])
     time.sleep(asked["seconds"])
-    told = ConfigRecord({
+    observed = ConfigRecord({
         "site": context.node_config["site"],
         "rounds": context.run_config["rounds"],
         "torch": "torch" in sys.modules,
@@ -53,7 +53,7 @@ def query(message, context):
         "folder": os.getcwd(),
     })
     counts = MetricRecord({"seen": seen, "pid": os.getpid()})
-    return Message(RecordDict({"told": told, "counts": counts}), reply_to=message)
+    return Message(RecordDict({"observed": observed, "counts": counts}), reply_to=message)
 """
 NO_LIMITS = Limits()
 MakeReceived = Callable[[RecordDict], Received]
@@ -98,12 +98,12 @@ def test_one_process_answers_message_after_message(
     worker: Worker, folder: Path, make_received: MakeReceived
 ) -> None:
     message, content = ask(make_received, worker)
-    told = content["told"]
-    assert (told["site"], told["rounds"]) == ("/data/north", 3)
+    observed = content["observed"]
+    assert (observed["site"], observed["rounds"]) == ("/data/north", 3)
     # The packages are the bundle's, and nothing of what is installed here comes with them.
-    assert (told["torch"], told["fedthaw"]) == (False, False)
-    assert told["app"] == str(folder / "client" / "app.py")
-    assert told["folder"] == str(folder)
+    assert (observed["torch"], observed["fedthaw"]) == (False, False)
+    assert observed["app"] == str(folder / "client" / "app.py")
+    assert observed["folder"] == str(folder)
     assert message.metadata.src_node_id == 42
     _, again = ask(make_received, worker)
     assert again["counts"]["seen"] == 2

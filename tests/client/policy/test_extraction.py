@@ -156,11 +156,11 @@ def test_with_the_rules_both_are_refused_before_anything_is_computed(
         assert {one.rule for one in caught.value.refusals} == {
             "optimizers", "most-folds", "least-steps", "largest-batch",
         }  # fmt: skip
-        told = caught.value.shareable
-        assert "optimizers is adamw, adamw8bit and the run asks for optimizer=sgd" in told
-        assert "batch-size=100000" in told
+        sentence = caught.value.shareable
+        assert "optimizers is adamw, adamw8bit and the run asks for optimizer=sgd" in sentence
+        assert "batch-size=100000" in sentence
         for count in (len(part) for part in vars(training_samples(workspace, config)).values()):
-            assert f" {count} " not in f" {told} " or count == 0
+            assert f" {count} " not in f" {sentence} " or count == 0
 
 
 @pytest.mark.parametrize("kept", ["optimizers", "least-steps", "largest-batch", "most-folds"])

@@ -45,7 +45,7 @@ def test_the_arms_of_the_paper_keep_to_the_default_rules() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "settings", "told"),
+    ("rules", "settings", "sentence"),
     [
         ({}, {"optimizer": "sgd"},
          "optimizers is adamw, adamw8bit and the run asks for optimizer=sgd"),
@@ -74,11 +74,11 @@ def test_the_arms_of_the_paper_keep_to_the_default_rules() -> None:
     ],
 )  # fmt: skip
 def test_a_refusal_names_the_rule_and_both_values(
-    rules: dict[str, object], settings: dict[str, object], told: str
+    rules: dict[str, object], settings: dict[str, object], sentence: str
 ) -> None:
     policy = dataclasses.replace(Policy(), **rules)  # type: ignore[arg-type]
     (refusal,) = refused_settings(policy, RunConfig(**settings))  # type: ignore[arg-type]
-    assert refusal.shareable() == refusal.full() == told
+    assert refusal.shareable() == refusal.full() == sentence
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def test_a_whole_plan() -> None:
 )
 def test_every_round_is_told_with_what_trains_in_it(counts: dict[str, int], schedule: str) -> None:
     config = RunConfig(schedule=schedule, **counts)  # type: ignore[arg-type]
-    told = plan_in_words(config, Policy())[0]
-    found = re.findall(r"rounds? (\d+)(?: to (\d+))? ([a-z0-9, ]+)", told.split(":", 1)[1])
+    sentence = plan_in_words(config, Policy())[0]
+    found = re.findall(r"rounds? (\d+)(?: to (\d+))? ([a-z0-9, ]+)", sentence.split(":", 1)[1])
     by_round = {
         number: {"head"} if stages == "the head alone" else set(stages.split(", "))
         for first, last, stages in found
@@ -73,7 +73,7 @@ def test_a_run_that_may_end_early_is_told() -> None:
 
 
 def test_a_signal_to_noise_is_told_where_it_is_sent() -> None:
-    def told(**settings: str) -> bool:
+    def mentioned(**settings: str) -> bool:
         words = plan_in_words(RunConfig(**settings), Policy())  # type: ignore[arg-type]
         (leaves,) = [one for one in words if one.startswith("Leaves this site after each round")]
         return (
@@ -81,10 +81,10 @@ def test_a_signal_to_noise_is_told_where_it_is_sent() -> None:
             in leaves
         )
 
-    assert told(schedule="dynamics")
-    assert told()
-    assert not told(schedule="progressive")
-    assert not told(schedule="dynamics", optimizer="sgd")
+    assert mentioned(schedule="dynamics")
+    assert mentioned()
+    assert not mentioned(schedule="progressive")
+    assert not mentioned(schedule="dynamics", optimizer="sgd")
 
 
 def test_the_finding_is_told_as_the_coordinators_word() -> None:

@@ -106,9 +106,9 @@ def test_a_run_learns_about_as_with_adamw(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("installed", "told"), [(None, "none"), ("0.45.3", "0.45.3")])
+@pytest.mark.parametrize(("installed", "present"), [(None, "none"), ("0.45.3", "0.45.3")])
 def test_a_site_without_the_library_says_so(
-    monkeypatch: pytest.MonkeyPatch, installed: str | None, told: str
+    monkeypatch: pytest.MonkeyPatch, installed: str | None, present: str
 ) -> None:
     def version(name: str) -> str:
         if installed is None:
@@ -120,8 +120,8 @@ def test_a_site_without_the_library_says_so(
     require_optimizer(RunConfig(optimizer="adamw"))
     with pytest.raises(SiteError, match=r"pip install 'fedthaw\[bitsandbytes\]'") as refused:
         require_optimizer(RunConfig(optimizer="adamw8bit"))
-    assert f"0.50.2 or later; on this machine there is {told}." in str(refused.value)
-    assert str(refused.value.shareable).endswith(f"and there is {told}")
+    assert f"0.50.2 or later; on this machine there is {present}." in str(refused.value)
+    assert str(refused.value.shareable).endswith(f"and there is {present}")
 
 
 def test_its_import_fetches_nothing(tmp_path: Path) -> None:

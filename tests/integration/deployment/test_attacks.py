@@ -363,8 +363,8 @@ def test_no_path_and_no_identifier_leaves_a_site(deploy: Deploy) -> None:
     said = deployment.finish(submitted, code=1)
     assert secret in client.said
     kept = [path for path in deployment.home.rglob("*") if path.is_file()]
-    told = [said, server.said, *(path.read_bytes().decode("latin-1") for path in kept)]
-    for text in told:
+    texts = [said, server.said, *(path.read_bytes().decode("latin-1") for path in kept)]
+    for text in texts:
         assert "Miller" not in text
         assert "pixel 4711" not in text  # digits alone stand in a digest by chance
         assert str(north) not in text

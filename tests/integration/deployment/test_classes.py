@@ -45,8 +45,10 @@ def test_a_run_of_three_classes(deploy: Callable[..., Any]) -> None:
     clients = deployment.clients()
     deployment.wait(lambda: all("Connected to" in one.said for one in clients.values()))
     unsaid = deployment.submit("unsaid", reconnect_wait=0, rounds=1)
-    told = f"north cannot take part: its site.toml declares the outcome '{OUTCOME}', and the run "
-    deployment.wait(lambda: f"{told}predicts 'binary'" in unsaid.said, unsaid)
+    refusal = (
+        f"north cannot take part: its site.toml declares the outcome '{OUTCOME}', and the run "
+    )
+    deployment.wait(lambda: f"{refusal}predicts 'binary'" in unsaid.said, unsaid)
     deployment.command("stop", "unsaid", "--home", deployment.home)
     unsaid.popen.wait(120)
     deployment.finish(deployment.submit(outcome=OUTCOME, rounds=1))

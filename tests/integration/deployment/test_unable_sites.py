@@ -62,8 +62,8 @@ def test_it_is_named_with_its_reason_and_joins_once_fixed(
     server = deployment.serve()
     clients = deployment.clients()
     submitted = deployment.submit(reconnect_wait=0, rounds=1)
-    told = f"north cannot take part: {TOO_FEW}"
-    deployment.wait(lambda: told in submitted.said, submitted)
+    refusal = f"north cannot take part: {TOO_FEW}"
+    deployment.wait(lambda: refusal in submitted.said, submitted)
     deployment.wait(lambda: "no negative patient" in clients["north"].said, clients["north"])
     deployment.wait(lambda: "asks for device 'cuda:77'" in clients["east"].said, clients["east"])
     deployment.wait(lambda: all(s["problem"] for s in status(deployment, capsys)["sites"].values()))

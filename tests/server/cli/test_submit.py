@@ -250,8 +250,8 @@ def test_a_failed_run_says_why_and_names_are_whole(
     out = here("server", "status")[1]
     assert "…" not in out
     assert f"{name} failed: {why}" in " ".join(out.split())
-    told = json.loads(here("server", "status", "--json")[1])["runs"]
-    assert [(run["state"], run["failure"]) for run in told] == [("failed", why)]
+    runs = json.loads(here("server", "status", "--json")[1])["runs"]
+    assert [(run["state"], run["failure"]) for run in runs] == [("failed", why)]
 
 
 def test_stop_asks_the_run_to_end(here: Here, home: Path) -> None:
@@ -306,18 +306,18 @@ def test_status_shows_sites_and_runs(here: Here, home: Path) -> None:
     )
     write_status(Home(home), {"run": "first", "sites": sites})
     code, out, _ = here("server", "status", "--json")
-    told = json.loads(out)
-    assert (code, told["serving"]) == (0, False)
+    status = json.loads(out)
+    assert (code, status["serving"]) == (0, False)
     # What a process that has ended wrote last is not passed off as of now.
-    assert told["sites"] == {"east": away, "north": away}
-    assert [(run["run"], run["state"]) for run in told["runs"]] == [("first", "waiting")]
+    assert status["sites"] == {"east": away, "north": away}
+    assert [(run["run"], run["state"]) for run in status["runs"]] == [("first", "waiting")]
     with only_one(Home(home)):
-        told = json.loads(here("server", "status", "--json")[1])
-        assert told["serving"]
-        assert told["sites"] == {
+        status = json.loads(here("server", "status", "--json")[1])
+        assert status["serving"]
+        assert status["sites"] == {
             "east": {**there, "problem": why}, "north": {**there, "problem": None}
         }  # fmt: skip
-        assert told["runs"][0]["state"] == "running"
+        assert status["runs"][0]["state"] == "running"
         out = here("server", "status")[1]
     assert "Serving." in out
     assert "2026-01-01T00:00:00" in out

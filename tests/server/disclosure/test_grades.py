@@ -25,7 +25,7 @@ def graded(positives: int, negatives: int) -> Graded:
 
 
 @pytest.mark.parametrize(
-    ("sites", "hidden", "told"),
+    ("sites", "hidden", "allowed"),
     [
         ({"a": (9, 9), "b": (5, 5)}, set(), True),
         ({"a": (9, 9)}, set(), True),
@@ -41,9 +41,9 @@ def graded(positives: int, negatives: int) -> Graded:
     ],
 )
 def test_sums_that_tell_a_small_count_are_not_compared(
-    sites: dict[str, tuple[int, int]], hidden: set[str], told: bool
+    sites: dict[str, tuple[int, int]], hidden: set[str], allowed: bool
 ) -> None:
-    assert may_be_compared(sites, hidden) is told
+    assert may_be_compared(sites, hidden) is allowed
 
 
 def test_a_comparison_that_may_not_be_told_is_not_even_asked_for() -> None:

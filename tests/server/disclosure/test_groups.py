@@ -61,7 +61,7 @@ def test_a_group_is_refused_just_where_a_hidden_site_follows(
     shown = ShownGroups(counts, hidden, 5)
     admitted: list[set[str]] = []
     for group in asked:
-        told = any(can_be_computed([*admitted, group], {name}) for name in hidden)
-        assert shown.admit(group) is not told
-        if not told:
+        revealed = any(can_be_computed([*admitted, group], {name}) for name in hidden)
+        assert shown.admit(group) is not revealed
+        if not revealed:
             admitted.append(group)

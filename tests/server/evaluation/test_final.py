@@ -144,18 +144,23 @@ def test_the_model_is_base_plus_delta(reference: Reference, delta: Arrays, tmp_p
     assert all(np.array_equal(written[key].numpy(), expected[key].numpy()) for key in expected)
 
 
-@pytest.mark.parametrize(("batch_norm", "rounds", "told"), [
+@pytest.mark.parametrize(("batch_norm", "rounds", "reported"), [
     ("average", 20, False), ("local", 20, True), ("local", 0, False),
 ])  # fmt: skip
 def test_a_model_that_no_site_has_evaluated_is_called_so(
-    reference: Reference, delta: Arrays, tmp_path: Path, batch_norm: str, rounds: int, told: bool
+    reference: Reference,
+    delta: Arrays,
+    tmp_path: Path,
+    batch_norm: str,
+    rounds: int,
+    reported: bool,
 ) -> None:
     """Where only the head was trained, every site has the base's statistics."""
     config = RunConfig(batch_norm=batch_norm, rounds=rounds)
     events: list[Event] = []
     with listening(events.append):
         write_model(tmp_path / "model.safetensors", reference, delta, config)
-    assert bool(events) is told
+    assert bool(events) is reported
 
 
 def test_a_full_disk(

@@ -229,7 +229,7 @@ def test_a_refusal_is_told_once(
     federation = make_federation(grid, names=NAMES, min_sites=2, reconnect_wait=30)
     events: list[Event] = []
     with listening(events.append):
-        names, told = wait(federation, "east")
+        names, messages = wait(federation, "east")
     assert names == ["north", "south"]
     assert [event for event in events if isinstance(event, SiteUnable)] == [
         SiteUnable(
@@ -238,7 +238,7 @@ def test_a_refusal_is_told_once(
             "the message has no record 'site'",
         )
     ]
-    assert told == [
+    assert messages == [
         "Waiting for sites: 2 ready, at least 2 required. Connected, but unable to take part: "
         "east: the message has no record 'site'."
     ]

@@ -33,19 +33,19 @@ def test_an_undisturbed_run_has_nothing_to_say(make_record: MakeRecord) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "patients", "told"),
+    ("images", "patients", "message"),
     [
         (19, 18, "19 images of 18 patients; in round 1 it was 20 images of 20 patients"),
         (1, 1, "1 images of 1 patients"),
     ],
 )
 def test_other_data_are_told_with_their_size_to_the_owner_alone(
-    make_record: MakeRecord, images: int, patients: int, told: str
+    make_record: MakeRecord, images: int, patients: int, message: str
 ) -> None:
     now = changed(make_record(2), images=images, patients=patients)
     (text,) = said(now, make_record(1))
     assert text.startswith("east trains on ")
-    assert told in text
+    assert message in text
     heard: list[Event] = []
     with listening(heard.append):
         warn_of_changes(now, [make_record(1)], for_others=True)

@@ -145,9 +145,9 @@ def test_a_failed_run_is_told_to_the_command_of_notify_toml(
     deadline = time.monotonic() + 60
     while not seen.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    told = json.loads(seen.read_text())
-    assert (told["run"], told["state"], told["reason"]) == ("first", "failed", WHY)
-    assert told["text"] == f"FedThaw: run first has failed: {WHY}"
+    notice = json.loads(seen.read_text())
+    assert (notice["run"], notice["state"], notice["reason"]) == ("first", "failed", WHY)
+    assert notice["text"] == f"FedThaw: run first has failed: {WHY}"
     home.notify.write_text("comand = 'x'\n")
     clear_failure(order.folder)
     look()
@@ -159,11 +159,11 @@ def test_what_failed_while_no_server_was_there_is_reported_once(
     home: Home, order: Order, wire: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    told: list[str] = []
+    notices: list[str] = []
     over: list[Callable[[], None]] = []
 
     def tell(settings: Any, event: str, facts: Any, log: Any, done: Callable[[], None]) -> object:
-        told.append(f"{facts['run']}: {facts['reason']}")
+        notices.append(f"{facts['run']}: {facts['reason']}")
         over.append(done)
         return over
 
@@ -192,7 +192,7 @@ def test_what_failed_while_no_server_was_there_is_reported_once(
     assert start() == ["Notifying of run first."]
     over[-1]()
     assert start() == []
-    assert told == [f"first: {WHY}"] * 2
+    assert notices == [f"first: {WHY}"] * 2
     assert runs_in(home) == [("run ended", "failed", WHY)]
     # It fails again after a second try: another end.
     clear_failure(order.folder)

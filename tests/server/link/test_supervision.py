@@ -197,9 +197,11 @@ def test_a_key_admits_nobody_after_its_end(
     assert caplog.text.count("of east has expired") == 1
     assert admitted(101) == [False, False, False]
     assert admitted(0) == [True, True, True]  # a clock that was wrong has been set right
-    told = [entry["keys"] for entry in read(home.audit.path) if entry["event"] == "sites admitted"]
-    assert told[1] == {"east": fingerprint(lines[1]), "north": fingerprint(lines[2])}
-    assert told[0]["north"] == f"{fingerprint(lines[0])}, {fingerprint(lines[2])}"
+    recorded = [
+        entry["keys"] for entry in read(home.audit.path) if entry["event"] == "sites admitted"
+    ]
+    assert recorded[1] == {"east": fingerprint(lines[1]), "north": fingerprint(lines[2])}
+    assert recorded[0]["north"] == f"{fingerprint(lines[0])}, {fingerprint(lines[2])}"
 
 
 def test_the_log_warns_of_a_keys_end(home: Home, caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ def test_or_where_it_is_wanted(make_run: Callable[..., Path], here: Here, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (("nowhere",), 2, "nowhere is no run's folder"),
         (("run", "--min-cell", "0"), 2, "--min-cell"),
@@ -37,7 +37,7 @@ def test_or_where_it_is_wanted(make_run: Callable[..., Path], here: Here, tmp_pa
 def test_a_mistake_is_told(
     words: tuple[str, ...],
     code: int,
-    told: str,
+    message: str,
     make_run: Callable[..., Path],
     here: Here,
     monkeypatch: pytest.MonkeyPatch,
@@ -45,7 +45,7 @@ def test_a_mistake_is_told(
     monkeypatch.chdir(make_run().parent)
     found = here("report", *words)
     assert found[:2] == (code, "")
-    assert told in found[2]
+    assert message in found[2]
 
 
 @pytest.mark.parametrize("file", ["summary.json", "evaluation.json"])
@@ -55,9 +55,9 @@ def test_a_damaged_file_is_named(
 ) -> None:
     run = make_run()
     (run / file).write_text(text, encoding="utf-8")
-    code, _, told = here("report", run)
+    code, _, stderr = here("report", run)
     assert code == 1
-    assert f"{run / file} cannot be read" in told
+    assert f"{run / file} cannot be read" in stderr
 
 
 def test_a_failure_costs_the_run_nothing(

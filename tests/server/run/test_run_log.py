@@ -38,12 +38,12 @@ def test_without_a_folder_or_on_a_full_disk_the_run_goes_on(tmp_path: Path) -> N
 def test_no_line_is_told_twice_or_half(tmp_path: Path, text: str, cuts: list[int]) -> None:
     """However the file grows between two looks at it, within a character too."""
     data = "".join(f"{one}\n" for one in text).encode()
-    told, start = [], 0
+    collected, start = [], 0
     for cut in [*sorted(min(cut, len(data)) for cut in cuts), len(data)]:
         (tmp_path / FILE).write_bytes(data[:cut])
         lines, start = read_lines(tmp_path, start)
-        told += lines
-    assert told == list(text)
+        collected += lines
+    assert collected == list(text)
     assert start == len(data)
 
 

@@ -105,8 +105,8 @@ def test_a_study_from_arms_to_tables(
         declare(site, kind)
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text(ARMS)
-    code, said, told = here(*words(two_sites, out, "--arms", arms, "--json"))
-    assert code == 0, told
+    code, said, stderr = here(*words(two_sites, out, "--arms", arms, "--json"))
+    assert code == 0, stderr
     assert len(runs) == 3 * 2 * 2
     text = (out / "study.json").read_text()
     assert said.endswith(text + "\n")
@@ -193,8 +193,8 @@ def test_for_others_a_rare_class_is_left_out_with_its_patients(
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text('[[arm]]\nname = "first"\n[[arm]]\nname = "second"\n')
     more = ("--arms", arms, "--set", "for-others=true", "--repeats", 1, "--json")
-    code, _, told = here(*words(two_sites, out, *more))
-    assert code == 0, told
+    code, _, stderr = here(*words(two_sites, out, *more))
+    assert code == 0, stderr
     result = json.loads((out / "study.json").read_text())
     assert result["left_out"] == ["severe"]
     severe = result["arms"][0]["classes"][2]

@@ -42,7 +42,7 @@ class Asked:
 
 
 @pytest.mark.parametrize(
-    ("others", "hidden", "told"),
+    ("others", "hidden", "comparable"),
     [
         ({"s": LARGE}, "", True),
         # All sites of the arm less those with a grade.
@@ -55,7 +55,7 @@ class Asked:
     ],
 )
 def test_the_sites_without_a_grade_are_no_difference_of_what_is_shown(
-    others: Sites, hidden: str, told: bool
+    others: Sites, hidden: str, comparable: bool
 ) -> None:
     sites = {"n": LARGE, "e": LARGE, **others}
     shown = ShownGroups(sites, hidden, 5)
@@ -66,8 +66,8 @@ def test_the_sites_without_a_grade_are_no_difference_of_what_is_shown(
         assert (
             compare_grade([["run"]], list(sites), shown, cast(Any, asked), for_others=True) is None
         )
-    assert (asked.compared == ("n", "e")) is told
-    assert [type(event) for event in heard] == ([] if told else [Warned])
+    assert (asked.compared == ("n", "e")) is comparable
+    assert [type(event) for event in heard] == ([] if comparable else [Warned])
 
 
 def test_an_arm_of_some_sites_counts_as_well() -> None:

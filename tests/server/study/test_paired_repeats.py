@@ -18,18 +18,18 @@ def paired(*areas: tuple[float, float], error: float | None) -> PairedRepeats:
 def test_chance_between_the_repeats_adds_to_that_of_patients() -> None:
     areas = [(0.80, 0.70), (0.75, 0.72), (0.82, 0.69)]
     differences = [a - b for a, b in areas]
-    told = paired(*areas, error=0.02)
+    result = paired(*areas, error=0.02)
     error = np.sqrt(0.02**2 + np.var(differences, ddof=1) / 3)
-    assert told.standard_error == pytest.approx(error)
-    assert told.p == pytest.approx(2 * stats.norm.sf(abs(np.mean(differences)) / error))
+    assert result.standard_error == pytest.approx(error)
+    assert result.p == pytest.approx(2 * stats.norm.sf(abs(np.mean(differences)) / error))
     low, high = stats.norm.interval(0.95, np.mean(differences), error)
-    assert told.ci95 == pytest.approx((low, high))
+    assert result.ci95 == pytest.approx((low, high))
 
 
 def test_one_repeat_has_no_chance_between_repeats() -> None:
-    told = paired((0.8, 0.7), error=0.05)
-    assert told.standard_error == 0.05
-    assert told.p == pytest.approx(2 * stats.norm.sf(2.0))
+    result = paired((0.8, 0.7), error=0.05)
+    assert result.standard_error == 0.05
+    assert result.p == pytest.approx(2 * stats.norm.sf(2.0))
 
 
 def test_limits_stay_differences_of_areas() -> None:
@@ -44,5 +44,5 @@ def test_arms_that_never_differ_do_not_differ(error: float | None) -> None:
 
 @pytest.mark.parametrize("error", [0.0, None])
 def test_without_a_standard_error_nothing_is_claimed(error: float | None) -> None:
-    told = paired((1.0, 0.5), error=error)
-    assert (told.ci95, told.p) == (None, None)
+    result = paired((1.0, 0.5), error=error)
+    assert (result.ci95, result.p) == (None, None)

@@ -86,8 +86,8 @@ def test_a_study_from_arms_to_tables(
 ) -> None:
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text(ARMS)
-    code, said, told = here(*words(two_sites, out, "--arms", arms, "--json"))
-    assert code == 0, told
+    code, said, stderr = here(*words(two_sites, out, "--arms", arms, "--json"))
+    assert code == 0, stderr
     assert len(runs) == 3 * 2 * 2
     text = (out / "study.json").read_text()
     assert said.endswith(text + "\n")
@@ -113,7 +113,7 @@ def test_a_study_from_arms_to_tables(
     assert [row["arm"] for row in rows] == ["first", "the same again", "full, faster"]
     assert rows[0]["AUROC"] == rows[1]["AUROC"]
     assert {row["rounds a run"] for row in rows} == {"2"}
-    assert "rounds a run" not in told + said.replace(text, "")  # of as many rounds all runs are
+    assert "rounds a run" not in stderr + said.replace(text, "")  # of as many rounds all runs are
     assert (out / "study.md").read_text().count("| first |") == 3
     assert r"\begin{tabular}" in (out / "study.tex").read_text()
     page = (out / "report.html").read_text()
@@ -166,9 +166,9 @@ def test_a_study_grows_by_repeats_and_arms(
         (f"[[arm]]{one}[[arm]]{third}", ("--set", "rounds=2"), "other folds or settings"),
     ):
         arms.write_text(text)
-        code, _, told = here(*words(two_sites, out, "--arms", arms, *more))
+        code, _, stderr = here(*words(two_sites, out, "--arms", arms, *more))
         assert code == 2
-        assert said in told
+        assert said in stderr
     assert not runs
     assert (out / "study.json").read_bytes() == grown
 
@@ -182,8 +182,8 @@ def test_each_site_alone_and_all_data_in_one_place(
     given = words(
         two_sites, out, "--arms", arms, "--repeats", 1, "--each-site", "--set", "min-sites=2"
     )
-    code, _, told = here(*given)
-    assert code == 0, told
+    code, _, stderr = here(*given)
+    assert code == 0, stderr
     result = json.loads((out / "study.json").read_text())
     assert [one["arm"]["name"] for one in result["arms"]] == [
         "federated", "a alone", "b alone", "all data in one place",
@@ -200,12 +200,12 @@ def test_a_site_below_its_min_cell_is_not_shown_alone(
     sites = [write_site(folder, "a", 14, min_cell=8), write_site(folder, "b", 14, seed=1)]
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text('[[arm]]\nname = "federated"\n')
-    code, said, told = here(
+    code, said, stderr = here(
         *words(
             sites, out, "--arms", arms, "--repeats", 1, "--set", "for-others=true", "--each-site"
         )
     )
-    assert code == 0, told
+    assert code == 0, stderr
     result = json.loads((out / "study.json").read_text())
     assert [one["arm"]["name"] for one in result["arms"]] == ["federated", "all data in one place"]
     assert [one["arm"]["name"] for one in result["comparisons"]] == ["all data in one place"]
@@ -220,13 +220,13 @@ def test_the_arm_to_compare_with_must_be_shown(
     sites = [write_site(tmp_path / "sites", "a", 14, min_cell=8)]
     arms = tmp_path / "arms.toml"
     arms.write_text('[[arm]]\nname = "alone"\n')
-    code, _, told = here(
+    code, _, stderr = here(
         *words(
             sites, tmp_path / "study", "--arms", arms, "--repeats", 1, "--set", "for-others=true"
         )
     )
     assert code == 1
-    assert "Arm 'alone' is of sites with fewer patients of a class than their min-cell" in told
+    assert "Arm 'alone' is of sites with fewer patients of a class than their min-cell" in stderr
     assert not (tmp_path / "study" / "study.json").exists()
 
 
@@ -240,13 +240,13 @@ def test_another_arm_may_be_first_before_there_is_a_result(
     given = words(
         sites, tmp_path / "study", "--arms", arms, "--repeats", 1, "--set", "for-others=true"
     )
-    code, _, told = here(*given)
+    code, _, stderr = here(*given)
     assert code == 1
-    assert "put another arm first" in told
+    assert "put another arm first" in stderr
     runs.clear()
     arms.write_text(f'[[arm]]\nname = "all"\n{alone}')
-    code, said, told = here(*given)
-    assert code == 0, told
+    code, said, stderr = here(*given)
+    assert code == 0, stderr
     assert not runs
     assert "Not shown: alone" in said
 

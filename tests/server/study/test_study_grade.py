@@ -21,10 +21,10 @@ def test_the_grade_is_compared_in_those_who_have_one(
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text('[[arm]]\nname = "first"\n')
     settings = [word for one in TINY for word in ("--set", one)]
-    code, said, told = here(
+    code, said, stderr = here(
         "study", *graded, "--arms", arms, "--folds", 2, "--repeats", 2, "--out", out, *settings
     )
-    assert code == 0, told
+    assert code == 0, stderr
     grade = json.loads((out / "study.json").read_text())["grade"]
     patients = {}
     for site in graded:
@@ -54,11 +54,11 @@ def test_the_grade_gives_no_site_away_that_has_none(
     arms, out = tmp_path / "arms.toml", tmp_path / "study"
     arms.write_text('[[arm]]\nname = "first"\n')
     settings = [word for one in TINY for word in ("--set", one)]
-    code, _, told = here(
+    code, _, stderr = here(
         "study", *graded, small, "--arms", arms, "--folds", 2, "--repeats", 1, "--out", out,
         *settings, "--set", "for-others=true",
     )  # fmt: skip
-    assert code == 0, told
+    assert code == 0, stderr
     study = json.loads((out / "study.json").read_text())
     assert sum(study["arms"][0]["patients"]) == 36
     assert study["grade"] is None

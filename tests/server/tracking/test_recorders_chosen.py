@@ -27,7 +27,7 @@ FINISHED = RoundFinished(1, 2, 0.5, None, 10, 1.0)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def received(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What a recorder in TensorBoard's place is told."""
     heard: list[Any] = []
 
@@ -57,7 +57,7 @@ def started(run: RunFolder) -> RunStarted:
 
 
 def test_a_run_from_its_first_round_to_its_summary(
-    run: RunFolder, grow: Grow, told: list[Any]
+    run: RunFolder, grow: Grow, received: list[Any]
 ) -> None:
     with recorded(replace(run.config, tensorboard=True)):
         grow([1])
@@ -66,7 +66,7 @@ def test_a_run_from_its_first_round_to_its_summary(
         grow([2])
         emit(FINISHED)
         run.summary.write_text('{"rounds": 2}', encoding="utf-8")
-    assert told == [1, 2, Outcome("complete", {"rounds": 2})]
+    assert received == [1, 2, Outcome("complete", {"rounds": 2})]
 
 
 @pytest.mark.parametrize(
@@ -78,24 +78,24 @@ def test_a_run_from_its_first_round_to_its_summary(
     ],
 )
 def test_a_run_that_ends_early(
-    run: RunFolder, told: list[Any], error: BaseException, state: str
+    run: RunFolder, received: list[Any], error: BaseException, state: str
 ) -> None:
     with pytest.raises(type(error)), recorded(replace(run.config, tensorboard=True)):  # noqa: PT012
         emit(started(run))
         raise error
-    assert [outcome.state for outcome in told] == [state]
+    assert [outcome.state for outcome in received] == [state]
 
 
-def test_a_run_that_nobody_wants_recorded(run: RunFolder, told: list[Any]) -> None:
+def test_a_run_that_nobody_wants_recorded(run: RunFolder, received: list[Any]) -> None:
     with recorded(run.config):
         emit(started(run))
-    assert told == []
+    assert received == []
 
 
-def test_a_run_that_never_began(run: RunFolder, told: list[Any]) -> None:
+def test_a_run_that_never_began(run: RunFolder, received: list[Any]) -> None:
     with suppress(RunError), recorded(replace(run.config, tensorboard=True)):
         raise RunError("x")
-    assert told == []
+    assert received == []
 
 
 def test_without_tensorboard_a_run_that_asks_for_it_does_not_begin(
@@ -109,7 +109,7 @@ def test_without_tensorboard_a_run_that_asks_for_it_does_not_begin(
 
 
 def test_without_mlflow_the_run_goes_on(
-    run: RunFolder, told: list[Any], without: Callable[[str], None],
+    run: RunFolder, received: list[Any], without: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://hub:5000")
@@ -119,11 +119,11 @@ def test_without_mlflow_the_run_goes_on(
         emit(started(run))
     (said,) = [event for event in events if isinstance(event, Warned)]
     assert "pip install 'fedthaw[mlflow]'" in said.text
-    assert len(told) == 1
+    assert len(received) == 1
 
 
 def test_a_server_that_is_not_there_is_told_once(
-    run: RunFolder, grow: Grow, told: list[Any], monkeypatch: pytest.MonkeyPatch
+    run: RunFolder, grow: Grow, received: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing listens on the port; MLflow's own client says so."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")

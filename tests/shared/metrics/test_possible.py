@@ -44,8 +44,8 @@ def test_of_what_is_possible_a_test_can_be_made(
     """Whatever one site says beside others: what is let in never has a negative variance."""
     mine, theirs = sums_of(patients)
     names = ("a", "b", "aa", "bb", "ab")
-    told = replace(mine.positives, **dict(zip(names, said, strict=True)))
-    claimed = replace(mine, positives=told)
+    positives = replace(mine.positives, **dict(zip(names, said, strict=True)))
+    claimed = replace(mine, positives=positives)
     try:
         require_possible(claimed)
     except ValueError:

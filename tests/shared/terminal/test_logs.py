@@ -45,7 +45,7 @@ for name in ("fedthaw.server", "uvicorn.error", "pydicom.pixels.decoders.base", 
 """
 
 
-def told(*words: str) -> str:
+def logged(*words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", FAIL, *words], capture_output=True, text=True, check=True
     )
@@ -53,14 +53,14 @@ def told(*words: str) -> str:
 
 
 def test_a_command_tells_its_own_errors_without_a_traceback() -> None:
-    assert told("ERROR") == "fedthaw.server failed (ValueError).\n"
+    assert logged("ERROR") == "fedthaw.server failed (ValueError).\n"
 
 
 def test_a_server_tells_its_libraries_errors_too_but_not_what_may_quote_a_patient() -> None:
-    first, second = told("ERROR", "speak").splitlines()
+    first, second = logged("ERROR", "speak").splitlines()
     assert first.endswith(" fedthaw.server failed (ValueError).")
     assert second.endswith(" uvicorn.error failed (ValueError).")
 
 
 def test_debug_has_the_tracebacks() -> None:
-    assert "Traceback" in told("DEBUG")
+    assert "Traceback" in logged("DEBUG")

@@ -98,8 +98,8 @@ def test_sites_are_not_told_of_the_coordinators_folders(
     micro_config: Callable[..., RunConfig],
 ) -> None:
     config = micro_config(out="/secret/runs/7", sites="/secret/north,/secret/east", seed=3)
-    told = settings_for_sites(config)
-    assert "/secret" not in json.dumps(told)
-    assert told["seed"] == 3
+    sent = settings_for_sites(config)
+    assert "/secret" not in json.dumps(sent)
+    assert sent["seed"] == 3
     own = {"out", "resume", "sites", "pooled", "quick"}
-    assert told.keys() == config.to_flat().keys() - own
+    assert sent.keys() == config.to_flat().keys() - own
