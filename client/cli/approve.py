@@ -81,8 +81,7 @@ def approve(
         _approve(folder, home, policy, found.bundle, found.config, note)
         forget_pending(home, found.plan)
     elif number is not None and not (settings or config or any_settings) and _is_plan(number):
-        _require_known(folder, home, number)
-        typer.echo(f"Already approved: plan {number.lower()}.")
+        _print_known(folder, home, number)
     else:
         bundle = _own_bundle() if number is None else checked_digest(number)
         if not (settings or config or any_settings):
@@ -138,8 +137,8 @@ def _is_plan(number: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-fA-F]{12,63}", number))
 
 
-def _require_known(folder: Path, home: SiteHome, number: str) -> None:
-    """SiteError where no approved plan begins with this number, when none that waits does."""
+def _print_known(folder: Path, home: SiteHome, number: str) -> None:
+    """Say that this plan, which does not wait, is approved; SiteError where it is not."""
     plans = [one.plan for one in read_approvals(home) if one.plan is not None]
     if not any(plan.startswith(number.lower()) for plan in plans):
         raise SiteError(
@@ -147,6 +146,7 @@ def _require_known(folder: Path, home: SiteHome, number: str) -> None:
             "for it, while `fedthaw site run` is running; `fedthaw site approve "
             f"{shlex.quote(str(folder))}` lists those that wait."
         )
+    typer.echo(f"Already approved: plan {number.lower()}.")
 
 
 def _write_down(home: SiteHome, event: str, **facts: object) -> None:
