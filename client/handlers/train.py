@@ -23,6 +23,7 @@ from client.handlers.evaluate import evaluate_here, must_suppress
 from client.handlers.features import base_features, evaluation_features, training_features
 from client.model.device import peak_memory
 from client.model.frozen import base_units, digest_of_frozen
+from client.part import TrainingSamples
 from client.received import received_delta
 from client.train.logistic import fit_head
 from client.train.state import SiteState, load_state, save_state, without_unused
@@ -49,8 +50,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     check_run(workspace, config)
     require_planned(workspace, config, request.plan)
     plan, folder = request.plan, workspace.state_folder(request.run)
-    samples = training_samples(workspace, config)
-    require_maps_to_normalise(workspace, config, plan, samples.train)
+    samples = _samples(workspace, config, plan)
     before = without_unused(folder, load_state(folder, plan.round), request.model.seen)
     federated = received_delta(network_of(workspace, config), config, request.model, before)
     model = rebuild_model(
@@ -92,6 +92,13 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
         continued_from=before.round if before.phase == plan.phase else 0,
         signal_to_noise=trained.signal_to_noise,
     )
+
+
+def _samples(workspace: Workspace, config: RunConfig, plan: Plan) -> TrainingSamples:
+    """The site's part of the run's patients; SiteError where too few images are to train on."""
+    samples = training_samples(workspace, config)
+    require_maps_to_normalise(workspace, config, plan, samples.train)
+    return samples
 
 
 def _counted(
