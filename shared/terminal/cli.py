@@ -7,11 +7,9 @@ import inspect
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from types import FrameType
 from typing import Annotated
 
 import click
@@ -21,6 +19,11 @@ from typer.core import TyperGroup
 from shared.deployment.proxies import drop_unusable_proxies
 from shared.errors import FedThawError
 from shared.plain import shown_lines
+from shared.terminal.interruption import (
+    end_as_interrupted,
+    interruption_of,
+    note_interruptions,
+)
 from shared.terminal.logs import begin
 from shared.terminal.noise import DEBUG_VARIABLE, contain_libraries
 
@@ -44,9 +47,6 @@ COMMANDS = {
 """Command -> (module:typer app, one line of help)."""
 
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
-INTERRUPTION = (
-    "Interrupted. Continue a run that had begun with --resume, a study with the same command."
-)
 
 
 class LazyGroup(TyperGroup):
@@ -122,40 +122,6 @@ def main() -> None:
     sys.exit(code)
 
 
-def note_interruptions() -> Callable[[], bool]:
-    """Whether Ctrl-C has been pressed since: C libraries may turn it into errors of their own."""
-    pressed = threading.Event()
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return pressed.is_set  # in the background of a shell it is ignored
-
-    def note(number: int, frame: FrameType | None) -> None:
-        pressed.set()
-        signal.default_int_handler(number, frame)
-
-    signal.signal(signal.SIGINT, note)
-    return pressed.is_set
-
-
-def end_as_interrupted() -> Callable[[], bool]:
-    """Let SIGTERM end the command as Ctrl-C does, with all that it has to put away; whether it did.
-
-    It comes from systemd, a batch system, a container's end, and whoever types `kill`.
-    """
-    asked = threading.Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.set()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends it at once
-        interrupt = signal.getsignal(signal.SIGINT)
-        if not callable(interrupt):  # ignored, in the background of a shell
-            raise KeyboardInterrupt
-        interrupt(signal.SIGINT, frame)
-
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, note)
-    return asked.is_set
-
-
 def run(
     command: Callable[..., object],
     arguments: Sequence[str],
@@ -179,7 +145,7 @@ def run(
             error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _complain(INTERRUPTION, INTERRUPTED)
+        return _complain(interruption_of(arguments), INTERRUPTED)
     except FedThawError as error:
         if debug:
             raise
@@ -192,7 +158,7 @@ def run(
         if debug:
             raise
         if interrupted():
-            return _complain(INTERRUPTION, INTERRUPTED)
+            return _complain(interruption_of(arguments), INTERRUPTED)
         return _complain(_sentence(error), FAILED)
 
 

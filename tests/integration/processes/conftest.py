@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from shared.terminal import cli
+from shared.terminal.interruption import interruption_of
 
 FEDTHAW = Path(sys.executable).parent / "fedthaw"
 FAULTS = Path(__file__).parent / "faults"
@@ -229,7 +230,9 @@ def outcome_of_signal(fedthaw: Fedthaw) -> Callable[..., Outcome]:
         }  # fmt: skip
         assert outcome.code == expected[kind]
         if kind is not signal.SIGKILL:
-            assert outcome.last_line == f"fedthaw: {cli.INTERRUPTION}"
+            assert isinstance(process.args, list)
+            words = process.args[process.args.index(str(FEDTHAW)) + 1 :]
+            assert outcome.last_line == f"fedthaw: {interruption_of(words)}"
         return outcome
 
     return end
