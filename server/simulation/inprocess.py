@@ -20,7 +20,7 @@ from shared.terminal.logs import quieten_flower
 
 # By name, as Flower finds them: the coordinator does not import the sites' package.
 SITE_MODULE, COORDINATOR_MODULE, READY_MODULE = "client.app", "server.app", "client.ready"
-SCORES_MODULE, TWICE_MODULE = "client.own_scores", "client.copies"
+SCORES_MODULE, COPIES_MODULE = "client.own_scores", "client.copies"
 
 
 def local_grid(
@@ -55,7 +55,7 @@ def require_ready_sites(folders: Sequence[Path], config: RunConfig) -> None:
 
 def images_at_two_sites(folders: Sequence[Path]) -> tuple[str, ...]:
     """A sentence for each two of these sites that have the same image files."""
-    found: tuple[str, ...] = _imported(TWICE_MODULE).images_at_two_sites(folders)
+    found: tuple[str, ...] = _imported(COPIES_MODULE).images_at_two_sites(folders)
     return found
 
 

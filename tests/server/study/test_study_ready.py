@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from server.study import cells
+from server.results.plan import Arm, StudyPlan
+from server.study import cells, ready
+from shared.run.events import Event, Warned, listening
 
 Here = Callable[..., tuple[int, str, str]]
 TINY = ("backbone=micro", "image-size=32", "threads=1", "probe-rounds=1", "rounds=1")
@@ -100,3 +102,18 @@ def test_what_is_wrong_with_a_folder_is_said_of_all_folders_at_once(
     assert "cuda:77" in err
     assert err.count("\n") == 1
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_the_same_images_at_two_sites_are_warned_of_once(
+    tmp_path: Path, write_site: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "_ask", lambda _: None)
+    sites = {name: write_site(tmp_path, name, 8, seed=0) for name in ("north", "east")}
+    plan = StudyPlan((Arm("one"), Arm("other", {"rounds": 2})), folds=2, repeats=2)
+    heard: list[Event] = []
+    with listening(heard.append):
+        ready.require_ready(
+            plan, sites, {"backbone": "micro", "weights": "random"}, tmp_path / "study"
+        )
+    (warned,) = (event for event in heard if isinstance(event, Warned))
+    assert "image files are at both east and north." in warned.text

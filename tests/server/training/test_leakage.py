@@ -63,7 +63,7 @@ def test_a_study_says_so_once_of_each_arm(
     """One run cannot have left out the patients of every fold."""
     teacher = taught("north")
     plan = StudyPlan((Arm("plain"), Arm("taught", {"teacher": teacher})), folds=5, repeats=1)
-    for name in ("require_weights", "require_ready_sites", "_ask"):
+    for name in ("require_weights", "require_ready_sites", "_warn_of_copies", "_ask"):
         monkeypatch.setattr(ready, name, lambda *_, **__: None)
     heard: list[Event] = []
     with listening(heard.append):
