@@ -115,8 +115,8 @@ def tell_bundle(digest: str, configs: Iterable[RunConfig], *, new: bool) -> None
         wait = time_in_words(max(one.round_timeout for one in orders))
         typer.echo(
             "Each site's owner allows each plan once, there: `fedthaw site approve FOLDER` shows "
-            "what waits, `fedthaw site approve FOLDER PLAN` allows it. A run waits for min-sites "
-            f"sites {wait} (round-timeout), then fails; --resume waits again.",
+            "what waits, `fedthaw site approve FOLDER PLAN` allows it. A run waits up to "
+            f"{wait} (round-timeout) for min-sites sites, then fails; --resume waits again.",
             err=True,
         )
 

@@ -43,7 +43,7 @@ def written(content: RecordDict) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         pytest.param(
             CandidatesReply("north", (SCORED, OTHERWISE, SCORED), False, 0.5).to_content(),
@@ -71,14 +71,14 @@ def written(content: RecordDict) -> dict[str, Any]:
     ],
 )
 def test_the_log_counts_the_patients_of_each_reply(
-    here: Here, site: Path, content: RecordDict, told: str
+    here: Here, site: Path, content: RecordDict, expected: str
 ) -> None:
     entry = {"to": "hub:1", "type": "evaluate", "round": "final", "bytes": 9}
     append(site_home(site).audit, entry | {"content": written(content)})
     code, out, _ = here("site", "log", site)
     assert code == 0
     # A long cell goes on in the lines below, at the right.
-    assert told.replace(" ", "") in "".join(out.split())
+    assert expected.replace(" ", "") in "".join(out.split())
 
 
 def test_a_candidate_whose_counts_are_none_is_a_damaged_line(here: Here, site: Path) -> None:

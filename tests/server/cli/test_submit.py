@@ -56,7 +56,7 @@ def test_an_order_lies_in_its_folder(
     assert (code, out) == (0, "")
     assert f"Bundle: {DIGEST}" in err
     assert "fedthaw site approve FOLDER PLAN" in err
-    assert "A run waits for min-sites sites 60 min (round-timeout), then fails" in err
+    assert "A run waits up to 60 min (round-timeout) for min-sites sites, then fails" in err
     assert "No server process is running here" in err
     order = read_order(home / "runs" / "first")
     assert (order.config.rounds, order.bundle, order.state) == (3, DIGEST, "waiting")
