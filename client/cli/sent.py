@@ -9,7 +9,8 @@ from typing import Any
 from shared.outcome.binary import BINARY
 from shared.storage.json_file import typed
 
-_CANDIDATE = re.compile(r"\d+-")
+_CANDIDATE = re.compile(r"^\d+-")
+# As shared/protocol names them, whose modules need NumPy and Flower: `site log` loads neither.
 _CONFUSION, _LABELS, _GRADES = "class-confusion", "label-pair-patients", "grade-levels"
 
 
@@ -51,4 +52,4 @@ def _summed(report: Mapping[str, Any]) -> str:
 
 def _bare(key: str) -> str:
     """A count's name without the number of its candidate."""
-    return _CANDIDATE.sub("", key, count=1) if _CANDIDATE.match(key) else key
+    return _CANDIDATE.sub("", key)

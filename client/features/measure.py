@@ -66,7 +66,7 @@ def _cost(
 
 
 def timed(work: Callable[[], Result], device: torch.device) -> tuple[float, Result]:
-    """Seconds until the device has done it; a GPU is only told what to do meanwhile."""
+    """Seconds until the device has finished: what is asked of a GPU runs behind Python."""
     started = time.perf_counter()
     result = work()
     if device.type == "cuda":

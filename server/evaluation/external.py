@@ -12,7 +12,6 @@ from server.external.subgroups import Column, require_few_groups
 from server.federation.asking import Problem, ask
 from server.federation.messaging import Question
 from server.federation.replies import as_sentence
-from server.results.external import TOOK_PART
 from server.run.folder import RunFolder, open_run
 from server.run.ledger import read_rounds
 from server.simulation.inprocess import local_grid, look_at_cohort
@@ -22,7 +21,7 @@ from shared.protocol.evaluate import MESSAGE_TYPE, EvaluateReply, EvaluateReques
 from shared.protocol.replies import DIVERGED, FAILED, own_sites
 from shared.protocol.sent_model import NOTHING_SENT
 from shared.run.events import Noted, Warned, emit
-from shared.run.finished import FinishedRun, read_finished_run
+from shared.run.finished import read_finished_run
 from shared.run.patient_scores import (
     COLUMNS,
     FOLDER,
@@ -52,10 +51,11 @@ def score_cohorts(
             if len(sites) > 1:
                 emit(Noted(f"Cohort {number} of {len(sites)}: {site}"))
             scores = _score(folder, site, columns)
-            remarks = _remarks(finished, folder, site, scores.site)
+            took_part = _took_part(folder, site, scores.site)
+            remarks = tuple(filter(None, (took_part, finished.caution)))
             for sentence in remarks:
                 emit(Warned(sentence))
-            found.append(ScoredCohort(scores, remarks))
+            found.append(ScoredCohort(scores, remarks, took_part is not None))
     return tuple(found)
 
 
@@ -119,16 +119,15 @@ def _look_at(sites: Sequence[Path], columns: Sequence[Column]) -> None:
             )
 
 
-def _remarks(finished: FinishedRun, folder: RunFolder, site: Path, name: str) -> tuple[str, ...]:
-    """That the model has been trained on the cohort, and that the run did not evaluate it."""
+def _took_part(folder: RunFolder, site: Path, name: str) -> str | None:
+    """A sentence where the model has been trained on this cohort, or may have been."""
     how = "its training patients are among those evaluated here, and the metrics flatter the model."
     trained_on = [Path(one).resolve() for one in folder.config.site_folders]
-    found = []
     if site.resolve() in trained_on:
-        found.append(f"{name} {TOOK_PART}: {how}")
-    elif name in _names(folder, trained_on):
-        found.append(f"A site called {name} {TOOK_PART}: if it is this one, {how}")
-    return (*found, *((finished.caution,) if finished.caution else ()))
+        return f"{name} took part in this run: {how}"
+    if name in _names(folder, trained_on):
+        return f"A site called {name} took part in this run: if it is this one, {how}"
+    return None
 
 
 def _names(folder: RunFolder, trained_on: Sequence[Path]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.external.class_performance import class_performance
 from server.external.performance import performance
@@ -35,6 +35,8 @@ class ScoredCohort:
 
     scores: ScoreFile
     remarks: tuple[str, ...]
+    took_part: bool = False
+    """Whether it is a site of the run, or may be."""
 
     def __repr__(self) -> str:
         """Without identifiers: a repr may end up in a log."""
@@ -72,7 +74,11 @@ def _outcomes(
 ) -> tuple[tuple[Cohort[P], ...], Cohort[P] | None]:
     """Each cohort, and all together where there are several."""
     each = tuple(
-        _outcome(one.scores.site, one.scores.finding, one.scores.patients, columns, of, one.remarks)
+        replace(
+            _outcome(one.scores.site, one.scores.finding, one.scores.patients, columns, of),
+            remarks=one.remarks,
+            took_part=one.took_part,
+        )
         for one in cohorts
     )
     if len(cohorts) == 1:
@@ -95,7 +101,6 @@ def _outcome(
     patients: Patients,
     columns: Sequence[Column],
     of: Callable[[Patients], P],
-    remarks: tuple[str, ...] = (),
 ) -> Cohort[P]:
     return Cohort(
         name=name,
@@ -107,7 +112,6 @@ def _outcome(
             for column in columns
             for value, own in divide(column, patients).items()
         ),
-        remarks=remarks,
     )
 
 

@@ -145,7 +145,7 @@ class Cohort(Generic[P]):
     """One cohort, or all together under the name of `ALL`; None as of `SubgroupOutcome`.
 
     `finding` is the column of its table that has the outcome. `remarks` are sentences on what
-    speaks against the numbers.
+    speaks against the numbers. `took_part`: it is a site of the run, or may be.
     """
 
     name: str
@@ -154,6 +154,7 @@ class Cohort(Generic[P]):
     performance: P | None
     subgroups: tuple[SubgroupOutcome[P], ...] = ()
     remarks: tuple[str, ...] = ()
+    took_part: bool = False
 
     @property
     def title(self) -> str:
@@ -166,8 +167,6 @@ CohortOutcome = Cohort[Performance]
 ClassSubgroup = SubgroupOutcome[ClassPerformance]
 ClassCohortOutcome = Cohort[ClassPerformance]
 ALL = "all cohorts"
-TOOK_PART = "took part in this run"
-"""In a remark on a cohort that the model was trained on, or may have been."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ class Evaluation(Generic[P]):
     @property
     def is_external(self) -> bool:
         """Whether no cohort is one of the run's sites, or may be."""
-        return not any(TOOK_PART in remark for one in self.cohorts for remark in one.remarks)
+        return not any(one.took_part for one in self.cohorts)
 
     @property
     def all(self) -> Sequence[Cohort[P]]:

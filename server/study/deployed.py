@@ -66,6 +66,7 @@ def submit_study(study: Order, runs: Sequence[tuple[Cell, RunConfig]]) -> list[O
     (study.folder / SUBMITTED).touch()
     for cell, _ in runs:
         _require_short(cell.folder(study.folder).name, cell)
+    # Again: of a new study it shows only here where its runs lie.
     require_same_runs(runs, study.folder)
     wanted = [Order(cell.folder(study.folder), "", study.bundle, config) for cell, config in runs]
     now, orders = datetime.now(UTC), []

@@ -14,7 +14,7 @@ _EXACT = 9
 
 
 class Rounded(str):
-    """A cell of one number or several; in a column of exact numbers `aligned` writes it anew.
+    """A cell of one number or several; `aligned` rewrites it in a column of exact numbers.
 
     Alone it has the decimals that its own numbers need. `write` makes its text with so many.
     """

@@ -232,7 +232,10 @@ def test_what_speaks_against_the_numbers_is_in_the_file_and_on_the_page(
     assert north.remarks[0].startswith("north took part in this run")
     document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert document["cohorts"][0]["remarks"] == list(north.remarks)
-    assert north.remarks[0] in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert north.remarks[0] in page
+    assert "evaluation, not external" in page
+    assert "external validation" not in page
 
 
 def test_a_simulation_leaves_the_scores_that_its_metrics_are_of(

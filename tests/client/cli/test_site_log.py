@@ -13,11 +13,14 @@ from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from client.node.contents import plain
 from client.node.home import site_home
 from shared.audit.log import append
+from shared.metrics.classes.counts import ClassCounts
+from shared.metrics.classes.labels import MISSING, LabelCounts
 from shared.metrics.grades import GradeCounts
 from shared.metrics.histogram import Histogram
 from shared.metrics.paired import ClassSums, PairedSums
 from shared.protocol.candidates import CandidatesReply
 from shared.protocol.compare import CompareReply
+from shared.protocol.counts import counts_to_values
 from shared.protocol.graded import Graded, graded_to_values
 from shared.protocol.histogram import histogram_to_values
 
@@ -25,6 +28,9 @@ Here = Callable[..., tuple[int, str, str]]
 LABELS = np.array([1, 0, 1, 1, 0])
 SCORED = Histogram.from_logits(np.array([0.5, -0.5, 2.0, 1.0, 0.1]), LABELS)
 OTHERWISE = Histogram.from_logits(np.array([-0.5, 1.5, 2.5, 0.0, 0.1]), LABELS)
+BINS = np.array([[3, 9], [8, 4], [7, 7]])
+CLASSES = ClassCounts.from_bins(BINS, np.array([0, 1, 1]), np.array([0, 1, 0]), 2)
+LABELLED = LabelCounts.from_bins(BINS, np.array([[1, 0], [1, 1], [0, MISSING]]))
 GRADED = Graded(GradeCounts((1.0, 2.0), (1, 2), (2, 0)), SCORED)
 
 
@@ -67,6 +73,16 @@ def written(content: RecordDict) -> dict[str, Any]:
             ),
             "histogram of 3 positive and 2 negative patients, and by clinical grade",
             id="clinical grade",
+        ),
+        pytest.param(
+            RecordDict({"metrics": MetricRecord(counts_to_values(CLASSES))}),
+            "counts of 3 patients by class",
+            id="classes",
+        ),
+        pytest.param(
+            RecordDict({"metrics": MetricRecord(counts_to_values(LABELLED))}),
+            "histogram of 3 positive and 2 negative values of labels",
+            id="labels",
         ),
     ],
 )

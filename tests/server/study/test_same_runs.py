@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from server.results.plan import Arm
+from server.study.cells import Cell
+from server.study.same_runs import require_same_runs
+from shared.errors import ConfigError
+from shared.settings.config import RunConfig
 from shared.terminal import cli
 
 Here = Callable[..., tuple[int, str, str]]
@@ -97,3 +102,51 @@ def test_other_sites_or_pooled_data_are_another_run(
     assert code == 2
     assert why in stderr
     assert runs == []
+
+
+CELL = Cell(Arm("first"), 0, 0)
+SITES = {"sites": "data/north:data/east", "weights": "base.pt"}
+
+
+def trained(out: Path, **settings: str | float) -> None:
+    """Leave a run of the cell with these settings."""
+    folder = CELL.folder(out)
+    folder.mkdir(parents=True)
+    document = {"run": "1", "config": SITES | settings}
+    (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("there", "now"),
+    [
+        ({}, {"sites": "moved/east:moved/north", "weights": "moved/base.pt"}),
+        ({"threads": 1}, {"threads": 2}),
+        ({"teacher": "runs/../teacher"}, {"teacher": "teacher"}),
+        ({}, {"sites": ""}),  # at a coordinator, which does not know the folders
+    ],
+)
+def test_what_does_not_change_what_is_learnt_may_differ(
+    tmp_path: Path, there: dict[str, str | float], now: dict[str, str | float]
+) -> None:
+    trained(tmp_path, **there)
+    require_same_runs([(CELL, RunConfig(**SITES | there | now))], tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        ({"lr_head": 0.5}, "lr-head is 0.001 there and 0.5 here"),
+        ({"weights": "random"}, "weights is a file there and random here"),
+        ({"teacher": "other"}, "teacher is another run"),
+        ({"sites": "data/north"}, "its sites are east, north"),
+    ],
+)
+def test_what_does_is_named_with_its_folder(
+    tmp_path: Path, now: dict[str, str | float], why: str
+) -> None:
+    trained(tmp_path)
+    wanted = RunConfig(**SITES | now)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="repeat-0-fold-0 holds a run of other") as refused:
+        require_same_runs([(CELL, wanted)], tmp_path)
+    assert why in str(refused.value)
+    assert refused.value.exit_code == 2

@@ -35,7 +35,7 @@ def test_title_says_finding_and_run_and_the_sections_are_the_cohorts(
 
 
 def test_a_site_of_the_run_is_no_external_validation(cohort: Make, evaluation: Make) -> None:
-    own = replace(cohort("north", {"F": (30, 40)}), remarks=("north took part in this run: so",))
+    own = replace(cohort("north", {"F": (30, 40)}), took_part=True)
     page = evaluation_page(Shown(evaluation(own)))
     assert "<title>pneumonia (1): evaluation, not external, of first</title>" in page
     for claim in ("external validation", "nothing here is optimistic", "chosen here", "none here"):
