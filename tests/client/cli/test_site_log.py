@@ -75,12 +75,12 @@ def written(content: RecordDict) -> dict[str, Any]:
             id="clinical grade",
         ),
         pytest.param(
-            RecordDict({"metrics": MetricRecord(counts_to_values(CLASSES))}),
+            RecordDict({"metrics": MetricRecord({**counts_to_values(CLASSES)})}),
             "counts of 3 patients by class",
             id="classes",
         ),
         pytest.param(
-            RecordDict({"metrics": MetricRecord(counts_to_values(LABELLED))}),
+            RecordDict({"metrics": MetricRecord({**counts_to_values(LABELLED)})}),
             "histogram of 3 positive and 2 negative values of labels",
             id="labels",
         ),
