@@ -61,14 +61,10 @@ def spreadsheet_cell(text: object) -> str:
 
     Unprintable characters are escaped as by `shown`. An apostrophe stands before `=`, `+`, `-`, `@`
     (also of full width) and before an apostrophe, at the beginning and after each comma, semicolon
-    or bar; blanks and quotes before the sign do not hide it. `spreadsheet_text` undoes it.
+    or bar; blanks and quotes before the sign do not hide it. One apostrophe taken
+    from the beginning of each piece gives the text back.
     """
     pieces = _PIECES.split(shown(text))
     return "".join(
         f"'{piece}" if piece.startswith("'") or _FORMULA.match(piece) else piece for piece in pieces
     )
-
-
-def spreadsheet_text(cell: str) -> str:
-    """What `shown` made of the text that `spreadsheet_cell` was given."""
-    return "".join(piece.removeprefix("'") for piece in _PIECES.split(cell))

@@ -51,7 +51,7 @@ from shared.metrics.operating import (
 )
 from shared.metrics.paired import ClassSums, PairedSums, Placements, placements
 from shared.metrics.proportion import clopper_pearson_interval, wilson_interval
-from shared.metrics.reliability import Grouping, ReliabilityGroup, reliability_curve
+from shared.metrics.reliability import ReliabilityGroup, reliability_curve
 from shared.metrics.repeats import (
     ResampledComparison,
     SignedRank,
@@ -68,7 +68,6 @@ __all__ = [
     "BinaryMetrics",
     "ClassSums",
     "Confusion",
-    "Grouping",
     "Histogram",
     "PairedComparison",
     "PairedSums",

@@ -7,7 +7,7 @@ narrow where probabilities are near 0 or 1; ordinal grades are counted one bin a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,24 +113,6 @@ class Histogram:
         Raises ValueError for NaN, other labels and differing lengths.
         """
         return cls.from_bins(bin_of(logits), labels, SCORE_BINS)
-
-    @classmethod
-    def from_grades(
-        cls, grades: ArrayLike, labels: ArrayLike, levels: Sequence[float]
-    ) -> Histogram:
-        """Count one ordinal grade a patient, one bin a level, so that its AUROC is exact.
-
-        `levels` are all possible grades, strictly ascending and the same at all sites.
-        Raises ValueError for a grade that is no level, other labels and differing lengths.
-        """
-        scale, values = np.asarray(levels, dtype=np.float64), np.asarray(grades, dtype=np.float64)
-        if scale.size == 0 or not np.all(np.diff(scale) > 0):
-            raise ValueError(f"The grades are {list(levels)}; they must be strictly ascending.")
-        unknown = values[~np.isin(values, scale)]
-        if unknown.size:
-            raise ValueError(f"A grade is {unknown[0]:g}; it must be one of {list(levels)}.")
-        bins = np.asarray(np.searchsorted(scale, values), dtype=np.int64)
-        return cls.from_bins(bins, labels, scale.size)
 
     @classmethod
     def from_bins(cls, bins: ArrayLike, labels: ArrayLike, count: int = SCORE_BINS) -> Histogram:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 
 import pytest
@@ -17,7 +18,6 @@ from shared.plain import (
     shown,
     shown_lines,
     spreadsheet_cell,
-    spreadsheet_text,
 )
 
 ANY = st.text(st.characters())  # surrogates too, as in names of files that are no UTF-8
@@ -79,7 +79,8 @@ def test_no_cell_is_a_formula_however_lines_are_split(text: str) -> None:
 
 @given(st.one_of(ANY, HOSTILE))
 def test_the_apostrophes_can_be_taken_away_again(text: str) -> None:
-    assert spreadsheet_text(spreadsheet_cell(text)) == shown(text)
+    pieces = re.split("([,;|])", spreadsheet_cell(text))
+    assert "".join(piece.removeprefix("'") for piece in pieces) == shown(text)
     line = io.StringIO()
     csv.writer(line).writerow([spreadsheet_cell(text), "end"])
     assert next(csv.reader(io.StringIO(line.getvalue()))) == [spreadsheet_cell(text), "end"]

@@ -189,11 +189,6 @@ def _registered(name: str, sites: Sequence[RegisteredSite]) -> str:
     )
 
 
-def name_of_key(sites: Sequence[RegisteredSite], raw: bytes) -> str | None:
-    """The name of the site with this key, in Flower's form of it, else None."""
-    return next((site.name for site in sites if site.key.raw == raw), None)
-
-
 def _site(entry: _Entry) -> RegisteredSite:
     until = None if entry.until is UNSET else entry.until.astimezone(UTC)
     return RegisteredSite(

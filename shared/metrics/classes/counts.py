@@ -6,7 +6,6 @@ every metric is computed from the sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,11 +154,6 @@ class ClassCounts:
     def pair(self, score: int, positive: int, negative: int) -> Histogram:
         """The patients of two classes alone, by one score; the rest are not in it."""
         return Histogram(self.scores[score, positive], self.scores[score, negative])
-
-
-def summed_classes(counts: Iterable[ClassCounts], scores: int, classes: int) -> ClassCounts:
-    """All patients of several counts together; none of none."""
-    return sum(counts, start=ClassCounts.empty(scores, classes))
 
 
 def _integers(name: str, values: ArrayLike, most: int | None) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,8 +84,3 @@ class LabelCounts:
     def support(self) -> tuple[tuple[int, int], ...]:
         """Of each label, the patients who have it and those who have it not."""
         return tuple(one.totals for one in self.histograms)
-
-
-def summed_labels(counts: Iterable[LabelCounts], labels: int) -> LabelCounts:
-    """All patients of several counts together; none of none."""
-    return sum(counts, start=LabelCounts.empty(labels))

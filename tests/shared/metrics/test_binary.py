@@ -106,7 +106,7 @@ def test_ranking_metrics_equal_scikit_learn_on_the_binned_scores(cohort: Cohort)
 def test_auroc_of_an_ordinal_grade_is_exact() -> None:
     generator = np.random.default_rng(5)
     grades, labels = generator.integers(1, 5, 163), generator.integers(0, 2, 163)
-    histogram = Histogram.from_grades(grades, labels, levels=(1, 2, 3, 4))
+    histogram = Histogram.from_bins(grades - 1, labels, 4)
     assert binary.auroc(histogram) == pytest.approx(
         sklearn_metrics.roc_auc_score(labels, grades), abs=1e-12
     )

@@ -110,7 +110,7 @@ def test_a_step_holds_min_cell_patients(
 
 def test_grades_have_curves_without_thresholds() -> None:
     grades, labels = np.array([1, 1, 2, 3, 4, 4, 2]), np.array([0, 0, 0, 1, 1, 1, 1])
-    histogram = Histogram.from_grades(grades, labels, levels=(1, 2, 3, 4))
+    histogram = Histogram.from_bins(grades - 1, labels, 4)
     points = roc_points(histogram)
     assert [point.first_bin for point in points] == [4, 3, 2, 1, 0]
     assert {point.threshold for point in points} == {None}

@@ -131,23 +131,6 @@ def test_scores_and_labels_must_be_vectors_of_one_length(
         Histogram.from_logits(logits, labels)
 
 
-def test_grades_take_one_bin_each() -> None:
-    histogram = Histogram.from_grades([1, 4, 4, 2], [0, 1, 0, 1], levels=(1, 2, 3, 4))
-    assert histogram == Histogram(np.array([0, 1, 0, 1]), np.array([1, 0, 0, 1]))
-
-
-@pytest.mark.parametrize("grade", [0, 5, 2.5, np.nan])
-def test_a_grade_that_is_no_level_is_refused(grade: float) -> None:
-    with pytest.raises(ValueError, match=f"A grade is {grade}"):
-        Histogram.from_grades([1, grade], [0, 1], levels=(1, 2, 3, 4))
-
-
-@pytest.mark.parametrize("levels", [(), (2, 1), (1, 1)])
-def test_levels_must_ascend(levels: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="strictly ascending"):
-        Histogram.from_grades([1], [1], levels)
-
-
 @given(histograms, histograms, histograms)
 def test_addition_is_a_commutative_monoid(a: Histogram, b: Histogram, c: Histogram) -> None:
     assert a + b == b + a

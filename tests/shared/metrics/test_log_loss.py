@@ -63,7 +63,7 @@ def test_of_nobody_there_is_none_and_of_one_patient_no_error() -> None:
 
 def test_of_grades_it_says_nothing() -> None:
     with pytest.raises(ValueError, match="bins"):
-        log_loss(Histogram.from_grades([1.0], [1], [1.0, 2.0]))
+        log_loss(Histogram.from_bins([0], [1], 2))
 
 
 overlapping = st.lists(

@@ -12,10 +12,9 @@ from sklearn.calibration import calibration_curve
 
 from shared.metrics.binary import ece
 from shared.metrics.histogram import Histogram, bin_logits, bin_of, bin_probabilities
-from shared.metrics.reliability import Grouping, reliability_curve
+from shared.metrics.reliability import reliability_curve
 
 Cohort = tuple[NDArray[np.float64], NDArray[np.int64]]
-GROUPINGS = list(Grouping)
 
 
 @st.composite
@@ -50,23 +49,13 @@ def test_groups_of_equal_width_are_scikit_learns(cohort: Cohort, groups: int) ->
     assert [group.mean_probability for group in curve] == pytest.approx(mean.tolist())
 
 
-@pytest.mark.parametrize("groups", [2, 5, 10])
-def test_groups_of_equal_count_are_scikit_learns(groups: int) -> None:
-    cohort = seeded_cohort(200)
-    curve = reliability_curve(Histogram.from_logits(*cohort), groups, grouping=Grouping.EQUAL_COUNT)
-    share, mean = calibration_curve(cohort[1], expanded(cohort), n_bins=groups, strategy="quantile")
-    assert [group.patients for group in curve] == [200 // groups] * groups
-    assert [group.share_positive for group in curve] == pytest.approx(share.tolist())
-    assert [group.mean_probability for group in curve] == pytest.approx(mean.tolist())
-
-
-@given(cohorts(), st.sampled_from(GROUPINGS), st.integers(1, 12), st.integers(0, 12))
+@given(cohorts(), st.integers(1, 12), st.integers(0, 12))
 def test_no_shown_group_is_below_min_cell_and_no_patient_is_lost(
-    cohort: Cohort, grouping: Grouping, groups: int, min_cell: int
+    cohort: Cohort, groups: int, min_cell: int
 ) -> None:
     logits, labels = cohort
     histogram = Histogram.from_logits(logits, labels)
-    curve = reliability_curve(histogram, groups, grouping, min_cell)
+    curve = reliability_curve(histogram, groups, min_cell)
     if len(labels) < max(min_cell, 1):
         assert curve == ()
         return
@@ -108,20 +97,16 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
     assert group.share_ci95 == pytest.approx((expected.low, expected.high))
 
 
-@pytest.mark.parametrize("grouping", GROUPINGS)
-def test_recalibrated_probabilities_give_the_curve_of_rescaled_scores(grouping: Grouping) -> None:
+def test_recalibrated_probabilities_give_the_curve_of_rescaled_scores() -> None:
     logits, labels = seeded_cohort(150)
     halved = 1 / (1 + np.exp(-bin_logits() / 2))
-    curve = reliability_curve(
-        Histogram.from_logits(logits, labels), 8, grouping, probabilities=halved
-    )
+    curve = reliability_curve(Histogram.from_logits(logits, labels), 8, probabilities=halved)
     raw = halved[bin_of(logits)]
     mean = sum(group.patients * group.mean_probability for group in curve) / 150
     assert mean == pytest.approx(raw.mean())
-    if grouping is Grouping.EQUAL_WIDTH:
-        share, means = calibration_curve(labels, raw, n_bins=8)
-        assert [group.share_positive for group in curve] == pytest.approx(share.tolist())
-        assert [group.mean_probability for group in curve] == pytest.approx(means.tolist())
+    share, means = calibration_curve(labels, raw, n_bins=8)
+    assert [group.share_positive for group in curve] == pytest.approx(share.tolist())
+    assert [group.mean_probability for group in curve] == pytest.approx(means.tolist())
 
 
 def test_refusals_of_a_reliability_curve() -> None:

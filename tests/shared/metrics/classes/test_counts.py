@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.metrics.classes.counts import ClassCounts, summed_classes
+from shared.metrics.classes.counts import ClassCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 
 Cohort = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]
@@ -74,13 +74,15 @@ def test_a_score_against_the_rest_is_the_binary_histogram(cohort: Cohort) -> Non
 @given(st.lists(cohorts(classes=3, ordinal=False), max_size=3))
 def test_the_sum_of_sites_is_the_count_of_all_patients(sites: list[Cohort]) -> None:
     counted = [ClassCounts.from_bins(*one) for one in sites]
-    assert summed_classes(counted, 3, 3) == summed_classes(counted[::-1], 3, 3)
+    nobody = ClassCounts.empty(3, 3)
+    assert sum(counted, start=nobody) == sum(counted[::-1], start=nobody)
     if sites:
         bins, labels, predicted = (
             np.concatenate([one[index] for one in sites]) for index in range(3)
         )
-        assert summed_classes(counted, 3, 3) == ClassCounts.from_bins(bins, labels, predicted, 3)
-        assert hash(counted[0] + ClassCounts.empty(3, 3)) == hash(counted[0])
+        whole = ClassCounts.from_bins(bins, labels, predicted, 3)
+        assert sum(counted, start=nobody) == whole
+        assert hash(counted[0] + nobody) == hash(counted[0])
 
 
 COUNTS = ClassCounts.from_bins([[3, 400], [5, 300], [7, 2]], [0, 0, 2], [0, 1, 2], 3)

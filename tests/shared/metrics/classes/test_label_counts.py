@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.metrics.classes.labels import MISSING, LabelCounts, summed_labels
+from shared.metrics.classes.labels import MISSING, LabelCounts
 from shared.metrics.histogram import SCORE_BINS, Histogram
 
 
@@ -31,7 +31,7 @@ def test_each_label_counts_the_patients_of_whom_it_is_known(
     half = patients // 2
     parts = [LabelCounts.from_bins(bins[:half], known[:half])]
     parts.append(LabelCounts.from_bins(bins[half:], known[half:]))
-    assert summed_labels(parts, labels) == counts
+    assert sum(parts, start=LabelCounts.empty(labels)) == counts
 
 
 def test_what_cannot_be_counted_is_refused() -> None:
