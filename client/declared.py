@@ -55,7 +55,7 @@ def read_encoding(file: Path, data: Mapping[str, Any]) -> AnyEncoding:
     if labels:
         if "outcome" in data:
             raise SiteError(
-                f"{file}: outcome in [data] is not used beside [data.labels], where each label "
+                f"{file}: outcome in [data] is not used with [data.labels], where each label "
                 "names its column; take it out."
             )
         return _labels(file, data["labels"])

@@ -132,7 +132,7 @@ def _if_labels_twice(file: Path) -> str:
     """What else may be wrong: TOML takes one `labels` in [data], a file's name or a table."""
     if "[data.labels" not in file.read_text(encoding="utf-8-sig"):
         return ""
-    return '. Beside [data.labels], [data] names the table of outcomes as table = "labels.csv"'
+    return '. With [data.labels], [data] names the table of outcomes as table = "labels.csv"'
 
 
 def _check_keys(file: Path, tables: Mapping[str, Any]) -> None:

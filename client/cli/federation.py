@@ -67,7 +67,7 @@ def init(
     typer.echo(
         f"Made a private key: {home.key}. It never leaves this machine."
         if made
-        else f"Kept the private key that was there: {home.key}"
+        else f"Kept the existing private key: {home.key}"
     )
     _tell_public_key(home.public_key)
     if invited:
@@ -146,7 +146,7 @@ def _passphrase_of_new(key: Path, wanted: bool, file: Path | None) -> bytes | No
         return ask_passphrase(named_file(file), key, new=True)
     if not has_passphrase(key):
         raise SiteError(
-            f"The private key {key} is there already, without a passphrase; ssh-keygen -p -f {key} "
+            f"The private key {key} already exists, without a passphrase; ssh-keygen -p -f {key} "
             "gives it one."
         )
     return None
@@ -179,4 +179,6 @@ def _read(file: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror}); name another file.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{file} is no text; name the file that the coordinator sent.") from None
+        raise ConfigError(
+            f"{file} is not a text file; name the file that the coordinator sent."
+        ) from None

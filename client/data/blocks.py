@@ -60,7 +60,8 @@ def split_blocks(
         refusal = Refusal(
             "least-difference", "too large for the patients here", f"folds={folds.count}",
             f"they make {len(blocks)} blocks of {size} or more with both classes; 2 are needed "
-            "beside the test fold. Lower least-difference or folds, or provide more patients",
+            "in addition to the test fold. Lower least-difference or folds, or provide more "
+            "patients",
         )  # fmt: skip
         raise PolicyError(cohort.site, [refusal])
     quota = min(max(1, round(fraction * len(rest))), len(rest) - 1)

@@ -15,7 +15,7 @@ from client.imaging.subject import other_than_frontal_chest
 from client.settings import SiteSettings
 
 SHARED = "same image for several patients"
-OTHER = "no frontal chest radiograph"
+OTHER = "not a frontal chest radiograph"
 
 
 @dataclass(frozen=True)

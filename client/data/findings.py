@@ -97,7 +97,7 @@ def _row_findings(report: AdmissionCounts) -> dict[str, int]:
         f"{_in_no_list(report.outcome)}: {outcomes_in_neither(report)}": (
             sum(report.excluded_outcomes.values()) if report.outcome.exclusive else 0
         ),
-        "with a covariate that is no number": report.unreadable_covariates,
+        "with a covariate that is not a number": report.unreadable_covariates,
     }
 
 

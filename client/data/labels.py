@@ -19,7 +19,7 @@ from client.settings import SiteSettings
 from shared.errors import SiteError
 
 NO_PATIENT = "no patient"
-LOST_LETTERS = "letters of it are lost (the sign \ufffd stands for them)"
+LOST_LETTERS = "letters of it are lost (shown as \ufffd)"
 IN_TENS = "a rounded number such as 1.23E+15, as spreadsheets write it"
 HEADER_AGAIN = "the header once more"
 # What programs (`NA` is R's) and people write where nobody knows the patient. Taken for a name, it

@@ -43,12 +43,12 @@ def split_patients(cohort: Cohort, fraction: float, seed: int, folds: Folds = Fo
     labels = cohort.patients()
     test = held_out_patients(cohort, seed, folds)
     rest = {patient: label for patient, label in labels.items() if patient not in test}
-    beside = f" beside those of the test fold (folds={folds.count})" if folds.count else ""
+    outside = f" besides those of the test fold (folds={folds.count})" if folds.count else ""
     validation: set[str] = set()
     for one, patients, unsplit in strata_of(rest, cohort.outcome):
         if len(patients) < 2 and cohort.outcome.every_class:
             raise SiteError(
-                f"Site '{cohort.site}' has {len(patients)} {one.word} patients{beside}; training "
+                f"Site '{cohort.site}' has {len(patients)} {one.word} patients{outside}; training "
                 "and validation need at least 2 of each class."
             )
         quota = min(max(1, round(fraction * len(patients))), len(patients) - 1)
@@ -56,8 +56,8 @@ def split_patients(cohort: Cohort, fraction: float, seed: int, folds: Folds = Fo
         validation.update(_ordered(unsplit, seed, cohort.site)[:missing])
     if not validation:
         raise SiteError(
-            f"Site '{cohort.site}' has {len(rest)} patients{beside}, and no two of the same class; "
-            "training and validation need at least 2 of one."
+            f"Site '{cohort.site}' has {len(rest)} patients{outside}, and no two of the same "
+            "class; training and validation need at least 2 of one."
         )
     return Split(
         train=cohort.subset(labels.keys() - validation - test),

@@ -15,7 +15,7 @@ LUT_SHAPE = (
     "with a Presentation LUT Shape that contradicts the photometric interpretation (the shape was "
     "followed; check that bones are bright)"
 )
-NOT_SQUARE = "with pixels that are not square (taken as square, so the picture is stretched)"
+NOT_SQUARE = "with pixels that are not square (taken as square, so the image is stretched)"
 NEARLY_BLACK = "nearly black (the window or bit depth in the file does not fit its pixels)"
 NEARLY_WHITE = "nearly white (the window or bit depth in the file does not fit its pixels)"
 TRANSPARENT = "with transparent pixels (taken as black)"

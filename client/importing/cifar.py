@@ -38,7 +38,7 @@ def _read(path: Path) -> Pictures:
     if not labels:
         raise damaged(
             path,
-            f"has {size:,} bytes, which is no number of CIFAR's pictures of {1 + _PIXELS:,} or "
+            f"has {size:,} bytes, which is not a multiple of CIFAR's {1 + _PIXELS:,} or "
             f"{2 + _PIXELS:,} bytes",
         )
     rows = np.fromfile(path, dtype=np.uint8).reshape(-1, labels + _PIXELS)

@@ -68,7 +68,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 def _values(path: Path, file: BinaryIO) -> NDArray[np.uint8]:
     start = file.read(4)
     if len(start) < 4 or start[:3] != bytes([0, 0, _BYTES]):
-        raise damaged(path, "is no IDX file of bytes")
+        raise damaged(path, "is not an IDX file of bytes")
     dimensions = start[3]
     sizes = file.read(4 * dimensions)
     if dimensions == 0 or len(sizes) < 4 * dimensions:

@@ -105,7 +105,7 @@ def write_site_folder(
         raise SiteError("No image is left; check --classes, --skip and --most.")
     for path in (images, table):
         if path.exists():
-            raise SiteError(f"{path} is there already; name a new folder.")
+            raise SiteError(f"{path} already exists; name a new folder.")
     images.mkdir(parents=True)
     classes = [names.get(label, str(label)) for label in pictures.labels.tolist()]
     for place, pixels in enumerate(pictures.pixels):

@@ -129,7 +129,7 @@ def answer(site: Site, received: Received) -> Reply:
     except Exception as error:
         # A bundle that is invalid, an answer that makes no sense: the client outlives it.
         what = type(error).__name__
-        log.error("A message could not be worked on (%s: %s).", what, error)
+        log.error("A message could not be processed (%s: %s).", what, error)
         log.debug("", exc_info=True)
         return _error(received.message, f"an unexpected {what}; the site's own log says more")
 

@@ -117,8 +117,8 @@ def checked_digest(digest: str) -> str:
     lowered = digest.lower()
     if not _DIGEST.fullmatch(lowered):
         raise SiteError(
-            f"{digest!r} is no hash of a bundle; it must be the 64 hexadecimal digits that the "
-            "coordinator names, or --installed for the fedthaw installed here."
+            f"{digest!r} is not the hash of a bundle; it must be the 64 hexadecimal digits that "
+            "the coordinator names, or --installed for the fedthaw installed here."
         )
     return lowered
 

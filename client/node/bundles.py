@@ -23,8 +23,8 @@ def require_digest(name: str) -> None:
     if not _DIGEST.fullmatch(name):
         # Not shown: it would stand in a command that the owner is asked to type.
         raise SiteError(
-            "The coordinator names a bundle by something that is no SHA-256; it was not run.",
-            shareable="the bundle's name is no SHA-256",
+            "The coordinator names a bundle by something that is not a SHA-256; it was not run.",
+            shareable="the bundle's name is not a SHA-256",
         )
 
 

@@ -40,7 +40,7 @@ class RunOver(FedThawError):
 
 
 class Stopped(FedThawError):
-    """The site's client is being ended while it waits for the network, or for its worker."""
+    """The site's client is shutting down while it waits for the network, or for its worker."""
 
 
 class Trouble(StrEnum):
@@ -120,7 +120,7 @@ def call(connection: Connection, request: Callable[[], _T]) -> _T:
             note_back(connection)
             return answer
         if connection.stop.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]):
-            raise Stopped("the site is being ended")
+            raise Stopped("the site is shutting down")
         attempt += 1
 
 

@@ -70,7 +70,7 @@ def _require_modest(received: Received) -> None:
     if amount.tensors > MOST_OF_A_MESSAGE:
         raise ProtocolError(f"its tensors take {amount.tensors} bytes")
     if amount.rest > MOST_BESIDE_TENSORS:
-        raise ProtocolError(f"it has {amount.rest} bytes beside tensors")
+        raise ProtocolError(f"it has {amount.rest} bytes besides tensors")
 
 
 def _describe_request(received: Received) -> dict[str, Any]:

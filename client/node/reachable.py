@@ -64,7 +64,7 @@ def check_coordinator(
     ]
     if answer.status != httpx.codes.OK:
         return [wrong(
-            "connection", f"what answers at {server} is no coordinator (HTTP {answer.status})",
+            "connection", f"what answers at {server} is not a coordinator (HTTP {answer.status})",
             "compare the address with the coordinator's; a proxy may answer in its place",
         )]  # fmt: skip
     found.append(_certificate(answer.certificate))

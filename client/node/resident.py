@@ -151,7 +151,7 @@ def let_work(
     except (EOFError, OSError) as error:
         end_worker(worker)
         if stop.is_set():
-            raise Stopped("the site is being ended") from error
+            raise Stopped("the site is shutting down") from error
         if reached:
             raise LimitReached(reached[0]) from error
         raise WorkerDied(_how(worker.process.returncode)) from error

@@ -121,7 +121,7 @@ def _named(stages: tuple[Part, ...], config: RunConfig) -> str:
 
 
 def _paired(config: RunConfig) -> str:
-    return ", each image beside its augmented version" if config.schedule == "dual" else ""
+    return ", each image together with its augmented version" if config.schedule == "dual" else ""
 
 
 def _how(config: RunConfig) -> str:

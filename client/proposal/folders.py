@@ -105,7 +105,7 @@ def write_table(file: Path, text: str) -> None:
             same = False
         if not same:
             raise SiteError(
-                f"{file} is there already and is another table; name it with --from to use it, or "
+                f"{file} already exists and is another table; name it with --from to use it, or "
                 "move it away."
             )
         return
@@ -126,7 +126,7 @@ def _require_text(paths: Iterator[str]) -> None:
     bad = sum(not path.isprintable() or _is_bytes(path) for path in paths)
     if bad:
         raise SiteError(
-            f"{bad} image(s) have names with control characters or bytes that are no UTF-8, which "
+            f"{bad} image(s) have names with control characters or bytes that are not UTF-8, which "
             "a table cannot hold; rename them."
         )
 
@@ -168,7 +168,7 @@ def _patients(paths: Sequence[str], pattern: str) -> dict[str, str]:
         compiled = re.compile(pattern)
     except re.error as error:
         raise SiteError(
-            f"--patient-pattern is '{pattern}', which is no regular expression ({error})."
+            f"--patient-pattern is '{pattern}', which is not a regular expression ({error})."
         ) from None
     found: dict[str, str] = {}
     for path in paths:

@@ -56,7 +56,7 @@ def given_classes(column: Column, text: str, *, ordinal: bool | None) -> Classes
         negative=(),
         neither=tuple(value for value in column.values if value not in used),
         why="as --classes says",
-        check=f"{quoted(absent)} does not occur in the table; correct a slip" if absent else "",
+        check=f"{quoted(absent)} does not occur in the table; check the spelling" if absent else "",
         several=several,
         ordinal=is_ordinal,
     )

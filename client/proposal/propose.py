@@ -173,14 +173,14 @@ def _outcome(
 
 
 def _require_labels_alone(choices: Choices) -> None:
-    beside = {
+    of_one_column = {
         "--outcome": choices.outcome,
         "--classes": choices.classes,
         "--covariate": choices.covariate,
         "--ordinal": choices.ordinal,
         "--no-ordinal": choices.ordinal is False,
     }
-    given = [option for option, value in beside.items() if value]
+    given = [option for option, value in of_one_column.items() if value]
     if choices.labels and given:
         raise SiteError(
             f"--labels and {' and '.join(given)} do not go together: each label has a column of "

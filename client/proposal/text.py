@@ -135,10 +135,10 @@ def _first(values: Sequence[str]) -> str:
 
 def _covariate(settings: SiteSettings, unused: Sequence[Column]) -> str:
     """The line of the grade, as a comment where its owner has not chosen one."""
-    comment = "  # clinical grade; its AUROC stands beside the model's"
+    comment = "  # clinical grade; its AUROC is shown next to the model's"
     if settings.covariate is not None:
         return f"covariate = {_text(settings.covariate)}{comment}\n"
-    if settings.encoding.outcome != BINARY:  # a grade stands beside a finding alone
+    if settings.encoding.outcome != BINARY:  # a grade is compared with a single finding only
         return ""
     grades = [column for column in unused if may_be_grade(column)]
     return "".join(f"# covariate = {_text(grade.name)}{comment}\n" for grade in grades[:1])

@@ -76,6 +76,6 @@ def renew(
 def _tell_certificate(home: Home) -> None:
     certificate = home.certificate.read_text(encoding="ascii")
     typer.echo(
-        f"Server certificate: for {', '.join(names_of(certificate))}; good for "
+        f"Server certificate: for {', '.join(names_of(certificate))}; valid for "
         f"{remaining_days(certificate):.0f} days"
     )

@@ -161,7 +161,9 @@ def _key_text(argument: str) -> str:
         with Path(os.path.expanduser(argument)).open(encoding="utf-8") as file:
             return file.read(LONGEST_FILE)
     except UnicodeDecodeError:
-        raise ConfigError(f"{argument} is no public key; give the site's file key.pub.") from None
+        raise ConfigError(
+            f"{argument} is not a public key; give the site's file key.pub."
+        ) from None
     except OSError as error:
         raise ConfigError(
             f"The key file {argument} cannot be read ({error.strerror}); give the site's file "

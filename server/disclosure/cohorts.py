@@ -19,7 +19,8 @@ from shared.run.events import Warned, emit
 
 WITHHELD = (
     "Results of all sites together are not shown where they would reveal few patients of one: "
-    "because too few take part, or beside what was shown before. The training goes on as usual."
+    "because too few take part, or in combination with what was shown before. The training goes "
+    "on as usual."
 )
 
 

@@ -97,6 +97,6 @@ class ShownEvaluations:
 
 
 _BESIDE = (
-    "Beside earlier evaluations, which releases.jsonl lists, they would reveal few patients or "
-    "cannot be compared with them."
+    "Together with earlier evaluations, which releases.jsonl lists, they would reveal few patients "
+    "or cannot be compared with them."
 )

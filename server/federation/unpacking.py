@@ -40,7 +40,7 @@ def unpacked(name: str, parts: dict[str, bytes]) -> Message:
         # Flower raises whatever it stumbles over; the error's own text may be the site's.
         raise ProtocolError(f"its reply cannot be read ({type(error).__name__})") from error
     if not isinstance(found, Message):
-        raise ProtocolError("its reply cannot be read (it is no message)")
+        raise ProtocolError("its reply cannot be read (it is not a message)")
     return found
 
 
@@ -49,7 +49,7 @@ def _require_modest(parts: Mapping[str, bytes]) -> None:
     amount = amount_of(parts)
     if amount.rest > REST_LIMIT:
         raise ProtocolError(
-            f"its reply has {amount.rest} bytes beside tensors; {REST_LIMIT} are allowed"
+            f"its reply has {amount.rest} bytes besides tensors; {REST_LIMIT} are allowed"
         )
     if amount.tensors > TENSORS_LIMIT:
         raise ProtocolError(f"its tensors take {amount.tensors} bytes; {TENSORS_LIMIT} are allowed")

@@ -185,7 +185,7 @@ def _named(sites: Sequence[Path]) -> dict[str, Path]:
     for site in sites:
         if not (site / "site.toml").is_file():
             raise ConfigError(
-                f"{site} is no site's folder: there is no site.toml in it; name folders as for "
+                f"{site} is not a site's folder: there is no site.toml in it; name folders as for "
                 "`fedthaw simulate`."
             )
     named = {site.absolute().name: site.absolute() for site in sites}

@@ -58,7 +58,7 @@ def read_report(path: Path, min_cell: int | None = None, *, for_others: bool = F
 
     A simulation's own page, of which neither `min_cell` nor `for_others` is asked, hides nothing.
 
-    Raises ConfigError where it is no run's folder, RunError where a file in it is damaged.
+    Raises ConfigError where it is not a run's folder, RunError where a file in it is damaged.
     """
     folder = open_run(path)
     own = min_cell is None and not for_others and audience_of(folder.config) is Audience.OWNER

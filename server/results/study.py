@@ -165,7 +165,7 @@ class Study(Generic[AnArm]):
     arms: tuple[AnArm, ...]
     comparisons: tuple[Comparison, ...]
     not_shown: tuple[str, ...]
-    """Arms that would reveal too few patients of a site, alone or beside the others."""
+    """Arms that would reveal too few patients of a site, alone or together with the others."""
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def _dense(sparse: Mapping[str, int]) -> NDArray[np.int64]:
     counts = np.zeros(SCORE_BINS, dtype=np.int64)
     for text, count in sparse.items():
         if not (text.isascii() and text.isdigit() and int(text) < SCORE_BINS):
-            raise ValueError(f"'{text}' is no score bin")
+            raise ValueError(f"'{text}' is not a score bin")
         if type(count) is not int or not 0 <= count <= MAX_COUNT:
             raise ValueError(f"the count of bin {text} is {count!r}")
         counts[int(text)] = count

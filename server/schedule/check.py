@@ -117,7 +117,7 @@ def _outside(config: RunConfig, sizes: Sizes) -> tuple[str, ...]:
         least = sizes[config.network.head] + min(sizes[unit] for unit in outside)
         raise ConfigError(
             f"round-budget is {config.round_budget:g}, in which no unit of {config.backbone} fits "
-            f"beside the head; set it to {_above(least / sum(sizes.values()))} or more, or "
+            f"together with the head; set it to {_above(least / sum(sizes.values()))} or more, or "
             "schedule=probe."
         )
     return outside

@@ -87,7 +87,7 @@ def _require_short(name: str, cell: Cell) -> None:
     if not is_site_name(name):
         raise ConfigError(
             f"The study's name and that of arm '{cell.arm.name}' make the run name {name} of "
-            f"{len(name)} signs; 64 are allowed. Shorten one of them."
+            f"{len(name)} characters; 64 are allowed. Shorten one of them."
         )
 
 

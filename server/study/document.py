@@ -32,7 +32,7 @@ def read_study(folder: Path) -> AnyStudy:
     if not path.is_file():
         if not is_study(folder):
             raise ConfigError(
-                f"{folder} is no study's folder: it has no {PLAN}. Name the folder that a "
+                f"{folder} is not a study's folder: it has no {PLAN}. Name the folder that a "
                 "study was given with --out."
             )
         raise ConfigError(

@@ -97,7 +97,7 @@ def parse_arm(file: str, table: Mapping[str, Any]) -> Arm:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(
             f"{file}: an arm's name is {name!r}; it must be up to 61 letters, digits, spaces and "
-            "simple signs."
+            "simple punctuation."
         )
     if not isinstance(settings, dict):
         raise ConfigError(

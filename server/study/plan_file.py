@@ -73,7 +73,7 @@ def _require_growth(out: Path, kept: KeptPlan, wanted: KeptPlan) -> None:
     known = {arm.folder: arm for arm in before.arms}
     other = [arm for arm in plan.arms if known.get(arm.folder, arm) != arm]
     if before.quick != plan.quick:
-        which = "a quick look" if before.quick else "a study that is no quick look"
+        which = "a quick look" if before.quick else "a study that is not a quick look"
         raise ConfigError(f"{out} holds {which}; choose another folder.")
     if before.folds != plan.folds or kept.settings != wanted.settings or other:
         what = f"another arm '{other[0].name}'" if other else "other folds or settings"

@@ -123,8 +123,8 @@ def remarks(result: AnyStudy) -> list[str]:
         found.insert(0, quick_study(result.plan))
     if result.not_shown:
         found.append(
-            f"Not shown: {', '.join(result.not_shown)}; alone or beside the others they would "
-            "reveal fewer patients of a site than its min-cell."
+            f"Not shown: {', '.join(result.not_shown)}; alone or together with the others they "
+            "would reveal fewer patients of a site than its min-cell."
         )
     compared = {one.arm.name for one in result.comparisons}
     if alone := [one.arm.name for one in result.arms[1:] if one.arm.name not in compared]:

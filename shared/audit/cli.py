@@ -86,5 +86,5 @@ def _sentence(log: AuditLog, found: Verification) -> str:
         also.append(f"{found.unchained} older entries from before entries were chained")
     if found.torn:
         also.append(f"{found.torn} incomplete lines left by a crash")
-    beside = f" (and {', '.join(also)})" if also else ""
-    return f"Intact: {found.entries} entries{beside}; none was changed, removed or cut off."
+    others = f" (and {', '.join(also)})" if also else ""
+    return f"Intact: {found.entries} entries{others}; none was changed, removed or cut off."

@@ -35,10 +35,10 @@ def parse_invitation(text: str) -> Invitation:
     try:
         document = parse_json(text)
     except DamagedFile:
-        raise ConfigError(f"This is no invitation (no JSON text); {again}.") from None
+        raise ConfigError(f"This is not an invitation (no JSON text); {again}.") from None
     names = {field.name for field in fields(Invitation)}
     if not isinstance(document, dict) or not all(isinstance(v, str) for v in document.values()):
-        raise ConfigError(f"This is no invitation (no object of texts); {again}.")
+        raise ConfigError(f"This is not an invitation (no object of texts); {again}.")
     if document.keys() != names:
         missing = ", ".join(sorted(names - document.keys())) or "nothing"
         unknown = ", ".join(sorted(document.keys() - names)) or "nothing"
@@ -57,13 +57,13 @@ def parse_authority(pem: str) -> str:
     wanted = "it must be the coordinator's file ca.crt"
     if "PRIVATE KEY" in pem:
         raise ConfigError(
-            "There is a PRIVATE key beside the authority's certificate. Whoever has that key can "
+            "There is a PRIVATE key next to the authority's certificate. Whoever has that key can "
             f"pose as the coordinator; tell the coordinator and do not use this file: {wanted}."
         )
     try:
         certificates = x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
-        raise ConfigError(f"The authority is no certificate in PEM form; {wanted}.") from None
+        raise ConfigError(f"The authority is not a certificate in PEM form; {wanted}.") from None
     if len(certificates) != 1 or not _is_authority(certificates[0]):
         raise ConfigError(f"This is not the certificate of one certificate authority; {wanted}.")
     return certificates[0].public_bytes(Encoding.PEM).decode("ascii")

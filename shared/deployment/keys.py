@@ -79,7 +79,7 @@ def load_private_key(path: Path, passphrase: bytes | None = None) -> ec.Elliptic
     try:
         key = _decrypted(data, path, passphrase)
     except (ValueError, UnsupportedAlgorithm):
-        raise SiteError(f"{path} is no private key that FedThaw can use; {wanted}.") from None
+        raise SiteError(f"{path} is not a private key that FedThaw can use; {wanted}.") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp384r1":
         raise SiteError(f"The private key {path} is of another type; {wanted}.")
     return key
@@ -126,7 +126,7 @@ def parse_public_key(text: str) -> PublicKey:
     wanted = f"it must be one line that begins with {KEY_TYPE}, as the site's file key.pub holds"
     words = text.split()
     if len(text.strip().splitlines()) != 1 or len(text) > _LONGEST:
-        raise ConfigError(f"This is no public key; {wanted}.")
+        raise ConfigError(f"This is not a public key; {wanted}.")
     if words[0] != KEY_TYPE:
         raise ConfigError(f"The public key is of type {words[0][:40]!r}; {wanted}.")
     try:

@@ -22,14 +22,14 @@ def is_site_name(name: str) -> bool:
 def checked_site_name(name: str) -> str:
     """The same name; ConfigError where no site may be called so."""
     if not is_site_name(name):
-        raise ConfigError(f"The site name {name!r} will not do; it must be {SITE_NAME_RULE}.")
+        raise ConfigError(f"The site name {name!r} is not allowed; it must be {SITE_NAME_RULE}.")
     return name
 
 
 def checked_run_name(name: str) -> str:
     """The same name; ConfigError where no run or study may be called so."""
     if not is_site_name(name):  # it names a folder too
-        raise ConfigError(f"The run name {name!r} will not do; it must be {SITE_NAME_RULE}.")
+        raise ConfigError(f"The run name {name!r} is not allowed; it must be {SITE_NAME_RULE}.")
     return name
 
 
@@ -42,14 +42,14 @@ def parse_host(text: str) -> str:
         plain = len(text) <= _LONGEST_HOST and all(map(_LABEL.fullmatch, labels))
         if not plain or labels[-1].isdigit():
             raise ConfigError(
-                f"{text!r} is no host name and no IP address; give one as in hub.example.org or "
-                "192.0.2.7, without https:// and without a port."
+                f"{text!r} is neither a host name nor an IP address; give one as in "
+                "hub.example.org or 192.0.2.7, without https:// and without a port."
             ) from None
         return text.lower()
     if address.is_unspecified or getattr(address, "scope_id", None):
         raise ConfigError(
-            f"{text!r} is no address at which other machines reach a server; give its host name "
-            "or its address in their network."
+            f"{text!r} is not an address at which other machines reach a server; give its host "
+            "name or its address in their network."
         )
     return str(address)
 
@@ -61,7 +61,7 @@ def parse_address(text: str) -> tuple[str, int]:
     right_form = bool(host and colon) and bracketed == (":" in host)
     if not right_form or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 2**16:
         raise ConfigError(
-            f"{text!r} is no address of a server; it must be HOST:PORT, such as "
+            f"{text!r} is not the address of a server; it must be HOST:PORT, such as "
             "hub.example.org:8443 or [2001:db8::7]:8443."
         )
     return parse_host(host[1:-1] if bracketed else host), int(port)

@@ -84,14 +84,14 @@ def _why_unusable(value: str) -> str | None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return f"{shown!r} is no address of a proxy"
+        return f"{shown!r} is not the address of a proxy"
     if parts.scheme in _SOCKS:
         missing = f"{shown} is a SOCKS proxy, for which the package socksio is missing"
         return None if _has_socks() else missing
     if parts.scheme not in _SCHEMES:
-        return f"{shown!r} is no HTTP proxy"
+        return f"{shown!r} is not an HTTP proxy"
     if not host or port == 0 or not _is_url(url) or not host.isprintable() or " " in host:
-        return f"{shown!r} is no address of a proxy"
+        return f"{shown!r} is not the address of a proxy"
     return None
 
 
@@ -102,7 +102,8 @@ def _without_unusable_hosts(name: str, values: MutableMapping[str, str]) -> list
         return []
     values[name] = ",".join(readable for readable in kept.values() if readable)
     return [
-        f"{host!r} in {name} is ignored: it is no host name and no IP address that can be compared."
+        f"{host!r} in {name} is ignored: it is neither a host name nor an IP address that can be "
+        "compared."
         for host, readable in kept.items()
         if readable is None
     ]

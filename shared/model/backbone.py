@@ -223,7 +223,7 @@ class Backbone:
             module = module.rpartition(".")[0]
             if module in self._unit_of_module:
                 return self._unit_of_module[module]
-        raise ValueError(f"'{key}' is no state-dict key of a stage of {self.name}.")
+        raise ValueError(f"'{key}' is not a state-dict key of a stage of {self.name}.")
 
     def stage_of(self, key: str) -> str:
         """The stage of a state-dict key; ValueError for a key that no unit holds."""

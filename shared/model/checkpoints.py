@@ -29,7 +29,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if path.suffix in (".pt", ".pth"):
         return read_torch_checkpoint(path)
     raise WeightsError(
-        f"{path} is no weights file; its name must end in .safetensors, .pt or .pth."
+        f"{path} is not a weights file; its name must end in .safetensors, .pt or .pth."
     )
 
 
@@ -59,7 +59,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path, device="cpu")
     except Exception as error:  # SafetensorError, OSError, and others for a damaged header
         raise WeightsError(
-            f"{path} is no readable .safetensors file ({error}); it is damaged or incomplete: "
+            f"{path} is not a readable .safetensors file ({error}); it is damaged or incomplete: "
             "replace it."
         ) from error
 

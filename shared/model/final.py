@@ -43,7 +43,7 @@ def load_final_model(file: Path, backbone: str, outputs: int = 1, channels: int 
         )
     if not final.has_head:
         raise WeightsError(
-            f"{file} has no head, so it is no run's final model; put back the file that the run "
+            f"{file} has no head, so it is not a run's final model; put back the file that the run "
             "wrote."
         )
     network = build_network(backbone, dropout=0.0, outputs=outputs, channels=channels)

@@ -78,7 +78,7 @@ def read_pickled_network(path: Path, classes: tuple[str, ...]) -> dict[str, Tens
     except Exception as error:  # a damaged archive raises almost anything
         raise WeightsError(
             f"{path} cannot be read as weights: it is damaged or incomplete, or it holds program "
-            f"code beside the network {classes[0]} ({_first_line(error)}), which is never run. "
+            f"code besides the network {classes[0]} ({_first_line(error)}), which is never run. "
             "Replace it, or save model.state_dict() as .safetensors."
         ) from error
     if not isinstance(network, _Stored):

@@ -115,7 +115,9 @@ def _download(
         try:
             (read or _torch_reader())(temporary)
         except WeightsError as error:
-            raise ValueError("what came is no weights file, perhaps a proxy's notice") from error
+            raise ValueError(
+                "what was received is not a weights file, perhaps a proxy's notice"
+            ) from error
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ def _write_hospital(site: Path, profile: HospitalProfile, seed: int, image_side:
     settings = site / "site.toml"
     ours = settings.is_file() and settings.read_text(encoding="utf-8").startswith(MARK)
     if site.exists() and any(site.iterdir()) and not ours:
-        raise SiteError(f"{site} exists and is no synthetic hospital; choose another folder.")
+        raise SiteError(f"{site} exists and is not a synthetic hospital; choose another folder.")
     site.mkdir(parents=True, exist_ok=True)
     text = MARK + SITE_TOML.format(name=profile.name, labels=profile.labels)
     settings.write_bytes(text.encode())  # first: whoever was killed in between may begin again

@@ -44,7 +44,7 @@ def grades_from_metrics(metrics: MetricRecord, most: int = MAX_COUNT) -> GradeCo
         return None
     levels = metrics[_LEVELS]
     if not isinstance(levels, list) or not 0 < len(levels) <= MOST_LEVELS:
-        raise ProtocolError(f"'{_LEVELS}' is no list of 1 to {MOST_LEVELS} grades")
+        raise ProtocolError(f"'{_LEVELS}' is not a list of 1 to {MOST_LEVELS} grades")
     by_class = [tuple(counts(metrics, key, len(levels), most)) for key in _KEYS]
     try:
         values = tuple(float(level) for level in levels)

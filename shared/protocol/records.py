@@ -58,14 +58,14 @@ def text(record: ConfigRecord, key: str, longest: int = LONGEST_TEXT) -> str:
     """A text value that may be shown: printable, and by default of a sentence's length."""
     value = _text(record, key)
     if len(value) > longest or not value.isprintable():
-        raise ProtocolError(f"'{key}' is no printable text of at most {longest} characters")
+        raise ProtocolError(f"'{key}' is not printable text of at most {longest} characters")
     return value
 
 
 def _text(record: ConfigRecord, key: str) -> str:
     value = record.get(key)
     if not isinstance(value, str):
-        raise ProtocolError(f"'{key}' is missing or no text")
+        raise ProtocolError(f"'{key}' is missing or is not text")
     return value
 
 
@@ -73,7 +73,7 @@ def name(record: ConfigRecord, key: str) -> str:
     """A text that may become part of a path or of a table: letters, digits, '_', '.', '-'."""
     value = _text(record, key)
     if not _NAME.fullmatch(value):
-        raise ProtocolError(f"'{key}' is no plain name of letters, digits, '_', '.' and '-'")
+        raise ProtocolError(f"'{key}' is not a plain name of letters, digits, '_', '.' and '-'")
     return value
 
 
@@ -81,7 +81,7 @@ def names(record: ConfigRecord, key: str) -> tuple[str, ...]:
     """A list of texts that may become parts of paths."""
     values = texts(record, key)
     if not all(map(_NAME.fullmatch, values)):
-        raise ProtocolError(f"'{key}' holds something that is no plain name")
+        raise ProtocolError(f"'{key}' holds something that is not a plain name")
     return tuple(values)
 
 
@@ -97,7 +97,7 @@ def texts(record: ConfigRecord, key: str) -> list[str]:
     """A list of texts."""
     value = record.get(key)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ProtocolError(f"'{key}' is missing or no list of texts")
+        raise ProtocolError(f"'{key}' is missing or not a list of texts")
     return [str(item) for item in value]
 
 
@@ -105,14 +105,14 @@ def reals(record: ConfigRecord | MetricRecord, key: str) -> list[float]:
     """A list of finite numbers that are not negative."""
     value = record.get(key)
     if not isinstance(value, list):
-        raise ProtocolError(f"'{key}' is missing or no list of numbers")
+        raise ProtocolError(f"'{key}' is missing or not a list of numbers")
     numbers = [
         float(item)
         for item in value
         if isinstance(item, int | float) and not isinstance(item, bool)
     ]
     if len(numbers) != len(value) or not all(math.isfinite(n) and n >= 0 for n in numbers):
-        raise ProtocolError(f"'{key}' holds something that is no finite, non-negative number")
+        raise ProtocolError(f"'{key}' holds something that is not a finite, non-negative number")
     return numbers
 
 
@@ -132,7 +132,7 @@ def real(record: ConfigRecord | MetricRecord, key: str) -> float:
     """A finite number that is not negative, nor above MOST."""
     value = record.get(key)
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ProtocolError(f"'{key}' is missing or no number")
+        raise ProtocolError(f"'{key}' is missing or not a number")
     if not math.isfinite(value) or value < 0:
         raise ProtocolError(
             f"'{key}' is {value}; it must be finite and not negative", diverged=True
@@ -146,9 +146,9 @@ def counts(record: MetricRecord, key: str, length: int, maximum: int) -> list[in
     """A list of `length` counts, none above `maximum`."""
     value = record.get(key)
     if not isinstance(value, list) or len(value) != length:
-        raise ProtocolError(f"'{key}' is missing or has not {length} counts")
+        raise ProtocolError(f"'{key}' is missing or does not have {length} counts")
     if not all(isinstance(item, int) and item >= 0 for item in value):
-        raise ProtocolError(f"'{key}' holds something that is no count")
+        raise ProtocolError(f"'{key}' holds something that is not a count")
     if max(value, default=0) > maximum:
         raise ProtocolError(f"'{key}' holds a count above {maximum}")
     return [int(item) for item in value]

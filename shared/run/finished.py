@@ -110,7 +110,7 @@ def read_stored_run(path: Path) -> StoredRun:
             return StoredRun(stored["run"], config, base, finding)
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path} is no run's folder: it has no config.json. Name the folder that a run was "
+            f"{path} is not a run's folder: it has no config.json. Name the folder that a run was "
             "given with --out."
         ) from error
     except (OSError, DamagedFile, ConfigError) as error:

@@ -101,7 +101,7 @@ class RunConfig(Settings):
             )
 
     def _require_two_branches(self) -> None:
-        """ConfigError where branches are to train apart, and there are none or nothing differs."""
+        """ConfigError where two branches are to train, and there are none or nothing differs."""
         if self.schedule != "dual":
             return
         if not self.network.branches:
@@ -111,8 +111,8 @@ class RunConfig(Settings):
             )
         if self.probe_rounds == 0:
             raise ConfigError(
-                "schedule is dual and probe-rounds is 0; the branches train apart in the probe "
-                "rounds, so at least one is needed."
+                "schedule is dual and probe-rounds is 0; the branches train separately in the "
+                "probe rounds, so at least one is needed."
             )
         if self.augmentation == "none":
             raise ConfigError(

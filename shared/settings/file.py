@@ -73,7 +73,7 @@ def _checked(key: str, value: object) -> Scalar:
     known = {key_of(item.name): item for item in dataclasses.fields(RunConfig)}
     if isinstance(value, dict):
         raise ConfigError(
-            f"[{key}] is a table; settings stand at the top of the file, such as image-size = 224."
+            f"[{key}] is a table; settings go at the top of the file, such as image-size = 224."
         )
     if key in OWN_OPTIONS:
         raise ConfigError(f"{key} is not set in a file; name it on the command line.")

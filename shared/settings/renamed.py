@@ -17,11 +17,11 @@ def with_activations(flat: Mapping[str, object]) -> dict[str, object]:
     """
     new = {key: value for key, value in flat.items() if key != RECOMPUTE}
     if check_recompute(flat.get(RECOMPUTE, False)):
-        beside = new.setdefault(ACTIVATIONS, RECOMPUTE)
-        if beside != RECOMPUTE:
+        activations = new.setdefault(ACTIVATIONS, RECOMPUTE)
+        if activations != RECOMPUTE:
             raise ConfigError(
-                f"activations is '{beside}' and recompute is true; they set the same: leave out "
-                "recompute."
+                f"activations is '{activations}' and recompute is true; they set the same: leave "
+                "out recompute."
             )
     return new
 

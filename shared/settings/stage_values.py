@@ -41,7 +41,7 @@ def parse_stage_values(key: str, text: str, backbone: Backbone) -> StageValues:
         if not equals:
             raise _wrong(key, text, backbone, f"'{word}' names no stage")
         if stage not in backbone.stages[:-1]:
-            raise _wrong(key, text, backbone, f"'{stage}' is no stage before its head")
+            raise _wrong(key, text, backbone, f"'{stage}' is not a stage before its head")
         if stage in found:
             raise _wrong(key, text, backbone, f"{stage} is named twice")
         found[stage] = _number(key, text, number, backbone)
@@ -58,8 +58,9 @@ def write_stage_values(key: str, values: StageValues, backbone: Backbone) -> str
 def with_former(flat: Mapping[str, object], backbone: Backbone) -> dict[str, object]:
     """A run's settings in which those of earlier versions are taken into what replaced them.
 
-    One that has its default says nothing, so that it may stand beside what replaced it. ConfigError
-    for one of another backbone, of another type, out of range, or that contradicts its successor.
+    One that has its default changes nothing, so both it and what replaced it may be given.
+    ConfigError for one of another backbone, of another type, out of range, or that contradicts its
+    successor.
     """
     known = former_settings()
     given = {key: _former_number(key, flat[key], known[key][0]) for key in known if key in flat}
@@ -76,13 +77,14 @@ def with_former(flat: Mapping[str, object], backbone: Backbone) -> dict[str, obj
             )
         values = {**_recipe(setting, backbone)}
         values |= {backbone.former[key][1]: value for key, value in own.items()}
-        beside = new.get(setting, DEFAULTS[setting])
-        if not isinstance(beside, str) or beside == DEFAULTS[setting]:
+        current = new.get(setting, DEFAULTS[setting])
+        if not isinstance(current, str) or current == DEFAULTS[setting]:
             new[setting] = write_stage_values(setting, values, backbone)
-        elif _all(setting, parse_stage_values(setting, beside, backbone)) != _all(setting, values):
+        elif _all(setting, parse_stage_values(setting, current, backbone)) != _all(setting, values):
             key, value = next(iter(changed.items()))
             raise ConfigError(
-                f"{setting} is '{beside}' and {key} is {value}; they set the same: leave out {key}."
+                f"{setting} is '{current}' and {key} is {value}; they set the same: leave out "
+                f"{key}."
             )
     return new
 

@@ -27,7 +27,7 @@ def _check(settings: Settings) -> None:
     if settings.update_rank and settings.update_dtype != "int8":
         raise ConfigError(
             f"update-rank is {settings.update_rank} and update-dtype {settings.update_dtype}; "
-            "matrices of low rank travel beside int8, so set update-dtype=int8 or update-rank=0."
+            "low-rank matrices are sent along with int8, so set update-dtype=int8 or update-rank=0."
         )
     few_steps = settings.update_steps < _STEPS_WITH_CLIP
     coarse = settings.update_dtype == "int8" and (settings.update_rank or few_steps)

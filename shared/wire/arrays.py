@@ -65,7 +65,7 @@ def to_record(arrays: Mapping[str, NDArray[np.float32]]) -> ArrayRecord:
     """Every array in full, as NumPy has it; TypeError for another dtype than float32."""
     for name, array in arrays.items():
         if array.dtype != np.float32:
-            raise TypeError(f"{name} is {array.dtype}; only float32 travels")
+            raise TypeError(f"{name} is {array.dtype}; only float32 is sent")
     return ArrayRecord({name: Array(np.asarray(a, order="C")) for name, a in arrays.items()})
 
 

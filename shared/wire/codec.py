@@ -65,7 +65,7 @@ def encode_tensor(
     are not float32; ProtocolError where the dtype cannot carry them.
     """
     if values.dtype != np.float32:
-        raise TypeError(f"{name} is {values.dtype}; only float32 travels")
+        raise TypeError(f"{name} is {values.dtype}; only float32 is sent")
     values = np.asarray(values, order="C")
     if not values.view(np.uint32).any():  # a negative zero is none: float32 loses no bit
         return Array(dtype=ZERO, shape=values.shape, stype=_ZERO_FORM, data=b""), None

@@ -77,7 +77,7 @@ def read_index(packed: ArrayRecord) -> list[Entry]:
     except (ValueError, RecursionError) as error:
         raise ProtocolError("the index of the tensors cannot be read") from error
     if not isinstance(index, list) or len(index) > TENSORS_LIMIT:
-        raise ProtocolError(f"the index is no list of at most {TENSORS_LIMIT} tensors")
+        raise ProtocolError(f"the index is not a list of at most {TENSORS_LIMIT} tensors")
     for entry in index:
         if not _is_entry(entry):
             raise ProtocolError("the index has an entry that describes no tensor")

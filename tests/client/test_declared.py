@@ -92,7 +92,7 @@ def test_labels_of_their_columns(folder: Callable[..., Path]) -> None:
         (OF_CLASSES + 'ordinal = "yes"\n' + CLASSES, r"ordinal in \[data\] is 'yes'; it must"),
         (HEAD + 'labels = "labels.csv"\n' + CLASSES, r"outcome is missing in \[data\]"),
         (OF_CLASSES, r"positive is missing in \[data\]"),
-        (OF_LABELS + 'outcome = "x"\n' + LABELS, r"outcome in \[data\] is not used beside"),
+        (OF_LABELS + 'outcome = "x"\n' + LABELS, r"outcome in \[data\] is not used with"),
         (HEAD + LABELS, r"table is missing in \[data\]"),
         (HEAD + 'outcome = "outcome"\n' + CLASSES, r"labels is missing in \[data\]"),
         (OF_CLASSES + 'table = "labels.csv"\n' + CLASSES, r"labels and table in \[data\] both"),

@@ -263,7 +263,7 @@ def test_mistakes_are_the_commands_sentences(
     assert "progress is None; it must be True" in said(
         fedthaw.simulate, sites, out=out, settings=settings, progress=None
     )
-    assert "is no run's folder" in said(fedthaw.open_run, tmp_path)
+    assert "is not a run's folder" in said(fedthaw.open_run, tmp_path)
     assert "is set by the study itself" in said(fedthaw.study, sites, out=out, seed=3)
     assert "must lie in 2 to 100" in said(fedthaw.study, sites, out=out, folds=1)
     assert "arms is empty" in said(fedthaw.study, sites, out=out, arms={})

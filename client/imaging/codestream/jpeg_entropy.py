@@ -45,7 +45,7 @@ def check_lossless(data: bytes, image: JpegImage, decoded: NDArray[np.integer]) 
         raise DamagedStream("restart intervals are missing")
     spare = np.array(present) - wanted
     if spare.min() < 0 or spare.max() > _SPARE_BYTES:
-        raise DamagedStream("the codes do not fill the picture")
+        raise DamagedStream("the codes do not fill the image")
 
 
 def check_zeros(data: bytes, image: JpegImage) -> None:
@@ -76,7 +76,7 @@ def _rows_of_interval(image: JpegImage) -> int:
     """Rows between restarts: H.1.1 makes the interval a multiple of the row."""
     rows, rest = divmod(image.restart_interval, image.header.columns)
     if rest:
-        raise DamagedStream("a restart interval that is no multiple of the row")
+        raise DamagedStream("a restart interval that is not a multiple of the row")
     return rows or image.header.rows
 
 
@@ -187,7 +187,7 @@ def check_sequential(data: bytes, image: JpegImage) -> None:
     for number, segment in enumerate(segments):
         bits = _follow(segment, min(interval, blocks - number * interval), steps)
         if not 0 <= segment.size * 8 - bits < 8 * (_SPARE_BYTES + 1):
-            raise DamagedStream("the codes do not fill the picture")
+            raise DamagedStream("the codes do not fill the image")
 
 
 _Steps = tuple[NDArray[np.uint8], NDArray[np.uint8]]

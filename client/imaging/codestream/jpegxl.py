@@ -42,7 +42,7 @@ def is_bare(data: bytes) -> bool:
 def read_jpeg_xl(data: bytes) -> StreamHeader:
     """Size and samples; `exact` is left to the transfer syntax, since the header does not say.
 
-    Raises DamagedStream, also for an animation and a turned picture.
+    Raises DamagedStream, also for an animation and a rotated image.
     """
     bits = _Bits(_codestream(data).removeprefix(_SIGNATURE))
     rows, columns = _size(bits)
@@ -98,13 +98,13 @@ def _metadata(bits: _Bits) -> tuple[int, int]:
     """Bits a sample and number of channels: D.3."""
     if bits.u(1):  # extra_fields
         if bits.u(3):
-            raise DamagedStream("a turned picture")
+            raise DamagedStream("a rotated image")
         if bits.u(1):  # have_intr_size
             _size(bits)
         if bits.u(1) or bits.u(1):
             raise DamagedStream("a preview or an animation")
     if bits.u(1):
-        raise DamagedStream("samples that are no integers")
+        raise DamagedStream("samples that are not integers")
     depth = bits.u32((8, 0), (10, 0), (12, 0), (1, 6))
     bits.u(1)  # modular_16bit_buffers
     extra = bits.u32((0, 0), (1, 0), (2, 4), (1, 12))

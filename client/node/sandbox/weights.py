@@ -36,7 +36,7 @@ def fetch_weights(folder: Path, settings: Mapping[str, Scalar], stop: threading.
         while process.poll() is None:
             if stop.wait(_LOOK_SECONDS):
                 process.kill()
-                raise Stopped("the site is being ended")
+                raise Stopped("the site is shutting down")
         said = process.stdout.read().strip() if process.stdout else ""
     if process.returncode != 0:
         raise WeightsError(said or f"The weights {weights} could not be fetched.")

@@ -167,7 +167,7 @@ class _Sites:
         if scope["path"] == "/v1/fleet/pull-messages":
             await _wait_for_message(scope, node, self._link)
             if self._link.closing:
-                return 503, "the server is being ended"
+                return 503, "the server is shutting down"
         return None
 
 

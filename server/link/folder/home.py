@@ -147,7 +147,7 @@ def open_home(path: Path) -> Home:
     needed = (home.settings, home.ca_certificate, home.ca_key, home.certificate, home.key)
     if missing := [file.name for file in needed if not file.is_file()]:
         raise ConfigError(
-            f"{path} is no coordinator's folder (no {missing[0]} in it); make one with "
+            f"{path} is not a coordinator's folder (no {missing[0]} in it); make one with "
             f"`fedthaw server init {path} --name HOST`, or name another one with --home."
         )
     for exposed, mode in ((home.path, 700), (home.ca_key, 600), (home.key, 600)):

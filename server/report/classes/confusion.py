@@ -42,7 +42,7 @@ def confusion_figure(view: View, cohort: ClassCohort) -> Html | None:
         "row."
     )
     if view.min_cell:
-        caption += f" Each number is down to a multiple of {MIN_CELL}."
+        caption += f" Each number is rounded down to a multiple of {MIN_CELL}."
     return figure(svg, caption, numbers)
 
 

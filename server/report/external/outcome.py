@@ -17,7 +17,7 @@ from server.results.shown import Audience
 
 _OWNER = (
     "For the owner of these folders: nothing is hidden or rounded on this page or in the files "
-    "beside it, however few patients it reveals. With --for-others, fedthaw evaluate writes what "
+    "next to it, however few patients it reveals. With --for-others, fedthaw evaluate writes what "
     "may be handed on."
 )
 _OTHERS = (

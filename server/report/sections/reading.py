@@ -31,9 +31,9 @@ _OF_CLASSES = (
     f"{MIN_CELL} patients of every class (of every label, with it and without), or more where it "
     "has set a higher limit. Other sites are hidden too, until it cannot be computed from what is "
     f"shown. A class of which all sites together have fewer than {MIN_CELL} patients is left out "
-    "of every number, with its patients. Cells of the confusion matrix are down to multiples of "
-    f"{MIN_CELL}, curves and groups joined until each step holds {MIN_CELL} patients, other "
-    "numbers rounded to the digits that their patients support."
+    "of every number, with its patients. Cells of the confusion matrix are rounded down to "
+    f"multiples of {MIN_CELL}, curves and groups joined until each step holds {MIN_CELL} patients, "
+    "other numbers rounded to the digits that their patients support."
 )
 
 

@@ -93,7 +93,7 @@ def _draw_stages(axes: Axes, report: Report) -> None:
         at = probed + 0.5
         axes.axvline(at, color=MUTED, linewidth=0.9, linestyle=":")
         dual = report.config.schedule == "dual"
-        what = "rounds of two branches apart" if dual else "probe rounds of the head alone"
+        what = "rounds of two separate branches" if dual else "probe rounds of the head alone"
         axes.set_title(f"left of the dotted line: {what}", loc="left")
 
 

@@ -105,4 +105,4 @@ def _choice(report: Report) -> str:
     if not report.beyond_budget:
         return f"{rule}{budget}."
     never = listed(report.beyond_budget)
-    return f"{rule}{budget}. Too large for that beside the head, so never trained: {never}."
+    return f"{rule}{budget}. Too large to train together with the head, so never trained: {never}."

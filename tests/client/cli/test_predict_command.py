@@ -336,7 +336,7 @@ def test_nothing_scored_exits_with_2(tmp_path: Path, run: Path, here: Here) -> N
     [
         (("RUN", "missing.png"), "There is no file or folder"),
         (("RUN", "EMPTY"), "There is no DICOM, PNG or JPEG image in"),
-        (("EMPTY", "EMPTY"), "is no run's folder"),
+        (("EMPTY", "EMPTY"), "is not a run's folder"),
         (("RUN", "EMPTY", "--json", "--csv", "-"), "Both --csv - and --json"),
         (("RUN", "EMPTY", "--csv", "-", "--images-csv", "-"), "Both --images-csv - and another"),
         (("RUN", "EMPTY", "--csv", "EMPTY"), "--csv is the folder"),

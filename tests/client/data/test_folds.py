@@ -66,5 +66,5 @@ def test_small_sites_do_not_all_fill_the_first_folds() -> None:
 def test_a_class_that_the_test_fold_leaves_too_few_of() -> None:
     """Of two patients each fold takes one."""
     for fold in range(2):
-        with pytest.raises(SiteError, match=r"1 positive patients beside those of the test fold"):
+        with pytest.raises(SiteError, match=r"1 positive patients besides those of the test fold"):
             split_patients(cohort_of(2, 9), 0.2, 0, Folds(2, fold))

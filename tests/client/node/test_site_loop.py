@@ -201,7 +201,7 @@ HOSTILE: dict[str, tuple[Any, Callable[[str, bytes], bytes], str]] = {
     "cut short": (BLOCK, lambda name, part: part[:-1], "it cannot be read ("),
     "a gigabyte": (BLOCK, many_times, "its tensors take 10000"),
     "a long text": (
-        ConfigRecord({"run": "x" * 2**20}), lambda name, part: part, "bytes beside tensors",
+        ConfigRecord({"run": "x" * 2**20}), lambda name, part: part, "bytes besides tensors",
     ),
 }  # fmt: skip
 
@@ -396,7 +396,7 @@ def test_an_end_within_the_work_is_not_answered(
         worker: Worker, received: Received, context: Any, stop: threading.Event, limits: Any
     ) -> Reply:
         stops.append(stop)
-        raise Stopped("the site is being ended")
+        raise Stopped("the site is shutting down")
 
     monkeypatch.setattr(answering, "let_work", work)
     with pytest.raises(Stopped):

@@ -115,7 +115,9 @@ def test_branches_and_a_teacher_in_words() -> None:
         teacher_sha256=digest,
     )  # fmt: skip
     words = plan_in_words(config, Policy())
-    branches = "branches2, branches1, stem, each image beside its augmented version; round 3 head"
+    branches = (
+        "branches2, branches1, stem, each image together with its augmented version; round 3 head"
+    )
     assert f"rounds 1 to 2 head, {branches}" in words[0]
     assert f"SHA-256 {digest}" in words[2]
     assert "[compute] teacher" in words[2]

@@ -80,7 +80,7 @@ def test_without_a_pattern_each_image_is_a_patient_and_it_is_said_loudly(
     assert load_site(site).patient == "image"
     (site / "site.toml").unlink()
     code, _, err = here("site", "new", site, "--from-folders", two, "--patient-pattern", "(..)_")
-    assert (code, "is there already and is another table" in err) == (2, True)
+    assert (code, "already exists and is another table" in err) == (2, True)
 
 
 def test_more_folders_are_classes_unless_it_is_said_which_are_positive(
@@ -173,7 +173,7 @@ def test_patient_ids_that_would_split_patients_or_a_table_are_refused(
         (tuple(f"{k}/IMG{n}.png" for k in "ab" for n in range(3)), "(IMG)",
          r"1 patient\(s\) in 6 images"),
         (("a/1\n.png", "b/2.png"), None, "1 image.s. have names with control characters"),
-        (("a/1\udcff.png", "b/2.png"), None, "bytes that are no UTF-8"),
+        (("a/1\udcff.png", "b/2.png"), None, "bytes that are not UTF-8"),
     ],
 )  # fmt: skip
 def test_what_is_no_folder_of_classes(

@@ -33,10 +33,10 @@ pytestmark = pytest.mark.usefixtures("undrawn")
          "and use --out, --resume, --pool and --quick."),
         ("weights=none.pt", "There is no weights file at {cwd}/none.pt; weights must be xrv, "
          "imagenet, random, or the path of a .safetensors, .pt or .pth file."),
-        ("weights=notes.txt", "{cwd}/notes.txt is no weights file; its name must end in "
+        ("weights=notes.txt", "{cwd}/notes.txt is not a weights file; its name must end in "
          ".safetensors, .pt or .pth."),
-        ("weights=broken.safetensors", "{cwd}/broken.safetensors is no readable .safetensors file "
-         "(Error while deserializing header: header too small); it is damaged or incomplete: "
+        ("weights=broken.safetensors", "{cwd}/broken.safetensors is not a readable .safetensors "
+         "file (Error while deserializing header: header too small); it is damaged or incomplete: "
          "replace it."),
         ("weights=broken.pt", "{cwd}/broken.pt cannot be read as weights: it is damaged or "
          "incomplete (replace it; a cached copy is downloaded again once deleted), or it holds "
@@ -184,8 +184,8 @@ def test_nothing_to_resume(
         outcome = here(*words, "--resume")
         assert (outcome.code, outcome.err) == (
             2,
-            f"fedthaw: {folder} is no run's folder: it has no config.json. Name the folder that a "
-            "run was given with --out.\n",
+            f"fedthaw: {folder} is not a run's folder: it has no config.json. Name the folder that "
+            "a run was given with --out.\n",
         )
     assert not (tmp_path / "nowhere").exists()
 
@@ -235,7 +235,10 @@ def test_evaluating_what_cannot_be(tmp_path: Path, kept_sites: Any, tiny: Any, h
     for words, sentence in {
         (run, missing): f"{missing} could not be evaluated: There is no site folder {missing}; "
         "give a folder that holds site.toml.",
-        (missing, kept_sites[0]): f"{missing} is no run's folder: it has no config.json. Name the "
+        (
+            missing,
+            kept_sites[0],
+        ): f"{missing} is not a run's folder: it has no config.json. Name the "
         "folder that a run was given with --out.",
     }.items():
         outcome = here("evaluate", *words)

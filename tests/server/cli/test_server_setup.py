@@ -42,7 +42,7 @@ def test_init_says_what_it_made_and_what_comes_next(here: Here, tmp_path: Path) 
     assert (code, err) == (0, "")
     assert str(tmp_path / "hub") in out
     assert "[::1]:9000" in out
-    assert "good for 7 days" in out
+    assert "valid for 7 days" in out
     authority = (tmp_path / "hub" / "ca.crt").read_text(encoding="ascii")
     assert f"Authority: {certificate_fingerprint(authority)}\n" in out
     assert out.splitlines()[-1] == "Next: fedthaw server invite SITE --home hub"
@@ -59,7 +59,7 @@ def test_init_never_makes_a_folder_over(here: Here, home: Path) -> None:
 def test_init_refuses_a_name_with_a_port(here: Here, tmp_path: Path) -> None:
     code, _, err = here("server", "init", "--name", "hub:8443")
     assert code == 2
-    assert "'hub:8443' is no host name" in err
+    assert "'hub:8443' is neither a host name" in err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -183,7 +183,7 @@ def test_renew_keeps_names_and_authority(here: Here, home: Path) -> None:
     code, out, _ = here("server", "renew", "--days", 9)
     after = certificate.read_text(encoding="ascii")
     assert code == 0
-    assert "good for 9 days" in out
+    assert "valid for 9 days" in out
     assert "new invitation" not in out
     assert before != after
     assert names_of(before) == names_of(after)

@@ -192,7 +192,7 @@ def test_a_reply_that_did_not_come_whole(server: Server) -> None:
 def test_a_piece_that_is_named_again_and_again(server: Server) -> None:
     """A few bytes that would be a gigabyte."""
     hostile = with_array(array([PIECE[0]], [0] * 400_000), dict([PIECE]))
-    assert "bytes beside tensors; 1048576 are allowed" in error_reason(read(server, *hostile))
+    assert "bytes besides tensors; 1048576 are allowed" in error_reason(read(server, *hostile))
     piece = part("ArrayChunk", [], bytes(10_000))
     hostile = with_array(array([piece[0]], [0] * 100_000), dict([piece]))
     assert "its tensors take 100" in error_reason(read(server, *hostile))
@@ -211,7 +211,7 @@ def test_tensors_that_are_too_much_together(
 def test_much_beside_tensors(server: Server) -> None:
     content = RecordDict({"report": ConfigRecord({"said": "a" * REST_LIMIT})})
     reply = read(server, *parts_of(Message(content, reply_to=asked(NORTH))))
-    assert "bytes beside tensors; 1048576 are allowed" in error_reason(reply)
+    assert "bytes besides tensors; 1048576 are allowed" in error_reason(reply)
 
 
 @given(

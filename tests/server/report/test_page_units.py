@@ -157,7 +157,9 @@ def test_units_that_no_budget_admits_are_named(
     ]
     assert len(never) == {0.9: 0, 0.5: 1, 0.1: 2}[budget]
     text = read_page(run_page(read_report(folder))).text
-    sentence = f"Too large for that beside the head, so never trained: {' and '.join(never)}."
+    sentence = (
+        f"Too large to train together with the head, so never trained: {' and '.join(never)}."
+    )
     assert (sentence in text) == bool(never)
     assert ("so never trained" in text) == bool(never)
 

@@ -29,7 +29,7 @@ def test_or_where_it_is_wanted(make_run: Callable[..., Path], here: Here, tmp_pa
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("nowhere",), 2, "nowhere is no run's folder"),
+        (("nowhere",), 2, "nowhere is not a run's folder"),
         (("run", "--min-cell", "0"), 2, "--min-cell"),
         (("run", "--out", "missing/first.html"), 1, "missing/first.html (No such file"),
     ],

@@ -172,7 +172,7 @@ def test_a_moved_run_is_continued_where_it_is(begun: RunFolder, tmp_path: Path) 
 
 
 def test_nothing_to_continue(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no run's folder: it has no config"):
+    with pytest.raises(ConfigError, match="is not a run's folder: it has no config"):
         prepare_folder(RunConfig(out=str(tmp_path), resume=True))
     with pytest.raises(ConfigError, match="resume is set without out"):
         prepare_folder(RunConfig(resume=True))

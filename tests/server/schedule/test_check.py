@@ -32,7 +32,9 @@ def warned(config: RunConfig, reference: Reference) -> list[str]:
 
 def test_a_budget_in_which_nothing_fits(reference: Reference) -> None:
     nothing = config_of(round_budget=0.001)
-    with pytest.raises(ConfigError, match=r"no unit of micro fits beside the head; set it to") as e:
+    with pytest.raises(
+        ConfigError, match=r"no unit of micro fits together with the head; set it to"
+    ) as e:
         check_schedule(nothing, reference)
     with pytest.raises(ConfigError) as without_weights:
         require_budget(nothing)

@@ -38,5 +38,5 @@ def test_a_damaged_study(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_a_folder_that_is_no_studys(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is no study.s folder: it has no plan\.json"):
+    with pytest.raises(ConfigError, match=r"is not a study.s folder: it has no plan\.json"):
         read_study(tmp_path / name)

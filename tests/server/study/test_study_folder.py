@@ -137,7 +137,7 @@ def test_folders_that_are_no_sites(
 ) -> None:
     code, _, stderr = here(*words([*two_sites, tmp_path / "nrth"], tmp_path / "s", "--arms", arms))
     assert code == 2
-    assert "nrth is no site's folder" in stderr
+    assert "nrth is not a site's folder" in stderr
     assert not (tmp_path / "s").exists()
 
 

@@ -84,7 +84,7 @@ def test_too_few_patients_for_the_folds(study: Callable[..., str]) -> None:
         f"P{n},east-{n}-0.png,{'sick' if n < 2 else 'well'}\n" for n in range(8)
     )
     said = study('name = "other"\nset = { weights = "random" }\n', east_table=few)
-    assert said.startswith("Arm 'good': Site 'east' has 1 positive patients beside those of the")
+    assert said.startswith("Arm 'good': Site 'east' has 1 positive patients besides those of the")
 
 
 def test_what_is_wrong_with_a_folder_is_said_of_all_folders_at_once(

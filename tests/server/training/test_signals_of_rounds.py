@@ -78,7 +78,7 @@ HOSTILE: list[tuple[list[str], object, str]] = [
     (["head"], [0.5, 0.5], "'signal-to-noise' has not one number"),
     (["head", "head"], [0.5, 0.5], "'signal-to-noise' has not one number"),
     (["layer4.0"], [0.5], "it sends a signal-to-noise of layer4.0, which did not train"),
-    (["no such unit"], [0.5], "'units' holds something that is no plain name"),
+    (["no such unit"], [0.5], "'units' holds something that is not a plain name"),
 ]
 
 

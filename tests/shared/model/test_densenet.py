@@ -97,7 +97,7 @@ def test_it_thaws_by_dense_blocks() -> None:
 def test_settings_of_the_resnets_are_not_its() -> None:
     with pytest.raises(ConfigError, match="for another network than densenet121; set thaw-at"):
         parse_run_config({"backbone": "densenet121", "unfreeze-layer4": 0.2})
-    with pytest.raises(ConfigError, match="'layer4' is no stage before its head"):
+    with pytest.raises(ConfigError, match="'layer4' is not a stage before its head"):
         RunConfig(backbone="densenet121", thaw_at="layer4=0.1")
     flat = RunConfig(backbone="densenet121").to_flat()
     assert not [key for key in flat if "layer" in key]

@@ -77,7 +77,7 @@ class _Attack:
 def test_code_in_a_file_is_not_run(tmp_path: Path, new_format: bool) -> None:
     file, trace = tmp_path / "net.pt", tmp_path / "was-here"
     torch.save(_Attack(trace), file, _use_new_zipfile_serialization=new_format)
-    with pytest.raises(WeightsError, match=r"code beside the network .*mkdir is not part of a"):
+    with pytest.raises(WeightsError, match=r"code besides the network .*mkdir is not part of a"):
         read_pickled_network(file, (CLASS,))
     assert not trace.exists()
     torch.load(file, weights_only=False)

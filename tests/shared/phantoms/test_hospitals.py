@@ -189,7 +189,7 @@ def test_a_folder_with_other_data_is_left_alone(tmp_path: Path) -> None:
     own = tmp_path / "north" / "site.toml"
     own.parent.mkdir()
     own.write_text('[site]\nname = "north"\n', encoding="utf-8")
-    with pytest.raises(SiteError, match="north exists and is no synthetic hospital"):
+    with pytest.raises(SiteError, match="north exists and is not a synthetic hospital"):
         write_hospitals(tmp_path, FEW, image_side=SIDE)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [own]
 

@@ -37,9 +37,9 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
 
 
 def test_names_that_would_leave_their_folder() -> None:
-    with pytest.raises(ProtocolError, match="'run' is no plain name"):
+    with pytest.raises(ProtocolError, match="'run' is not a plain name"):
         DescribeRequest.from_content(DescribeRequest("../../tmp/x").to_content())
-    with pytest.raises(ProtocolError, match="'name' is no plain name"):
+    with pytest.raises(ProtocolError, match="'name' is not a plain name"):
         SiteDescription.from_content(SiteDescription("../x", "sha256:ab", 1, 1).to_content())
 
 

@@ -100,7 +100,7 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
             "thawed names \\['layer9'\\]: Unknown",
         ),
         ({"nearer": Nearer(1.5, ("head",), to_record({}))}, "'share' is 1.5, above 1"),
-        ({"run": "../../home"}, "'run' is no plain name"),
+        ({"run": "../../home"}, "'run' is not a plain name"),
     ],
 )
 def test_a_request_out_of_range(changed: dict[str, object], sentence: str) -> None:
@@ -111,7 +111,7 @@ def test_a_request_out_of_range(changed: dict[str, object], sentence: str) -> No
 
 def test_a_reply_with_a_name_that_leaves_its_folder() -> None:
     content = dataclasses.replace(REPLY, site="../north").to_content()
-    with pytest.raises(ProtocolError, match="'site' is no plain name"):
+    with pytest.raises(ProtocolError, match="'site' is not a plain name"):
         EvaluateReply.from_content(content)
 
 

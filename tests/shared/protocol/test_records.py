@@ -39,7 +39,7 @@ def test_plain_names(value: str) -> None:
      "a\0b", "[red]", "\x1b[2J", "naïve", "x" * 129],
 )  # fmt: skip
 def test_names_that_could_do_harm(value: str) -> None:
-    with pytest.raises(ProtocolError, match=r"^'site' is no plain name"):
+    with pytest.raises(ProtocolError, match=r"^'site' is not a plain name"):
         name(ConfigRecord({"site": value}), "site")
 
 
@@ -105,13 +105,13 @@ def test_texts_may_be_shown() -> None:
     "value", ["x" * 501, "a\nb", "a\r", "\x1b[2J", "a\0", "a\u2028b", "\u202e"]
 )
 def test_texts_that_could_do_harm(value: str) -> None:
-    with pytest.raises(ProtocolError, match="'t' is no printable text of at most 500 characters"):
+    with pytest.raises(ProtocolError, match="'t' is not printable text of at most 500 characters"):
         text(ConfigRecord({"t": value}), "t")
 
 
 @pytest.mark.parametrize("value", [[-1.0], [float("nan")], [float("inf")], [True], ["1"]])
 def test_lists_of_numbers_are_finite_and_not_negative(value: list[float]) -> None:
-    with pytest.raises(ProtocolError, match="'r' holds something that is no finite"):
+    with pytest.raises(ProtocolError, match="'r' holds something that is not a finite"):
         reals(ConfigRecord({"r": value}), "r")
 
 

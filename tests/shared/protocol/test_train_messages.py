@@ -109,17 +109,20 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"site": "../../north"}, "'site' is no plain name"),
+        ({"site": "../../north"}, "'site' is not a plain name"),
         ({"round": 0}, "'round' is missing or not an integer of at least 1"),
         ({"images": 0}, "'images' is missing or not an integer of at least 1"),
         ({"patients": 0}, "'patients' is missing or not an integer of at least 1"),
         ({"steps": 0}, "'steps' is missing or not an integer of at least 1"),
         ({"loss": NAN}, "'loss' is nan; it must be finite and not negative"),
-        ({"signal_to_noise": {"head": NAN}}, "'signal-to-noise' holds something that is no finite"),
+        (
+            {"signal_to_noise": {"head": NAN}},
+            "'signal-to-noise' holds something that is not a finite",
+        ),
         ({"signal_to_noise": {"head": INFINITE}}, "'signal-to-noise' holds something that is no"),
         ({"signal_to_noise": {"head": -0.1}}, "'signal-to-noise' holds something that is no fin"),
         ({"signal_to_noise": {"head": 1001.0}}, "'signal-to-noise' holds a number above 1000"),
-        ({"signal_to_noise": {"../head": 0.1}}, "'units' holds something that is no plain name"),
+        ({"signal_to_noise": {"../head": 0.1}}, "'units' holds something that is not a plain name"),
     ],
     ids=str,
 )
@@ -139,7 +142,7 @@ def test_units_and_numbers_that_do_not_fit(units: list[str]) -> None:
 
 def test_a_request_with_a_name_that_leaves_its_folder() -> None:
     content = dataclasses.replace(REQUEST, run="../../etc").to_content()
-    with pytest.raises(ProtocolError, match="'run' is no plain name"):
+    with pytest.raises(ProtocolError, match="'run' is not a plain name"):
         TrainRequest.from_content(content, MICRO)
 
 

@@ -97,7 +97,7 @@ def test_recompute_is_an_earlier_name_of_a_value_of_activations(
         ("unfreeze-layer4 = 'x'", "unfreeze-layer4 is 'x'; it must be a number"),
         ("out = 'runs/1'", "out is not set in a file"),
         ("weights-sha256 = 'abc'", "weights-sha256 is 'abc'; it must be 64"),
-        ("backbone = 'micro'\nrates = 'layer9=1'", "'layer9' is no stage before its head"),
+        ("backbone = 'micro'\nrates = 'layer9=1'", "'layer9' is not a stage before its head"),
         ("rounds : 2", "not valid TOML: .*at line 1"),
         (f"rounds = {'9' * 5000}", "not valid TOML: .*digits"),
         ("rounds = 2\nrounds = 3", "not valid TOML: Cannot overwrite a value .* each setting once"),

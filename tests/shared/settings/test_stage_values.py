@@ -106,8 +106,8 @@ def test_equal_settings_are_written_alike() -> None:
     ("flat", "sentence"),
     [
         ({"thaw-at": ""}, "thaw-at is '', but it is empty"),
-        ({"thaw-at": "layer5=0.1"}, "'layer5' is no stage before its head; give the stages of"),
-        ({"thaw-at": "head=0.1"}, "'head' is no stage before its head"),
+        ({"thaw-at": "layer5=0.1"}, "'layer5' is not a stage before its head; give the stages of"),
+        ({"thaw-at": "head=0.1"}, "'head' is not a stage before its head"),
         ({"thaw-at": "layer4=0.1,layer4=0.2"}, "layer4 is named twice"),
         ({"thaw-at": "layer4=0.1,0.2"}, "'0.2' names no stage"),
         ({"thaw-at": "layer4="}, "'' is not a number"),

@@ -90,7 +90,7 @@ def test_the_layout_in_memory_does_not_matter(layout: str) -> None:
 
 @pytest.mark.parametrize("kind", [np.float64, np.float16, np.int64])
 def test_only_float32_is_sent(kind: type[np.generic]) -> None:
-    with pytest.raises(TypeError, match=r"^a is \w+; only float32 travels"):
+    with pytest.raises(TypeError, match=r"^a is \w+; only float32 is sent"):
         to_record({"a": np.zeros(2, kind)})
 
 

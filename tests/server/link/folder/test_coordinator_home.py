@@ -64,7 +64,7 @@ def test_an_invitation_tells_the_first_name_and_the_authority(home: Home) -> Non
     invitation = parse_invitation(write_invitation(home, "north").read_text(encoding="utf-8"))
     assert (invitation.site, invitation.server) == ("north", "hub.example.org:8443")
     assert invitation.ca == home.ca_certificate.read_text(encoding="ascii")
-    with pytest.raises(ConfigError, match=r"'\.\./x' will not do"):
+    with pytest.raises(ConfigError, match=r"'\.\./x' is not allowed"):
         write_invitation(home, "../x")
 
 

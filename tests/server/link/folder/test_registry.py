@@ -88,7 +88,7 @@ def test_an_unknown_site(home: Home) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "../x"])
 def test_a_bad_name_or_key_registers_nothing(home: Home, name: str) -> None:
-    with pytest.raises(ConfigError, match="will not do"):
+    with pytest.raises(ConfigError, match="is not allowed"):
         register(home, name, LINES[0])
     with pytest.raises(ConfigError, match="of type 'garbage'"):
         register(home, "north", "garbage")

@@ -46,7 +46,7 @@ def test_arms_and_differences(make_study_report: MakeReport, page_of: Any) -> No
     assert difference[:2] == ["second", "all sites"]
     assert difference[2].startswith(f"{found.difference.mean:+.3f}")
     assert difference[4:] == ["0.040", f"{found.signed_rank.p:.3f}", "0.500"]
-    assert "Not shown: b alone; alone or beside the others" in text
+    assert "Not shown: b alone; alone or together with the others" in text
 
 
 def test_arms_say_how_many_rounds_their_runs_took(
