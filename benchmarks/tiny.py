@@ -1,7 +1,7 @@
-"""The small network on pictures of ten classes, with and without two branches that learn apart.
+"""The small network on images of ten classes, with and without two branches that learn apart.
 
 Runs the product's own commands on MNIST's, Fashion-MNIST's or CIFAR-10's files, or on a folder
-train/CLASS and test/CLASS of small pictures in colour, at one site and at four with unequal shares
+train/CLASS and test/CLASS of small images in colour, at one site and at four with unequal shares
 of the classes (Dirichlet 1, with a seed that leaves each site two of each). Arms of the same sites
 have the same images, epochs and augmentation. Accuracy is that of the last round's model on the
 test files; nothing is chosen on them. Runs that are finished are not repeated.
@@ -26,8 +26,8 @@ import torch
 from benchmarks.machine import name_of_device
 from client.data.dataset import to_input
 from client.importing.folders import classes_of
-from client.importing.pictures import Pictures
-from client.importing.write import read_pictures
+from client.importing.labelled_images import LabelledImages
+from client.importing.write import read_labelled_images
 from shared.model.final import load_final_model
 from shared.model.network import Network, build_network
 from shared.run.finished import read_finished_run
@@ -68,7 +68,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Given:
-    """Files of pictures to train on and to test on, and the names of their classes."""
+    """Files of images to train on and to test on, and the names of their classes."""
 
     train: list[Path]
     test: list[Path]
@@ -80,7 +80,7 @@ def main() -> None:
     out = options.out.absolute()
     given = _given(options.files)
     sites = {count: _sites(options, given, out, count) for count in options.sites}
-    test = read_pictures(given.test).padded(SIDE)
+    test = read_labelled_images(given.test).padded(SIDE)
     network = build_network("tiny", outputs=len(given.classes), channels=_channels(test))
     weights = sum(parameter.numel() for parameter in network.parameters())
     images = options.most or "all"
@@ -143,8 +143,8 @@ def _given(folder: Path) -> Given:
     return Given(idx, other, digits)
 
 
-def _channels(pictures: Pictures) -> int:
-    return 1 if pictures.pixels.ndim == 3 else 3
+def _channels(images: LabelledImages) -> int:
+    return 1 if images.pixels.ndim == 3 else 3
 
 
 def _sites(options: argparse.Namespace, given: Given, out: Path, count: int) -> list[Path]:
@@ -188,8 +188,8 @@ def _run(arguments: list[str]) -> None:
 
 
 @torch.no_grad()
-def _accuracy(run: Path, test: Pictures) -> float:
-    """Of the run's final model, on pictures as a site prepares them."""
+def _accuracy(run: Path, test: LabelledImages) -> float:
+    """Of the run's final model, on images as a site prepares them."""
     finished = read_finished_run(run)
     config = finished.stored.config
     network: Network = load_final_model(

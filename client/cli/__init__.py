@@ -7,7 +7,7 @@ import typer
 from client.cli.approve import approve, revoke
 from client.cli.check import check
 from client.cli.federation import init, key, renew_key
-from client.cli.importing import import_pictures
+from client.cli.importing import import_images
 from client.cli.log import log
 from client.cli.new import new
 from client.cli.phantoms import phantoms
@@ -25,5 +25,5 @@ def site() -> None:
 
 for command in (new, check, init, key, renew_key, approve, revoke, run, log, scores, phantoms):
     app.command()(command)
-app.command("import")(import_pictures)
+app.command("import")(import_images)
 app.command("test")(trial)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from client.importing.pictures import Pictures
+    from client.importing.labelled_images import LabelledImages
 
 
 FilesArgument = Annotated[
@@ -31,7 +31,7 @@ UnequalOption = Annotated[
 ]
 
 
-def import_pictures(
+def import_images(
     folder: Annotated[Path, typer.Argument(help="The folder to make.")],
     files: FilesArgument,
     classes: Annotated[
@@ -59,34 +59,34 @@ def import_pictures(
     """
     from client.imaging.facts import MINIMUM_SIDE
     from client.importing.choose import chosen_classes, class_names, class_order
-    from client.importing.deal import deal_pictures
+    from client.importing.deal import deal_images
     from client.importing.folders import classes_of
-    from client.importing.write import read_pictures
+    from client.importing.write import read_labelled_images
 
     named = class_names(names) or (classes_of(files[0]) if files[0].is_dir() else {})
     wanted = chosen_classes(classes, named)
-    pictures = read_pictures(files)
+    images = read_labelled_images(files)
     if wanted:
-        pictures = pictures.of_classes(wanted)
-    pictures = pictures.part(skip, most).padded(MINIMUM_SIDE)
-    order = class_order(pictures.labels.tolist(), named)  # of all sites, as these must agree
-    dealt = deal_pictures(pictures, sites, unequal, seed) if sites > 1 else [pictures]
+        images = images.of_classes(wanted)
+    images = images.part(skip, most).padded(MINIMUM_SIDE)
+    order = class_order(images.labels.tolist(), named)  # of all sites, as these must agree
+    dealt = deal_images(images, sites, unequal, seed) if sites > 1 else [images]
     for number, own in enumerate(dealt, start=1):
         _write(folder / f"site{number}" if sites > 1 else folder, own, named, order)
 
 
 def _write(
-    folder: Path, pictures: Pictures, names: Mapping[int, str], order: Sequence[str]
+    folder: Path, images: LabelledImages, names: Mapping[int, str], order: Sequence[str]
 ) -> None:
     """`order` are all sites' classes: one that a site has nobody of is declared as well."""
     from client.importing.write import TABLE, write_site_folder, write_site_toml
 
-    counts = write_site_folder(folder, pictures, names)
+    counts = write_site_folder(folder, images, names)
     for name, number in counts.items():
         typer.echo(f"class {name}: {number:,}")
     site, table = (shlex.quote(str(path)) for path in (folder, folder / TABLE))
     following = f"fedthaw site new {site} --from {table}"
     if write_site_toml(folder, order):
-        colour = " --image-colour rgb" if pictures.pixels.ndim == 4 else ""
-        following = f"fedthaw site check {site} --image-size {pictures.pixels.shape[1]}{colour}"
+        colour = " --image-colour rgb" if images.pixels.ndim == 4 else ""
+        following = f"fedthaw site check {site} --image-size {images.pixels.shape[1]}{colour}"
     typer.echo(f"{sum(counts.values()):,} images and {TABLE} in {folder}. Next: {following}")

@@ -123,7 +123,7 @@ class ImageCache:
 
 
 def fingerprint_of(pixels: NDArray[np.uint16]) -> str:
-    """SHA-256 of the preprocessed pixels: equal for one picture in differing files."""
+    """SHA-256 of the preprocessed pixels: equal for the same image in different files."""
     return hashlib.sha256(pixels.astype("<u2").tobytes()).hexdigest()
 
 

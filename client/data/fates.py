@@ -58,13 +58,13 @@ def decide_fates(
 
     With `frontal_chest_only`, what a header says is something else is left out.
     """
-    shared = _shared_pictures(rows, matching, files)
+    shared = _shared_contents(rows, matching, files)
     admitted: dict[str, tuple[ImageFile, Radiograph]] = {}
     rejected: list[tuple[str, str]] = []
     each: list[Fate] = []
     relevant = 0
     for file, numbers, could_match in zip(files, matching.rows, matching.could_match, strict=True):
-        reason = file.picture.reason or (SHARED if _identity(file) in shared else None)
+        reason = file.content.reason or (SHARED if _identity(file) in shared else None)
         usable = [label for n in numbers if (label := outcomes.classes[n]) is not None]
         if reason is not None:
             rejected.append((file.relative, reason))
@@ -106,8 +106,8 @@ def _radiograph(
 
 
 def _other_subject(file: ImageFile) -> Iterator[str]:
-    if file.picture.facts is not None:
-        yield from other_than_frontal_chest(file.picture.facts)
+    if file.content.facts is not None:
+        yield from other_than_frontal_chest(file.content.facts)
 
 
 def _unused(row: LabelRow) -> str:
@@ -141,10 +141,10 @@ def count_vanished(
 
 def _identity(file: ImageFile) -> str:
     """What makes two files one image: their preprocessed pixels, in whatever bytes they came."""
-    return file.picture.fingerprint or file.digest
+    return file.content.fingerprint or file.digest
 
 
-def _shared_pictures(
+def _shared_contents(
     rows: Sequence[LabelRow], matching: Matching, files: Sequence[ImageFile]
 ) -> frozenset[str]:
     """Identities of the images whose files or rows name more than one patient."""

@@ -74,7 +74,7 @@ def contradictions(
     differing: list[tuple[int, str]] = []
     agreeing = 0
     for place, (file, radiograph) in enumerate(admitted):
-        identifier = file.picture.facts.patient_id if file.picture.facts is not None else None
+        identifier = file.content.facts.patient_id if file.content.facts is not None else None
         if identifier is None:
             continue
         if same_identifier(identifier) == same_identifier(radiograph.patient):
@@ -98,7 +98,7 @@ def shared_patient_ids(admitted: Iterable[tuple[ImageFile, Radiograph]]) -> int:
     """
     patients: dict[str, set[str]] = defaultdict(set)
     for file, radiograph in admitted:
-        facts = file.picture.facts
+        facts = file.content.facts
         if facts is not None and facts.patient_id and not has_lost_letters(facts.patient_id):
             patients[facts.patient_id].add(bare(radiograph.patient))
     if len(patients) == 1:

@@ -8,7 +8,7 @@ from client.imaging.facts import ImageFacts
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageContent:
     """What is kept of one content: facts and the SHA-256 of its pixels, or why there is none."""
 
     facts: ImageFacts | None = None
@@ -20,8 +20,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One file: its path relative to the images folder, its SHA-256 and its picture."""
+    """One file: its path relative to the images folder, its SHA-256 and its content."""
 
     relative: str
     digest: str
-    picture: Picture
+    content: ImageContent

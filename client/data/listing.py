@@ -60,7 +60,7 @@ def listed_images(
                 why += [_bad_row(row) for row in bad_rows.get(_key(file.relative), ())]
             yield Listed("image", file.relative, True, "; ".join(why))
             continue
-        facts = file.picture.facts
+        facts = file.content.facts
         remarks = [*doubts_of(facts), *facts.remarks] if facts is not None else []
         if file.relative in contradicting:
             remarks.append(contradicting[file.relative])

@@ -50,13 +50,13 @@ def match_by_patient(rows: Sequence[LabelRow], files: Sequence[ImageFile]) -> Ma
         with_image.update(number for name in known for number in of_patient[name])
         for name in () if known else names:
             without_row.setdefault(same_identifier(name), file.relative)
-        if len(known) > 1 and file.picture.reason is None:
+        if len(known) > 1 and file.content.reason is None:
             ambiguous.append(file.relative)
         if len(known) != 1:
             unmatched_files[place] = SEVERAL_PATIENTS if known else _why_no_row(names)
         # A damaged file that names no patient may belong to anyone; a report or plan in the
         # patient's folder was never meant to be one of the images.
-        could_match.append(file.picture.reason != NO_IMAGE and bool(known or not names))
+        could_match.append(file.content.reason != NO_IMAGE and bool(known or not names))
     unmatched_rows = {
         number: (NEARLY, without_row[same_identifier(row.patient)])
         if same_identifier(row.patient) in without_row
@@ -128,11 +128,11 @@ def _patients_named(file: ImageFile) -> tuple[str, ...]:
 
 
 def _names_in(file: ImageFile) -> tuple[str, ...]:
-    facts = file.picture.facts
+    facts = file.content.facts
     if facts is not None and facts.format == "DICOM":
         return (facts.patient_id,) if facts.patient_id else ("",)
-    if file.picture.patient_id:
-        return (file.picture.patient_id,)
+    if file.content.patient_id:
+        return (file.content.patient_id,)
     path = PurePosixPath(file.relative)
     if facts is None and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         return ()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from client.data.cache import ImageCache, fingerprint_of
 from client.data.discover import find_images
-from client.data.image_file import ImageFile, Picture
+from client.data.image_file import ImageContent, ImageFile
 from client.imaging.decoders import Decoders, Refusal
 from client.imaging.facts import check_size
 from client.imaging.image import fit_square
@@ -37,7 +37,7 @@ def read_images(
     FedThawError where no helper can start.
     """
     paths = find_images(folder)
-    read = partial(_picture, cache=cache, fit=fit, maximum_pixels=maximum_pixels)
+    read = partial(_content, cache=cache, fit=fit, maximum_pixels=maximum_pixels)
     with (
         Decoders(maximum_pixels, channels=cache.channels) as decoders,
         ThreadPoolExecutor(helper_count(maximum_pixels, cache.channels)) as pool,
@@ -47,25 +47,25 @@ def read_images(
             sources = {digest: path for digest, path in zip(digests, paths, strict=True) if digest}
             tasks = pool.map(partial(read, decoders=decoders), sources.items())
             decoded = zip(sources, tasks, strict=True)
-            pictures = dict(_reported(decoded, len(sources), on_image))
+            contents = dict(_reported(decoded, len(sources), on_image))
         except BaseException:
             # Otherwise an interruption or a full disk would wait for all the other images.
             decoders.close()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    unreadable = Picture(reason="file cannot be read")
+    unreadable = ImageContent(reason="file cannot be read")
     return tuple(
-        ImageFile(path.relative_to(folder).as_posix(), digest, pictures.get(digest, unreadable))
+        ImageFile(path.relative_to(folder).as_posix(), digest, contents.get(digest, unreadable))
         for path, digest in zip(paths, digests, strict=True)
     )
 
 
 def _reported(
-    pictures: Iterable[tuple[str, Picture]],
+    contents: Iterable[tuple[str, ImageContent]],
     total: int,
     on_image: Callable[[int, int], None] | None,
-) -> Iterable[tuple[str, Picture]]:
-    for done, item in enumerate(pictures, start=1):
+) -> Iterable[tuple[str, ImageContent]]:
+    for done, item in enumerate(contents, start=1):
         if on_image is not None:
             on_image(done, total)
         yield item
@@ -80,27 +80,27 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _picture(
+def _content(
     source: tuple[str, Path],
     cache: ImageCache,
     fit: str,
     maximum_pixels: int,
     decoders: Decoders,
-) -> Picture:
+) -> ImageContent:
     digest, path = source
     entry = cache.entry(digest)
     if entry is not None:
         try:  # it may have been kept under another limit
             check_size(entry.facts.rows, entry.facts.columns, maximum_pixels)
         except ImageRejected as rejection:
-            return Picture(reason=rejection.reason, patient_id=entry.facts.patient_id)
-        return Picture(entry.facts, entry.fingerprint, stored_at=entry.stored_at)
+            return ImageContent(reason=rejection.reason, patient_id=entry.facts.patient_id)
+        return ImageContent(entry.facts, entry.fingerprint, stored_at=entry.stored_at)
     with decoders.decoded(path) as decoded:
         if not isinstance(decoded, Refusal):
             square = fit_square(decoded.pixels, cache.size, fit)
-            # Otherwise the cache would give another file's picture under this digest, for good.
+            # Otherwise the cache would give another file's content under this digest, for good.
             if _digest(path) != digest:
-                return Picture(reason=CHANGED)
+                return ImageContent(reason=CHANGED)
             cache.store(digest, square, decoded.facts)
-            return Picture(decoded.facts, fingerprint_of(square))
-    return Picture(reason=decoded.reason, patient_id=decoders.patient_id(path))
+            return ImageContent(decoded.facts, fingerprint_of(square))
+    return ImageContent(reason=decoded.reason, patient_id=decoders.patient_id(path))

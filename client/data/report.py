@@ -137,9 +137,9 @@ def _contradicting(settings: SiteSettings, table: LabelTable, fates: Fates) -> d
     places = contradictions(fates.admitted, {row.patient for row in table.rows})
     found = {}
     for file, radiograph in (fates.admitted[place] for place in places):
-        assert file.picture.facts is not None
+        assert file.content.facts is not None
         found[file.relative] = (
-            f"its Patient ID is '{file.picture.facts.patient_id}', but the table has it for "
+            f"its Patient ID is '{file.content.facts.patient_id}', but the table has it for "
             f"'{radiograph.patient}'"
         )
     return found
@@ -158,7 +158,7 @@ def _listed(found: Found, contradicting: dict[str, str]) -> Iterator[Listed]:
 
 def _tallies(fates: Fates) -> dict[str, Any]:
     """Over the admitted images whose headers say something, by the report's fields."""
-    facts = [file.picture.facts for file, _ in fates.admitted if file.picture.facts is not None]
+    facts = [file.content.facts for file, _ in fates.admitted if file.content.facts is not None]
     return {
         "formats": _tally(item.format for item in facts),
         "photometric_interpretations": _tally(item.photometric for item in facts),
@@ -176,9 +176,9 @@ def _tallies(fates: Fates) -> dict[str, Any]:
 def _subjects(found: Found) -> dict[str, Any]:
     """Of the images that are admitted, or left out for it: what shows no frontal chest."""
     facts = [
-        file.picture.facts
+        file.content.facts
         for file, fate in zip(found.files, found.fates.each, strict=True)
-        if fate.kind in ("admitted", OTHER) and file.picture.facts is not None
+        if fate.kind in ("admitted", OTHER) and file.content.facts is not None
     ]
     others = [tuple(other_than_frontal_chest(item)) for item in facts]
     missing = [tuple(not_stated(item)) for item in facts]
@@ -195,8 +195,8 @@ def _tally(values: Iterable[str | None]) -> dict[str, int]:
 
 
 def _cache_use(files: Sequence[ImageFile]) -> tuple[int, int, float | None]:
-    """How many readable pictures came from the cache and how many not; days of the oldest."""
-    pictures = {file.digest: file.picture for file in files if file.picture.reason is None}
-    stored = [p.stored_at for p in pictures.values() if p.stored_at is not None]
+    """How many readable images came from the cache and how many not; days of the oldest."""
+    readable = {file.digest: file.content for file in files if file.content.reason is None}
+    stored = [one.stored_at for one in readable.values() if one.stored_at is not None]
     days = max(0.0, (time.time() - min(stored)) / _SECONDS_A_DAY) if stored else None
-    return len(stored), len(pictures) - len(stored), days
+    return len(stored), len(readable) - len(stored), days

@@ -1,4 +1,4 @@
-"""The pictures that an image is seen as: itself, or one of a fixed number of augmented views."""
+"""The views that an image is trained on as: itself, or a fixed number of augmented versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.settings.config import RunConfig
 
 @dataclass(frozen=True)
 class Views:
-    """How many pictures there are of each image, and what they are drawn from."""
+    """How many views there are of each image, and what they are drawn from."""
 
     count: int
     seed: int | None

@@ -1,1 +1,1 @@
-"""Published collections of small pictures, IDX and CIFAR files, as a site's images and table."""
+"""Published collections of small images, IDX and CIFAR files, as a site's images and table."""

@@ -21,9 +21,9 @@ def class_names(text: str) -> Mapping[int, str]:
 
 
 def class_order(labels: Collection[int], names: Mapping[int, str]) -> list[str]:
-    """The classes of the pictures as their table has them, in the order of their numbers.
+    """The classes of the images as their table has them, in the order of their numbers.
 
-    With names all that are named: a site may have no picture of a class that others have.
+    With names all that are named: a site may have no image of a class that others have.
     """
     numbers = sorted({*labels, *names})
     return [names.get(number, str(number)) for number in numbers]

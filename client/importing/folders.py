@@ -1,4 +1,4 @@
-"""A folder with a subfolder of pictures for each class, as many collections are published."""
+"""A folder with a subfolder of images for each class, as many collections are published."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from client.data.class_folders import class_folders, require_no_parts
 from client.data.discover import find_images
 from client.imaging.decoders import Decoders, Refusal
 from client.imaging.limits import helper_count
-from client.importing.pictures import MOST_BYTES, Pictures, damaged
+from client.importing.labelled_images import MOST_BYTES, LabelledImages, damaged
 from shared.errors import SiteError
 
 MOST_CLASSES = 256
 MOST_PIXELS = 4_000_000
-"""Of one picture: all of a collection are in memory at a time."""
+"""Of one image: all of a collection are in memory at a time."""
 _CHANNELS = 3
 
 Pixels = NDArray[np.uint8]
@@ -40,8 +40,8 @@ def classes_of(folder: Path) -> Mapping[int, str]:
     return dict(enumerate(names))
 
 
-def read_folder(folder: Path) -> Pictures:
-    """All pictures, in red, green and blue of 8 bits: the first of each class, then the second.
+def read_folder(folder: Path) -> LabelledImages:
+    """All images, in red, green and blue of 8 bits: the first of each class, then the second.
 
     SiteError where they are of several sizes, one cannot be read, or there are none.
     """
@@ -72,7 +72,7 @@ def read_folder(folder: Path) -> Pictures:
                     "images of one size are imported. Use `fedthaw site new` for others."
                 )
             pixels[place] = own
-    return Pictures(pixels, labels)
+    return LabelledImages(pixels, labels)
 
 
 def _images_in(folders: Sequence[Path]) -> list[Path]:

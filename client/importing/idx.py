@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from client.importing.pictures import MOST_BYTES, Pictures, damaged
+from client.importing.labelled_images import MOST_BYTES, LabelledImages, damaged
 
 _BYTES = 8
 _GZIP = b"\x1f\x8b"
@@ -35,7 +35,7 @@ def is_idx(path: Path) -> bool:
     return start == bytes([0, 0, _BYTES])
 
 
-def read_idx_pair(one: Path, other: Path) -> Pictures:
+def read_idx_pair(one: Path, other: Path) -> LabelledImages:
     """A file of images (N, H, W) and one of labels (N,), in either order.
 
     SiteError where a file is damaged or cut, or the two do not belong together.
@@ -51,7 +51,7 @@ def read_idx_pair(one: Path, other: Path) -> Pictures:
             f"and {one.name} have {len(by_dimensions[3])} images and {len(by_dimensions[1])} "
             "labels",
         )
-    return Pictures(by_dimensions[3], by_dimensions[1])
+    return LabelledImages(by_dimensions[3], by_dimensions[1])
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:

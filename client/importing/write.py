@@ -1,4 +1,4 @@
-"""Pictures as a site's folder has them: an image file each, and a table."""
+"""Images as a site's folder has them: an image file each, and a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from client.importing.cifar import read_cifar
 from client.importing.folders import read_folder
 from client.importing.idx import is_idx, read_idx_pair
-from client.importing.pictures import Pictures
+from client.importing.labelled_images import LabelledImages
 from client.site_file import FILE_NAME
 from shared.deployment.names import is_site_name
 from shared.errors import ConfigError, SiteError
@@ -23,7 +23,7 @@ from shared.storage.files import write_atomically, write_text_atomically
 IMAGES, TABLE = "images", "labels.csv"
 
 
-def read_pictures(files: Sequence[Path]) -> Pictures:
+def read_labelled_images(files: Sequence[Path]) -> LabelledImages:
     """IDX images and IDX labels, in either order, CIFAR's files, or a folder for each class.
 
     SiteError where a file is missing, damaged, or of another kind.
@@ -91,25 +91,25 @@ def write_site_toml(folder: Path, classes: Sequence[str]) -> bool:
 
 def write_site_folder(
     folder: Path,
-    pictures: Pictures,
+    images: LabelledImages,
     names: Mapping[int, str],
     on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> Mapping[str, int]:
-    """Write `images/NNNNN.png` and `labels.csv`, each picture a patient; pictures of each class.
+    """Write `images/NNNNN.png` and `labels.csv`, each image a patient; images of each class.
 
     `names` has the classes' names; without one a class is its number. SiteError where there are no
-    pictures, or the folder has images or a table already.
+    images, or the folder has images or a table already.
     """
-    images, table = folder / IMAGES, folder / TABLE
-    if not len(pictures.labels):
+    image_folder, table = folder / IMAGES, folder / TABLE
+    if not len(images.labels):
         raise SiteError("No image is left; check --classes, --skip and --most.")
-    for path in (images, table):
+    for path in (image_folder, table):
         if path.exists():
             raise SiteError(f"{path} already exists; name a new folder.")
-    images.mkdir(parents=True)
-    classes = [names.get(label, str(label)) for label in pictures.labels.tolist()]
-    for place, pixels in enumerate(pictures.pixels):
-        Image.fromarray(pixels).save(images / f"{place:05d}.png")
+    image_folder.mkdir(parents=True)
+    classes = [names.get(label, str(label)) for label in images.labels.tolist()]
+    for place, pixels in enumerate(images.pixels):
+        Image.fromarray(pixels).save(image_folder / f"{place:05d}.png")
         on_image(place + 1, len(classes))
 
     def write(path: Path) -> None:

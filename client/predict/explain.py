@@ -61,12 +61,12 @@ def write_explanation(
     cannot be written.
     """
     name = f"{number:04d}-{name_part(source.path.stem, _LONGEST)}"
-    picture = side_by_side(source.square, heat, legend)
+    overlay = side_by_side(source.square, heat, legend)
     write_atomically(
-        folder / f"{name}.png", lambda file: Image.fromarray(picture).save(file, format="PNG")
+        folder / f"{name}.png", lambda file: Image.fromarray(overlay).save(file, format="PNG")
     )
     with quiet_libraries():  # a source whose values break their rules is copied as it is
-        capture = secondary_capture(picture, source, run)
+        capture = secondary_capture(overlay, source, run)
         write_atomically(
             folder / f"{name}.dcm", lambda file: capture.save_as(file, enforce_file_format=True)
         )

@@ -27,7 +27,7 @@ class ReadImage:
     square: NDArray[np.uint16] = field(repr=False)
     facts: ImageFacts
     fingerprint: str
-    """Equal for one picture in differing files."""
+    """Equal for the same image in different files."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An explanation as a picture: what the network saw, beside it the same under its map, a legend."""
+"""An explanation as an image: what the network saw, next to it the same under its map, a legend."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLOURS = np.array(
 
 _WHITE = (255, 255, 255)
 
-Picture = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Legend:
     probability: float
 
     def lines(self, *, found: bool) -> tuple[str, ...]:
-        """The text below the picture; `found` is whether the map shows anything."""
+        """The text below the image; `found` is whether the map shows anything."""
         meaning = (
             "Right: what raised the score (Grad-CAM), relative to this image's strongest place."
             if found
@@ -51,7 +51,7 @@ class Legend:
         )
 
 
-def side_by_side(square: NDArray[np.uint16], heat: NDArray[np.float32], legend: Legend) -> Picture:
+def side_by_side(square: NDArray[np.uint16], heat: NDArray[np.float32], legend: Legend) -> RgbImage:
     """Image, overlay and the map's scale, above the legend, as RGB.
 
     `square` is size x size of 0 to 65535, in colour 3 x size x size; `heat` (h, w) in [0, 1] covers
@@ -81,13 +81,13 @@ def _coloured(level: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.interp(level, places, _COLOURS[:, band]) for band in range(3)], axis=2)
 
 
-def _mixed(image: NDArray[np.uint8], level: NDArray[np.float64]) -> Picture:
+def _mixed(image: NDArray[np.uint8], level: NDArray[np.float64]) -> RgbImage:
     """The image (h, w, 3) under the colours of a level (h, w, 1) in [0, 1]."""
     mixed = image * (1 - _OPACITY * level) + _OPACITY * level * _coloured(level[:, :, 0])
     return np.rint(mixed).astype(np.uint8)
 
 
-def _scale(height: int) -> Picture:
+def _scale(height: int) -> RgbImage:
     """A bar from the map's 1 at the top to its 0, with words at its ticks."""
     size = _letters(height)
     bar, margin = 2 * size, size // 2
@@ -102,7 +102,7 @@ def _scale(height: int) -> Picture:
     return np.asarray(strip)
 
 
-def _caption(width: int, lines: Sequence[str], size: int) -> Picture:
+def _caption(width: int, lines: Sequence[str], size: int) -> RgbImage:
     """The lines in white on black, each cut where it would be wider."""
     step = round(1.4 * size)
     strip = Image.new("RGB", (width, step * len(lines) + size // 2))

@@ -10,7 +10,7 @@ from pathlib import Path
 from client.data.discover import find_images
 from client.data.fates import SHARED
 from client.data.identity import same_identifier
-from client.data.image_file import ImageFile, Picture
+from client.data.image_file import ImageContent, ImageFile
 from client.data.labels import read_labels
 from client.data.listing import row_name
 from client.data.matching import match_by_image
@@ -130,10 +130,10 @@ def _owned(settings: SiteSettings, files: Sequence[str]) -> Owned:
     rows = read_labels(settings).rows
     if settings.image is None:
         identifiers = read_patient_ids(settings.images, files)
-        pictures = [ImageFile(f, "", Picture(patient_id=identifiers.get(f))) for f in files]
-        matching = match_by_patient(rows, pictures)
+        named_files = [ImageFile(f, "", ImageContent(patient_id=identifiers.get(f))) for f in files]
+        matching = match_by_patient(rows, named_files)
     else:
-        matching = match_by_image(settings, rows, [ImageFile(f, "", Picture()) for f in files])
+        matching = match_by_image(settings, rows, [ImageFile(f, "", ImageContent()) for f in files])
     known = frozenset(same_identifier(row.patient) for row in rows)
     owners: dict[Path, Owner] = {}
     refused: dict[Path, str] = {}

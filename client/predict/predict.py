@@ -31,7 +31,7 @@ from client.predict.scores import (
     point_of,
     score_classes,
     score_patients,
-    shared_pictures,
+    shared_images,
 )
 from shared.model.final import load_final_model
 from shared.model.network import Network
@@ -184,8 +184,8 @@ def _judged(item: ReadImage | Refused, owners: Mapping[Path, Owner]) -> ReadImag
 def _without_shared(
     images: Sequence[ImageScore], explain: Path | None
 ) -> tuple[list[ImageScore], list[Refused]]:
-    """Whose picture it is that stands under several Patient IDs, nobody knows."""
-    shared = shared_pictures(images)
+    """Nobody knows whose image it is that is filed under several Patient IDs."""
+    shared = shared_images(images)
     for image in images:
         if image.fingerprint in shared and explain is not None and image.explanation is not None:
             remove_explanation(explain, image.explanation)
@@ -194,7 +194,7 @@ def _without_shared(
 
 
 def _count_copies_once(images: Sequence[ImageScore]) -> list[ImageScore]:
-    """A further copy of a patient's picture does not count again, as in admission."""
+    """A further copy of a patient's image does not count again, as in admission."""
     seen: set[tuple[Person, str]] = set()
     counted = []
     for image in images:

@@ -51,7 +51,7 @@ class ImageScore:
     identified: bool
     """Whether `patient` is a table's or a Patient ID."""
     fingerprint: str
-    """Equal for one picture in differing files."""
+    """Equal for the same image in different files."""
     probability: float
     """Of several classes or labels that of what an explanation is of."""
     distance: float | None
@@ -166,7 +166,7 @@ def score_patients(
     point: OperatingPoint,
     recalibration: tuple[float, float] | None,
 ) -> tuple[PatientScore, ...]:
-    """The mean probability of a patient's images, each picture once, as evaluation takes it.
+    """The mean probability of a patient's images, each image once, as evaluation takes it.
 
     Intercept and slope of the `recalibration` are on the logit of that mean, since they were fitted
     to such; the decision is by the mean itself, on which thresholds are chosen.
@@ -202,13 +202,13 @@ def score_classes(images: Sequence[ImageScore]) -> tuple[PatientScore, ...]:
     )  # fmt: skip
 
 
-def shared_pictures(images: Sequence[ImageScore]) -> frozenset[str]:
-    """Fingerprints of pictures that stand under more than one patient."""
+def shared_images(images: Sequence[ImageScore]) -> frozenset[str]:
+    """Fingerprints of images that are filed under more than one patient."""
     patients: dict[str, set[Person]] = defaultdict(set)
     for image in images:
         if image.identified:
             patients[image.fingerprint].add(image.person)
-    return frozenset(picture for picture, named in patients.items() if len(named) > 1)
+    return frozenset(image for image, named in patients.items() if len(named) > 1)
 
 
 def is_unlike(image: ImageScore) -> bool | None:

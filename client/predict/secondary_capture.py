@@ -1,4 +1,4 @@
-"""An explanation as a DICOM Secondary Capture Image (PS3.3 A.8.1) beside its source."""
+"""An explanation as a DICOM Secondary Capture Image (PS3.3 A.8.1) that refers to its source."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _WHERE_KNOWN = (
 """Copied where the source has them; what was once compressed with loss stays so for ever."""
 
 
-def secondary_capture(picture: NDArray[np.uint8], source: ReadImage, run: str) -> Dataset:
-    """The picture (rows x columns x 3) as a dataset to be written with `enforce_file_format`.
+def secondary_capture(overlay: NDArray[np.uint8], source: ReadImage, run: str) -> Dataset:
+    """The overlay image (rows x columns x 3) as a dataset to be written with `enforce_file_format`.
 
     Patient and study are those of `source` where it is DICOM, else empty, in a study of its own.
     The UIDs follow from the run and the source's content: repeated, the same object is made, and
@@ -75,7 +75,7 @@ def secondary_capture(picture: NDArray[np.uint8], source: ReadImage, run: str) -
         setattr(capture, keyword, value)
     _refer_to(capture, header)
     capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    capture.set_pixel_data(picture, "RGB", 8, generate_instance_uid=False)
+    capture.set_pixel_data(overlay, "RGB", 8, generate_instance_uid=False)
     return capture
 
 

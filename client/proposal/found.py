@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from client.data.image_file import ImageFile, Picture
+from client.data.image_file import ImageContent, ImageFile
 from client.data.labels import read_labels
 from client.data.matching import classify, match_by_image
 from client.data.patient_matching import match_by_patient
@@ -43,7 +43,7 @@ def find(
     """
     labels = read_labels(settings)
     outcomes = classify(settings, labels.rows)
-    files = [ImageFile(file, "", Picture(patient_id=identifiers.get(file))) for file in paths]
+    files = [ImageFile(file, "", ImageContent(patient_id=identifiers.get(file))) for file in paths]
     matching = (
         match_by_patient(labels.rows, files)
         if settings.image is None

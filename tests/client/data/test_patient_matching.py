@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from client.data.admission import Admission, admit
-from client.data.image_file import ImageFile, Picture
+from client.data.image_file import ImageContent, ImageFile
 from client.data.image_names import CASE
 from client.data.labels import LabelRow
 from client.data.patient_matching import match_by_patient
@@ -103,7 +103,7 @@ def test_identifiers_that_nobody_can_read_match_nobody(make_site: Make, write: W
 
 
 _PATIENTS = st.sampled_from(["a", "b", "c", "d"])
-_PICTURE = Picture(ImageFacts(format="PNG", photometric="L", bits=8, rows=9, columns=9))
+_CONTENT = ImageContent(ImageFacts(format="PNG", photometric="L", bits=8, rows=9, columns=9))
 
 
 @given(
@@ -115,7 +115,7 @@ def test_names_and_folders_against_a_loop_over_pairs(
 ) -> None:
     """A file has the rows of the one patient that its name and folders mention, else none."""
     rows = [LabelRow(patient, None, "yes", None) for patient in table]
-    files = [ImageFile(f"{'/'.join(path)}.png", str(n), _PICTURE) for n, path in enumerate(paths)]
+    files = [ImageFile(f"{'/'.join(path)}.png", str(n), _CONTENT) for n, path in enumerate(paths)]
     found = match_by_patient(rows, files)
     mentioned = [{part for part in path if part in table} for path in paths]
     assert found.rows == tuple(

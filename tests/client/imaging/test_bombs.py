@@ -190,7 +190,7 @@ def test_a_long_and_narrow_picture_is_not_padded_to_a_square(tmp_path: Path, col
     Image.fromarray(stripes).save(tmp_path / "images" / "long.png")
     cache = ImageCache(tmp_path / "cache", 16, "pad")
     (file,) = read_images(tmp_path / "images", cache, "pad", MAXIMUM_PIXELS, None)
-    assert file.picture.reason == "a side longer than 24,494 pixels"
+    assert file.content.reason == "a side longer than 24,494 pixels"
 
 
 @pytest.mark.parametrize(

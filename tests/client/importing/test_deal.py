@@ -1,4 +1,4 @@
-"""Pictures that are dealt to sites: none lost, none twice, in the shares that were asked for."""
+"""Images that are dealt to sites: none lost, none twice, in the shares that were asked for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.importing.deal import deal_pictures
-from client.importing.pictures import Pictures
+from client.importing.deal import deal_images
+from client.importing.labelled_images import LabelledImages
 from shared.errors import SiteError
 
 
@@ -21,10 +21,10 @@ def _idx(values: NDArray[np.uint8]) -> bytes:
     return bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes()
 
 
-def numbered(labels: list[int]) -> Pictures:
-    """Each picture's only pixel is its number."""
+def numbered(labels: list[int]) -> LabelledImages:
+    """Each image's only pixel is its number."""
     pixels = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1)
-    return Pictures(pixels, np.array(labels, dtype=np.uint8))
+    return LabelledImages(pixels, np.array(labels, dtype=np.uint8))
 
 
 @given(
@@ -36,24 +36,24 @@ def numbered(labels: list[int]) -> Pictures:
 def test_each_picture_is_at_one_site_with_its_label(
     labels: list[int], sites: int, unequal: float | None, seed: int
 ) -> None:
-    pictures = numbered(labels)
+    images = numbered(labels)
     try:
-        dealt = deal_pictures(pictures, sites, unequal, seed)
+        dealt = deal_images(images, sites, unequal, seed)
     except SiteError:
         assume(False)
     found = [int(number) for one in dealt for number in one.pixels.flatten()]
     assert sorted(found) == list(range(len(labels)))
     for one in dealt:
         assert [labels[number] for number in one.pixels.flatten()] == one.labels.tolist()
-    again = deal_pictures(pictures, sites, unequal, seed)
+    again = deal_images(images, sites, unequal, seed)
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(dealt, again, strict=True))
 
 
 def test_a_small_concentration_is_unequal_and_none_is_equal() -> None:
-    pictures = numbered([0] * 100 + [1] * 100)
-    equal = deal_pictures(pictures, 4, None, 0)
+    images = numbered([0] * 100 + [1] * 100)
+    equal = deal_images(images, 4, None, 0)
     assert [np.bincount(one.labels).tolist() for one in equal] == [[25, 25]] * 4
-    unequal = deal_pictures(pictures, 4, 0.5, 0)
+    unequal = deal_images(images, 4, 0.5, 0)
     shares = np.array([np.bincount(one.labels, minlength=2) for one in unequal])
     assert shares.sum(axis=0).tolist() == [100, 100]
     assert shares.max() > 50
@@ -71,7 +71,7 @@ def test_a_folder_for_each_site(tmp_path: Path, here: Callable[..., tuple[int, s
     files[1].write_bytes(_idx(np.array([0, 1, 2] + [3] * 37, dtype=np.uint8)))
     unequal = ("--sites", "2", "--unequal", "0.05")
     assert here("site", "import", tmp_path / "four", *files, *unequal)[0] == 0
-    for site in ("site1", "site2"):  # also where a site has no picture of a class
+    for site in ("site1", "site2"):  # also where a site has no image of a class
         text = (tmp_path / "four" / site / "site.toml").read_text()
         assert all(f'"{one}" = ["{one}"]' in text for one in range(4))
     code, _, error = here("site", "import", tmp_path / "no", *files, "--sites", "50")

@@ -1,4 +1,4 @@
-"""Folders of pictures for each class, as they come from a Mac, a network drive or an archive."""
+"""Folders of images for each class, as they come from a Mac, a network drive or an archive."""
 
 from __future__ import annotations
 

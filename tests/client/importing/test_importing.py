@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from client.importing.write import read_pictures
+from client.importing.write import read_labelled_images
 from client.settings import load_site
 from shared.errors import SiteError
 
@@ -32,16 +32,16 @@ def idx(values: NDArray[np.uint8]) -> bytes:
 
 
 def cifar(labels: list[list[int]], pixels: NDArray[np.uint8]) -> bytes:
-    """Red, green and blue planes behind each picture's labels."""
+    """Red, green and blue planes behind each image's labels."""
     return b"".join(
-        bytes(own) + b"".join(picture[..., c].tobytes() for c in range(3))
-        for own, picture in zip(labels, pixels, strict=True)
+        bytes(own) + b"".join(image[..., c].tobytes() for c in range(3))
+        for own, image in zip(labels, pixels, strict=True)
     )
 
 
 @pytest.fixture
 def digits(tmp_path: Path) -> tuple[Path, Path, NDArray[np.uint8]]:
-    """Six pictures of classes 0 to 2: the images compressed, the labels not."""
+    """Six images of classes 0 to 2: the images compressed, the labels not."""
     pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 7), dtype=np.uint8)
     images, labels = tmp_path / "images.gz", tmp_path / "labels"
     images.write_bytes(gzip.compress(idx(pixels)))
@@ -101,7 +101,7 @@ def test_cifar_in_colour(tmp_path: Path, here: Here, labels: list[list[int]]) ->
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (b"", "is no number of CIFAR's pictures"),
+        (b"", "is not a multiple of CIFAR's"),
         (b"\x00\x00\x08\x03\x00\x00", "ends within its sizes"),
         (b"\x00\x00\x08\x00", "ends within its sizes"),
         (b"\x00\x00\x08\x03" + b"\xff" * 12, "at most 4,294,967,296 are read"),
@@ -159,18 +159,18 @@ def test_no_bytes_are_more_than_refused(tmp_path: Path, content: bytes, compress
     file.write_bytes(gzip.compress(content) if compressed else content)
     labels.write_bytes(idx(np.zeros(1, np.uint8)))
     try:
-        pictures = read_pictures([file, labels])
+        images = read_labelled_images([file, labels])
     except SiteError:
         return
-    assert pictures.pixels.shape[0] == len(pictures.labels) == 1
+    assert images.pixels.shape[0] == len(images.labels) == 1
 
 
 @pytest.mark.skipif(not BESIDE.is_dir(), reason="MNIST's files are not here")
 def test_mnists_own_files() -> None:
     files = [BESIDE / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
-    pictures = read_pictures(files)
-    assert pictures.pixels.shape == (10_000, 28, 28)
-    assert np.bincount(pictures.labels).tolist() == [
+    images = read_labelled_images(files)
+    assert images.pixels.shape == (10_000, 28, 28)
+    assert np.bincount(images.labels).tolist() == [
         980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
     ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from client.predict.scores import (
     ImageScore,
     choose_point,
     score_patients,
-    shared_pictures,
+    shared_images,
 )
 from shared.errors import ConfigError
 from shared.run.finished import Calibration, OperatingPoint
@@ -79,7 +79,7 @@ def test_pictures_of_several_patients() -> None:
         image("a", 0.1, "two"), image("c", 0.1, "three"), image("x.png", 0.1, "three",
         identified=False),
     ]  # fmt: skip
-    assert shared_pictures(images) == {"one"}
+    assert shared_images(images) == {"one"}
 
 
 def test_the_operating_point() -> None:

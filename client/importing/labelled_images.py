@@ -1,4 +1,4 @@
-"""Labelled pictures in memory, and the error for a file that has none."""
+"""Labelled images in memory, and the error for a file that has none."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ MOST_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """Pictures of 8 bits, (N, H, W) grey or (N, H, W, 3) red, green and blue; labels (N,)."""
+class LabelledImages:
+    """Images of 8 bits, (N, H, W) grey or (N, H, W, 3) red, green and blue; labels (N,)."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
 
-    def of_classes(self, labels: frozenset[int]) -> Pictures:
+    def of_classes(self, labels: frozenset[int]) -> LabelledImages:
         """Those with one of these labels, in their order."""
         chosen = np.isin(self.labels, sorted(labels))
-        return Pictures(self.pixels[chosen], self.labels[chosen])
+        return LabelledImages(self.pixels[chosen], self.labels[chosen])
 
-    def padded(self, side: int) -> Pictures:
-        """Each picture in the middle of black, at least `side` pixels high and wide."""
+    def padded(self, side: int) -> LabelledImages:
+        """Each image in the middle of black, at least `side` pixels high and wide."""
         missing = [max(side - size, 0) for size in self.pixels.shape[1:3]]
         around = [(size // 2, size - size // 2) for size in missing]
         colours = [(0, 0)] * (self.pixels.ndim - 3)
-        return Pictures(np.pad(self.pixels, [(0, 0), *around, *colours]), self.labels)
+        return LabelledImages(np.pad(self.pixels, [(0, 0), *around, *colours]), self.labels)
 
-    def part(self, skip: int, most: int | None) -> Pictures:
+    def part(self, skip: int, most: int | None) -> LabelledImages:
         """At most so many after the first `skip`."""
         end = None if most is None else skip + most
-        return Pictures(self.pixels[skip:end], self.labels[skip:end])
+        return LabelledImages(self.pixels[skip:end], self.labels[skip:end])
 
 
 def damaged(path: Path, why: str) -> SiteError:
