@@ -23,6 +23,7 @@ from shared.settings.schedule import (
     total_rounds,
     trains_body,
 )
+from shared.settings.setting import value_in_words
 from shared.update.registry import in_words
 
 
@@ -239,12 +240,8 @@ def _differs(config: RunConfig) -> str:
     default = approved_settings(RunConfig())
     own = approved_settings(config)
     differing = [
-        f"{key}={_word(own[key])} (default {_word(default[key])})"
+        f"{key}={value_in_words(own[key])} (default {value_in_words(default[key])})"
         for key in own
         if own[key] != default[key] and key != "finding"
     ]
     return f"Differs from the default: {', '.join(differing) or 'nothing'}."
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,7 +17,7 @@ from shared.errors import ConfigError
 from shared.model.registry import former_settings
 from shared.settings.config import RunConfig
 from shared.settings.overrides import OWN_OPTIONS
-from shared.settings.setting import key_of
+from shared.settings.setting import key_of, value_in_words
 from shared.settings.stage_values import RANGES, former_default
 
 app = typer.Typer(add_completion=False)
@@ -53,7 +53,7 @@ def settings(
     for item in items:
         # As Text, since brackets in a string would be markup to rich.
         help_text = Text(item.metadata["help"])
-        table.add_row(key_of(item.name), _default(item), _allowed(item), help_text)
+        table.add_row(key_of(item.name), value_in_words(item.default), _allowed(item), help_text)
     for key, (setting, stage) in former_settings().items():
         low, high = RANGES[setting]
         table.add_row(
@@ -77,7 +77,9 @@ def _toml_entry(item: dataclasses.Field[Any]) -> str:
 
 
 def _as_toml(item: dataclasses.Field[Any]) -> str:
-    return json.dumps(item.default) if isinstance(item.default, str) else _default(item)
+    return (
+        json.dumps(item.default) if isinstance(item.default, str) else value_in_words(item.default)
+    )
 
 
 def _allowed(item: dataclasses.Field[Any]) -> str:
@@ -87,7 +89,3 @@ def _allowed(item: dataclasses.Field[Any]) -> str:
     if low is not None:
         return f"{low:g} to {high:,.12g}"
     return "true, false" if isinstance(item.default, bool) else ""
-
-
-def _default(item: dataclasses.Field[Any]) -> str:
-    return str(item.default).lower() if isinstance(item.default, bool) else str(item.default)

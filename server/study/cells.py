@@ -15,7 +15,7 @@ from typing import Any
 from server.results.plan import Arm, StudyPlan
 from server.run.summary import read_summary
 from shared.errors import RunError, UserError
-from shared.settings.setting import Scalar
+from shared.settings.setting import Scalar, value_in_words
 
 FEDTHAW = (sys.executable, "-c", "from shared.terminal.cli import main; main()")
 """The command, in a process of its own."""
@@ -125,7 +125,9 @@ def _run(
         if "min-sites" in own:  # of the whole federation; an arm may have fewer
             own["min-sites"] = min(int(own["min-sites"]), 1 if cell.arm.pooled else len(names))
         words = [str(sites[name]) for name in names] + ["--out", str(folder)]
-        words += [w for key, value in own.items() for w in ("--set", f"{key}={_word(value)}")]
+        words += [
+            w for key, value in own.items() for w in ("--set", f"{key}={value_in_words(value)}")
+        ]
         words += ["--pool"] if cell.arm.pooled else []
         words += ["--quick"] if plan.quick else []
     simulate_apart(cell, words)
@@ -157,7 +159,3 @@ def simulate_apart(cell: Cell, words: Sequence[str]) -> None:
 
 _running: set[subprocess.Popen[str]] = set()
 """The processes of this one's cells."""
-
-
-def _word(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

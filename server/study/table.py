@@ -21,8 +21,8 @@ from server.results.study import (
     StudyResult,
 )
 from server.study.classes import table as classes
-from server.study.wording import interval_text, p_text, rounds_text, spread_text
-from server.terminal.decimals import aligned, as_rounded
+from server.study.wording import p_text, rounds_text, spread_text
+from server.terminal.decimals import aligned, as_rounded, interval_or_dash
 from shared.limits import MIN_CELL
 
 ARMS = ("arm", "patients +/-", "AUROC", "95 % CI", "balanced accuracy",
@@ -143,9 +143,9 @@ def remarks(result: AnyStudy) -> list[str]:
 def _grade(first: ArmResult, grade: GradeResult) -> str:
     return (
         f"The clinical grade alone has an AUROC of {as_rounded(grade.auroc)} (95 % CI "
-        f"{interval_text(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have one; "
-        f"{first.arm.name} has {spread_text(grade.model_auroc)} there, a difference of "
-        f"{as_rounded(grade.difference.mean, signed=True)} ({interval_text(grade.ci95)}; p "
+        f"{interval_or_dash(grade.auroc_ci95)}) at the {sum(grade.patients)} patients who have "
+        f"one; {first.arm.name} has {spread_text(grade.model_auroc)} there, a difference of "
+        f"{as_rounded(grade.difference.mean, signed=True)} ({interval_or_dash(grade.ci95)}; p "
         f"{p_text(grade.p)}, from DeLong's variance over patients and that between the repeats)."
     )
 
@@ -181,7 +181,7 @@ def _arm_row(one: ArmResult) -> tuple[str, ...]:
         one.arm.name,
         f"{one.patients[0]}/{one.patients[1]}",
         spread_text(one.auroc),
-        interval_text(one.auroc_ci95),
+        interval_or_dash(one.auroc_ci95),
         spread_text(one.balanced_accuracy),
         _youden(one),
         spread_text(one.f1),
@@ -196,7 +196,7 @@ def _comparison_row(first: ArmResult | ClassArm, one: Comparison) -> tuple[str, 
         first.arm.name,
         ", ".join(one.sites),
         as_rounded(one.difference.mean, signed=True),
-        interval_text(one.ci95),
+        interval_or_dash(one.ci95),
         p_text(one.p),
         p_text(one.p_holm),
         p_text(one.signed_rank.p),

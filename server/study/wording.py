@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from server.results.study import RoundsTaken
-from server.terminal.decimals import Rounded, as_rounded, interval_as_rounded
+from server.terminal.decimals import Rounded, as_rounded
 from shared.metrics.repeats import Spread
-
-Interval = tuple[float, float]
 
 
 def spread_text(values: Spread) -> str:
@@ -14,11 +12,6 @@ def spread_text(values: Spread) -> str:
     deviation = values.standard_deviation
     more = "" if deviation is None else f" ({as_rounded(deviation)})"
     return Rounded((values.mean,), lambda places: f"{values.mean:.{places}f}{more}")
-
-
-def interval_text(limits: Interval | None) -> str:
-    """Both limits; a dash where there are none."""
-    return "-" if limits is None else interval_as_rounded(limits)
 
 
 def rounds_text(taken: RoundsTaken | None) -> str:

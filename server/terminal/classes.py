@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from server.terminal.decimals import aligned, as_rounded, interval_as_rounded
+from server.terminal.decimals import aligned, interval_or_dash, number_or_dash
 from server.terminal.rough import rounds_in_words
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import KIND
@@ -49,17 +49,23 @@ def print_classes(console: Console, summary: Mapping[str, Any]) -> None:
 def cells_of_classes(metrics: Mapping[str, Any]) -> list[str]:
     """The cells of a site's row, behind its name."""
     return [
-        number(metrics["auroc"]),
-        interval(metrics["auroc_ci95"]),
-        *(number(metrics[key]) for key in _OF_SITES[metrics[KIND]].values()),
+        number_or_dash(metrics["auroc"]),
+        interval_or_dash(metrics["auroc_ci95"]),
+        *(number_or_dash(metrics[key]) for key in _OF_SITES[metrics[KIND]].values()),
     ]
 
 
 def _print_each(console: Console, pooled: Mapping[str, Any]) -> None:
     if labels := pooled.get("labels"):
         rows = [
-            [name, number(one["auroc"]), interval(one["auroc_ci95"]), number(one["sensitivity"]),
-             number(one["specificity"]), *(count(one[key]) for key in BINARY.keys)]
+            [
+                name,
+                number_or_dash(one["auroc"]),
+                interval_or_dash(one["auroc_ci95"]),
+                number_or_dash(one["sensitivity"]),
+                number_or_dash(one["specificity"]),
+                *(count(one[key]) for key in BINARY.keys),
+            ]
             for name, one in labels.items()
         ]  # fmt: skip
         columns = ("label", "AUROC", "95 % CI", "sens.", "spec.", "with it", "without")
@@ -67,7 +73,12 @@ def _print_each(console: Console, pooled: Mapping[str, Any]) -> None:
         return
     own = pooled.get("cuts") or {}
     of_classes = [
-        [name, *_area(own.get(name, one)), number(one["sensitivity"]), count(one["support"])]
+        [
+            name,
+            *_area(own.get(name, one)),
+            number_or_dash(one["sensitivity"]),
+            count(one["support"]),
+        ]
         for name, one in (pooled.get("classes") or {}).items()
     ]
     area = "AUROC from it upward" if own else "AUROC"
@@ -77,7 +88,7 @@ def _print_each(console: Console, pooled: Mapping[str, Any]) -> None:
 
 
 def _area(metrics: Mapping[str, Any]) -> tuple[str, str]:
-    return number(metrics.get("auroc")), interval(metrics.get("auroc_ci95"))
+    return number_or_dash(metrics.get("auroc")), interval_or_dash(metrics.get("auroc_ci95"))
 
 
 def _print_table(
@@ -97,16 +108,6 @@ def add_sites(table: Table, cells: Sequence[Sequence[str]], sites: Iterable[str]
     for name, own in zip(("all sites", *sites), cells, strict=True):
         table.add_row(name, *own)
     table.rows[0].style = "bold"
-
-
-def number(value: float | None) -> str:
-    """As it was rounded, with three decimals at most, or a dash."""
-    return "-" if value is None else as_rounded(value)
-
-
-def interval(limits: Sequence[float] | None) -> str:
-    """`low to high`, or a dash."""
-    return "-" if limits is None else interval_as_rounded(limits)
 
 
 def count(value: int | None) -> str:

@@ -48,6 +48,16 @@ def interval_as_rounded(limits: Sequence[float]) -> Rounded:
     return Rounded(limits, lambda places: f"{low:.{places}f} to {high:.{places}f}")
 
 
+def number_or_dash(value: float | None) -> str:
+    """A number as it was rounded, with three decimals at most; a dash where there is none."""
+    return "-" if value is None else as_rounded(value)
+
+
+def interval_or_dash(limits: Sequence[float] | None) -> str:
+    """`low to high`; a dash where there is no interval."""
+    return "-" if limits is None else interval_as_rounded(limits)
+
+
 def aligned(rows: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """The rows of a table; the cells of a column with exact numbers have as many decimals."""
     return list(zip(*map(_column, zip(*rows, strict=True)), strict=True))

@@ -18,7 +18,7 @@ from server.results.external import (
     Performance,
 )
 from server.results.shown import Audience
-from server.terminal.decimals import aligned, as_rounded, interval_as_rounded
+from server.terminal.decimals import aligned, as_rounded, interval_or_dash
 from shared.metrics.classes.results import ClassMetrics
 from shared.metrics.scored import Estimate
 from shared.outcome.binary import BINARY
@@ -93,7 +93,7 @@ def _cells(
     point, limits = found.points[0], found.auroc.ci95
     return [
         _number(found.auroc),
-        "-" if limits is None else interval_as_rounded(limits),
+        interval_or_dash(limits),
         _number(point.sensitivity),
         _number(point.specificity),
         _number(found.before.brier),
@@ -110,7 +110,7 @@ def _class_cells(found: ClassPerformance, columns: Mapping[str, str]) -> list[st
     )
     return [
         _number(Estimate(metrics.auroc)),
-        "-" if metrics.auroc_ci95 is None else interval_as_rounded(metrics.auroc_ci95),
+        interval_or_dash(metrics.auroc_ci95),
         *(_number(Estimate(getattr(metrics, name))) for name in columns.values()),
         str(patients),
     ]

@@ -11,11 +11,9 @@ from rich.table import Table
 from server.terminal.classes import (
     add_sites,
     cells_of_classes,
-    interval,
-    number,
     print_classes,
 )
-from server.terminal.decimals import aligned
+from server.terminal.decimals import aligned, interval_or_dash, number_or_dash
 from server.terminal.rough import rounds_in_words
 from shared.outcome.binary import BINARY
 from shared.outcome.counts import KIND, are_hidden, shown_totals
@@ -89,9 +87,9 @@ def _print_cost(console: Console, summary: Mapping[str, Any], folder: str) -> No
 
 def _cells(metrics: Mapping[str, Any]) -> list[str]:
     return [
-        number(metrics["auroc"]),
-        interval(metrics["auroc_ci95"]),
-        number(metrics["balanced_accuracy"]),
-        number(metrics["f1"]),
+        number_or_dash(metrics["auroc"]),
+        interval_or_dash(metrics["auroc_ci95"]),
+        number_or_dash(metrics["balanced_accuracy"]),
+        number_or_dash(metrics["f1"]),
         *("-" if total is None else str(total) for total in shown_totals(metrics).values()),
     ]

@@ -25,6 +25,11 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+def value_in_words(value: object) -> str:
+    """A setting's value as it is written on a command line: true and false in lower case."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def key_of(name: str) -> str:
     """The configuration key of a field name: `image_size` -> `image-size`."""
     return name.replace("_", "-")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from server.report.html import Html, element, section, table
 from server.report.study.data import StudyReport, named
 from server.results.plan import Arm
-from shared.settings.setting import Scalar
+from shared.settings.setting import Scalar, value_in_words
 
 
 def setup_section(report: StudyReport) -> Html:
@@ -15,7 +15,7 @@ def setup_section(report: StudyReport) -> Html:
     arms = report.result.plan.arms
     rows = [(arm.name, _sites(report, arm), _settings(arm.settings)) for arm in arms]
     versions = list(report.versions.items())
-    shared = [(key, _text(value)) for key, value in report.settings.items()]
+    shared = [(key, value_in_words(value)) for key, value in report.settings.items()]
     digests = [
         ("base of the first arm", element("code", report.base_digest)),
         ("study.json", element("code", f"sha256:{report.result_digest}")),
@@ -41,9 +41,5 @@ def _sites(report: StudyReport, arm: Arm) -> str:
 
 
 def _settings(settings: Mapping[str, Scalar]) -> str:
-    texts = (f"{key}={_text(named(key, value))}" for key, value in settings.items())
+    texts = (f"{key}={value_in_words(named(key, value))}" for key, value in settings.items())
     return ", ".join(texts) or "none"
-
-
-def _text(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

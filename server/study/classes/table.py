@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from server.results.study import ClassArm, ClassStudyResult, ContrastResult, Measure
-from server.study.wording import interval_text, rounds_text, spread_text
+from server.study.wording import rounds_text, spread_text
+from server.terminal.decimals import interval_or_dash
 from shared.outcome.registry import parse_outcome
 
 Heads = tuple[str, ...]
@@ -66,7 +67,7 @@ def contrast_name(arm: ClassArm, one: ContrastResult, *, ordinal: bool) -> str:
 
 def measure_cells(one: Measure) -> tuple[str, str]:
     """The mean with its deviation, and the interval."""
-    return _measure(one), interval_text(one.ci95)
+    return _measure(one), interval_or_dash(one.ci95)
 
 
 def _arm_row(one: ClassArm, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,7 +75,7 @@ def _arm_row(one: ClassArm, names: tuple[str, ...]) -> tuple[str, ...]:
         one.arm.name,
         f"{one.patients}",
         spread_text(one.auroc),
-        interval_text(one.auroc_ci95),
+        interval_or_dash(one.auroc_ci95),
         *(_measure(one.metrics.get(name, Measure(None, None))) for name in names),
         rounds_text(one.rounds),
         f"{one.megabytes:,.0f}",
