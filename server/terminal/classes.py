@@ -67,7 +67,7 @@ def _print_each(console: Console, pooled: Mapping[str, Any]) -> None:
                 *(count(one[key]) for key in BINARY.keys),
             ]
             for name, one in labels.items()
-        ]  # fmt: skip
+        ]
         columns = ("label", "AUROC", "95 % CI", "sens.", "spec.", "with it", "without")
         _print_table(console, "Each label, all sites", columns, rows)
         return
