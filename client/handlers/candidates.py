@@ -7,7 +7,7 @@ import time
 from client.exchange import place, require_base
 from client.handlers.check import check_run
 from client.handlers.evaluate import evaluate_here, must_suppress
-from client.handlers.features import evaluation_features
+from client.handlers.features import SiteModel, evaluation_features
 from client.model.frozen import base_units
 from client.received import received_delta, remember_received
 from client.train.state import load_state
@@ -58,8 +58,8 @@ def _counted(workspace: Workspace, config: RunConfig, delta: Arrays, after_round
     model = network_of(workspace, config)
     samples = training_samples(workspace, config).validation
     place(workspace, model, delta)
-    untouched = base_units(model, workspace.base)
-    kept = evaluation_features(workspace, config, model, untouched, after_round, samples)
+    rebuilt = SiteModel(workspace, config, model, base_units(model, workspace.base))
+    kept = evaluation_features(rebuilt, after_round, samples)
     return workspace.outcome.count(evaluate_here(workspace, model, samples, config, kept))
 
 

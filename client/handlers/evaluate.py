@@ -11,7 +11,7 @@ from client.evaluate import score_samples
 from client.exchange import rebuild_model
 from client.features.feature_set import FeatureSet
 from client.handlers.check import check_external, check_run
-from client.handlers.features import evaluation_features
+from client.handlers.features import SiteModel, evaluation_features
 from client.model.frozen import base_units
 from client.own_scores import leave_scores
 from client.part import tell_owner
@@ -59,10 +59,8 @@ def evaluate_on_site(
     )
     kept = None
     if request.scope == "validation":
-        untouched = base_units(model, workspace.base)
-        kept = evaluation_features(
-            workspace, config, model, untouched, request.after_round, samples
-        )
+        rebuilt = SiteModel(workspace, config, model, base_units(model, workspace.base))
+        kept = evaluation_features(rebuilt, request.after_round, samples)
     scores = evaluate_here(workspace, model, samples, config, kept)
     graded = count_graded(scores, is_grade=workspace.covariate_is_grade, outcome=workspace.outcome)
     if request.scope != "all":

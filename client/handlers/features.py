@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -31,78 +32,79 @@ from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan
 
 
-def training_features(
-    workspace: Workspace,
-    config: RunConfig,
-    model: Network,
-    untouched: Collection[str],
-    plan: Plan,
-    samples: Sequence[Sample],
-) -> FeatureSet | None:
+@dataclass(frozen=True)
+class SiteModel:
+    """The network of a message as this site has rebuilt it for the run's settings.
+
+    `untouched` are the units whose parameters and buffers are the base's (`base_units`).
+    """
+
+    workspace: Workspace
+    config: RunConfig
+    network: Network
+    untouched: Collection[str]
+
+
+def training_features(model: SiteModel, plan: Plan, samples: Sequence[Sample]) -> FeatureSet | None:
     """What a round trains from; None where it trains from images.
 
-    `untouched` units are the base's; `model` must have the round's units frozen already.
+    The network must have the round's units frozen already.
     """
+    config = model.config
     boundary = training_boundary(config, plan)
-    if not draws_from_views(config, boundary) or not _is_base(config, boundary, untouched):
+    if not draws_from_views(config, boundary) or not _is_base(model, boundary):
         return None
-    precision = choose_precision(config.precision, workspace.device)
-    prefix = Prefix(model, precision, torch.float16)
+    precision = choose_precision(config.precision, model.workspace.device)
+    prefix = Prefix(model.network, precision, torch.float16)
     passes = training_passes(config, plan)
-    return _prepare(workspace, config, samples, training_views(config), prefix,
-                    boundary, passes)  # fmt: skip
+    return _prepare(model, samples, training_views(config), prefix, boundary, passes)
 
 
 def evaluation_features(
-    workspace: Workspace,
-    config: RunConfig,
-    model: Network,
-    untouched: Collection[str],
-    after_round: int,
-    samples: Sequence[Sample],
+    model: SiteModel, after_round: int, samples: Sequence[Sample]
 ) -> FeatureSet | None:
-    """What a model is evaluated from, in float32; None where it is evaluated from images.
-
-    `untouched` units are the base's.
-    """
-    boundary = evaluation_boundary(config.network, untouched)
-    if not _is_base(config, boundary, untouched):
+    """What a model is evaluated from, in float32; None where it is evaluated from images."""
+    config = model.config
+    boundary = evaluation_boundary(config.network, model.untouched)
+    if not _is_base(model, boundary):
         return None
-    prefix = Prefix(model.eval(), full_precision(workspace.device), torch.float32)
     passes = evaluation_passes(config, after_round, boundary)
-    return _prepare(workspace, config, samples, plain_views(config), prefix,
-                    boundary, passes)  # fmt: skip
+    return _prepare(model, samples, plain_views(config), _exact_prefix(model), boundary, passes)
 
 
-def base_features(
-    workspace: Workspace, config: RunConfig, model: Network, samples: Sequence[Sample]
-) -> FeatureSet:
+def base_features(model: SiteModel, samples: Sequence[Sample]) -> FeatureSet:
     """What enters the head for the images as they are, in float32.
 
-    All of `model` before the head must be the base's. Evaluation asks for the same of its images.
+    All units before the head must be the base's. Evaluation asks for the same of its images.
     """
-    head = config.network.head
-    prefix = Prefix(model.eval(), full_precision(workspace.device), torch.float32)
+    head = model.config.network.head
     # This run goes through them once, but other folds and seeds want the same images again.
-    return _prepare(workspace, config, samples, plain_views(config), prefix,
-                    head, {head: 2})  # fmt: skip
+    passes = {head: 2}
+    return _prepare(model, samples, plain_views(model.config), _exact_prefix(model), head, passes)
 
 
-def _is_base(config: RunConfig, boundary: Part, untouched: Collection[str]) -> bool:
+def _exact_prefix(model: SiteModel) -> Prefix:
+    """The network in evaluation mode, in float32."""
+    device = model.workspace.device
+    return Prefix(model.network.eval(), full_precision(device), torch.float32)
+
+
+def _is_base(model: SiteModel, boundary: Part) -> bool:
     """Whether there are units before the boundary and they are the base's, as keys assume."""
-    before = config.network.before(boundary)
-    return config.feature_cache != "off" and bool(before) and set(before) <= set(untouched)
+    before = model.config.network.before(boundary)
+    may_cache = model.config.feature_cache != "off"
+    return may_cache and bool(before) and set(before) <= set(model.untouched)
 
 
 def _prepare(
-    workspace: Workspace,
-    config: RunConfig,
+    model: SiteModel,
     samples: Sequence[Sample],
     views: Views,
     prefix: Prefix,
     boundary: Part,
     passes: Passes,
 ) -> FeatureSet:
+    workspace, config = model.workspace, model.config
     keys = {
         each: FeatureKey(
             prefix=digest_of_base(workspace.base, config.network.before(each)),

@@ -20,7 +20,12 @@ from client.exchange import (
 )
 from client.handlers.check import check_run, require_maps_to_normalise, require_planned
 from client.handlers.evaluate import evaluate_here, must_suppress
-from client.handlers.features import base_features, evaluation_features, training_features
+from client.handlers.features import (
+    SiteModel,
+    base_features,
+    evaluation_features,
+    training_features,
+)
 from client.model.device import peak_memory
 from client.model.frozen import base_units, digest_of_frozen
 from client.part import TrainingSamples
@@ -53,26 +58,28 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     samples = _samples(workspace, config, plan)
     before = without_unused(folder, load_state(folder, plan.round), request.model.seen)
     federated = received_delta(network_of(workspace, config), config, request.model, before)
-    model = rebuild_model(
+    network = rebuild_model(
         workspace, config, base=request.base, delta=federated, statistics=before.statistics
     )
-    manifest = agreed_manifest(model, config, plan.trainable, request.expects)
-    untouched = base_units(model, workspace.base)
-    frozen = digest_of_frozen(model, workspace.base, plan.trainable, untouched)
-    proven = _proven(model, plan, config.batch_norm, frozen)
+    manifest = agreed_manifest(network, config, plan.trainable, request.expects)
+    model = SiteModel(workspace, config, network, base_units(network, workspace.base))
+    frozen = digest_of_frozen(network, workspace.base, plan.trainable, model.untouched)
+    proven = _proven(network, plan, config.batch_norm, frozen)
 
     started = time.monotonic()
-    counts = _counted(workspace, config, model, plan, samples.validation, untouched)
+    counts = _counted(model, plan, samples.validation)
     evaluated = time.monotonic()
     keys = [spec.name for spec in manifest]
-    received = snapshot(model, keys)
-    trained = _train(workspace, model, samples.train, config, request, before, untouched)
-    _require_frozen(workspace, model, plan.trainable, untouched, frozen)
-    delta = difference(snapshot(model, keys), received)
+    received = snapshot(network, keys)
+    trained = _train(model, samples.train, request, before)
+    _require_frozen(model, plan.trainable, frozen)
+    delta = difference(snapshot(network, keys), received)
     require_finite(delta, plan.round)
-    passage = Passage(config, request.run, plan.round, workspace.name, batch_norm_statistics(model))
+    passage = Passage(
+        config, request.run, plan.round, workspace.name, batch_norm_statistics(network)
+    )
     sent, update = update_to_send(delta, manifest, before.update, passage)
-    after = _state_after(model, config, plan, before, trained, update, as_tensors(federated))
+    after = _state_after(network, config, plan, before, trained, update, as_tensors(federated))
     save_state(folder, after)
     done = time.monotonic()
     return TrainReply(
@@ -101,17 +108,11 @@ def _samples(workspace: Workspace, config: RunConfig, plan: Plan) -> TrainingSam
     return samples
 
 
-def _counted(
-    workspace: Workspace,
-    config: RunConfig,
-    model: Network,
-    plan: Plan,
-    samples: Sequence[Sample],
-    untouched: Collection[str],
-) -> Counts:
+def _counted(model: SiteModel, plan: Plan, samples: Sequence[Sample]) -> Counts:
     """The validation patients by their scores under the model received."""
-    kept = evaluation_features(workspace, config, model, untouched, plan.round - 1, samples)
-    return workspace.outcome.count(evaluate_here(workspace, model, samples, config, kept))
+    kept = evaluation_features(model, plan.round - 1, samples)
+    scores = evaluate_here(model.workspace, model.network, samples, model.config, kept)
+    return model.workspace.outcome.count(scores)
 
 
 def _state_after(
@@ -141,38 +142,28 @@ def _proven(model: Network, plan: Plan, batch_norm: str, frozen: str) -> str:
     return state_digest({key: state[key] for key in keys})
 
 
-def _require_frozen(
-    workspace: Workspace,
-    model: Network,
-    trainable: Collection[Part],
-    untouched: Collection[str],
-    digest: str,
-) -> None:
+def _require_frozen(model: SiteModel, trainable: Collection[Part], digest: str) -> None:
     """FedThawError where the frozen units are no longer those of before the training."""
-    frozen = model.backbone.other_units(trainable)
-    still = base_units(model, workspace.base, frozen.intersection(untouched))
-    if digest_of_frozen(model, workspace.base, trainable, still) != digest:
+    network, base = model.network, model.workspace.base
+    frozen = network.backbone.other_units(trainable)
+    still = base_units(network, base, frozen.intersection(model.untouched))
+    if digest_of_frozen(network, base, trainable, still) != digest:
         raise FedThawError("A frozen unit changed while training; please report this fault.")
 
 
 def _train(
-    workspace: Workspace,
-    model: Network,
-    samples: Sequence[Sample],
-    config: RunConfig,
-    request: TrainRequest,
-    before: SiteState,
-    untouched: Collection[str],
+    model: SiteModel, samples: Sequence[Sample], request: TrainRequest, before: SiteState
 ) -> Trained:
+    workspace, config, network = model.workspace, model.config, model.network
     if config.schedule == "logistic":
         emit(SiteBusy(workspace.name, "fitting", 0))
-        return fit_head(model, base_features(workspace, config, model, samples), config)
-    set_trainable(model, request.plan.trainable, config.batch_norm)
-    features = training_features(workspace, config, model, untouched, request.plan, samples)
+        return fit_head(network, base_features(model, samples), config)
+    set_trainable(network, request.plan.trainable, config.batch_norm)
+    features = training_features(model, request.plan, samples)
     steps = len(batch_positions(len(samples), config.batch_size)) * config.local_epochs
     emit(SiteBusy(workspace.name, "training", steps))
     return train_round(
-        model,
+        network,
         samples,
         request.plan,
         config,

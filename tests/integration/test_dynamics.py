@@ -284,7 +284,7 @@ def test_a_sites_optimiser_begins_afresh_and_its_feedback_goes_on(
 
 def test_features_are_never_kept_of_units_that_have_trained(finished: Finished) -> None:
     """A frozen prefix is cached by the base's digest, so only where all of it is the base's."""
-    from client.handlers.features import evaluation_features, training_features
+    from client.handlers.features import SiteModel, evaluation_features, training_features
     from client.model.frozen import base_units
     from client.workspace import training_samples
     from shared.model.freezing import set_trainable
@@ -297,13 +297,18 @@ def test_features_are_never_kept_of_units_that_have_trained(finished: Finished) 
     plan = replace(finished.requests[-1].plan, trainable=("layer4", "head"), cutmix_probability=0.0)
     set_trainable(network, plan.trainable, config.batch_norm)
     untouched = base_units(network, workspace.base)
-    assert training_features(workspace, config, network, untouched, plan, samples) is not None
+    assert (
+        training_features(SiteModel(workspace, config, network, untouched), plan, samples)
+        is not None
+    )
     # layer2 has trained and is frozen again.
     network.state_dict()["layer2.0.conv1.weight"].add_(1e-3)
     untouched = base_units(network, workspace.base)
     assert "layer2.0" not in untouched
-    assert training_features(workspace, config, network, untouched, plan, samples) is None
-    kept = evaluation_features(workspace, config, network, untouched, 5, samples)
+    assert (
+        training_features(SiteModel(workspace, config, network, untouched), plan, samples) is None
+    )
+    kept = evaluation_features(SiteModel(workspace, config, network, untouched), 5, samples)
     assert kept is None or kept.boundary == "layer2"
 
 
