@@ -97,7 +97,7 @@ def test_labels_of_their_columns(folder: Callable[..., Path]) -> None:
         (HEAD + 'outcome = "outcome"\n' + CLASSES, r"labels is missing in \[data\]"),
         (OF_CLASSES + 'table = "labels.csv"\n' + CLASSES, r"labels and table in \[data\] both"),
         (HEAD + 'labels = "labels.csv"\n' + LABELS,
-         r"not valid TOML.*Beside \[data.labels\], \[data\] names the table of outcomes as"),
+         r"not valid TOML.*With \[data.labels\], \[data\] names the table of outcomes as"),
         (OF_LABELS + '[data.labels]\na = { column = "x", positive = [1] }\n',
          r"a in \[data.labels\] is .* it must be its column and values"),
         (OF_LABELS + '[data.labels]\na = { column = "x", positive = [1], negative = ["1"] }\n',

@@ -197,7 +197,7 @@ def test_resume_begins_what_is_not_there(
         map(str, sites), out=str(tmp_path / "new"), resume=True, progress=False, **more
     )
     assert digest(new) == digest(run)
-    with pytest.raises(fedthaw.ConfigError, match="no run's folder"):
+    with pytest.raises(fedthaw.ConfigError, match="not a run's folder"):
         fedthaw.simulate(out=tmp_path / "typo", resume=True)
 
 

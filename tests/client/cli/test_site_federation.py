@@ -82,7 +82,7 @@ def test_init_again_keeps_the_key(here: Here, site: Path, invitation: Path) -> N
     key = site_home(site).key.read_bytes()
     code, out, _ = here("site", "init", site, "--invitation", invitation)
     assert code == 0
-    assert "Kept the private key that was there" in out
+    assert "Kept the existing private key" in out
     assert site_home(site).key.read_bytes() == key
 
 
@@ -122,12 +122,12 @@ def test_an_invitation_for_another_site(
     [
         (("--server", "hub:1"), "--ca ca.crt together"),
         (("--ca", "coordinator/ca.crt"), "--server HOST:PORT"),
-        (("--server", "hub", "--ca", "coordinator/ca.crt"), "'hub' is no address"),
+        (("--server", "hub", "--ca", "coordinator/ca.crt"), "'hub' is not the address"),
         (("--server", "hub:1", "--ca", "coordinator/server.crt"), "not the certificate of one"),
         (("--server", "hub:1", "--ca", "coordinator/ca.key"), "PRIVATE key"),
-        (("--invitation", "coordinator/ca.crt"), "no invitation"),
+        (("--invitation", "coordinator/ca.crt"), "not an invitation"),
         (("--invitation", "absent.json"), "absent.json cannot be read"),
-        (("--invitation", "bytes"), "bytes is no text"),
+        (("--invitation", "bytes"), "bytes is not a text file"),
         (("--invitation", "coordinator/invitations/north.json", "--server", "h:1"), "not both"),
     ],
 )

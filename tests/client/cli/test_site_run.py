@@ -66,7 +66,7 @@ def test_the_invitations_coordinator_is_asked(here: Here, site: Path, started: l
     [
         (("--insecure",), "not for hub:8443"),
         (("--insecure", "--server", "10.0.0.7:1"), "not for 10.0.0.7:1"),
-        (("--server", "hub"), "'hub' is no address"),
+        (("--server", "hub"), "'hub' is not the address"),
         (("--ca", "absent.crt"), "There is no absent.crt"),
     ],
 )

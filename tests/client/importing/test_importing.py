@@ -147,7 +147,7 @@ def test_nothing_is_written_over(
     assert here("site", "import", tmp_path / "site", *digits[:2])[0] == 0
     before = (tmp_path / "site" / "labels.csv").read_bytes()
     code, _, error = here("site", "import", tmp_path / "site", *digits[:2], "--most", "1")
-    assert (code, "is there already" in error) == (2, True)
+    assert (code, "already exists" in error) == (2, True)
     assert (tmp_path / "site" / "labels.csv").read_bytes() == before
 
 

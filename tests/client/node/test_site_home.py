@@ -85,7 +85,7 @@ def test_a_key_is_never_replaced(home: SiteHome) -> None:
     assert not create_site_home(home, "north")
     assert (home.key.read_bytes(), home.public_key.read_bytes()) == (key, line)
     home.key.write_bytes(b"damaged")
-    with pytest.raises(SiteError, match="no private key that"):
+    with pytest.raises(SiteError, match="not a private key that"):
         create_site_home(home, "north")
     assert home.key.read_bytes() == b"damaged"
 

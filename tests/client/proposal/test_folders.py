@@ -168,7 +168,7 @@ def test_patient_ids_that_would_split_patients_or_a_table_are_refused(
         (("train/a/1.png", "test/a/2.png"), None, "parts of a data set .test, train., not classes"),
         (("a/1.png", "2.png"), None, "there is only 'a'"),
         (("1.png",), None, "there is none"),
-        (("a/1.png", "b/2.png"), "(", "no regular expression"),
+        (("a/1.png", "b/2.png"), "(", "not a regular expression"),
         (("a/1.png", "b/x.png"), r"\d+", "no patient in 1 of 2 names, such as 'b/x.png'"),
         (tuple(f"{k}/IMG{n}.png" for k in "ab" for n in range(3)), "(IMG)",
          r"1 patient\(s\) in 6 images"),

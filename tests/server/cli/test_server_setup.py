@@ -96,7 +96,7 @@ def test_register_takes_a_line_or_a_file(
         ("key", "PRIVATE key, which must never"),
         (LINE[:50], "damaged"),
         ("x" * 5000, "cannot be read"),
-        ("bytes", "is no public key"),
+        ("bytes", "is not a public key"),
     ],
 )
 def test_register_refuses_what_is_no_key(here: Here, home: Path, key: str, said: str) -> None:

@@ -72,7 +72,7 @@ def test_an_order_lies_in_its_folder(
         (("--set", "pooled=true"), "pooled cannot be set here"),
         (("--set", "rounds=-1"), "rounds"),
         (("--set", "unknown=1"), "unknown"),
-        (("--name", "../x"), "The run name '../x' will not do"),
+        (("--name", "../x"), "The run name '../x' is not allowed"),
         (
             ("--set", "min-sites=3"),
             "min-sites is 3, but only east, north are registered here",

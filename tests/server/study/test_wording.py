@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.study.wording import interval_text, p_text, spread_text
+from server.study.wording import p_text, spread_text
+from server.terminal.decimals import interval_or_dash
 from shared.metrics.repeats import Spread
 
 
@@ -14,8 +15,8 @@ def test_a_mean_has_its_deviation_where_there_is_more_than_one_repeat() -> None:
 
 
 def test_what_is_not_known_is_a_dash() -> None:
-    assert (interval_text(None), p_text(None)) == ("-", "-")
-    assert interval_text((-0.0124, 0.5134)) == "-0.012 to 0.513"
+    assert (interval_or_dash(None), p_text(None)) == ("-", "-")
+    assert interval_or_dash((-0.0124, 0.5134)) == "-0.012 to 0.513"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ HOSTILE: list[tuple[list[str], object, str]] = [
     (["head"], [float("inf")], "'signal-to-noise' holds something"),
     (["head"], [-0.5], "'signal-to-noise' holds something"),
     (["head"], [1e300], "'signal-to-noise' holds a number above"),
-    (["head"], 0.5, "'signal-to-noise' is missing or no list"),
+    (["head"], 0.5, "'signal-to-noise' is missing or not a list"),
     (["head"], [0.5, 0.5], "'signal-to-noise' has not one number"),
     (["head", "head"], [0.5, 0.5], "'signal-to-noise' has not one number"),
     (["layer4.0"], [0.5], "it sends a signal-to-noise of layer4.0, which did not train"),

@@ -164,10 +164,10 @@ def test_a_private_key_in_place_of_a_public_one(key: ec.EllipticCurvePrivateKey)
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda line: "", "no public key"),
-        (lambda line: " \n ", "no public key"),
-        (lambda line: f"{line}\n{line}", "no public key"),
-        (lambda line: "x" * 20000, "no public key"),
+        (lambda line: "", "not a public key"),
+        (lambda line: " \n ", "not a public key"),
+        (lambda line: f"{line}\n{line}", "not a public key"),
+        (lambda line: "x" * 20000, "not a public key"),
         (lambda line: line[:60], "damaged"),
         (lambda line: line.split()[0], "damaged"),
         (lambda line: line.replace("AAAA", "!!!!"), "damaged"),

@@ -128,7 +128,7 @@ def test_torchxrayvisions_file_from_the_mirror(
     assert (base.source, base.has_head) == ("xrv", False)
     file_server.files[f"/weights/{XRV_NAME}"] = b"<html>please log in</html>"
     (home / "cache" / "weights" / XRV_NAME).unlink()
-    with pytest.raises(WeightsError, match="no weights file, perhaps a proxy's notice"):
+    with pytest.raises(WeightsError, match="not a weights file, perhaps a proxy's notice"):
         load_base(RunConfig(backbone="densenet121", weights="xrv"))
 
 

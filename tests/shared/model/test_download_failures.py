@@ -56,7 +56,7 @@ def test_truncated_transfer_of_unknown_length(
 ) -> None:
     file_server.files[f"/weights/{NAME}"] = _file()[:-500]
     file_server.announce_length = False
-    _refused(published, cached, "no weights file")
+    _refused(published, cached, "not a weights file")
 
 
 def test_proxy_that_answers_with_a_page(

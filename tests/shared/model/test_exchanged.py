@@ -47,7 +47,7 @@ def test_stages_partition_the_state_in_order(backbone: str) -> None:
     "key", ["", "layer4", "layer5.0.conv1.weight", "fcx.weight", "module.fc.weight"]
 )
 def test_key_of_no_stage(key: str) -> None:
-    with pytest.raises(ValueError, match="no state-dict key"):
+    with pytest.raises(ValueError, match="not a state-dict key"):
         stage_of(key)
 
 

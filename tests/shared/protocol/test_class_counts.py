@@ -67,14 +67,14 @@ VALUES = class_counts_to_values(
         ("class-score-steps", [1] * 5000, "there are 4626"),
         ("class-score-steps", [0, *VALUES["class-score-steps"][1:]], "not, or is empty"),
         ("class-score-steps", [4626] * 9, "not, or is empty"),
-        ("class-score-patients", VALUES["class-score-patients"][1:], "has not 9 counts"),
+        ("class-score-patients", VALUES["class-score-patients"][1:], "does not have 9 counts"),
         ("class-score-patients", [0] * 9, "not, or is empty"),
         ("class-score-patients", [10**6 + 1] * 9, "above 1000000"),
-        ("class-confusion", [1] * 8, "has not 9 counts"),
+        ("class-confusion", [1] * 8, "does not have 9 counts"),
         ("class-confusion", [1] * 9, "different numbers of patients"),
         ("class-products", [0] * 9, "No patients have such products"),
-        ("class-products", [1.5] * 9, "no count"),
-        ("class-products", None, "has not 9 counts"),
+        ("class-products", [1.5] * 9, "not a count"),
+        ("class-products", None, "does not have 9 counts"),
     ],
 )
 def test_counts_that_no_site_can_have_are_refused(

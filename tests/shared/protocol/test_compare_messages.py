@@ -65,7 +65,7 @@ def test_requests_and_replies_survive_the_wire(
         ("negatives", ["0", "0", "0", "0", "0", "9"], "no patients can have these"),
         ("repeats", 0, "repeats"),
         ("repeats", 1001, "at most 1000"),
-        ("site", "../north", "no plain name"),
+        ("site", "../north", "not a plain name"),
     ],
 )
 def test_a_reply_that_is_none(key: str, value: str | int | list[str], sentence: str) -> None:
@@ -78,7 +78,7 @@ def test_a_reply_that_is_none(key: str, value: str | int | list[str], sentence: 
 def test_a_request_names_plain_runs_and_one_thing_to_compare_with() -> None:
     content = REQUEST.to_content()
     content.config_records["compare"]["runs-a"] = ["../../etc"]
-    with pytest.raises(ProtocolError, match="no plain name"):
+    with pytest.raises(ProtocolError, match="not a plain name"):
         CompareRequest.from_content(content)
     content = REQUEST.to_content()
     content.config_records["compare"]["runs-a"] = ["run-1", "run-2", "run-3"]
@@ -86,7 +86,7 @@ def test_a_request_names_plain_runs_and_one_thing_to_compare_with() -> None:
         CompareRequest.from_content(content)
     content = REQUEST.to_content()
     content.config_records["compare"]["repeats"] = 1
-    with pytest.raises(ProtocolError, match="has not"):
+    with pytest.raises(ProtocolError, match="does not have"):
         CompareRequest.from_content(content)
     content = REQUEST.to_content()
     content.config_records["compare"]["runs-b"] = []
@@ -109,9 +109,9 @@ def test_pooled_counts_may_be_more_than_one_site_has() -> None:
     [
         ("grade-levels", [2.5, 1.0], "invalid grades"),
         ("grade-levels", [float("inf"), 1.0], "invalid grades"),
-        ("grade-levels", [float(n) for n in range(21)], "no list of 1 to 20 grades"),
+        ("grade-levels", [float(n) for n in range(21)], "not a list of 1 to 20 grades"),
         ("grade-positives", [0, 1], "not of the same number of patients"),
-        ("grade-negatives", [0], "missing or has not 2 counts"),
+        ("grade-negatives", [0], "missing or does not have 2 counts"),
         ("grade-positives", [MOST_OF_A_SITE + 1, 0], "holds a count above 1000000"),
         ("graded-positives", [MOST_OF_A_SITE + 1] + [0] * 513, "holds a count above 1000000"),
     ],

@@ -88,7 +88,7 @@ def test_a_damaged_calibration_is_refused(
 
 
 def test_what_is_no_finished_run_is_refused(tmp_path: Path, write_finished: Write) -> None:
-    with pytest.raises(ConfigError, match=r"no run's folder: it has no config\.json"):
+    with pytest.raises(ConfigError, match=r"not a run's folder: it has no config\.json"):
         read_finished_run(tmp_path)
     run = write_finished(tmp_path / "run")
     (run / "model.safetensors").unlink()

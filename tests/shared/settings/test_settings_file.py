@@ -92,7 +92,7 @@ def test_recompute_is_an_earlier_name_of_a_value_of_activations(
         ("strategy = 'fedavgg'", "strategy is 'fedavgg'; it must be one of fedavg"),
         ("weights = 2026-11-28", "weights is datetime.*; it must be text"),
         ("image_size = 64", "Unknown setting 'image_size'; did you mean 'image-size'"),
-        ("[settings]\nrounds = 2", r"\[settings\] is a table; settings stand at the top"),
+        ("[settings]\nrounds = 2", r"\[settings\] is a table; settings go at the top"),
         ("rounds = [2]", "rounds is \\[2\\]; it must be an integer"),
         ("unfreeze-layer4 = 'x'", "unfreeze-layer4 is 'x'; it must be a number"),
         ("out = 'runs/1'", "out is not set in a file"),

@@ -165,7 +165,7 @@ def test_the_longest_index_of_the_smallest_lists() -> None:
     record = packed(data)
     tracemalloc.start()
     try:
-        with pytest.raises(ProtocolError, match="no list of at most 10000 tensors"):
+        with pytest.raises(ProtocolError, match="not a list of at most 10000 tensors"):
             unpack(record)
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:

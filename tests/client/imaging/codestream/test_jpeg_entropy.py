@@ -70,14 +70,14 @@ def test_every_predictor_is_counted_to_the_last_byte(
     image = read_jpeg(stream)
     check_lossless(stream, image, values)
     short = stream[:-8] + b"\xff\xd9"  # six bytes of codes; encoders may leave one to spare
-    with pytest.raises(DamagedStream, match="do not fill the picture"):
+    with pytest.raises(DamagedStream, match="do not fill the image"):
         check_lossless(short, read_jpeg(short), values)
 
 
 def test_another_picture_has_other_codes(picture: Make, encoded: Make) -> None:
     values = picture(12)
     stream = encoded("sv1", values, 12)
-    with pytest.raises(DamagedStream, match="do not fill the picture"):
+    with pytest.raises(DamagedStream, match="do not fill the image"):
         check_lossless(stream, read_jpeg(stream), np.zeros_like(values))
 
 
