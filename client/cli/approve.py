@@ -67,29 +67,33 @@ def approve(
     """
     home = open_site_home(site_home(folder), joined=False)
     policy = read_policy(folder)
+    with_settings = bool(settings or config or any_settings)
+    if number is not None and installed:
+        raise SiteError("Name only one of PLAN, HASH and --installed.")
     if number is None and not installed:
-        if settings or config or any_settings:
+        if with_settings:
             raise SiteError("Name the code that these settings are for: HASH or --installed.")
         _show(folder, home, policy)
-    elif number is not None and installed:
-        raise SiteError("Name only one of PLAN, HASH and --installed.")
-    elif number is not None and (found := find_pending(home, number)) is not None:
-        if settings or config or any_settings:
+        return
+    found = None if number is None else find_pending(home, number)
+    if found is not None:
+        if with_settings:
             raise SiteError(
                 f"Plan {number} has its settings; leave --set, --config and --any-... out."
             )
         _approve(folder, home, policy, found.bundle, found.config, note)
         forget_pending(home, found.plan)
-    elif number is not None and not (settings or config or any_settings) and _is_plan(number):
+        return
+    if number is not None and not with_settings and _is_plan(number):
         _print_known(folder, home, number)
-    else:
-        bundle = _own_bundle() if number is None else checked_digest(number)
-        if not (settings or config or any_settings):
-            raise SiteError(_which_settings(folder))
-        if (settings or config) and any_settings:
-            raise SiteError("Give either --set and --config or --any-settings-within-policy.")
-        chosen = None if any_settings else _config(config, settings)
-        _approve(folder, home, policy, bundle, chosen, note)
+        return
+    bundle = _own_bundle() if number is None else checked_digest(number)
+    if not with_settings:
+        raise SiteError(_which_settings(folder))
+    if (settings or config) and any_settings:
+        raise SiteError("Give either --set and --config or --any-settings-within-policy.")
+    chosen = None if any_settings else _config(config, settings)
+    _approve(folder, home, policy, bundle, chosen, note)
 
 
 def revoke(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from client.data.cohort import Radiograph
@@ -60,36 +60,72 @@ def decide_fates(
     """
     shared = _shared_contents(rows, matching, files)
     admitted: dict[str, tuple[ImageFile, Radiograph]] = {}
-    rejected: list[tuple[str, str]] = []
     each: list[Fate] = []
-    relevant = 0
-    for file, numbers, could_match in zip(files, matching.rows, matching.could_match, strict=True):
-        reason = file.content.reason or (SHARED if _identity(file) in shared else None)
-        usable = [label for n in numbers if (label := outcomes.classes[n]) is not None]
-        if reason is not None:
-            rejected.append((file.relative, reason))
-            relevant += could_match
-            fate = Fate("rejected", reason)
-        elif not numbers:
-            fate = Fate("without label")
-        elif rows[numbers[0]].patient in outcomes.contradictory:
-            fate = Fate("contradictory", "its patient has contradictory outcomes")
-        elif not usable:
-            fate = Fate("unused outcome", _unused(rows[numbers[0]]))
-        elif frontal_chest_only and (others := [*_other_subject(file)]):
-            fate = Fate(OTHER, "; ".join(others))
-        elif _identity(file) in admitted:
-            first = admitted[_identity(file)][0].relative
-            fate = Fate("duplicate", f"the same image as {first}")
-        else:
-            own = [rows[number] for number in numbers]
-            admitted[_identity(file)] = (file, _radiograph(file, own, usable[0], covariates))
+    for file, numbers in zip(files, matching.rows, strict=True):
+        own = [rows[number] for number in numbers]
+        labels = [label for n in numbers if (label := outcomes.classes[n]) is not None]
+        fate = (
+            _rejected(file, shared)
+            or _without_outcome(own, labels, outcomes)
+            or (_of_another_subject(file) if frontal_chest_only else None)
+            or _duplicate(file, admitted)
+        )
+        if fate is None:
             fate = Fate("admitted")
+            admitted[_identity(file)] = (file, _radiograph(file, own, labels[0], covariates))
         each.append(fate)
-    unlabelled = sum(fate.kind == "without label" for fate in each)
-    labelled = relevant + vanished + len(files) - len(rejected) - unlabelled
-    share = (relevant + vanished) / labelled if labelled else 0.0
-    return Fates(tuple(admitted.values()), tuple(rejected), tuple(each), share, vanished)
+    rejected = tuple(
+        (file.relative, fate.why)
+        for file, fate in zip(files, each, strict=True)
+        if fate.kind == "rejected"
+    )
+    share = _rejected_share(each, matching, vanished)
+    return Fates(tuple(admitted.values()), rejected, tuple(each), share, vanished)
+
+
+def _rejected(file: ImageFile, shared: Collection[str]) -> Fate | None:
+    """Why the image itself cannot be used: it cannot be read, or is of several patients."""
+    reason = file.content.reason or (SHARED if _identity(file) in shared else None)
+    return None if reason is None else Fate("rejected", reason)
+
+
+def _without_outcome(
+    rows: Sequence[LabelRow], labels: Sequence[int], outcomes: Outcomes
+) -> Fate | None:
+    """Why the table gives the image no label; `labels` are the usable ones of its rows."""
+    if not rows:
+        return Fate("without label")
+    if rows[0].patient in outcomes.contradictory:
+        return Fate("contradictory", "its patient has contradictory outcomes")
+    return None if labels else Fate("unused outcome", _unused(rows[0]))
+
+
+def _of_another_subject(file: ImageFile) -> Fate | None:
+    facts = file.content.facts
+    others = [] if facts is None else [*other_than_frontal_chest(facts)]
+    return Fate(OTHER, "; ".join(others)) if others else None
+
+
+def _duplicate(
+    file: ImageFile, admitted: Mapping[str, tuple[ImageFile, Radiograph]]
+) -> Fate | None:
+    if _identity(file) not in admitted:
+        return None
+    first = admitted[_identity(file)][0].relative
+    return Fate("duplicate", f"the same image as {first}")
+
+
+def _rejected_share(each: Sequence[Fate], matching: Matching, vanished: int) -> float:
+    """The share of the labelled images that cannot be used, with those that `vanished`."""
+    kinds = [fate.kind for fate in each]
+    rejected = sum(
+        could_match
+        for kind, could_match in zip(kinds, matching.could_match, strict=True)
+        if kind == "rejected"
+    )
+    usable = len(kinds) - kinds.count("rejected") - kinds.count("without label")
+    labelled = rejected + vanished + usable
+    return (rejected + vanished) / labelled if labelled else 0.0
 
 
 def _radiograph(
@@ -103,11 +139,6 @@ def _radiograph(
         covariate=covariates.of_patient.get(patient),
         lines=tuple(row.line for row in rows),
     )
-
-
-def _other_subject(file: ImageFile) -> Iterator[str]:
-    if file.content.facts is not None:
-        yield from other_than_frontal_chest(file.content.facts)
 
 
 def _unused(row: LabelRow) -> str:

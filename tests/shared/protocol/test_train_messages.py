@@ -120,7 +120,10 @@ def test_every_damage_is_refused(on_the_wire: Content, damaged: Damages) -> None
             "'signal-to-noise' holds something that is not a finite",
         ),
         ({"signal_to_noise": {"head": INFINITE}}, "'signal-to-noise' holds something that is no"),
-        ({"signal_to_noise": {"head": -0.1}}, "'signal-to-noise' holds something that is not a fin"),
+        (
+            {"signal_to_noise": {"head": -0.1}},
+            "'signal-to-noise' holds something that is not a fin",
+        ),
         ({"signal_to_noise": {"head": 1001.0}}, "'signal-to-noise' holds a number above 1000"),
         ({"signal_to_noise": {"../head": 0.1}}, "'units' holds something that is not a plain name"),
     ],
