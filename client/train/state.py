@@ -127,7 +127,7 @@ def forget_moments(folder: Path, state: SiteState) -> None:
             empty.rmdir()
 
 
-def forget_old_runs(runs: Path, keep: str, keep_scores: bool) -> None:
+def forget_old_runs(runs: Path, keep: str, *, keep_scores: bool) -> None:
     """Remove what is left of runs of which nothing was written or asked for, for `DAYS_KEPT` days.
 
     With `keep_scores` the patients' scores stay: a study may go on after any time.

@@ -66,7 +66,7 @@ def dropped_proxies() -> tuple[str, ...]:
     return tuple(_dropped)
 
 
-def proxy_towards(host: str, encrypted: bool = True) -> str:
+def proxy_towards(host: str, *, encrypted: bool = True) -> str:
     """The proxy by which this process reaches a host, without a password; empty for none."""
     proxies = getproxies()
     if not proxies or proxy_bypass(host):

@@ -30,7 +30,7 @@ class RocPoint:
 
 
 def roc_points(
-    histogram: Histogram, min_cell: int = 0, convex: bool = False
+    histogram: Histogram, min_cell: int = 0, *, convex: bool = False
 ) -> tuple[RocPoint, ...]:
     """The ROC curve from (0, 0) to (1, 1), one point for each bin with patients.
 

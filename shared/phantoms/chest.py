@@ -27,7 +27,7 @@ class Thorax:
     lungs: Image  # mask of the aerated lung in [0, 1], (size, size)
 
 
-def draw_chest(rng: np.random.Generator, size: int, finding: bool) -> NDArray[np.float32]:
+def draw_chest(rng: np.random.Generator, size: int, *, finding: bool) -> NDArray[np.float32]:
     """Draw one frontal chest radiograph, (size, size), float32 in [0, 1].
 
     With `finding` the lungs hold hazy coarse opacities and small cystic lucencies, as in evolving

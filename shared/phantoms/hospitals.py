@@ -110,7 +110,7 @@ def _write_hospital(site: Path, profile: HospitalProfile, seed: int, image_side:
         for index in range(1, int(rng.choice(3, p=profile.images)) + 2):
             file, seeds = f"{patient}_{index}.dcm", (seed, profile.name, patient, index)
             strokes = np.random.default_rng(derive_seed(*seeds))
-            phantom = draw_chest(strokes, image_side, diseased)
+            phantom = draw_chest(strokes, image_side, finding=diseased)
             radiograph = _radiograph(profile, phantom, patient, (image_side, *seeds))
             radiograph.save_as(site / "images" / file, enforce_file_format=True)
             rows.append((patient, file, grade, irds))

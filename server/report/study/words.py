@@ -8,17 +8,19 @@ from server.terminal.decimals import Rounded
 from shared.metrics.repeats import Spread
 
 
-def spread(values: Spread | None, signed: bool = False) -> str:
+def spread(values: Spread | None, *, signed: bool = False) -> str:
     """The mean and, in brackets, the standard deviation over the repeats."""
     if values is None:
         return NOT_DEFINED
     return Rounded((values.mean,), lambda places: _spread(values, places, signed))
 
 
-def with_interval(values: Spread, limits: tuple[float, float] | None, signed: bool = False) -> str:
+def with_interval(
+    values: Spread, limits: tuple[float, float] | None, *, signed: bool = False
+) -> str:
     """The same with an interval below it."""
     if limits is None:
-        return spread(values, signed)
+        return spread(values, signed=signed)
     low, high = limits
 
     def write(places: int) -> Html:

@@ -24,7 +24,7 @@ def cohort() -> tuple[Images, NDArray[np.bool_]]:
     """160 images of 96 pixels, (160, 96, 96), and whether each shows the finding, (160,)."""
     findings = np.arange(160) % 2 == 1
     images = [
-        draw_chest(np.random.default_rng([6, index]), 96, bool(finding))
+        draw_chest(np.random.default_rng([6, index]), 96, finding=bool(finding))
         for index, finding in enumerate(findings)
     ]
     return np.stack(images), findings
@@ -33,7 +33,7 @@ def cohort() -> tuple[Images, NDArray[np.bool_]]:
 @given(seed=st.integers(0, 2**32), size=st.integers(32, 96), finding=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_any_draw_is_a_square_image_in_range(seed: int, size: int, finding: bool) -> None:
-    image = draw_chest(np.random.default_rng(seed), size, finding)
+    image = draw_chest(np.random.default_rng(seed), size, finding=finding)
     assert image.shape == (size, size)
     assert image.dtype == np.float32
     assert image.min() >= 0.0
@@ -42,7 +42,9 @@ def test_any_draw_is_a_square_image_in_range(seed: int, size: int, finding: bool
 
 
 def test_equal_generators_draw_equal_images_and_others_do_not() -> None:
-    first, again, other = (draw_chest(np.random.default_rng(s), 64, True) for s in (1, 1, 2))
+    first, again, other = (
+        draw_chest(np.random.default_rng(s), 64, finding=True) for s in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 0.02
 
@@ -61,7 +63,9 @@ def test_air_is_dark_and_the_mediastinum_brighter_than_the_lungs(
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=15, deadline=None)
 def test_the_finding_changes_the_lungs_and_nothing_else(seed: int) -> None:
-    clear, diseased = (draw_chest(np.random.default_rng(seed), 96, f) for f in (False, True))
+    clear, diseased = (
+        draw_chest(np.random.default_rng(seed), 96, finding=f) for f in (False, True)
+    )
     change = np.abs(diseased - clear)
     rows, columns = np.nonzero(change > 0.05)
     assert 0.01 < len(rows) / change.size < 0.35
@@ -91,7 +95,7 @@ def test_brightness_alone_does_not_show_the_finding(
 
 def test_a_size_too_small_to_hold_a_chest_raises() -> None:
     with pytest.raises(ValueError, match="31 pixels; it must be at least 32"):
-        draw_chest(np.random.default_rng(0), 31, True)
+        draw_chest(np.random.default_rng(0), 31, finding=True)
 
 
 def _texture(image: Images) -> list[float]:

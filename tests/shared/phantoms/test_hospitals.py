@@ -101,7 +101,7 @@ def test_stored_values_fill_their_share_of_the_range(
 def test_values_shown_follow_the_phantom(
     tmp_path: Path, profile: HospitalProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    phantom = draw_chest(np.random.default_rng(0), 64, True)
+    phantom = draw_chest(np.random.default_rng(0), 64, finding=True)
     monkeypatch.setattr(hospitals, "draw_chest", lambda *_: phantom)
     few = dataclasses.replace(profile, patients=1, ungraded=0)
     (site,) = write_hospitals(tmp_path, [few], image_side=64)
