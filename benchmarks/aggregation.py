@@ -1,4 +1,4 @@
-"""What taking the sites' updates one by one costs: speed beside the memory's own, and memory.
+"""What taking the sites' updates one by one costs: speed compared with memory copies, and memory.
 
 A whole ResNet-50's worth of float32 from every site. The running mean works in one thread, and so
 does what it is compared with. Memory is that of a process of its own for each row, beyond what it
@@ -65,7 +65,7 @@ def update(seed: int, of: dict[str, tuple[int, ...]]) -> Arrays:
 
 
 def print_speed() -> None:
-    """Seconds for one site's update, and what it moves through memory, beside what memory can do.
+    """Seconds for one site's update, and its memory traffic, compared with what the memory can do.
 
     Bytes as in STREAM: what is named is read and written once, and nothing else is counted.
     """

@@ -1,7 +1,7 @@
-"""AUROC against bytes: a table and a picture of runs that `benchmarks/pediatric.py --arms` left.
+"""AUROC against bytes: a table and a figure of runs that `benchmarks/pediatric.py --arms` left.
 
 Each folder of runs is one arm and seed, ARM-SEED. Bytes are both ways at all sites, of its
-summary.json; AUROCs are of the external cohort, whose evaluation lies beside it. A bar is one
+summary.json; AUROCs are of the external cohort, whose evaluation is next to it. A bar is one
 standard deviation over the seeds.
 
     .venv/bin/python -m benchmarks.curve runs/bytes/* --stock 33937 0.803 --picture bytes.svg

@@ -1,4 +1,4 @@
-"""Radiographs decoded a second: helper processes beside threads, and beside pydicom alone.
+"""Radiographs decoded per second: helper processes compared with threads and with pydicom alone.
 
     python -m benchmarks.decoding
 

@@ -1,6 +1,6 @@
 """What a round costs beyond the sites' own computing, on the loopback: FedThaw and stock Flower.
 
-Real processes: a coordinator and site clients with TLS and keys; beside them the same two apps
+Real processes: a coordinator and site clients with TLS and keys; for comparison the same two apps
 under `flower-superlink` and `flower-supernode` as they come (without TLS, to their advantage).
 Overhead is the round's time less the longest training and evaluation of a site.
 

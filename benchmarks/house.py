@@ -2,7 +2,7 @@
 
     python benchmarks/house.py [FOLDER ...]
 
-A column for each folder, such as a checkout of an earlier commit beside this one. Packages'
+A column for each folder, such as a checkout of an earlier commit next to this one. Packages'
 `__init__.py` are not counted: they hold a docstring. Lines are all lines, as `wc -l` counts them.
 """
 

@@ -4,7 +4,7 @@
 
 Invented patients are scored twice, with noise that both scorings share in part, and counted
 and compared as in a study: of several classes, of ordered ones, and of labels of which some are
-missing. The truth is the difference in endless patients; with equal scorings it is zero, and a
+missing. The truth is the difference in unlimited patients; with equal scorings it is zero, and a
 p-value below 0.05 is a false alarm.
 """
 

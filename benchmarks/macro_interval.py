@@ -4,7 +4,7 @@
 
 Invented patients are scored by a softmax of noisy logits, or by cumulative logits of one noisy
 grade, or by several labels that share some of their noise, and counted as a site counts them. The
-truth is the same metric of endless patients. Beside each interval of a mean AUROC stand those that
+truth is the same metric in unlimited patients. Next to each interval of a mean AUROC are those that
 would follow if the AUROCs were independent, and the means of their ends.
 """
 

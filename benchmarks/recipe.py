@@ -89,7 +89,13 @@ def parse() -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="in place of %(default)s",
     )
-    add("--off", nargs="*", default=EVERYTHING_OFF, metavar="KEY=VALUE", help="likewise")
+    add(
+        "--off",
+        nargs="*",
+        default=EVERYTHING_OFF,
+        metavar="KEY=VALUE",
+        help="settings with everything off",
+    )
     cores = os.cpu_count() or 1
     add("--stock-clients", type=int, default=min(4, cores), help="stock clients side by side")
     add("--stock-rate", type=float, default=1e-4, help="stock Flower's learning rate")

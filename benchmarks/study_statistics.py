@@ -108,7 +108,7 @@ def _learnt(
 
 
 def _true_auroc(weights: Array, design: Design) -> float:
-    """Among endless patients: the features are independent, of variance 1."""
+    """Among unlimited patients: the features are independent, of variance 1."""
     distance = weights @ design.difference / (np.sqrt(2) * np.linalg.norm(weights))
     return float(ndtr(distance))
 

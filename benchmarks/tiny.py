@@ -1,4 +1,4 @@
-"""The small network on images of ten classes, with and without two branches that learn apart.
+"""The small network on ten classes of images, with and without branches trained separately first.
 
 Runs the product's own commands on MNIST's, Fashion-MNIST's or CIFAR-10's files, or on a folder
 train/CLASS and test/CLASS of small images in colour, at one site and at four with unequal shares
@@ -108,7 +108,12 @@ def _parse() -> argparse.Namespace:
     add("--files", type=Path, required=True, help="folder of the files")
     add("--out", type=Path, default=Path("runs/tiny"))
     add("--most", type=int, default=0, help="training images; 0: all")
-    add("--dual", type=int, default=3, help="epochs in which the branches learn apart")
+    add(
+        "--dual",
+        type=int,
+        default=3,
+        help="epochs in which the two branches are trained separately",
+    )
     add("--rounds", type=int, default=5, help="epochs after them")
     add("--sites", type=int, nargs="+", choices=(1, SITES), default=[1, SITES])
     add("--arms", nargs="+", choices=("dual", "plain"), default=["dual", "plain"])
@@ -189,7 +194,7 @@ def _run(arguments: list[str]) -> None:
 
 @torch.no_grad()
 def _accuracy(run: Path, test: LabelledImages) -> float:
-    """Of the run's final model, on images as a site prepares them."""
+    """Test accuracy, 0 to 1, of the run's final model on images as a site prepares them."""
     finished = read_finished_run(run)
     config = finished.stored.config
     network: Network = load_final_model(

@@ -1,4 +1,4 @@
-"""How well `fedthaw predict` tells images that are unlike the training's.
+"""How well `fedthaw predict` recognises images that are unlike the training images.
 
     python -m benchmarks.unlike RUN OWN_IMAGES [OTHER_IMAGES ...]
 

@@ -21,7 +21,7 @@ from shared.wire.increments import apply_increments
 
 
 class LackingError(Exception):
-    """These units cannot be made of a message: it builds upon what this site has not."""
+    """These units cannot be rebuilt from a message: it builds on something that this site lacks."""
 
     def __init__(self, units: tuple[Part, ...]) -> None:
         super().__init__(f"not as the message needs them: {', '.join(units)}")

@@ -23,8 +23,8 @@ class RunEnd:
     averaged: tuple[int, int]
     """First and last of the rounds whose models are averaged; the same where it is one."""
     share: float | None
-    """Of the way from the probe's last model to that mean, 0 to 1, as the sites' counts chose; None
-    where nothing was chosen."""
+    """Share of the way from the probe's last model to that mean, 0 to 1, that the sites' counts
+    chose; None where nothing was chosen."""
     rounds: int
     """How many the run took."""
     most_rounds: int
@@ -39,7 +39,7 @@ class RunEnd:
 def run_end(
     config: RunConfig, records: Sequence[RoundRecord], summary: Mapping[str, Any]
 ) -> RunEnd:
-    """Of a finished run's summary and ledger; DamagedFile where they do not fit."""
+    """How a run ended, by its summary and ledger; DamagedFile where they do not fit."""
     rounds = len(records)
     found = Ending((rounds, rounds))
     if "end" in summary:

@@ -46,12 +46,12 @@ class Evaluation:
     patients: tuple[PatientScore, ...] = field(repr=False)
     """Each patient's class and score; they name patients."""
     remarks: tuple[str, ...] = ()
-    """What speaks against the numbers, such as that the cohort took part in the run."""
+    """What makes the numbers unreliable, such as that the cohort took part in the run."""
 
 
 @dataclass(frozen=True)
 class Evaluations(Sequence[Evaluation]):
-    """Those of all cohorts, in their order; `pooled` is of all patients, None of one cohort."""
+    """The evaluations of all cohorts in order; `pooled` is of all patients, None for one cohort."""
 
     cohorts: tuple[Evaluation, ...]
     pooled: Performance | ClassPerformance | None

@@ -33,7 +33,7 @@ def simulate(
     """Run a federation of site folders to its end; the same bytes as `fedthaw simulate`.
 
     Args:
-        sites: Site folders; without any, four hospitals of phantoms are made beside `out`.
+        sites: Site folders; without any, four hospitals of phantoms are made next to `out`.
         out: The run's folder; by default runs/<time>.
         settings: Run settings by name, as {"rounds": 30}; `fedthaw settings` lists them.
         config: A TOML file of run settings, as for --config; `settings` win over it.

@@ -35,7 +35,7 @@ class Study:
     comparisons: tuple[Comparison, ...] = field(repr=False)
     """Each arm but the first, with the first as the reference."""
     grade: GradeResult | None = field(repr=False)
-    """The sites' clinical grade beside the first arm; None where they name none."""
+    """The sites' clinical grade compared with the first arm; None where they name none."""
     not_shown: tuple[str, ...] = field(repr=False)
     """Arms that would reveal too few patients of a site."""
 

@@ -25,7 +25,7 @@ def shown(text: object) -> str:
 
 
 def shown_lines(text: object) -> str:
-    """As `shown`, of text that may have several lines."""
+    """`shown` for text that may have several lines."""
     return "\n".join(map(shown, str(text).split("\n")))
 
 

@@ -1,4 +1,4 @@
-"""What the arms beside FedThaw share with it: patients, images, initial weights, evaluation."""
+"""What the other arms share with FedThaw: patients, images, initial weights, evaluation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def begin(job: Job) -> Beginning:
 
 
 class Radiographs(Dataset[tuple[Tensor, Tensor]]):
-    """Images of the sites' caches, loaded and augmented anew each time they are asked for."""
+    """Images of the sites' caches, loaded and augmented again each time they are asked for."""
 
     def __init__(self, samples: Sequence[Sample], augment: v2.Transform | None) -> None:
         self._samples, self._augment = samples, augment

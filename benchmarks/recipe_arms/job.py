@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What an arm tells of its training."""
+    """What an arm reports of its training."""
 
     seconds: float
     """From the first round's begin to the last one's end, evaluations between them included."""

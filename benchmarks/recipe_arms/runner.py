@@ -37,7 +37,7 @@ def prepare(job: Job, out: Path) -> None:
 
 
 def run(job: Job, out: Path) -> Result:
-    """Train and evaluate, unless that has been done; what was left half done begins anew."""
+    """Train and evaluate, unless that has been done; what was interrupted starts again."""
     folder = out / f"{job.kind}-{_slug(job.arm)}-{job.seed}"
     result = read_result(folder)
     if result is not None:

@@ -1,7 +1,7 @@
 """Stock Flower: FedAvg over the whole network, as Flower's quickstart-pytorch writes it.
 
 To Flower's advantage each worker keeps one network and its sites' patients from message to
-message, instead of building them anew; clients train side by side on all cores; one rate
+message, instead of building them again; clients train side by side on all cores; one rate
 throughout, so there is no schedule to carry.
 """
 

@@ -23,8 +23,9 @@ NAMES = tuple("abcdefghij")
 
 
 def units_of(which: str, config: RunConfig) -> tuple[str, ...]:
-    """Beside the head: `all`, none (`head`), or of a round at this freeze rate the `first` ones,
-    which the gradient has the longest way to, or such as lie in the `middle` of each part."""
+    """Which units train with the head: `all`, none (`head`), or those of a round at this freeze
+    rate, either the `first` ones, to which the gradient has the longest way, or the `middle` ones
+    of each part."""
     network = config.network
     found = {
         "all": tuple(unit.name for unit in network.units),

@@ -1,4 +1,4 @@
-"""One picture in each encoding that radiographs come in."""
+"""One image in each encoding that radiographs come in."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def _folders(
     others: tuple[object, ...],
     labels: str,
 ) -> Folders | None:
-    """What --from-folders finds; SiteError where it stands beside options of a table."""
+    """What --from-folders finds; SiteError where it is given with options of a table."""
     if root is None:
         if pattern is not None:
             raise SiteError("--patient-pattern is for --from-folders; name the folder with it.")

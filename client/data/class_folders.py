@@ -27,7 +27,7 @@ def class_folders(root: Path) -> Mapping[str, Sequence[Path]]:
 
 
 def class_of_folder(name: str) -> str:
-    """The class by its folder's name, accents composed (NFC): a Mac writes them apart."""
+    """The class by its folder's name, accents composed (NFC): a Mac decomposes them."""
     return unicodedata.normalize("NFC", name)
 
 

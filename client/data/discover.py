@@ -85,7 +85,7 @@ def _is_candidate(path: Path) -> bool:
 
 
 def is_ignored(name: str) -> bool:
-    """Whether it is hidden, or what operating systems and network storage put beside the files."""
+    """Whether it is hidden, or added by operating systems or network storage."""
     return name.startswith(".") or name.casefold() in _IGNORED
 
 

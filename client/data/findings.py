@@ -108,7 +108,7 @@ def _in_no_list(outcome: Outcome) -> str:
 
 
 def in_no_list(outcome: Outcome) -> str:
-    """Where a value stands that means nothing."""
+    """In words, where a value is that means no outcome."""
     return "in neither list" if outcome == BINARY or not outcome.exclusive else "in no class's list"
 
 

@@ -1,4 +1,4 @@
-"""Signs that identifiers separate or merge patients wrongly.
+"""Indications that identifiers separate or merge patients wrongly.
 
 One patient under two identifiers may be in training and in validation at once. Excel takes
 identifiers for numbers and drops their leading zeros, pandas adds `.0` where a column has gaps.
@@ -19,7 +19,7 @@ from client.imaging.patient_id import has_lost_letters
 def folded(text: str) -> str:
     """Equal for texts that differ in letter case, kind of blank, and how accents are written.
 
-    Accents are composed (NFC); signs without width are nothing.
+    Accents are composed (NFC); characters without width are dropped.
     """
     if text.isascii():
         return text.lower()
@@ -27,7 +27,7 @@ def folded(text: str) -> str:
 
 
 def as_seen(text: str) -> str:
-    """Equal for texts that look the same: each blank as a space, no signs without width."""
+    """Equal for texts that look the same: each blank as a space, no characters without width."""
     kinds = ((sign, unicodedata.category(sign)) for sign in text)
     return "".join(" " if kind == "Zs" else sign for sign, kind in kinds if kind != "Cf")
 
@@ -50,7 +50,7 @@ def bare(identifier: str) -> str:
 def coinciding(patients: Iterable[str]) -> int:
     """How many of these patients have an identifier that is another's but for zeros.
 
-    Or that looks the same on a screen: other blanks, signs without width.
+    Or that looks the same on a screen: other blanks, characters without width.
     """
     sharing = Counter(bare(" ".join(as_seen(patient).split())) for patient in set(patients))
     return sum(number for number in sharing.values() if number > 1)

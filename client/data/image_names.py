@@ -82,7 +82,7 @@ class _Matcher:
         self.indexes: dict[Form, _Index] = {}
 
     def run(self) -> NameMatches:
-        """All passes, then what is left explained."""
+        """Run all passes, then explain what is left unmatched."""
         for form, differs in _FORMS:
             self._match(differs, partial(self._direct, self._index(form)))
         # Where some entries' folders lead to files from here, those of the others lead elsewhere.

@@ -109,6 +109,6 @@ def _meaning(row: LabelRow) -> str:
 
 
 def row_name(row: LabelRow | BadRow) -> str:
-    """Its line, patient and image."""
+    """A row's name for a reader: its line, patient and image."""
     image = f", image '{row.image}'" if row.image else ""
     return f"line {row.line}, patient '{row.patient}'{image}"

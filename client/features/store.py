@@ -30,7 +30,7 @@ _LEFT_FREE = 2 * 1024**3
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """All that features depend on beside the image: where anything differs, so does the key."""
+    """All that features depend on besides the image: where anything differs, so does the key."""
 
     prefix: str
     """Digest of the weights of all stages before the boundary."""
@@ -46,7 +46,7 @@ class FeatureKey:
 
     @cached_property
     def text(self) -> str:
-        """All of it, as every file repeats it."""
+        """The whole key as text, as every file repeats it."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @cached_property

@@ -54,7 +54,7 @@ def _report_refusals(part: Part, config: RunConfig) -> None:
 
 
 def check_settings(workspace: Workspace, config: RunConfig) -> None:
-    """As `check_run`, of the settings alone: for questions about runs that were evaluated."""
+    """`check_run` for the settings alone: for questions about runs that were evaluated before."""
     for part in workspace.parts:
         refusals = refused_settings(part.settings.policy, config)
         _require(workspace, part, refusals)

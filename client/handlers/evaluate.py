@@ -145,7 +145,7 @@ def _samples(workspace: Workspace, config: RunConfig, scope: Scope) -> tuple[Sam
 
 
 def _keep(workspace: Workspace, request: EvaluateRequest, scores: Sequence[KeptScore]) -> None:
-    """Each owner's patients in that owner's cache: pooled sites keep theirs apart."""
+    """Each owner's patients in that owner's cache: pooled sites keep theirs separately."""
     for part in workspace.parts:
         name = part.settings.name
         own = [score for score in scores if score.site == name]

@@ -23,7 +23,7 @@ _LARGE_PIXELS = 32_000_000
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no picture: a short phrase that names neither file nor patient."""
+    """Why there is no image: a short phrase that names neither file nor patient."""
 
     reason: str
 

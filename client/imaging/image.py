@@ -1,4 +1,4 @@
-"""A decoded picture to the square that the network sees."""
+"""A decoded image to the square that the network sees."""
 
 from __future__ import annotations
 

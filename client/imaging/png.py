@@ -29,7 +29,7 @@ class PngHeader:
 
 
 def read_png_header(data: bytes) -> PngHeader:
-    """What a PNG says of itself, whatever texts and profiles stand beside the picture.
+    """What a PNG says of itself, whatever texts and profiles accompany the image.
 
     Raises ValueError and struct.error where the header is damaged.
     """

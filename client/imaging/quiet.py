@@ -66,7 +66,7 @@ class _Silenced:
         top.handlers, top.propagate = [_NOWHERE], False
 
     def end(self) -> None:
-        """As it was before."""
+        """Restore what was there before."""
         self._top.handlers, self._top.propagate = self._handlers, self._propagated
 
 

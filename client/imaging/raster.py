@@ -21,7 +21,7 @@ from shared.errors import ImageRejected
 # JPEG's chroma rounding moves the channels of a grey picture apart by a few of 255 levels.
 COLOUR_TOLERANCE = 8
 IN_COLOUR = "colour image"
-"""Why a picture in colour is set aside where grey ones are wanted."""
+"""Why a colour image is set aside where greyscale ones are wanted."""
 # Bits Stored of detectors whose values end up in the 16 bits of a sample.
 _DETECTOR_BITS = (10, 12, 14, 16)
 _ORIENTATION = 0x0112

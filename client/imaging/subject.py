@@ -75,7 +75,7 @@ def part_in(text: str) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """In small letters without accents; `p.a.` is one word, all other signs are blanks."""
+    """In lower case without accents; `p.a.` is one word, all other punctuation becomes blanks."""
     text = text.casefold().replace(".", "").replace("ä", "ae").replace("ü", "ue").replace("ö", "oe")
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
     return re.sub(r"[^a-z]+", " ", bare)

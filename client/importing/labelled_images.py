@@ -22,7 +22,7 @@ class LabelledImages:
     labels: NDArray[np.uint8]
 
     def of_classes(self, labels: frozenset[int]) -> LabelledImages:
-        """Those with one of these labels, in their order."""
+        """The images with one of these labels, in their order."""
         chosen = np.isin(self.labels, sorted(labels))
         return LabelledImages(self.pixels[chosen], self.labels[chosen])
 
@@ -34,7 +34,7 @@ class LabelledImages:
         return LabelledImages(np.pad(self.pixels, [(0, 0), *around, *colours]), self.labels)
 
     def part(self, skip: int, most: int | None) -> LabelledImages:
-        """At most so many after the first `skip`."""
+        """At most `most` images after the first `skip`."""
         end = None if most is None else skip + most
         return LabelledImages(self.pixels[skip:end], self.labels[skip:end])
 

@@ -31,7 +31,7 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Its logits of images as the student sees them, (N, C, H, W), scaled to its size.
+        """The teacher's logits of images as the student sees them, (N, C, H, W), scaled to fit.
 
         Of an image and its augmented version, (N, 2C, H, W), the last.
         """

@@ -58,7 +58,7 @@ class Approval:
 
 
 def read_approvals(home: SiteHome) -> tuple[Approval, ...]:
-    """All that was approved, the oldest first. Raises SiteError where the file is damaged."""
+    """All approvals, the oldest first. Raises SiteError where the file is damaged."""
     try:
         return tuple(map(_approval, typed(read_json(home.approved), list[_Entry])))
     except FileNotFoundError:

@@ -53,7 +53,7 @@ class Trouble(StrEnum):
 
 
 class Headers:
-    """What coordinator and site send each other beside Flower's own protocol."""
+    """What coordinator and site send each other in addition to Flower's own protocol."""
 
     def __init__(self) -> None:
         self.size = 0

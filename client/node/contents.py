@@ -24,7 +24,7 @@ MOST_BESIDE_TENSORS = 2**25
 
 
 def describe(reply: Reply) -> dict[str, Any]:
-    """Its type, round and size, the names and shapes of its tensors, and all else as it is."""
+    """A message's type, round and size, its tensors' names and shapes, and the rest as it is."""
     message = _message(reply)
     contained: dict[str, Any] = {}
     if message.has_error():

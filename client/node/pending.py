@@ -50,7 +50,7 @@ class Pending:
 
     @property
     def plan(self) -> str:
-        """Its number."""
+        """The plan's number."""
         return plan_number(self.bundle, self.settings)
 
 
@@ -135,7 +135,7 @@ def find_pending(home: SiteHome, number: str) -> Pending | None:
 
 
 def forget_pending(home: SiteHome, plan: str) -> None:
-    """It was decided on."""
+    """Remove a plan from those that wait: it was decided on."""
     with file_lock(home.edit_lock):
         left = [one for one in _read(home.pending) if one["plan"] != plan]
         _write(home.pending, left)

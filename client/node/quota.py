@@ -42,7 +42,7 @@ class Used:
     seconds: _Seconds
 
     def plus(self, kind: Kind | None, *, new_run: bool) -> Used:
-        """With one more."""
+        """The same count with one more."""
         return replace(
             self,
             runs=self.runs + new_run,

@@ -22,12 +22,12 @@ class Refusal:
     detail: str = ""
 
     def shareable(self) -> str:
-        """For the coordinator: no count of patients."""
+        """The reason for the coordinator, without any count of patients."""
         asked = f" and the run asks for {self.found}" if self.found is not None else ""
         return f"{self.rule} is {self.limit}{asked}"
 
     def full(self) -> str:
-        """For the site's owner."""
+        """The reason for the site's owner, in full."""
         return f"{self.shareable()}{f' ({self.detail})' if self.detail else ''}"
 
 

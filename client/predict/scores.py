@@ -89,7 +89,7 @@ class PatientScore:
 
     @property
     def patient(self) -> str:
-        """Its name in the table, its Patient ID, or the file's name."""
+        """The patient's name in the table, else the Patient ID, else the file's name."""
         return self.person[2]
 
     @property
@@ -133,7 +133,7 @@ def person_of(image: ReadImage, owner: Owner | None) -> Person:
 
 
 def point_of(finished: FinishedRun, name: str | None) -> OperatingPoint:
-    """As `choose_point`; ConfigError also for any name where the run's are of other models."""
+    """`choose_point`; ConfigError also for any name where the run's points are of other models."""
     if name is not None and finished.caution:
         raise ConfigError(
             f"{finished.caution} Its operating point '{name}' is not this model's; leave out "
@@ -188,7 +188,7 @@ def score_patients(
 
 
 def score_classes(images: Sequence[ImageScore]) -> tuple[PatientScore, ...]:
-    """As `score_patients`, of several classes or labels: the means of each, without a decision."""
+    """`score_patients` for several classes or labels: the mean of each score, without a decision"""
     of_person: dict[Person, list[tuple[float, ...]]] = defaultdict(list)
     for image in images:
         if image.counts:

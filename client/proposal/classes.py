@@ -76,7 +76,7 @@ class OneColumn:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Those of the table that say the outcome."""
+        """The table's columns that say the outcome."""
         return (self.column,)
 
     @property

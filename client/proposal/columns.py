@@ -80,7 +80,7 @@ def column_named(columns: Sequence[Column], name: str, file: Path) -> Column:
 
 
 def find_column(columns: Sequence[Column], name: str) -> Column | None:
-    """As `column_named`, None where there is none."""
+    """`column_named`, but None where there is no such column."""
     wanted = clean(name)
     for same in (str, str.casefold):
         found = [column for column in columns if same(column.name) == same(wanted)]

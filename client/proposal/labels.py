@@ -44,7 +44,7 @@ class Labels:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Those of the table that say the outcome."""
+        """The table's columns that say the outcome."""
         return tuple(label.column for label in self.each)
 
     @property

@@ -28,7 +28,7 @@ from shared.settings.schedule import Plan, measures_noise
 
 @dataclass(frozen=True)
 class Trained:
-    """What a round of training yields beside the weights, which stay in the model."""
+    """What a round of training yields besides the weights, which stay in the model."""
 
     steps: int
     loss: float

@@ -101,7 +101,7 @@ class Collector(ABC):
 
 
 class AveragingCollector(Collector):
-    """For strategies that begin with the mean: they are given the mean as if one site sent it."""
+    """Collects for strategies that begin with the mean: they get it as if one site had sent it."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class AveragingCollector(Collector):
 
 
 class SpillingCollector(Collector):
-    """For strategies that need every site's values: the median, the trimmed mean, Krum."""
+    """Collects for strategies that need every site's values: the median, the trimmed mean, Krum."""
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ class RunningMean:
         self._scratch = np.empty((3, _BLOCK))
 
     def add(self, arrays: Mapping[str, NDArray[np.float32]], images: int) -> None:
-        """Take one contribution; tensors beside the known ones are passed over.
+        """Take one contribution; tensors other than the known ones are ignored.
 
         Raises ValueError, before anything is added, for another shape or dtype or images
         out of 1 ... 2**29 - 1, KeyError for a missing tensor.

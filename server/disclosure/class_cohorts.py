@@ -21,7 +21,7 @@ from shared.protocol.counts import counts_to_values
 
 
 def whole_classes(counts: Mapping[str, ManyCounts], outcome: Outcome) -> ShownCohort:
-    """All of it, exactly, for who owns every site's data."""
+    """The whole cohort, exactly, for the owner of every site's data."""
     total = added_up(outcome, counts)
     return ShownCohort(
         pooled=metrics_of(outcome, total),

@@ -76,7 +76,7 @@ class _Rules:
     limits: Mapping[str, int]
 
     def patients(self, found: ClassPerformance | None) -> Counts:
-        """Of each class that is kept."""
+        """The patients of each class that is kept."""
         return kept_counts(_counts_of(found), self.kept)
 
     def images(self, cohort: ClassCohortOutcome, shown: ClassPerformance | None) -> int | None:

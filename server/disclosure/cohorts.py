@@ -36,7 +36,7 @@ class ShownCohort:
 
 
 def whole_cohort(histograms: Mapping[str, Histogram]) -> ShownCohort:
-    """All of it, exactly, for who owns every site's data."""
+    """The whole cohort, exactly, for the owner of every site's data."""
     total = summed(histograms.values())
     return ShownCohort(
         pooled=summarise(total).to_json(),
@@ -74,7 +74,7 @@ def _coarse(histogram: Histogram | None, behind: Histogram) -> Histogram | None:
 
 
 class CohortDecisions:
-    """What a run decides to show of its cohorts, entered in the register beside earlier runs'."""
+    """What a run decides to show of its cohorts, entered in the register with earlier runs'."""
 
     def __init__(self, run: str, split: str, register: Register) -> None:
         """`split` says which patients are held out, as far as their number depends on it."""

@@ -24,7 +24,7 @@ Data = Mapping[tuple[str, ...], str]
 
 
 def digests(cohorts: Sequence[ScoredCohort], columns: Sequence[Column]) -> Data:
-    """Of who is in each cohort and subgroup, and in which class."""
+    """A digest of each cohort and subgroup: who is in it, and in which class."""
     found: dict[tuple[str, ...], str] = {}
     for one in cohorts:
         name, patients = one.scores.site, one.scores.patients
@@ -45,7 +45,7 @@ HIDDEN = "other groups"
 
 
 class ShownEvaluations:
-    """Decides what an evaluation may show beside all earlier ones, and enters it."""
+    """Decides what an evaluation may show given all earlier ones, and enters it."""
 
     def __init__(self, run: str, register: Register, data: Data, outcome: str = "") -> None:
         """`outcome` is what the run predicts, where that is no finding."""

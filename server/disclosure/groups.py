@@ -57,7 +57,7 @@ MOST_HIDDEN = 12
 
 
 def counts_of(counts: AnyCounts) -> Counts:
-    """Its patients by class."""
+    """A site's patients by class."""
     return patients_by_class(counts)
 
 
@@ -90,7 +90,7 @@ class Few:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What was shown before, beside which something is to be shown."""
+    """What was shown before, together with which something new is to be shown."""
 
     same: Sequence[Vector] = ()
     """Groups of the same cohort, in parts that separate a site's earlier data from its present."""
@@ -130,7 +130,7 @@ class ShownGroups:
         self._guarded_others = [one for one, known in zip(guarded, shown, strict=True) if not known]
 
     def admit(self, group: Collection[str]) -> bool:
-        """Whether the group may be shown beside those before; if so it counts as shown."""
+        """Whether the group may be shown given those before; if so it counts as shown."""
         same = [*self._same, self.parts(group)]
         others: list[Vector] = [*self._others, dict.fromkeys(group, 1.0)]
         if any(spans(same, self._guarded)) or any(spans(others, self._guarded_others)):

@@ -1,4 +1,4 @@
-"""Which values of a page's tables may be shown, beside what the run's files hide already."""
+"""Which values of a page's tables may be shown, besides what the run's files hide already."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.metrics.summary import BinaryMetrics
 def may_show(
     sites: Mapping[str, BinaryMetrics], pooled: BinaryMetrics, min_cell: int
 ) -> Suppression:
-    """The sites to hide, and whether the totals may stand beside the others.
+    """The sites to hide, and whether the totals may be shown with the others.
 
     Hidden are those whose values are null already, those with a class below `min_cell`, and as
     many others as complementary suppression needs (`suppress`).

@@ -1,4 +1,4 @@
-"""What runs and evaluations have shown: releases.jsonl, beside the runs' folders.
+"""What runs and evaluations have shown: releases.jsonl, next to the runs' folders.
 
 It holds names, digests and counts that were shown, and nothing that was not. A line is added
 before the results it lists are written anywhere, and none is ever changed.
@@ -78,10 +78,10 @@ class Releases:
     def earlier(
         self, cohort: str, data: Mapping[str, str], counts: Mapping[str, Counts], min_cell: int
     ) -> Earlier:
-        """What of all this a cohort is to be shown beside; `data` and `counts` are of its sites.
+        """The earlier releases that a cohort is held against; `data` and `counts` are of its sites.
 
-        Studies are shown beside studies, whose runs are folds of them, runs beside runs, and an
-        evaluation beside those of the same.
+        Studies are held against studies, whose runs are folds of them, runs against runs, and an
+        evaluation against those of the same cohort.
         """
         every = [one for one in (*self.before, *self.new) if kind_of(one.cohort) == kind_of(cohort)]
         same = [one for one in every if one.cohort == cohort]
@@ -104,7 +104,7 @@ class Releases:
 
 
 def register_beside(folder: Path) -> Path:
-    """The register of a run's or study's folder: beside it, for a study's run beside the study."""
+    """The register of a run's or study's folder: next to it, of a study's run next to the study."""
     parent = folder.absolute().parent
     within = (parent.parent / STUDY).exists()
     return (parent.parent.parent if within else parent) / FILE

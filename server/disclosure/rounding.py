@@ -33,7 +33,7 @@ def decimals(patients: float, error: float | None = None) -> int:
 
 
 def standard_error(limits: Interval | None) -> float | None:
-    """That of a value with this 95 % CI."""
+    """The standard error of a value with this 95 % CI."""
     return None if limits is None else (limits[1] - limits[0]) / _WIDTH
 
 
@@ -108,7 +108,7 @@ def rounded_seconds(seconds: float | None) -> float | None:
 
 
 def significant(value: float | None, digits: int = 2) -> float | None:
-    """To so many significant digits."""
+    """The value with this many significant digits."""
     if value is None or value == 0:
         return value
     return round(value, digits - 1 - math.floor(math.log10(abs(value))))

@@ -49,7 +49,7 @@ class Disclosure:
 
     @classmethod
     def of(cls, config: RunConfig, run: str, folder: Path) -> Disclosure:
-        """Those of a run in this folder, beside which other runs of its sites lie."""
+        """The rules of a run in this folder, next to which other runs of its sites lie."""
         audience = audience_of(config)
         register = Register(None if audience is Audience.OWNER else register_beside(folder))
         folds = f", fold {config.fold} of {config.folds}" if config.folds else ""
@@ -96,7 +96,7 @@ class Disclosure:
         return shown_classes(scope, counts, own, data, self.outcome, self._decisions)
 
     def admits(self, scope: str, group: Collection[str]) -> bool:
-        """Whether results of these sites alone may be shown beside the cohort's; then they count.
+        """Whether results of these sites alone may be shown with the cohort's; then they count.
 
         Of a cohort that was asked for before.
         """

@@ -43,7 +43,7 @@ class StudyDisclosure:
             self._cohort += f", {config.outcome}"
 
     def groups(self, counts: Mapping[str, Counts], own: set[str]) -> ShownGroups:
-        """Groups of sites beside what was shown before; sites in `own` are not shown alone."""
+        """Groups of sites, given what was shown before; sites in `own` are not shown alone."""
         if not self.for_others:
             return ShownGroups(counts, (), MIN_CELL)
         with self._register.opened() as releases:

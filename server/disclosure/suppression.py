@@ -1,4 +1,4 @@
-"""Which sites of one table are hidden, and whether its totals may stand beside the others.
+"""Which sites of one table are hidden, and whether its totals may be shown with the others.
 
 The table has a row for each site and the totals over all sites. A site is shown or hidden as a
 whole, and so are the totals.
@@ -36,7 +36,7 @@ def suppress(counts: Mapping[str, Counts], own: Collection[str], min_cell: int) 
 
 
 def suppress_beside(groups: ShownGroups, counts: Mapping[str, Counts]) -> Suppression:
-    """As `suppress`, without what would reveal few patients beside what was shown before."""
+    """`suppress`, and hide also what would reveal few patients given what was shown before."""
     hidden = [name for name in counts if name in groups.hidden]
     others = sorted(set(counts) - set(hidden), key=lambda name: (sum(counts[name]), name))
     while hidden and others and groups.are_few(hidden):

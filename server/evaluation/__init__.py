@@ -1,1 +1,1 @@
-"""The final model at the sites, on an external cohort, and beside a clinical grade."""
+"""The final model at the sites, on an external cohort, and compared with a clinical grade."""

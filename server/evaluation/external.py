@@ -39,9 +39,9 @@ def score_cohorts(
 
     All folders are looked at before the first is evaluated. The final model is itself the base of
     the one message that each site is sent, so nothing else of the run (its pretrained weights, its
-    sites) needs to be there. Warns of what speaks against a cohort. ConfigError where the run is
-    not finished, a cohort is given twice or a column makes too many groups; SiteError where a
-    folder is not a site's, lacks a column, or its data is not valid.
+    sites) needs to be there. Warns of what makes a cohort's results unreliable. ConfigError where
+    the run is not finished, a cohort is given twice or a column makes too many groups; SiteError
+    where a folder is not a site's, lacks a column, or its data is not valid.
     """
     finished, folder = read_finished_run(run), open_run(run)
     _look_at(sites, columns)

@@ -1,4 +1,4 @@
-"""The clinical grade as a comparator: its AUROC, and the model's beside it in the same patients."""
+"""The clinical grade as a comparator: its AUROC, and the model's in the same patients."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class GradeComparison:
 
     @property
     def counts(self) -> CovariateCounts:
-        """As evaluation.json has it."""
+        """The grade's counts as evaluation.json has them."""
         return CovariateCounts(None, self.grades.levels, self.grades.histogram())
 
     def to_json(self) -> dict[str, Any]:
-        """As summary.json has it."""
+        """The comparison as summary.json has it."""
         graded = self.grades.histogram()
         return {
             "auroc": auroc(graded),

@@ -68,7 +68,7 @@ def _require_no_other_model(finished: FinishedRun, folder: Path, formats: Collec
     left = [one for one in others if one.exists() and not one.samefile(finished.model)]
     if left and _run_of(folder / "model.json") != finished.stored.run:
         raise ConfigError(
-            f"{left[0]} may be another run's model, but model.json and README.md next to it would "
+            f"{left[0]} may be another run's model, but model.json and README.md beside it would "
             f"describe run {finished.stored.run}; name another folder with --out, or export all "
             f"formats (--format {','.join(FORMATS)})."
         )

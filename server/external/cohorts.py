@@ -31,7 +31,7 @@ Patients = Sequence[PatientScore]
 
 @dataclass(frozen=True, repr=False)
 class ScoredCohort:
-    """A cohort's patients with their scores, and what speaks against them."""
+    """A cohort's patients with their scores, and what makes them unreliable."""
 
     scores: ScoreFile
     remarks: tuple[str, ...]
@@ -116,5 +116,5 @@ def _outcome(
 
 
 def scored_of(patients: Sequence[PatientScore]) -> Scored:
-    """These patients by their exact scores."""
+    """These patients with their exact scores."""
     return Scored.of([one.score for one in patients], [one.truth for one in patients])

@@ -49,7 +49,7 @@ class Problem:
     """Whether the weights that it was sent, or that it sends, are of no use."""
 
     def of(self, name: str) -> str:
-        """As a sentence about this site."""
+        """The problem as a sentence about this site."""
         return as_sentence(f"{name} {_VERBS[self.kind]}: {self.reason}")
 
 

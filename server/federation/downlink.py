@@ -45,10 +45,10 @@ class Sending:
     """The delta of all thawed units as the sites have it then."""
     digests: Mapping[str, str]
     versions: Mapping[str, int]
-    """Unit -> number of the message before this one that changed it last; none did: not there."""
+    """Unit -> number of the message before this one that changed it last; absent where none did."""
 
     def model(self, seen: int, lacking: Iterable[Part] = ()) -> SentModel:
-        """For a site that has the model of message `seen`, 0 for none, but for what it lacks."""
+        """The model for a site that has that of message `seen` (0: none); in full what it lacks."""
         backbone = self.reference.network.backbone
         units = backbone.units_of(self.thawed)
         missing = {unit for unit in units if self.versions.get(unit, 0) > seen}

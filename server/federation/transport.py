@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # it brings a database that a simulation need not wait for
 def pull(grid: Grid, asked: Sequence[str]) -> list[Message]:
     """Replies to these messages, as many as there are now.
 
-    Flower's grid of a deployment raises what it stumbles over in a reply, when the reply is gone
+    Flower's grid of a deployment raises on what it cannot read in a reply, when the reply is gone
     already and it is unknown whose it was; here an error reply says it in that site's place.
     """
     # Only in a deployment sites are somebody else's.

@@ -37,7 +37,7 @@ def unpacked(name: str, parts: dict[str, bytes]) -> Message:
     except ProtocolError:
         raise
     except Exception as error:
-        # Flower raises whatever it stumbles over; the error's own text may be the site's.
+        # Flower raises on whatever it cannot read; the error's own text may be the site's.
         raise ProtocolError(f"its reply cannot be read ({type(error).__name__})") from error
     if not isinstance(found, Message):
         raise ProtocolError("its reply cannot be read (it is not a message)")

@@ -29,13 +29,13 @@ _EVENTS = {Change.began: Event.began, Change.died: Event.died, Change.ended: Eve
 
 
 def say_site(home: Home, event: Event, name: str, syslog: Syslog | None) -> None:
-    """That a site has come or gone."""
+    """Log that a site has connected or disconnected."""
     note(home, event, syslog, name=name)
     log.info("Site %s has %s.", name, "connected" if event is Event.connected else "disconnected")
 
 
 def say_unable(name: str, run: str, reason: str) -> None:
-    """That a connected site cannot take part in a run."""
+    """Log that a connected site cannot take part in a run."""
     log.warning("Site %s cannot take part in run %s: %s", name, run, _sentence(reason))
 
 

@@ -101,7 +101,7 @@ def _run(config: RunConfig, backend: Backend) -> None:
 
 
 def _leave_scores(config: RunConfig) -> None:
-    """Write the patients' scores beside the run; what goes wrong is said and costs it nothing."""
+    """Write the patients' scores next to the run; a failure is only reported."""
     from server.simulation.inprocess import kept_scores
     from shared.run.score_table import FILE, scores_csv
 

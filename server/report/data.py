@@ -69,7 +69,7 @@ class ClassCohort:
 
 
 def patients_in_words(cohort: str) -> str:
-    """Those of a cohort, by its name."""
+    """A cohort's patients in words, by its name."""
     return "held-out test patients" if cohort == "test" else f"{cohort} patients"
 
 
@@ -135,7 +135,7 @@ class Totals:
 
     @property
     def bytes_moved(self) -> int:
-        """In both directions."""
+        """The bytes sent in both directions."""
         return self.bytes_down + self.bytes_up
 
 

@@ -22,7 +22,7 @@ def metric(value: float | None) -> str:
 
 
 def metric_interval(limits: tuple[float, float] | None) -> str:
-    """Its two limits."""
+    """The two limits of a metric's interval."""
     return NOT_DEFINED if limits is None else interval_as_rounded(limits)
 
 

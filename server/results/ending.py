@@ -48,7 +48,7 @@ class Ending:
     evaluate_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As summary.json has it; bytes and seconds are in its sums."""
+        """The choice as summary.json has it; bytes and seconds are in its sums."""
         averaged = {"averaged_rounds": list(self.averaged)}
         if self.choice is None:
             return averaged

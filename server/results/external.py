@@ -106,7 +106,7 @@ class Performance:
 
     @property
     def patients(self) -> int:
-        """Of both classes."""
+        """The number of patients of both classes."""
         return self.positives + self.negatives
 
 
@@ -145,7 +145,7 @@ class Cohort(Generic[P]):
     """One cohort, or all together under the name of `ALL`; None as of `SubgroupOutcome`.
 
     `finding` is the column of its table that has the outcome. `remarks` are sentences on what
-    speaks against the numbers. `took_part`: it is a site of the run, or may be.
+    makes the numbers unreliable. `took_part`: it is a site of the run, or may be.
     """
 
     name: str
@@ -201,12 +201,12 @@ class Evaluation(Generic[P]):
 
 @dataclass(frozen=True)
 class ExternalEvaluation(Evaluation[Performance]):
-    """Of a finding."""
+    """The evaluation of a finding."""
 
 
 @dataclass(frozen=True)
 class ClassEvaluation(Evaluation[ClassPerformance]):
-    """Of several classes or labels."""
+    """The evaluation of several classes or labels."""
 
     outcome: str = ""
     """As the setting of that name has it."""

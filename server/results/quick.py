@@ -8,7 +8,7 @@ from shared.settings.schedule import may_end_early, total_rounds, trains_body
 
 
 def quick_look(config: RunConfig) -> str:
-    """That it is a quick look, and at which settings."""
+    """The sentence that a run is a quick look, and at which settings."""
     weights = "untrained" if config.weights == "random" else "pretrained"
     most = "at most " * may_end_early(config)
     head = "" if trains_body(config) else " of the head alone"
@@ -20,7 +20,7 @@ def quick_look(config: RunConfig) -> str:
 
 
 def quick_study(plan: StudyPlan) -> str:
-    """That a study is a quick look."""
+    """The sentence that a study is a quick look."""
     repeats = "1 repeat" if plan.repeats == 1 else f"{plan.repeats} repeats"
     return (
         f"A quick look, not a result: small images, few rounds, {repeats} of {plan.folds} folds. "

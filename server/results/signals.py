@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UnitSignals:
-    """Of one unit that trained; distance and agreement by its matrices and convolutions.
+    """Signals of one unit that trained; distance and agreement by its matrices and convolutions.
 
     Biases, scales and BatchNorm's statistics are of other sizes, and scales may begin at zero; only
     a unit that is a norm alone is judged by scales and biases.

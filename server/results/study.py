@@ -170,7 +170,7 @@ class Study(Generic[AnArm]):
 
 @dataclass(frozen=True)
 class StudyResult(Study[ArmResult]):
-    """Of a finding."""
+    """The results of a study of a finding."""
 
     grade: GradeResult | None = None
     """None where no site names a grade, or where it would reveal too few patients."""
@@ -178,7 +178,7 @@ class StudyResult(Study[ArmResult]):
 
 @dataclass(frozen=True)
 class ClassStudyResult(Study[ClassArm]):
-    """Of several classes or labels; comparisons are of the mean AUROC."""
+    """The results of a study of several classes or labels; comparisons are of the mean AUROC."""
 
     outcome: str = ""
     """As the setting of that name has it."""

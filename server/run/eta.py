@@ -28,8 +28,8 @@ class Expected:
 
         `last` is its last round where that has been brought forward.
 
-        What the last rounds took beside what was expected of them corrects what is expected of the
-        others; where that was measured, rounds that cost little correct little.
+        What the last rounds took, compared with what was expected of them, corrects what is
+        expected of the others; where that was measured, rounds that cost little correct little.
         """
         done = len(finished)
         first = max(0, done - _LAST)
@@ -42,7 +42,7 @@ class Expected:
 
 
 def unmeasured(config: RunConfig, network: Network) -> Expected:
-    """What a run's rounds cost beside each other, where nothing can be measured.
+    """What a run's rounds cost relative to each other, where nothing can be measured.
 
     A forward pass through a stage counts 1, the backward pass 2 where it trains and 1 where it only
     lies behind one that trains, as if all stages took as long, and all units of one.

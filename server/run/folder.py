@@ -184,7 +184,7 @@ def ended_before_it_began(path: Path) -> bool:
 
 
 def unwritable(folder: RunFolder, error: OSError) -> str:
-    """That the operating system refuses to write there, and what would help."""
+    """The error that the operating system refuses to write there, and what would help."""
     return (
         f"The run's folder {folder.path} cannot be written ({error.strerror}); choose another "
         "with --out."

@@ -29,7 +29,7 @@ def agreement_of(reference: Reference, current: Arrays) -> Agreement:
 def unit_signals(
     reference: Reference, before: Arrays, after: Arrays, agreement: Agreement
 ) -> dict[str, UnitSignals]:
-    """Of each unit that trained; `before` and `after` are its tensors minus the base's."""
+    """Signals of each unit that trained; `before` and `after` are its tensors minus the base's."""
     moved: dict[str, float] = {}
     size: dict[str, float] = {}
     for key, unit in _weights_by_unit(reference, before).items():
@@ -70,13 +70,13 @@ def _mean_noise(
 
 
 def pooled_log_loss(counts: Counts) -> float | None:
-    """Of all sites' validation patients; None without any."""
+    """The mean log-loss of all sites' validation patients; None without any."""
     found = log_loss(counts)
     return None if found is None else found.mean
 
 
 def pooled_refined_loss(counts: Counts) -> float | None:
-    """As `pooled_log_loss`, without what recalibration would take away."""
+    """`pooled_log_loss` without the part that recalibration would remove."""
     found = refined_log_loss(counts)
     return None if found is None else round(found, 4)
 

@@ -1,4 +1,4 @@
-"""Which units a round trains beside the head: pure functions of what earlier rounds showed.
+"""Which units a round trains with the head: pure functions of what earlier rounds showed.
 
 Ties are broken by the seed or by the network's order, so that the same past gives the same choice
 on every machine.
@@ -45,9 +45,9 @@ class Choice:
 
 
 def select_units(rule: str, choice: Choice, past: Past) -> tuple[str, ...]:
-    """The units that train beside the head, in network order; empty where none fits.
+    """The units that train with the head, in network order; empty where none fits.
 
-    The rule ranks them, and each is taken that the budget admits beside those before it.
+    The rule ranks them, and each is taken that the budget admits with those before it.
     ValueError for an unknown rule.
     """
     taken = choice.budget.filled(_ranked(rule, choice, past), choice.sizes)

@@ -12,7 +12,7 @@ Check = Callable[[], None]
 
 
 def no_check() -> None:
-    """Where nobody listens for Ctrl-C."""
+    """Do nothing, where nobody listens for Ctrl-C."""
 
 
 @contextmanager

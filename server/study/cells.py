@@ -32,13 +32,13 @@ class Cell:
     fold: int
 
     def folder(self, out: Path) -> Path:
-        """Where it lies: in the study's folder, or beside it where it was submitted."""
+        """The run's folder: in the study's folder, or next to it where it was submitted."""
         if (out / SUBMITTED).exists():
             return out.parent / f"{out.name}-{self.arm.folder}-r{self.repeat}-f{self.fold}"
         return out / self.arm.folder / f"repeat-{self.repeat}-fold-{self.fold}"
 
     def named(self) -> str:
-        """In words."""
+        """The cell in words."""
         return f"{self.arm.name}, repeat {self.repeat + 1}, fold {self.fold + 1}"
 
     def settings(self, folds: int, shared: Mapping[str, Scalar]) -> dict[str, Scalar]:

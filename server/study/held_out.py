@@ -70,7 +70,7 @@ def rates_at(repeat: Repeat, point: str) -> Rates:
 
 
 def brier_scores(repeat: Repeat) -> tuple[float | None, float | None]:
-    """Of the probabilities as they are, and after each fold's temperature."""
+    """Brier scores of the probabilities as they are, and after each fold's temperature."""
     squared = [
         (brier(fold.counts, _probabilities(fold.temperature or 1.0)) or 0.0) * fold.counts.patients
         for fold in repeat

@@ -24,7 +24,7 @@ class PairedRepeats:
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean difference: chance in the patients, and in the models from repeat to repeat.
+        """Standard error of the mean difference, for chance in patients and in models over repeats.
 
         With one repeat the latter is unknown and left out. None without two patients a class.
         """

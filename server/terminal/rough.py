@@ -16,7 +16,7 @@ def time_in_words(seconds: float) -> str:
 
 
 def megabytes_in_words(size: float) -> str:
-    """So many bytes as megabytes, two significant digits."""
+    """The bytes in megabytes, with two significant digits."""
     return f"{float(f'{size / 1e6:.2g}'):,.10g} MB"
 
 

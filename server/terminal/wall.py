@@ -36,7 +36,7 @@ class Moment:
 
 
 def wall(moment: Moment, console: Console) -> RenderableType:
-    """All of it, cut to the height of the terminal: what matters most comes first."""
+    """The whole view, cut to the height of the terminal: what matters most comes first."""
     lines = [line for part in _parts(moment, console) for line in _lines(part, console)]
     room = console.height - 1
     if len(lines) > room:

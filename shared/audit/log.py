@@ -1,7 +1,7 @@
 """An append-only log in which a changed, removed or inserted line shows.
 
 One JSON object a line. Each ends with `chain`, an HMAC-SHA256 over the line and the `chain` of the
-line before it, under a key beside the log (`audit.key`). How many lines there are, and the last
+line before it, under a key next to the log (`audit.key`). How many lines there are, and the last
 `chain`, stand in a second file (`audit.head`), so that a log that was cut short shows too. The head
 is there before key and log: where it is missing later, somebody has taken it away, and the next
 line says so for good.

@@ -1,4 +1,4 @@
-"""What coordinator and site agree on beside Flower's own protocol."""
+"""What coordinator and site agree on in addition to Flower's own protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts of patients by score and class: all of a site's scores that ever travels.
+"""Counts of patients by score and class: all that is ever sent of a site's scores.
 
 Histograms are a commutative monoid: they are summed over sites, and every metric is computed
 from the sum. Model scores are counted in bins that are uniform in the logit, so that they are

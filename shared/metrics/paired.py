@@ -110,7 +110,7 @@ class PairedSums:
 
     @property
     def by_class(self) -> tuple[ClassSums, ClassSums]:
-        """Of the positive class and of the negative one."""
+        """The placements of the positive class and of the negative one."""
         return self.positives, self.negatives
 
     @property
@@ -122,7 +122,7 @@ class PairedSums:
     def of_classes(
         cls, sums: Sequence[ClassSums], pooled: Sequence[int], repeats: int
     ) -> PairedSums:
-        """From `by_class` and `pooled`."""
+        """Build the placements from `by_class` and `pooled`."""
         (positives, negatives), (some, others) = sums, pooled
         return cls(positives, negatives, some, others, repeats)
 

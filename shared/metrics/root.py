@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where between `low` and `high`, at which its signs differ, a function is zero (Brent, 1973).
+    """Where between `low` and `high`, where its sign differs, a function is zero (Brent, 1973).
 
     ValueError where they do not differ.
     """

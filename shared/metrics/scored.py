@@ -111,7 +111,7 @@ class Scored:
         return self.histogram.patients
 
     def auroc(self) -> Estimate:
-        """With DeLong's interval (`auroc_interval`)."""
+        """The AUROC with DeLong's interval (`auroc_interval`)."""
         return Estimate(binary.auroc(self.histogram), auroc_interval(self.histogram))
 
     def auprc(self) -> Estimate:
@@ -138,7 +138,7 @@ class Scored:
         return Scored(self.histogram, expit(intercept + slope * logit(self.probabilities)))
 
     def calibration(self, min_cell: int = 0) -> CalibrationQuality:
-        """Of these probabilities; groups of the reliability curve hold `min_cell` or more."""
+        """The calibration of these probabilities; groups of the curve hold `min_cell` or more."""
         merged = self._of_different_logits()
         logits = _logits(merged.probabilities)
         shift, fit = (

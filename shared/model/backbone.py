@@ -150,7 +150,7 @@ class Backbone:
         return self.explains or self.head
 
     def thawing_stages(self, count: int) -> tuple[str, ...]:
-        """So many stages before the head, the last first."""
+        """The last `count` stages before the head, the last first."""
         return self.stages[-2 : -2 - count : -1]
 
     @cached_property

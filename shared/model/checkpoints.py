@@ -65,7 +65,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def strip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without `module.` (DataParallel) and `model.` (Lightning), where all keys begin so."""
+    """The keys without `module.` (DataParallel) or `model.` (Lightning), where all begin so."""
     stripped = dict(state)
     for prefix in ("module.", "model."):
         if all(key.startswith(prefix) for key in stripped):

@@ -40,11 +40,11 @@ class WeightsChoice(Protocol):
 
     @property
     def backbone(self) -> str:
-        """Its name."""
+        """The backbone's name."""
 
     @property
     def network(self) -> Backbone:
-        """Its description."""
+        """The backbone's description."""
 
     @property
     def outputs(self) -> int:
@@ -52,11 +52,11 @@ class WeightsChoice(Protocol):
 
     @property
     def channels(self) -> int:
-        """Of an image."""
+        """The channels of an image."""
 
     @property
     def seed(self) -> int:
-        """Of random weights."""
+        """The seed of random weights."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ def from_named(
 
 
 def by_bin(counts: Histogram, prefix: str = "") -> dict[str, list[int]]:
-    """As `named`, in lists, with a prefix to the names."""
+    """`named` with lists as values and a prefix to the names."""
     return {f"{prefix}{key}": own.tolist() for key, own in named(counts).items()}
 
 

@@ -32,7 +32,7 @@ class Encoding:
         return None
 
     def label_of_row(self, cells: Sequence[str]) -> int | None:
-        """As `label_of`, of a row's only cell."""
+        """`label_of` for a row's only cell."""
         return self.label_of(cells[0])
 
     def unknown(self, cells: Sequence[str]) -> tuple[str, ...]:

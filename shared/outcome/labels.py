@@ -28,7 +28,7 @@ class LabelsOutcome(Outcome):
 
     @property
     def classes(self) -> tuple[OutcomeClass, ...]:
-        """Of each label the patients who have it, and those who have it not."""
+        """For each label the patients who have it, and those who do not."""
         return tuple(
             OutcomeClass(2 * n + absent, f"{name}: {said}", f"{name}: {said}")
             for n, name in enumerate(self.names)

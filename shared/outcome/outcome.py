@@ -1,4 +1,4 @@
-"""An outcome: all that depends on what is predicted, apart from the metrics of its counts.
+"""An outcome: all that depends on what is predicted, except the metrics of its counts.
 
 Nothing heavy is imported when this file and the outcomes' own are loaded: commands that read a
 site's settings alone need the classes' words.
@@ -39,11 +39,11 @@ class Scored(Protocol):
 
     @property
     def label(self) -> int:
-        """As in the cohort."""
+        """The label, as the cohort has it."""
 
     @property
     def bin(self) -> int:
-        """Of the only score, where there is one."""
+        """The bin of the only score, where there is one."""
 
     @property
     def scores(self) -> Sequence[float]:

@@ -168,7 +168,7 @@ def read_repeats(record: ConfigRecord) -> int:
 
 
 def runs_by_repeat(runs: tuple[str, ...], repeats: int) -> tuple[tuple[str, ...], ...]:
-    """As many runs for each repeat; ProtocolError where they cannot be shared out."""
+    """The runs of each repeat, equally many; ProtocolError where they cannot be divided so."""
     folds, left = divmod(len(runs), repeats)
     if left:
         raise ProtocolError(f"{len(runs)} runs cannot be divided equally among {repeats} repeats")
@@ -176,7 +176,7 @@ def runs_by_repeat(runs: tuple[str, ...], repeats: int) -> tuple[tuple[str, ...]
 
 
 def digits(sums: ClassSums) -> list[str]:
-    """As they travel."""
+    """The values as they are sent."""
     return [str(getattr(sums, field)) for field in _FIELDS]
 
 

@@ -1,4 +1,4 @@
-"""The clinical grade's counts in a reply, beside the model's for the same patients."""
+"""The clinical grade's counts in a reply, with the model's for the same patients."""
 
 from __future__ import annotations
 

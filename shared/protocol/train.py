@@ -78,7 +78,7 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class TrainReply:
-    """What a site sends back; everything beside the delta is counts, sums and durations."""
+    """What a site sends back; everything besides the delta is counts, sums and durations."""
 
     site: str
     round: int

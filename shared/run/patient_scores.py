@@ -72,7 +72,7 @@ def write_scores(folder: Path, scores: ScoreFile) -> None:
 
 
 def read_scores(folder: Path) -> tuple[ScoreFile, ...]:
-    """All such files in a folder, by name; RunError where one cannot be read."""
+    """All score files in a folder, by name; RunError where one cannot be read."""
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:

@@ -165,7 +165,7 @@ class RunConfig(Settings):
 
     @property
     def channels(self) -> int:
-        """Of an image: 1 of a grey one, 3 in colour."""
+        """The channels of an image: 1 for greyscale, 3 for colour."""
         return ImageColour(self.image_colour).channels
 
     @property
@@ -197,7 +197,7 @@ class RunConfig(Settings):
 
     @property
     def sent_dtype(self) -> str:
-        """Of what sites send; what they are sent is in `update_dtype`."""
+        """The dtype of what sites send; what they receive is in `update_dtype`."""
         return low_rank(self.update_rank) if self.update_rank else self.update_dtype
 
     @property

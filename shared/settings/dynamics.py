@@ -27,7 +27,7 @@ _ORDERS = 5
 
 
 def candidates(config: RunConfig) -> tuple[str, ...]:
-    """The units that a round may train beside the head, in network order.
+    """The units that a round may train with the head, in network order.
 
     All but the first one, which stays frozen: its updates are the largest beside its weights
     whatever the images show, so that a rule would train hardly anything else.
@@ -53,7 +53,7 @@ class Budget:
     """What a round may train."""
 
     units: int
-    """Most units beside the head."""
+    """The largest number of units that train with the head."""
     values: int
     """Most values of all that trains, the head included."""
     head: int
@@ -66,7 +66,7 @@ class Budget:
         return cls(most_units(config), values, sizes[config.network.head])
 
     def admits(self, units: Collection[str], sizes: Sizes) -> bool:
-        """Whether these units may train together, beside the head; the head alone always may."""
+        """Whether these units may train together with the head; the head alone always may."""
         if not units:
             return True
         values = self.head + sum(sizes[unit] for unit in units)
@@ -85,7 +85,7 @@ class Budget:
 
 
 def expected_units(config: RunConfig, sizes: Sizes) -> frozenset[str]:
-    """What a round trains beside the head, as long as nobody knows: for estimates of time.
+    """What a round trains with the head before anything is known: for estimates of time.
 
     Of many draws within the budget the one in the middle, by how many units a step goes back
     through and how many of them it trains. A small budget may leave many small units to train.

@@ -90,7 +90,7 @@ def plan_round(config: RunConfig, round_number: int) -> Plan:
 
 
 def expected_plan(config: RunConfig, round_number: int, sizes: Sizes) -> Plan:
-    """As `plan_round`, for estimates of time: with a typical plan that keeps to round-budget too.
+    """`plan_round` for estimates of time: with a typical plan that keeps to round-budget too.
 
     `sizes` are those of the network's units.
     """

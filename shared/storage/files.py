@@ -138,7 +138,7 @@ def file_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def lock_at_once(path: Path, refusal: Exception, patience: float = 0.0) -> Iterator[None]:
-    """As `file_lock`, but raises `refusal` where somebody else holds it for `patience` seconds."""
+    """`file_lock`, but raises `refusal` where somebody else holds it for `patience` seconds."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + patience
     try:

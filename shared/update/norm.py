@@ -16,7 +16,7 @@ five times as fast as blocks of 2**20."""
 
 
 def sum_of_squares(array: NDArray[np.float32]) -> float:
-    """In float64, a block at a time: values may be 1e15, and memory is not doubled."""
+    """The sum of squares in float64, by blocks: values may be 1e15, and memory is not doubled."""
     flat, total = array.reshape(-1), 0.0
     for start in range(0, flat.size, _BLOCK):
         block = flat[start : start + _BLOCK].astype("float64")

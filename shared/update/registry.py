@@ -20,7 +20,7 @@ def steps_of(settings: Settings) -> tuple[Step, ...]:
 
 
 def transforms_of(settings: Settings) -> tuple[Transform, ...]:
-    """Those before the packing."""
+    """The transforms before the packing."""
     return tuple(one for one in TRANSFORMS if one.used(settings))
 
 

@@ -25,7 +25,7 @@ class Settings(Protocol):
 
     @property
     def update_steps(self) -> float:
-        """Of int8, steps a root mean square."""
+        """int8 steps for one root mean square of a channel's changes."""
 
     @property
     def update_rank(self) -> int:

@@ -1,1 +1,1 @@
-"""Compressed images: what their own headers say, decoded only where all of the picture is there."""
+"""Compressed images: what their own headers say, decoded only where all of the image is there."""

@@ -1,4 +1,4 @@
-"""Compressed images to sample values: decoders that take half a picture for none.
+"""Compressed images to sample values: decoders that refuse half an image.
 
 Each was tried on streams cut, closed behind the cut, and with zeros in place of data. What it lets
 pass is found in the header (JPEG 2000), or by counting codes (`jpeg_entropy`).

@@ -30,7 +30,7 @@ class LeanConvolution(Function):
         context: Any, x: Tensor, weight: Tensor, bias: Tensor | None,
         stride: Pair, padding: Pair, dilation: Pair, groups: int,
     ) -> Tensor:  # fmt: skip
-        """As `F.conv2d`."""
+        """`F.conv2d`."""
         context.trains = context.needs_input_grad[1]
         context.save_for_backward(weight, *([x] if context.trains else []))
         context.settings = (stride, padding, dilation, groups)
@@ -62,7 +62,7 @@ class FrozenNorm(Function):
         context: Any, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor,
         epsilon: float,
     ) -> Tensor:  # fmt: skip
-        """As `F.batch_norm` with its running statistics."""
+        """`F.batch_norm` with its running statistics."""
         context.save_for_backward(mean, variance, weight)
         context.like, context.epsilon = _Like.of(x), epsilon
         return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon)
@@ -85,7 +85,7 @@ class IndexedMaxPool(Function):
     def forward(
         context: Any, x: Tensor, size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil: bool
     ) -> Tensor:
-        """As `F.max_pool2d`; maps have fewer than 2**31 positions."""
+        """`F.max_pool2d`; maps have fewer than 2**31 positions."""
         context.settings = (size, stride, padding, dilation, ceil)
         y, places = F.max_pool2d_with_indices(x, *context.settings)
         context.like = _Like.of(x)
@@ -108,7 +108,7 @@ class MaskedRelu(Function):
 
     @staticmethod
     def forward(context: Any, x: Tensor, inplace: bool) -> Tensor:
-        """As `F.relu`."""
+        """`F.relu`."""
         if inplace:
             context.mark_dirty(x)
             y = x.relu_()

@@ -15,7 +15,7 @@ SECONDS = 60.0
 _NAMED = 5
 """Addresses that a line names."""
 _MOST = 1000
-"""Addresses and reasons that are counted apart between two lines."""
+"""Addresses and reasons that are counted separately between two lines."""
 _OTHERS = "other addresses"
 
 

@@ -90,7 +90,7 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Only a request whose body has a length, within the limit, gets to the app."""
+        """Let only a request whose body has a length within the limit get to the app."""
         self._stop_waiting()
         self._head = 0
         headers = dict(self.headers)

@@ -71,7 +71,7 @@ class Turns(Generic[_T]):
         return max(0.0, 1 - self._tokens) / self._share.per_second
 
     def expired(self, before: float) -> list[tuple[str, _T]]:
-        """Those who have waited since before this time; they wait no longer."""
+        """Remove and return those who have waited since before this time."""
         gone = []
         for address in list(self._waiting):
             while address in self._waiting and self._waiting[address][0][0] < before:

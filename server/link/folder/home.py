@@ -99,7 +99,7 @@ class Home:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """By which names and at which port sites reach the server; the first name invites them."""
+    """The names and port at which sites reach the server; invitations have the first name."""
 
     names: tuple[str, ...]
     port: int

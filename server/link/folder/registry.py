@@ -24,7 +24,7 @@ KEY_DAYS = 730
 """For so long a key is valid unless `register` says otherwise."""
 MOST_KEY_DAYS = 3650
 OVERLAP_DAYS = 30
-"""For so long the old key of a site is still valid beside its new one."""
+"""How long the old key of a site stays valid next to its new one."""
 MOST_OVERLAP_DAYS = 365
 
 
@@ -77,7 +77,7 @@ def read_registry(home: Home) -> tuple[RegisteredSite, ...]:
 
 
 def valid_sites(sites: Sequence[RegisteredSite], at: datetime) -> tuple[RegisteredSite, ...]:
-    """Those whose key admits them at this moment."""
+    """The sites whose key admits them at this moment."""
     return tuple(site for site in sites if site.is_valid(at))
 
 

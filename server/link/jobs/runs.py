@@ -94,7 +94,7 @@ class Runs:
 
 
 def end_of(order: Order) -> RunNotice:
-    """That a run has ended, with the reason that its folder names."""
+    """The notice that a run has ended, with the reason that its folder names."""
     failure = read_failure(order.folder)
     return RunNotice(Change.ended, order, order.state, failure.sentence if failure else "")
 

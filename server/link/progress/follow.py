@@ -23,7 +23,7 @@ POLL_SECONDS = 0.25
 
 
 def end_of_log(order: Order) -> int:
-    """Where what a run will say from now on begins."""
+    """The end of a run's log, where what it says from now on begins."""
     log = order.folder / FILE
     return log.stat().st_size if log.exists() else 0
 

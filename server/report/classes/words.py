@@ -26,7 +26,7 @@ class View:
 
 
 def view_of(report: Report) -> View:
-    """That of a run's page."""
+    """The view of a run's page."""
     return View(report.config.predicts, report.min_cell)
 
 

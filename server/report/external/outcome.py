@@ -39,7 +39,7 @@ def evaluation_outcome(evaluation: ExternalEvaluation) -> Html:
 
 
 def notices(evaluation: AnyEvaluation) -> list[Html]:
-    """What speaks against the numbers, and whom they are for."""
+    """What makes the numbers unreliable, and whom they are for."""
     remarks = {remark: None for one in evaluation.all for remark in one.remarks}
     own = evaluation.audience is Audience.OWNER
     return [

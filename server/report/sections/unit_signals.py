@@ -25,7 +25,7 @@ Cells = Mapping[str, Mapping[int, UnitSignals | None]]
 
 
 def signals_drawn(report: Report) -> Html:
-    """A picture of the signals, with the last ones as a table."""
+    """A figure of the signals, with the last ones as a table."""
     names, cells = [unit.name for unit in report.config.network.units], _cells(report)
     refined = report.config.schedule == "adaptive"
     what = "refined log-loss" if refined else "log-loss"

@@ -75,7 +75,7 @@ def _judged(result: AnyStudy) -> str:
 
 
 def patients_of(arm: ArmResult | ClassArm) -> int:
-    """All who were held out."""
+    """The number of patients who were held out."""
     return arm.patients if isinstance(arm, ClassArm) else sum(arm.patients)
 
 

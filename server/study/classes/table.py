@@ -25,7 +25,7 @@ PARTS = {"classes": "class", "ordinal": "cut", "labels": "label"}
 
 
 def arm_heads(result: ClassStudyResult) -> Heads:
-    """Of the table of arms."""
+    """The columns' heads of the table of arms."""
     return ("arm", "patients", "mean AUROC", "95 % CI", *(WORDS[n] for n in names_of(result)),
             ROUNDS, "MB a run")  # fmt: skip
 
@@ -43,7 +43,7 @@ def arm_rows(result: ClassStudyResult) -> Rows:
 
 
 def contrast_heads(result: ClassStudyResult) -> Heads:
-    """Of the table of classes, cuts or labels."""
+    """The columns' heads of the table of classes, cuts or labels."""
     what = PARTS[parse_outcome(result.outcome).kind]
     return tuple(head.format(what=what) for head in CONTRASTS)
 

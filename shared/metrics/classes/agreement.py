@@ -32,19 +32,19 @@ def accuracy(confusion: Matrix) -> Estimate | None:
 
 
 def sensitivities(confusion: Matrix) -> list[Estimate | None]:
-    """Of each class, the share of its patients that are predicted to be of it."""
+    """Each class's sensitivity: the share of its patients that are predicted to be of it."""
     called, support = np.diagonal(confusion).tolist(), confusion.sum(axis=1).tolist()
     return [proportion(*both) for both in zip(called, support, strict=True)]
 
 
 def precisions(confusion: Matrix) -> list[Estimate | None]:
-    """Of each class, the share of the patients predicted to be of it that are."""
+    """Each class's precision: the share of the patients predicted to be of it that are."""
     called, all_called = np.diagonal(confusion).tolist(), confusion.sum(axis=0).tolist()
     return [proportion(*both) for both in zip(called, all_called, strict=True)]
 
 
 def f1_scores(confusion: Matrix) -> list[float | None]:
-    """Of each class 2 TP / (2 TP + FP + FN)."""
+    """Each class's F1, 2 TP / (2 TP + FP + FN)."""
     doubled = (2 * np.diagonal(confusion)).tolist()
     either = (confusion.sum(axis=0) + confusion.sum(axis=1)).tolist()
     return [hits / all_ if all_ else None for hits, all_ in zip(doubled, either, strict=True)]

@@ -36,14 +36,14 @@ class Copula:
 
     @classmethod
     def of(cls, shares: Array, target: Array) -> Copula:
-        """That of scores with these covariances of their bins (S, S)."""
+        """The copula of scores with these covariances of their bins (S, S)."""
         steps = np.arange(shares.shape[1], dtype=np.float64)
         integrals = _hermite_integrals(shares)
         return cls(shares, integrals, _correlations(_coefficients(steps, integrals), target))
 
     @classmethod
     def of_class(cls, counts: ClassCounts, label: int) -> Copula:
-        """That of the scores of a class's patients, of whom there must be one or more."""
+        """The copula of the scores of a class's patients, of whom there must be one or more."""
         own = counts.scores[:, label].astype(np.float64)
         shares = own / own[0].sum()
         means = shares @ np.arange(own.shape[1])
@@ -71,7 +71,7 @@ class Copula:
 
 
 def copulas(counts: ClassCounts) -> tuple[Copula | None, ...]:
-    """That of each class, None of one without patients."""
+    """The copula of each class, None for one without patients."""
     return tuple(
         Copula.of_class(counts, label) if patients else None
         for label, patients in enumerate(counts.support)

@@ -50,7 +50,7 @@ class LabelPairs:
 
     @classmethod
     def from_bins(cls, bins: Sums, labels: Sums) -> LabelPairs:
-        """Of bins and labels (0, 1, or else not known), both (patients, labels)."""
+        """Count bins and labels (0, 1, or else not known), both (patients, labels)."""
         known = np.stack([labels == 0, labels == 1], axis=-1).astype(np.int64)
         binned = known * bins[:, :, None]
         found = [

@@ -82,5 +82,5 @@ class LabelCounts:
 
     @property
     def support(self) -> tuple[tuple[int, int], ...]:
-        """Of each label, the patients who have it and those who have it not."""
+        """For each label, the patients who have it and those who do not."""
         return tuple(one.totals for one in self.histograms)
