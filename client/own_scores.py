@@ -10,7 +10,7 @@ from typing import get_args
 
 from client.data.cohort import Radiograph
 from client.data.labels import read_columns
-from client.finding import named_finding
+from client.declared_outcome import named_finding
 from client.imaging.facts import ImageFacts
 from client.part import Part
 from client.scores import KeptScore, is_scores_file, load_scores, scores_file
@@ -82,7 +82,9 @@ def look_at(folder: Path, columns: Sequence[str]) -> tuple[str, dict[str, set[st
     return settings.name, {column: set(lines.values()) for column, lines in found.items()}
 
 
-def leave_scores(wanted: ScoresWanted, parts: Sequence[Part], scores: Sequence[KeptScore]) -> None:
+def write_own_scores(
+    wanted: ScoresWanted, parts: Sequence[Part], scores: Sequence[KeptScore]
+) -> None:
     """Write a file for each owner's patients. Raises OSError."""
     for part in parts:
         own = [score for score in scores if score.site == part.settings.name]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from client.data.labels import read_labels
 from client.data.matching import classify
-from client.finding import require_outcome
+from client.declared_outcome import require_outcome
 from client.model.device import choose_device
 from client.settings import load_site
 from shared.errors import FedThawError, SiteError, WeightsError

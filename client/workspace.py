@@ -13,8 +13,8 @@ import torch
 
 from client.data.admission import require_trainable, shareably
 from client.data.dataset import Sample
+from client.declared_outcome import require_outcome
 from client.features.keep import Decisions
-from client.finding import require_outcome
 from client.model.base import forget_bases, site_base
 from client.model.device import choose_device
 from client.model.teacher import Teacher, require_own_teacher, site_teacher

@@ -13,7 +13,7 @@ from shared.libraries import undisturbed
 
 with undisturbed():
     from server.federation.connected import registered_sites
-    from server.report.leave import leave_report, write_study
+    from server.report.at_end import write_report_at_end, write_study
     from server.run.failure import clear_failure, write_failure
     from server.run.log import said_in
     from server.run.process import RUN_VARIABLE, end_with_parent
@@ -53,7 +53,7 @@ def _train(grid: Grid, config: RunConfig) -> None:
     require_packages(config)
     with reporting(), progress_in(config.out), said_in(config.out), recorded(config):
         summary = coordinate(grid, config, registered_sites())
-        leave_report(Path(config.out or f"runs/{summary['run']}"))
+        write_report_at_end(Path(config.out or f"runs/{summary['run']}"))
 
 
 def _in_its_folder(config: RunConfig) -> RunConfig:

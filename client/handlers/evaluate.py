@@ -13,7 +13,7 @@ from client.features.feature_set import FeatureSet
 from client.handlers.check import check_external, check_run
 from client.handlers.features import SiteModel, evaluation_features
 from client.model.frozen import base_units
-from client.own_scores import leave_scores
+from client.own_scores import write_own_scores
 from client.part import tell_owner
 from client.received import received_delta, remember_received
 from client.scores import KeptScore, count_graded, keep_scores, scores_file
@@ -66,7 +66,7 @@ def evaluate_on_site(
     if request.scope != "all":
         _keep(workspace, request, scores)
     elif workspace.scores_wanted is not None:
-        leave_scores(workspace.scores_wanted, workspace.parts, scores)
+        write_own_scores(workspace.scores_wanted, workspace.parts, scores)
     if request.final:
         # Under the round that it is of: where the evaluation is asked for again, it is that one's.
         forget_moments(folder, replace(state, round=min(state.round, request.after_round)))

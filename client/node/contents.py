@@ -19,7 +19,7 @@ from shared.wire.packing import read_index
 
 _LARGE = 2**20
 """Bytes; an index of ten thousand tensors is smaller."""
-MOST_BESIDE_TENSORS = 2**25
+MOST_BESIDES_TENSORS = 2**25
 """Bytes of a request; the pooled counts of a comparison take two for each bin and repeat."""
 
 
@@ -69,7 +69,7 @@ def _require_modest(received: Received) -> None:
     amount = amount_of(received.parts)
     if amount.tensors > MOST_OF_A_MESSAGE:
         raise ProtocolError(f"its tensors take {amount.tensors} bytes")
-    if amount.rest > MOST_BESIDE_TENSORS:
+    if amount.rest > MOST_BESIDES_TENSORS:
         raise ProtocolError(f"it has {amount.rest} bytes besides tensors")
 
 

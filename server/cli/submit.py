@@ -202,11 +202,11 @@ def _allowed(overrides: dict[str, Scalar]) -> dict[str, Scalar]:
 
 def _complete_report(run: Path) -> None:
     """Write the report that the run's process was killed over."""
-    from server.report.leave import leave_report
+    from server.report.at_end import write_report_at_end
 
     if not (run / REPORT).exists():
         with reporting():
-            leave_report(run)
+            write_report_at_end(run)
 
 
 def _show(folder: Path, json_output: bool) -> None:

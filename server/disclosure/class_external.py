@@ -41,7 +41,7 @@ def shown_class_evaluation(
     exact: ClassEvaluation,
     audience: Audience,
     limits: Mapping[str, int],
-    beside: ShownEvaluations,
+    earlier: ShownEvaluations,
 ) -> Shown[ClassEvaluation]:
     """The evaluation for its audience; as `shown_evaluation`."""
     if audience is Audience.OWNER:
@@ -52,7 +52,7 @@ def shown_class_evaluation(
     rules = _Rules(outcome, kept, {name: max(MIN_CELL, own) for name, own in limits.items()})
     if kept:
         patients = {name: kept_counts(one, kept) for name, one in counts.items()}
-        decision = beside.cohorts(patients, below_limit(patients, rules.limits))
+        decision = earlier.cohorts(patients, below_limit(patients, rules.limits))
     else:
         decision = Suppression(frozenset(counts), False)
     pooled = exact.pooled
@@ -63,7 +63,7 @@ def shown_class_evaluation(
             found = rules.shown(pooled.performance, added_up(outcome, behind))
         images = rules.images(pooled, found)
         pooled = replace(pooled, performance=found, images=images, subgroups=())
-    cohorts = tuple(_cohort(one, rules, decision, beside) for one in exact.cohorts)
+    cohorts = tuple(_cohort(one, rules, decision, earlier) for one in exact.cohorts)
     return Shown(replace(exact, audience=Audience.OTHERS, cohorts=cohorts, pooled=pooled))
 
 
@@ -101,7 +101,7 @@ class _Rules:
 
 
 def _cohort(
-    exact: ClassCohortOutcome, rules: _Rules, decision: Suppression, beside: ShownEvaluations
+    exact: ClassCohortOutcome, rules: _Rules, decision: Suppression, earlier: ShownEvaluations
 ) -> ClassCohortOutcome:
     found = None
     if exact.name not in decision.hidden:
@@ -110,12 +110,12 @@ def _cohort(
         exact,
         performance=found,
         images=rules.images(exact, found),
-        subgroups=_subgroups(exact, rules, beside, whole=found is not None),
+        subgroups=_subgroups(exact, rules, earlier, whole=found is not None),
     )
 
 
 def _subgroups(
-    cohort: ClassCohortOutcome, rules: _Rules, beside: ShownEvaluations, *, whole: bool
+    cohort: ClassCohortOutcome, rules: _Rules, earlier: ShownEvaluations, *, whole: bool
 ) -> tuple[ClassSubgroup, ...]:
     """As of a finding: those of a column that are hidden are one, `HIDDEN`."""
     found: list[ClassSubgroup] = []
@@ -126,7 +126,7 @@ def _subgroups(
         hidden = frozenset(counts)
         if whole:
             small = below_limit(counts, dict.fromkeys(counts, limit))
-            hidden = beside.subgroups(cohort.name, column, counts, small, limit)
+            hidden = earlier.subgroups(cohort.name, column, counts, small, limit)
         found += [
             replace(one, performance=rules.shown(one.performance, _nobody(rules.outcome)))
             for one in own

@@ -10,7 +10,7 @@ from server.disclosure.coarse import coarse
 from server.disclosure.groups import Counts, ShownGroups
 from server.disclosure.register import Register
 from server.disclosure.rounding import rounded
-from server.disclosure.suppression import Suppression, suppress_beside
+from server.disclosure.suppression import Suppression, suppress_given_earlier
 from server.run.evaluation_file import CohortCounts
 from shared.limits import MIN_CELL
 from shared.metrics.histogram import Histogram, summed
@@ -97,7 +97,7 @@ class CohortDecisions:
         with self._register.opened() as releases:
             earlier = releases.earlier(cohort, data, counts, MIN_CELL)
             groups = ShownGroups(counts, own, MIN_CELL, earlier)
-            decision = suppress_beside(groups, counts)
+            decision = suppress_given_earlier(groups, counts)
             releases.add_admitted(self._run, cohort, groups)
         self._groups[scope] = groups
         if not decision.shows_totals and not self._warned:

@@ -1,6 +1,6 @@
 """What evaluations of cohorts have shown, so that no later one reveals the difference.
 
-Their releases stand in the register of the runs beside which the model lies. Cohorts are held to
+Their releases stand in the register of the runs next to which the model lies. Cohorts are held to
 earlier evaluations of cohorts, a column's subgroups to earlier ones of the same cohort and column.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from server.disclosure.groups import Counts, ShownGroups
 from server.disclosure.register import OF_EVALUATION, Register, kind_of
-from server.disclosure.suppression import Suppression, suppress, suppress_beside
+from server.disclosure.suppression import Suppression, suppress, suppress_given_earlier
 from server.external.cohorts import ScoredCohort
 from server.external.subgroups import Column, divide
 from shared.limits import MIN_CELL
@@ -58,9 +58,9 @@ class ShownEvaluations:
         decision = self._decide(self._place, counts, small, data, MIN_CELL)
         alone = suppress(counts, small, MIN_CELL)
         if more := sorted(decision.hidden - alone.hidden):
-            emit(Warned(f"Not shown: {', '.join(more)}. {_BESIDE}"))
+            emit(Warned(f"Not shown: {', '.join(more)}. {_WITH_EARLIER}"))
         elif alone.shows_totals and not decision.shows_totals:
-            emit(Warned(f"Not shown: all cohorts together. {_BESIDE}"))
+            emit(Warned(f"Not shown: all cohorts together. {_WITH_EARLIER}"))
         return decision
 
     def subgroups(
@@ -82,7 +82,7 @@ class ShownEvaluations:
         else:
             hidden = frozenset(counts)
         if hidden > suppress(counts, small, limit).hidden:
-            emit(Warned(f"Not shown: subgroups of {cohort} by {column}. {_BESIDE}"))
+            emit(Warned(f"Not shown: subgroups of {cohort} by {column}. {_WITH_EARLIER}"))
         return hidden
 
     def _decide(
@@ -91,12 +91,12 @@ class ShownEvaluations:
     ) -> Suppression:  # fmt: skip
         with self._register.opened() as releases:
             groups = ShownGroups(counts, small, limit, releases.earlier(place, data, counts, limit))
-            decision = suppress_beside(groups, counts)
+            decision = suppress_given_earlier(groups, counts)
             releases.add_admitted(self._run, place, groups)
         return decision
 
 
-_BESIDE = (
+_WITH_EARLIER = (
     "Together with earlier evaluations, which releases.jsonl lists, they would reveal few patients "
     "or cannot be compared with them."
 )

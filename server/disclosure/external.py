@@ -38,19 +38,19 @@ def shown_evaluation(
     exact: ExternalEvaluation,
     audience: Audience,
     limits: Mapping[str, int],
-    beside: ShownEvaluations,
+    earlier: ShownEvaluations,
 ) -> Shown[ExternalEvaluation]:
     """The evaluation for its audience; `limits` has each cohort's own `min-cell`.
 
     For others, a cohort or subgroup with fewer patients of a class is hidden, and so are others of
-    which it could be computed with the totals or with what was shown before (`beside`). Subgroups
+    which it could be computed with the totals or with what was shown before (`earlier`). Subgroups
     of all cohorts together are left out.
     """
     if audience is Audience.OWNER:
         return Shown(exact)
     counts = {one.name: _counts(one.performance) for one in exact.cohorts}
     strictest = {name: max(MIN_CELL, limits[name]) for name in counts}
-    decision = beside.cohorts(counts, below_limit(counts, strictest))
+    decision = earlier.cohorts(counts, below_limit(counts, strictest))
     pooled = exact.pooled
     if pooled is not None:
         hidden = summed(
@@ -65,7 +65,7 @@ def shown_evaluation(
             exact,
             audience=Audience.OTHERS,
             cohorts=tuple(
-                _cohort(one, strictest[one.name], decision, exact.chosen, beside)
+                _cohort(one, strictest[one.name], decision, exact.chosen, earlier)
                 for one in exact.cohorts
             ),
             pooled=pooled,
@@ -78,7 +78,7 @@ def _cohort(
     limit: int,
     decision: Suppression,
     chosen: Chosen,
-    beside: ShownEvaluations,
+    earlier: ShownEvaluations,
 ) -> CohortOutcome:
     shown = None
     if exact.name not in decision.hidden:
@@ -87,12 +87,12 @@ def _cohort(
         exact,
         performance=shown,
         images=_images(exact, shown),
-        subgroups=_subgroups(exact, limit, chosen, beside, whole=shown is not None),
+        subgroups=_subgroups(exact, limit, chosen, earlier, whole=shown is not None),
     )
 
 
 def _subgroups(
-    cohort: CohortOutcome, limit: int, chosen: Chosen, beside: ShownEvaluations, *, whole: bool
+    cohort: CohortOutcome, limit: int, chosen: Chosen, earlier: ShownEvaluations, *, whole: bool
 ) -> tuple[FindingSubgroup, ...]:
     """Without those that are small, or that could be computed from the others and the whole.
 
@@ -105,7 +105,7 @@ def _subgroups(
         small = below_limit(counts, dict.fromkeys(counts, limit))
         hidden = frozenset(counts)
         if whole:
-            hidden = beside.subgroups(cohort.name, column, counts, small, limit)
+            hidden = earlier.subgroups(cohort.name, column, counts, small, limit)
         found += [
             replace(one, performance=_shown(one.performance, Histogram.empty(), chosen))
             for one in own

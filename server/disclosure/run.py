@@ -73,7 +73,7 @@ class Disclosure:
         """What may be shown of these patients; the sites in `own` suppress their own values.
 
         `data` has a digest of each site's data. Hidden sites are null throughout, and so is all
-        that is of all sites together where that would reveal a hidden site, beside what this
+        that is of all sites together where that would reveal a hidden site, given what this
         run and others have shown.
         """
         if self.outcome != BINARY:

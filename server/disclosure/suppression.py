@@ -32,10 +32,10 @@ def suppress(counts: Mapping[str, Counts], own: Collection[str], min_cell: int) 
         raise ValueError(f"min-cell is {min_cell}; it must be 0 or more.")
     if unknown := sorted(set(own) - set(counts)):
         raise ValueError(f"Sites without counts are to be hidden: {', '.join(unknown)}.")
-    return suppress_beside(ShownGroups(counts, own, min_cell), counts)
+    return suppress_given_earlier(ShownGroups(counts, own, min_cell), counts)
 
 
-def suppress_beside(groups: ShownGroups, counts: Mapping[str, Counts]) -> Suppression:
+def suppress_given_earlier(groups: ShownGroups, counts: Mapping[str, Counts]) -> Suppression:
     """`suppress`, and hide also what would reveal few patients given what was shown before."""
     hidden = [name for name in counts if name in groups.hidden]
     others = sorted(set(counts) - set(hidden), key=lambda name: (sum(counts[name]), name))

@@ -69,8 +69,8 @@ def _shown(
     register = Register(register_beside(run)) if audience is Audience.OTHERS else Register()
     data = digests(scored, columns)
     if isinstance(exact, ClassEvaluation):
-        beside = ShownEvaluations(exact.run, register, data, exact.outcome)
-        return shown_class_evaluation(exact, audience, limits, beside)
+        earlier = ShownEvaluations(exact.run, register, data, exact.outcome)
+        return shown_class_evaluation(exact, audience, limits, earlier)
     return shown_evaluation(exact, audience, limits, ShownEvaluations(exact.run, register, data))
 
 

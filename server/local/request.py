@@ -10,7 +10,7 @@ from pathlib import Path
 from server.local.small import small_settings
 from server.run.folder import ended_before_it_began, open_run
 from server.run.paths import default_folder, with_absolute_paths
-from server.training.finding import declared_by_sites
+from server.training.declared_outcome import declared_by_sites
 from shared.errors import ConfigError
 from shared.settings.config import RunConfig
 from shared.settings.overrides import OWN_OPTIONS
@@ -61,7 +61,7 @@ def resolve(request: Request) -> RunConfig:
     if request.quick or not sites:
         settings = small_settings(settings)
     if not sites:
-        sites = tuple(phantoms_beside(folder) / name for name in PHANTOM_HOSPITALS)
+        sites = tuple(phantoms_folder(folder) / name for name in PHANTOM_HOSPITALS)
     folders = _distinct(sites)
     if "outcome" not in settings and not request.of_phantoms:
         settings = {**settings, "outcome": declared_by_sites(folders)}
@@ -77,7 +77,7 @@ def resolve(request: Request) -> RunConfig:
     return with_absolute_paths(parse_run_config(given))
 
 
-def phantoms_beside(run: Path) -> Path:
+def phantoms_folder(run: Path) -> Path:
     """Where the phantom hospitals of a run are made."""
     return run.parent / "phantoms"
 

@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from server.local.request import Request, phantoms_beside, resolve
+from server.local.request import Request, phantoms_folder, resolve
 from server.results.quick import quick_look
 from server.results.shown import Audience, audience_of
 from server.run.folder import locked, prepare_folder
@@ -48,7 +48,7 @@ def simulate(request: Request, backend: Backend) -> Path:
         if config.quick:
             emit(Noted(quick_look(config)))
         if request.of_phantoms:
-            _make_phantoms(phantoms_beside(Path(config.out)))
+            _make_phantoms(phantoms_folder(Path(config.out)))
         _run(config, backend)
     return Path(config.out)
 
@@ -97,10 +97,10 @@ def _run(config: RunConfig, backend: Backend) -> None:
     with own_sites(), private_files():
         engine(config, config.simulated_sites)
         if audience_of(config) is Audience.OWNER:
-            _leave_scores(config)
+            _write_patient_scores(config)
 
 
-def _leave_scores(config: RunConfig) -> None:
+def _write_patient_scores(config: RunConfig) -> None:
     """Write the patients' scores next to the run; a failure is only reported."""
     from server.simulation.inprocess import kept_scores
     from shared.run.score_table import FILE, scores_csv

@@ -13,7 +13,7 @@ from server.local.small_study import small_study
 from server.results.plan import Arm, StudyPlan
 from server.results.quick import quick_study
 from server.study.plan import of_arm, read_arms
-from server.training.finding import declared_by_sites
+from server.training.declared_outcome import declared_by_sites
 from shared.errors import ConfigError
 from shared.outcome.binary import BINARY
 from shared.outcome.registry import parse_outcome
@@ -80,7 +80,7 @@ def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
     Raises ConfigError, SiteError or WeightsError before anything is trained, and as `run_cells`
     afterwards.
     """
-    from server.report.leave import write_study
+    from server.report.at_end import write_study
     from server.run.folder import open_run
     from server.study.asking import open_sites
     from server.study.cells import Cell, cells_of, is_done, run_cells

@@ -130,10 +130,10 @@ def _run(
         ]
         words += ["--pool"] if cell.arm.pooled else []
         words += ["--quick"] if plan.quick else []
-    simulate_apart(cell, words)
+    simulate_in_own_process(cell, words)
 
 
-def simulate_apart(cell: Cell, words: Sequence[str]) -> None:
+def simulate_in_own_process(cell: Cell, words: Sequence[str]) -> None:
     """Run `fedthaw simulate` in a process of its own: its memory goes with it.
 
     Raises UserError where that ended with the user's mistake, RunError for other failures.

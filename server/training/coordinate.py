@@ -33,9 +33,9 @@ from server.run.saving import kept_rounds, save_round
 from server.run.summary import FinalEvaluation, build_summary, read_summary, write_summary
 from server.schedule.check import check_schedule
 from server.schedule.policy import policy_for
+from server.training.declared_outcome import named_by_sites
 from server.training.ending import conclude, with_ending
 from server.training.estimate import UNTIL_IT_ENDS, MeasuringGrid, estimate_in_words, expected_bytes
-from server.training.finding import named_by_sites
 from server.training.outcome import FinishedRound
 from server.training.rollback import take_up_exclusions, undo_last_round
 from server.training.rounds import run_round

@@ -15,9 +15,9 @@ from client.own_scores import (
     ScoresWanted,
     kept_runs,
     kept_scores,
-    leave_scores,
     look_at,
     scores_wanted,
+    write_own_scores,
 )
 from client.scores import KeptScore, keep_scores, scores_file
 from client.settings import load_site
@@ -59,7 +59,7 @@ def values_of(site: Path, folder: Path, base: Path, config: RunConfig, *columns:
     assert workspace.scores_wanted == ScoresWanted(folder, columns)
     patients = sorted({radiograph for (_, radiograph) in _patients(workspace)})
     kept = [KeptScore("north", patient, 300, 1, None, 0.7, 2) for patient in patients]
-    leave_scores(workspace.scores_wanted, workspace.parts, kept)
+    write_own_scores(workspace.scores_wanted, workspace.parts, kept)
     (file,) = read_scores(folder)
     assert (file.site, file.cohort, file.min_cell) == ("north", "all", 1)
     return {patient.patient: patient.values for patient in file.patients}

@@ -48,7 +48,7 @@ def run(
         (site / "site.toml").write_text(text, encoding="utf-8")
     own = settings | {"folds": 2}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("server.app.leave_report", lambda run: None)
+        patch.setattr("server.app.write_report_at_end", lambda run: None)
         return fedthaw.simulate(sites, out=folder / "run", settings=own, progress=False)
 
 

@@ -394,7 +394,7 @@ def test_files_of_a_study(
         assert run_command(cli.app, ["simulate", *words]) == 0
 
     with monkeypatch.context() as patch:
-        patch.setattr("server.study.cells.simulate_apart", in_this_process)
+        patch.setattr("server.study.cells.simulate_in_own_process", in_this_process)
         assert run_command(cli.app, words) == 0, capsys.readouterr().err
 
     def not_again(*given: Any) -> None:

@@ -215,7 +215,7 @@ def test_a_message_that_cannot_be_read_is_dropped(
     """Whatever the coordinator sends, the site goes on; nobody looks at it any further."""
     received = make_received(RecordDict({"delta": record}))
     caplog.set_level(logging.WARNING, "fedthaw.site")  # a command in this process raises it
-    monkeypatch.setattr(contents, "MOST_BESIDE_TENSORS", 2**20)  # quicker than the real bound
+    monkeypatch.setattr(contents, "MOST_BESIDES_TENSORS", 2**20)  # quicker than the real bound
     monkeypatch.setattr(answering, "let_work", lambda *_: pytest.fail("it was worked on"))
     serve(trusted, broken(received, change), monkeypatch)
     assert "A message was dropped: " in caplog.text

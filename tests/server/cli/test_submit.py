@@ -116,7 +116,7 @@ def test_a_report_that_a_killed_server_left_out_is_written(
     here: Here, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from server.cli import submit as module
-    from server.report import leave
+    from server.report import at_end
 
     written: list[Path] = []
     folder = home / "runs" / "first"
@@ -125,7 +125,7 @@ def test_a_report_that_a_killed_server_left_out_is_written(
         (folder / "summary.json").write_text("{}")
 
     monkeypatch.setattr(module, "follow", finish)
-    monkeypatch.setattr(leave, "leave_report", written.append)
+    monkeypatch.setattr(at_end, "write_report_at_end", written.append)
     assert here("submit", "--name", "first", "--json", "--set", "weights=random")[0] == 0
     assert written == [folder]
     (folder / "report.html").touch()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.report.leave import leave_report
+from server.report.at_end import write_report_at_end
 from shared.run.events import Event, Warned, listening
 
 Here = Callable[..., tuple[int, str, str]]
@@ -69,7 +69,7 @@ def test_a_failure_costs_the_run_nothing(
     run, heard = make_run(), list[Event]()
     monkeypatch.setattr("server.report.write.run_page", fail)
     with listening(heard.append):
-        leave_report(run)
+        write_report_at_end(run)
     assert heard == [
         Warned(
             "The run is complete, but its report could not be written (no reason); `fedthaw "

@@ -62,8 +62,8 @@ def run_cells_here() -> Callable[[pytest.MonkeyPatch], list[str]]:
             begun.append(f"{cell.arm.name} {cell.repeat} {cell.fold}")  # type: ignore[attr-defined]
             assert cli.run(cli.app, ["simulate", *words]) == 0
 
-        patch.setattr("server.study.cells.simulate_apart", simulate)
-        patch.setattr("server.app.leave_report", lambda run: None)
+        patch.setattr("server.study.cells.simulate_in_own_process", simulate)
+        patch.setattr("server.app.write_report_at_end", lambda run: None)
         return begun
 
     return change

@@ -15,7 +15,7 @@ import pytest
 
 from server.federation.connected import Presence
 from server.link.jobs.orders import read_orders
-from server.report.leave import write_study
+from server.report.at_end import write_study
 from server.results.study import AnyStudy
 from server.run.failure import write_failure
 from server.run.folder import RunFolder, write_config

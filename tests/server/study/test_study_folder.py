@@ -108,7 +108,7 @@ def test_what_was_shown_is_remembered_while_a_study_grows(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken_off:
-        broken_off.setattr("server.study.cells.simulate_apart", broken)
+        broken_off.setattr("server.study.cells.simulate_in_own_process", broken)
         assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 130
     assert not (out / "study.json").exists()
     arms.write_text(TWO.removeprefix(ONE) + ONE)

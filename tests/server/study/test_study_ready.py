@@ -27,7 +27,7 @@ def study(
     def trained(*_: object) -> None:
         pytest.fail("an arm was trained")
 
-    monkeypatch.setattr(cells, "simulate_apart", trained)
+    monkeypatch.setattr(cells, "simulate_in_own_process", trained)
 
     def run(arm: str, *more: str, east_table: str = table) -> str:
         (east / "labels.csv").write_text(east_table, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from shared.settings.config import RunConfig
 
 # By name, as Flower finds the sites' package: the coordinator does not import it.
-_SITES_MODULE = "client.finding"
+_SITES_MODULE = "client.declared_outcome"
 
 
 def declared_by_sites(folders: Sequence[Path]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from client.finding import common_finding
+from client.declared_outcome import common_finding
 
 
 def site(folder: Path, outcome: str, positive: str) -> Path:

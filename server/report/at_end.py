@@ -12,7 +12,7 @@ from shared.run.events import Warned, emit
 from shared.storage.files import write_text_atomically
 
 
-def leave_report(run: Path) -> None:
+def write_report_at_end(run: Path) -> None:
     """Write report.html into a run's folder; what goes wrong is said and costs the run nothing."""
     try:
         # Imported when the run is over: a run does not carry a drawing library in its memory.
