@@ -103,7 +103,7 @@ class Releases:
         )
 
 
-def register_beside(folder: Path) -> Path:
+def register_path(folder: Path) -> Path:
     """The register of a run's or study's folder: next to it, of a study's run next to the study."""
     parent = folder.absolute().parent
     within = (parent.parent / STUDY).exists()

@@ -12,7 +12,7 @@ from server.disclosure.classes import ManyCounts
 from server.disclosure.cohorts import CohortDecisions, ShownCohort, shown_cohort, whole_cohort
 from server.disclosure.grades import rounded_grade
 from server.disclosure.groups import counts_of
-from server.disclosure.register import Register, register_beside
+from server.disclosure.register import Register, register_path
 from server.disclosure.run_files import (
     shown_calibration,
     shown_log_loss,
@@ -51,7 +51,7 @@ class Disclosure:
     def of(cls, config: RunConfig, run: str, folder: Path) -> Disclosure:
         """The rules of a run in this folder, next to which other runs of its sites lie."""
         audience = audience_of(config)
-        register = Register(None if audience is Audience.OWNER else register_beside(folder))
+        register = Register(None if audience is Audience.OWNER else register_path(folder))
         folds = f", fold {config.fold} of {config.folds}" if config.folds else ""
         split = f"{config.validation_fraction:g} validates{folds}"
         if config.predicts != BINARY:  # whose classes cannot be held against those of a finding

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from server.disclosure.class_arms import rounded_arm, rounded_spread
 from server.disclosure.groups import Counts, ShownGroups
-from server.disclosure.register import OF_STUDY, Register, register_beside
+from server.disclosure.register import OF_STUDY, Register, register_path
 from server.disclosure.rounding import (
     decimals,
     rounded_interval,
@@ -36,7 +36,7 @@ class StudyDisclosure:
 
     def __init__(self, config: RunConfig, study: Path, first_run: str) -> None:
         self.for_others = audience_of(config) is Audience.OTHERS
-        self._register = Register(register_beside(study) if self.for_others else None)
+        self._register = Register(register_path(study) if self.for_others else None)
         self._study, self._first_run = study.name, first_run
         self._cohort = f"{OF_STUDY} of {config.folds} folds"
         if config.predicts != BINARY:  # whose classes cannot be held against those of a finding

@@ -9,7 +9,7 @@ from pathlib import Path
 from server.disclosure.class_external import shown_class_evaluation
 from server.disclosure.evaluations import ShownEvaluations, digests
 from server.disclosure.external import shown_evaluation
-from server.disclosure.register import Register, register_beside
+from server.disclosure.register import Register, register_path
 from server.evaluation.external import score_cohorts
 from server.external.cohorts import ScoredCohort, evaluate_cohorts
 from server.external.document import class_document, to_json
@@ -66,7 +66,7 @@ def _shown(
 ) -> Shown[ExternalEvaluation] | Shown[ClassEvaluation]:
     limits = {one.scores.site: one.scores.min_cell for one in scored}
     exact = evaluate_cohorts(read_finished_run(run), run.absolute().name, scored, columns)
-    register = Register(register_beside(run)) if audience is Audience.OTHERS else Register()
+    register = Register(register_path(run)) if audience is Audience.OTHERS else Register()
     data = digests(scored, columns)
     if isinstance(exact, ClassEvaluation):
         earlier = ShownEvaluations(exact.run, register, data, exact.outcome)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.disclosure.register import FILE, Register, Release, register_beside
+from server.disclosure.register import FILE, Register, Release, register_path
 from server.disclosure.study import StudyDisclosure
 from shared.errors import RunError
 from shared.settings.config import RunConfig
@@ -94,9 +94,9 @@ def test_a_studys_runs_share_the_register_beside_the_study(tmp_path: Path) -> No
     study = tmp_path / "study"
     (study / "arm").mkdir(parents=True)
     (study / "plan.json").touch()
-    assert register_beside(study) == tmp_path / FILE
-    assert register_beside(study / "arm" / "repeat-0-fold-0") == tmp_path / FILE
-    assert register_beside(tmp_path / "run") == tmp_path / FILE
+    assert register_path(study) == tmp_path / FILE
+    assert register_path(study / "arm" / "repeat-0-fold-0") == tmp_path / FILE
+    assert register_path(tmp_path / "run") == tmp_path / FILE
 
 
 def test_a_study_that_grows_is_held_to_what_it_has_shown(tmp_path: Path) -> None:
