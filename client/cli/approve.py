@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,31 @@ AnySettingsOption = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class _GivenSettings:
+    """The options that say which settings are approved; true where one is given."""
+
+    assignments: list[str] | None
+    file: Path | None
+    any_within_policy: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.assignments or self.file or self.any_within_policy)
+
+    def config(self, folder: Path) -> RunConfig | None:
+        """The settings, None for any within the policy; SiteError for none or for both."""
+        if not self:
+            raise SiteError(_which_settings(folder))
+        if self.any_within_policy and (self.assignments or self.file):
+            raise SiteError("Give either --set and --config or --any-settings-within-policy.")
+        if self.any_within_policy:
+            return None
+        overrides = given_settings(self.file, self.assignments)
+        if reserved := sorted(OWN_OPTIONS & overrides.keys()):
+            raise SiteError(f"{', '.join(reserved)} cannot be approved by a site; leave it out.")
+        return parse_run_config(overrides)
+
+
 def approve(
     folder: Folder,
     number: Annotated[
@@ -67,33 +93,28 @@ def approve(
     """
     home = open_site_home(site_home(folder), joined=False)
     policy = read_policy(folder)
-    with_settings = bool(settings or config or any_settings)
+    given = _GivenSettings(settings, config, any_settings)
     if number is not None and installed:
         raise SiteError("Name only one of PLAN, HASH and --installed.")
     if number is None and not installed:
-        if with_settings:
+        if given:
             raise SiteError("Name the code that these settings are for: HASH or --installed.")
         _show(folder, home, policy)
         return
     found = None if number is None else find_pending(home, number)
     if found is not None:
-        if with_settings:
+        if given:
             raise SiteError(
                 f"Plan {number} has its settings; leave --set, --config and --any-... out."
             )
         _approve(folder, home, policy, found.bundle, found.config, note)
         forget_pending(home, found.plan)
         return
-    if number is not None and not with_settings and _is_plan(number):
+    if number is not None and not given and _is_plan(number):
         _print_known(folder, home, number)
         return
     bundle = _own_bundle() if number is None else checked_digest(number)
-    if not with_settings:
-        raise SiteError(_which_settings(folder))
-    if (settings or config) and any_settings:
-        raise SiteError("Give either --set and --config or --any-settings-within-policy.")
-    chosen = None if any_settings else _config(config, settings)
-    _approve(folder, home, policy, bundle, chosen, note)
+    _approve(folder, home, policy, bundle, given.config(folder), note)
 
 
 def revoke(
@@ -221,17 +242,9 @@ def _own_bundle() -> str:
     return build_bundle().digest
 
 
-def _config(file: Path | None, settings: list[str] | None) -> RunConfig:
-    overrides = given_settings(file, settings)
-    if reserved := sorted(OWN_OPTIONS & overrides.keys()):
-        raise SiteError(f"{', '.join(reserved)} cannot be approved by a site; leave it out.")
-    return parse_run_config(overrides)
-
-
 def _which_settings(folder: Path) -> str:
     return (
         "An approval covers code and settings. Say with which settings it may run: --set KEY=VALUE "
         "for each that is not the default (or --config FILE), or --any-settings-within-policy for "
-        "all that [policy] "
-        f"of site.toml allows. `fedthaw site approve {folder}` shows the plans that wait."
+        f"all that [policy] of site.toml allows. `fedthaw site approve {folder}` shows the plans that wait."
     )

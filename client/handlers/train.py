@@ -75,10 +75,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     _require_frozen(model, plan.trainable, frozen)
     delta = difference(snapshot(network, keys), received)
     require_finite(delta, plan.round)
-    passage = Passage(
-        config, request.run, plan.round, workspace.name, batch_norm_statistics(network)
-    )
-    sent, update = update_to_send(delta, manifest, before.update, passage)
+    sent, update = update_to_send(delta, manifest, before.update, _passage(model, request))
     after = _state_after(network, config, plan, before, trained, update, as_tensors(federated))
     save_state(folder, after)
     done = time.monotonic()
@@ -113,6 +110,13 @@ def _counted(model: SiteModel, plan: Plan, samples: Sequence[Sample]) -> Counts:
     kept = evaluation_features(model, plan.round - 1, samples)
     scores = evaluate_here(model.workspace, model.network, samples, model.config, kept)
     return model.workspace.outcome.count(scores)
+
+
+def _passage(model: SiteModel, request: TrainRequest) -> Passage:
+    """Which update is sent: of which site, run and round."""
+    statistics = batch_norm_statistics(model.network)
+    name = model.workspace.name
+    return Passage(model.config, request.run, request.plan.round, name, statistics)
 
 
 def _state_after(
