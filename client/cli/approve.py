@@ -130,8 +130,7 @@ def revoke(
     A plan that waits is declined: it is no longer listed, until a run asks for it again.
     """
     home = open_site_home(site_home(folder), joined=False)
-    waiting = find_pending(home, number)
-    if waiting is not None:
+    if (waiting := find_pending(home, number)) is not None:
         forget_pending(home, waiting.plan)
         _write_down(home, "plan turned down", name=number.lower())
         typer.echo(f"Declined: plan {number.lower()}. It is listed again if a run asks for it.")
@@ -246,5 +245,6 @@ def _which_settings(folder: Path) -> str:
     return (
         "An approval covers code and settings. Say with which settings it may run: --set KEY=VALUE "
         "for each that is not the default (or --config FILE), or --any-settings-within-policy for "
-        f"all that [policy] of site.toml allows. `fedthaw site approve {folder}` shows the plans that wait."
+        f"all that [policy] of site.toml allows. `fedthaw site approve {folder}` shows the plans "
+        "that wait."
     )
