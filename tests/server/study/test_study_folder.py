@@ -137,8 +137,19 @@ def test_folders_that_are_no_sites(
 ) -> None:
     code, _, stderr = here(*words([*two_sites, tmp_path / "nrth"], tmp_path / "s", "--arms", arms))
     assert code == 2
-    assert "nrth is no site's folder" in stderr
+    assert "There is no site folder" in stderr
+    assert "nrth; give a folder that holds site.toml" in stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_that_holds_the_sites_is_said_as_for_a_simulation(
+    two_sites: list[Path], here: Here, words: Words, arms: Path, tmp_path: Path
+) -> None:
+    above = two_sites[0].parent
+    *_, simulation = here("simulate", above, "--out", tmp_path / "run")
+    code, _, study = here(*words([above], tmp_path / "s", "--arms", arms))
+    assert (code, study) == (2, simulation)
+    assert "folders in it have one (a, b), so name those" in study
 
 
 @pytest.mark.parametrize("text", [ONE + '[[arm]]\nname = "First"\n', '[[arm]]\nname = "a alone"\n'])
