@@ -13,7 +13,7 @@ from server.local.small import small_settings
 from server.local.small_study import small_study
 from server.results.plan import Arm, StudyPlan
 from server.results.quick import quick_study
-from server.study.plan import of_arm, read_arms
+from server.study.plan import of_arm, quoted, read_arms
 from server.training.finding import declared_by_sites
 from shared.errors import ConfigError
 from shared.outcome.binary import BINARY
@@ -165,8 +165,8 @@ def checked(
             )
         if sites is not None and (unknown := set(arm.sites) - set(sites)):
             raise ConfigError(
-                f"Arm '{arm.name}' names the site {min(unknown)}, but the folders given are "
-                f"{', '.join(sites)}."
+                f"Arm '{arm.name}' names the site '{min(unknown)}', but the folders given are "
+                f"{quoted(sites)}."
             )
     _require_one_outcome(arms, settings)
     return tuple(arms)

@@ -13,6 +13,7 @@ from pathlib import Path
 from server.link.jobs.orders import ORDER
 from server.results.plan import StudyPlan
 from server.study.document import FILE, PLAN
+from server.study.plan import quoted
 from shared.errors import ConfigError, RunError
 from shared.run.events import Warned, emit
 from shared.settings.setting import Scalar
@@ -87,8 +88,8 @@ def _require_growth(out: Path, kept: KeptPlan, wanted: KeptPlan) -> None:
         raise ConfigError(f"{out} holds a study with {what}: see {PLAN}; choose another folder.")
     if kept.sites is not None and set(kept.sites) != set(wanted.sites or ()):
         raise ConfigError(
-            f"{out} holds a study of the folders {', '.join(sorted(kept.sites))}, and "
-            f"{', '.join(sorted(wanted.sites or ())) or 'none'} are given; name the same again, "
+            f"{out} holds a study of the folders {quoted(sorted(kept.sites))}, and "
+            f"{quoted(sorted(wanted.sites or ())) or 'none'} are given; name the same again, "
             "or choose another folder."
         )
     arms, repeats = _shown(out, kept)
@@ -101,7 +102,7 @@ def _require_growth(out: Path, kept: KeptPlan, wanted: KeptPlan) -> None:
     shown = before.arms[:arms]
     if plan.arms[: len(shown)] != shown:
         raise ConfigError(
-            f"{out} has a result with the arms {', '.join(arm.name for arm in shown)}; keep "
+            f"{out} has a result with the arms {quoted(arm.name for arm in shown)}; keep "
             "them first and in this order, and add others after them, or choose another folder."
         )
 

@@ -79,7 +79,7 @@ def test_a_plan_of_before_sites_were_kept_takes_those_that_are_named(tmp_path: P
     (tmp_path / PLAN).write_text(json.dumps(document), encoding="utf-8")
     keep_to_plan(tmp_path, KEPT)
     assert read_kept_plan(tmp_path).sites == ("a", "b")
-    with pytest.raises(ConfigError, match="of the folders a, b, and a are given"):
+    with pytest.raises(ConfigError, match="of the folders 'a', 'b', and 'a' are given"):
         keep_to_plan(tmp_path, replace(KEPT, sites=("a",)))
 
 

@@ -42,7 +42,8 @@ def test_other_sites_are_another_study(
     for sites in (two_sites[:1], [*two_sites, third]):
         code, _, stderr = here(*words(sites, out, *given))
         assert code == 2
-        assert f"a study of the folders a, b, and {', '.join(s.name for s in sites)} are" in stderr
+        given_now = str([site.name for site in sites]).strip("[]")
+        assert f"a study of the folders 'a', 'b', and {given_now} are given" in stderr
     assert (out / "study.json").read_bytes() == result
     runs.clear()
     assert here(*words(two_sites[::-1], out, *given))[0] == 0
@@ -114,7 +115,7 @@ def test_what_was_shown_is_remembered_while_a_study_grows(
     arms.write_text(TWO.removeprefix(ONE) + ONE)
     code, _, stderr = here(*words(two_sites, out, "--arms", arms, "--repeats", 1))
     assert code == 2
-    assert "has a result with the arms first; keep them first" in stderr
+    assert "has a result with the arms 'first'; keep them first" in stderr
     arms.write_text(TWO)
     assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
 
