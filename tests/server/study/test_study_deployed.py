@@ -45,9 +45,8 @@ def play_server(monkeypatch: pytest.MonkeyPatch, take: Callable[[], None]) -> No
     )
 
 
-@pytest.mark.parametrize(
-    "outcome", ["binary", pytest.param("classes: none | mild | severe", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("outcome", ["binary", "classes: none | mild | severe"])
 def test_its_runs_and_then_its_questions(
     outcome: str,
     command: list[object],
