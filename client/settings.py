@@ -15,7 +15,7 @@ import platformdirs
 from client.declared import read_encoding, table_key
 from client.imaging.limits import MAXIMUM_PIXELS
 from client.policy.rules import Policy, parse_policy
-from client.site_file import FILE_NAME, read_site_file
+from client.site_file import FILE_NAME, read_site_file, require_site_folder
 from shared.deployment.names import SITE_NAME_RULE, is_site_name
 from shared.deployment.notify import Notify, parse_notify
 from shared.errors import ConfigError, SiteError
@@ -134,9 +134,7 @@ def _notify(file: Path, tables: Mapping[str, Mapping[str, Any]]) -> Notify:
 
 
 def _read_folder(folder: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
-    folder = Path(os.path.abspath(os.path.expanduser(folder)))
-    if not folder.is_dir():
-        raise SiteError(f"There is no site folder {folder}; give a folder that holds {FILE_NAME}.")
+    folder = require_site_folder(folder)
     return folder, read_site_file(folder / FILE_NAME)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +104,22 @@ def read_site_file(file: Path) -> dict[str, dict[str, Any]]:
     return tables
 
 
+def require_site_folder(folder: Path) -> Path:
+    """The folder, absolute; SiteError where there is none, or no `site.toml` in it."""
+    folder = Path(os.path.abspath(os.path.expanduser(folder)))
+    if not folder.is_dir():
+        raise SiteError(f"There is no site folder {folder}; give a folder that holds {FILE_NAME}.")
+    with suppress(PermissionError):  # said when the file is read
+        if not (folder / FILE_NAME).exists():
+            raise _missing(folder / FILE_NAME)
+    return folder
+
+
 def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
     try:
         return parse_toml(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise SiteError(f"{file} is missing; {_instead(file.parent)}.") from None
+        raise _missing(file) from None
     except OSError as error:
         raise SiteError(
             f"{file} cannot be read ({error.strerror}); check its permissions."
@@ -117,6 +130,10 @@ def _read_toml(file: Path) -> dict[str, dict[str, Any]]:
         raise SiteError(
             f"{file} is not valid TOML: {error}; correct it there{_if_labels_twice(file)}."
         ) from error
+
+
+def _missing(file: Path) -> SiteError:
+    return SiteError(f"{file} is missing; {_instead(file.parent)}.")
 
 
 def _instead(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from client.data.findings import NAMED, too_many_for_outcomes
 from client.data.report import AdmissionReport
 from client.settings import load_site
 from shared.plain import shown
+
+_KINDS = {"image": "image(s)", "row": "row(s)"}
+"""Of what is listed, in words."""
 
 
 def admit_with_progress(
@@ -50,12 +54,11 @@ def print_report(report: AdmissionReport, *, listed: bool = False) -> None:
         _print(console, f"note       {sentence}")
     for sentence in report.problems:
         _print(console, f"problem    {sentence}", "bold red")
-    named = len(report.listed)
-    if named and not listed:
-        _print(
-            console,
-            f"{named} file(s) and row(s) are excluded or doubtful; --list names them.",
-        )
+    kinds = Counter(item.kind for item in report.listed)
+    if kinds and not listed:
+        # Apart: an image that is not used and its row are one matter, and stand in both.
+        counted = [f"{kinds[kind]} {word}" for kind, word in _KINDS.items() if kinds[kind]]
+        _print(console, f"{' and '.join(counted)} are excluded or doubtful; --list names them.")
     if not report.problems:
         _print(console, f"{report.site} can take part.", "bold green")
 

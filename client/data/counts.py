@@ -27,6 +27,7 @@ class AdmissionCounts:
     in `rejected_share`. `other_subjects` says of the images that are not admitted or, where nothing
     forbids them, flagged, what their header has that a frontal chest radiograph has not;
     `not_stated` what is not in the header of others, which is not checked then.
+    `images_meant_by_rows` of the images without label are likely meant by rows without an image.
     `unmatched_rows` and `bad_rows` count by reason; `listed` names each.
     """
 
@@ -36,6 +37,7 @@ class AdmissionCounts:
     rejected: tuple[tuple[str, str], ...] = field(repr=False)
     duplicates: int
     images_without_label: int
+    images_meant_by_rows: int
     images_of_unused_outcome: int
     images_of_contradictory_patients: int
     images_of_other_subjects: int

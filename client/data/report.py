@@ -91,6 +91,7 @@ def make_report(settings: SiteSettings, found: Found) -> AdmissionReport:
         rejected=fates.rejected,
         duplicates=fates.count("duplicate"),
         images_without_label=fates.count("without label"),
+        images_meant_by_rows=_meant_by_rows(found),
         images_of_unused_outcome=fates.count("unused outcome"),
         images_of_contradictory_patients=fates.count("contradictory"),
         images_of_other_subjects=fates.count(OTHER),
@@ -143,6 +144,15 @@ def _contradicting(settings: SiteSettings, table: LabelTable, fates: Fates) -> d
             f"'{radiograph.patient}'"
         )
     return found
+
+
+def _meant_by_rows(found: Found) -> int:
+    """How many images without a row are likely those of rows without an image: one mistake each."""
+    alone, meant = found.matching.unmatched_rows, found.matching.meant_by
+    return sum(
+        fate.kind == "without label" and not alone.keys().isdisjoint(meant.get(place, ()))
+        for place, fate in enumerate(found.fates.each)
+    )
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:

@@ -66,7 +66,8 @@ def renew(
     note(opened, Event.renewed, names=", ".join(settings.names), days=days)
     typer.echo("Renewed the server's certificate; a running server takes it up by itself.")
     _tell_certificate(opened)
-    if dropped := [one for one in before.names if one not in settings.names]:
+    valid = names_of(opened.certificate.read_text(encoding="ascii"))  # this machine's own, too
+    if dropped := [one for one in before.names if one not in valid]:
         typer.echo(
             f"Sites that reach it as {' or '.join(dropped)} need a new invitation: "
             f"fedthaw server invite SITE --home {home}"

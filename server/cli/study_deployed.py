@@ -18,13 +18,20 @@ from server.cli.ordering import (
     tell_bundle,
     tell_unless_served,
 )
-from server.link.folder.home import open_home
+from server.link.folder.home import Home, open_home
+from server.link.folder.journal import Event, note
 from server.link.jobs.orders import Order, read_order
 from server.link.progress.follow import POLL_SECONDS
 from server.results.plan import StudyPlan
 from server.run.failure import read_failure
+from server.run.process import STOP
 from server.study.cells import Cell, cells_of
-from server.study.deployed import require_all_sites, require_scores_are_kept, submit_study
+from server.study.deployed import (
+    require_all_sites,
+    require_scores_are_kept,
+    runs_left_out,
+    submit_study,
+)
 from server.study.document import is_study
 from server.study.pace import Pace
 from server.study.plan import of_arm
@@ -35,6 +42,7 @@ from shared.deployment.names import checked_run_name
 from shared.errors import ConfigError, RunError, UserError
 from shared.settings.config import RunConfig
 from shared.settings.setting import Scalar
+from shared.storage.files import write_private
 
 
 def submit_and_follow(
@@ -63,6 +71,7 @@ def submit_and_follow(
     wanted = KeptPlan(plan, dict(settings))
     require_scores_are_kept(out, wanted)
     require_same_runs(runs, out)
+    _stop(opened, name, runs_left_out(out, wanted))  # before the plan forgets them
     keep_to_plan(out, wanted)
     bundle = keep_bundle(opened)
     tell_bundle(bundle, [config for _, config in runs], new=True)
@@ -80,6 +89,19 @@ def submit_and_follow(
         )
         raise typer.Exit(130) from None
     return out
+
+
+def _stop(home: Home, study: str, orders: Sequence[Order]) -> None:
+    """Stop runs that a smaller study has no longer: they are before its own in the queue."""
+    for order in orders:
+        write_private(order.folder / STOP, b"")
+        note(home, Event.stop, name=order.name)
+    if orders:
+        typer.echo(
+            f"Runs that {study} no longer has, stopped: {len(orders)}. They continue if it has "
+            "them again.",
+            err=True,
+        )
 
 
 def _config_of(cell: Cell, plan: StudyPlan, settings: Mapping[str, Scalar]) -> RunConfig:

@@ -34,6 +34,8 @@ class _Facts(TypedDict, total=False):
 def export(finished: FinishedRun, folder: Path, formats: Collection[str]) -> tuple[Path, ...]:
     """Write the model in `formats` (of `FORMATS`), model.json and README.md; the files written.
 
+    README.md describes all that lie there of the run's, those of earlier exports too.
+
     Equal runs give equal files. Each model is loaded back and compared with the run's own before
     it is put in place: RunError where one computes otherwise, and then nothing that was there has
     changed. ConfigError for ONNX where its packages are missing, and where the folder has another
@@ -59,7 +61,9 @@ def export(finished: FinishedRun, folder: Path, formats: Collection[str]) -> tup
         os.replace(_unchecked(file), file)
     written += [folder / "model.json", folder / "README.md"]
     write_text_atomically(written[-2], json.dumps(facts, indent=1) + "\n")
-    write_text_atomically(written[-1], readme(finished, formats))
+    # Of this run's earlier exports, too: they stay beside it.
+    there = [name for name in FORMATS if (folder / f"model.{name}").exists()]
+    write_text_atomically(written[-1], readme(finished, there))
     return tuple(written)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from server.local.small import small_settings
 from server.local.small_study import small_study
 from server.results.plan import Arm, StudyPlan
 from server.results.quick import quick_study
-from server.study.plan import of_arm, read_arms
+from server.study.plan import of_arm, quoted, read_arms
 from server.training.declared_outcome import declared_by_sites
 from shared.errors import ConfigError
 from shared.outcome.binary import BINARY
@@ -24,6 +25,10 @@ from shared.settings.setting import Scalar
 
 if TYPE_CHECKING:
     from server.study.cells import Cell
+
+
+# By name, as Flower finds the sites' package: the coordinator does not import it.
+_SITES_MODULE = "client.site_file"
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ def plan_simulated(
 ) -> SimulatedStudy:
     """The study of these folders; `each_site` adds each of them alone, and all data in one place.
 
-    With `quick` all arms have small settings. ConfigError where a folder is no site's, two have one
-    name, or an arm does not fit.
+    With `quick` all arms have small settings. SiteError where a folder is no site's, ConfigError
+    where two have one name, or an arm does not fit.
     """
     named = _named(sites)
     settings = _with_outcome(settings, declared_by_sites(list(named.values())))
@@ -160,8 +165,8 @@ def checked(
             )
         if sites is not None and (unknown := set(arm.sites) - set(sites)):
             raise ConfigError(
-                f"Arm '{arm.name}' names the site {min(unknown)}, but the folders given are "
-                f"{', '.join(sites)}."
+                f"Arm '{arm.name}' names the site '{min(unknown)}', but the folders given are "
+                f"{quoted(sites)}."
             )
     _require_one_outcome(arms, settings)
     return tuple(arms)
@@ -181,13 +186,12 @@ def _require_one_outcome(arms: Sequence[Arm], settings: Mapping[str, Scalar]) ->
 
 
 def _named(sites: Sequence[Path]) -> dict[str, Path]:
-    """The folders by their sites' names, which are the folders' names here."""
+    """The folders by their sites' names, which are the folders' names here.
+
+    ConfigError where two have one name, SiteError where one is no site's.
+    """
     for site in sites:
-        if not (site / "site.toml").is_file():
-            raise ConfigError(
-                f"{site} is not a site's folder: there is no site.toml in it; name folders as for "
-                "`fedthaw simulate`."
-            )
+        importlib.import_module(_SITES_MODULE).require_site_folder(site)
     named = {site.absolute().name: site.absolute() for site in sites}
     if len(named) < len(sites):
         raise ConfigError("Two site folders have the same name; rename one of them.")

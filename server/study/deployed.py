@@ -15,14 +15,14 @@ from flwr.serverapp import Grid
 
 from server.federation.connected import Registry, connected
 from server.federation.messaging import POLL_SECONDS
-from server.link.jobs.orders import Order, read_order, write_order
+from server.link.jobs.orders import ORDER, Order, read_order, write_order
 from server.results.plan import StudyPlan
 from server.results.shown import Shown
 from server.results.study import ClassStudyResult, StudyResult
 from server.run.failure import clear_failure, read_failure
 from server.run.process import STOP
 from server.study.cells import SUBMITTED, Cell, cells_of, is_done, summary_of
-from server.study.document import FILE
+from server.study.document import FILE, PLAN
 from server.study.plan_file import KeptPlan, is_new, read_plan
 from server.study.same_runs import require_same_runs
 from shared.deployment.names import is_site_name
@@ -54,6 +54,19 @@ def require_scores_are_kept(out: Path, wanted: KeptPlan) -> None:
             f"after they were asked for them, and its result is of {asked:%d %B %Y}. Choose "
             "another --name, under which all its runs are trained."
         )
+
+
+def runs_left_out(out: Path, wanted: KeptPlan) -> list[Order]:
+    """Runs that the study had, this plan has no longer, and that are still to be trained.
+
+    ConfigError as `is_new`.
+    """
+    if not (out / PLAN).exists() or not is_new(out, wanted):
+        return []
+    kept = {cell.folder(out) for cell in cells_of(wanted.plan)}
+    before = dict.fromkeys(cell.folder(out) for cell in cells_of(read_plan(out)))
+    left = [folder for folder in before if folder not in kept and (folder / ORDER).exists()]
+    return [order for order in map(read_order, left) if order.state == "waiting"]
 
 
 def submit_study(study: Order, runs: Sequence[tuple[Cell, RunConfig]]) -> list[Order]:

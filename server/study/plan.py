@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -20,6 +20,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,+=_.-]{0,60}")
 _SHIPPED = "server.study"
 RESERVED = OWN_OPTIONS | {"folds", "fold", "seed"}
 """What a study sets itself."""
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names of arms or folders in a sentence: they may hold commas and blanks."""
+    return ", ".join(f"'{name}'" for name in names)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from server.link.jobs.orders import ORDER
 from server.results.plan import StudyPlan
 from server.study.document import FILE, PLAN
+from server.study.plan import quoted
 from shared.errors import ConfigError, RunError
 from shared.run.events import Warned, emit
 from shared.settings.setting import Scalar
@@ -31,6 +32,13 @@ class KeptPlan:
     """Names of the folders of a simulated study; None: whichever sites a coordinator has."""
     shown: int = 0
     """So many of the arms have been in a result, which cannot be taken back."""
+    shown_repeats: int = 0
+    """And so many of the repeats."""
+
+    @property
+    def asked(self) -> KeptPlan:
+        """What its user asks for, without what has been in a result."""
+        return replace(self, shown=0, shown_repeats=0)
 
 
 def keep_to_plan(out: Path, wanted: KeptPlan) -> None:
@@ -40,16 +48,16 @@ def keep_to_plan(out: Path, wanted: KeptPlan) -> None:
     """
     if not is_new(out, wanted):
         return
-    shown = 0
+    shown = repeats = 0
     if (out / PLAN).exists():
-        shown = _shown(out, read_kept_plan(out))
+        shown, repeats = _shown(out, read_kept_plan(out))
         # In this order: a coordinator that saw an order without a result would begin to ask.
         (out / ORDER).unlink(missing_ok=True)
         (out / FILE).unlink(missing_ok=True)
     if (sentence := keep_private(out)) is not None:
         emit(Warned(sentence))
-    text = json.dumps(asdict(replace(wanted, shown=shown)), indent=1) + "\n"
-    write_text_atomically(out / PLAN, text)
+    kept = replace(wanted, shown=shown, shown_repeats=repeats)
+    write_text_atomically(out / PLAN, json.dumps(asdict(kept), indent=1) + "\n")
 
 
 def is_new(out: Path, wanted: KeptPlan) -> bool:
@@ -62,7 +70,7 @@ def is_new(out: Path, wanted: KeptPlan) -> bool:
             raise ConfigError(f"{out} holds a run, not a study; choose another folder.")
         return True
     kept = read_kept_plan(out)
-    if replace(kept, shown=0) == replace(wanted, shown=0):
+    if kept.asked == wanted.asked:
         return False
     _require_growth(out, kept, wanted)
     return True
@@ -80,26 +88,30 @@ def _require_growth(out: Path, kept: KeptPlan, wanted: KeptPlan) -> None:
         raise ConfigError(f"{out} holds a study with {what}: see {PLAN}; choose another folder.")
     if kept.sites is not None and set(kept.sites) != set(wanted.sites or ()):
         raise ConfigError(
-            f"{out} holds a study of the folders {', '.join(sorted(kept.sites))}, and "
-            f"{', '.join(sorted(wanted.sites or ())) or 'none'} are given; name the same again, "
+            f"{out} holds a study of the folders {quoted(sorted(kept.sites))}, and "
+            f"{quoted(sorted(wanted.sites or ())) or 'none'} are given; name the same again, "
             "or choose another folder."
         )
-    if (out / FILE).exists() and plan.repeats < before.repeats:
+    arms, repeats = _shown(out, kept)
+    if plan.repeats < repeats:
         raise ConfigError(
-            f"{out} has a result of {before.repeats} repeats, and {plan.repeats} would replace it; "
-            f"give --repeats {before.repeats} to keep it, or choose another folder."
+            f"{out} has a result of {repeats} repeats, and {plan.repeats} would replace it; "
+            f"give --repeats {repeats} to keep it, or choose another folder."
         )
     # What was shown once cannot be taken back, so what is shown now must be chosen beside it.
-    shown = before.arms[: _shown(out, kept)]
+    shown = before.arms[:arms]
     if plan.arms[: len(shown)] != shown:
         raise ConfigError(
-            f"{out} has a result with the arms {', '.join(arm.name for arm in shown)}; keep "
+            f"{out} has a result with the arms {quoted(arm.name for arm in shown)}; keep "
             "them first and in this order, and add others after them, or choose another folder."
         )
 
 
-def _shown(out: Path, kept: KeptPlan) -> int:
-    return len(kept.plan.arms) if (out / FILE).exists() else kept.shown
+def _shown(out: Path, kept: KeptPlan) -> tuple[int, int]:
+    """How many arms and repeats the result has, or had before the study began to grow."""
+    if (out / FILE).exists():
+        return len(kept.plan.arms), kept.plan.repeats
+    return kept.shown, kept.shown_repeats
 
 
 def read_plan(folder: Path) -> StudyPlan:

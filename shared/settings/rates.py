@@ -38,15 +38,18 @@ def one_cycle(step: int, total_steps: int) -> StepRate:
     """The OneCycle of Smith and Topin (arXiv:1708.07120) at `step` of `total_steps`.
 
     Equals torch.optim.lr_scheduler.OneCycleLR with its defaults: 30 % warm-up from 1/25 of the
-    maximum, cosine down to 1/250,000, momentum inverse between 0.95 and 0.85. ValueError where
+    maximum, cosine down to 1/250,000, momentum inverse between 0.95 and 0.85. Of a cycle of one
+    step torch's has only the end, which trains nothing; here it has the peak. ValueError where
     step is not within 0 ... total_steps - 1.
     """
     if not 0 <= step < total_steps:
         raise ValueError(f"step {step} is outside 0 to {total_steps - 1}")
+    if total_steps == 1:
+        return StepRate(1.0, MOMENTUM_LOW)
     peak, last = WARM_UP * total_steps - 1, total_steps - 1
     start, final = 1 / START_DIVISOR, 1 / (START_DIVISOR * FINAL_DIVISOR)
     # In a cycle of three steps or fewer the warm-up ends before it begins, in torch too: all is
-    # descent, and a cycle of one step has the lowest rate.
+    # descent.
     if step <= peak:
         done = step / peak
         return StepRate(_cosine(start, 1.0, done), _cosine(MOMENTUM_HIGH, MOMENTUM_LOW, done))

@@ -173,9 +173,7 @@ WAYS = (stopping_after, stopping_within, stopping_before_the_ledger, stopping_at
 @pytest.mark.parametrize(
     ("mode", "shift"),
     [
-        pytest.param(
-            mode, shift, marks=[pytest.mark.slow] if mode == "adaptive" and shift == 2 else []
-        )
+        pytest.param(mode, shift, marks=[pytest.mark.slow] if shift else [])
         for mode in MODES
         for shift in (0, 2)
     ],

@@ -48,7 +48,7 @@ def rounded_weights(config: RunConfig, base: Path | None = None) -> NDArray[np.f
     return np.concatenate([value.double().numpy().ravel() for value in chosen])
 
 
-@pytest.mark.parametrize("rounds", [2, 10])
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_the_model_is_nearly_that_of_float32_after_few_rounds_and_after_many(
     federated: MakeConfig, simulate: Simulate, base_file: Path, rounds: int
 ) -> None:

@@ -73,7 +73,7 @@ def test_names_are_printed_where_they_are_asked_for_alone(
     print_report(report)
     plain = capsys.readouterr().out
     assert "SECRET" not in plain + json.dumps(report.to_json()) + " ".join(report.problems)
-    assert "2 file(s) and row(s) are excluded or doubtful; --list names them" in plain
+    assert "1 image(s) and 1 row(s) are excluded or doubtful; --list names them" in plain
     print_report(report, listed=True)
     named = capsys.readouterr().out
     assert "excluded   image SECRET\\x1b[2J.png: not a DICOM, PNG or JPEG file" in named
@@ -87,6 +87,10 @@ def test_a_file_without_a_row_names_the_row_that_may_mean_it(make_site: Make, fi
     fill("1.png", "2.png", "3.png", "4.png", "img-05.png", "a/6.png", "b/6.png")
     rows = "P5,img_O5.png,none\nP6,6.png,none\nP7,img07.png,none\n"
     report = admit(make_site(HEAD + GOOD + rows), 16, "pad").report
+    # Two rows without an image, one of which means an image without a row: one mistake of both.
+    assert (report.labels_without_image, report.images_without_label) == (2, 3)
+    assert report.images_meant_by_rows == 1
+    assert "1 image(s) of these probably belong to rows without an image" in str(report.warnings)
     six = "no row of the table names it; line 7 may mean it, '6.png'"
     assert listed(report) == [
         ("image", "a/6.png", True, six),

@@ -56,7 +56,7 @@ def test_the_head_decays_less_in_fine_tuning_only(
     assert isinstance(fine_tuning, AdamW) == (optimizer == "adamw")
 
 
-@pytest.mark.parametrize(("steps", "rounds"), [(1, 5), (3, 4), (7, 3), (1, 1)])
+@pytest.mark.parametrize(("steps", "rounds"), [(1, 5), (3, 4), (7, 3), (2, 1)])
 def test_rates_and_momentum_equal_one_cycle_over_all_rounds(
     micro_config: Callable[..., RunConfig], steps: int, rounds: int
 ) -> None:
@@ -80,6 +80,13 @@ def test_rates_and_momentum_equal_one_cycle_over_all_rounds(
             if (round_number, step) != (total_rounds(config), steps - 1):
                 scheduler.step()
     assert {"layer4", "head"} <= seen
+
+
+def test_the_only_step_of_a_run_has_the_maximum(micro_config: Callable[..., RunConfig]) -> None:
+    config = micro_config(rounds=1, probe_rounds=1, schedule="full")
+    optimizer, plan = optimizer_of(config, 2)
+    set_rates(optimizer, plan, config, 0, 1)
+    assert {group["part"]: group["lr"] for group in optimizer.param_groups} == plan.rates
 
 
 def test_the_probe_keeps_its_rate_and_momentum(micro_config: Callable[..., RunConfig]) -> None:

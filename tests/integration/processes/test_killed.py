@@ -25,18 +25,13 @@ MOMENTS: dict[str, dict[str, object]] = {
 KILLED, INTERRUPTED, TERMINATED = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
 TERMINATED_AT = ("in a round", "at a checkpoint", "before the summary")
 """Enough, since it does what Ctrl-C does."""
-QUICK = {("at a checkpoint", KILLED)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "kind"),
     [
-        pytest.param(
-            moment,
-            kind,
-            marks=[] if (moment, kind) in QUICK else pytest.mark.slow,
-            id=f"{moment}, {kind.name}",
-        )
+        pytest.param(moment, kind, id=f"{moment}, {kind.name}")
         for moment in MOMENTS
         for kind in (KILLED, INTERRUPTED, TERMINATED)
         if kind is not TERMINATED or moment in TERMINATED_AT

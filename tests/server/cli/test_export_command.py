@@ -157,6 +157,24 @@ def test_the_safetensors_file_is_a_copy(tmp_path: Path, write_finished: Write, h
     assert (facts["run"], facts["base"], facts["temperature"]) == ("r-1", "sha256:ab", None)
 
 
+@pytest.mark.parametrize("second", ["safetensors", "onnx"])
+def test_the_readme_describes_what_an_earlier_export_of_the_run_left(
+    tmp_path: Path, write_finished: Write, here: Here, second: str
+) -> None:
+    run = write_finished(tmp_path / "run")
+    (first,) = {"safetensors", "onnx"} - {second}
+    for name, out in ((first, "in-turn"), (second, "in-turn"), (f"{first},{second}", "at-once")):
+        assert here("export", run, "--format", name, "--out", tmp_path / out)[0] == 0
+    in_turn, at_once = (
+        {path.name: path.read_bytes() for path in (tmp_path / out).iterdir()}
+        for out in ("in-turn", "at-once")
+    )
+    assert in_turn == at_once
+    readme = in_turn["README.md"].decode()
+    assert "## model.safetensors" in readme
+    assert "## model.onnx" in readme
+
+
 def test_intercept_and_slope_are_told(tmp_path: Path, write_finished: Write, here: Here) -> None:
     fit = {"intercept": -1.5, "slope": 0.5}
     calibration = {"temperature": 1.5, "recalibration": fit, "operating_points": []}

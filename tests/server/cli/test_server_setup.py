@@ -196,6 +196,17 @@ def test_renew_keeps_names_and_authority(here: Here, home: Path) -> None:
     assert json.loads(text)["server"] == "hub.example.net:8443"
 
 
+def test_this_machines_own_names_are_in_every_certificate(here: Here, tmp_path: Path) -> None:
+    """A federation that was tried out on one machine goes on there under a name for others."""
+    own = ("localhost", "127.0.0.1", "::1")
+    first = ("--name", "localhost", "--name", "127.0.0.1", "--name", "old.example.org")
+    assert here("server", "init", *first)[0] == 0
+    _, out, _ = here("server", "renew", "--name", "hub.example.org")
+    certificate = (tmp_path / "coordinator" / "server.crt").read_text(encoding="ascii")
+    assert names_of(certificate) == ("hub.example.org", *own)
+    assert "Sites that reach it as old.example.org need a new invitation" in out
+
+
 @pytest.mark.parametrize(
     "words",
     [("invite", "north"), ("register", "north", LINE), ("remove", "x"), ("sites",), ("renew",)],

@@ -50,6 +50,7 @@ def test_one_that_does_not_start_is_told_with_its_last_words(
         superlink(tmp_path).__enter__()
 
 
+@pytest.mark.slow
 def test_a_port_that_another_program_took_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.deployment.keys import generate_private_key, public_key_line
+from shared.run import bundle
+from shared.run.bundle import Bundle
 from shared.terminal import cli
 
 TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",
@@ -30,6 +33,26 @@ def words() -> Callable[..., list[object]]:
 def two_sites(tmp_path: Path, write_site: Callable[..., Path]) -> list[Path]:
     """Folders of two small sites."""
     return [write_site(tmp_path / "sites", name, 14, seed=n) for n, name in enumerate(("a", "b"))]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path,
+    here: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[object]:
+    """The command line of a small study at a coordinator without a server process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bundle, "build_bundle", lambda: Bundle(b"code", "0" * 64))
+    assert here("server", "init", "--name", "hub")[0] == 0
+    for site in ("north", "east"):
+        line = public_key_line(generate_private_key(), site)
+        assert here("server", "register", site, line)[0] == 0
+    (tmp_path / "arms.toml").write_text(
+        '[[arm]]\nname = "first"\n[[arm]]\nname = "full"\nset = { schedule = "full" }\n'
+    )
+    settings = [word for one in (*TINY, "min-sites=2") for word in ("--set", one)]
+    return ["study", "--arms", "arms.toml", "--folds", 2, "--repeats", 1, *settings]
 
 
 @pytest.fixture

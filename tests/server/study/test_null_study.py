@@ -10,6 +10,8 @@ from scipy.stats import binom
 
 from benchmarks.study_statistics import LEVEL, Design, Outcome, simulate
 
+pytestmark = pytest.mark.slow
+
 STUDIES = 200
 
 

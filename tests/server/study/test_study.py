@@ -160,7 +160,7 @@ def test_a_study_grows_by_repeats_and_arms(
     runs.clear()
     for text, more, said in (
         (f"[[arm]]{third}[[arm]]{one}", (), "keep them first and in this order"),
-        (f"[[arm]]{one}", (), "has a result with the arms first, full, faster"),
+        (f"[[arm]]{one}", (), "has a result with the arms 'first', 'full, faster';"),
         (f"[[arm]]{one}[[arm]]{third.replace('0.01', '0.02')}", (), "another arm 'full, faster'"),
         (f"[[arm]]{one}[[arm]]{third}", ("--folds", 3), "other folds or settings"),
         (f"[[arm]]{one}[[arm]]{third}", ("--set", "rounds=2"), "other folds or settings"),

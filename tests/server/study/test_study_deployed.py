@@ -23,32 +23,12 @@ from server.simulation.inprocess import local_grid, simulate_in_process
 from server.study import deployed
 from server.study.deployed import ask_for_study
 from server.study.document import is_study, read_study
-from shared.deployment.keys import generate_private_key, public_key_line
 from shared.errors import FedThawError, RunError, SiteError
 from shared.protocol.replies import own_sites
-from shared.run import bundle
-from shared.run.bundle import Bundle
 from shared.settings.parse import parse_run_config
 
 Here = Callable[..., tuple[int, str, str]]
-TINY = ("backbone=micro", "weights=random", "image-size=32", "threads=1", "probe-rounds=1",
-        "rounds=1", "augmentation=none", "lr-probe=0.05", "min-sites=2")  # fmt: skip
-ARMS = '[[arm]]\nname = "first"\n[[arm]]\nname = "full"\nset = { schedule = "full" }\n'
 IN_ORDER = ["s-first-r0-f0", "s-full-r0-f0", "s-first-r0-f1", "s-full-r0-f1", "s"]
-
-
-@pytest.fixture
-def command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """The command line, at a coordinator without a server process."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bundle, "build_bundle", lambda: Bundle(b"code", "0" * 64))
-    assert here("server", "init", "--name", "hub")[0] == 0
-    for site in ("north", "east"):
-        line = public_key_line(generate_private_key(), site)
-        assert here("server", "register", site, line)[0] == 0
-    (tmp_path / "arms.toml").write_text(ARMS)
-    settings = [word for one in TINY for word in ("--set", one)]
-    return ["study", "--arms", "arms.toml", "--folds", 2, "--repeats", 1, *settings]
 
 
 def but_for_bytes(result: AnyStudy) -> dict[str, Any]:
@@ -65,9 +45,8 @@ def play_server(monkeypatch: pytest.MonkeyPatch, take: Callable[[], None]) -> No
     )
 
 
-@pytest.mark.parametrize(
-    "outcome", ["binary", pytest.param("classes: none | mild | severe", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("outcome", ["binary", "classes: none | mild | severe"])
 def test_its_runs_and_then_its_questions(
     outcome: str,
     command: list[object],

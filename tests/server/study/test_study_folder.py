@@ -42,7 +42,8 @@ def test_other_sites_are_another_study(
     for sites in (two_sites[:1], [*two_sites, third]):
         code, _, stderr = here(*words(sites, out, *given))
         assert code == 2
-        assert f"a study of the folders a, b, and {', '.join(s.name for s in sites)} are" in stderr
+        given_now = str([site.name for site in sites]).strip("[]")
+        assert f"a study of the folders 'a', 'b', and {given_now} are given" in stderr
     assert (out / "study.json").read_bytes() == result
     runs.clear()
     assert here(*words(two_sites[::-1], out, *given))[0] == 0
@@ -114,7 +115,7 @@ def test_what_was_shown_is_remembered_while_a_study_grows(
     arms.write_text(TWO.removeprefix(ONE) + ONE)
     code, _, stderr = here(*words(two_sites, out, "--arms", arms, "--repeats", 1))
     assert code == 2
-    assert "has a result with the arms first; keep them first" in stderr
+    assert "has a result with the arms 'first'; keep them first" in stderr
     arms.write_text(TWO)
     assert here(*words(two_sites, out, "--arms", arms, "--repeats", 1))[0] == 0
 
@@ -137,8 +138,19 @@ def test_folders_that_are_no_sites(
 ) -> None:
     code, _, stderr = here(*words([*two_sites, tmp_path / "nrth"], tmp_path / "s", "--arms", arms))
     assert code == 2
-    assert "nrth is not a site's folder" in stderr
+    assert "There is no site folder" in stderr
+    assert "nrth; give a folder that holds site.toml" in stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_that_holds_the_sites_is_said_as_for_a_simulation(
+    two_sites: list[Path], here: Here, words: Words, arms: Path, tmp_path: Path
+) -> None:
+    above = two_sites[0].parent
+    *_, simulation = here("simulate", above, "--out", tmp_path / "run")
+    code, _, study = here(*words([above], tmp_path / "s", "--arms", arms))
+    assert (code, study) == (2, simulation)
+    assert "folders in it have one (a, b), so name those" in study
 
 
 @pytest.mark.parametrize("text", [ONE + '[[arm]]\nname = "First"\n', '[[arm]]\nname = "a alone"\n'])

@@ -237,6 +237,7 @@ def simulated(seed: int, effect: float, repetitions: int) -> list[PairedComparis
     return results
 
 
+@pytest.mark.slow
 def test_exchangeable_scorings_are_told_apart_as_rarely_as_claimed() -> None:
     results = simulated(seed=1, effect=0.0, repetitions=1000)
     rejected = sum(defined(result.p) < 0.05 for result in results)
@@ -244,6 +245,7 @@ def test_exchangeable_scorings_are_told_apart_as_rarely_as_claimed() -> None:
     assert stats.binom.ppf(0.0005, 1000, 0.05) <= rejected <= stats.binom.ppf(0.9995, 1000, 0.05)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_difference_as_often_as_it_claims() -> None:
     # Scores of A and B are normal with variance 2 in either class, means 1.5 and 1 apart.
     truth = stats.norm.cdf(1.5 / 2) - stats.norm.cdf(1.0 / 2)

@@ -60,7 +60,8 @@ def test_a_site_allows_the_plans_of_all_runs_and_no_others(
         for number, place in enumerate(way, start=probe_rounds + 1):
             seen.setdefault(number, set()).add(place)
             assert one_cycle(*place).share <= 1
-        assert one_cycle(*way[-1]).share < 1e-5
+        # A run of one round and one step has the peak instead.
+        assert one_cycle(*way[-1]).share < 1e-5 or way == [(0, 1)]
     for number in range(1, total_rounds(config) + 1):
         usual = plan_round(config, number)
         found = {
