@@ -82,7 +82,6 @@ def make_report(settings: SiteSettings, found: Found) -> AdmissionReport:
     """Count what was found."""
     table, outcomes, matching, fates = found.table, found.outcomes, found.matching, found.fates
     patients, grades = found.cohort.patients(), found.cohort.covariates().values()
-    cached, decoded, oldest = _cache_use(found.files)
     contradicting = _contradicting(settings, table, fates)
     return AdmissionReport(
         site=settings.name,
@@ -112,9 +111,7 @@ def make_report(settings: SiteSettings, found: Found) -> AdmissionReport:
         counts=found.cohort.counts(),
         **_tallies(fates),
         **_subjects(found),
-        cached=cached,
-        decoded=decoded,
-        oldest_cache_days=oldest,
+        **_cache_use(found.files),
         ambiguous_images=matching.ambiguous_images,
         ambiguous_files=matching.ambiguous_files,
         images_vanished=fates.vanished,
@@ -204,9 +201,10 @@ def _tally(values: Iterable[str | None]) -> dict[str, int]:
     return dict(sorted(Counter(value or UNKNOWN for value in values).items()))
 
 
-def _cache_use(files: Sequence[ImageFile]) -> tuple[int, int, float | None]:
-    """How many readable images came from the cache and how many not; days of the oldest."""
+def _cache_use(files: Sequence[ImageFile]) -> dict[str, Any]:
+    """How many readable images came from the cache and how many did not, by the report's fields."""
     readable = {file.digest: file.content for file in files if file.content.reason is None}
     stored = [one.stored_at for one in readable.values() if one.stored_at is not None]
     days = max(0.0, (time.time() - min(stored)) / _SECONDS_A_DAY) if stored else None
-    return len(stored), len(readable) - len(stored), days
+    decoded = len(readable) - len(stored)
+    return {"cached": len(stored), "decoded": decoded, "oldest_cache_days": days}
