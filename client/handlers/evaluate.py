@@ -10,7 +10,7 @@ from client.data.dataset import Sample
 from client.evaluate import score_samples
 from client.exchange import rebuild_model
 from client.features.feature_set import FeatureSet
-from client.handlers.check import check_external, check_run
+from client.handlers.check import check_external, check_run, require_end
 from client.handlers.features import evaluation_features
 from client.model.frozen import base_units
 from client.own_scores import leave_scores
@@ -38,13 +38,14 @@ def evaluate_on_site(
     """Evaluate the model received; what is counted leaves, each patient's score stays.
 
     PolicyError, before anything is computed, where a rule of the site refuses it; ProtocolError
-    where it is of a point between two models that the run's settings do not imply.
+    where it is of a model that the run's settings do not imply.
     """
     _require_implied(config, request)
     if request.scope == "all":
         check_external(workspace)
     else:
         check_run(workspace, config)
+        require_end(workspace, config, request.after_round, request.model.thawed)
     started = time.monotonic()
     folder = workspace.state_folder(request.run)
     samples = _samples(workspace, config, request.scope)
