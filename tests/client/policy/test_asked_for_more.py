@@ -31,9 +31,7 @@ def open_hospital(
     """A deployed site of so many patients, opened anew, and a run's settings."""
     base = write_base(tmp_path / "base.safetensors")
 
-    def make(
-        patients: int = 40, rules: str = "", **changes: object
-    ) -> tuple[Workspace, RunConfig]:
+    def make(patients: int = 40, rules: str = "", **changes: object) -> tuple[Workspace, RunConfig]:
         folder = tmp_path / "north"
         if not folder.exists():
             write_site(tmp_path, "north", patients, policy=rules, more=f'weights = "{base}"')
