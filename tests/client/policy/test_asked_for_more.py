@@ -1,4 +1,4 @@
-"""A coordinator that departs from its code asks a site for more than the approved settings imply."""
+"""A coordinator that departs from its code asks for more than the approved settings imply."""
 
 from __future__ import annotations
 

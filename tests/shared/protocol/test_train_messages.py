@@ -173,3 +173,19 @@ def test_what_a_site_lacks_survives_the_wire(on_the_wire: Content, damaged: Dama
     for what, broken in damaged(content):
         with pytest.raises(ProtocolError):
             pytest.fail(f"{what}: {LackingReply.from_content(on_the_wire(broken), MICRO)}")
+
+
+def test_a_million_characters_of_the_other_side_become_one_short_line() -> None:
+    """They would stand in the coordinator's ledger and log, or in the site's."""
+    forged = "x\n2026-01-01 00:00:00 Approved.\x1b[2J"
+    units = LackingReply("north", ("head",)).to_content()
+    units["lacking"]["units"] = [forged, "A" * 500_000]
+    asked = REQUEST.to_content()
+    asked["plan"]["trainable"] = ["A" * 500_000]
+    for read, content in ((LackingReply, units), (TrainRequest, asked)):
+        with pytest.raises(ProtocolError) as caught:
+            read.from_content(content, MICRO)  # type: ignore[attr-defined]
+        for text in (str(caught.value), caught.value.shareable):
+            assert len(text) <= 1000
+            assert text.isprintable()
+    assert str(ProtocolError(forged)) == r"x\x0a2026-01-01 00:00:00 Approved.\x1b[2J"
