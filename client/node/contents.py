@@ -72,8 +72,7 @@ def bounded(values: Mapping[str, Any]) -> dict[str, Any]:
     A coordinator that nobody has approved must not fill the site's disk.
     """
     short = {key: _short(value, _LONGEST_VALUE) for key, value in values.items()}
-    whole = _short(short, _LONGEST_IN_ALL)
-    return short if whole is short else {"all": whole}
+    return dict(_short(short, _LONGEST_IN_ALL))
 
 
 def _short(value: Any, longest: int) -> Any:
@@ -108,7 +107,7 @@ def _describe_request(received: Received) -> dict[str, Any]:
                 contained[name] = bounded(
                     plain({k: v for k, v in record.items() if k != "expects"})
                 )
-    return _envelope(message, received) | {"content": bounded(contained)}
+    return _envelope(message, received) | {"content": _short(contained, _LONGEST_IN_ALL)}
 
 
 def _message(parts: Reply | Received) -> Message:
