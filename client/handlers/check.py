@@ -14,6 +14,7 @@ from client.workspace import Workspace, network_of, training_samples
 from shared.errors import ProtocolError, SiteError
 from shared.model.manifest import sizes_of_units
 from shared.protocol.evaluate import Scope
+from shared.protocol.graded import Graded
 from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan, allows, may_end
 
@@ -90,6 +91,18 @@ def check_held_out(workspace: Workspace, patients: int, scope: Scope) -> None:
         if 0 < patients < least:
             refusal = Refusal("least-held-out-patients", str(least), None, f"{scope}: {patients}")
             _require(workspace, part, [refusal])
+
+
+def unless_few(workspace: Workspace, graded: Graded | None) -> Graded | None:
+    """The counts by grade, None where fewer patients have one than may be evaluated."""
+    patients = 0 if graded is None else sum(graded.grades.totals)
+    for part in workspace.parts:
+        policy, rule = part.settings.policy, "least-held-out-patients"
+        if patients < policy.least_held_out_patients and policy.binds(
+            rule, deployed=workspace.deployed
+        ):
+            return None
+    return graded
 
 
 def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None:

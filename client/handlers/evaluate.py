@@ -10,7 +10,7 @@ from client.data.dataset import Sample
 from client.evaluate import score_samples
 from client.exchange import rebuild_model
 from client.features.feature_set import FeatureSet
-from client.handlers.check import check_external, check_run, require_end
+from client.handlers.check import check_external, check_run, require_end, unless_few
 from client.handlers.features import evaluation_features
 from client.model.frozen import base_units
 from client.own_scores import leave_scores
@@ -66,6 +66,7 @@ def evaluate_on_site(
         )
     scores = evaluate_here(workspace, model, samples, config, kept)
     graded = count_graded(scores, is_grade=workspace.covariate_is_grade, outcome=workspace.outcome)
+    graded = unless_few(workspace, graded)
     if request.scope != "all":
         _keep(workspace, request, scores)
     elif workspace.scores_wanted is not None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from client.handlers.compare import count_on_site
 from client.handlers.evaluate import evaluate_on_site
 from client.policy.refusal import PolicyError
 from client.workspace import Workspace, open_workspace
 from shared.errors import ProtocolError, SiteError
+from shared.protocol.compare import CountRequest
 from shared.protocol.evaluate import EvaluateReply, EvaluateRequest
 from shared.settings.config import RunConfig
 
@@ -124,3 +126,30 @@ def test_of_all_patients_there_are_no_fewer_than_the_rule_says(
     workspace, config = open_hospital(20, rules)
     with pytest.raises(PolicyError, match=r"least-held-out-patients is 30 \(all: 20\)"):
         everybody(requests, workspace, config)
+
+
+@pytest.mark.parametrize(("graded", "leaves"), [(3, False), (40, True)])
+def test_few_patients_with_a_grade_are_not_counted_by_it(
+    open_hospital: Open, requests: SimpleNamespace, tmp_path: Path, graded: int, leaves: bool
+) -> None:
+    """Of one graded patient the counts were that patient's grade, outcome and score."""
+    workspace, config = open_hospital(40)
+    (part,) = workspace.parts
+    held_out = part.split(config).validation.patients()
+    first = sorted(held_out, key=lambda patient: int(patient[1:]))
+    wanted = set(first[:graded]) if graded < 40 else {f"P{n}" for n in range(40)}
+    table, toml = tmp_path / "north" / "labels.csv", tmp_path / "north" / "site.toml"
+    header, *rows = table.read_text(encoding="utf-8").splitlines()
+    lines = [f"{row},{2 if row.partition(',')[0] in wanted else ''}" for row in rows]
+    table.write_text("\n".join([f"{header},grade", *lines, ""]), encoding="utf-8")
+    text = toml.read_text(encoding="utf-8")
+    toml.write_text(text.replace("[compute]", 'covariate = "grade"\n[compute]'), encoding="utf-8")
+    workspace, config = open_hospital(40)
+    assert workspace.covariate_is_grade
+    reply = requests.evaluate(workspace, config, "validation", after=5)
+    counted = count_on_site(workspace, CountRequest("run-1", "validation", ("run-1",)))
+    assert reply.graded == counted.graded
+    if leaves:
+        assert sum(reply.graded.grades.totals) == len(held_out) >= 5
+    else:
+        assert reply.graded is None
