@@ -28,6 +28,7 @@ with undisturbed():
     from shared.errors import FedThawError
     from shared.memory import spare_memory
     from shared.outcome.binary import BINARY
+    from shared.plain import shown
     from shared.protocol.candidates import CandidatesRequest
     from shared.protocol.compare import CompareRequest, CountRequest
     from shared.protocol.contrasts import ContrastRequest
@@ -194,6 +195,7 @@ def _failure(message: Message, site: str, code: int, story: str, shareable: str)
     log.debug("", exc_info=True)
     if reader_owns_the_site():
         return Message(Error(code, story), reply_to=message)
+    story = shown(story)  # it may quote the message, and is one line of the log
     if message.metadata.message_type == DESCRIBE_TYPE:
         complain(site, story)
     else:

@@ -18,7 +18,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from shared.plain import shown_lines
+from shared.plain import shown, shown_lines
+
+LONGEST_BREACH = 1000
+"""Characters of a sentence about a message: it may quote what the other side has sent."""
 
 
 class FedThawError(Exception):
@@ -72,11 +75,13 @@ class ImageRejected(FedThawError):
 class ProtocolError(FedThawError):
     """A message between coordinator and site breaks the contract.
 
-    Its text names records, keys and shapes only, so it may travel.
+    Its text names records, keys and shapes only, so it may travel. What it quotes is the other
+    side's, so it is one line of bounded length.
     """
 
     def __init__(self, message: str, *, diverged: bool = False) -> None:
-        super().__init__(message, shareable=message, diverged=diverged)
+        line = shown(message[:LONGEST_BREACH])[:LONGEST_BREACH]
+        super().__init__(line, shareable=line, diverged=diverged)
 
 
 class RunError(FedThawError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from client.data.admission import require_trainable, shareably
 from client.data.dataset import Sample, batch_positions
 from client.part import Part, TrainingSamples, tell_owner
 from client.policy.refusal import PolicyError, Refusal, numbers
@@ -13,8 +14,9 @@ from client.workspace import Workspace, network_of, training_samples
 from shared.errors import ProtocolError, SiteError
 from shared.model.manifest import sizes_of_units
 from shared.protocol.evaluate import Scope
+from shared.protocol.graded import Graded
 from shared.settings.config import RunConfig
-from shared.settings.schedule import Plan, allows
+from shared.settings.schedule import Plan, allows, may_end
 
 
 def check_run(workspace: Workspace, config: RunConfig, *, report: bool = False) -> None:
@@ -61,11 +63,25 @@ def check_settings(workspace: Workspace, config: RunConfig) -> None:
 
 
 def check_external(workspace: Workspace) -> None:
-    """PolicyError where the site's patients are not for evaluation as a whole."""
+    """PolicyError where the site's patients are not for evaluation as a whole, or are too few.
+
+    SiteError where a deployed site's would have to be whole blocks and are none, since admission
+    found a problem: which images it admits depends on the run's settings, too.
+    """
     for part in workspace.parts:
         if not part.settings.policy.external_evaluation:
             refusal = Refusal("external-evaluation", "false", "all patients")
             _require(workspace, part, [refusal])
+        if workspace.deployed:
+            _require_blocks(part)
+            everybody = part.samples(part.usable())
+            _require(workspace, part, refused_evaluation(part.settings.policy, "all", everybody))
+
+
+def _require_blocks(part: Part) -> None:
+    if part.dealing is None and part.settings.policy.least_difference > 1:
+        with shareably(part.admission.report):
+            require_trainable(part.admission)
 
 
 def check_held_out(workspace: Workspace, patients: int, scope: Scope) -> None:
@@ -75,6 +91,18 @@ def check_held_out(workspace: Workspace, patients: int, scope: Scope) -> None:
         if 0 < patients < least:
             refusal = Refusal("least-held-out-patients", str(least), None, f"{scope}: {patients}")
             _require(workspace, part, [refusal])
+
+
+def unless_few(workspace: Workspace, graded: Graded | None) -> Graded | None:
+    """The counts by grade, None where fewer patients have one than may be evaluated."""
+    patients = 0 if graded is None else sum(graded.grades.totals)
+    for part in workspace.parts:
+        policy, rule = part.settings.policy, "least-held-out-patients"
+        if patients < policy.least_held_out_patients and policy.binds(
+            rule, deployed=workspace.deployed
+        ):
+            return None
+    return graded
 
 
 def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None:
@@ -88,6 +116,17 @@ def require_planned(workspace: Workspace, config: RunConfig, plan: Plan) -> None
     network = network_of(workspace, config)
     if not allows(config, plan, sizes_of_units(network, config.batch_norm)):
         raise ProtocolError(f"the plan of round {plan.round} is not that of the run's settings")
+
+
+def require_end(
+    workspace: Workspace, config: RunConfig, after_round: int, thawed: tuple[str, ...]
+) -> None:
+    """ProtocolError where a deployed site is asked about a model that no such run ends with.
+
+    A network that is the coordinator's own throughout could count anything that images show.
+    """
+    if workspace.deployed and not may_end(config, after_round, thawed):
+        raise ProtocolError("the model asked about is not one that the run's settings allow")
 
 
 def require_maps_to_normalise(

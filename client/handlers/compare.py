@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from client.handlers.check import check_held_out
+from client.handlers.check import check_held_out, unless_few
 from client.handlers.evaluate import must_suppress
 from client.scores import KeptScore, count_graded, load_scores, scores_file
 from client.workspace import Workspace
@@ -101,16 +101,15 @@ def count_on_site(workspace: Workspace, request: CountRequest) -> EvaluateReply:
     scores = _scores(workspace, request.runs, request.scope)
     check_held_out(workspace, len(scores), request.scope)
     counts = workspace.outcome.count(list(scores.values()))
+    graded = count_graded(
+        list(scores.values()), is_grade=workspace.covariate_is_grade, outcome=workspace.outcome
+    )
     return EvaluateReply(
         site=workspace.name,
         histogram=counts,
         suppress=must_suppress(counts, workspace.min_cell),
         seconds=0.0,
-        graded=count_graded(
-            list(scores.values()),
-            is_grade=workspace.covariate_is_grade,
-            outcome=workspace.outcome,
-        ),
+        graded=unless_few(workspace, graded),
     )
 
 

@@ -10,7 +10,7 @@ from client.data.dataset import Sample
 from client.evaluate import score_samples
 from client.exchange import rebuild_model
 from client.features.feature_set import FeatureSet
-from client.handlers.check import check_external, check_run
+from client.handlers.check import check_external, check_run, require_end, unless_few
 from client.handlers.features import SiteModel, evaluation_features
 from client.model.frozen import base_units
 from client.own_scores import write_own_scores
@@ -38,13 +38,14 @@ def evaluate_on_site(
     """Evaluate the model received; what is counted leaves, each patient's score stays.
 
     PolicyError, before anything is computed, where a rule of the site refuses it; ProtocolError
-    where it is of a point between two models that the run's settings do not imply.
+    where it is of a model that the run's settings do not imply.
     """
     _require_implied(config, request)
     if request.scope == "all":
         check_external(workspace)
     else:
         check_run(workspace, config)
+        require_end(workspace, config, request.after_round, request.model.thawed)
     started = time.monotonic()
     folder = workspace.state_folder(request.run)
     samples = _samples(workspace, config, request.scope)
@@ -63,6 +64,7 @@ def evaluate_on_site(
         kept = evaluation_features(rebuilt, request.after_round, samples)
     scores = evaluate_here(workspace, model, samples, config, kept)
     graded = count_graded(scores, is_grade=workspace.covariate_is_grade, outcome=workspace.outcome)
+    graded = unless_few(workspace, graded)
     if request.scope != "all":
         _keep(workspace, request, scores)
     elif workspace.scores_wanted is not None:

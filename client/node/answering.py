@@ -24,7 +24,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.node.bundles import make_room
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
 from client.node.complaints import Complaints
-from client.node.contents import describe, plain
+from client.node.contents import bounded, describe, plain
 from client.node.home import SiteHome
 from client.node.permit import Permit, beyond, permit
 from client.node.quota import settle
@@ -186,7 +186,7 @@ def send(site: Site, asked: Mapping[str, Any], reply: Reply, seconds: float) -> 
         "bundle": site.answering,
         **describe(reply),
         "asked": asked,
-        "settings": None if site.settings is None else plain(site.settings),
+        "settings": None if site.settings is None else bounded(plain(site.settings)),
     }
     try:
         line = append(site.home.audit, entry)

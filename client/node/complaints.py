@@ -1,7 +1,7 @@
 """What a site's owner hears of messages that were not answered: in the log, and by `[notify]`.
 
 A coordinator asks again and again, for one plan and then for another; each reason is said once an
-hour at most.
+hour at most, and of ever new ones no more than a few an hour.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from client.node.pending import NotApproved
 from client.settings import APPROVAL, FAILED, read_notify, read_site_name
 from shared.deployment.notify import tell_in_background
 from shared.errors import FedThawError
+from shared.plain import shown
 
 log = logging.getLogger("fedthaw.site")
 
 AGAIN_SECONDS = 3600.0
-_MOST = 100
-"""Reasons that are remembered, the latest ones."""
+MOST_AN_HOUR = 30
+"""New reasons; with more a coordinator could fill a disk, or somebody's mailbox."""
+_LONGEST = 4000
+"""Characters of a reason; it may quote the run's settings."""
 
 
 @dataclass
@@ -35,8 +38,9 @@ class Complaints:
 
     def hear(self, error: FedThawError) -> None:
         """Log why a message was not answered and notify of it, unless that was said lately."""
-        if self._is_new(str(error)):
-            log.error("%s", error)
+        text = shown(str(error)[:_LONGEST])
+        if self._is_new(text):
+            log.error("%s", text)
             self._notify(APPROVAL if isinstance(error, NotApproved) else FAILED, error.shareable)
 
     def hear_reply(self, reason: str) -> None:
@@ -45,13 +49,17 @@ class Complaints:
             self._notify(FAILED, reason)
 
     def _is_new(self, text: str) -> bool:
-        said, now = self._said.get(text), self.clock()
-        if said is not None and now < said + AGAIN_SECONDS:
+        now = self.clock()
+        self._said = {one: at for one, at in self._said.items() if now < at + AGAIN_SECONDS}
+        if text in self._said or len(self._said) > MOST_AN_HOUR:
             return False
-        self._said.pop(text, None)
         self._said[text] = now
-        while len(self._said) > _MOST:
-            del self._said[next(iter(self._said))]
+        if len(self._said) > MOST_AN_HOUR:
+            log.error(
+                "More than %d different reasons within an hour: no further ones are logged here; "
+                "`fedthaw site log` and `fedthaw site approve` have them.", MOST_AN_HOUR,
+            )  # fmt: skip
+            return False
         return True
 
     def _notify(self, event: str, reason: str) -> None:

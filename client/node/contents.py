@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +19,10 @@ from shared.errors import ProtocolError
 from shared.wire.amount import amount_of
 from shared.wire.packing import read_index
 
+_LONGEST_VALUE, _LONGEST_IN_ALL = 2**15, 2**17
+"""Characters, as JSON, of what is written down of a request: of a value, and of all values."""
+_LONGEST_WORD = 200
+"""Characters of a message's type and of its round's name."""
 _LARGE = 2**20
 """Bytes; an index of ten thousand tensors is smaller."""
 MOST_BESIDES_TENSORS = 2**25
@@ -42,7 +48,8 @@ def describe(reply: Reply) -> dict[str, Any]:
 def describe_request(received: Received) -> dict[str, Any]:
     """What was asked of the site: as `describe`, but of the tensors their number alone.
 
-    The names that the reply must have (`expects`) are left out: the reply has an entry.
+    The names that the reply must have (`expects`) are left out: the reply has an entry. What no
+    request needs is written down as by `bounded`, whether it is answered or not.
     ProtocolError where it cannot be read, or would take more memory than a request needs.
     """
     try:
@@ -57,6 +64,22 @@ def describe_request(received: Received) -> dict[str, Any]:
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as JSON can have them: bytes, which no message needs, in hexadecimal digits."""
     return {key: _plain(value) for key, value in values.items()}
+
+
+def bounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, but of what is too long for a log its number of characters and its SHA-256.
+
+    A coordinator that nobody has approved must not fill the site's disk.
+    """
+    short = {key: _short(value, _LONGEST_VALUE) for key, value in values.items()}
+    return dict(_short(short, _LONGEST_IN_ALL))
+
+
+def _short(value: Any, longest: int) -> Any:
+    text = json.dumps(value)
+    if len(text) <= longest:
+        return value
+    return {"characters": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _plain(value: Any) -> Any:
@@ -81,8 +104,10 @@ def _describe_request(received: Received) -> dict[str, Any]:
             case ArrayRecord():
                 contained[name] = f"{len(_tensors(record))} tensors"
             case ConfigRecord() | MetricRecord():
-                contained[name] = plain({k: v for k, v in record.items() if k != "expects"})
-    return _envelope(message, received) | {"content": contained}
+                contained[name] = bounded(
+                    plain({k: v for k, v in record.items() if k != "expects"})
+                )
+    return _envelope(message, received) | {"content": _short(contained, _LONGEST_IN_ALL)}
 
 
 def _message(parts: Reply | Received) -> Message:
@@ -100,8 +125,8 @@ def _message(parts: Reply | Received) -> Message:
 
 def _envelope(message: Message, parts: Reply | Received) -> dict[str, Any]:
     return {
-        "type": message.metadata.message_type,
-        "round": message.metadata.group_id,
+        "type": message.metadata.message_type[:_LONGEST_WORD],
+        "round": message.metadata.group_id[:_LONGEST_WORD],
         "bytes": sum(map(len, parts.parts.values())),
     }
 

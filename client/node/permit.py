@@ -58,7 +58,7 @@ def permit(
         raise PolicyError(name, refusals)
     content = approved_bundle(home, bundle, fetch)
     plan = plan_number(bundle, approved_settings(config))
-    seconds = charge(home, policy, name, f"{run.run_id}-{plan}", kind_of(message_type))
+    seconds = charge(home, policy, name, _account_of(run, plan, config), kind_of(message_type))
     limits = Limits(int(policy.most_memory * 10**9) or None, seconds)
     return Permit(name, bundle, plan, config, content, policy, limits)
 
@@ -70,6 +70,14 @@ def beyond(given: Permit, what: str) -> PolicyError:
     hours = f"{numbers(policy.hours_per_day)}, {numbers(policy.hours_per_run)}"
     time = Refusal("hours-per-day, hours-per-run", hours, "more")
     return PolicyError(given.site, [memory if what == "memory" else time])
+
+
+def _account_of(run: Run, plan: str, config: RunConfig) -> str:
+    """What counts as one run: a coordinator may call any number of folds and seeds by one number.
+
+    The plan leaves both open, and they choose which patients train and which are evaluated.
+    """
+    return f"{run.run_id}-{plan}-{config.fold}-{config.seed}"
 
 
 def _settings(run: Run) -> RunConfig:

@@ -6,6 +6,7 @@ import copy
 import logging
 
 from shared.deployment.proxies import dropped_proxies
+from shared.plain import shown
 
 OWN = "fedthaw"
 _FORM, _TIMED_FORM, _TIME = "%(message)s", "%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"
@@ -70,10 +71,16 @@ class _Heard(logging.Filter):
 
 
 class _Sentence(logging.Formatter):
-    """A record in a line: the error's name in place of its traceback."""
+    """A record in a line: the error's name in place of its traceback.
+
+    What it quotes may be another machine's: it neither begins a line nor commands a terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
+        return shown(self._line(record))
+
+    def _line(self, record: logging.LogRecord) -> str:
         if record.exc_info is None and record.stack_info is None:
             return super().format(record)
         shown = copy.copy(record)

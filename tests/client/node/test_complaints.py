@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from client.node.complaints import AGAIN_SECONDS, Complaints
+from client.node.complaints import AGAIN_SECONDS, MOST_AN_HOUR, Complaints
 from client.node.home import SiteHome
 from client.node.pending import NotApproved, require_approved, undecided, what_waits
 from client.settings import load_site
-from shared.errors import SiteError
+from shared.errors import ConfigError, SiteError
 from shared.settings.config import RunConfig
+from shared.settings.parse import parse_run_config
 
 Here = Callable[..., tuple[int, str, str]]
 ONE = NotApproved("plan a of /data/north", shareable="plan a is not approved")
@@ -51,11 +52,42 @@ def test_two_plans_in_turn_are_said_once_an_hour(
     assert said(caplog) == [str(ONE)]
 
 
-def test_ever_new_reasons_take_no_memory(folder: Path) -> None:
-    complaints = Complaints(folder)
+def test_ever_new_reasons_fill_neither_memory_nor_log_nor_mailbox(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a coordinator that asks for another plan each second."""
+    notified: list[str] = []
+    monkeypatch.setattr(Complaints, "_notify", lambda _self, _event, why: notified.append(why))
+    now = [0.0]
+    complaints = Complaints(folder, clock=lambda: now[0])
     for number in range(1000):
-        complaints.hear(SiteError(f"reason {number}"))
-    assert len(complaints._said) == 100
+        complaints.hear(SiteError(f"reason {number}", shareable="it is"))
+        complaints.hear_reply(f"answer {number}")
+        now[0] += 1.0
+    lines = said(caplog)
+    assert len(complaints._said) == MOST_AN_HOUR + 1
+    assert len(notified) == MOST_AN_HOUR
+    assert lines[0] == "reason 0"
+    assert lines[-1].startswith(f"More than {MOST_AN_HOUR} different reasons within an hour")
+    now[0] += AGAIN_SECONDS
+    complaints.hear(SiteError("reason 1000"))
+    assert said(caplog) == ["reason 1000"]
+
+
+def test_what_a_coordinator_has_written_is_one_short_line(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A setting that nobody knows is quoted; it must not look like a line of the log's own."""
+    with pytest.raises(ConfigError) as caught:
+        parse_run_config({"x\n2026-01-01 00:00:00 Approved by its owner.\x1b[2J": 1})
+    Complaints(folder).hear(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        parse_run_config({"outcome": "Z" * 1_000_000})
+    Complaints(folder).hear(caught.value)
+    first, second = said(caplog)
+    assert first.startswith(r"Unknown setting 'x\x0a2026-01-01 00:00:00 Approved")
+    assert first.isprintable()
+    assert len(second) == 4000
 
 
 def test_the_owner_is_notified_without_what_the_site_alone_may_know(

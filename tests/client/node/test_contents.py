@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Error, RecordDict
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Error, MetricRecord, RecordDict
 from flwr.app.message.array import Array
 
 from client.node.contents import describe, describe_request
@@ -90,3 +91,37 @@ def test_a_request_is_written_down_with_its_plan_and_the_number_of_tensors(
     assert described["content"] == {
         "plan": {"round": 3, "trainable": ["head"], "rates": [0.5]}, "delta": "2 tensors",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"plan": ConfigRecord({"round": 3, "run": "\x01" * 2**22})},
+        {"plan": ConfigRecord({"round": 3, "rates": [0.1] * 2**20})},
+        {"plan": ConfigRecord({f"key-{n}": "x" * 1000 for n in range(5000)})},
+        {f"{n}-{'x' * 1000}": ConfigRecord({"a": 1}) for n in range(2000)},
+        {"x" * 2**22: MetricRecord({"a": 1})},
+    ],
+)
+def test_a_request_that_nobody_needs_does_not_fill_the_log(
+    make_received: Callable[[RecordDict], Received], content: dict[str, ConfigRecord]
+) -> None:
+    """It is written down before anybody has approved of anything: 32 MB became 200 MB of it."""
+    received = make_received(RecordDict(dict(content)))
+    described = describe_request(received)
+    text = json.dumps(described)
+    assert len(text) < 2**17 + 2000
+    assert "sha256" in text
+    assert described["bytes"] == sum(map(len, received.parts.values()))
+    if "rates" in content.get("plan", {}):
+        assert described["content"]["plan"]["round"] == 3
+    again = describe_request(make_received(RecordDict(dict(content))))
+    assert again["content"] == described["content"]
+
+
+def test_the_pooled_counts_of_a_comparison_are_written_down_whole(
+    make_received: Callable[[RecordDict], Received],
+) -> None:
+    pooled = MetricRecord({f"a-{kind}": [123] * 5140 for kind in ("positives", "negatives")})
+    described = describe_request(make_received(RecordDict({"pooled": pooled})))
+    assert described["content"] == {"pooled": dict(pooled.items())}

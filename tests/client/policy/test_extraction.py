@@ -25,6 +25,7 @@ from client.policy.refusal import PolicyError
 from client.workspace import Workspace, open_workspace, training_samples
 from shared.protocol.train import TrainReply
 from shared.settings.config import RunConfig
+from shared.settings.schedule import total_rounds
 
 ATTACK = {
     "optimizer": "sgd", "batch_size": 100_000, "sampling": "shuffle", "augmentation": "none",
@@ -131,7 +132,7 @@ def test_without_rules_a_test_fold_of_one_tells_outcome_and_score(
     tests = [part.split(replace(config, fold=fold)).test.patients() for fold in range(100)]
     fold = [len(test) for test in tests].index(1)
     workspace, config = open_hospital(ALL_OFF, fold=fold)
-    histogram = requests.evaluate(workspace, config, "test", 1).histogram
+    histogram = requests.evaluate(workspace, config, "test", total_rounds(config)).histogram
     assert histogram.total_positives + histogram.total_negatives == 1
     assert [histogram.total_positives] == list(tests[fold].values())
 

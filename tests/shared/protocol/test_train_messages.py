@@ -179,3 +179,21 @@ def test_what_a_site_lacks_survives_the_wire(on_the_wire: Content, damaged: Dama
     for what, broken in damaged(content):
         with pytest.raises(ProtocolError):
             pytest.fail(f"{what}: {LackingReply.from_content(on_the_wire(broken), MICRO)}")
+
+
+def test_a_million_characters_of_the_other_side_become_one_short_line() -> None:
+    """They would stand in the coordinator's ledger and log, or in the site's."""
+    forged = "x\n2026-01-01 00:00:00 Approved.\x1b[2J"
+    lacking = LackingReply("north", (forged, "A" * 500_000)).to_content()
+    plan = dataclasses.replace(REQUEST.plan, trainable=("A" * 500_000,), rates={"A" * 500_000: 0.1})
+    asked = dataclasses.replace(REQUEST, plan=plan).to_content()
+    for read in (
+        lambda: LackingReply.from_content(lacking, MICRO),
+        lambda: TrainRequest.from_content(asked, MICRO),
+    ):
+        with pytest.raises(ProtocolError) as caught:
+            read()
+        for text in (str(caught.value), caught.value.shareable):
+            assert len(text) <= 1000
+            assert text.isprintable()
+    assert str(ProtocolError(forged)) == r"x\x0a2026-01-01 00:00:00 Approved.\x1b[2J"

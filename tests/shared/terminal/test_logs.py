@@ -64,3 +64,17 @@ def test_a_server_tells_its_libraries_errors_too_but_not_what_may_quote_a_patien
 
 def test_debug_has_the_tracebacks() -> None:
     assert "Traceback" in logged("DEBUG")
+
+
+QUOTE = """
+import logging
+from shared.terminal.logs import log_to_terminal
+log_to_terminal("fedthaw.site")
+logging.getLogger("fedthaw.site").error("It says %s.", "a\\n2026-01-01 00:00:00 Approved.\\x1b[2J")
+"""
+
+
+def test_what_another_machine_says_is_neither_a_line_nor_a_command() -> None:
+    done = subprocess.run([sys.executable, "-c", QUOTE], capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(r"It says a\x0a2026-01-01 00:00:00 Approved.\x1b[2J.")
