@@ -102,7 +102,7 @@ def test_values_shown_follow_the_phantom(
     tmp_path: Path, profile: HospitalProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phantom = draw_chest(np.random.default_rng(0), 64, finding=True)
-    monkeypatch.setattr(hospitals, "draw_chest", lambda *_: phantom)
+    monkeypatch.setattr(hospitals, "draw_chest", lambda *_, **__: phantom)
     few = dataclasses.replace(profile, patients=1, ungraded=0)
     (site,) = write_hospitals(tmp_path, [few], image_side=64)
     _, image = next(_radiographs(site))
@@ -119,7 +119,7 @@ def test_a_window_maps_the_used_values_to_the_whole_range(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ramp = np.tile(np.linspace(0.0, 1.0, 64, dtype=np.float32), (64, 1))
-    monkeypatch.setattr(hospitals, "draw_chest", lambda *_: ramp)
+    monkeypatch.setattr(hospitals, "draw_chest", lambda *_, **__: ramp)
     narrow = dataclasses.replace(HOSPITALS[0], patients=1, ungraded=0, contrast=0.25)
     (site,) = write_hospitals(tmp_path, [narrow], image_side=64)
     _, image = next(_radiographs(site))
