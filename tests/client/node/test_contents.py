@@ -97,9 +97,9 @@ def test_a_request_is_written_down_with_its_plan_and_the_number_of_tensors(
     "content",
     [
         {"plan": ConfigRecord({"round": 3, "run": "\x01" * 2**22})},
-        {"plan": ConfigRecord({"round": 3, "rates": [0.1] * 2**20})},
-        {"plan": ConfigRecord({f"key-{n}": "x" * 1000 for n in range(5000)})},
-        {f"{n}-{'x' * 1000}": ConfigRecord({"a": 1}) for n in range(2000)},
+        {"plan": ConfigRecord({"round": 3, "rates": [0.1] * 2**17})},
+        {"plan": ConfigRecord({f"key-{n}": "x" * 1000 for n in range(500)})},
+        {f"{n}-{'x' * 1000}": ConfigRecord({"a": 1}) for n in range(500)},
         {"x" * 2**22: MetricRecord({"a": 1})},
     ],
 )

@@ -157,7 +157,7 @@ def test_the_safetensors_file_is_a_copy(tmp_path: Path, write_finished: Write, h
     assert (facts["run"], facts["base"], facts["temperature"]) == ("r-1", "sha256:ab", None)
 
 
-@pytest.mark.parametrize("second", ["safetensors", "onnx"])
+@pytest.mark.parametrize("second", ["safetensors", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_the_readme_describes_what_an_earlier_export_of_the_run_left(
     tmp_path: Path, write_finished: Write, here: Here, second: str
 ) -> None:
@@ -302,6 +302,7 @@ def test_without_onnxruntime_it_is_said_that_nothing_was_compared(
     assert "was not compared with the run's model" in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_a_model_of_another_run_does_not_stay_beside_this_ones_facts(
     tmp_path: Path, write_finished: Write, here: Here
 ) -> None:

@@ -114,7 +114,7 @@ def test_the_signal_to_noise_has_a_picture_and_a_column(
 def test_what_chance_may_give_looks_alike_and_more_is_darker(run: Path) -> None:
     def opacities(noise: float) -> Counter[str]:
         with_noise(run, noise)
-        return Counter(re.findall(r"opacity: ([0-9.]+)", run_page(read_report(run, 0))))
+        return Counter(re.findall(r"opacity: ([0-9.]+)", units_drawn(read_report(run, 0))))
 
     pale = opacities(0.081)
     assert opacities(0.0) == opacities(0.026) == opacities(0.053) == pale
