@@ -69,8 +69,8 @@ def _image_findings(report: AdmissionCounts) -> dict[str, int]:
         **report.remarks,
         "duplicates of another file of the same patient, excluded": report.duplicates,
         "without a row in the table": report.images_without_label,
-        "of these probably belong to rows without an image, which write their names otherwise: "
-        f"one mistake, counted as an image and as a row ({LIST})": (report.images_meant_by_rows),
+        "probably meant by rows that spell their names differently: one mistake, counted as an "
+        f"image and as a row ({LIST})": report.images_meant_by_rows,
         "whose Patient ID is not the patient that the table gives them; the table counts": (
             report.contradicting_patient_ids
         ),

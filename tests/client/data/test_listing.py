@@ -90,7 +90,8 @@ def test_a_file_without_a_row_names_the_row_that_may_mean_it(make_site: Make, fi
     # Two rows without an image, one of which means an image without a row: one mistake of both.
     assert (report.labels_without_image, report.images_without_label) == (2, 3)
     assert report.images_meant_by_rows == 1
-    assert "1 image(s) of these probably belong to rows without an image" in str(report.warnings)
+    warning = "1 image(s) probably meant by rows that spell their names differently"
+    assert warning in str(report.warnings)
     six = "no row of the table names it; line 7 may mean it, '6.png'"
     assert listed(report) == [
         ("image", "a/6.png", True, six),
