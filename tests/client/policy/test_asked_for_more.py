@@ -31,7 +31,7 @@ def open_hospital(
     write_base: Callable[..., Path],
     micro_config: Callable[..., RunConfig],
 ) -> Open:
-    """A deployed site of so many patients, opened anew, and a run's settings."""
+    """A deployed site of so many patients, opened again each time, and a run's settings."""
     base = write_base(tmp_path / "base.safetensors")
 
     def make(patients: int = 40, rules: str = "", **changes: object) -> tuple[Workspace, RunConfig]:
