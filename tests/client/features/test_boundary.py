@@ -55,7 +55,7 @@ def test_training_passes_are_those_of_the_rounds_to_come(name: str) -> None:
             # What is thawed already never freezes again, but a head that mixes begins earlier.
             if stage != "stem"
             and STAGES.index(stage) <= STAGES.index(boundary)
-            # Images that are augmented anew have no features to keep.
+            # Images that are augmented again have no features to keep.
             and (config.augmentation == "none" or stage in ("layer4", "head"))
         }
         assert dict(training_passes(config, plan)) == expected

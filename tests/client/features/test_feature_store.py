@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> FeatureStore:
     return FeatureStore(tmp_path / "features", 10**9)
 
 
-def anew(store: FeatureStore) -> FeatureStore:
+def reopened(store: FeatureStore) -> FeatureStore:
     """As another process sees it."""
     return FeatureStore(store.root, store.limit)
 
@@ -86,7 +86,7 @@ def test_a_damaged_file_is_not_used_and_makes_way(store: FeatureStore, damage: s
                     "zeros": data[:-24] + bytes(24),
                 }[damage]
             )
-    assert anew(store).read(KEY, IMAGE, 2) is None
+    assert reopened(store).read(KEY, IMAGE, 2) is None
     assert not store.has(KEY, IMAGE)
 
 

@@ -60,7 +60,7 @@ def test_the_head_decays_less_in_fine_tuning_only(
 def test_rates_and_momentum_equal_one_cycle_over_all_rounds(
     micro_config: Callable[..., RunConfig], steps: int, rounds: int
 ) -> None:
-    """torch's scheduler runs in one piece; the site starts anew in every round."""
+    """torch's scheduler runs in one piece; the site starts over in every round."""
     config = micro_config(rounds=rounds, probe_rounds=2, thaw_at="0.0,0.3,0.6")
     maxima = {"layer2": 1e-4, "layer3": 2.5e-4, "layer4": 5e-4, "head": 1e-3}
     whole = AdamW([{"params": [nn.Parameter(torch.zeros(1))], "lr": m} for m in maxima.values()])

@@ -52,7 +52,7 @@ def test_a_study_of_two_hospitals(
     capsys.readouterr()
     assert cli.run(cli.app, ["report", str(study), "--out", str(study / "again.html")]) == 0
 
-    # A run that is lost is run again, and the questions are asked anew.
+    # A run that is lost is run again, and the questions are asked again.
     (deployment.run_folder("study-baseline-r0-f1") / "summary.json").unlink()
     (study / "study.json").unlink()
     clients["north"].end()

@@ -1,4 +1,4 @@
-"""Nodes that go, come back or begin anew while an answer of theirs is waited for."""
+"""Nodes that go, come back or start over while an answer of theirs is waited for."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def bytes_kept(model: Network) -> int:
 
 @pytest.mark.parametrize("name", ["micro", "resnet18"])
 def test_fewer_bytes_are_kept_for_the_backward_pass(name: str) -> None:
-    """Measured on the whole network, whose stem is never computed anew."""
+    """Measured on the whole network, whose stem is never computed again."""
     plain = bytes_kept(prepared(False, "average", STAGES, name))
     saving = bytes_kept(prepared(True, "average", STAGES, name))
     assert saving < 0.75 * plain

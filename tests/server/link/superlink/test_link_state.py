@@ -163,7 +163,7 @@ def test_a_reply_that_is_there_takes_no_further_parts(wire: Any, whole: bool) ->
 
 
 def test_an_upload_goes_on_after_a_cut_connection(wire: Any) -> None:
-    """The reply is announced anew in its exact size, and what had come is not sent again."""
+    """The reply is announced again in its exact size, and what had come is not sent again."""
     request = wire.put(wire.ask(wire.north))
     reply = wire.answer(request)
     assert wire.link.announce(wire.north, reply.name, reply.size)
