@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from client.data.cohort import Radiograph
 from client.data.image_file import ImageFile
@@ -15,14 +16,18 @@ from client.imaging.subject import other_than_frontal_chest
 from client.settings import SiteSettings
 
 SHARED = "same image for several patients"
-OTHER = "not a frontal chest radiograph"
+OTHER: Final = "not a frontal chest radiograph"
+FateKind = Literal[
+    "admitted", "rejected", "without label", "contradictory", "unused outcome", "duplicate",
+    "not a frontal chest radiograph",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fate:
     """What became of an image file: `admitted`, or why it is left out."""
 
-    kind: str
+    kind: FateKind
     why: str = field(default="", repr=False)
 
 
@@ -39,7 +44,7 @@ class Fates:
     rejected_share: float
     vanished: int
 
-    def count(self, kind: str) -> int:
+    def count(self, kind: FateKind) -> int:
         """How many files have a fate of this kind."""
         return sum(fate.kind == kind for fate in self.each)
 
