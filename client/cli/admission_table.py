@@ -56,7 +56,7 @@ def print_report(report: AdmissionReport, *, listed: bool = False) -> None:
         _print(console, f"problem    {sentence}", "bold red")
     kinds = Counter(item.kind for item in report.listed)
     if kinds and not listed:
-        # Apart: an image that is not used and its row are one matter, and stand in both.
+        # Counted separately: an image that is not used and its row are one matter, listed twice.
         counted = [f"{kinds[kind]} {word}" for kind, word in _KINDS.items() if kinds[kind]]
         _print(console, f"{' and '.join(counted)} are excluded or doubtful; --list names them.")
     if not report.problems:

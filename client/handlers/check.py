@@ -65,8 +65,8 @@ def check_settings(workspace: Workspace, config: RunConfig) -> None:
 def check_external(workspace: Workspace) -> None:
     """PolicyError where the site's patients are not for evaluation as a whole, or are too few.
 
-    SiteError where a deployed site's would have to be whole blocks and are none, since admission
-    found a problem: which images it admits depends on the run's settings, too.
+    SiteError where a deployed site must make whole blocks of its patients and has not, since
+    admission found a problem: which images it admits depends on the run's settings, too.
     """
     for part in workspace.parts:
         if not part.settings.policy.external_evaluation:

@@ -101,13 +101,14 @@ class RunConfig(Settings):
             )
 
     def _require_two_branches(self) -> None:
-        """ConfigError where two branches are to train, and there are none or nothing differs."""
+        """ConfigError where schedule=dual lacks branches, rounds for them or an augmentation."""
         if self.schedule != "dual":
             return
         if not self.network.branches:
             having = " or ".join(one.name for one in BACKBONES.values() if one.branches)
             raise ConfigError(
-                f"schedule is dual, but {self.backbone} has no two branches; set backbone={having}."
+                f"schedule is dual, but {self.backbone} does not have two branches; "
+                f"set backbone={having}."
             )
         if self.probe_rounds == 0:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""What one coordinator may make of one run: the account does not believe what it calls a run."""
+"""A site's quotas count each fold and seed as a run, whatever run number the coordinator gives."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_the_further_layers_begin_as_the_identity(network: Network, images: Tens
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"backbone": "micro"}, "micro has no two branches; set backbone=tiny."),
+        ({"backbone": "micro"}, "micro does not have two branches; set backbone=tiny."),
         ({"probe_rounds": 0}, "probe-rounds is 0; the branches train separately"),
         ({"augmentation": "none"}, "augmentation is none; the second branch learns from"),
     ],
