@@ -42,7 +42,10 @@ _UNKNOWN = _words(
     "questionable na nan null ? missing -1 inconnu pending tbd excluded invalid unspecified "
     "undetermined"
 )
-_MISSING_MARKS = frozenset({"", "?", "-", "--", "n/a", "na", "nan", "null", "<na>", "nat", "."})
+_MISSING_MARKS = frozenset({"", "?", "-", "--", "na", "nan", "null", "<na>", "nat", "."})
+# `N/A`, `n.a.` and `#N/A`, as `plain` writes them: its `n` alone would be a no.
+_NOT_AVAILABLE = "n a"
+_SPREADSHEET_ERROR = re.compile(r"#[a-z0-9/]+[!?]")
 
 OUTCOME_NAME = re.compile(
     r"label|class|klasse|target|outcome|diagnos|finding|befund|result|ground ?truth|disease|"
@@ -108,8 +111,14 @@ def grades_in(value: str) -> list[int]:
 
 def is_unknown(value: str) -> bool:
     """Whether the value says that nobody knows; -1 does where 0 and 1 are the classes."""
-    text = normalised_value(value)
-    return text in _MISSING_MARKS or text in _UNKNOWN or bool(set(plain(value).split()) & _UNKNOWN)
+    text, words = normalised_value(value), plain(value)
+    return (
+        text in _MISSING_MARKS
+        or text in _UNKNOWN
+        or words == _NOT_AVAILABLE
+        or _SPREADSHEET_ERROR.fullmatch(text) is not None
+        or bool(set(words.split()) & _UNKNOWN)
+    )
 
 
 def meaning_of(value: str, column: str) -> bool | None:

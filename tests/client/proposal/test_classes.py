@@ -198,3 +198,10 @@ def test_accents_may_be_typed_apart() -> None:
 def test_classes_that_cannot_be_are_refused(text: str, words: str) -> None:
     with pytest.raises(SiteError, match=words):
         given_classes(column("None", "mild"), text, ordinal=None)
+
+
+@pytest.mark.parametrize("missing", ["#N/A", "n.a.", "N/A", "#DIV/0!"])
+def test_a_cell_that_is_not_available_is_no_lowest_grade(missing: str) -> None:
+    found = guess_classes(column("none", "mild", "severe", missing, name="grade"), (), ())
+    assert dict(found.several) == {"none": ("none",), "mild": ("mild",), "severe": ("severe",)}
+    assert found.neither == (missing,)

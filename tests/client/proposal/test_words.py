@@ -24,7 +24,9 @@ def test_what_a_value_says_of_the_finding(value: str, column: str, meaning: bool
     assert meaning_of(value, column) is meaning
 
 
-@pytest.mark.parametrize("value", ["unknown", "?", "n/a", "-1.0", "Uncertain", "na"])
+@pytest.mark.parametrize(
+    "value", ["unknown", "?", "n/a", "-1.0", "Uncertain", "na", "#N/A", "N.A.", "#DIV/0!", "#REF!"]
+)
 def test_what_says_that_nobody_knows(value: str) -> None:
     assert is_unknown(value)
 
