@@ -102,7 +102,7 @@ def _without_outcome(
         return Fate("without label")
     if rows[0].patient in outcomes.contradictory:
         return Fate("contradictory", "its patient has contradictory outcomes")
-    return None if labels else Fate("unused outcome", _unused(rows[0]))
+    return None if labels else Fate("unused outcome", outcomes.why_unused(rows[0]))
 
 
 def _of_another_subject(file: ImageFile) -> Fate | None:
@@ -144,10 +144,6 @@ def _radiograph(
         covariate=covariates.of_patient.get(patient),
         lines=tuple(row.line for row in rows),
     )
-
-
-def _unused(row: LabelRow) -> str:
-    return f"outcome '{row.outcome}' in neither list" if row.outcome else "no outcome"
 
 
 def count_vanished(

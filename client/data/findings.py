@@ -109,11 +109,6 @@ def _in_no_list(outcome: Outcome) -> str:
     return "with a value in no class's list"
 
 
-def in_no_list(outcome: Outcome) -> str:
-    """In words, where a value is that means no outcome."""
-    return "in neither list" if outcome == BINARY or not outcome.exclusive else "in no class's list"
-
-
 def _label_findings(report: AdmissionCounts) -> dict[str, int]:
     values = outcomes_in_neither(report)
     return {

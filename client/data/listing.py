@@ -82,11 +82,17 @@ def listed_rows(table: LabelTable, outcomes: Outcomes, matching: Matching) -> It
         if row.image in ambiguous:
             why.append("several files of this name; give the path relative to the images folder")
         if label is None:
-            why.append(f"outcome '{row.outcome}' in neither list" if row.outcome else "no outcome")
+            why.append(outcomes.why_unused(row))
         elif row.patient in outcomes.contradictory:
             why.append("its patient has contradictory outcomes")
         if why:
             found.append((row.line, Listed("row", row_name(row), True, "; ".join(why))))
+        elif outcomes.unknown and (lost := outcomes.unknown[number]):
+            values = ", ".join(f"'{value}'" for value in lost)
+            what = (
+                f"{values} {outcomes.no_list}: missing, unless another row of the patient says it"
+            )
+            found.append((row.line, Listed("row", row_name(row), False, what)))
     return (item for _, item in sorted(found, key=lambda pair: pair[0]))
 
 

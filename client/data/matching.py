@@ -10,6 +10,8 @@ from client.data.image_file import ImageFile
 from client.data.image_names import NO_NAME, match_names
 from client.data.labels import LabelRow
 from client.settings import SiteSettings
+from shared.outcome.binary import BINARY
+from shared.outcome.outcome import Outcome
 
 NO_ROW = "no row of the table names it"
 
@@ -19,13 +21,20 @@ class Outcomes:
     """The rows' labels, or None for an outcome that is missing or in no class's list.
 
     Of several labels a row has the label of its patient, to which other rows may add; `excluded`
-    also counts the values by which a label is as good as missing.
+    also counts the values by which a label is as good as missing. `unknown` has, of each row,
+    the values that mean nothing, and `no_list` says in words where these do not stand.
     """
 
     classes: tuple[int | None, ...]
     missing: int
     excluded: dict[str, int]
     contradictory: frozenset[str]
+    unknown: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    no_list: str = "in neither list"
+
+    def why_unused(self, row: LabelRow) -> str:
+        """Why a row has no label."""
+        return f"outcome '{row.outcome}' {self.no_list}" if row.outcome else "no outcome"
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
     """Class of each row; a patient with rows of two classes is contradictory."""
     encoding = settings.encoding
     classes = [encoding.label_of_row(row.cells) for row in rows]
-    excluded = Counter(value for row in rows for value in encoding.unknown(row.cells))
+    unknown = tuple(encoding.unknown(row.cells) for row in rows)
+    excluded = Counter(value for values in unknown for value in values)
     of_patient: dict[str, set[int]] = defaultdict(set)
     for row, label in zip(rows, classes, strict=True):
         if label is not None:
@@ -72,7 +82,14 @@ def classify(settings: SiteSettings, rows: Sequence[LabelRow]) -> Outcomes:
         missing=sum(not any(row.cells) for row in rows),
         excluded=dict(sorted(excluded.items())),
         contradictory=frozenset(p for p, label in merged.items() if label is None),
+        unknown=unknown,
+        no_list=in_no_list(encoding.outcome),
     )
+
+
+def in_no_list(outcome: Outcome) -> str:
+    """In words, where a value is that means no outcome."""
+    return "in neither list" if outcome == BINARY or not outcome.exclusive else "in no class's list"
 
 
 def match_by_image(

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from client.data.counts import AdmissionCounts
 from client.data.findings import (
     LIST,
-    in_no_list,
     listed,
     outcomes_in_neither,
 )
+from client.data.matching import in_no_list
 from client.imaging.raster import IN_COLOUR
 from client.imaging.remarks import WITHOUT_COLOUR
 
