@@ -140,7 +140,7 @@ class ClassArm:
 
     arm: Arm
     patients: int
-    """Of labels those of whom the best known one is known."""
+    """Of labels those of whom the best known one is known; `arm_patients` says the range."""
     auroc: Spread
     """The mean over `contrasts`, of all held-out scores of a repeat together, over the repeats."""
     auroc_ci95: Interval | None

@@ -21,7 +21,7 @@ from server.results.study import (
     StudyResult,
 )
 from server.study.classes import table as classes
-from server.study.wording import p_text, rounds_text, spread_text
+from server.study.wording import megabytes_text, p_text, rounds_text, spread_text
 from server.terminal.decimals import aligned, as_rounded, interval_or_dash
 from shared.limits import MIN_CELL
 
@@ -186,7 +186,7 @@ def _arm_row(one: ArmResult) -> tuple[str, ...]:
         _youden(one),
         spread_text(one.f1),
         rounds_text(one.rounds),
-        f"{one.megabytes:,.0f}",
+        megabytes_text(one.megabytes),
     )
 
 

@@ -23,6 +23,11 @@ def rounds_text(taken: RoundsTaken | None) -> str:
     return f"{taken.mean:.1f} ({taken.fewest} to {taken.most})"
 
 
+def megabytes_text(megabytes: float) -> str:
+    """Whole megabytes, with two digits where there are few: 0.068, not 0."""
+    return f"{megabytes:,.0f}" if megabytes >= 10 else f"{megabytes:.2g}"
+
+
 def p_text(value: float | None) -> str:
     """A p-value; a dash where there is none."""
     return "-" if value is None else "< 0.001" if value < 0.001 else as_rounded(value)

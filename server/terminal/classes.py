@@ -35,7 +35,7 @@ def print_classes(console: Console, summary: Mapping[str, Any]) -> None:
     kind = summary["pooled"][KIND]
     table = Table(
         title=f"Final model after {rounds_in_words(summary['rounds'])}, validation patients",
-        caption=_MEANS[kind],
+        caption=" ".join(filter(None, (_MEANS[kind], _fewer(summary)))),
     )
     table.add_column("site")
     for column in ("AUROC", "95 % CI", *_OF_SITES[kind]):
@@ -44,6 +44,15 @@ def print_classes(console: Console, summary: Mapping[str, Any]) -> None:
     add_sites(table, aligned(cells), summary["site"])
     console.print(table)
     _print_each(console, summary["pooled"])
+
+
+def _fewer(summary: Mapping[str, Any]) -> str:
+    """Which sites' means are over fewer than that of all sites, as they lack patients."""
+    of_all = summary["pooled"].get("auroc_of") or 0
+    fewer = [
+        name for name, own in summary["site"].items() if 0 < (own.get("auroc_of") or 0) < of_all
+    ]
+    return f"Over fewer of them at {', '.join(fewer)}, which lack patients." if fewer else ""
 
 
 def cells_of_classes(metrics: Mapping[str, Any]) -> list[str]:

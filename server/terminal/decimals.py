@@ -58,6 +58,13 @@ def interval_or_dash(limits: Sequence[float] | None) -> str:
     return "-" if limits is None else interval_as_rounded(limits)
 
 
+def patients_by_label(known: Iterable[int]) -> str:
+    """Of the patients of whom each label is known: their number, or the fewest and the most."""
+    numbers = [*known] or [0]
+    fewest, most = min(numbers), max(numbers)
+    return f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+
+
 def aligned(rows: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """The rows of a table; the cells of a column with exact numbers have as many decimals."""
     return list(zip(*map(_column, zip(*rows, strict=True)), strict=True))

@@ -18,7 +18,7 @@ from server.results.external import (
     Performance,
 )
 from server.results.shown import Audience
-from server.terminal.decimals import aligned, as_rounded, interval_or_dash
+from server.terminal.decimals import aligned, as_rounded, interval_or_dash, patients_by_label
 from shared.metrics.classes.results import ClassMetrics
 from shared.metrics.scored import Estimate
 from shared.outcome.binary import BINARY
@@ -38,6 +38,8 @@ _OF_CLASSES = {
     "labels": {"AUPRC": "auprc", "balanced acc.": "balanced_accuracy", "Brier": "brier"},
 }
 """By the outcome's kind: column -> the metric that it has."""
+_NAME = 12
+"""Letters that a cohort's name has in a line, however many columns there are."""
 
 
 def print_evaluation(evaluation: AnyEvaluation, folder: Path | None) -> None:
@@ -72,9 +74,10 @@ def print_evaluation(evaluation: AnyEvaluation, folder: Path | None) -> None:
 
 def _table(title: Text, first: str, heads: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column(Text(first), overflow="fold")
+    table.add_column(Text(first), overflow="fold", min_width=_NAME)
     for column in heads:
-        table.add_column(column, justify="right", no_wrap=True)
+        one_line = " " not in column or "%" in column
+        table.add_column(column, justify="right", no_wrap=one_line)
     return table
 
 
@@ -104,15 +107,19 @@ def _cells(
 def _class_cells(found: ClassPerformance, columns: Mapping[str, str]) -> list[str]:
     metrics = found.metrics
     patients = (
-        metrics.patients
+        str(metrics.patients)
         if isinstance(metrics, ClassMetrics)
-        else max((o.positives or 0) + (o.negatives or 0) for o in metrics.labels.values())
+        else patients_by_label(
+            one.positives + one.negatives
+            for one in metrics.labels.values()
+            if one.positives is not None and one.negatives is not None
+        )
     )
     return [
         _number(Estimate(metrics.auroc)),
         interval_or_dash(metrics.auroc_ci95),
         *(_number(Estimate(getattr(metrics, name))) for name in columns.values()),
-        str(patients),
+        patients,
     ]
 
 

@@ -9,7 +9,6 @@ from server.report.html import Html
 from server.report.numbers import (
     NOT_DEFINED,
     NOT_SHOWN,
-    count,
     in_words,
     listed,
     metric,
@@ -39,7 +38,7 @@ def _at(report: Report) -> str:
         return "its performance is not shown, because it would reveal too few patients of a site"
     metrics = cohort.pooled
     which = "it" if report.finished else "before the last of them it"
-    return f"in {patients_of(metrics):,} {cohort.title} {which} {_said(report, metrics)}"
+    return f"in {patients_of(metrics)} {cohort.title} {which} {_said(report, metrics)}"
 
 
 def _said(report: Report, metrics: ClassMetrics | LabelMetrics) -> str:
@@ -92,7 +91,7 @@ def _tiles(report: Report) -> tuple[tuple[str, str, str], ...]:
     own = (
         ("Mean AUROC", metric(metrics.auroc),
          f"95 % CI {metric_interval(limits) if limits else NOT_DEFINED}"),
-        ("Patients evaluated", count(patients_of(metrics)), _spread(metrics)),
+        ("Patients evaluated", patients_of(metrics), _spread(metrics)),
     )  # fmt: skip
     if isinstance(metrics, LabelMetrics):
         return own

@@ -7,9 +7,13 @@ from server.report.html import Html
 from server.report.sections.reading import WORDS, reading
 
 OWN_WORDS = (
+    ("patients", "those evaluated. Of labels from the fewest to the most of whom one is known: a "
+     "patient of whom a label is missing counts for the others"),
     ("AUROC", "the probability that a patient of a class has a higher score for it than a patient "
      "of another; 0.5 is chance, 1 is perfect. Of ordered classes it is of all patients above a "
-     "cut against those below"),
+     "cut against those below. It is computed from counts of patients by score, in bins of 1/32 of "
+     "a logit: patients in one bin are tied, so where scores hardly differ it is not exactly that "
+     "of the scores"),
     ("mean AUROC", "the plain mean over classes, cuts or labels of which patients of both sides "
      "were evaluated. Its 95 % CI is DeLong's; how scores of one patient go together is "
      "estimated from sums that the sites send, not from single scores"),

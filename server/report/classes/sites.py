@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from server.report.classes.words import patients_of
+from server.report.classes.words import mean_of_fewer, patients_of
 from server.report.data import ClassCohort, Report
 from server.report.estimates import with_interval
 from server.report.html import Html, paragraph, section, table
-from server.report.numbers import NOT_SHOWN, count, metric
+from server.report.numbers import NOT_SHOWN, metric
 from server.report.sections.sites import contributions, why_hidden
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 
@@ -20,6 +20,7 @@ def class_sites_section(report: Report) -> Html:
         "sites",
         "Sites",
         *(_performance(report, cohort) for cohort in report.classes),
+        *(_of_fewer(report, cohort) for cohort in report.classes),
         why_hidden(report) if hidden else None,
         contributions(report),
     )
@@ -31,6 +32,13 @@ def _performance(report: Report, cohort: ClassCohort) -> Html:
     rows += [(name, *_cells(metrics, head)) for name, metrics in cohort.sites.items()]
     columns = ("site", "patients", *(words for words, _ in head))
     return table(f"Performance by site, {cohort.title}", columns, rows)
+
+
+def _of_fewer(report: Report, cohort: ClassCohort) -> Html | None:
+    areas = {name: own.auroc_of for name, own in cohort.sites.items() if own is not None}
+    own = None if cohort.pooled is None else cohort.pooled.auroc_of
+    said = mean_of_fewer(report.config.predicts.kind, own, areas)
+    return None if said is None else paragraph(said, class_="note")
 
 
 def _columns(report: Report) -> tuple[tuple[str, str], ...]:
@@ -50,7 +58,7 @@ def _cells(
     if metrics is None:
         return (NOT_SHOWN,) * (len(columns) + 1)
     return (
-        count(patients_of(metrics)),
+        patients_of(metrics),
         *(
             with_interval(getattr(metrics, name), getattr(metrics, f"{name}_ci95", None))
             if name == "auroc"

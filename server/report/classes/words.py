@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.report.data import ClassCohort, Report
+from server.report.numbers import listed
+from server.terminal.decimals import patients_by_label
 from shared.metrics.classes.results import ClassMetrics, LabelMetrics
 from shared.outcome.outcome import Outcome
 
@@ -42,12 +45,31 @@ def split_name(view: View, name: str) -> str:
     )
 
 
-def patients_of(metrics: ClassMetrics | LabelMetrics) -> int:
-    """Patients evaluated; of labels those of whom the best known one is known."""
+def patients_of(metrics: ClassMetrics | LabelMetrics) -> str:
+    """How many patients were evaluated; of labels the fewest and the most of whom one is known."""
     if isinstance(metrics, ClassMetrics):
-        return metrics.patients or 0
-    known = [(one.positives or 0) + (one.negatives or 0) for one in metrics.labels.values()]
-    return max(known, default=0)
+        return f"{metrics.patients or 0:,}"
+    return patients_by_label(
+        one.positives + one.negatives
+        for one in metrics.labels.values()
+        if one.positives is not None and one.negatives is not None
+    )
+
+
+def mean_of_fewer(kind: str, areas: int | None, of_sites: Mapping[str, int | None]) -> str | None:
+    """A sentence on the sites whose mean AUROC is over fewer than that of all sites; None for none.
+
+    `areas` and `of_sites` are `auroc_of`, of all sites and of each.
+    """
+    fewer = [name for name, own in of_sites.items() if own and areas and own < areas]
+    if not fewer:
+        return None
+    parts = {"classes": "classes", "ordinal": "cuts", "labels": "labels"}[kind]
+    return (
+        f"The mean AUROC of {listed(fewer)} is over fewer {parts} than that of all sites, as no "
+        "patients on one side of the others were evaluated there: do not compare it with other "
+        "sites'."
+    )
 
 
 def first(report: Report) -> ClassCohort | None:

@@ -42,7 +42,7 @@ def class_evaluation_head(evaluation: ClassEvaluation) -> Html:
     tiles = [_area_tile(one) for one in evaluation.all]
     last = evaluation.all[-1].performance
     if last is not None:
-        tiles.append(("Patients", count(patients_of(last.metrics)), ""))
+        tiles.append(("Patients", patients_of(last.metrics), ""))
     return element(
         "header",
         paragraph(f"FedThaw, run {evaluation.run}", class_="kicker"),
@@ -68,7 +68,7 @@ def _sentence(evaluation: ClassEvaluation) -> str:
         return f"The result in {where} is not shown: it would reveal too few patients."
     found = one.performance.metrics
     said, _ = distinguished(parse_outcome(evaluation.outcome), found.auroc, found.auroc_ci95)
-    return f"Among {patients_of(found):,} patients of {where}, the model {said}."
+    return f"Among {patients_of(found)} patients of {where}, the model {said}."
 
 
 def class_comparison_section(evaluation: ClassEvaluation) -> Html:
@@ -114,7 +114,7 @@ def class_cohort_section(
         return section(identifier, cohort.name, paragraph(text))
     images = NOT_SHOWN if cohort.images is None else count(cohort.images)
     who = (
-        f"{count(patients_of(found.metrics))} patients ({images} images); outcome: "
+        f"{patients_of(found.metrics)} patients ({images} images); outcome: "
         f"{cohort.finding}. A patient's scores are the mean probabilities of the patient's images."
     )
     shown = ClassCohort(identifier, found.metrics, {}, found.splits, words=cohort.name)
@@ -144,7 +144,7 @@ def _cells(one: ClassCohortOutcome | ClassSubgroup, names: Sequence[str]) -> tup
         return (NOT_SHOWN,) * (len(names) + 2)
     found = one.performance.metrics
     return (
-        count(patients_of(found)),
+        patients_of(found),
         *(
             with_interval(getattr(found, name), getattr(found, f"{name}_ci95", None))
             for name in ("auroc", *names)

@@ -54,8 +54,8 @@ def card_section(report: Report) -> Html:
 
 
 def _predicts(report: Report) -> str:
-    named = f": {report.finding}" if report.finding else ""
     predicts = report.config.predicts
+    named = f": {report.finding}" if report.finding not in ("", ", ".join(predicts.names)) else ""
     if predicts != BINARY:
         what = {
             "classes": "The probability of each class",

@@ -10,7 +10,7 @@ from server.report.plot import LINES, MUTED, SERIES, drawing, legend, to_svg
 from server.report.study.areas import areas_figure
 from server.report.study.words import with_interval
 from server.results.study import ClassArm, ClassStudyResult, ContrastResult, Measure
-from server.study.classes.table import PARTS, WORDS, contrast_name, names_of
+from server.study.classes.table import PARTS, WORDS, arm_patients, contrast_name, names_of
 from server.study.table import remarks
 from server.study.wording import rounds_text
 from shared.outcome.registry import parse_outcome
@@ -88,7 +88,7 @@ def _table(result: ClassStudyResult) -> Html:
     rows = [
         (
             one.arm.name,
-            count(one.patients),
+            arm_patients(one),
             with_interval(one.auroc, one.auroc_ci95),
             *(_measure(one.metrics.get(name)) for name in (*names, "brier")),
             rounds_text(one.rounds),

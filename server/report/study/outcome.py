@@ -17,6 +17,7 @@ from server.report.sections.outcome import NOTICE
 from server.report.study.data import StudyReport
 from server.results.quick import quick_study
 from server.results.study import AnyStudy, ArmResult, ClassArm, StudyResult
+from server.study.classes.table import arm_patients
 from shared.outcome.registry import parse_outcome
 
 
@@ -71,12 +72,12 @@ def _judged(result: AnyStudy) -> str:
     """Arms of some of the sites are evaluated on the patients of these."""
     first = result.arms[0]
     alike = all(one.patients == first.patients for one in result.arms)
-    return f"{'each' if alike else 'the first'} evaluated on {patients_of(first):,} patients"
+    return f"{'each' if alike else 'the first'} evaluated on {patients_of(first)} patients"
 
 
-def patients_of(arm: ArmResult | ClassArm) -> int:
-    """The number of patients who were held out."""
-    return arm.patients if isinstance(arm, ClassArm) else sum(arm.patients)
+def patients_of(arm: ArmResult | ClassArm) -> str:
+    """The number of patients who were held out; of labels as `arm_patients` has it."""
+    return arm_patients(arm) if isinstance(arm, ClassArm) else f"{sum(arm.patients):,}"
 
 
 def _figures(result: AnyStudy) -> Html:
@@ -87,7 +88,7 @@ def _figures(result: AnyStudy) -> Html:
     tiles = (
         (f"{area}, {first.arm.name[:24]}", metric(first.auroc.mean),
          f"95 % CI {metric_interval(limits)}" if limits else ""),
-        ("Patients", f"{patients_of(first):,}", _by_class(first)),
+        ("Patients", patients_of(first), _by_class(first)),
         ("Sites", str(len(result.sites)), listed(result.sites)),
         ("Arms", str(len(result.plan.arms)), f"{len(result.arms)} shown"),
         ("Runs", f"{runs:,}", f"{result.plan.repeats} x {result.plan.folds} folds of each arm"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from server.results.study import ClassArm, ClassStudyResult, ContrastResult, Measure
-from server.study.wording import rounds_text, spread_text
-from server.terminal.decimals import interval_or_dash
+from server.study.wording import megabytes_text, rounds_text, spread_text
+from server.terminal.decimals import interval_or_dash, patients_by_label
 from shared.outcome.registry import parse_outcome
 
 Heads = tuple[str, ...]
@@ -70,15 +70,25 @@ def measure_cells(one: Measure) -> tuple[str, str]:
     return _measure(one), interval_or_dash(one.ci95)
 
 
+def arm_patients(arm: ClassArm) -> str:
+    """Its held-out patients; of labels the fewest and the most of whom one is known."""
+    known = [
+        one.positives + one.negatives
+        for one in arm.contrasts
+        if not arm.classes and one.positives is not None and one.negatives is not None
+    ]
+    return patients_by_label(known or [arm.patients])
+
+
 def _arm_row(one: ClassArm, names: tuple[str, ...]) -> tuple[str, ...]:
     return (
         one.arm.name,
-        f"{one.patients}",
+        arm_patients(one),
         spread_text(one.auroc),
         interval_or_dash(one.auroc_ci95),
         *(_measure(one.metrics.get(name, Measure(None, None))) for name in names),
         rounds_text(one.rounds),
-        f"{one.megabytes:,.0f}",
+        megabytes_text(one.megabytes),
     )
 
 

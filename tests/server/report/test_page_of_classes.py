@@ -127,6 +127,8 @@ def test_the_page_has_what_the_run_found(
     assert [row[0] for row in sites[1:]] == ["all sites", "north", "south"]
     of_all = sites[1][sites[0].index("mean AUROC")]
     assert number(of_all) == pytest.approx(pooled["auroc"], abs=5e-4)
+    assert root.text.count(f"{', '.join(names)}, as the sites' site.toml") == 1
+    assert f"{', '.join(names)}: {', '.join(names)}" not in root.text
     if kind != "labels":
         matrix = found["Confusion matrix, validation patients"]
         assert [list(map(int, row[1:])) for row in matrix[1:]] == pooled["confusion"]

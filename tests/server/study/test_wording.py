@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.study.wording import p_text, spread_text
+from server.study.wording import megabytes_text, p_text, spread_text
 from server.terminal.decimals import interval_or_dash
 from shared.metrics.repeats import Spread
 
@@ -25,3 +25,11 @@ def test_what_is_not_known_is_a_dash() -> None:
 )
 def test_a_small_p_value_is_not_written_as_zero(value: float, text: str) -> None:
     assert p_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "text"),
+    [(0.0678, "0.068"), (1.53, "1.5"), (9.99, "10"), (10.4, "10"), (1234.5, "1,234")],
+)
+def test_a_small_transfer_is_not_written_as_zero(megabytes: float, text: str) -> None:
+    assert megabytes_text(megabytes) == text
