@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from client.data.dataset import Sample, batch_positions
+from client.data.dataset import Sample, steps_of_round
 from client.evaluate import predict_logits
 from client.features.boundary import draws_from_views, training_boundary
 from client.features.views import training_views
@@ -73,16 +73,18 @@ def _measure(workspace: Workspace, config: RunConfig, plans: Sequence[Plan]) -> 
     if config.optimizer == "adamw8bit":  # its library takes seconds to load, once: no step does
         eight_bit_adamw([{"params": [*model.parameters()]}])
 
+    single = replace(config, local_epochs=1, local_steps=0)
+
     def step(plan: Plan) -> float:
         trained = train_round(
-            model, batch, plan, config, stream="estimate", moments={}, outcome=workspace.outcome,
+            model, batch, plan, single, stream="estimate", moments={}, outcome=workspace.outcome,
             teacher=teacher_of(workspace, config),
         )  # fmt: skip
         return trained.steps
 
-    head = _seconds(lambda: step(least)) / config.local_epochs
+    head = _seconds(lambda: step(least))
     further = len(most.trainable) - len(least.trainable)
-    whole = _seconds(lambda: step(most)) / config.local_epochs if further else head
+    whole = _seconds(lambda: step(most)) if further else head
     state = model.state_dict()
     specs = manifest_of_parts(model, most.trainable, config.batch_norm, config.sent_dtype)
     arrays = {spec.name: state[spec.name].cpu().numpy() for spec in specs}
@@ -122,7 +124,7 @@ def _training(
     costs: _Costs, samples: Sequence[Sample], plans: Sequence[Plan], config: RunConfig
 ) -> list[float]:
     """Seconds of each round's training, with cached activations where those are faster."""
-    steps = len(batch_positions(len(samples), config.batch_size)) * config.local_epochs
+    steps = steps_of_round(len(samples), config)
     plain = [steps * costs.step(plan) for plan in plans]
     cached = [n for n, plan in enumerate(plans) if _can_cache(config, plan)]
     if not cached:

@@ -20,6 +20,7 @@ from shared.errors import SiteError
 from shared.outcome.binary import BINARY
 from shared.outcome.outcome import Outcome
 from shared.seeds import derive_seed
+from shared.settings.config import RunConfig
 
 RANGE = 1024.0
 _LEVELS = 65535.0
@@ -138,6 +139,17 @@ def batch_positions(images: int, batch_size: int) -> list[list[int]]:
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches[-2:] = [batches[-2] + batches[-1]]
     return batches
+
+
+def steps_of_round(images: int, config: RunConfig) -> int:
+    """Optimiser steps that a round takes on so many training images."""
+    epoch = len(batch_positions(images, config.batch_size))
+    return config.local_steps or epoch * config.local_epochs
+
+
+def passes_of_round(images: int, config: RunConfig) -> float:
+    """How often a round goes through so many training images."""
+    return steps_of_round(images, config) / len(batch_positions(images, config.batch_size))
 
 
 MOST_WORKERS = 4

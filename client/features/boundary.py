@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 
 from shared.model.backbone import Backbone, Part
 from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan, plan_round, stages_ever_thawed, total_rounds
 
-Passes = Mapping[Part, int]
+Passes = Mapping[Part, float]
 """How often the images will be gone through from each boundary, this round included; in the
 network's order. A boundary is named by what begins there, a stage or a unit within one."""
 
@@ -49,19 +49,20 @@ def evaluation_boundary(backbone: Backbone, untouched: Collection[str]) -> Part:
     return backbone.first_of(changed) if changed else backbone.head
 
 
-def training_passes(config: RunConfig, plan: Plan) -> Passes:
+def training_passes(config: RunConfig, plan: Plan, of_round: float) -> Passes:
     """Passes over the training images in this round and, as planned now, in those after it.
 
-    Of those that take fixed views: nothing is kept for the others.
+    `of_round` are those of one round. Of rounds that take fixed views: nothing is kept for the
+    others.
     """
     ahead = [
         plan,
         *(plan_round(config, r) for r in range(plan.round + 1, total_rounds(config) + 1)),
     ]
-    passes: Counter[Part] = Counter()
+    passes: dict[Part, float] = defaultdict(float)
     for later in ahead:
         if draws_from_views(config, boundary := training_boundary(config, later)):
-            passes[boundary] += config.local_epochs
+            passes[boundary] += of_round
     return _frozen_now(config, passes, training_boundary(config, plan))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from client.data.admission import require_trainable, shareably
-from client.data.dataset import Sample, batch_positions
+from client.data.dataset import Sample, batch_positions, passes_of_round, steps_of_round
 from client.part import Part, TrainingSamples, tell_owner
 from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
@@ -160,7 +160,7 @@ def _require(workspace: Workspace, part: Part, refusals: Sequence[Refusal]) -> N
 def refused_training(policy: Policy, config: RunConfig, train: tuple[Sample, ...]) -> list[Refusal]:
     """The rules that a round on these training images breaks."""
     batches = batch_positions(len(train), config.batch_size)
-    steps = len(batches) * config.local_epochs
+    steps = steps_of_round(len(train), config)
     share = max(map(len, batches), default=0) / max(1, len(train))
     asked = f"batch-size={config.batch_size}"
     patients = patients_of(train)
@@ -171,8 +171,13 @@ def refused_training(policy: Policy, config: RunConfig, train: tuple[Sample, ...
     if config.schedule == "logistic":  # it has no steps: `schedules` alone allows it
         return found
     if steps < policy.least_steps:
+        amount = f"local-steps={steps}" if config.local_steps else asked
         detail = f"a round here has {steps}"
-        found.append(Refusal("least-steps", numbers(policy.least_steps), asked, detail))
+        found.append(Refusal("least-steps", numbers(policy.least_steps), amount, detail))
+    if train and (passes := passes_of_round(len(train), config)) < policy.least_pass:
+        detail = f"a round would go through {passes:.0%} of the training images"
+        limit = numbers(policy.least_pass)
+        found.append(Refusal("least-pass", limit, f"local-steps={config.local_steps}", detail))
     if share > policy.largest_batch:
         detail = f"a step would take {share:.0%} of the training images"
         found.append(Refusal("largest-batch", numbers(policy.largest_batch), asked, detail))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor
 
-from client.data.dataset import Sample, batch_positions
+from client.data.dataset import Sample, steps_of_round
 from client.exchange import (
     agreed_manifest,
     as_tensors,
@@ -164,7 +164,7 @@ def _train(
         return fit_head(network, base_features(model, samples), config)
     set_trainable(network, request.plan.trainable, config.batch_norm)
     features = training_features(model, request.plan, samples)
-    steps = len(batch_positions(len(samples), config.batch_size)) * config.local_epochs
+    steps = steps_of_round(len(samples), config)
     emit(SiteBusy(workspace.name, "training", steps))
     return train_round(
         network,
