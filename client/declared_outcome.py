@@ -44,8 +44,8 @@ def require_outcome(settings: SiteSettings, config: RunConfig) -> None:
         declared = f"declares the outcome '{own}', and the run predicts '{config.outcome}'"
         why = disagreement(str(own), config.outcome)
         raise SiteError(
-            f"site.toml of {settings.name} {declared}: {why}. Correct [data] there, or `outcome` "
-            "of the run.",
+            f"site.toml of {settings.name} {declared}: {why}. Correct [data] there, or take a "
+            "run that predicts it.",
             shareable=f"its site.toml {declared}: {why}",
         )
 

@@ -32,6 +32,13 @@ def place_for(run: Path, cohorts: Sequence[Path], out: Path | None) -> Iterator[
         ) from error
     try:
         yield folder
+        if out is None and folder.name != (taken := _name_of(cohorts)):
+            emit(
+                Warned(
+                    f"{folder.parent / taken} has an earlier result, which stays as it is; this "
+                    f"one was written to {folder}."
+                )
+            )
     finally:
         for path in (folder, *((folder.parent,) if out is None else ())):
             with suppress(OSError):  # where there is something in it
@@ -49,25 +56,22 @@ def _given(out: Path) -> Path:
 
 
 def _default(place: Path, cohorts: Sequence[Path]) -> Path:
-    name = "+".join(one.absolute().name for one in cohorts)
-    name = re.sub(r"[^\w.+-]", "_", name)[:_LONGEST].strip(".") or "cohort"
+    name = _name_of(cohorts)
     make_private_folder(place)
-    number = 1
+    folder, number = place / name, 1
     while True:
-        folder = place / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
             number += 1
-            continue
-        if number > 1:
-            emit(
-                Warned(
-                    f"{place / name} has an earlier result, which stays as it is; this one is "
-                    f"written to {folder}."
-                )
-            )
-        return folder
+            folder = place / f"{name}-{number}"
+        else:
+            return folder
+
+
+def _name_of(cohorts: Sequence[Path]) -> str:
+    name = "+".join(one.absolute().name for one in cohorts)
+    return re.sub(r"[^\w.+-]", "_", name)[:_LONGEST].strip(".") or "cohort"
 
 
 def write_documents(folder: Path, documents: Mapping[str, str]) -> None:

@@ -31,11 +31,21 @@ def test_an_earlier_result_stays_and_is_named(tmp_path: Path) -> None:
     assert said[1].endswith("north-3.")
 
 
-def test_nothing_is_left_where_the_evaluation_fails(tmp_path: Path) -> None:
+def test_nothing_is_left_or_said_where_the_evaluation_fails(tmp_path: Path) -> None:
+    with place_for(tmp_path / "before", [Path("north")], None) as folder:
+        write_documents(folder, {"n": ""})
+    heard: list[Event] = []
+    with (
+        listening(heard.append),
+        pytest.raises(RuntimeError),
+        place_for(tmp_path / "before", [Path("north")], None),
+    ):
+        raise RuntimeError
+    assert heard == []
     for out in (None, tmp_path / "out"):
         with pytest.raises(RuntimeError), place_for(tmp_path / "run", [Path("north")], out):
             raise RuntimeError
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert {path.name for path in tmp_path.iterdir()} == {"before", "run"}
     assert list((tmp_path / "run").iterdir()) == []
 
 
