@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common import serde
 
 from server.federation.asking import Answer, Problem, ask, said_by_all
-from server.federation.messaging import Missing, Question
+from server.federation.connected import Presence
+from server.federation.messaging import Exchange, Missing, Question, Watch
 from shared.errors import ProtocolError, RunError
 from shared.protocol.replies import DIVERGED, FAILED, UNEXPECTED
 
 QUESTION = Question("query", "group", 1.0)
 NAMES = {1: "north", 2: "south", 3: "east"}
-Collect = Callable[..., Iterator[tuple[int, Message | Missing]]]
 
 
 def content(value: int) -> RecordDict:
@@ -37,10 +38,7 @@ def read(node: int, received: RecordDict) -> tuple[int, int]:
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Answer[tuple[int, int]]]]:
     def run(*answers: tuple[int, Message | Missing]) -> list[Answer[tuple[int, int]]]:
-        def collect(*_: object, **__: object) -> Iterator[tuple[int, Message | Missing]]:
-            yield from answers
-
-        monkeypatch.setattr("server.federation.asking.send_and_collect", collect)
+        monkeypatch.setattr(Exchange, "replies", lambda _: iter(answers))
         return list(ask(None, {}, QUESTION, read))  # type: ignore[arg-type]
 
     return run
@@ -85,26 +83,22 @@ def test_any_other_error_while_reading_is_a_fault_and_ends_all(answering: Answer
         answering((1, reply(RecordDict())))
 
 
-def test_limits_and_watchers_reach_the_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    passed: dict[str, object] = {}
+def test_who_watches_sees_who_is_there_and_may_end_it(make_sites: Callable[..., Any]) -> None:
+    _, grid = make_sites()
+    grid.silent = frozenset({1001, 1002, 1003})
+    nodes, looked = tuple(grid.get_node_ids()), []
 
-    def collect(*_: object, **watchers: object) -> Iterator[tuple[int, Message | Missing]]:
-        passed.update(watchers)
-        yield from ()
-
-    def look() -> Mapping[int, object]:
-        return {}
-
-    def lost(node: int, back: bool) -> None:
-        pass
+    def look() -> dict[int, Presence]:
+        looked.append(nodes)
+        return {node: Presence(None, "one") for node in nodes}
 
     def check() -> None:
-        pass
+        raise RunError("stopped")
 
-    monkeypatch.setattr("server.federation.asking.send_and_collect", collect)
-    watchers = {"look": look, "on_loss": lost, "check": check}
-    assert list(ask(None, {}, QUESTION, read, **watchers)) == []  # type: ignore[arg-type]
-    assert watchers.items() <= passed.items()
+    watch = Watch(look, check=check)
+    with pytest.raises(RunError, match="stopped"):
+        list(ask(grid, dict.fromkeys(nodes, content(1)), QUESTION, read, watch=watch))
+    assert looked == [nodes]
 
 
 def test_where_all_must_answer_the_first_problem_is_said(answering: Answering) -> None:
