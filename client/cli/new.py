@@ -137,30 +137,17 @@ def new(
     from client.proposal.propose import Choices
 
     choices = Choices(
-        name=name,
-        images=None if images is None else _absolute(images),
-        image=image,
-        by_patient=no_image,
-        patient=patient,
-        outcome=outcome,
-        positive=tuple(positive or ()),
-        negative=tuple(negative or ()),
-        covariate=covariate,
-        classes=classes,
-        ordinal=ordinal,
-        labels=labels,
-    )
+        name=name, images=None if images is None else _absolute(images), image=image,
+        by_patient=no_image, patient=patient, outcome=outcome, covariate=covariate,
+        positive=tuple(positive or ()), negative=tuple(negative or ()),
+        classes=classes, ordinal=ordinal, labels=labels,
+    )  # fmt: skip
     folders = _folders(from_folders, patient_pattern, table, choices)
     _propose(folder, table, folders, choices, print_only=print_only)
 
 
 def _propose(
-    folder: Path,
-    table: Path | None,
-    folders: Folders | None,
-    choices: Choices,
-    *,
-    print_only: bool,
+    folder: Path, table: Path | None, folders: Folders | None, choices: Choices, *, print_only: bool
 ) -> None:
     """Print the proposal, and write it."""
     # Imported here: other commands of this group need none of it.
@@ -217,10 +204,7 @@ def _of_folders(proposal: Proposal, table: Path) -> Proposal:
 
 
 def _folders(
-    root: Path | None,
-    pattern: str | None,
-    table: Path | None,
-    choices: Choices,
+    root: Path | None, pattern: str | None, table: Path | None, choices: Choices
 ) -> Folders | None:
     """What --from-folders finds; SiteError where it is given with options of a table."""
     if root is None:
