@@ -49,8 +49,10 @@ def run_site(
         try:
             while not stop.is_set():
                 activate(connection, lambda: take_next_key(rotation, connection))
-                if not stop.is_set():
-                    log.info("Connected to %s; waiting for runs.", access.server)
+                if stop.is_set():
+                    break
+                log.info("Connected to %s; waiting for runs.", access.server)
+                with suppress(Unrecognised):
                     _serve(site, stop)
         except Stopped as error:
             log.debug("%s", error)
@@ -61,21 +63,17 @@ def run_site(
 
 
 def _serve(site: Site, stop: threading.Event) -> None:
-    """Message after message, until the coordinator no longer knows the connection."""
-    with suppress(Unrecognised):
-        while not stop.is_set():
-            try:
-                _take_message(site)
-            except RunOver as error:
-                log.warning("A message was dropped: %s. This site waits for the next one.", error)
-                stop.wait(DROPPED_SECONDS)
+    """Message after message; Unrecognised once the coordinator no longer knows the connection."""
+    while not stop.is_set():
+        try:
+            _take_message(site)
+        except RunOver as error:
+            log.warning("A message was dropped: %s. This site waits for the next one.", error)
+            stop.wait(DROPPED_SECONDS)
 
 
 def _take_message(site: Site) -> None:
-    """Wait for a message and work on it; where none comes in time, do what waits for such a pause.
-
-    Unrecognised where the coordinator no longer knows the connection.
-    """
+    """Wait for a message and work on it; where none comes in time, do what a pause is for."""
     announced = receive(site.connection)
     if announced is not None:
         _work_on(site, *announced)
