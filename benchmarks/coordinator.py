@@ -37,7 +37,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.task_identity import TaskIdentity
 
 from client.node.calls import Connection, RunOver, Stopped
-from client.node.connection import activate, beat, connect
+from client.node.connection import Access, activate, beat, connect
 from client.node.transfer import fetch_parts, push, receive
 from server.federation.global_model import Reference, build_reference, expected_frozen_digest
 from shared.deployment.keys import generate_private_key, public_key_line
@@ -112,7 +112,7 @@ def site(
     """Answer what is asked with invented numbers."""
     with (
         contextlib.suppress(Stopped),
-        connect("127.0.0.1:18555", authority, key, stop) as connection,
+        connect(Access("127.0.0.1:18555", authority, key), stop) as connection,
     ):
         activate(connection)
         threading.Thread(target=beat, args=(connection,), daemon=True).start()

@@ -89,11 +89,9 @@ def study(
     interrupted. Raises as `simulate`, before the first run where that can be known.
 
     """
-    for name, value, least, most in (
-        ("folds", folds, 2, 100), ("repeats", repeats, 1, 1000), ("jobs", jobs, 1, 10_000),
-    ):  # fmt: skip
-        if value is not None and not least <= value <= most:
-            raise ConfigError(f"{name} is {value}; it must lie in {least} to {most}.")
+    _require_between(2, 100, "folds", folds)
+    _require_between(1, 1000, "repeats", repeats)
+    _require_between(1, 10_000, "jobs", jobs)
     shared_settings = settings_of(settings, more_settings, config)
     require_free(shared_settings, "settings")
     folders = paths_of(sites)
@@ -121,6 +119,11 @@ def open_study(folder: PathLike) -> Study:
     return Study(
         place, result.plan, result.sites, result.arms, result.comparisons, grade, result.not_shown
     )
+
+
+def _require_between(least: int, most: int, name: str, value: int | None) -> None:
+    if value is not None and not least <= value <= most:
+        raise ConfigError(f"{name} is {value}; it must lie in {least} to {most}.")
 
 
 def _arms(arms: Arms) -> tuple[Arm, ...]:

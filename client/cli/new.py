@@ -8,7 +8,7 @@ import shlex
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,7 +18,7 @@ from shared.errors import SiteError
 
 if TYPE_CHECKING:
     from client.proposal.folders import Folders
-    from client.proposal.propose import Proposal
+    from client.proposal.propose import Choices, Proposal
 
 _WRITTEN = """
 Wrote {file}. Correct a wrong guess there, or remove the file and rerun with its option (--help).
@@ -134,28 +134,26 @@ def new(
     It says what it guessed and why; each guess has an option that corrects it, and the file can be
     edited. An existing site.toml is never overwritten.
     """
-    columns = (images, image, patient, outcome)
-    folders = _folders(from_folders, patient_pattern, table, columns, labels)
-    own = {"name": name, "by_patient": no_image, "covariate": covariate,
-           "classes": classes, "ordinal": ordinal, "labels": labels,
-           "positive": tuple(positive or ()), "negative": tuple(negative or ())}  # fmt: skip
-    _propose(folder, table, folders, columns, own, print_only=print_only)
+    from client.proposal.propose import Choices
+
+    choices = Choices(
+        name=name, images=None if images is None else _absolute(images), image=image,
+        by_patient=no_image, patient=patient, outcome=outcome, covariate=covariate,
+        positive=tuple(positive or ()), negative=tuple(negative or ()),
+        classes=classes, ordinal=ordinal, labels=labels,
+    )  # fmt: skip
+    folders = _folders(from_folders, patient_pattern, table, choices)
+    _propose(folder, table, folders, choices, print_only=print_only)
 
 
 def _propose(
-    folder: Path,
-    table: Path | None,
-    folders: Folders | None,
-    columns: tuple[Path | None, str | None, str | None, str | None],
-    own: dict[str, Any],
-    *,
-    print_only: bool,
+    folder: Path, table: Path | None, folders: Folders | None, choices: Choices, *, print_only: bool
 ) -> None:
-    """Print the proposal, and write it; `columns` are images, image, patient and outcome."""
+    """Print the proposal, and write it."""
     # Imported here: other commands of this group need none of it.
     from client.cli.proposal_table import print_proposal
     from client.proposal.folders import IMAGE, OUTCOME, PATIENT, TABLE, write_table
-    from client.proposal.propose import Choices, propose
+    from client.proposal.propose import propose
     from client.proposal.tables import find_table
     from client.proposal.text import site_toml
     from client.settings import load_site
@@ -163,12 +161,11 @@ def _propose(
     site = _absolute(folder)
     file = site / FILE_NAME
     _require_new(file, print_only)
-    images, image, patient, outcome = columns
     if folders is not None:
-        images, image, outcome = folders.root, IMAGE, OUTCOME
         patient = IMAGE if folders.patients is None else PATIENT
-    images = None if images is None else _absolute(images)
-    choices = Choices(images=images, image=image, patient=patient, outcome=outcome, **own)
+        choices = dataclasses.replace(
+            choices, images=folders.root, image=IMAGE, patient=patient, outcome=OUTCOME
+        )
     say = partial(typer.echo, err=print_only)
     with Console(stderr=True).status("Reading names and outcomes"), TemporaryDirectory() as place:
         if folders is not None:
@@ -207,23 +204,20 @@ def _of_folders(proposal: Proposal, table: Path) -> Proposal:
 
 
 def _folders(
-    root: Path | None,
-    pattern: str | None,
-    table: Path | None,
-    others: tuple[object, ...],
-    labels: str,
+    root: Path | None, pattern: str | None, table: Path | None, choices: Choices
 ) -> Folders | None:
     """What --from-folders finds; SiteError where it is given with options of a table."""
     if root is None:
         if pattern is not None:
             raise SiteError("--patient-pattern is for --from-folders; name the folder with it.")
         return None
-    if table is not None or any(one is not None for one in others):
+    of_a_table = (table, choices.images, choices.image, choices.patient, choices.outcome)
+    if any(one is not None for one in of_a_table):
         raise SiteError(
             "--from-folders takes the place of a table and of the options that name its columns "
             "(--from, --images, --image, --patient, --outcome); leave those out."
         )
-    if labels:
+    if choices.labels:
         raise SiteError(
             "--from-folders gives each image the one class of its folder; several labels "
             "(--labels) need a table with a column for each (--from)."

@@ -50,6 +50,7 @@ def run(
     The passphrase of an encrypted key is asked for at a terminal, or read from --passphrase-file.
     A key that `fedthaw site renew-key` made is used as soon as the coordinator has registered it.
     """
+    from client.node.connection import Access
     from client.node.enrolment import open_site_home, read_server
     from client.node.home import site_home
     from client.node.loop import run_site
@@ -61,6 +62,7 @@ def run(
     address = to_address(*parse_address(server)) if server else read_server(home)
     key, passphrase = open_key(home.key, named_file(passphrase_file))
     authority = authority_for(folder, address, None if insecure else ca or home.authority)
+    access = Access(address, authority, key, passphrase)
     reach_loopback_directly(address)
     log_to_terminal("fedthaw.site")
     keep_freed_memory()
@@ -70,7 +72,7 @@ def run(
     _say_what_waits(home, folder)
     copy = Syslog(syslog, "fedthaw-site") if syslog else None
     with health_service(health):
-        run_site(folder.absolute(), home, address, authority, key, stop, copy, passphrase)
+        run_site(folder.absolute(), home, access, stop, copy)
 
 
 def _say_what_waits(home: SiteHome, folder: Path) -> None:

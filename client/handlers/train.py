@@ -76,7 +76,7 @@ def train_on_site(workspace: Workspace, config: RunConfig, request: TrainRequest
     delta = difference(snapshot(network, keys), received)
     require_finite(delta, plan.round)
     sent, update = update_to_send(delta, manifest, before.update, _passage(model, request))
-    after = _state_after(network, config, plan, before, trained, update, as_tensors(federated))
+    after = _state_after(model, plan, before, trained, update, as_tensors(federated))
     save_state(folder, after)
     done = time.monotonic()
     return TrainReply(
@@ -120,8 +120,7 @@ def _passage(model: SiteModel, request: TrainRequest) -> Passage:
 
 
 def _state_after(
-    model: Network,
-    config: RunConfig,
+    model: SiteModel,
     plan: Plan,
     before: SiteState,
     trained: Trained,
@@ -130,7 +129,7 @@ def _state_after(
 ) -> SiteState:
     """What the site remembers of the round; `update` is what the steps of its update keep."""
     changed = {*plan.thawed, *plan.trainable}
-    statistics = local_statistics(model, changed, config.batch_norm)
+    statistics = local_statistics(model.network, changed, model.config.batch_norm)
     # Units that pause in this round have no update; what was kept of theirs stays.
     kept = {name: {**before.update.get(name, {}), **own} for name, own in update.items()}
     return SiteState(plan.round, plan.phase, trained.moments, statistics, kept, received)

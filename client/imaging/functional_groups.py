@@ -6,6 +6,8 @@ values are bright.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydicom.dataset import Dataset
 
 # C.7.6.16.1: per frame after shared, of which an image has one or the other.
@@ -19,10 +21,19 @@ _MACROS = {
 
 def take_from_functional_groups(dataset: Dataset) -> None:
     """Put what they say of the first frame where images of one frame have it."""
-    for group in _GROUPS:
-        for frame in list(dataset.get(group) or ())[:1]:
-            for macro, keywords in _MACROS.items():
-                for item in list(frame.get(macro) or ())[:1]:
-                    for keyword in keywords:
-                        if keyword in item:
-                            dataset[keyword] = item[keyword]
+    frames = [frame for group in _GROUPS for frame in _first(dataset.get(group))]
+    for frame in frames:
+        for macro, keywords in _MACROS.items():
+            for item in _first(frame.get(macro)):
+                _take(keywords, item, dataset)
+
+
+def _take(keywords: Iterable[str], item: Dataset, dataset: Dataset) -> None:
+    for keyword in keywords:
+        if keyword in item:
+            dataset[keyword] = item[keyword]
+
+
+def _first(sequence: Iterable[Dataset] | None) -> list[Dataset]:
+    """The first item of a sequence; none where it is absent or empty."""
+    return list(sequence or ())[:1]

@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -43,19 +44,29 @@ KEPT_SECONDS = 30.0
 """For so long a connection waits for its next request; the coordinator keeps it for 75 s."""
 
 
-@contextmanager
-def connect(
-    server: str, authority: Path | None, key: ec.EllipticCurvePrivateKey, stop: threading.Event
-) -> Iterator[Connection]:
-    """A connection to HOST:PORT, whose certificate must be signed by `authority`.
+@dataclass(frozen=True)
+class Access:
+    """Which coordinator a site connects to, and with which key."""
 
-    Without `authority` it is plain HTTP, which only the loopback may be asked for. Nothing is sent
-    yet. Raises SiteError where the authority's certificate cannot be read.
+    server: str
+    """HOST:PORT."""
+    authority: Path | None
+    """Who must have signed the coordinator's certificate; None: plain HTTP, on the loopback."""
+    key: ec.EllipticCurvePrivateKey
+    passphrase: bytes | None = None
+    """What opens the files of this key and of the site's next one."""
+
+
+@contextmanager
+def connect(access: Access, stop: threading.Event) -> Iterator[Connection]:
+    """A connection over which nothing is sent yet.
+
+    Raises SiteError where the authority's certificate cannot be read.
     """
-    headers, signer = Headers(), Signer(key)
-    verify = trusting(authority) if authority else False
+    headers, signer = Headers(), Signer(access.key)
+    verify = trusting(access.authority) if access.authority else False
     client = FleetHttpClient(
-        f"{'https' if authority else 'http'}://{server}",
+        f"{'https' if access.authority else 'http'}://{access.server}",
         interceptors=[
             RuntimeVersionHttpInterceptor(component_name="SuperNode"),
             signer,
@@ -70,9 +81,8 @@ def connect(
         limits=httpx.Limits(keepalive_expiry=KEPT_SECONDS),
     )  # fmt: skip
     bound(client._client)
-    connection = Connection(
-        server, client, headers, signer, public_key_to_bytes(key.public_key()), stop
-    )
+    public_key = public_key_to_bytes(access.key.public_key())
+    connection = Connection(access.server, client, headers, signer, public_key, stop)
     with client:
         try:
             yield connection

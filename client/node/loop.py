@@ -8,13 +8,12 @@ import time
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Message
 from flwr.proto.message_pb2 import ObjectTree
 
 from client.node.answering import Site, answer, send
 from client.node.calls import RunOver, Stopped, Unrecognised
-from client.node.connection import activate, beat, connect, deactivate, leave
+from client.node.connection import Access, activate, beat, connect, deactivate, leave
 from client.node.contents import describe_request
 from client.node.home import SiteHome
 from client.node.resident import end_worker
@@ -34,20 +33,16 @@ DROPPED_SECONDS = 1.0
 def run_site(
     folder: Path,
     home: SiteHome,
-    server: str,
-    authority: Path | None,
-    key: ec.EllipticCurvePrivateKey,
+    access: Access,
     stop: threading.Event,
     syslog: Syslog | None = None,
-    passphrase: bytes | None = None,
 ) -> None:
     """Serve the site's folder until `stop` is set; `syslog` gets a copy of the audit log.
 
-    The passphrase opens the site's next key, where that has one.
     Raises SiteError where another process serves this site already.
     """
-    with _only_one(home), connect(server, authority, key, stop) as connection:
-        rotation = Rotation(home, authority, passphrase, syslog)
+    with _only_one(home), connect(access, stop) as connection:
+        rotation = Rotation(home, access.authority, access.passphrase, syslog)
         site = Site(folder, home, connection, syslog=syslog, rotation=rotation)
         threading.Thread(target=beat, args=(connection,), daemon=True).start()
         threading.Thread(target=leave, args=(connection,), daemon=True).start()
@@ -56,7 +51,7 @@ def run_site(
                 activate(connection, lambda: take_next_key(rotation, connection))
                 if stop.is_set():
                     break
-                log.info("Connected to %s; waiting for runs.", server)
+                log.info("Connected to %s; waiting for runs.", access.server)
                 with suppress(Unrecognised):
                     _serve(site, stop)
         except Stopped as error:
@@ -68,19 +63,24 @@ def run_site(
 
 
 def _serve(site: Site, stop: threading.Event) -> None:
-    """Message after message, until the coordinator no longer knows the connection."""
+    """Message after message; Unrecognised once the coordinator no longer knows the connection."""
     while not stop.is_set():
         try:
-            announced = receive(site.connection)
-            if announced is None:
-                _rest(site)
-                if site.rotation is not None and site.rotation.is_due():
-                    take_next_key(site.rotation, site.connection)
-            else:
-                _work_on(site, *announced)
+            _take_message(site)
         except RunOver as error:
             log.warning("A message was dropped: %s. This site waits for the next one.", error)
             stop.wait(DROPPED_SECONDS)
+
+
+def _take_message(site: Site) -> None:
+    """Wait for a message and work on it; where none comes in time, do what a pause is for."""
+    announced = receive(site.connection)
+    if announced is not None:
+        _work_on(site, *announced)
+        return
+    _rest(site)
+    if site.rotation is not None and site.rotation.is_due():
+        take_next_key(site.rotation, site.connection)
 
 
 def _work_on(site: Site, message: Message, tree: ObjectTree) -> None:

@@ -85,24 +85,21 @@ def charge(
     """
     account = _today(_settled(_read(home), now()), now())
     new = run not in account.seconds_of_run
-    today, in_all = (one.plus(kind, new_run=new) for one in (account.today, account.in_all))
-    _require_within(policy, site, account, today, in_all, run)
     runs = {**account.seconds_of_run, run: account.seconds_of_run.get(run, 0.0)}
-    _write(
-        home,
-        replace(
-            account,
-            today=today,
-            in_all=in_all,
-            seconds_of_run=dict(list(runs.items())[-_MOST_RUNS:]),
-            since=now(),
-            run=run,
-        ),
+    account = replace(
+        account,
+        today=account.today.plus(kind, new_run=new),
+        in_all=account.in_all.plus(kind, new_run=new),
+        seconds_of_run=dict(list(runs.items())[-_MOST_RUNS:]),
+        since=now(),
+        run=run,
     )
+    _require_within(policy, site, account)
+    _write(home, account)
     left = [
         hours * HOUR - used
         for hours, used in (
-            (policy.hours_per_day, today.seconds),
+            (policy.hours_per_day, account.today.seconds),
             (policy.hours_per_run, runs[run]),
         )
         if hours
@@ -144,10 +141,10 @@ def _today(account: Account, now: float) -> Account:
     return account if day <= account.day else replace(account, day=day, today=_NOTHING)
 
 
-def _require_within(
-    policy: Policy, site: str, account: Account, today: Used, in_all: Used, run: str
-) -> None:
-    hours = account.seconds_of_run.get(run, 0.0) / HOUR
+def _require_within(policy: Policy, site: str, account: Account) -> None:
+    """PolicyError where the message that was charged last is beyond a quota."""
+    today, in_all = account.today, account.in_all
+    hours = account.seconds_of_run[account.run] / HOUR
     checks = (
         ("runs-per-day", policy.runs_per_day, today.runs),
         ("rounds-per-day", policy.rounds_per_day, today.rounds),

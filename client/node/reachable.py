@@ -17,7 +17,7 @@ from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.node_pb2 import Node
 
 from client.node.calls import CLOCK_SECONDS, clock_difference
-from client.node.connection import connect, trusting
+from client.node.connection import Access, connect, trusting
 from client.node.finding import Finding, note, right, wrong
 from shared.deployment.names import parse_address
 from shared.deployment.proxies import proxy_towards
@@ -71,7 +71,7 @@ def check_coordinator(
     clock = _clock(answer.ahead)
     found.append(clock)
     if key is not None and clock.state != "wrong":
-        found.append(_registration(server, authority, key))
+        found.append(_registration(Access(server, authority, key)))
     return found
 
 
@@ -222,13 +222,13 @@ def _clock(ahead: float | None) -> Finding:
     return note("clock", found, remedy) if away < -_SLOW_CLOCK else right("clock", found)
 
 
-def _registration(server: str, authority: Path | None, key: ec.EllipticCurvePrivateKey) -> Finding:
+def _registration(access: Access) -> Finding:
     """Whether a request that is signed with the key is let in: a heartbeat, of no node."""
     remedy = (
         "the coordinator must register it (fedthaw server register NAME key.pub), or a new "
         "one if it has expired (fedthaw site renew-key)"
     )
-    with connect(server, authority, key, threading.Event()) as connection:
+    with connect(access, threading.Event()) as connection:
         request = SendNodeHeartbeatRequest(
             node=Node(node_id=0), heartbeat_interval=HEARTBEAT_SECONDS
         )

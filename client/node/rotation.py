@@ -17,7 +17,7 @@ from flwr.proto.node_pb2 import Node
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from client.node.calls import Connection, log, note_back
-from client.node.connection import activation, connect
+from client.node.connection import Access, activation, connect
 from client.node.home import SiteHome
 from client.node.keys import promote_next_key
 from shared.audit.log import append, user
@@ -78,7 +78,8 @@ def _is_admitted(
     rotation: Rotation, connection: Connection, key: ec.EllipticCurvePrivateKey
 ) -> bool:
     """Whether the coordinator admits this key; the connection then has the node it stands for."""
-    with connect(connection.server, rotation.authority, key, threading.Event()) as trial:
+    access = Access(connection.server, rotation.authority, key)
+    with connect(access, threading.Event()) as trial:
         try:
             answer: ActivateNodeResponse = trial.client.ActivateNode(activation(trial))
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError):

@@ -32,6 +32,22 @@ FEWEST_TO_COMPARE = 3
 
 
 @dataclass(frozen=True)
+class Average:
+    """Which average a round's updates go into."""
+
+    aggregator: Aggregator
+    round: int
+    current: Mapping[str, NDArray[np.float32]]
+    """The tensors of the round before it, as weights minus base."""
+    folder: Path | None
+    """Where files go while it is made; None: where the system has its temporary ones."""
+
+    def begin(self, folder: Path | None) -> Collector:
+        """A collector of it, which keeps its files in `folder`."""
+        return self.aggregator.begin(self.round, self.current, folder)
+
+
+@dataclass(frozen=True)
 class Rules:
     """What is done about outliers."""
 
@@ -66,20 +82,13 @@ class Intake:
 
     def __init__(
         self,
-        aggregator: Aggregator,
-        round_number: int,
-        current: Mapping[str, NDArray[np.float32]],
+        average: Average,
         screen: Screen,
         rules: Rules,
-        folder: Path | None,
         agreement: Agreement | None = None,
     ) -> None:
-        """`current` are the tensors of the round, as weights minus base; files go to `folder`.
-
-        `agreement` is shown all updates that are used, as they are used.
-        """
-        self._aggregator, self._round, self._current = aggregator, round_number, current
-        self._screen, self._rules, self._folder = screen, rules, folder
+        """`agreement` is shown all updates that are used, as they are used."""
+        self._average, self._screen, self._rules = average, screen, rules
         self._agreement = agreement
         self._images: dict[str, int] = {}
         self._steps: dict[str, int] = {}
@@ -91,11 +100,11 @@ class Intake:
         with ExitStack() as stack:
             self._copies: Spill | None = None
             if not self._rules.idle:
-                shapes = {key: value.shape for key, value in self._current.items()}
-                self._copies = Spill(self._folder, shapes)
+                shapes = {key: value.shape for key, value in self._average.current.items()}
+                self._copies = Spill(self._average.folder, shapes)
                 stack.callback(self._copies.close)
             self._collector: Collector | None = None
-            if self._copies is None or self._aggregator.adds_up:
+            if self._copies is None or self._average.aggregator.adds_up:
                 self._collector = stack.enter_context(self._begin())
             self._stack = stack.pop_all()
         return self
@@ -171,16 +180,16 @@ class Intake:
         return update
 
     def _begin(self) -> Collector:
-        folder = self._folder if self._copies is None else self._copies.folder
+        folder = self._average.folder if self._copies is None else self._copies.folder
         if self._agreement is not None:
             self._agreement.begin()
-        return self._aggregator.begin(self._round, self._current, folder)
+        return self._average.begin(folder)
 
     def _collect(self, collector: Collector, site: str, update: Arrays, weight: int) -> None:
         if self._agreement is not None:
             self._agreement.add(site, update, weight)
         for key, array in update.items():
-            np.add(array, self._current[key], out=array)
+            np.add(array, self._average.current[key], out=array)
         collector.add(site, update, weight)
 
     def _reason(self, group: TensorGroup, ratio: float) -> str:

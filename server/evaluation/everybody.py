@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from flwr.app import RecordDict
@@ -52,6 +52,18 @@ class Answers(Generic[T]):
     bytes_up: int
 
 
+@dataclass
+class _Heard(Generic[T]):
+    """What has been said so far, attempt by attempt."""
+
+    replies: dict[str, T] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """Of the last attempt: who did not answer, and why."""
+    asked: int = 0
+    bytes_down: int = 0
+    bytes_up: int = 0
+
+
 def ask_everybody(
     federation: Federation, ask: Ask[T], expected: Collection[str] = ()
 ) -> Answers[T]:
@@ -61,54 +73,45 @@ def ask_everybody(
     the weights.
     """
     config = federation.config
-    replies: dict[str, T] = {}
-    missing: dict[str, str] = {}
-    up = down = asked = 0
+    heard: _Heard[T] = _Heard()
     for _ in range(config.retries + 1):
         here = wait_for_sites(federation, expected)
-        missing = federation.excluded_of(here)
+        heard.missing = federation.excluded_of(here)
         sites = {
             n: site
             for n, site in here.items()
-            if site.name not in replies and site.name not in federation.excluded
+            if site.name not in heard.replies and site.name not in federation.excluded
         }
         if not sites:
             break
-        asked += len(sites)
-        missing |= dict.fromkeys((site.name for site in sites.values()), "no reply in time")
-        diverged: dict[str, str] = {}
-        delivery = Delivery(sites, ask.sending, federation.downlink.seen, ask.question)
-        up += _collect(federation, ask, delivery, replies, missing, diverged)
-        down += delivery.bytes_down
-        up += delivery.bytes_up
-        require_usable_weights(diverged, len(sites), ask.after_round)
+        _attempt(federation, ask, sites, heard)
+    replies = heard.replies
     if len(replies) < config.min_sites:
         raise RunError(
             f"{len(replies)} of at least {config.min_sites} sites {ask.done}. "
-            f"{list_problems(missing)}. All rounds are kept: fix this and continue with --resume."
+            f"{list_problems(heard.missing)}. All rounds are kept: fix this and continue with "
+            "--resume."
         )
     absent = {site.name for site in federation.roster.sites.values()} - set(replies)
     _, unable = federation.others(list(replies))
-    missing = {name: unable.get(name, "not connected") for name in absent} | missing
+    missing = {name: unable.get(name, "not connected") for name in absent} | heard.missing
     for name, why in sorted(missing.items()):
         emit(Warned(f"{name} is not in {ask.without}: {why.rstrip('.')}."))
     federation.downlink.sent(ask.sending, config, replies, ())
-    return Answers(replies, missing, asked, down, up)
+    return Answers(replies, missing, heard.asked, heard.bytes_down, heard.bytes_up)
 
 
-def _collect(
+def _attempt(
     federation: Federation,
     ask: Ask[T],
-    delivery: Delivery,
-    replies: dict[str, T],
-    missing: dict[str, str],
-    diverged: dict[str, str],
-) -> int:
-    """Ask these sites once and enter what they say; returns the bytes received.
-
-    `diverged` are those of `missing` that the model is of no use to.
-    """
-    received, sites = 0, delivery.sites
+    sites: Mapping[int, SiteDescription],
+    heard: _Heard[T],
+) -> None:
+    """Ask these sites once, and enter into `heard` what they say."""
+    heard.asked += len(sites)
+    heard.missing |= dict.fromkeys((site.name for site in sites.values()), "no reply in time")
+    diverged: dict[str, str] = {}
+    delivery = Delivery(sites, ask.sending, federation.downlink.seen, ask.question)
 
     def read(node: int, content: RecordDict) -> T:
         return ask.read(sites[node], content)
@@ -117,13 +120,15 @@ def _collect(
         delivery.contents(), ask.message_type, ask.group, read, delivery.further
     ):
         name = sites[answer.node].name
-        received += answer.bytes
+        heard.bytes_up += answer.bytes
         if isinstance(answer.said, Problem):
-            missing[name] = answer.said.reason
+            heard.missing[name] = answer.said.reason
             if answer.said.diverged:
                 diverged[name] = answer.said.reason
         else:
-            replies[name] = answer.said
-            missing.pop(name)
-        emit(ReplyReceived(name, missing.get(name)))
-    return received
+            heard.replies[name] = answer.said
+            del heard.missing[name]
+        emit(ReplyReceived(name, heard.missing.get(name)))
+    heard.bytes_down += delivery.bytes_down
+    heard.bytes_up += delivery.bytes_up
+    require_usable_weights(diverged, len(sites), ask.after_round)

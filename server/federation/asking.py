@@ -13,8 +13,7 @@ from typing import Generic, Literal, TypeVar
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from server.federation.connected import Presence
-from server.federation.messaging import Missing, Question, send_and_collect
+from server.federation.messaging import Exchange, Missing, Question, Watch
 from server.federation.replies import as_sentence, error_reason
 from shared.errors import FedThawError, ProtocolError
 from shared.protocol.replies import DIVERGED
@@ -69,33 +68,32 @@ def ask(
     question: Question,
     read: Read[T],
     *,
-    look: Callable[[], Mapping[int, Presence]] | None = None,
-    on_loss: Callable[[int, bool], None] = lambda node, back: None,
-    check: Callable[[], None] = lambda: None,
+    watch: Watch | None = None,
     further: Further = lambda node, content: None,
 ) -> Iterator[Answer[T]]:
     """Send each node its content and yield what each says, in the order of arrival.
 
-    One answer a node, come what may; see `send_and_collect` for who is waited for, how long, and
-    for `look`, `on_loss` and `check`. What `read` raises but ProtocolError ends all.
+    One answer a node, come what may; see `Exchange` for who is waited for, and how long. What
+    `read` raises but ProtocolError ends all.
     """
-    broken: dict[int, str] = {}
-
-    def instead(node: int, reply: Message) -> RecordDict | None:
-        try:
-            return None if reply.has_error() else further(node, reply.content)
-        except ProtocolError as error:
-            broken[node] = str(error)
-            return None
-
-    for node, message in send_and_collect(
-        grid, contents, question, look=look, on_loss=on_loss, check=check, further=instead
-    ):
-        if node in broken and isinstance(message, Message):
-            size = serialized_size(message.content)
-            yield Answer(node, Problem("refused", broken[node]), size)
+    exchange = Exchange(grid, contents, question, watch)
+    for node, message in exchange.replies():
+        received = _size_of(message)  # before it is read, which may let go of its tensors
+        said: T | Problem
+        if isinstance(message, Missing):
+            said = Problem("missing", message.reason)
+        elif message.has_error():
+            code = message.error.code
+            said = Problem("failed", error_reason(message), code, code == DIVERGED)
         else:
-            yield _answer(node, message, read)
+            try:
+                instead = further(node, message.content)
+                if instead is not None and exchange.ask_instead(node, instead):
+                    continue
+                said = read(node, message.content)
+            except ProtocolError as error:
+                said = Problem("refused", str(error), diverged=error.diverged)
+        yield Answer(node, said, received)
 
 
 def said_by_all(
@@ -112,15 +110,7 @@ def said_by_all(
     return said
 
 
-def _answer(node: int, message: Message | Missing, read: Read[T]) -> Answer[T]:
-    if isinstance(message, Missing):
-        return Answer(node, Problem("missing", message.reason), 0)
-    received = serialized_size(message.content) if message.has_content() else 0
-    if message.has_error():
-        code = message.error.code
-        problem = Problem("failed", error_reason(message), code, code == DIVERGED)
-        return Answer(node, problem, received)
-    try:
-        return Answer(node, read(node, message.content), received)
-    except ProtocolError as error:
-        return Answer(node, Problem("refused", str(error), diverged=error.diverged), received)
+def _size_of(message: Message | Missing) -> int:
+    if isinstance(message, Missing) or not message.has_content():
+        return 0
+    return serialized_size(message.content)

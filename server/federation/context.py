@@ -15,7 +15,7 @@ from server.federation.asking import Answer, Further, Read, T, ask
 from server.federation.connected import Presence, Registry, connected
 from server.federation.downlink import Downlink
 from server.federation.global_model import Reference
-from server.federation.messaging import Question
+from server.federation.messaging import Question, Watch
 from server.federation.roster import Roster
 from server.run.eta import Expected
 from server.run.process import raise_if_stopped
@@ -96,10 +96,8 @@ class Federation:
     ) -> Iterator[Answer[T]]:
         """Send each node its content and read the answers within the run's limits: see `ask`."""
         question = Question(message_type, group, reply_timeout(self.config), patience(self.config))
-        return ask(
-            self.grid, contents, question, read,
-            look=self.look, on_loss=self.lost, check=self.check, further=further,
-        )  # fmt: skip
+        watch = Watch(self.look, self.lost, self.check)
+        return ask(self.grid, contents, question, read, watch=watch, further=further)
 
 
 def reply_timeout(config: RunConfig) -> float:

@@ -9,7 +9,7 @@ from server.federation.connected import Presence
 from server.federation.context import Federation, patience, reply_timeout
 from server.federation.messaging import POLL_SECONDS
 from server.federation.replies import list_problems
-from server.federation.roster import READING, admit, describe_refusals
+from server.federation.roster import READING, Terms, admit, describe_refusals
 from shared.errors import ConfigError, RunError, SiteError
 from shared.protocol.describe import SiteDescription
 from shared.run.events import SiteJoined, SiteUnable, Warned, emit
@@ -77,16 +77,10 @@ def _taking_part(federation: Federation, sites: Mapping[int, SiteDescription]) -
 def _admit(federation: Federation, nodes: Mapping[int, Presence]) -> None:
     roster = federation.roster
     before, known = dict(roster.refused), set(roster.sites)
-    admit(
-        federation.grid,
-        roster,
-        nodes,
-        run=federation.run,
-        base=federation.reference.base.digest,
-        timeout=reply_timeout(federation.config),
-        outcome=federation.config.outcome,
-    )
-    if federation.config.sites:
+    config = federation.config
+    terms = Terms(federation.run, federation.reference.base.digest, config.outcome)
+    admit(federation.grid, roster, nodes, terms, reply_timeout(config))
+    if config.sites:
         return  # a simulation ends with these sentences
     for node in sorted(set(roster.sites) - known):
         site = roster.sites[node]

@@ -51,6 +51,16 @@ class _Refusal:
     """To be read behind the site's name."""
 
 
+@dataclass(frozen=True)
+class Terms:
+    """The run that sites are asked about; who says another base or outcome cannot take part."""
+
+    run: str
+    base: str
+    """Digest of the pretrained weights."""
+    outcome: str = BINARY.kind
+
+
 @dataclass
 class Roster:
     """The nodes of a run by what they said of themselves."""
@@ -90,20 +100,17 @@ def admit(
     grid: Grid,
     roster: Roster,
     nodes: Mapping[int, Presence],
-    *,
-    run: str,
-    base: str,
+    terms: Terms,
     timeout: float,
-    outcome: str = BINARY.kind,
 ) -> None:
     """Ask nodes that are not on the roster who they are, and enter what has been answered so far.
 
     Never waits: a site that reads its images for an hour, or that never answers, holds up nobody.
     """
-    _ask(grid, roster, nodes, run, timeout)
+    _ask(grid, roster, nodes, terms.run, timeout)
     # In the order of nodes, not of arrival: of two sites with one name always the same is refused.
     for node, reply in sorted(_answered(grid, roster).items()):
-        _enter(roster, node, reply, base, nodes, outcome)
+        _enter(roster, node, reply, terms, nodes)
 
 
 def _answered(grid: Grid, roster: Roster) -> dict[int, Message]:
@@ -150,13 +157,12 @@ def _enter(
     roster: Roster,
     node: int,
     reply: Message,
-    base: str,
+    terms: Terms,
     nodes: Mapping[int, Presence],
-    outcome: str,
 ) -> None:
     asked = roster.asked[node]
     asked.identifier = None
-    refusal = _admit(roster, node, reply, base, nodes, outcome)
+    refusal = _admit(roster, node, reply, terms, nodes)
     if refusal is None:
         roster.refused.pop(node, None)
         return
@@ -169,9 +175,8 @@ def _admit(
     roster: Roster,
     node: int,
     reply: Message,
-    base: str,
+    terms: Terms,
     nodes: Mapping[int, Presence],
-    outcome: str,
 ) -> _Refusal | None:
     """Enter a node on the roster, or say why not."""
     registered = roster.asked[node].presence.name
@@ -185,7 +190,7 @@ def _admit(
         site = SiteDescription.from_content(reply.content)
     except ProtocolError as error:
         return _Refusal(f"{registered or f'Node {node}'} is refused: {error}.", str(error))
-    if (refusal := _disagreement(site, registered, base, outcome)) is not None:
+    if (refusal := _disagreement(site, registered, terms)) is not None:
         return refusal
     try:
         require_plausible_site(site)
@@ -201,9 +206,7 @@ def _admit(
     return None
 
 
-def _disagreement(
-    site: SiteDescription, registered: str | None, base: str, outcome: str
-) -> _Refusal | None:
+def _disagreement(site: SiteDescription, registered: str | None, terms: Terms) -> _Refusal | None:
     """Why a site cannot take part that says another name, outcome or base than the run has."""
     if registered is not None and site.name != registered:
         why = (
@@ -212,18 +215,18 @@ def _disagreement(
             "other name."
         )
         return _Refusal(f"The site that is registered as '{registered}' {why}", f"it {why}")
-    if site.outcome != outcome:
+    if site.outcome != terms.outcome:
         why = (
-            f"declares the outcome '{site.outcome}', and the run predicts '{outcome}': "
-            f"{disagreement(site.outcome, outcome)}; correct [data] of its site.toml, or `outcome` "
-            "of the run."
+            f"declares the outcome '{site.outcome}', and the run predicts '{terms.outcome}': "
+            f"{disagreement(site.outcome, terms.outcome)}; correct [data] of its site.toml, or "
+            "`outcome` of the run."
         )
         return _Refusal(f"Site {site.name} {why}", f"it {why}")
-    if site.base != base:
+    if site.base != terms.base:
         why = (
             f"holds another pretrained base ({site.base}) than the coordinator "
-            f"({base}); every site must load the same `weights` file: replace that site's copy, "
-            "or correct weights in [compute] of its site.toml."
+            f"({terms.base}); every site must load the same `weights` file: replace that site's "
+            "copy, or correct weights in [compute] of its site.toml."
         )
         return _Refusal(f"Site {site.name} {why}", f"it {why}")
     return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from server.local.small import small_settings
 from server.local.small_study import small_study
-from server.results.plan import Arm, StudyPlan
+from server.results.plan import Arm, SimulatedStudy, StudyPlan
 from server.results.quick import quick_study
 from server.study.plan import of_arm, quoted, read_arms
 from server.training.declared_outcome import declared_by_sites
@@ -41,15 +41,6 @@ class Usual:
 
 
 USUAL, QUICK = Usual("paper", 5, 6), Usual("schedules", 2, 1)
-
-
-@dataclass(frozen=True)
-class SimulatedStudy:
-    """A plan, the folders by their names, and the settings of all arms."""
-
-    plan: StudyPlan
-    sites: Mapping[str, Path]
-    settings: Mapping[str, Scalar]
 
 
 def plan_simulated(
@@ -98,8 +89,8 @@ def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
     from shared.protocol.replies import own_sites
     from shared.storage.files import keep_private, private_files
 
-    plan, sites, settings = study.plan, study.sites, study.settings
-    wanted = KeptPlan(plan, dict(settings), tuple(sites))
+    plan, sites = study.plan, study.sites
+    wanted = KeptPlan(plan, dict(study.settings), tuple(sites))
     if plan.quick:
         emit(Noted(quick_study(plan)))
     is_new(out, wanted)  # says before anything is asked for or removed why it cannot be
@@ -108,7 +99,7 @@ def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
         emit(Warned(sentence))
     with own_sites(), private_files():
         require_kept_scores(plan, sites, out)
-        require_ready(plan, sites, settings, out)
+        require_ready(study, out)
         keep_to_plan(out, wanted)
         cells = list(cells_of(plan))
         waiting = [cell for cell in cells if not is_done(cell, out)]
@@ -117,10 +108,10 @@ def run_simulated(study: SimulatedStudy, out: Path, jobs: int) -> None:
             emit(Noted(
                 f"Every arm can be trained. Runs to be trained: {len(waiting)} of {len(cells)}."
             ))  # fmt: skip
-        if (sentence := study_estimate(plan, sites, settings, out, jobs)) is not None:
+        if (sentence := study_estimate(study, out, jobs)) is not None:
             emit(Noted(sentence))
         run_cells(
-            plan, sites, settings, out, jobs,
+            study, out, jobs,
             lambda cell, done, total: emit(
                 Noted(f"{done}/{total}: {cell.named()}{pace.left(done, total)}")
             ),

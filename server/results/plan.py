@@ -1,10 +1,11 @@
-"""A study's plan: its arms, folds and repeats."""
+"""A study's plan: its arms, folds and repeats, and on this machine its sites."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from shared.settings.setting import Scalar
 
@@ -35,3 +36,12 @@ class StudyPlan:
     repeats: int
     quick: bool = False
     """A quick look, at small settings."""
+
+
+@dataclass(frozen=True)
+class SimulatedStudy:
+    """A plan, the folders of its sites by their names, and the settings of all arms."""
+
+    plan: StudyPlan
+    sites: Mapping[str, Path]
+    settings: Mapping[str, Scalar]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.results.plan import Arm, StudyPlan
+from server.results.plan import Arm, SimulatedStudy, StudyPlan
 from server.run.summary import read_summary
 from shared.errors import RunError, UserError
 from shared.settings.setting import Scalar, value_in_words
@@ -56,24 +56,17 @@ def cells_of(plan: StudyPlan) -> Iterator[Cell]:
 
 
 def run_cells(
-    plan: StudyPlan,
-    sites: Mapping[str, Path],
-    settings: Mapping[str, Scalar],
-    out: Path,
-    jobs: int,
-    on_done: Callable[[Cell, int, int], None],
+    study: SimulatedStudy, out: Path, jobs: int, on_done: Callable[[Cell, int, int], None]
 ) -> None:
     """Run what has no summary yet, `jobs` at a time, going on where a run was interrupted.
 
     The error names the first cell that failed; those that were done stay done.
     """
-    cells = list(cells_of(plan))
+    cells = list(cells_of(study.plan))
     waiting = [cell for cell in cells if not is_done(cell, out)]
     done = len(cells) - len(waiting)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {
-            pool.submit(_run, cell, plan, sites, settings, out, jobs): cell for cell in waiting
-        }
+        futures = {pool.submit(_run, cell, study, out, jobs): cell for cell in waiting}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -109,19 +102,13 @@ def threads_of(jobs: int) -> int:
     return max(1, (os.cpu_count() or 1) // jobs)
 
 
-def _run(
-    cell: Cell,
-    plan: StudyPlan,
-    sites: Mapping[str, Path],
-    settings: Mapping[str, Scalar],
-    out: Path,
-    jobs: int,
-) -> None:
+def _run(cell: Cell, study: SimulatedStudy, out: Path, jobs: int) -> None:
+    plan, sites = study.plan, study.sites
     folder, names = cell.folder(out), names_of(cell.arm, sites)
     if (folder / "config.json").exists():
         words = ["--out", str(folder), "--resume"]
     else:
-        own = {"threads": threads_of(jobs), **cell.settings(plan.folds, settings)}
+        own = {"threads": threads_of(jobs), **cell.settings(plan.folds, study.settings)}
         if "min-sites" in own:  # of the whole federation; an arm may have fewer
             own["min-sites"] = min(int(own["min-sites"]), 1 if cell.arm.pooled else len(names))
         words = [str(sites[name]) for name in names] + ["--out", str(folder)]

@@ -12,7 +12,7 @@ from server.federation.asking import Problem, ask
 from server.federation.context import SIMULATION_TIMEOUT
 from server.federation.messaging import Question
 from server.federation.replies import as_sentence
-from server.results.plan import Arm, StudyPlan
+from server.results.plan import Arm, SimulatedStudy, StudyPlan
 from server.run.folder import open_run
 from server.schedule.check import require_budget
 from server.simulation.inprocess import images_at_two_sites, require_ready_sites
@@ -26,7 +26,6 @@ from shared.protocol.describe import MESSAGE_TYPE, DescribeRequest
 from shared.run.events import Noted, Warned, emit
 from shared.settings.config import RunConfig
 from shared.settings.parse import parse_run_config
-from shared.settings.setting import Scalar
 
 
 def require_kept_scores(plan: StudyPlan, sites: Mapping[str, Path], out: Path) -> None:
@@ -69,20 +68,14 @@ class _Check:
     sites: Mapping[str, Path]
 
 
-def require_ready(
-    plan: StudyPlan,
-    sites: Mapping[str, Path],
-    settings: Mapping[str, Scalar],
-    out: Path,
-) -> None:
+def require_ready(study: SimulatedStudy, out: Path) -> None:
     """Look at the weights, the settings and the sites' patients of all runs that are not done.
 
     What costs little comes first, for all arms: settings, the sites' folders, weights. Then each
     site reads its images, which its cache keeps for the runs, and splits its patients into each
     repeat's folds. The error names the arm; nothing has been trained then.
     """
-    waiting = [cell for cell in cells_of(plan) if not is_done(cell, out)]
-    checks = [_check(cell, plan, sites, settings) for cell in waiting]
+    checks = [_check(cell, study) for cell in cells_of(study.plan) if not is_done(cell, out)]
     for check in checks:
         with of_arm(check.arm):
             _require_enough(check)
@@ -119,13 +112,11 @@ def _warn_of_teachers(checks: Sequence[_Check]) -> None:
         emit(Warned(f"Arm '{name}': {sentence}"))
 
 
-def _check(
-    cell: Cell, plan: StudyPlan, sites: Mapping[str, Path], settings: Mapping[str, Scalar]
-) -> _Check:
+def _check(cell: Cell, study: SimulatedStudy) -> _Check:
     with of_arm(cell.arm):
-        config = parse_run_config(cell.settings(plan.folds, settings))
-    names = names_of(cell.arm, sites)
-    return _Check(cell.arm, config, {name: sites[name] for name in names})
+        config = parse_run_config(cell.settings(study.plan.folds, study.settings))
+    names = names_of(cell.arm, study.sites)
+    return _Check(cell.arm, config, {name: study.sites[name] for name in names})
 
 
 def _require_enough(check: _Check) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 
 from server.aggregation.agreement import Agreement
-from server.aggregation.intake import Intake, Rules
+from server.aggregation.intake import Average, Intake, Rules
 from server.aggregation.screen import Reach, Screen, stage_rates
 from server.federation.asking import Answer, Problem
 from server.federation.context import Federation
@@ -42,6 +41,32 @@ from shared.update.step import Passage
 from shared.wire.arrays import Arrays
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """What the sites are asked in a round, each time the same."""
+
+    federation: Federation
+    plan: Plan
+    delta: Arrays
+    """The model before the round."""
+    sending: Sending
+    """That model, encoded once: a round that is asked again sends the same bytes."""
+    frozen: str
+    """Digest of what does not train, which every reply must have."""
+
+    def question(self, model: SentModel) -> RecordDict:
+        """The content of a message with this model."""
+        reference, config = self.federation.reference, self.federation.config
+        expects = reference.specs(self.plan.trainable, config.sent_dtype)
+        return TrainRequest(
+            run=self.federation.run,
+            base=reference.base.digest,
+            plan=self.plan,
+            expects=tuple(spec.to_line() for spec in expects),
+            model=model,
+        ).to_content()
+
+
 def run_round(
     federation: Federation,
     plan: Plan,
@@ -54,20 +79,20 @@ def run_round(
     when the round had too few usable replies `retries` + 1 times.
     """
     config, started = federation.config, time.monotonic()
-    # Encoded once: a round that is asked again sends the same bytes.
     sending = federation.downlink.sending(
         federation.reference, config, plan.thawed, delta, plan.round
     )
     frozen = frozen_in_round(federation.reference, plan, sending.after)
+    asking = _Asking(federation, plan, delta, sending, frozen)
     asked: list[Collected] = []
     aggregate: Arrays | None = None
     while aggregate is None:
-        asked.append(Collected())
-        aggregate = _ask(federation, plan, sending, frozen, delta, expected, asked[-1])
+        result, aggregate = _ask(asking, expected)
+        asked.append(result)
         if aggregate is None:
-            emit(RoundRetried(plan.round, len(asked[-1].replies), config.min_sites, len(asked)))
+            emit(RoundRetried(plan.round, len(result.replies), config.min_sites, len(asked)))
             if len(asked) > config.retries:
-                raise RunError(_too_few(plan, config, asked[-1]))
+                raise RunError(_too_few(plan, config, result))
     finished = record_of(federation, plan, asked, time.monotonic() - started)
     # As a continued run reads it from the ledger: a site whose update was refused or clipped is
     # informed that it did not count.
@@ -75,80 +100,77 @@ def run_round(
     return delta | aggregate, finished
 
 
-def _ask(
-    federation: Federation,
-    plan: Plan,
-    sending: Sending,
-    frozen: str,
-    delta: Arrays,
-    expected: Collection[str],
-    result: Collected,
-) -> Arrays | None:
+def _ask(asking: _Asking, expected: Collection[str]) -> tuple[Collected, Arrays | None]:
     """Send the round to every site that is there and combine what comes back as it comes.
 
     None where too few replies are usable.
     """
-    config = federation.config
-    connected = wait_for_sites(federation, expected)
-    sites = {n: site for n, site in connected.items() if site.name not in federation.excluded}
-    names = tuple(site.name for site in sites.values())
-    result.absent, unable = federation.others([site.name for site in connected.values()])
-    result.refused = unable | federation.excluded_of(connected)
-    last = last_round(config, plan.round, plan.position, plan.length)
-    emit(RoundStarted(plan, last, names, result.absent, unable))
-    result.messages = len(sites)
-    question = partial(_question, federation, plan)
-    delivery = Delivery(sites, sending, federation.downlink.seen, question)
-    current = select(federation.reference, delta, plan.trainable)
-    agreement = agreement_of(federation.reference, current) if shows_signals(config) else None
-    with _intake(federation, plan, current, agreement) as intake:
-        started = time.monotonic()
-        read = partial(_read, federation, sites, plan, frozen, intake)
-        for answer in federation.ask(
-            delivery.contents(), MESSAGE_TYPE, str(plan.round), read, delivery.further
-        ):
-            _enter(sites[answer.node].name, answer, result)
-        result.bytes_down = delivery.bytes_down
-        result.bytes_up += delivery.bytes_up
-        result.wait_seconds = time.monotonic() - started
-        # The whole model would have come back from the same sites, so replies count as messages.
-        result.messages += len(result.replies)
+    federation, plan = asking.federation, asking.plan
+    config, reference = federation.config, federation.reference
+    sites, result = _begin(asking, expected)
+    current = select(reference, asking.delta, plan.trainable)
+    agreement = agreement_of(reference, current) if shows_signals(config) else None
+    with _intake(asking, current, agreement) as intake:
+        _collect(asking, sites, intake, result)
         _apply(federation, intake, result)
         diverged = {name: result.refused[name] for name in result.diverged}
         require_usable_weights(diverged, len(sites), plan.round - 1)
         if len(result.replies) < config.min_sites:
-            return None
+            return result, None
         aggregate = _checked(federation, plan, intake.result())
     if agreement is not None:
-        result.units = unit_signals(federation.reference, current, aggregate, agreement)
-    return aggregate
+        result.units = unit_signals(reference, current, aggregate, agreement)
+    return result, aggregate
 
 
-def _question(federation: Federation, plan: Plan, model: SentModel) -> RecordDict:
-    expects = federation.reference.specs(plan.trainable, federation.config.sent_dtype)
-    return TrainRequest(
-        run=federation.run,
-        base=federation.reference.base.digest,
-        plan=plan,
-        expects=tuple(spec.to_line() for spec in expects),
-        model=model,
-    ).to_content()
+def _begin(
+    asking: _Asking, expected: Collection[str]
+) -> tuple[dict[int, SiteDescription], Collected]:
+    """Wait for the sites; those that are to be asked by node, and who is left out."""
+    federation, plan = asking.federation, asking.plan
+    connected = wait_for_sites(federation, expected)
+    sites = {n: site for n, site in connected.items() if site.name not in federation.excluded}
+    absent, unable = federation.others([site.name for site in connected.values()])
+    last = last_round(federation.config, plan.round, plan.position, plan.length)
+    names = tuple(site.name for site in sites.values())
+    emit(RoundStarted(plan, last, names, absent, unable))
+    refused = unable | federation.excluded_of(connected)
+    return sites, Collected(refused=refused, absent=absent)
 
 
-def _intake(
-    federation: Federation, plan: Plan, current: Arrays, agreement: Agreement | None
-) -> Intake:
+def _collect(
+    asking: _Asking, sites: Mapping[int, SiteDescription], intake: Intake, result: Collected
+) -> None:
+    """Ask these sites, and enter into `result` and `intake` what each of them answers."""
+    federation = asking.federation
+    delivery = Delivery(sites, asking.sending, federation.downlink.seen, asking.question)
+
+    def read(node: int, content: RecordDict) -> TrainReply:
+        return _take(asking, sites[node], content, intake)
+
+    started = time.monotonic()
+    for answer in federation.ask(
+        delivery.contents(), MESSAGE_TYPE, str(asking.plan.round), read, delivery.further
+    ):
+        _enter(sites[answer.node].name, answer, result)
+    result.bytes_down = delivery.bytes_down
+    result.bytes_up += delivery.bytes_up
+    result.wait_seconds = time.monotonic() - started
+    # The whole model would have come back from the same sites, so replies count as messages.
+    result.messages = len(sites) + len(result.replies)
+
+
+def _intake(asking: _Asking, current: Arrays, agreement: Agreement | None) -> Intake:
     """Where a round's updates go, screened against the weights that the sites receive."""
-    config = federation.config
+    federation, plan, config = asking.federation, asking.plan, asking.federation.config
     base = federation.reference.base.state
     received = ((key, base[key].numpy() + value) for key, value in current.items())
     fitted = config.logistic_c if config.schedule == "logistic" else 0.0
     reach = Reach(stage_rates(config.network, plan.rates), config.optimizer != "sgd", fitted)
     screen = Screen.of(received, reach, config.update_screen_factor, config.network)
     rules = Rules(config.update_screen, config.max_weight_share)
-    return Intake(
-        federation.aggregator, plan.round, current, screen, rules, federation.folder, agreement
-    )
+    average = Average(federation.aggregator, plan.round, current, federation.folder)
+    return Intake(average, screen, rules, agreement)
 
 
 def _apply(federation: Federation, intake: Intake, result: Collected) -> None:
@@ -167,25 +189,18 @@ def _apply(federation: Federation, intake: Intake, result: Collected) -> None:
         )
 
 
-def _read(
-    federation: Federation,
-    sites: Mapping[int, SiteDescription],
-    plan: Plan,
-    frozen: str,
-    intake: Intake,
-    node: int,
-    content: RecordDict,
+def _take(
+    asking: _Asking, site: SiteDescription, content: RecordDict, intake: Intake
 ) -> TrainReply:
     """One site's reply, its tensors combined and then let go; ProtocolError where it is refused."""
-    site, reference = sites[node], federation.reference
-    reply = read_train_reply(content, site, plan, frozen, federation.config.predicts)
-    require_plausible_training(reply, site, federation.config)
-    require_own_units(reply, plan, federation.config)
-    manifest = reference.specs(plan.trainable, federation.config.sent_dtype)
-    passage = Passage(
-        federation.config, federation.run, plan.round, site.name,
-        batch_norm_statistics(reference.network),
-    )  # fmt: skip
+    federation, plan = asking.federation, asking.plan
+    config, reference = federation.config, federation.reference
+    reply = read_train_reply(content, site, plan, asking.frozen, config.predicts)
+    require_plausible_training(reply, site, config)
+    require_own_units(reply, plan, config)
+    manifest = reference.specs(plan.trainable, config.sent_dtype)
+    statistics = batch_norm_statistics(reference.network)
+    passage = Passage(config, federation.run, plan.round, site.name, statistics)
     arrays = receive(reply.delta, manifest, passage)
     weight = training_weight(reply, site)
     if weight < reply.images:
@@ -193,7 +208,7 @@ def _read(
             f"{site.name} trains on more images than it had when it joined; in this run it "
             "counts as it did then."
         )
-    intake.add(reply.site, arrays, weight, credited_steps(reply, site, federation.config))
+    intake.add(reply.site, arrays, weight, credited_steps(reply, site, config))
     return replace(reply, delta=ArrayRecord())
 
 

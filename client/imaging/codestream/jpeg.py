@@ -143,27 +143,44 @@ def check_scans(data: bytes, image: JpegImage) -> None:
 
     ISO 10918-1 G.1.1.1: bands of coefficients (Ss to Se), each refined down to bit Al.
     """
-    final = [[False] * 64 for _ in range(image.header.components)]
+    missing = [set(range(64)) for _ in range(image.header.components)]
     names: dict[int, int] = {}
-    position = 2
-    while position >= 0:
-        start = position
+    for marker, body in _all_segments(data):
+        if _FRAMES.get(marker) == image.process:
+            names = {body[6 + 3 * i]: i for i in range(image.header.components)}
+        elif _is_scan(marker, body):
+            components, band = _completed_by(body)
+            for place in [names[one] for one in components if one in names]:
+                missing[place].difference_update(band)
+    if any(missing):
+        raise DamagedStream("scans are missing")
+
+
+def _is_scan(marker: int, body: bytes) -> bool:
+    return marker == _START_OF_SCAN and len(body) == 4 + 2 * body[0]
+
+
+def _completed_by(scan: bytes) -> tuple[bytes, range]:
+    """The components of a scan, and the coefficients of which it gives the last bit."""
+    first, last, low = scan[-3:]
+    is_last = low & 15 == 0 and last < 64
+    return scan[1 : 1 + 2 * scan[0] : 2], range(first, last + 1) if is_last else range(0)
+
+
+def _all_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and parameters of each segment, also of those behind entropy-coded data."""
+    start = 2
+    while True:
         for marker, body, end in _segments(data, start):
-            if _FRAMES.get(marker) == image.process:
-                names = {body[6 + 3 * i]: i for i in range(image.header.components)}
-            if marker == _START_OF_SCAN and len(body) == 4 + 2 * body[0]:
-                first, last, low = body[-3:]
-                for component in body[1 : 1 + 2 * body[0] : 2]:
-                    if low & 15 == 0 and component in names and last < 64:
-                        final[names[component]][first : last + 1] = [True] * (last + 1 - first)
-                position = end
+            yield marker, body
+            if _is_scan(marker, body):
+                following = _MARKER.search(data, end)
                 break
         else:
-            break
-        marker_found = _MARKER.search(data, position)
-        position = marker_found.start() if marker_found else -1
-    if not all(all(band) for band in final):
-        raise DamagedStream("scans are missing")
+            return
+        if following is None:
+            return
+        start = following.start()
 
 
 def _image(

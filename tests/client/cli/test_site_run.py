@@ -28,7 +28,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     module = importlib.import_module("client.cli.run")  # the package calls a function by its name
     monkeypatch.setattr(
         loop, "run_site",
-        lambda folder, home, address, authority, *_: calls.append((address, authority)),
+        lambda folder, home, access, *_: calls.append((access.server, access.authority)),
     )  # fmt: skip
     monkeypatch.setattr(module, "log_to_terminal", lambda name: None)
     monkeypatch.setattr(module, "keep_freed_memory", lambda: None)

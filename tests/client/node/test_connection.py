@@ -29,7 +29,7 @@ from flwr.proto.run_pb2 import GetRunResponse, Run
 from client.node import calls
 from client.node import connection as opening
 from client.node.calls import Connection, RunOver, Stopped, Unrecognised
-from client.node.connection import activate, beat, connect, deactivate, leave
+from client.node.connection import Access, activate, beat, connect, deactivate, leave
 from client.node.resident import Reply
 from client.node.transfer import Received, fetch_parts, is_over, push, receive
 from shared.deployment.keys import generate_private_key
@@ -74,7 +74,7 @@ def clock(ahead: float) -> str:
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Coordinator]:
     for module in (calls, opening):
         monkeypatch.setattr(module, "RETRY_SECONDS", (0.0,))
-    with connect("127.0.0.1:1", None, KEY, threading.Event()) as connection:
+    with connect(Access("127.0.0.1:1", None, KEY), threading.Event()) as connection:
         stub = Coordinator(connection)
         transport = httpx.MockTransport(stub)
         monkeypatch.setattr(connection.client, "_client", httpx.Client(transport=transport))
@@ -210,7 +210,7 @@ def test_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
     for file in (tmp_path / "ca.crt", tmp_path / "absent.crt"):
         with (
             pytest.raises(SiteError, match=rf"{file.name} cannot be read"),
-            connect("h:1", file, KEY, threading.Event()),
+            connect(Access("h:1", file, KEY), threading.Event()),
         ):
             pass
 
@@ -267,7 +267,7 @@ def test_a_connection_waits_for_the_next_sign_of_life(
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
-        with connect(address, None, KEY, threading.Event()) as connection:
+        with connect(Access(address, None, KEY), threading.Event()) as connection:
             for _ in range(2):
                 connection.client.SendNodeHeartbeat(SendNodeHeartbeatRequest())
                 time.sleep(0.05)

@@ -16,7 +16,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from client.node import calls, rotation
 from client.node import connection as opening
 from client.node.calls import Connection
-from client.node.connection import activate, connect
+from client.node.connection import Access, activate, connect
 from client.node.home import SiteHome
 from client.node.keys import create_next_key, promote_next_key
 from client.node.rotation import Rotation, take_next_key
@@ -61,7 +61,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> list[bytes]:
 @pytest.fixture
 def connection(made_home: SiteHome, asked: list[bytes]) -> Iterator[Connection]:
     key = load_private_key(made_home.key)
-    with connect("127.0.0.1:1", None, key, threading.Event()) as opened:
+    with connect(Access("127.0.0.1:1", None, key), threading.Event()) as opened:
         yield opened
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 from client.handlers.compare import count_on_site
 from client.handlers.evaluate import evaluate_on_site
 from client.policy.refusal import PolicyError
-from client.workspace import Workspace, open_workspace
+from client.workspace import Workspace
 from shared.errors import ProtocolError, SiteError
 from shared.metrics.classes.kinds import patients_by_class
 from shared.protocol.compare import CountRequest
@@ -22,27 +21,6 @@ from shared.settings.config import RunConfig
 
 OPEN_RULES = "external-evaluation = true"
 Open = Callable[..., tuple[Workspace, RunConfig]]
-
-
-@pytest.fixture
-def open_hospital(
-    tmp_path: Path,
-    write_site: Callable[..., Path],
-    write_base: Callable[..., Path],
-    micro_config: Callable[..., RunConfig],
-) -> Open:
-    """A deployed site of so many patients, opened again each time, and a run's settings."""
-    base = write_base(tmp_path / "base.safetensors")
-
-    def make(patients: int = 40, rules: str = "", **changes: object) -> tuple[Workspace, RunConfig]:
-        folder = tmp_path / "north"
-        if not folder.exists():
-            write_site(tmp_path, "north", patients, policy=rules, more=f'weights = "{base}"')
-        config = micro_config(**({"weights": str(base), "update_dtype": "float32"} | changes))
-        node = {"site": str(folder), "deployed": True, "keep": str(folder / "kept")}
-        return open_workspace(node, config, refresh=True), config
-
-    return make
 
 
 def asked(
@@ -67,11 +45,11 @@ def asked(
     ],
 )
 def test_no_model_is_evaluated_but_one_that_the_run_may_end_with(
-    open_hospital: Open, requests: SimpleNamespace, schedule: str, stages: tuple[str, ...],
+    open_site: Open, requests: SimpleNamespace, schedule: str, stages: tuple[str, ...],
     after: int,
 ) -> None:  # fmt: skip
     """A whole network of the coordinator's own could count whatever it wants to know of images."""
-    workspace, config = open_hospital(schedule=schedule)
+    workspace, config = open_site(schedule=schedule)
     with pytest.raises(ProtocolError, match="not one that the run's settings allow"):
         asked(requests, workspace, config, stages, after)
 
@@ -81,9 +59,9 @@ def test_no_model_is_evaluated_but_one_that_the_run_may_end_with(
     [("probe", ("head",)), ("progressive", ("layer2", "layer3", "layer4", "head"))],
 )
 def test_the_model_at_the_end_is_evaluated(
-    open_hospital: Open, requests: SimpleNamespace, schedule: str, stages: tuple[str, ...]
+    open_site: Open, requests: SimpleNamespace, schedule: str, stages: tuple[str, ...]
 ) -> None:
-    workspace, config = open_hospital(schedule=schedule)
+    workspace, config = open_site(schedule=schedule)
     counted = asked(requests, workspace, config, stages, 5).histogram
     assert sum(patients_by_class(counted)) >= 5
 
@@ -97,19 +75,20 @@ def everybody(
 
 @pytest.mark.parametrize("colour", ["grey", "rgb"])
 def test_of_all_patients_no_two_sets_differ_by_a_few_either(
-    open_hospital: Open, requests: SimpleNamespace, tmp_path: Path, colour: str
+    open_site: Open, requests: SimpleNamespace, colour: str
 ) -> None:
     """Greyscale images that a run reads in colour are a problem, and were counted without blocks.
 
     So the two runs together gave away the only patient who had joined since blocks were dealt.
     """
-    workspace, config = open_hospital(20, OPEN_RULES, weights="random")
+    workspace, config = open_site(OPEN_RULES, 20, weights="random")
     assert everybody(requests, workspace, config) == (10, 10)
     pixels = np.random.default_rng(7).integers(0, 255, (32, 32)).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "north" / "images" / "new.png")
-    with (tmp_path / "north" / "labels.csv").open("a", encoding="utf-8") as table:
+    folder = workspace.parts[0].settings.folder
+    Image.fromarray(pixels).save(folder / "images" / "new.png")
+    with (folder / "labels.csv").open("a", encoding="utf-8") as table:
         table.write("P77,new.png,sick\n")
-    workspace, config = open_hospital(20, OPEN_RULES, weights="random", image_colour=colour)
+    workspace, config = open_site(OPEN_RULES, 20, weights="random", image_colour=colour)
     (part,) = workspace.parts
     assert len(part.admission.cohort.patients()) == 21
     if colour == "grey":
@@ -121,31 +100,31 @@ def test_of_all_patients_no_two_sets_differ_by_a_few_either(
 
 
 def test_of_all_patients_there_are_no_fewer_than_the_rule_says(
-    open_hospital: Open, requests: SimpleNamespace
+    open_site: Open, requests: SimpleNamespace
 ) -> None:
     rules = f"{OPEN_RULES}\nleast-held-out-patients = 30"
-    workspace, config = open_hospital(20, rules)
+    workspace, config = open_site(rules, 20)
     with pytest.raises(PolicyError, match=r"least-held-out-patients is 30 \(all: 20\)"):
         everybody(requests, workspace, config)
 
 
 @pytest.mark.parametrize(("graded", "leaves"), [(3, False), (40, True)])
 def test_few_patients_with_a_grade_are_not_counted_by_it(
-    open_hospital: Open, requests: SimpleNamespace, tmp_path: Path, graded: int, leaves: bool
+    open_site: Open, requests: SimpleNamespace, graded: int, leaves: bool
 ) -> None:
     """Of one graded patient the counts were that patient's grade, outcome and score."""
-    workspace, config = open_hospital(40)
+    workspace, config = open_site()
     (part,) = workspace.parts
     held_out = part.split(config).validation.patients()
     first = sorted(held_out, key=lambda patient: int(patient[1:]))
     wanted = set(first[:graded]) if graded < 40 else {f"P{n}" for n in range(40)}
-    table, toml = tmp_path / "north" / "labels.csv", tmp_path / "north" / "site.toml"
+    table, toml = (part.settings.folder / name for name in ("labels.csv", "site.toml"))
     header, *rows = table.read_text(encoding="utf-8").splitlines()
     lines = [f"{row},{2 if row.partition(',')[0] in wanted else ''}" for row in rows]
     table.write_text("\n".join([f"{header},grade", *lines, ""]), encoding="utf-8")
     text = toml.read_text(encoding="utf-8")
     toml.write_text(text.replace("[compute]", 'covariate = "grade"\n[compute]'), encoding="utf-8")
-    workspace, config = open_hospital(40)
+    workspace, config = open_site()
     assert workspace.covariate_is_grade
     reply = requests.evaluate(workspace, config, "validation", after=5)
     counted = count_on_site(workspace, CountRequest("run-1", "validation", ("run-1",)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from client.data.dataset import Sample
 from client.handlers.describe import describe_site
 from client.policy.refusal import PolicyError
-from client.workspace import Workspace, open_workspace, training_samples
+from client.workspace import Workspace, training_samples
 from shared.protocol.train import TrainReply
 from shared.settings.config import RunConfig
 from shared.settings.schedule import total_rounds
@@ -43,29 +42,12 @@ Open = Callable[..., tuple[Workspace, RunConfig]]
 
 
 @pytest.fixture
-def open_hospital(
-    tmp_path: Path,
-    write_site: Callable[..., Path],
-    write_base: Callable[..., Path],
-    micro_config: Callable[..., RunConfig],
-) -> Open:
-    """A deployed site of 40 patients under some rules, and a run's settings."""
-    base = write_base(tmp_path / "base.safetensors")
-    folders: dict[str, Path] = {}
+def open_hospital(open_site: Open) -> Open:
+    """A site of 40 patients under some rules, and the settings of the attack."""
 
-    def make(
-        rules: dict[str, str], *, deployed: bool = True, **changes: object
-    ) -> tuple[Workspace, RunConfig]:
+    def make(rules: dict[str, str], **changes: object) -> tuple[Workspace, RunConfig]:
         lines = "\n".join(f"{key} = {value}" for key, value in rules.items())
-        if lines not in folders:
-            parent = tmp_path / str(len(folders))
-            folders[lines] = write_site(
-                parent, "north", 40, policy=lines, more=f'weights = "{base}"'
-            )
-        folder = folders[lines]
-        config = micro_config(**({"weights": str(base)} | ATTACK | changes))
-        node = {"site": str(folder), "deployed": deployed, "keep": str(folder / "kept")}
-        return open_workspace(node, config), config
+        return open_site(lines, **(ATTACK | changes))
 
     return make
 

@@ -60,7 +60,7 @@ def connected_as(deployment: Any, site: Path) -> Iterator[Connection]:
     home = site / "federation"
     key = load_private_key(home / "key")
     address = f"127.0.0.1:{deployment.port}"
-    with node.connect(address, home / "ca.crt", key, threading.Event()) as connection:
+    with node.connect(node.Access(address, home / "ca.crt", key), threading.Event()) as connection:
         node.activate(connection)
         yield connection
 

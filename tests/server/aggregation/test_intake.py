@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.aggregation.intake import Intake, Rules, Verdict
+from server.aggregation.intake import Average, Intake, Rules, Verdict
 from server.aggregation.screen import Reach, Screen
 from server.aggregation.strategy import Aggregator, build_aggregator
 from shared.model.resnet import MICRO
@@ -44,7 +44,7 @@ def combine(
     )
     reach = Reach({"layer4": 5e-4, "head": 1e-3}, adaptive=True)
     screen = Screen.of(CURRENT.items(), reach, 10.0, MICRO)
-    with Intake(aggregator, 1, CURRENT, screen, rules, folder) as intake:
+    with Intake(Average(aggregator, 1, CURRENT, folder), screen, rules) as intake:
         for site, arrays in updates.items():
             own = {key: array.copy() for key, array in arrays.items()}
             intake.add(site, own, (images or IMAGES)[site], 100)
@@ -152,7 +152,7 @@ def test_memory_does_not_grow_with_the_sites(tmp_path: Path) -> None:
         reach = Reach({"layer4": 5e-4, "head": 1e-3}, adaptive=True)
         screen = Screen.of(CURRENT.items(), reach, 10.0, MICRO)
         aggregator = build_aggregator(RunConfig(), ["layer4.0.bn1.running_var"])
-        with Intake(aggregator, 1, CURRENT, screen, REFUSE, tmp_path) as intake:
+        with Intake(Average(aggregator, 1, CURRENT, tmp_path), screen, REFUSE) as intake:
             for site, arrays in updates.items():
                 intake.add(site, {key: a.copy() for key, a in arrays.items()}, 5, 100)
             intake.judge()

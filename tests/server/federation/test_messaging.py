@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
-from server.federation.messaging import Missing, Question, send_and_collect
+from server.federation.messaging import Exchange, Missing, Question
 from server.simulation.grid import InProcessGrid, site_contexts
 from shared.settings.config import RunConfig
 
@@ -37,7 +37,7 @@ def echoing(count: int) -> InProcessGrid:
 def test_every_node_answers_what_it_was_asked() -> None:
     grid = echoing(3)
     contents = {node: content(10 * node) for node in grid.get_node_ids()}
-    replies = dict(send_and_collect(grid, contents, Question("train", "1", 5)))
+    replies = dict(Exchange(grid, contents, Question("train", "1", 5)).replies())
     assert list(replies) == list(contents)
     for node, reply in replies.items():
         assert isinstance(reply, Message)
@@ -45,14 +45,14 @@ def test_every_node_answers_what_it_was_asked() -> None:
 
 
 def test_nobody_is_asked() -> None:
-    assert list(send_and_collect(echoing(1), {}, Question("train", "1", 5))) == []
+    assert list(Exchange(echoing(1), {}, Question("train", "1", 5)).replies()) == []
 
 
 def test_replies_come_as_they_arrive(make_sites: MakeSites) -> None:
     sites, grid = make_sites()
     grid.backwards = True
     heard_before = []
-    for node, _ in send_and_collect(grid, dict.fromkeys(grid.get_node_ids(), content(1)), QUERY):
+    for node, _ in Exchange(grid, dict.fromkeys(grid.get_node_ids(), content(1)), QUERY).replies():
         heard_before.append((node, len(sites.heard)))
     assert heard_before == [(1003, 1), (1002, 2), (1001, 3)]
 
@@ -62,7 +62,7 @@ def test_who_is_silent_is_waited_for_until_the_time_is_up(make_sites: MakeSites)
     grid.silent = frozenset({1002})
     started = time.monotonic()
     contents = dict.fromkeys(grid.get_node_ids(), content(1))
-    replies = dict(send_and_collect(grid, contents, Question("query", "describe", 0.3)))
+    replies = dict(Exchange(grid, contents, Question("query", "describe", 0.3)).replies())
     assert list(replies) == [1001, 1003, 1002]
     assert replies[1002] == Missing("no reply within 0.3 s")
     assert 0.3 <= time.monotonic() - started < 10
@@ -72,10 +72,10 @@ def test_a_late_reply_is_not_taken_for_another(make_sites: MakeSites) -> None:
     """What a node still owes an earlier message never answers a later one."""
     _, grid = make_sites()
     grid.silent = frozenset({1001})
-    late = send_and_collect(grid, {1001: content(1)}, Question("query", "describe", 0.01))
+    late = Exchange(grid, {1001: content(1)}, Question("query", "describe", 0.01)).replies()
     assert list(late) == [(1001, Missing("no reply within 0.01 s"))]
     grid.silent = frozenset()
-    ((node, reply),) = send_and_collect(grid, {1001: content(2)}, QUERY)
+    ((node, reply),) = Exchange(grid, {1001: content(2)}, QUERY).replies()
     assert isinstance(reply, Message)
     assert (node, reply.metadata.reply_to_message_id) == (1001, "2")
 
@@ -94,7 +94,7 @@ class _Confused(InProcessGrid):
 def test_a_reply_is_taken_once_and_an_unreachable_node_not_waited_for() -> None:
     grid = _Confused(echo, site_contexts(RunConfig(), 2))
     contents = dict.fromkeys(grid.get_node_ids(), content(1))
-    unreachable, (node, reply) = send_and_collect(grid, contents, Question("train", "1", 60))
+    unreachable, (node, reply) = Exchange(grid, contents, Question("train", "1", 60)).replies()
     assert unreachable == (1002, Missing("the message cannot be sent to it"))
     assert (node, isinstance(reply, Message)) == (1001, True)
 
@@ -109,5 +109,5 @@ def test_messages_carry_type_group_and_time_to_live(group: str) -> None:
         return echo(message, context)
 
     grid = InProcessGrid(look, site_contexts(RunConfig(), 1))
-    list(send_and_collect(grid, {1001: content(1)}, Question("evaluate", group, 12.5)))
+    list(Exchange(grid, {1001: content(1)}, Question("evaluate", group, 12.5)).replies())
     assert seen == [("evaluate", group, 12.5)]

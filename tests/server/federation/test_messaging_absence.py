@@ -9,8 +9,8 @@ import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from server.federation import messaging
-from server.federation.connected import Presence
-from server.federation.messaging import Missing, Question, send_and_collect
+from server.federation.connected import Presence, connected
+from server.federation.messaging import Exchange, Missing, Question, Watch
 from shared.errors import RunError
 
 MakeSites = Callable[..., tuple[Any, Any]]
@@ -32,11 +32,12 @@ class Looks:
         ]
         self.heard: list[tuple[int, bool]] = []
 
-    def __call__(self) -> dict[int, Presence]:
-        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+    @property
+    def watch(self) -> Watch:
+        return Watch(self.look, lambda node, back: self.heard.append((node, back)))
 
-    def on_loss(self, node: int, back: bool) -> None:
-        self.heard.append((node, back))
+    def look(self) -> dict[int, Presence]:
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def clock(put_clock: Callable[..., Any]) -> Any:
 def ask(grid: Any, nodes: tuple[int, ...], looks: Looks, patience: float = WEEK) -> list[Any]:
     contents = dict.fromkeys(nodes, content(1))
     question = Question("query", "describe", 60, patience)
-    return list(send_and_collect(grid, contents, question, look=looks, on_loss=looks.on_loss))
+    return list(Exchange(grid, contents, question, looks.watch).replies())
 
 
 def test_a_node_that_is_another_process_is_asked_again(make_sites: MakeSites, clock: Any) -> None:
@@ -90,9 +91,7 @@ def test_a_node_that_stays_away_is_given_up(make_sites: MakeSites, clock: Any) -
     question = Question("query", "describe", 60, patience=10)
     contents = dict.fromkeys((1001, 1002), content(1))
     replies = []
-    for node, reply in send_and_collect(
-        grid, contents, question, look=looks, on_loss=looks.on_loss
-    ):
+    for node, reply in Exchange(grid, contents, question, looks.watch).replies():
         replies.append((node, reply))
         ended[node] = clock.now
     assert replies == [
@@ -167,7 +166,7 @@ def test_the_check_may_end_it(make_sites: MakeSites, clock: Any) -> None:
             raise RunError("stopped")
 
     contents = dict.fromkeys((1001, 1002), content(1))
-    replies = send_and_collect(grid, contents, QUERY, check=check)
+    replies = Exchange(grid, contents, QUERY, Watch(lambda: connected(grid), check=check)).replies()
     assert next(replies)[0] == 1002
     with pytest.raises(RunError, match="stopped"):
         next(replies)
@@ -186,7 +185,7 @@ def test_presence_is_looked_at_now_and_then(
         looked.append(clock.now)
         return {1001: Presence(None, "one")}
 
-    replies = list(send_and_collect(grid, {1001: content(1)}, QUERY, look=look))
+    replies = list(Exchange(grid, {1001: content(1)}, QUERY, Watch(look)).replies())
     assert replies == [(1001, Missing("no reply within 5 s"))]
     assert 9 <= len(looked) <= 10
     assert looked[0] == 0

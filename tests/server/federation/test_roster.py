@@ -39,7 +39,7 @@ def admit(
     grid: Any, roster: Roster, base: str, nodes: Mapping[int, Presence] | None = None
 ) -> None:
     present = connected(grid) if nodes is None else nodes
-    roster_module.admit(grid, roster, present, run="r1", base=base, timeout=5)
+    roster_module.admit(grid, roster, present, roster_module.Terms("r1", base), timeout=5)
 
 
 def test_sites_are_admitted_and_listed_by_name(make_sites: MakeSites, reference: Reference) -> None:

@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 
 from server.federation import unpacking
 from server.federation.connected import Presence
-from server.federation.messaging import Question, send_and_collect
+from server.federation.messaging import Exchange, Question, Watch
 from server.federation.replies import error_reason
-from server.federation.roster import Roster, admit
+from server.federation.roster import Roster, Terms, admit
 from server.federation.transport import pull
 from server.federation.unpacking import REST_LIMIT
 
@@ -240,7 +240,9 @@ def test_one_broken_reply_keeps_no_other_from_being_heard(server: Server) -> Non
     contents = dict.fromkeys((NORTH, EAST), RecordDict())
     present = {node: Presence(None, "") for node in contents}
     question = Question("train", "1", 5)
-    replies = dict(send_and_collect(Connected(server), contents, question, look=lambda: present))
+    replies = dict(
+        Exchange(Connected(server), contents, question, Watch(lambda: present)).replies()
+    )
     north, east = replies[NORTH], replies[EAST]
     assert isinstance(north, Message)
     assert isinstance(east, Message)
@@ -251,7 +253,7 @@ def test_one_broken_reply_keeps_no_other_from_being_heard(server: Server) -> Non
 def test_a_site_that_cannot_be_read_is_refused_by_its_name(server: Server) -> None:
     server.put(NORTH, *HOSTILE["neither content nor error"])
     roster, present = Roster(), {NORTH: Presence("north", "one")}
-    admit(Connected(server), roster, present, run="r1", base="sha256:ab", timeout=5)
+    admit(Connected(server), roster, present, Terms("r1", "sha256:ab"), timeout=5)
     assert roster.refused == {
         NORTH: "north cannot take part: its reply cannot be read (IndexError)."
     }

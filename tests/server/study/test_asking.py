@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import SimpleNamespace
-
 import pytest
-from flwr.app import Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 
+from server.simulation.grid import InProcessGrid, site_contexts
 from server.study.asking import StudySites
 from shared.errors import RunError
 from shared.metrics.histogram import Histogram
 from shared.metrics.paired import PairedSums, placements
 from shared.protocol.compare import CompareReply
 from shared.protocol.evaluate import EvaluateReply
+from shared.settings.config import RunConfig
 
 BINS, LABELS = [10, 20, 30, 40], [0, 1, 0, 1]
 OWN = Histogram.from_bins(BINS, LABELS)
-SITES = StudySites(grid=SimpleNamespace(), nodes={"north": 1, "south": 2})  # type: ignore[arg-type]
+COUNTED = EvaluateReply("north", OWN, False, 0.0).to_content()
+
+
+def sites(*comparison: RecordDict, counted: RecordDict = COUNTED) -> StudySites:
+    """Both sites count their four patients as they should, and compare like this."""
+
+    def answer(message: Message, context: Context) -> Message:
+        compares = "compare" in message.metadata.message_type
+        content = comparison[context.node_id - 1001] if compares else counted
+        return Message(content, reply_to=message)
+
+    grid = InProcessGrid(answer, site_contexts(RunConfig(), 2))
+    return StudySites(grid, dict(zip(("north", "south"), grid.get_node_ids(), strict=True)))
 
 
 def sums(pooled: Histogram, repeats: int = 1) -> RecordDict:
@@ -27,40 +38,13 @@ def sums(pooled: Histogram, repeats: int = 1) -> RecordDict:
     ).to_content()
 
 
-def replied(content: RecordDict) -> Message:
-    return Message(content, reply_to=Message(RecordDict(), dst_node_id=1, message_type="query"))
-
-
-def answers(monkeypatch: pytest.MonkeyPatch, comparison: Sequence[RecordDict]) -> None:
-    """Both sites count their four patients as they should, and compare like this."""
-
-    def answer(
-        _grid: object, contents: dict[int, RecordDict], question: object, **_: object
-    ) -> object:
-        counted = EvaluateReply("north", OWN, False, 0.0).to_content()
-        asked = "compare" in question.message_type  # type: ignore[attr-defined]
-        for node in contents:
-            content = comparison[node - 1] if asked else counted
-            yield node, replied(content)
-
-    monkeypatch.setattr("server.federation.asking.send_and_collect", answer)
-
-
-def test_a_count_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def empty(
-        _grid: object, contents: dict[int, RecordDict], _question: object, **_: object
-    ) -> object:
-        for node in contents:
-            yield node, replied(RecordDict())
-
-    monkeypatch.setattr("server.federation.asking.send_and_collect", empty)
+def test_a_count_that_cannot_be_read() -> None:
     with pytest.raises(RunError, match="south answered otherwise than asked"):
-        SITES.count(["run"], ["south"])
+        sites(counted=RecordDict()).count(["run"], ["south"])
 
 
-def test_sums_are_added_up_over_the_sites(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers(monkeypatch, [sums(OWN + OWN)] * 2)
-    paired = SITES.compare([["a"]], [["b"]], ["north", "south"])
+def test_sums_are_added_up_over_the_sites() -> None:
+    paired = sites(*[sums(OWN + OWN)] * 2).compare([["a"]], [["b"]], ["north", "south"])
     assert paired is not None
     assert paired.means.difference == 0.0
     assert paired.areas[0] == pytest.approx((0.75, 0.75))
@@ -74,16 +58,12 @@ def test_sums_are_added_up_over_the_sites(monkeypatch: pytest.MonkeyPatch) -> No
         (sums(OWN + OWN + OWN), "south answered otherwise than asked"),
     ],
 )
-def test_sums_that_are_none(
-    monkeypatch: pytest.MonkeyPatch, second: RecordDict, sentence: str
-) -> None:
-    answers(monkeypatch, [sums(OWN + OWN), second])
+def test_sums_that_are_none(second: RecordDict, sentence: str) -> None:
     with pytest.raises(RunError, match=sentence):
-        SITES.compare([["a"]], [["b"]], ["north", "south"])
+        sites(sums(OWN + OWN), second).compare([["a"]], [["b"]], ["north", "south"])
 
 
-def test_sums_of_other_patients_than_were_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sums_of_other_patients_than_were_counted() -> None:
     none = CompareReply("north", PairedSums.empty(placements(OWN + OWN))).to_content()
-    answers(monkeypatch, [sums(OWN + OWN), none])
     with pytest.raises(RunError, match="north, south answered for other patients"):
-        SITES.compare([["a"]], [["b"]], ["north", "south"])
+        sites(sums(OWN + OWN), none).compare([["a"]], [["b"]], ["north", "south"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.results.plan import Arm, StudyPlan
+from server.results.plan import Arm, SimulatedStudy, StudyPlan
 from server.simulation.grid import InProcessGrid
 from server.study.cells import Cell
 from server.study.estimate import study_estimate
@@ -40,15 +40,15 @@ def test_the_runs_of_each_arm_that_are_not_done(
     two_sites: list[Path], measured: list[tuple[str, int, int]], tmp_path: Path
 ) -> None:
     """Each arm is measured once, as its runs will be; each run starts a process (5 s)."""
-    sites = {site.name: site for site in two_sites}
+    study = SimulatedStudy(PLAN, {site.name: site for site in two_sites}, SETTINGS)
     out = tmp_path / "study"
-    said = study_estimate(PLAN, sites, SETTINGS, out, 1)
+    said = study_estimate(study, out, 1)
     assert measured == [("adaptive", 2, 5), ("probe", 1, 5)]
     assert said is not None
     assert said.startswith("Estimate: about 3 h 30 min for 40 runs, and ")  # 20 * 600 + 20 * 30 s
     for fold in range(5):
         done(Cell(PLAN.arms[0], 0, fold), out)
-    fewer = study_estimate(PLAN, sites, SETTINGS, out, 2)
+    fewer = study_estimate(study, out, 2)
     assert fewer is not None
     assert fewer.startswith("Estimate: about 80 min for 35 runs")  # (15 * 600 + 20 * 30) / 2 s
 
@@ -56,9 +56,9 @@ def test_the_runs_of_each_arm_that_are_not_done(
 def test_nothing_is_said_where_nothing_is_known(
     two_sites: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    sites = {site.name: site for site in two_sites}
+    study = SimulatedStudy(PLAN, {site.name: site for site in two_sites}, SETTINGS)
     monkeypatch.setattr(InProcessGrid, "expected_seconds", lambda *_: None)
-    assert study_estimate(PLAN, sites, SETTINGS, tmp_path / "study", 1) is None
+    assert study_estimate(study, tmp_path / "study", 1) is None
 
 
 def test_a_study_says_it_before_its_first_run(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from server.results.plan import Arm, StudyPlan
+from server.results.plan import Arm, SimulatedStudy, StudyPlan
 from server.study import cells, ready
 from shared.run.events import Event, Warned, listening
+from shared.settings.setting import Scalar
 
 Here = Callable[..., tuple[int, str, str]]
 TINY = ("backbone=micro", "image-size=32", "threads=1", "probe-rounds=1", "rounds=1")
@@ -112,8 +113,7 @@ def test_the_same_images_at_two_sites_are_warned_of_once(
     plan = StudyPlan((Arm("one"), Arm("other", {"rounds": 2})), folds=2, repeats=2)
     heard: list[Event] = []
     with listening(heard.append):
-        ready.require_ready(
-            plan, sites, {"backbone": "micro", "weights": "random"}, tmp_path / "study"
-        )
+        settings: dict[str, Scalar] = {"backbone": "micro", "weights": "random"}
+        ready.require_ready(SimulatedStudy(plan, sites, settings), tmp_path / "study")
     (warned,) = (event for event in heard if isinstance(event, Warned))
     assert "image files are at both east and north." in warned.text

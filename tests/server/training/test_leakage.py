@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.results.plan import Arm, StudyPlan
+from server.results.plan import Arm, SimulatedStudy, StudyPlan
 from server.run.folder import RunFolder, write_config
 from server.study import ready
 from server.training.leakage import teacher_leakage
@@ -67,6 +67,7 @@ def test_a_study_says_so_once_of_each_arm(
         monkeypatch.setattr(ready, name, lambda *_, **__: None)
     heard: list[Event] = []
     with listening(heard.append):
-        ready.require_ready(plan, {"north": tmp_path / "north"}, {}, tmp_path / "study")
+        study = SimulatedStudy(plan, {"north": tmp_path / "north"}, {})
+        ready.require_ready(study, tmp_path / "study")
     (warned,) = (event for event in heard if isinstance(event, Warned))
     assert warned.text.startswith("Arm 'taught': The teacher in ")
