@@ -147,6 +147,8 @@ def check_scans(data: bytes, image: JpegImage) -> None:
     names: dict[int, int] = {}
     for marker, body in _all_segments(data):
         if _FRAMES.get(marker) == image.process:
+            if len(body) < 6 + 3 * image.header.components:
+                raise DamagedStream("two frame headers")
             names = {body[6 + 3 * i]: i for i in range(image.header.components)}
         elif _is_scan(marker, body):
             components, band = _completed_by(body)
@@ -157,7 +159,7 @@ def check_scans(data: bytes, image: JpegImage) -> None:
 
 
 def _is_scan(marker: int, body: bytes) -> bool:
-    return marker == _START_OF_SCAN and len(body) == 4 + 2 * body[0]
+    return marker == _START_OF_SCAN and bool(body) and len(body) == 4 + 2 * body[0]
 
 
 def _completed_by(scan: bytes) -> tuple[bytes, range]:
