@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 SITES = ("north", "east", "south", "west")
+UNFIT = str.maketrans(" /", "--", ",")
+"""Of an arm's name in that of its folder."""
 FEDTHAW = Path(sys.executable).parent / "fedthaw"
 
 
@@ -88,7 +90,7 @@ def main() -> None:
 
 def run(arm: Arm, seed: int, options: argparse.Namespace) -> Result:
     """One run and its external evaluation, unless both are on disk already."""
-    folder: Path = options.out / f"{arm.name.replace(' ', '-').replace(',', '')}-{seed}"
+    folder: Path = options.out / f"{arm.name.translate(UNFIT)}-{seed}"
     external = folder / "external.json"
     if not (folder / "summary.json").exists():
         resume = ["--resume"] if (folder / "config.json").exists() else []
