@@ -51,7 +51,8 @@ class Settings(TrainingSettings):
     )
     update_screen: str = setting(
         "refuse",
-        "updates that no honest site sends: refuse them, clip them to what is plausible, or off",
+        "what to do with an update that no honest site could send: refuse it, clip it to what is "
+        "plausible, or off",
         choices=("refuse", "clip", "off"),
     )
     update_screen_factor: float = setting(
@@ -121,7 +122,12 @@ class Settings(TrainingSettings):
 
     # federation
     min_sites: int = setting(2, "sites a round needs", minimum=1, maximum=100_000)
-    round_timeout: int = setting(3600, "seconds until a round closes", minimum=1, maximum=10**7)
+    round_timeout: int = setting(
+        3600,
+        "seconds that a run waits for enough sites, and a round for replies",
+        minimum=1,
+        maximum=10**7,
+    )
     reconnect_wait: int = setting(
         120, "seconds to wait for a site whose connection is lost", minimum=0, maximum=10**7
     )

@@ -164,7 +164,7 @@ class TrainingSettings:
     batch_size: int = setting(8, "images per step", minimum=1, maximum=100_000)
     sampling: str = setting(
         "balanced",
-        "balanced draws both classes equally often, shuffle takes each image once",
+        "balanced draws all classes equally often, shuffle takes each image once",
         choices=("balanced", "shuffle"),
     )
     augmentation: str = setting(
