@@ -117,7 +117,7 @@ def start_worker(
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a bundle's code may see: none of proxies, passwords, tokens or keys."""
+    """The variables that a bundle's code may see: none named like a proxy, secret or API key."""
     return {name: value for name, value in environment.items() if not _SECRET.search(name)}
 
 
