@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from client.data.dataset import Sample, steps_of_round
 from client.evaluate import predict_logits
@@ -73,18 +73,16 @@ def _measure(workspace: Workspace, config: RunConfig, plans: Sequence[Plan]) -> 
     if config.optimizer == "adamw8bit":  # its library takes seconds to load, once: no step does
         eight_bit_adamw([{"params": [*model.parameters()]}])
 
-    single = replace(config, local_epochs=1, local_steps=0)
-
     def step(plan: Plan) -> float:
         trained = train_round(
-            model, batch, plan, single, stream="estimate", moments={}, outcome=workspace.outcome,
+            model, batch, plan, config, stream="estimate", moments={}, outcome=workspace.outcome,
             teacher=teacher_of(workspace, config),
         )  # fmt: skip
         return trained.steps
 
-    head = _seconds(lambda: step(least))
+    head = _seconds(lambda: step(least)) / config.local_epochs
     further = len(most.trainable) - len(least.trainable)
-    whole = _seconds(lambda: step(most)) if further else head
+    whole = _seconds(lambda: step(most)) / config.local_epochs if further else head
     state = model.state_dict()
     specs = manifest_of_parts(model, most.trainable, config.batch_norm, config.sent_dtype)
     arrays = {spec.name: state[spec.name].cpu().numpy() for spec in specs}

@@ -143,13 +143,7 @@ def batch_positions(images: int, batch_size: int) -> list[list[int]]:
 
 def steps_of_round(images: int, config: RunConfig) -> int:
     """Optimiser steps that a round takes on so many training images."""
-    epoch = len(batch_positions(images, config.batch_size))
-    return config.local_steps or epoch * config.local_epochs
-
-
-def passes_of_round(images: int, config: RunConfig) -> float:
-    """How often a round goes through so many training images."""
-    return steps_of_round(images, config) / len(batch_positions(images, config.batch_size))
+    return len(batch_positions(images, config.batch_size)) * config.local_epochs
 
 
 MOST_WORKERS = 4

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 from shared.model.backbone import Backbone, Part
 from shared.settings.config import RunConfig
 from shared.settings.schedule import Plan, plan_round, stages_ever_thawed, total_rounds
 
-Passes = Mapping[Part, float]
+Passes = Mapping[Part, int]
 """How often the images will be gone through from each boundary, this round included; in the
 network's order. A boundary is named by what begins there, a stage or a unit within one."""
 
@@ -49,20 +49,19 @@ def evaluation_boundary(backbone: Backbone, untouched: Collection[str]) -> Part:
     return backbone.first_of(changed) if changed else backbone.head
 
 
-def training_passes(config: RunConfig, plan: Plan, of_round: float) -> Passes:
+def training_passes(config: RunConfig, plan: Plan) -> Passes:
     """Passes over the training images in this round and, as planned now, in those after it.
 
-    `of_round` are those of one round. Of rounds that take fixed views: nothing is kept for the
-    others.
+    Of those that take fixed views: nothing is kept for the others.
     """
     ahead = [
         plan,
         *(plan_round(config, r) for r in range(plan.round + 1, total_rounds(config) + 1)),
     ]
-    passes: dict[Part, float] = defaultdict(float)
+    passes: Counter[Part] = Counter()
     for later in ahead:
         if draws_from_views(config, boundary := training_boundary(config, later)):
-            passes[boundary] += of_round
+            passes[boundary] += config.local_epochs
     return _frozen_now(config, passes, training_boundary(config, plan))
 
 

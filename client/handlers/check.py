@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from client.data.admission import require_trainable, shareably
-from client.data.dataset import Sample, batch_positions, passes_of_round, steps_of_round
+from client.data.dataset import Sample, batch_positions, steps_of_round
 from client.part import Part, TrainingSamples, tell_owner
 from client.policy.refusal import PolicyError, Refusal, numbers
 from client.policy.rules import Policy
@@ -171,13 +171,8 @@ def refused_training(policy: Policy, config: RunConfig, train: tuple[Sample, ...
     if config.schedule == "logistic":  # it has no steps: `schedules` alone allows it
         return found
     if steps < policy.least_steps:
-        amount = f"local-steps={steps}" if config.local_steps else asked
         detail = f"a round here has {steps}"
-        found.append(Refusal("least-steps", numbers(policy.least_steps), amount, detail))
-    if train and (passes := passes_of_round(len(train), config)) < policy.least_pass:
-        detail = f"a round would go through {passes:.0%} of the training images"
-        limit = numbers(policy.least_pass)
-        found.append(Refusal("least-pass", limit, f"local-steps={config.local_steps}", detail))
+        found.append(Refusal("least-steps", numbers(policy.least_steps), asked, detail))
     if share > policy.largest_batch:
         detail = f"a step would take {share:.0%} of the training images"
         found.append(Refusal("largest-batch", numbers(policy.largest_batch), asked, detail))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from client.data.dataset import Sample, passes_of_round
+from client.data.dataset import Sample
 from client.features.boundary import (
     Passes,
     draws_from_views,
@@ -56,7 +56,7 @@ def training_features(model: SiteModel, plan: Plan, samples: Sequence[Sample]) -
         return None
     precision = choose_precision(config.precision, model.workspace.device)
     prefix = Prefix(model.network, precision, torch.float16)
-    passes = training_passes(config, plan, passes_of_round(len(samples), config))
+    passes = training_passes(config, plan)
     return _prepare(model, samples, training_views(config), prefix, boundary, passes)
 
 

@@ -52,9 +52,6 @@ class Policy:
     least_dropout: float = _rule(0.0, "share")
     least_steps: int = _rule(2, "whole")
     """Optimiser steps of a round."""
-    least_pass: float = _rule(1.0, "share")
-    """Share of the training images that a round goes through: `local-steps` lets a coordinator
-    choose which ones a round is of."""
     largest_batch: float = _rule(0.6, "share")
     """Share of the training images in a step."""
 

@@ -67,11 +67,10 @@ def _trains(config: RunConfig) -> str:
             "regression on what the pretrained network makes of the images."
         )
     early = may_end_early(config)
-    paired = ", each image together with its augmented version" * (config.schedule == "dual")
     parts = [
         f"{_rounds(first, last)} "
         + (_chosen(config) if decides_as_it_goes(config, first) else _named(stages, config))
-        + paired * (last <= config.probe_rounds)
+        + (_paired(config) if last <= config.probe_rounds else "")
         for first, last, stages in _phases(config)
     ]
     most = "at most " * early + f"{total_rounds(config)} rounds"
@@ -122,6 +121,10 @@ def _named(stages: tuple[Part, ...], config: RunConfig) -> str:
     return ", ".join(reversed(stages))
 
 
+def _paired(config: RunConfig) -> str:
+    return ", each image together with its augmented version" if config.schedule == "dual" else ""
+
+
 def _how(config: RunConfig) -> str:
     if config.schedule == "logistic":
         alike = ", both classes weighted alike" if config.sampling == "balanced" else ""
@@ -131,20 +134,14 @@ def _how(config: RunConfig) -> str:
             ". What leaves is a sum of the network's features of all training images, each "
             "weighted by how far the fit misses the image's outcome."
         )
-    needs = " (needs bitsandbytes on this machine)" * (config.optimizer == "adamw8bit")
     return (
-        f"Each round takes {_amount(config)} the training images at {config.image_size} px"
-        f"{_in_colour(config)} with {config.optimizer}{needs}, {config.batch_size} images a step, "
-        f"{config.sampling} sampling, augmentation {config.augmentation}, dropout "
-        f"{config.dropout:g}."
+        f"Each round takes {config.local_epochs} pass{'es' if config.local_epochs > 1 else ''} "
+        f"over the training images at {config.image_size} px{_in_colour(config)} with "
+        f"{config.optimizer}"
+        f"{' (needs bitsandbytes on this machine)' * (config.optimizer == 'adamw8bit')}, "
+        f"{config.batch_size} images a step, {config.sampling} sampling, augmentation "
+        f"{config.augmentation}, dropout {config.dropout:g}."
     )
-
-
-def _amount(config: RunConfig) -> str:
-    passes, steps = config.local_epochs, config.local_steps
-    if steps:
-        return f"{steps} step{'s' * (steps > 1)}, from where the last one ended, through"
-    return f"{passes} pass{'es' * (passes > 1)} over"
 
 
 def _in_colour(config: RunConfig) -> str:

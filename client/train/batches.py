@@ -38,28 +38,16 @@ def drawn_batches(
     stream: str,
     outcome: Outcome = BINARY,
 ) -> list[list[Draw]]:
-    """What each batch of the round takes, in order.
-
-    The draws of `local_epochs` epochs; or `local_steps` batches of epochs that run on from round
-    to round, so that all images have their turn although a round sees a part of them.
-    """
+    """What each batch of the round takes: `local_epochs` times each epoch's draws, in order."""
     labels = [sample.radiograph.label for sample in samples]
     positions = batch_positions(len(samples), config.batch_size)
-    balanced = config.sampling == "balanced"
-
-    def epoch(*name: int | str) -> list[list[Draw]]:
-        seed = derive_seed(config.seed, stream, *name)
+    batches: list[list[Draw]] = []
+    for epoch in range(config.local_epochs):
+        seed = derive_seed(config.seed, stream, plan.round, "epoch", epoch)
+        balanced = config.sampling == "balanced"
         draws = draw_epoch(labels, balanced=balanced, seed=seed, outcome=outcome)
-        return [[draws[position] for position in batch] for batch in positions]
-
-    if not config.local_steps:
-        names = [(plan.round, "epoch", number) for number in range(config.local_epochs)]
-        return [batch for name in names for batch in epoch(*name)]
-    first, start = divmod((plan.round - 1) * config.local_steps, len(positions))
-    end = start + config.local_steps
-    last = first + (end - 1) // len(positions)
-    running = [batch for number in range(first, last + 1) for batch in epoch("running", number)]
-    return running[start:end]
+        batches += [[draws[position] for position in batch] for batch in positions]
+    return batches
 
 
 def image_batches(

@@ -34,13 +34,10 @@ def require_plausible_training(reply: TrainReply, site: SiteDescription, config:
             )
         return require_plausible_evaluation(reply.histogram, site, config, "validation")
     if reply.steps > _most_steps(reply.images, config):
-        asked = (
-            f"the {config.local_steps} of local-steps"
-            if config.local_steps
-            else f"its images make with batch-size {config.batch_size} and local-epochs "
-            f"{config.local_epochs}"
+        raise ProtocolError(
+            "it says that it took more steps than its images make with batch-size "
+            f"{config.batch_size} and local-epochs {config.local_epochs}"
         )
-        raise ProtocolError(f"it says that it took more steps than {asked}")
     require_plausible_evaluation(reply.histogram, site, config, "validation")
 
 
@@ -90,7 +87,7 @@ def credited_steps(reply: TrainReply, site: SiteDescription, config: RunConfig) 
 
 
 def _most_steps(images: int, config: RunConfig) -> int:
-    return config.local_steps or math.ceil(images / config.batch_size) * config.local_epochs
+    return math.ceil(images / config.batch_size) * config.local_epochs
 
 
 def _require_images(images: int, patients: int) -> None:

@@ -57,11 +57,6 @@ class RunConfig(Settings):
             )
         if self.rounds + self.probe_rounds == 0 and self.schedule != "logistic":
             raise ConfigError("rounds and probe-rounds are both 0; at least one round is needed.")
-        if self.local_steps and self.local_epochs > 1:
-            raise ConfigError(
-                f"local-epochs is {self.local_epochs} and local-steps {self.local_steps}; a round "
-                "takes either whole passes or a number of steps, so leave one of them out."
-            )
         self._require_weights_of_colours()
         self._require_one_combination()
         self._require_maps_to_normalise()

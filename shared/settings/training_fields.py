@@ -99,14 +99,6 @@ class TrainingSettings:
         maximum=100_000,
     )
     local_epochs: int = setting(1, "passes over a site's images per round", minimum=1, maximum=1000)
-    local_steps: int = setting(
-        0,
-        "optimiser steps per round instead, the same number at every site, so that weights are "
-        "averaged more often than once a pass; the next round goes on with the images that "
-        "follow. 0: whole passes",
-        minimum=0,
-        maximum=1_000_000,
-    )
     thaw_at: str = setting(
         DEFAULTS["thaw-at"],
         "fractions of the fine-tuning rounds after which the stages before the head thaw, the last "

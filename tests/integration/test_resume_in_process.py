@@ -34,7 +34,6 @@ MODES: dict[str, dict[str, Any]] = {
     "fedavg": {},
     "fedadam": {"strategy": "fedadam"},
     "local": {"batch_norm": "local"},
-    "steps": {"local_steps": 2, "batch_size": 2},
     "int8": {"update_dtype": "int8", "end": "guarded", "average_share": 0.75},
     # Units freeze and thaw again by what the rounds before have shown, with every state there is.
     "dynamics": {

@@ -58,23 +58,21 @@ def test_training_passes_are_those_of_the_rounds_to_come(name: str) -> None:
             # Images that are augmented again have no features to keep.
             and (config.augmentation == "none" or stage in ("layer4", "head"))
         }
-        assert dict(training_passes(config, plan, config.local_epochs)) == expected
+        assert dict(training_passes(config, plan)) == expected
 
 
 def test_the_recipe_in_numbers() -> None:
     config = RunConfig(schedule="progressive")
-    assert training_passes(config, plan_round(config, 1), 1) == {"layer4": 6, "head": 10}
-    assert training_passes(config, plan_round(config, 13), 1) == {"layer4": 4}
-    assert training_passes(config, plan_round(config, 17), 1) == {}
+    assert training_passes(config, plan_round(config, 1)) == {"layer4": 6, "head": 10}
+    assert training_passes(config, plan_round(config, 13)) == {"layer4": 4}
+    assert training_passes(config, plan_round(config, 17)) == {}
     plain = RunConfig(schedule="progressive", augmentation="none")
-    assert training_passes(plain, plan_round(plain, 1), 1) == {
+    assert training_passes(plain, plan_round(plain, 1)) == {
         "layer2": 8, "layer3": 6, "layer4": 6, "head": 10,
     }  # fmt: skip
-    assert training_passes(plain, plan_round(plain, 13), 1) == {
+    assert training_passes(plain, plan_round(plain, 13)) == {
         "layer2": 8, "layer3": 6, "layer4": 4,
     }  # fmt: skip
-    # Rounds of a quarter of a pass.
-    assert training_passes(config, plan_round(config, 1), 0.25) == {"layer4": 1.5, "head": 2.5}
     # Validation: rounds 1 to 13 begin with a model whose layers are the base's, and so on.
     assert evaluation_passes(config, 0, "head") == {
         "layer2": 8, "layer3": 6, "layer4": 4, "head": 13,

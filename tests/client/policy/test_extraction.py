@@ -154,22 +154,6 @@ def test_each_rule_refuses_it_alone(open_hospital: Open, kept: str) -> None:
         describe_site(workspace, config, "run-1")
 
 
-def test_a_round_of_a_part_of_the_images_is_for_sites_that_allow_it(open_hospital: Open) -> None:
-    """Its coordinator would choose by the seed which patients a round is of."""
-    settings = {"optimizer": "adamw", "batch_size": 4, "folds": 0, "local_steps": 2}
-    workspace, config = open_hospital({}, **settings)
-    with pytest.raises(PolicyError, match=r"would go through \d+% of the training") as caught:
-        describe_site(workspace, config, "run-1")
-    assert caught.value.shareable.endswith("least-pass is 1 and the run asks for local-steps=2")
-    workspace, config = open_hospital({}, **settings | {"local_steps": 100})
-    assert describe_site(workspace, config, "run-1").images > 0
-    workspace, config = open_hospital({"least-pass": "0.1"}, **settings)
-    assert describe_site(workspace, config, "run-1").images > 0
-    workspace, config = open_hospital({"least-pass": "0.1"}, **settings | {"local_steps": 1})
-    with pytest.raises(PolicyError, match="least-steps is 2 and the run asks for local-steps=1"):
-        describe_site(workspace, config, "run-1")
-
-
 def test_a_logistic_regression_is_for_sites_that_allow_it_by_name(open_hospital: Open) -> None:
     """It takes all images at once, so the rules about steps say nothing of it."""
     settings = {"schedule": "logistic", "optimizer": "adamw", "batch_size": 8, "folds": 0}

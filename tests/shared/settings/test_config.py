@@ -124,7 +124,6 @@ def test_an_unknown_setting_like_no_other_is_refused_without_advice() -> None:
         ({"thaw-at": "0.2,0.1"}, "('layer4=0.2,layer3=0.1') must not thaw a stage before"),
         ({"thaw-at": "layer3=0.2"}, "in order these are layer4, layer3, layer2, layer1, stem"),
         ({"rounds": 0, "probe-rounds": 0}, "at least one round is needed"),
-        ({"local-epochs": 2, "local-steps": 5}, "a round takes either whole passes or a number of"),
         ({"folds": 1}, "fold is 0 and folds 1; to hold out a fold, folds must be at least 2"),
         ({"fold": 2}, "fold is 2 and folds 0;"),
         ({"folds": 3, "fold": 3}, "fold is 3 and folds 3;"),
@@ -216,7 +215,6 @@ def configs(draw: st.DrawFn) -> RunConfig:
     if values["update_rank"] or values["update_steps"] < 2:
         values["update_clip"] = 0.0
     values["folds"] = 0 if values["folds"] == 1 else values["folds"]
-    values["local_steps"] *= values["local_epochs"] == 1
     values["fold"] = min(values["fold"], max(0, values["folds"] - 1))
     return RunConfig(**values)
 
