@@ -21,8 +21,8 @@ class Outcomes:
     """The rows' labels, or None for an outcome that is missing or in no class's list.
 
     Of several labels a row has the label of its patient, to which other rows may add; `excluded`
-    also counts the values by which a label is as good as missing. `unknown` has, of each row,
-    the values that mean nothing, and `no_list` says in words where these do not stand.
+    also counts the values by which a label is as good as missing. `unknown` has the values
+    of each row that are in no list, and `no_list` says so in words.
     """
 
     classes: tuple[int | None, ...]

@@ -73,6 +73,6 @@ def header_in(lines: Sequence[Line], wanted: Sequence[str]) -> int | None:
 
 
 def nearest_header(lines: Sequence[Line], wanted: Sequence[str]) -> Line:
-    """The line with most of the wanted names, of the first ones; an empty one if no lines."""
+    """Of the first lines, the one with most of the wanted names; an empty line for no lines."""
     found = lines[:HEADER_ROWS] or [Line(1, ())]
     return max(found, key=lambda line: sum(name in line.cells for name in wanted))

@@ -12,7 +12,7 @@ from shared.settings.config import RunConfig
 
 
 @pytest.fixture
-def open_site(
+def open_deployed(
     tmp_path: Path,
     write_site: Callable[..., Path],
     write_base: Callable[..., Path],

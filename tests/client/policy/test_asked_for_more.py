@@ -45,11 +45,11 @@ def asked(
     ],
 )
 def test_no_model_is_evaluated_but_one_that_the_run_may_end_with(
-    open_site: Open, requests: SimpleNamespace, schedule: str, stages: tuple[str, ...],
+    open_deployed: Open, requests: SimpleNamespace, schedule: str, stages: tuple[str, ...],
     after: int,
 ) -> None:  # fmt: skip
     """A whole network of the coordinator's own could count whatever it wants to know of images."""
-    workspace, config = open_site(schedule=schedule)
+    workspace, config = open_deployed(schedule=schedule)
     with pytest.raises(ProtocolError, match="not one that the run's settings allow"):
         asked(requests, workspace, config, stages, after)
 
@@ -59,9 +59,9 @@ def test_no_model_is_evaluated_but_one_that_the_run_may_end_with(
     [("probe", ("head",)), ("progressive", ("layer2", "layer3", "layer4", "head"))],
 )
 def test_the_model_at_the_end_is_evaluated(
-    open_site: Open, requests: SimpleNamespace, schedule: str, stages: tuple[str, ...]
+    open_deployed: Open, requests: SimpleNamespace, schedule: str, stages: tuple[str, ...]
 ) -> None:
-    workspace, config = open_site(schedule=schedule)
+    workspace, config = open_deployed(schedule=schedule)
     counted = asked(requests, workspace, config, stages, 5).histogram
     assert sum(patients_by_class(counted)) >= 5
 
@@ -75,20 +75,20 @@ def everybody(
 
 @pytest.mark.parametrize("colour", ["grey", "rgb"])
 def test_of_all_patients_no_two_sets_differ_by_a_few_either(
-    open_site: Open, requests: SimpleNamespace, colour: str
+    open_deployed: Open, requests: SimpleNamespace, colour: str
 ) -> None:
     """Greyscale images that a run reads in colour are a problem, and were counted without blocks.
 
     So the two runs together gave away the only patient who had joined since blocks were dealt.
     """
-    workspace, config = open_site(OPEN_RULES, 20, weights="random")
+    workspace, config = open_deployed(OPEN_RULES, 20, weights="random")
     assert everybody(requests, workspace, config) == (10, 10)
     pixels = np.random.default_rng(7).integers(0, 255, (32, 32)).astype(np.uint8)
     folder = workspace.parts[0].settings.folder
     Image.fromarray(pixels).save(folder / "images" / "new.png")
     with (folder / "labels.csv").open("a", encoding="utf-8") as table:
         table.write("P77,new.png,sick\n")
-    workspace, config = open_site(OPEN_RULES, 20, weights="random", image_colour=colour)
+    workspace, config = open_deployed(OPEN_RULES, 20, weights="random", image_colour=colour)
     (part,) = workspace.parts
     assert len(part.admission.cohort.patients()) == 21
     if colour == "grey":
@@ -100,20 +100,20 @@ def test_of_all_patients_no_two_sets_differ_by_a_few_either(
 
 
 def test_of_all_patients_there_are_no_fewer_than_the_rule_says(
-    open_site: Open, requests: SimpleNamespace
+    open_deployed: Open, requests: SimpleNamespace
 ) -> None:
     rules = f"{OPEN_RULES}\nleast-held-out-patients = 30"
-    workspace, config = open_site(rules, 20)
+    workspace, config = open_deployed(rules, 20)
     with pytest.raises(PolicyError, match=r"least-held-out-patients is 30 \(all: 20\)"):
         everybody(requests, workspace, config)
 
 
 @pytest.mark.parametrize(("graded", "leaves"), [(3, False), (40, True)])
 def test_few_patients_with_a_grade_are_not_counted_by_it(
-    open_site: Open, requests: SimpleNamespace, graded: int, leaves: bool
+    open_deployed: Open, requests: SimpleNamespace, graded: int, leaves: bool
 ) -> None:
     """Of one graded patient the counts were that patient's grade, outcome and score."""
-    workspace, config = open_site()
+    workspace, config = open_deployed()
     (part,) = workspace.parts
     held_out = part.split(config).validation.patients()
     first = sorted(held_out, key=lambda patient: int(patient[1:]))
@@ -124,7 +124,7 @@ def test_few_patients_with_a_grade_are_not_counted_by_it(
     table.write_text("\n".join([f"{header},grade", *lines, ""]), encoding="utf-8")
     text = toml.read_text(encoding="utf-8")
     toml.write_text(text.replace("[compute]", 'covariate = "grade"\n[compute]'), encoding="utf-8")
-    workspace, config = open_site()
+    workspace, config = open_deployed()
     assert workspace.covariate_is_grade
     reply = requests.evaluate(workspace, config, "validation", after=5)
     counted = count_on_site(workspace, CountRequest("run-1", "validation", ("run-1",)))

@@ -42,12 +42,12 @@ Open = Callable[..., tuple[Workspace, RunConfig]]
 
 
 @pytest.fixture
-def open_hospital(open_site: Open) -> Open:
+def open_hospital(open_deployed: Open) -> Open:
     """A site of 40 patients under some rules, and the settings of the attack."""
 
     def make(rules: dict[str, str], **changes: object) -> tuple[Workspace, RunConfig]:
         lines = "\n".join(f"{key} = {value}" for key, value in rules.items())
-        return open_site(lines, **(ATTACK | changes))
+        return open_deployed(lines, **(ATTACK | changes))
 
     return make
 
